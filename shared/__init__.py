@@ -1,0 +1,1 @@
+"""What every part of Comanda may use: domain, wire format, stores, network and runtime."""

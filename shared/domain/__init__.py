@@ -1,0 +1,1 @@
+"""Types and rules of the business: msgspec and the standard library only."""

@@ -1,0 +1,110 @@
+"""What an order is: the request as a client sends it, and the order as the store knows it."""
+
+import datetime
+import enum
+from decimal import Decimal
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from shared.domain.states import State
+
+RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
+"""The caller's own name for a request; in an order also its idempotency key."""
+
+MAX_PRICE = Decimal(10**12)
+PRICE_DECIMALS = 6
+
+
+class Priority(enum.StrEnum):
+    """How urgent an order is; waiting orders age, so no level starves."""
+
+    HIGH = "alta"
+    NORMAL = "normal"
+    LOW = "baja"
+
+
+class Item(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One product of an order with its quantity. Raises ValueError for a price out of range."""
+
+    producto: Annotated[str, Meta(min_length=1, max_length=200)]
+    cantidad: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    precio: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        price = self.precio
+        if price is None:
+            return
+        if not price.is_finite() or not 0 <= price <= MAX_PRICE:
+            raise ValueError("precio must be a number from 0 to 10^12")
+        exponent = price.as_tuple().exponent
+        if isinstance(exponent, int) and -exponent > PRICE_DECIMALS:
+            raise ValueError(f"precio must have at most {PRICE_DECIMALS} decimals")
+
+
+class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An order as it is sent in; `shared.wire.codec` checks what the types cannot say."""
+
+    cliente: Annotated[str, Meta(min_length=1, max_length=200)]
+    productos: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=200)] | Item],
+        Meta(min_length=1, max_length=1000),
+    ]
+    direccion: Annotated[str, Meta(min_length=1, max_length=500)]
+    request_id: RequestId | UnsetType = UNSET
+    prioridad: Priority = Priority.NORMAL
+    no_antes_de: Annotated[datetime.datetime, Meta(tz=True)] | UnsetType = UNSET
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """An order as the store knows it.
+
+    Times are microseconds since the epoch, None for what has not happened. `attempt` counts how
+    often a worker has begun it, `worker` names the last one, `detail` is the last error.
+    """
+
+    id: str
+    state: State
+    request: OrderRequest
+    received: int
+    stored: int | None = None
+    queued: int | None = None
+    started: int | None = None
+    finished: int | None = None
+    attempt: int = 0
+    worker: str | None = None
+    detail: str | None = None
+
+
+def iso_time(microseconds: int) -> str:
+    """RFC 3339 in UTC with six decimals, as every answer writes a time."""
+    moment = _EPOCH + datetime.timedelta(microseconds=microseconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def order_view(order: Order) -> dict[str, Any]:
+    """The order as a client sees it: `pedido` in the protocol."""
+    request = order.request
+    view: dict[str, Any] = {
+        "id": order.id,
+        "estado": order.state.value,
+        "cliente": request.cliente,
+        "productos": request.productos,
+        "direccion": request.direccion,
+        "prioridad": request.prioridad.value,
+        "intentos": order.attempt,
+        "recibido": iso_time(order.received),
+    }
+    if request.request_id is not UNSET:
+        view["request_id"] = request.request_id
+    if request.no_antes_de is not UNSET:
+        view["no_antes_de"] = request.no_antes_de
+    for name, moment in (("fecha_inicio", order.started), ("fecha_fin", order.finished)):
+        if moment is not None:
+            view[name] = iso_time(moment)
+    if order.detail is not None:
+        view["detalle"] = order.detail
+    return view
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
