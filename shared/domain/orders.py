@@ -24,15 +24,21 @@ class Priority(enum.StrEnum):
     LOW = "baja"
 
 
-class Item(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Item(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"name": "producto", "quantity": "cantidad", "price": "precio"},
+):
     """One product of an order with its quantity. Raises ValueError for a price out of range."""
 
-    producto: Annotated[str, Meta(min_length=1, max_length=200)]
-    cantidad: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
-    precio: Decimal | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    price: Decimal | None = None
 
     def __post_init__(self) -> None:
-        price = self.precio
+        price = self.price
         if price is None:
             return
         if not price.is_finite() or not 0 <= price <= MAX_PRICE:
@@ -42,18 +48,30 @@ class Item(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
             raise ValueError(f"precio must have at most {PRICE_DECIMALS} decimals")
 
 
-class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class OrderRequest(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={
+        "customer": "cliente",
+        "items": "productos",
+        "address": "direccion",
+        "priority": "prioridad",
+        "not_before": "no_antes_de",
+    },
+):
     """An order as it is sent in; `shared.wire.codec` checks what the types cannot say."""
 
-    cliente: Annotated[str, Meta(min_length=1, max_length=200)]
-    productos: Annotated[
+    customer: Annotated[str, Meta(min_length=1, max_length=200)]
+    items: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=200)] | Item],
         Meta(min_length=1, max_length=1000),
     ]
-    direccion: Annotated[str, Meta(min_length=1, max_length=500)]
+    address: Annotated[str, Meta(min_length=1, max_length=500)]
     request_id: RequestId | UnsetType = UNSET
-    prioridad: Priority = Priority.NORMAL
-    no_antes_de: Annotated[datetime.datetime, Meta(tz=True)] | UnsetType = UNSET
+    priority: Priority = Priority.NORMAL
+    not_before: Annotated[datetime.datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -88,17 +106,17 @@ def order_view(order: Order) -> dict[str, Any]:
     view: dict[str, Any] = {
         "id": order.id,
         "estado": order.state.value,
-        "cliente": request.cliente,
-        "productos": request.productos,
-        "direccion": request.direccion,
-        "prioridad": request.prioridad.value,
+        "cliente": request.customer,
+        "productos": request.items,
+        "direccion": request.address,
+        "prioridad": request.priority.value,
         "intentos": order.attempt,
         "recibido": iso_time(order.received),
     }
     if request.request_id is not UNSET:
         view["request_id"] = request.request_id
-    if request.no_antes_de is not UNSET:
-        view["no_antes_de"] = request.no_antes_de
+    if request.not_before is not UNSET:
+        view["no_antes_de"] = request.not_before
     for name, moment in (("fecha_inicio", order.started), ("fecha_fin", order.finished)):
         if moment is not None:
             view[name] = iso_time(moment)
