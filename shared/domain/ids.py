@@ -8,7 +8,7 @@ one `Run`, and an id leads back to its row by arithmetic.
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -35,6 +35,22 @@ class Run(Struct, frozen=True, array_like=True, gc=False):
         """The ids of the run's orders, in order."""
         prefix = id_prefix(self.received, self.node)
         return (f"{prefix}{sequence:012x}" for sequence in range(self.first, self.first + self.count))
+
+
+def split_run(run: Run, sequences: Iterable[int]) -> list[Run]:
+    """The runs that hold just the given sequences of `run`, which come in ascending order."""
+    parts: list[Run] = []
+    first = count = 0
+    for sequence in sequences:
+        if count and sequence == first + count:
+            count += 1
+            continue
+        if count:
+            parts.append(Run(run.received, run.node, first, count))
+        first, count = sequence, 1
+    if count:
+        parts.append(Run(run.received, run.node, first, count))
+    return parts
 
 
 def new_node() -> int:

@@ -94,6 +94,11 @@ class Order(Struct, frozen=True, kw_only=True):
     detail: str | None = None
 
 
+def due_time(request: OrderRequest) -> int | None:
+    """When a request may be begun, in microseconds since the epoch; None is at once."""
+    return None if request.not_before is UNSET else round(request.not_before.timestamp() * 1_000_000)
+
+
 def iso_time(microseconds: int) -> str:
     """RFC 3339 in UTC with six decimals, as every answer writes a time."""
     moment = _EPOCH + datetime.timedelta(microseconds=microseconds)

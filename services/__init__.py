@@ -1,0 +1,1 @@
+"""The servers of the suite, and the supervisor that runs them together."""

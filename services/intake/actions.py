@@ -1,0 +1,249 @@
+"""Carries out actions: each gives the members of its answer, or raises the error that becomes one."""
+
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from typing import Any
+
+from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound, QueueFull
+from shared.domain.ids import Run, parse_id
+from shared.domain.orders import Order, iso_time, order_view
+from shared.domain.states import State
+from shared.stores.ports import Open, OrderStore, Query
+from services.intake.admission import Admission
+from services.intake.help import help_lines, order_help
+from services.intake.requests import (
+    Action,
+    Cancel,
+    Explain,
+    Health,
+    Help,
+    ListOrders,
+    Ping,
+    Quit,
+    Retry,
+    Stats,
+    Status,
+    Unwatch,
+    Watch,
+)
+from services.intake.tally import Tally
+from services.intake.watchers import Watchers
+from shared.net.connection import Connection
+from shared.wire.replies import failure, success
+from workers.pool import Pool
+
+
+class Actions:
+    """Everything that can be asked besides placing an order."""
+
+    def __init__(
+        self,
+        store: OrderStore,
+        pool: Pool,
+        admission: Admission,
+        watchers: Watchers,
+        tally: Tally,
+        *,
+        version: str,
+        connections: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._pool = pool
+        self._admission = admission
+        self._watchers = watchers
+        self._tally = tally
+        self._version = version
+        self._connections = connections
+        self._started = time.monotonic()
+        self.stopping = False
+
+    @staticmethod
+    def is_immediate(action: Action) -> bool:
+        """Whether `at_once` answers the action, from memory alone."""
+        if isinstance(action, Watch):
+            return action.id is None
+        return isinstance(action, Ping | Help | Health | Stats | Unwatch | Quit)
+
+    def at_once(self, action: Action, connection: Connection) -> dict[str, Any]:
+        """The answer to an immediate action."""
+        try:
+            return success(self._from_memory(action, connection), action.request_id)
+        except ComandaError as error:
+            return failure(error, action.request_id)
+
+    def _from_memory(self, action: Action, connection: Connection) -> dict[str, Any]:
+        match action:
+            case Ping():
+                return {"pong": True}
+            case Help(topic=topic):
+                return self._help(topic)
+            case Health():
+                return self._health()
+            case Stats():
+                return {"stats": self._stats()}
+            case Unwatch():
+                self._watchers.remove(connection)
+                return {"watching": None}
+            case Watch():
+                self._watchers.add(connection, None)
+                return {"watching": "all"}
+            case Quit():
+                connection.finish()
+                return {"bye": True}
+        raise AssertionError(f"{type(action).__name__} is not immediate")
+
+    async def perform(self, action: Action, connection: Connection) -> dict[str, Any]:
+        """The answer to an action that asks the store. Raises ComandaError."""
+        match action:
+            case Status(id=order_id):
+                return {"pedido": order_view(await self._order(order_id))}
+            case Explain(id=order_id):
+                return self._explain(await self._order(order_id))
+            case Watch(id=str() as order_id):
+                order = await self._order(order_id)
+                self._watchers.add(connection, _sequence(order.id))
+                return {"watching": order.id, "estado": order.state.value}
+            case ListOrders():
+                return await self._list(action)
+            case Cancel(id=order_id):
+                return await self._cancel(order_id)
+            case Retry(id=order_id):
+                return await self._retry(order_id)
+        raise AssertionError(f"{type(action).__name__} has no answer")
+
+    def _help(self, topic: str | None) -> dict[str, Any]:
+        if topic is None:
+            return {"help": help_lines()}
+        if topic.lower() in ("order", "pedido"):
+            return order_help()
+        raise InvalidParams(f"there is no help on {topic!r}", field="topic", hint="try: help, or help order")
+
+    def _health(self) -> dict[str, Any]:
+        workers = self._pool.workers()
+        ready = sum(worker.ready for worker in workers)
+        status = "stopping" if self.stopping else "ok" if ready == len(workers) else "degraded"
+        return {
+            "status": status,
+            "workers": {"ready": ready, "configured": len(workers)},
+            "version": self._version,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+    def _stats(self) -> dict[str, Any]:
+        rate = self._admission.rate()
+        return {
+            "pedidos": {state.value: number for state, number in self._tally.by_state(self._pool.running).items()},
+            "abiertos": self._admission.open,
+            "limite": self._admission.limit,
+            "aceptados": self._tally.accepted,
+            "por_segundo": None if rate is None else round(rate, 1),
+            "espera_ms": self._tally.waiting_ms(),
+            "proceso_ms": self._tally.processing_ms(),
+            "conexiones": self._connections(),
+            "workers": [
+                {"id": worker.id, "pid": worker.pid, "en_mano": worker.in_hand} for worker in self._pool.workers()
+            ],
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+    async def _order(self, order_id: str) -> Order:
+        order = await self._store.get(order_id)
+        if order is None:
+            hint = None if parse_id(order_id) else "an id looks like 019aaf64-53c1-7d0e-8b2a-00000000002a"
+            raise NotFound(f"there is no order {order_id}", field="id", hint=hint)
+        return order
+
+    def _explain(self, order: Order) -> dict[str, Any]:
+        stored, queued = order.stored, order.queued
+        if stored is None and order.state is State.QUEUED:
+            stored = self._pool.stored_at(_sequence(order.id))
+        moments = (
+            ("received", order.received),
+            ("stored", stored),
+            ("queued", queued),
+            ("started", order.started),
+            ("finished", order.finished),
+        )
+        answer: dict[str, Any] = {
+            "id": order.id,
+            "estado": order.state.value,
+            "intento": order.attempt,
+            "worker": order.worker,
+            "pasos": [
+                {"paso": name, "cuando": iso_time(moment), "ms": round((moment - order.received) / 1000, 3)}
+                for name, moment in moments
+                if moment is not None
+            ],
+        }
+        if order.detail is not None:
+            answer["detalle"] = order.detail
+        return answer
+
+    async def _list(self, action: ListOrders) -> dict[str, Any]:
+        query = Query(
+            state=action.estado,
+            customer=action.cliente,
+            since=None if action.desde is None else round(action.desde.timestamp() * 1e6),
+            until=None if action.hasta is None else round(action.hasta.timestamp() * 1e6),
+            limit=action.limite,
+            before=None if action.cursor is None else _decode_cursor(action.cursor),
+        )
+        page = await self._store.list(query)
+        cursor = None if page.before is None else _encode_cursor(page.before)
+        return {"pedidos": [order_view(order) for order in page.orders], "cursor": cursor}
+
+    async def _cancel(self, order_id: str) -> dict[str, Any]:
+        state = await self._store.cancel(order_id)
+        if state is not None:
+            raise Conflict(
+                f"the order is {state.value} and can no longer be cancelled",
+                field="id",
+                hint="only an order that is en cola can be cancelled",
+                details={"estado": state.value},
+            )
+        order = await self._order(order_id)
+        _, node, sequence = _parts(order.id)
+        self._tally.cancelled(Run(order.received, node, sequence, 1))
+        return {"id": order.id, "estado": State.CANCELLED.value}
+
+    async def _retry(self, order_id: str) -> dict[str, Any]:
+        if not self._admission.room:
+            raise QueueFull("there is no room for another open order", hint="try again later")
+        outcome = await self._store.retry(order_id)
+        if not isinstance(outcome, Open):
+            raise Conflict(
+                f"the order is {outcome.value}, not fallido",
+                field="id",
+                hint="only an order that is fallido can be tried again",
+                details={"estado": outcome.value},
+            )
+        self._tally.reopened(outcome)
+        self._pool.requeue(outcome, stored=outcome.run.received)
+        self._pool.dispatch()
+        return {"id": next(outcome.run.ids()), "estado": State.QUEUED.value}
+
+
+def _parts(order_id: str) -> tuple[int, int, int]:
+    parts = parse_id(order_id)
+    assert parts is not None, "ids of stored orders have parts"
+    return parts
+
+
+def _sequence(order_id: str) -> int:
+    return _parts(order_id)[2]
+
+
+def _encode_cursor(before: int) -> str:
+    return base64.urlsafe_b64encode(before.to_bytes(6, "big")).decode()
+
+
+def _decode_cursor(text: str) -> int:
+    try:
+        raw = base64.b64decode(text, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 6:
+        raise InvalidParams("cursor is not one that list gave", field="cursor", hint="leave it out for the first page")
+    return int.from_bytes(raw, "big")

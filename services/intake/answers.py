@@ -1,0 +1,78 @@
+"""The answers to a batch of orders, from what became of it."""
+
+from collections.abc import Sequence
+
+from msgspec import UNSET
+
+from shared.domain.errors import ComandaError, Conflict, QueueFull
+from shared.domain.ids import id_prefix
+from shared.domain.orders import OrderRequest
+from shared.domain.states import State
+from shared.stores.ports import Acceptance, Existing
+from shared.wire.replies import encode, failure, success
+from services.intake.admission import Admission
+
+_ACCEPTED = f'{{"success":true,"id":"%s%012x","estado":"{State.QUEUED}","posicion":%d,"espera_ms":%d}}'
+
+
+def accepted_texts(acceptance: Acceptance, *, ahead: int, waiting: int, per_order_ms: float) -> list[str]:
+    """The answers to the new orders of a batch, in order.
+
+    `ahead` is the number of orders that were open before them, `waiting` of those that no worker had yet;
+    `per_order_ms` is the time that one order takes to get out of the way.
+    """
+    run = acceptance.run
+    prefix = id_prefix(run.received, run.node)
+    return [
+        _ACCEPTED % (prefix, run.first + index, ahead + index + 1, (waiting + index) * per_order_ms)
+        for index in range(run.count)
+    ]
+
+
+def batch_texts(
+    requests: Sequence[OrderRequest], acceptance: Acceptance, accepted: list[str], admission: Admission, now: float
+) -> list[str]:
+    """The answer to every order of a batch, in order."""
+    texts: list[str] = []
+    fresh = iter(zip(acceptance.accepted, accepted, strict=True))
+    following = next(fresh, None)
+    for index, request in enumerate(requests):
+        request_id = None if request.request_id is UNSET else request.request_id
+        if following is not None and following[0] == index:
+            text = following[1]
+            if request_id is not None:
+                text = f'{text[:-1]},"request_id":{encode(request_id).decode()}}}'
+            texts.append(text)
+            following = next(fresh, None)
+        elif (existing := acceptance.existing.get(index)) is not None:
+            texts.append(_existing_text(existing, request_id))
+        else:
+            full = QueueFull(
+                f"{admission.open} orders are open already",
+                hint="come back after retry_after_ms; the limit is the setting MAX_PEDIDOS_EN_COLA",
+                details={
+                    "depth": admission.open,
+                    "limit": admission.limit,
+                    "retry_after_ms": admission.retry_after_ms(now),
+                },
+            )
+            texts.append(refusal_text(full, request_id))
+    return texts
+
+
+def refusal_text(error: ComandaError, request_id: str | int | None) -> str:
+    """The answer to an order that was not stored."""
+    return encode(failure(error, request_id)).decode()
+
+
+def _existing_text(existing: Existing, request_id: str | int | None) -> str:
+    if existing.same:
+        members = {"id": existing.id, "estado": existing.state.value, "duplicate": True}
+        return encode(success(members, request_id)).decode()
+    conflict = Conflict(
+        "another order was sent under this request_id",
+        field="request_id",
+        hint="use a new request_id for a new order",
+        details={"id": existing.id},
+    )
+    return refusal_text(conflict, request_id)

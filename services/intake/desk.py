@@ -1,0 +1,257 @@
+"""Where requests become orders: one commit for everything that arrived in a turn of the event loop.
+
+Connections hand in blocks and single requests as they read them. Once a turn, the desk takes what has
+gathered, stores all new orders in one transaction, and then answers each connection in the order of its
+requests. What asks the store something is answered on the side, and its connection's later requests wait.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import NamedTuple
+
+import structlog
+from msgspec import UNSET
+
+from services.intake.actions import Actions
+from services.intake.admission import Admission
+from services.intake.answers import accepted_texts, batch_texts, refusal_text
+from services.intake.inbox import Item, OrderArray, Orders, Reader, Ready
+from services.intake.requests import Action
+from services.intake.tally import Tally
+from services.intake.watchers import Watchers
+from shared.domain.errors import ComandaError, InvalidParams, StoreError, Unavailable
+from shared.domain.ids import Run
+from shared.domain.orders import OrderRequest, due_time
+from shared.net.connection import Connection
+from shared.runtime.metrics import Metrics
+from shared.stores.ports import Acceptance, Batch, Open, OrderStore
+from shared.wire.framing import Frame
+from shared.wire.orders import encode_orders
+from shared.wire.replies import failure, line, success
+from workers.pool import Pool
+
+# More than this waits for the next turn, so that a turn stays short and other connections get theirs.
+_TURN_ORDERS = 2048
+_STRETCH = 64
+
+
+class _Entry(NamedTuple):
+    connection: Connection
+    item: Item
+
+
+class Desk:
+    """The service behind the intake's port."""
+
+    def __init__(
+        self,
+        store: OrderStore,
+        pool: Pool,
+        admission: Admission,
+        tally: Tally,
+        watchers: Watchers,
+        actions: Actions,
+        metrics: Metrics,
+        greeting: bytes,
+    ) -> None:
+        self._store = store
+        self._pool = pool
+        self._admission = admission
+        self._tally = tally
+        self._watchers = watchers
+        self._actions = actions
+        self._metrics = metrics
+        self._greeting = greeting
+        self._reader = Reader()
+        self._inbox: deque[_Entry] = deque()
+        self._held: dict[Connection, deque[_Entry]] = {}
+        self._asides: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._refusing = False
+        self._closed = False
+        self._log = structlog.get_logger()
+
+    # What connections call.
+
+    def greeting(self) -> bytes:
+        """See `Service.greeting`."""
+        return self._greeting
+
+    def block(self, connection: Connection, block: bytes) -> int:
+        """See `Service.block`."""
+        orders = self._reader.block(block)
+        if orders is None:
+            return 0
+        self._inbox.append(_Entry(connection, orders))
+        self._woken.set()
+        return len(orders.requests)
+
+    def frame(self, connection: Connection, frame: Frame) -> None:
+        """See `Service.frame`."""
+        self._inbox.append(_Entry(connection, self._reader.frame(frame)))
+        self._woken.set()
+
+    def closed(self, connection: Connection) -> None:
+        """See `Service.closed`."""
+        self._watchers.remove(connection)
+
+    # The turn.
+
+    async def run(self) -> None:
+        """Takes turns until `close`."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            entries = self._take()
+            if entries:
+                await self._turn(entries)
+            elif self._closed:
+                return
+            if self._inbox or self._closed:
+                self._woken.set()
+
+    def refuse_orders(self) -> None:
+        """Accepts no more orders; everything else goes on."""
+        self._refusing = True
+
+    async def close(self) -> None:
+        """Ends `run` once everything that came in is answered."""
+        self._closed = True
+        self._woken.set()
+        await asyncio.gather(*self._asides, return_exceptions=True)
+
+    def _take(self) -> list[_Entry]:
+        """What this turn is for, up to `_TURN_ORDERS` orders."""
+        entries: list[_Entry] = []
+        orders = 0
+        while self._inbox and orders < _TURN_ORDERS:
+            entry = self._inbox.popleft()
+            if (held := self._held.get(entry.connection)) is not None:
+                held.append(entry)
+                continue
+            entries.append(entry)
+            match entry.item:
+                case Orders(requests):
+                    orders += len(requests)
+                case OrderArray(members):
+                    orders += len(members)
+                case Action() as action if not self._actions.is_immediate(action):
+                    # Its later requests wait until the store has answered this one.
+                    self._held[entry.connection] = deque()
+        return entries
+
+    async def _turn(self, entries: list[_Entry]) -> None:
+        requests: list[OrderRequest] = []
+        plain = True
+        for entry in entries:
+            match entry.item:
+                case Orders(orders, all_plain):
+                    requests += orders
+                    plain = plain and all_plain
+                case OrderArray(members):
+                    requests += (member for member in members if not isinstance(member, InvalidParams))
+                    plain = False
+        texts = await self._accept(requests, plain) if requests else []
+        position = 0
+        for connection, item in entries:
+            match item:
+                case Orders(orders):
+                    stop = position + len(orders)
+                    connection.answer(("\n".join(texts[position:stop]) + "\n").encode(), len(orders))
+                    position = stop
+                case OrderArray(members):
+                    parts: list[str] = []
+                    for member in members:
+                        if isinstance(member, InvalidParams):
+                            parts.append(refusal_text(member, None))
+                        else:
+                            parts.append(texts[position])
+                            position += 1
+                    connection.answer(f"[{','.join(parts)}]\n".encode())
+                case Ready(answer, last):
+                    connection.answer(answer)
+                    if last:
+                        connection.finish()
+                case Action():
+                    self._act(connection, item)
+        if requests:
+            self._pool.dispatch()
+
+    async def _accept(self, requests: list[OrderRequest], plain: bool) -> list[str]:
+        """Stores the new ones among `requests`; gives the answer to each."""
+        if self._refusing:
+            return self._refuse(requests, Unavailable("the server is stopping", hint="send the order again soon"))
+        received = time.time_ns() // 1000
+        batch = Batch(requests, encode_orders(requests), plain)
+        began = time.monotonic()
+        try:
+            acceptance = await self._store.accept(batch, received=received, room=self._admission.room)
+        except StoreError as error:
+            self._log.error("orders were refused by the store", orders=len(requests), reason=error.message)
+            return self._refuse(requests, error)
+        now = time.monotonic()
+        self._metrics.committed(len(requests), now - began)
+        ahead, waiting = self._admission.open, self._pool.waiting
+        self._tally.took(acceptance.run)
+        self._enqueue(batch, acceptance, time.time_ns() // 1000)
+        new = accepted_texts(
+            acceptance, ahead=ahead, waiting=waiting, per_order_ms=self._admission.wait_ms(1)
+        )
+        if plain and len(new) == len(requests):
+            return new
+        return batch_texts(requests, acceptance, new, self._admission, now)
+
+    def _refuse(self, requests: list[OrderRequest], error: ComandaError) -> list[str]:
+        self._metrics.refused(error.code, len(requests))
+        return [
+            refusal_text(error, None if request.request_id is UNSET else request.request_id) for request in requests
+        ]
+
+    def _enqueue(self, batch: Batch, acceptance: Acceptance, stored: int) -> None:
+        run = acceptance.run
+        if not run.count:
+            return
+        first = batch.requests[acceptance.accepted[0]]
+        if batch.plain:
+            self._pool.requeue(Open(run, 0, first.priority, None), stored=stored)
+            return
+        for place, index in enumerate(acceptance.accepted):
+            request = batch.requests[index]
+            single = Run(run.received, run.node, run.first + place, 1)
+            self._pool.requeue(Open(single, 0, request.priority, due_time(request)), stored=stored)
+
+    # Actions.
+
+    def _act(self, connection: Connection, action: Action) -> None:
+        if self._actions.is_immediate(action):
+            connection.answer(line(self._actions.at_once(action, connection)))
+            return
+        task = asyncio.get_running_loop().create_task(self._aside(connection, action), name="action")
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def _aside(self, connection: Connection, action: Action) -> None:
+        """Carries out an action that asks the store, and those that follow it directly."""
+        held = self._held[connection]
+        stretch = 0
+        while True:
+            connection.answer(await self._perform(connection, action))
+            if not held or not isinstance(held[0].item, Action) or self._actions.is_immediate(held[0].item):
+                break
+            action = held.popleft().item
+            stretch += 1
+            if stretch % _STRETCH == 0:
+                await asyncio.sleep(0)
+        del self._held[connection]
+        self._inbox.extendleft(reversed(held))
+        self._woken.set()
+
+    async def _perform(self, connection: Connection, action: Action) -> bytes:
+        try:
+            return line(success(await self._actions.perform(action, connection), action.request_id))
+        except ComandaError as error:
+            return line(failure(error, action.request_id))
+        except Exception:
+            self._log.exception("an action failed", action=type(action).__name__)
+            return line(failure(ComandaError("the server failed; its log says why"), action.request_id))

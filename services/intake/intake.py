@@ -1,0 +1,153 @@
+"""The intake as a whole: what it is made of, how it starts, and the order in which it stops."""
+
+import asyncio
+import gc
+import time
+
+import structlog
+
+from services.intake.actions import Actions
+from services.intake.admission import Admission
+from services.intake.desk import Desk
+from services.intake.settings import IntakeSettings
+from services.intake.tally import Tally
+from services.intake.watchers import Watchers
+from shared import VERSION
+from shared.net.connection import Limits
+from shared.net.listen import listen
+from shared.net.server import TcpServer
+from shared.runtime.lifecycle import bind_error
+from shared.runtime.metrics import Metrics
+from shared.stores.ports import OrderStore, Recovery
+from shared.wire.replies import line
+from workers.backlog import Backlog
+from workers.child import ChildConfig
+from workers.pool import Pool, PoolPolicy
+
+_SETTLE_SECONDS = 60.0
+_CLOSE_SECONDS = 1.0
+
+
+class Intake:
+    """One running intake. `serve` is its whole life."""
+
+    def __init__(
+        self, settings: IntakeSettings, store: OrderStore, recovery: Recovery, limits: Limits, child: ChildConfig
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._recovery = recovery
+        self._log = structlog.get_logger()
+        self._admission = Admission(settings.max_pedidos_en_cola)
+        metrics = Metrics()
+        watchers = Watchers(settings.max_unread_bytes)
+        self._tally = Tally(self._admission, watchers, metrics, recovery.totals, recovery.accepted)
+        self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        backlog = Backlog(settings.ageing_seconds)
+        policy = PoolPolicy(
+            size=settings.worker_count,
+            queue_orders=2 * settings.worker_concurrency,
+            lease_seconds=settings.lease_seconds,
+            max_rescues=settings.max_rescues,
+        )
+        self._pool = Pool(policy, child, backlog, store, self._tally, self._fail)
+        self._actions = Actions(
+            store,
+            self._pool,
+            self._admission,
+            watchers,
+            self._tally,
+            version=VERSION,
+            connections=lambda: len(self._server.connections),
+        )
+        self._desk = Desk(
+            store, self._pool, self._admission, self._tally, watchers, self._actions, metrics, self._greeting(limits)
+        )
+        self._server = TcpServer(self._desk, limits)
+
+    def _greeting(self, limits: Limits) -> bytes:
+        return line(
+            {
+                "event": "hello",
+                "service": "comanda-intake",
+                "version": VERSION,
+                "send": "an order as JSON, or a verb; try: help",
+                "limits": {
+                    "document_bytes": limits.document_bytes,
+                    "depth": limits.depth,
+                    "open_orders": self._settings.max_pedidos_en_cola,
+                    "idle_seconds": limits.idle_seconds,
+                },
+            }
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._fault.done():
+            self._fault.set_exception(error)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serves until `stop`, then drains. Raises StartupError when the port cannot be had."""
+        host, port = self._settings.server_host, self._settings.server_port
+        try:
+            listeners = listen(host, port)
+        except OSError as error:
+            raise bind_error(error, host, port, "SERVER_PORT") from error
+        began = time.monotonic()
+        self._resume()
+        self._pool.start()
+        await self._server.start(listeners)
+        port = listeners[0].getsockname()[1]
+        self._log.info("listening", host=host, port=port, workers=self._settings.worker_count)
+        gc.freeze()
+        desk = asyncio.create_task(self._desk.run(), name="desk")
+        settle = asyncio.create_task(self._settle_now_and_then(), name="settle")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait({desk, settle, stopped, self._fault}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            settle.cancel()
+            stopped.cancel()
+            await self._stop(desk, time.monotonic() - began)
+        for ended in (desk, settle, self._fault):
+            if ended.done() and not ended.cancelled() and (error_found := ended.exception()) is not None:
+                raise error_found
+
+    def _resume(self) -> None:
+        """Takes up what a former run left open."""
+        orders = 0
+        for entry in self._recovery.open:
+            orders += entry.run.count
+            self._pool.requeue(entry, stored=entry.run.received)
+        self._admission.admit(orders, time.monotonic())
+        if self._recovery.accepted:
+            self._log.info("store opened", accepted=self._recovery.accepted, recovered=orders)
+
+    async def _settle_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_SETTLE_SECONDS)
+            await self._store.settle()
+
+    async def _stop(self, desk: asyncio.Task[None], seconds: float) -> None:
+        """No new orders, then no more work, then no connections."""
+        self._log.info("stopping", open=self._admission.open)
+        self._actions.stopping = True
+        self._server.stop_listening()
+        self._desk.refuse_orders()
+        await self._pool.drain(self._settings.shutdown_seconds)
+        await self._desk.close()
+        if not desk.done():
+            await desk
+        await self._server.stop(_CLOSE_SECONDS)
+        self._sum_up(seconds)
+
+    def _sum_up(self, seconds: float) -> None:
+        states = {state.value: number for state, number in self._tally.by_state(0).items()}
+        self._log.info(
+            "stopped",
+            **{state.replace(" ", "_"): number for state, number in states.items()},
+            accepted=self._tally.accepted,
+            waiting_ms=self._tally.waiting_ms(),
+            processing_ms=self._tally.processing_ms(),
+            seconds=round(seconds, 1),
+        )
+

@@ -1,0 +1,102 @@
+"""What the intake counts: orders by state, times, and who is to be told of changes."""
+
+import time
+from collections.abc import Mapping
+
+from services.intake.admission import Admission
+from services.intake.watchers import Watchers
+from shared.domain.ids import Run
+from shared.domain.states import FINAL, State
+from shared.runtime.metrics import Metrics
+from shared.runtime.quantiles import Quantiles
+from shared.stores.ports import Open, Rescue
+from workers.messages import Report
+
+
+class Tally:
+    """Keeps the counts true to what has been committed, and tells watchers. A `PoolListener`."""
+
+    def __init__(
+        self, admission: Admission, watchers: Watchers, metrics: Metrics, totals: Mapping[State, int], accepted: int
+    ) -> None:
+        self._admission = admission
+        self._watchers = watchers
+        self._metrics = metrics
+        self._totals = {state: totals.get(state, 0) for state in FINAL}
+        self._waiting = Quantiles()
+        self._processing = Quantiles()
+        self.accepted = accepted
+        """Orders accepted in all time."""
+
+    def took(self, run: Run) -> None:
+        """New orders are stored."""
+        self.accepted += run.count
+        self._admission.admit(run.count, time.monotonic())
+        self._metrics.accepted(run.count)
+        self._watchers.publish("order.accepted", State.QUEUED, [run], run.received)
+
+    def reported(self, report: Report) -> None:
+        """A worker has committed something."""
+        publish = self._watchers.publish
+        if report.done:
+            publish("order.finished", State.DONE, report.done, report.settled_at)
+            self._settle(State.DONE, sum(run.count for run in report.done))
+        if report.failed:
+            runs = [failed.run for failed in report.failed]
+            details = [failed.detail for failed in report.failed]
+            publish("order.failed", State.FAILED, runs, report.settled_at, details)
+            self._settle(State.FAILED, len(runs))
+        if report.retried:
+            runs = [retry.run for retry in report.retried]
+            details = [retry.detail for retry in report.retried]
+            publish("order.requeued", State.QUEUED, runs, report.settled_at, details)
+        if report.started:
+            publish("order.started", State.RUNNING, report.started, report.settled_at)
+        self._waiting.merge(report.waiting)
+        self._processing.merge(report.processing)
+        self._metrics.timed(report.waiting, report.processing)
+
+    def rescued(self, rescue: Rescue) -> None:
+        """A dead worker's orders were taken back."""
+        now = time.time_ns() // 1000
+        for state, runs in rescue.finals.items():
+            event = "order.finished" if state is State.DONE else "order.failed"
+            self._watchers.publish(event, state, runs, now)
+            self._settle(state, sum(run.count for run in runs))
+        self._watchers.publish("order.requeued", State.QUEUED, [entry.run for entry in rescue.requeued], now)
+
+    def cancelled(self, run: Run) -> None:
+        """An order was cancelled."""
+        self._watchers.publish("order.cancelled", State.CANCELLED, [run], time.time_ns() // 1000)
+        self._settle(State.CANCELLED, 1)
+
+    def reopened(self, entry: Open) -> None:
+        """A failed order was put back to the queue."""
+        self._totals[State.FAILED] -= 1
+        self._admission.admit(1, time.monotonic())
+        self._watchers.publish("order.requeued", State.QUEUED, [entry.run], time.time_ns() // 1000)
+
+    def _settle(self, state: State, orders: int) -> None:
+        self._totals[state] += orders
+        self._admission.settle(orders, time.monotonic())
+        self._metrics.settled(state, orders)
+
+    def by_state(self, running: int) -> dict[State, int]:
+        """Number of orders in each state, with `running` of the open ones at work."""
+        open_orders = self._admission.open
+        running = min(running, open_orders)
+        counts = {State.QUEUED: open_orders - running, State.RUNNING: running}
+        return counts | {state: self._totals[state] for state in State if state in FINAL}
+
+    def waiting_ms(self) -> dict[str, float | None]:
+        """From receipt to start, since the server started."""
+        return _percentiles(self._waiting)
+
+    def processing_ms(self) -> dict[str, float | None]:
+        """From start to end of an attempt, since the server started."""
+        return _percentiles(self._processing)
+
+
+def _percentiles(times: Quantiles) -> dict[str, float | None]:
+    found = {"p50": times.quantile(0.5), "p95": times.quantile(0.95)}
+    return {name: None if value is None else round(value / 1000, 3) for name, value in found.items()}

@@ -1,0 +1,1 @@
+"""TCP with limits: what every server of the suite shares on the network side."""

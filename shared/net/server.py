@@ -1,0 +1,53 @@
+"""The TCP server behind every JSON port: listens, counts connections, sweeps out the silent ones."""
+
+import asyncio
+import socket
+
+from shared.net.connection import Connection, Limits, Service
+
+_SWEEP_SECONDS = 1.0
+
+
+class TcpServer:
+    """Serves `service` on listening sockets, each connection within `limits`."""
+
+    def __init__(self, service: Service, limits: Limits) -> None:
+        self.service = service
+        self.limits = limits
+        self.connections: set[Connection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def start(self, listeners: list[socket.socket]) -> None:
+        """Accepts connections on `listeners` from now on."""
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            backlog = 1024
+            server = await loop.create_server(lambda: Connection(self, loop), sock=listener, backlog=backlog)
+            self._servers.append(server)
+        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
+
+    def stop_listening(self) -> None:
+        """Accepts no new connections; the open ones go on."""
+        for server in self._servers:
+            server.close()
+
+    async def stop(self, seconds: float) -> None:
+        """Ends every connection after its answers are written; after `seconds` cuts those left."""
+        self.stop_listening()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self.connections):
+            connection.finish()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self.connections and loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for connection in list(self.connections):
+            connection.sweep(now)
+        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)

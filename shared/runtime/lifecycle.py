@@ -1,0 +1,74 @@
+"""How a service starts and ends: uvloop, signals, exit status, and start-up errors in one line."""
+
+import asyncio
+import errno
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvloop
+
+from shared.domain.errors import StartupError
+
+EXIT_STARTUP = 2
+"""Exit status of a process that could not start for a reason that a restart will not mend."""
+
+
+def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Runs `service` until it ends; SIGTERM and SIGINT set the event it is given, once or often.
+
+    Gives the exit status: 0, 1 for a fault (which is in the log), 2 for a StartupError (one line on
+    standard error).
+    """
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await service(stop)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except StartupError as error:
+        return report(error)
+    except Exception:
+        structlog.get_logger().exception("the service failed")
+        return 1
+    return 0
+
+
+def report(error: StartupError) -> int:
+    """Tells why the process cannot start, in one line; gives the exit status."""
+    hint = f". To mend it: {error.hint}" if error.hint else ""
+    print(f"error: {error.message}{hint}", file=sys.stderr)
+    return EXIT_STARTUP
+
+
+def bind_error(error: OSError, host: str, port: int, setting: str) -> StartupError:
+    """Why a port cannot be listened on; `setting` is where the port comes from."""
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return StartupError(
+                f"{where} is in use by another program", hint=f"stop that program, or choose another {setting}"
+            )
+        case errno.EACCES:
+            return StartupError(f"{where} may not be used by this user", hint=f"choose {setting} above 1023")
+        case _:
+            return StartupError(f"cannot listen on {where}: {error.strerror or error}", hint="check the host's name")
+
+
+def raise_file_limit() -> int:
+    """Raises the limit on open files as far as it goes without privileges; gives the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (ValueError, OSError):
+            pass
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft

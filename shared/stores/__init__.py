@@ -1,0 +1,1 @@
+"""Where orders are kept: the ports, and one adapter per database."""

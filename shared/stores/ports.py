@@ -1,0 +1,208 @@
+"""What the suite asks of a store, in the domain's words; every adapter passes one contract suite.
+
+The intake accepts and asks (`OrderStore`), workers work (`WorkStore`). An answered call is durable.
+Adapters raise StoreError when the database refuses, and then nothing of the call has happened.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from shared.domain.ids import Run
+from shared.domain.orders import Order, OrderRequest, Priority
+from shared.domain.states import State
+
+
+class Batch(NamedTuple):
+    """New orders to be accepted in one commit, in order of arrival."""
+
+    requests: Sequence[OrderRequest]
+    documents: Sequence[bytes]
+    """The canonical document of each request."""
+    plain: bool
+    """Whether no request has a `request_id`, a priority or a time to wait for."""
+
+
+class Existing(NamedTuple):
+    """The order that a `request_id` already stands for."""
+
+    id: str
+    state: State
+    same: bool
+    """Whether it is the same order: a retry and not a conflict."""
+
+
+class Acceptance(NamedTuple):
+    """What became of a batch. An index in neither `accepted` nor `existing` found no room."""
+
+    run: Run
+    """The new orders, in order; empty when there are none."""
+    accepted: Sequence[int]
+    """Index in the batch of each new order."""
+    existing: Mapping[int, Existing]
+
+
+class Ticket(Struct, frozen=True, array_like=True, gc=False):
+    """A run of orders to be worked off, and which attempt at them this is (the first is 1).
+
+    The attempt is the fencing token: a result is recorded only while the store still has the order
+    `en proceso` in that very attempt. `stored` and `queued` are microseconds since the epoch.
+    """
+
+    run: Run
+    attempt: int
+    priority: Priority
+    stored: int
+    queued: int
+
+
+class Claim(NamedTuple):
+    """Orders that now belong to this worker, consecutive and in one attempt."""
+
+    ticket: Ticket
+    documents: list[bytes]
+    failures: int
+    """How many attempts at them have failed so far."""
+
+
+class Done(NamedTuple):
+    """An order whose handler returned; `finished` is microseconds since the epoch."""
+
+    sequence: int
+    attempt: int
+    finished: int
+
+
+class Failure(NamedTuple):
+    """An order whose handler raised. With `retry_at` (microseconds) it goes back to the queue."""
+
+    sequence: int
+    attempt: int
+    finished: int
+    detail: str
+    retry_at: int | None
+
+
+class HandBack(NamedTuple):
+    """An order that its worker had begun and will not finish; this costs it no attempt."""
+
+    sequence: int
+    attempt: int
+
+
+class Advance(NamedTuple):
+    """What became of one `WorkStore.advance`."""
+
+    claims: list[Claim]
+    refused: list[Run]
+    """Of the tickets: orders that are not to be worked off (cancelled, or begun by another)."""
+    lost: set[int]
+    """Of the results: sequences that were not recorded, since the order is no longer this attempt's."""
+
+
+class Open(NamedTuple):
+    """Orders that were not final when the store was opened, alike in everything but their sequence."""
+
+    run: Run
+    attempt: int
+    """The attempts begun so far."""
+    priority: Priority
+    due: int | None
+    """Not to be begun before this time, in microseconds since the epoch."""
+
+
+class Recovery(NamedTuple):
+    """What a store holds when it is opened."""
+
+    open: list[Open]
+    totals: Mapping[State, int]
+    """Number of orders in each final state."""
+    accepted: int
+
+
+class Query(NamedTuple):
+    """Which orders to list, newest first. Times are microseconds since the epoch."""
+
+    state: State | None = None
+    customer: str | None = None
+    since: int | None = None
+    until: int | None = None
+    limit: int = 50
+    before: int | None = None
+    """Only orders with a smaller sequence: where the page before ended."""
+
+
+class Page(NamedTuple):
+    """Some orders, and from where the next page goes on; None at the end."""
+
+    orders: list[Order]
+    before: int | None
+
+
+class OrderStore(Protocol):
+    """The intake's side of the store."""
+
+    async def recover(self) -> Recovery:
+        """Puts every order that was `en proceso` back to `en cola`, and tells what is open."""
+
+    async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
+        """Commits the new orders of a batch, at most `room` of them."""
+
+    async def get(self, order_id: str) -> Order | None:
+        """The order with this id."""
+
+    async def list(self, query: Query) -> Page:
+        """A page of orders."""
+
+    async def cancel(self, order_id: str) -> State | None:
+        """Cancels an order that is `en cola`. None, or the other state that forbids it.
+
+        Raises NotFound.
+        """
+
+    async def retry(self, order_id: str) -> Open | State:
+        """Puts a `fallido` order back to `en cola`: how it is to be queued, or the state that forbids it.
+
+        Raises NotFound.
+        """
+
+    async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> "Rescue":
+        """Takes orders back from a worker that is dead; whatever it still tries is fenced off.
+
+        An order that lost more than `poison` workers is `fallido`: it may be what kills them.
+        """
+
+    async def settle(self) -> None:
+        """Remembers up to where every order is final, so that the next start need not look there."""
+
+    async def close(self) -> None:
+        """Writes everything home and releases the store."""
+
+
+class Rescue(NamedTuple):
+    """What became of a dead worker's orders, by sequence."""
+
+    requeued: list[Open]
+    """Back to `en cola`, whether they had been begun or not."""
+    finals: Mapping[State, list[Run]]
+    """Already final before the worker died, or `fallido` now as poison."""
+
+
+class WorkStore(Protocol):
+    """A worker's side of the store."""
+
+    async def advance(
+        self,
+        worker: str,
+        *,
+        done: Sequence[Done] = (),
+        failures: Sequence[Failure] = (),
+        handed_back: Sequence[HandBack] = (),
+        tickets: Sequence[Ticket] = (),
+        now: int,
+    ) -> Advance:
+        """Records results and begins new work, in one transaction."""
+
+    async def close(self) -> None:
+        """Releases the store."""

@@ -1,0 +1,107 @@
+"""SQLite files: opening, schema versions, transactions, checkpoints, and errors in our words.
+
+SQLite before 3.51.3 can lose commits when two connections write and checkpoint a WAL at once. Here
+every commit and every checkpoint of a file happens under that file's lock, which rules it out on any
+version; a newer SQLite is used where its wheel exists.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from shared.domain.errors import StartupError, StoreError
+
+try:
+    import pysqlite3 as sqlite
+except ImportError:  # no wheel for this platform
+    import sqlite3 as sqlite
+
+SCHEMA = Path(__file__).parent / "schema"
+
+# A checkpoint costs two fsyncs. One for every 20,000 rows keeps the write-ahead log at a few MiB and the
+# pause of a commit that also checkpoints at a few milliseconds.
+_CHECKPOINT_ROWS = 20_000
+_COMMIT_WEIGHT = 40
+_WAL_LIMIT_BYTES = 64 * 2**20
+
+Connection = Any
+"""A connection of the sqlite module in use; its type differs between the two modules."""
+
+
+def connect(path: Path, *, read_only: bool = False) -> Connection:
+    """Opens a file for transactions that are begun by hand. Raises StoreError."""
+    with translated(path):
+        connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+        connection.execute("PRAGMA cache_size = -16384")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def migrate(connection: Connection, path: Path, name: str) -> None:
+    """Brings a file to the newest schema `name`-N.sql, all in one transaction.
+
+    Raises StartupError when the file is of a newer schema than this program knows.
+    """
+    with translated(path):
+        known = {int(file.stem.rpartition("-")[2]): file for file in SCHEMA.glob(f"{name}-*.sql")}
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        newest = max(known)
+        if version > newest:
+            raise StartupError(
+                f"{path} has schema version {version}, and this program knows versions up to {newest}",
+                hint="run the newer program that made it, or point DATA_DIR at another folder",
+            )
+        for step in range(version + 1, newest + 1):
+            script = known[step].read_text()
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {step};\nCOMMIT;")
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turns the driver's errors into StoreError."""
+    try:
+        yield
+    except sqlite.Error as error:
+        raise StoreError(f"the store refused: {error}", hint=f"see the server's log; the file is {path.name}") from error
+
+
+class Writer:
+    """The writing side of one file. Its owner sees to the file's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = connect(path)
+        self._weight = 0
+
+    @contextlib.contextmanager
+    def transaction(self, rows: int) -> Iterator[Connection]:
+        """Begins, and commits with fsync at the end; `rows` is about how many rows it writes.
+
+        Raises StoreError when the database refuses; nothing has happened then.
+        """
+        with translated(self.path):
+            connection = self.connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            self._weight += rows + _COMMIT_WEIGHT
+            if self._weight >= _CHECKPOINT_ROWS:
+                self._weight = 0
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def close(self) -> None:
+        """Writes the log home, if no reader is in the way, and closes the file."""
+        with translated(self.path):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self.connection.close()

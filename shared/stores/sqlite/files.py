@@ -1,0 +1,55 @@
+"""Which files the store of one intake consists of."""
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+from shared.domain.errors import StartupError
+from shared.domain.states import State
+
+STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED)
+"""States by the number under which the files keep them."""
+
+QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(len(STATES))
+
+
+class Files(Struct, frozen=True):
+    """The files around `orders`, the path that DB_PATH names."""
+
+    orders: Path
+
+    @property
+    def progress(self) -> Path:
+        """What has happened to orders."""
+        return self.orders.with_name(f"{self.orders.stem}-progress{self.orders.suffix}")
+
+    @property
+    def owner_lock(self) -> Path:
+        """Held by the one intake that owns the files, for as long as it lives."""
+        return self.orders.with_name(f"{self.orders.name}.lock")
+
+    @property
+    def progress_lock(self) -> Path:
+        """Held for each transaction on `progress`."""
+        return self.progress.with_name(f"{self.progress.name}.lock")
+
+    @property
+    def workers_lock(self) -> Path:
+        """Shared by every worker for as long as it lives."""
+        return self.orders.with_name(f"{self.orders.name}.workers.lock")
+
+
+def make_folder(files: Files) -> None:
+    """Makes the folder of the files. Raises StartupError when it cannot be written to."""
+    folder = files.orders.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(
+            f"the folder {folder} cannot be made: {error.strerror}", hint="point DATA_DIR at a folder you may write to"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StartupError(
+            f"the folder {folder} cannot be written to", hint="change its owner, or point DATA_DIR elsewhere"
+        )

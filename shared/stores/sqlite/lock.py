@@ -1,0 +1,51 @@
+"""Locks between processes that the kernel releases when their holder dies, however it dies."""
+
+import errno
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+
+class FileLock:
+    """A lock on a file of its own (flock). Waiting is done by the kernel, in order of arrival."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> "FileLock":
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def share(self) -> None:
+        """Holds the lock together with other sharers until the process ends."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def try_acquire(self, *, seconds: float = 0.0) -> bool:
+        """Takes the lock for itself; False if others still hold it after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.01)
+            else:
+                return True
+
+    def release(self) -> None:
+        """Gives the lock up."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Gives the lock up and closes its file."""
+        os.close(self._descriptor)

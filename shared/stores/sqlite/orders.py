@@ -1,0 +1,291 @@
+"""The intake's side of the SQLite store.
+
+Accepting happens in the event loop: one commit for all orders of a turn. Asking for one order is a point
+read and happens there too. What may wait for the workers' lock, or read many rows, runs elsewhere: writes
+to `progress` on one thread of their own, lists through aiosqlite.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, repeat
+from typing import TypeVar
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from shared.domain.errors import NotFound, StartupError
+from shared.domain.ids import Run, id_prefix, new_node, parse_id, split_run
+from shared.domain.orders import Order, OrderRequest, Priority, due_time
+from shared.domain.states import State
+from shared.stores.ports import Acceptance, Batch, Existing, Open, Page, Query, Recovery, Rescue, Ticket
+from shared.stores.sqlite.database import Writer, migrate, translated
+from shared.stores.sqlite.files import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, Files
+from shared.stores.sqlite.listing import Lister, attach
+from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader, group_open
+
+T = TypeVar("T")
+
+_OLD_WORKERS_SECONDS = 10.0
+
+_ACCEPT_PLAIN = "INSERT INTO orders (sequence, received, document) VALUES (?, ?, ?)"
+_ACCEPT = "INSERT INTO orders (sequence, received, document, request_id, priority, due) VALUES (?, ?, ?, ?, ?, ?)"
+_BY_REQUEST_ID = "SELECT sequence, received, document FROM orders WHERE request_id = ?"
+_ORDER = f"SELECT {ORDER_COLUMNS} FROM {JOINED} WHERE o.sequence = ?"
+_OPEN = f"""
+SELECT {OPEN_COLUMNS} FROM {JOINED}
+WHERE o.sequence > ? AND (p.sequence IS NULL OR p.state = {QUEUED}) ORDER BY o.sequence"""
+_OPEN_IN_RUN = f"""
+SELECT {OPEN_COLUMNS} FROM {JOINED}
+WHERE o.sequence BETWEEN ? AND ? AND (p.sequence IS NULL OR p.state = {QUEUED}) ORDER BY o.sequence"""
+_FINAL_IN_RUN = f"""
+SELECT sequence, state FROM progress.progress
+WHERE sequence BETWEEN ? AND ? AND state >= {DONE} ORDER BY sequence"""
+_FIRST_OPEN = f"""
+SELECT o.sequence FROM {JOINED} WHERE o.sequence > ? AND (p.sequence IS NULL OR p.state < {DONE})
+ORDER BY o.sequence LIMIT 1"""
+_CANCEL = f"""
+INSERT INTO progress (sequence, state, attempt) VALUES (?, {CANCELLED}, 0)
+ON CONFLICT (sequence) DO UPDATE SET state = {CANCELLED} WHERE state = {QUEUED}"""
+_RETRY = f"UPDATE progress SET state = {QUEUED}, due = NULL, finished = NULL WHERE sequence = ? AND state = {FAILED}"
+_REQUEUE_ALL = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE sequence > ? AND state = {RUNNING}"
+_IN_ATTEMPT = f"sequence BETWEEN ?1 AND ?2 AND state = {RUNNING} AND attempt = ?3"
+_POISON = f"UPDATE progress SET state = {FAILED}, finished = ?5, detail = ?6 WHERE {_IN_ATTEMPT} AND rescues >= ?4"
+_REQUEUE = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE {_IN_ATTEMPT}"
+_TOTAL = "UPDATE totals SET orders = orders + ? WHERE state = ?"
+_SETTLED = "INSERT OR REPLACE INTO meta (name, value) VALUES ('settled', ?)"
+
+
+class SqliteOrderStore:
+    """Implements `OrderStore` for the one intake that owns the files.
+
+    Raises StartupError when another intake owns them, or they are of a newer schema, and StoreError when
+    they cannot be opened.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._owner_lock = FileLock(files.owner_lock)
+        if not self._owner_lock.try_acquire():
+            raise StartupError(
+                f"another intake is using {files.orders}", hint="stop it, or point DATA_DIR at another folder"
+            )
+        self._orders = Writer(files.orders)
+        migrate(self._orders.connection, files.orders, "orders")
+        self._workers_lock = FileLock(files.workers_lock)
+        self._progress_lock = FileLock(files.progress_lock)
+        with self._progress_lock:
+            self._progress = Writer(files.progress)
+            migrate(self._progress.connection, files.progress, "progress")
+        self._files = files
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="progress")
+        self._reading = attach(files)
+        with translated(files.orders):
+            connection = self._orders.connection
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('node', ?)", (new_node(),))
+            self._node: int = connection.execute("SELECT value FROM meta WHERE name = 'node'").fetchone()[0]
+            self._next = self._one("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
+            self._settled = self._one("SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'settled'")
+        self._reader = OrderReader(self._node)
+        self._lister = Lister(files, self._reader)
+        self._decode = msgspec.json.Decoder(OrderRequest).decode
+
+    def _one(self, statement: str) -> int:
+        return int(self._reading.execute(statement).fetchone()[0])
+
+    async def recover(self) -> Recovery:
+        """See `OrderStore.recover`. Waits for a former intake's workers to be gone."""
+        if not self._workers_lock.try_acquire(seconds=_OLD_WORKERS_SECONDS):
+            raise StartupError(
+                f"workers of a former run still use {self._files.progress}",
+                hint="end the processes named comanda-worker, then start again",
+            )
+        self._workers_lock.release()
+        with self._progress_lock, self._progress.transaction(0) as connection:
+            connection.execute(_REQUEUE_ALL, (self._settled,))
+        with translated(self._files.orders):
+            open_orders = group_open(self._reading.execute(_OPEN, (self._settled,)), self._node)
+            rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
+        return Recovery(open_orders, {STATES[state]: orders for state, orders in rows}, self._next - 1)
+
+    async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
+        """See `OrderStore.accept`. Blocks for one fsync."""
+        if batch.plain:
+            size = min(len(batch.requests), room)
+            if size:
+                with self._orders.transaction(size) as connection:
+                    rows = zip(count(self._next), repeat(received, size), batch.documents, strict=False)
+                    connection.executemany(_ACCEPT_PLAIN, rows)
+            return self._accepted(received, range(size), {})
+        existing, new = self._look_up(batch, received, room)
+        if new:
+            with self._orders.transaction(len(new)) as connection:
+                connection.executemany(_ACCEPT, self._rows(batch, received, new))
+        return self._accepted(received, new, existing)
+
+    def _accepted(self, received: int, new: Sequence[int], existing: dict[int, Existing]) -> Acceptance:
+        run = Run(received, self._node, self._next, len(new))
+        self._next += len(new)
+        return Acceptance(run, new, existing)
+
+    def _look_up(self, batch: Batch, received: int, room: int) -> tuple[dict[int, Existing], list[int]]:
+        """Tells retries from new orders, also where both are in the batch."""
+        existing: dict[int, Existing] = {}
+        new: list[int] = []
+        in_batch: dict[str, int] = {}
+        prefix = id_prefix(received, self._node)
+        for index, request in enumerate(batch.requests):
+            if request.request_id is not UNSET:
+                key = str(request.request_id)
+                if (place := in_batch.get(key)) is not None:
+                    same = _same(batch.requests[new[place]], request)
+                    existing[index] = Existing(f"{prefix}{self._next + place:012x}", State.QUEUED, same)
+                    continue
+                if found := self._find(key, request):
+                    existing[index] = found
+                    continue
+                if len(new) < room:
+                    in_batch[key] = len(new)
+            if len(new) < room:
+                new.append(index)
+        return existing, new
+
+    def _find(self, key: str, request: OrderRequest) -> Existing | None:
+        with translated(self._files.orders):
+            row = self._reading.execute(_BY_REQUEST_ID, (key,)).fetchone()
+        if row is None:
+            return None
+        sequence, received, document = row
+        order = self._get(sequence)
+        assert order is not None
+        order_id = f"{id_prefix(received, self._node)}{sequence:012x}"
+        return Existing(order_id, order.state, _same(self._decode(document), request))
+
+    def _rows(self, batch: Batch, received: int, new: list[int]) -> list[tuple[object, ...]]:
+        rows: list[tuple[object, ...]] = []
+        for sequence, index in zip(count(self._next), new, strict=False):
+            request = batch.requests[index]
+            key = None if request.request_id is UNSET else str(request.request_id)
+            level = None if request.priority is Priority.NORMAL else request.priority.value
+            rows.append((sequence, received, batch.documents[index], key, level, due_time(request)))
+        return rows
+
+    async def get(self, order_id: str) -> Order | None:
+        """See `OrderStore.get`."""
+        order = self._get(self._sequence(order_id))
+        return None if order is None or order.id != order_id.lower() else order
+
+    def _get(self, sequence: int) -> Order | None:
+        with translated(self._files.orders):
+            row = self._reading.execute(_ORDER, (sequence,)).fetchone()
+        return None if row is None else self._reader.order(row)
+
+    def _sequence(self, order_id: str) -> int:
+        """The row that an id would have; 0, which no row has, for an id that is not of this store."""
+        parsed = parse_id(order_id)
+        return parsed[2] if parsed is not None and parsed[1] == self._node else 0
+
+    async def list(self, query: Query) -> Page:
+        """See `OrderStore.list`."""
+        return await self._lister.list(query)
+
+    async def cancel(self, order_id: str) -> State | None:
+        """See `OrderStore.cancel`."""
+        order = await self._existing(order_id)
+        sequence = self._sequence(order_id)
+
+        def write() -> bool:
+            with self._progress_lock, self._progress.transaction(1) as connection:
+                changed = bool(connection.execute(_CANCEL, (sequence,)).rowcount)
+                connection.execute(_TOTAL, (int(changed), CANCELLED))
+                return changed
+
+        if order.state is State.QUEUED and await self._in_thread(write):
+            return None
+        return (await self._existing(order_id)).state
+
+    async def retry(self, order_id: str) -> Open | State:
+        """See `OrderStore.retry`."""
+        order = await self._existing(order_id)
+        sequence = self._sequence(order_id)
+
+        def write() -> bool:
+            with self._progress_lock, self._progress.transaction(1) as connection:
+                changed = bool(connection.execute(_RETRY, (sequence,)).rowcount)
+                connection.execute(_TOTAL, (-int(changed), FAILED))
+                return changed
+
+        if order.state is State.FAILED and await self._in_thread(write):
+            run = Run(order.received, self._node, sequence, 1)
+            return Open(run, order.attempt, order.request.priority, None)
+        return (await self._existing(order_id)).state
+
+    async def _existing(self, order_id: str) -> Order:
+        order = await self.get(order_id)
+        if order is None:
+            raise NotFound(f"there is no order {order_id}", field="id", hint="ids come with the answer to an order")
+        return order
+
+    async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
+        """See `OrderStore.rescue`."""
+        return await self._in_thread(lambda: self._rescue(tickets, poison))
+
+    def _rescue(self, tickets: Sequence[Ticket], poison: int) -> Rescue:
+        now = max((ticket.queued for ticket in tickets), default=0)
+        detail = f"its worker died more than {poison} times"
+        with self._progress_lock, self._progress.transaction(len(tickets)) as connection:
+            for ticket in tickets:
+                place = (ticket.run.first, ticket.run.first + ticket.run.count - 1, ticket.attempt)
+                failed = connection.execute(_POISON, (*place, poison, now, detail)).rowcount
+                connection.execute(_TOTAL, (failed, FAILED))
+                connection.execute(_REQUEUE, place)
+        requeued: list[Open] = []
+        finals: dict[State, list[Run]] = {}
+        reading = attach(self._files)
+        with translated(self._files.orders):
+            for ticket in tickets:
+                place = (ticket.run.first, ticket.run.first + ticket.run.count - 1)
+                requeued += group_open(reading.execute(_OPEN_IN_RUN, place), self._node)
+                rows = reading.execute(_FINAL_IN_RUN, place).fetchall()
+                for state in {state for _, state in rows}:
+                    sequences = [sequence for sequence, final in rows if final == state]
+                    finals.setdefault(STATES[state], []).extend(split_run(ticket.run, sequences))
+            reading.close()
+        return Rescue(requeued, finals)
+
+    async def settle(self) -> None:
+        """Remembers up to where every order is final, so that the next start need not look there."""
+
+        def write() -> None:
+            reading = attach(self._files)
+            with translated(self._files.orders):
+                row = reading.execute(_FIRST_OPEN, (self._settled,)).fetchone()
+                newest = reading.execute("SELECT coalesce(max(sequence), 0) FROM orders").fetchone()[0]
+                reading.close()
+            settled = newest if row is None else row[0] - 1
+            if settled > self._settled:
+                with self._progress_lock, self._progress.transaction(1) as connection:
+                    connection.execute(_SETTLED, (settled,))
+                self._settled = settled
+
+        await self._in_thread(write)
+
+    async def _in_thread(self, write: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, write)
+
+    async def close(self) -> None:
+        """See `OrderStore.close`."""
+        await self.settle()
+        self._thread.shutdown()
+        await self._lister.close()
+        self._reading.close()
+        with self._progress_lock:
+            self._progress.close()
+        self._orders.close()
+        for lock in (self._progress_lock, self._workers_lock, self._owner_lock):
+            lock.close()
+
+
+def _same(one: OrderRequest, other: OrderRequest) -> bool:
+    return replace(one, request_id=UNSET) == replace(other, request_id=UNSET)

@@ -1,0 +1,139 @@
+"""The workers' side of the SQLite store: results and new work in one transaction, under the file's lock."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from shared.domain.ids import Run, split_run
+from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
+from shared.stores.sqlite.database import Connection, Writer, connect, translated
+from shared.stores.sqlite.files import DONE, FAILED, QUEUED, RUNNING, Files
+from shared.stores.sqlite.lock import FileLock
+
+_BEGIN_FIRST = f"""
+INSERT INTO progress (sequence, state, attempt, worker, stored, queued, started)
+WITH RECURSIVE run (sequence) AS (VALUES (?1) UNION ALL SELECT sequence + 1 FROM run WHERE sequence < ?2)
+SELECT sequence, {RUNNING}, 1, ?3, ?4, ?5, ?6 FROM run WHERE true
+ON CONFLICT (sequence) DO NOTHING"""
+
+_BEGIN_AGAIN = f"""
+UPDATE progress SET state = {RUNNING}, attempt = ?3, worker = ?4, stored = ?5, queued = ?6, started = ?7,
+    finished = NULL, due = NULL
+WHERE sequence BETWEEN ?1 AND ?2 AND state = {QUEUED} AND attempt = ?3 - 1"""
+
+_BEGUN = f"""
+SELECT sequence, failures FROM progress
+WHERE sequence BETWEEN ?1 AND ?2 AND state = {RUNNING} AND attempt = ?3 AND worker = ?4
+ORDER BY sequence"""
+
+# The fence: a result counts only while the order is in the very attempt that produced it.
+_FENCE = f"WHERE sequence = ?1 AND attempt = ?2 AND state = {RUNNING}"
+_DONE = f"UPDATE progress SET state = {DONE}, finished = ?3 {_FENCE}"
+_FAILED = f"UPDATE progress SET state = {FAILED}, finished = ?3, detail = ?4, failures = failures + 1 {_FENCE}"
+_RETRY = f"UPDATE progress SET state = {QUEUED}, detail = ?4, due = ?5, failures = failures + 1 {_FENCE}"
+_HAND_BACK = f"UPDATE progress SET state = {QUEUED} {_FENCE}"
+
+
+class SqliteWorkStore:
+    """Implements `WorkStore` for one worker process. Raises StoreError when it cannot be opened."""
+
+    def __init__(self, files: Files) -> None:
+        self._workers_lock = FileLock(files.workers_lock)
+        self._workers_lock.share()
+        self._lock = FileLock(files.progress_lock)
+        self._writer = Writer(files.progress)
+        self._orders_path = files.orders
+        self._orders = connect(files.orders, read_only=True)
+
+    async def advance(
+        self,
+        worker: str,
+        *,
+        done: Sequence[Done] = (),
+        failures: Sequence[Failure] = (),
+        handed_back: Sequence[HandBack] = (),
+        tickets: Sequence[Ticket] = (),
+        now: int,
+    ) -> Advance:
+        """See `WorkStore.advance`. Blocks for one fsync, and for other workers' transactions."""
+        rows = len(done) + len(failures) + len(handed_back) + sum(ticket.run.count for ticket in tickets)
+        with self._lock, self._writer.transaction(rows) as connection:
+            lost = _record(connection, done, failures, handed_back)
+            begun = [_begin(connection, worker, ticket, now) for ticket in tickets]
+        claims: list[Claim] = []
+        refused: list[Run] = []
+        for claimed, left in begun:
+            claims += (Claim(ticket, self._documents(ticket.run), failed) for ticket, failed in claimed)
+            refused += left
+        return Advance(claims, refused, lost)
+
+    def _documents(self, run: Run) -> list[bytes]:
+        with translated(self._orders_path):
+            rows = self._orders.execute(
+                "SELECT document FROM orders WHERE sequence BETWEEN ? AND ? ORDER BY sequence",
+                (run.first, run.first + run.count - 1),
+            )
+            return [document for (document,) in rows.fetchall()]
+
+    async def close(self) -> None:
+        """Releases the files."""
+        self._orders.close()
+        with self._lock:
+            self._writer.close()
+        self._lock.close()
+        self._workers_lock.close()
+
+
+def _record(
+    connection: Connection, done: Sequence[Done], failures: Sequence[Failure], handed_back: Sequence[HandBack]
+) -> set[int]:
+    """Records results; gives the sequences that the fence kept out."""
+    lost: set[int] = set()
+    if done:
+        lost |= _apply(connection, _DONE, done, DONE)
+    final = [failure[:4] for failure in failures if failure.retry_at is None]
+    if final:
+        lost |= _apply(connection, _FAILED, final, FAILED)
+    if retried := [failure for failure in failures if failure.retry_at is not None]:
+        lost |= _apply(connection, _RETRY, retried)
+    if handed_back:
+        lost |= _apply(connection, _HAND_BACK, handed_back)
+    return lost
+
+
+def _apply(connection: Connection, statement: str, results: Sequence[Any], total: int | None = None) -> set[int]:
+    """Executes one statement a result; gives the sequences for which it changed nothing."""
+    connection.execute("SAVEPOINT results")
+    lost: set[int] = set()
+    if connection.executemany(statement, results).rowcount < len(results):
+        # Rare: some were fenced off. One by one tells which.
+        connection.execute("ROLLBACK TO results")
+        lost = {result[0] for result in results if not connection.execute(statement, result).rowcount}
+    connection.execute("RELEASE results")
+    if total is not None:
+        recorded = len(results) - len(lost)
+        connection.execute("UPDATE totals SET orders = orders + ? WHERE state = ?", (recorded, total))
+    return lost
+
+
+def _begin(
+    connection: Connection, worker: str, ticket: Ticket, now: int
+) -> tuple[list[tuple[Ticket, int]], list[Run]]:
+    """Claims what can be claimed of a ticket: tickets with their failures, and the runs left out."""
+    run = ticket.run
+    first, last = run.first, run.first + run.count - 1
+    if ticket.attempt == 1:
+        begun = connection.execute(_BEGIN_FIRST, (first, last, worker, ticket.stored, ticket.queued, now))
+        if begun.rowcount == run.count:
+            return [(ticket, 0)], []
+    else:
+        values = (first, last, ticket.attempt, worker, ticket.stored, ticket.queued, now)
+        connection.execute(_BEGIN_AGAIN, values)
+    rows = connection.execute(_BEGUN, (first, last, ticket.attempt, worker)).fetchall()
+    claimed: list[tuple[Ticket, int]] = []
+    left = set(range(first, last + 1)) - {sequence for sequence, _ in rows}
+    for failed in sorted({failures for _, failures in rows}):
+        sequences = [sequence for sequence, failures in rows if failures == failed]
+        claimed += ((replace(ticket, run=part), failed) for part in split_run(run, sequences))
+    return claimed, split_run(run, sorted(left))

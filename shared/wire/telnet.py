@@ -1,0 +1,99 @@
+"""Telnet's control bytes, taken out of a stream (RFC 854, RFC 1143).
+
+Only what a person's telnet client sends unasked is understood: negotiation is declined, sub-negotiation
+is skipped, and "interrupt process" (Ctrl-C) is passed on. 0xFF never occurs in valid UTF-8, so nothing
+of a JSON document can be lost here.
+"""
+
+import enum
+import re
+
+IAC = 0xFF
+CTRL_C = 0x03
+_DONT, _DO, _WONT, _WILL, _SB, _SE = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF0
+_INTERRUPT_PROCESS, _BREAK = 0xF4, 0xF3
+
+SPECIAL = re.compile(bytes((ord("["), IAC, CTRL_C, ord("]"))))
+"""Finds the first byte of a stream that is telnet's and not the user's text."""
+
+
+class Interrupt:
+    """Stands in the stream where the user pressed Ctrl-C."""
+
+
+class _Expect(enum.Enum):
+    DATA = enum.auto()
+    COMMAND = enum.auto()
+    OPTION = enum.auto()
+    SUB = enum.auto()
+    SUB_COMMAND = enum.auto()
+
+
+class TelnetFilter:
+    """Splits a stream into its plain bytes and the user's interrupts, however it is cut."""
+
+    __slots__ = ("_expect", "_verb", "replies")
+
+    def __init__(self) -> None:
+        self._expect = _Expect.DATA
+        self._verb = 0
+        self.replies = bytearray()
+        """Bytes to send back at once; the caller takes and clears them."""
+
+    @property
+    def midway(self) -> bool:
+        """Whether a command has begun and not ended."""
+        return self._expect is not _Expect.DATA
+
+    def split(self, data: bytes) -> list[bytes | Interrupt]:
+        """The plain bytes of `data` in order, with an `Interrupt` wherever Ctrl-C was pressed."""
+        pieces: list[bytes | Interrupt] = []
+        plain = bytearray()
+
+        def interrupt() -> None:
+            if plain:
+                pieces.append(bytes(plain))
+                plain.clear()
+            pieces.append(Interrupt())
+
+        position = 0
+        while position < len(data):
+            if self._expect is _Expect.DATA:
+                special = SPECIAL.search(data, position)
+                stop = len(data) if special is None else special.start()
+                plain += data[position:stop]
+                position = stop
+                if special is None:
+                    break
+            byte = data[position]
+            position += 1
+            match self._expect:
+                case _Expect.DATA:
+                    if byte == IAC:
+                        self._expect = _Expect.COMMAND
+                    else:
+                        interrupt()
+                case _Expect.COMMAND:
+                    self._expect = _Expect.DATA
+                    if byte in (_INTERRUPT_PROCESS, _BREAK):
+                        interrupt()
+                    elif byte in (_DO, _DONT, _WILL, _WONT):
+                        self._verb = byte
+                        self._expect = _Expect.OPTION
+                    elif byte == _SB:
+                        self._expect = _Expect.SUB
+                case _Expect.OPTION:
+                    self._expect = _Expect.DATA
+                    # Refusals need no answer; answering them would let two peers loop.
+                    if self._verb == _DO:
+                        self.replies += bytes((IAC, _WONT, byte))
+                    elif self._verb == _WILL:
+                        self.replies += bytes((IAC, _DONT, byte))
+                case _Expect.SUB:
+                    if byte == IAC:
+                        self._expect = _Expect.SUB_COMMAND
+                case _Expect.SUB_COMMAND:
+                    self._expect = _Expect.DATA if byte == _SE else _Expect.SUB
+        if plain:
+            pieces.append(bytes(plain))
+        return pieces

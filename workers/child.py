@@ -1,0 +1,72 @@
+"""The entry of a worker process: picks the adapters, wires the worker, ends with its parent."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import setproctitle
+import structlog
+import uvloop
+from msgspec import Struct
+
+from shared.domain.errors import ComandaError
+from shared.runtime import logs
+from shared.runtime.parent import die_with_parent
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.work import SqliteWorkStore
+from workers.handlers import load_handler
+from workers.queue import WorkerEnd
+from workers.runner import Runner
+from workers.worker import Worker, WorkPolicy
+
+
+class ChildConfig(Struct, frozen=True):
+    """What a worker process is told when it is started."""
+
+    parent: int
+    db_path: str
+    handler: str
+    processing_seconds: float
+    shutdown_seconds: float
+    policy: WorkPolicy
+    log_format: logs.LogFormat
+    log_level: logs.LogLevel
+
+
+def main(config: ChildConfig, index: int, connection: "Connection[bytes, bytes]") -> None:
+    """Runs one worker. Exit status 0 after a drain, 1 after a fault, which is in the log."""
+    # Ctrl-C reaches the whole group; the pool decides when a worker ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(signal.SIGKILL, config.parent)
+    name = f"w{index}-{os.getpid()}"
+    setproctitle.setproctitle(f"comanda-worker {name}")
+    logs.configure(form=config.log_format, level=config.log_level, service="worker")
+    # Orders come in batches of thousands of small objects without cycles: the default threshold would
+    # look through them dozens of times a batch.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_work(config, name, connection))
+    except ComandaError as error:
+        structlog.get_logger().error("worker ends", worker=name, reason=error.message, hint=error.hint)
+        sys.exit(1)
+
+
+async def _work(config: ChildConfig, name: str, connection: "Connection[bytes, bytes]") -> None:
+    handler = load_handler(config.handler, processing_seconds=config.processing_seconds)
+    store = SqliteWorkStore(Files(Path(config.db_path)))
+    runner = Runner(
+        handler,
+        concurrency=config.policy.concurrency,
+        timeout=config.policy.order_timeout,
+        wake=lambda: worker.wake(),
+    )
+    worker = Worker(name, store, WorkerEnd(connection), runner, config.policy)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)
+    await worker.run()
+    await store.close()

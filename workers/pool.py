@@ -1,0 +1,336 @@
+"""The pool of worker processes: starts them, feeds them, watches them, and takes their orders back.
+
+Each worker has a queue of its own, bounded by the number of orders it may hold. A worker that dies, or
+whose event loop has not turned for a lease, is killed and replaced, and what it held goes back to the
+backlog once the store has fenced it off.
+"""
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, Protocol
+
+import structlog
+from msgspec import Struct
+
+from shared.domain.errors import StoreError
+from shared.stores.ports import Open, OrderStore, Rescue, Ticket
+from workers.backlog import Backlog, Waiting
+from workers.child import ChildConfig, main
+from workers.holding import Holding
+from workers.messages import Alive, Drain, Ready, Report, Work
+from workers.queue import PoolEnd, QueueClosed, open_queue
+
+_START_SECONDS = 30.0
+_MAX_RESTART_SECONDS = 10.0
+_STORE_RETRY_SECONDS = 0.5
+
+
+class PoolPolicy(Struct, frozen=True):
+    """How the pool goes about its workers."""
+
+    size: int
+    queue_orders: int
+    """Orders that one worker may hold, at work or in its queue."""
+    lease_seconds: float
+    max_rescues: int
+
+
+class PoolListener(Protocol):
+    """Who is told of changes; calls come from the event loop and must not block."""
+
+    def reported(self, report: Report) -> None:
+        """A worker has committed something."""
+
+    def rescued(self, rescue: Rescue) -> None:
+        """A dead worker's orders were taken back."""
+
+
+class WorkerView(Struct, frozen=True):
+    """One worker, for `stats` and `health`."""
+
+    id: str
+    pid: int | None
+    ready: bool
+    in_hand: int
+
+
+class _Member:
+    """One place in the pool and the process that fills it now."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.process: SpawnProcess | None = None
+        self.queue: PoolEnd | None = None
+        self.holding = Holding()
+        self.running = 0
+        self.ready = False
+        self.heard = 0.0
+        self.deaths = 0
+
+
+class Pool:
+    """Runs `policy.size` workers over `backlog`; to be started from the main thread."""
+
+    def __init__(
+        self,
+        policy: PoolPolicy,
+        config: ChildConfig,
+        backlog: Backlog,
+        store: OrderStore,
+        listener: PoolListener,
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        self._policy = policy
+        self._config = config
+        self._backlog = backlog
+        self._store = store
+        self._listener = listener
+        self._on_fault = on_fault
+        self._context: SpawnContext = multiprocessing.get_context("spawn")
+        self._members = [_Member(index + 1) for index in range(policy.size)]
+        self._log = structlog.get_logger()
+        self._due: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    # Feeding.
+
+    def dispatch(self) -> None:
+        """Gives waiting orders to workers that have room, the least busy first."""
+        if self._stopping:
+            return
+        now = time.time_ns() // 1000
+        while len(self._backlog):
+            free = [
+                member
+                for member in self._members
+                if member.ready and member.holding.orders < self._policy.queue_orders
+            ]
+            if not free:
+                return
+            member = min(free, key=lambda one: one.holding.orders)
+            share = -(-len(self._backlog) // len(free))
+            room = self._policy.queue_orders - member.holding.orders
+            waiting = self._backlog.take(min(room, share), now)
+            if not waiting:
+                break
+            self._give(member, waiting, now)
+        self._await_due(now)
+
+    def _give(self, member: _Member, waiting: list[Waiting], now: int) -> None:
+        tickets = [Ticket(entry.run, entry.attempt + 1, entry.priority, entry.stored, now) for entry in waiting]
+        for ticket in tickets:
+            member.holding.add(ticket)
+        assert member.queue is not None
+        try:
+            member.queue.put(Work(tickets))
+        except QueueClosed:
+            # It holds them all the same: its death, which is about to be seen, brings them back.
+            member.ready = False
+
+    def _await_due(self, now: int) -> None:
+        due = self._backlog.next_due()
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if due is not None:
+            # Wall clocks are set and jump: look again at least every second.
+            delay = min(max((due - now) / 1e6, 0.0), 1.0)
+            self._due = asyncio.get_running_loop().call_later(delay, self.dispatch)
+
+    # Life of the workers.
+
+    def start(self) -> None:
+        """Starts every worker; they are fed as they get ready."""
+        for member in self._members:
+            self._start_member(member)
+        self._side_task(self._watch(), "lease watch")
+
+    def _start_member(self, member: _Member) -> None:
+        queue, _, connection = open_queue(self._context)
+        process = self._context.Process(
+            target=main, args=(self._config, member.index, connection), name=f"worker {member.index}"
+        )
+        process.start()
+        connection.close()
+        member.process, member.queue, member.holding = process, queue, Holding()
+        member.ready = False
+        loop = asyncio.get_running_loop()
+        member.heard = loop.time()
+        loop.add_reader(queue.fileno(), self._read, member)
+
+    def _read(self, member: _Member) -> None:
+        assert member.queue is not None
+        try:
+            messages = member.queue.take()
+        except QueueClosed:
+            self._lose(member)
+            return
+        member.heard = asyncio.get_running_loop().time()
+        for message in messages:
+            match message:
+                case Report():
+                    self._settle(member, message)
+                case Ready():
+                    member.ready = True
+                case Alive():
+                    member.deaths = 0
+        self.dispatch()
+
+    def _settle(self, member: _Member, report: Report) -> None:
+        remove = member.holding.remove
+        for run in report.done:
+            remove(run)
+        for failed in report.failed:
+            remove(failed.run)
+        for run in (*report.refused, *report.lost):
+            remove(run)
+        begun = sum(run.count for run in report.started)
+        ended = sum(run.count for run in (*report.done, *report.lost)) + len(report.failed) + len(report.retried)
+        member.running += begun - ended
+        for retry in report.retried:
+            ticket = member.holding.find(retry.run.first)
+            if ticket is not None:
+                remove(retry.run)
+                waiting = Waiting(retry.run, retry.attempt, ticket.priority, ticket.stored)
+                self._backlog.put(waiting, due=retry.due)
+        self._listener.reported(report)
+
+    def _lose(self, member: _Member) -> None:
+        """The worker is gone, or as good as gone."""
+        assert member.process is not None and member.queue is not None
+        asyncio.get_running_loop().remove_reader(member.queue.fileno())
+        member.queue.close()
+        member.ready = False
+        process, tickets = member.process, member.holding.tickets()
+        member.holding = Holding()
+        member.running = 0
+        if process.is_alive():
+            process.kill()
+        self._side_task(self._replace(member, process, tickets), f"replace worker {member.index}")
+
+    async def _replace(self, member: _Member, process: SpawnProcess, tickets: list[Ticket]) -> None:
+        # Only a process that has been reaped is certain to write nothing more.
+        await asyncio.to_thread(process.join)
+        if self._stopping:
+            return
+        member.deaths += 1
+        orders = sum(ticket.run.count for ticket in tickets)
+        self._log.warning("worker died", worker=member.index, status=process.exitcode, orders=orders)
+        await self._rescue(tickets)
+        if member.deaths > 1:
+            await asyncio.sleep(min(0.1 * 2**member.deaths, _MAX_RESTART_SECONDS))
+        if not self._stopping:
+            self._start_member(member)
+
+    async def _rescue(self, tickets: Sequence[Ticket]) -> None:
+        while tickets:
+            try:
+                rescue = await self._store.rescue(tickets, poison=self._policy.max_rescues)
+            except StoreError as error:
+                self._log.error("orders of a dead worker cannot be taken back yet", reason=error.message)
+                await asyncio.sleep(_STORE_RETRY_SECONDS)
+                continue
+            stored = {ticket.run.first: ticket.stored for ticket in tickets}
+            for entry in reversed(rescue.requeued):
+                self.requeue(entry, stored=stored.get(entry.run.first, entry.run.received), first=True)
+            self._listener.rescued(rescue)
+            self.dispatch()
+            return
+
+    def requeue(self, entry: Open, *, stored: int, first: bool = False) -> None:
+        """Puts orders that the store has `en cola` into the backlog; `dispatch` sets them going."""
+        waiting = Waiting(entry.run, entry.attempt, entry.priority, stored)
+        self._backlog.put(waiting, due=entry.due, first=first)
+
+    async def _watch(self) -> None:
+        """Kills workers whose event loop no longer turns: stopped, or stuck in a handler that blocks."""
+        loop = asyncio.get_running_loop()
+        pause = self._policy.lease_seconds / 4
+        while True:
+            before = loop.time()
+            await asyncio.sleep(pause)
+            now = loop.time()
+            if now - before > 2 * pause:
+                # We were stopped ourselves; what workers said meanwhile has not been read yet.
+                continue
+            for member in self._members:
+                patience = self._policy.lease_seconds if member.ready else _START_SECONDS
+                process = member.process
+                if process is not None and process.is_alive() and now - member.heard > patience:
+                    self._log.warning("worker is silent, killing it", worker=member.index, pid=process.pid)
+                    member.heard = now
+                    process.kill()
+
+    async def drain(self, seconds: float) -> None:
+        """Ends every worker within `seconds`: what runs is finished or handed back, then killed if need be."""
+        self._stopping = True
+        if self._due is not None:
+            self._due.cancel()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        for member in self._members:
+            if member.queue is not None and member.process is not None and member.process.is_alive():
+                try:
+                    member.queue.put(Drain(seconds * 0.8))
+                except QueueClosed:
+                    continue
+        for member in self._members:
+            await self._end(member, deadline)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _end(self, member: _Member, deadline: float) -> None:
+        process = member.process
+        if process is None:
+            return
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(process.join, max(deadline - loop.time(), 0.0))
+        if process.is_alive():
+            self._log.warning("worker did not end in time, killing it", worker=member.index, pid=process.pid)
+            process.kill()
+            await asyncio.to_thread(process.join)
+
+    @property
+    def running(self) -> int:
+        """Number of orders that workers have begun and not ended."""
+        return sum(member.running for member in self._members)
+
+    @property
+    def waiting(self) -> int:
+        """Number of orders that no worker has been given yet."""
+        return len(self._backlog)
+
+    def stored_at(self, sequence: int) -> int | None:
+        """When a waiting order was committed, in microseconds; None for one that was recovered."""
+        for member in self._members:
+            if (ticket := member.holding.find(sequence)) is not None:
+                return ticket.stored
+        waiting = self._backlog.find(sequence)
+        return None if waiting is None else waiting.stored
+
+    def workers(self) -> list[WorkerView]:
+        """The workers as they are now."""
+        return [
+            WorkerView(
+                id=f"w{member.index}",
+                pid=None if member.process is None else member.process.pid,
+                ready=member.ready,
+                in_hand=member.holding.orders,
+            )
+            for member in self._members
+        ]
+
+    def _side_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_fault(error)

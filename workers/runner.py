@@ -1,0 +1,136 @@
+"""Runs a handler over claimed orders, many at a time.
+
+Runner tasks take orders from one line. A handler that never waits is run through the whole line by a
+single task; as soon as one waits, the next task takes over, up to `concurrency`. So an order costs a task
+only where it needs one.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from shared.domain.ids import Run
+from workers.handlers import Handler, Job, Reject
+
+_ERROR_CHARACTERS = 2000
+
+
+class Result(NamedTuple):
+    """How an attempt ended. `error` is None when the order is done."""
+
+    run: Run
+    """The claimed run that the order is of."""
+    sequence: int
+    attempt: int
+    finished: int
+    """Microseconds since the epoch."""
+    took: int
+    """Microseconds of work."""
+    error: str | None
+    final: bool
+    """Whether the error leaves no point in another attempt."""
+
+
+class Runner:
+    """Runs `handler` for at most `concurrency` orders at a time, each for at most `timeout` seconds.
+
+    `wake` is called when results have come in; `take_results` gives them.
+    """
+
+    def __init__(self, handler: Handler, *, concurrency: int, timeout: float, wake: Callable[[], None]) -> None:
+        self._handler = handler
+        self._concurrency = concurrency
+        self._timeout = timeout
+        self._wake = wake
+        self._line: deque[tuple[Run, int, Job]] = deque()
+        self._results: list[Result] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[int, tuple[asyncio.Task[None], float, int]] = {}
+        self._overdue: set[int] = set()
+        self._starting = False
+
+    @property
+    def load(self) -> int:
+        """Number of orders at work or in the line."""
+        return len(self._line) + len(self._running)
+
+    def put(self, run: Run, sequence: int, job: Job) -> None:
+        """Adds an order of a claimed run to the line; `start` sets the line going."""
+        self._line.append((run, sequence, job))
+
+    def start(self) -> None:
+        """Lets another task take from the line, if there is one to take and room for a task."""
+        if self._line and not self._starting and len(self._tasks) < self._concurrency:
+            self._starting = True
+            task = asyncio.get_running_loop().create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self) -> None:
+        self._starting = False
+        # Should the handler wait, the loop goes on to this next task; should it not, there will be
+        # nothing left for that task to do.
+        line = self._line
+        task = asyncio.current_task()
+        assert task is not None
+        while line:
+            run, sequence, job = line.popleft()
+            if line:
+                self.start()
+            await self._attempt(task, run, sequence, job)
+
+    async def _attempt(self, task: asyncio.Task[None], run: Run, sequence: int, job: Job) -> None:
+        started = time.monotonic()
+        self._running[sequence] = (task, started, job.attempt)
+        error: str | None = None
+        final = False
+        try:
+            await self._handler(job)
+        except Reject as reason:
+            error, final = str(reason) or "rejected by the handler", True
+        except asyncio.CancelledError:
+            if sequence not in self._overdue:
+                raise
+            self._overdue.discard(sequence)
+            task.uncancel()
+            error = f"not finished within {self._timeout:g} s"
+        except Exception as reason:
+            error = f"{type(reason).__name__}: {reason}"[:_ERROR_CHARACTERS]
+        finally:
+            del self._running[sequence]
+        took = int((time.monotonic() - started) * 1e6)
+        if not self._results:
+            self._wake()
+        self._results.append(Result(run, sequence, job.attempt, time.time_ns() // 1000, took, error, final))
+
+    def take_results(self) -> list[Result]:
+        """The results since the last call."""
+        results, self._results = self._results, []
+        return results
+
+    def take_line(self) -> list[tuple[int, int]]:
+        """Empties the line; gives sequence and attempt of the orders that no task has taken yet."""
+        left = [(sequence, job.attempt) for _, sequence, job in self._line]
+        self._line.clear()
+        return left
+
+    def end_overdue(self) -> None:
+        """Ends attempts that have run for longer than the time-out."""
+        latest = time.monotonic() - self._timeout
+        for sequence, (task, started, _) in list(self._running.items()):
+            if started < latest:
+                self._overdue.add(sequence)
+                task.cancel()
+
+    async def cancel(self) -> list[tuple[int, int]]:
+        """Ends every attempt at once; gives sequence and attempt of those that have no result."""
+        attempts = {sequence: attempt for sequence, (_, _, attempt) in self._running.items()}
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for result in self._results:
+            attempts.pop(result.sequence, None)
+        return list(attempts.items())

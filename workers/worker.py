@@ -1,0 +1,242 @@
+"""One worker: takes tickets, claims orders, runs the handler, records results, reports.
+
+Results and new claims of one turn are one transaction: under load there is one fsync for a whole batch
+that ends and the batch that follows it. A report is sent after the commit that it tells of.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.domain.errors import StoreError
+from shared.domain.ids import Run, id_prefix, split_run
+from shared.domain.orders import OrderRequest
+from shared.runtime.quantiles import bucket
+from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
+from workers.handlers import Job
+from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, Work
+from workers.queue import QueueClosed, WorkerEnd
+from workers.runner import Result, Runner
+
+_STORE_RETRY_SECONDS = 0.5
+_MAX_BACKOFF_SECONDS = 60.0
+
+
+class WorkPolicy(Struct, frozen=True):
+    """How a worker goes about its orders; times in seconds."""
+
+    concurrency: int
+    max_attempts: int
+    retry_seconds: float
+    order_timeout: float
+    lease_seconds: float
+
+
+class Worker:
+    """Works off what comes through `queue` until it is drained or its pool is gone."""
+
+    def __init__(self, name: str, store: WorkStore, queue: WorkerEnd, runner: Runner, policy: WorkPolicy) -> None:
+        self.name = name
+        self._store = store
+        self._queue = queue
+        self._runner = runner
+        self._policy = policy
+        self._tickets: deque[Ticket] = deque()
+        self._failures: dict[int, int] = {}
+        self._woken = asyncio.Event()
+        self._draining: float | None = None
+        self._gone = False
+        self._decode = msgspec.json.Decoder(OrderRequest)
+        self._log = structlog.get_logger().bind(worker=name)
+
+    def wake(self) -> None:
+        """Tells the worker that there are results."""
+        self._woken.set()
+
+    def drain(self, seconds: float) -> None:
+        """Begins nothing more, and ends within `seconds`."""
+        if self._draining is None:
+            self._draining = seconds
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Works until told to drain, or until the pool is gone."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._queue.fileno(), self._read)
+        pulse = loop.create_task(self._pulse(), name="pulse")
+        try:
+            self._queue.put(Ready())
+            while not self._gone and self._draining is None:
+                await self._woken.wait()
+                self._woken.clear()
+                await self._turn()
+            if self._draining is not None:
+                await self._drain(self._draining)
+        except QueueClosed:
+            self._log.warning("the pool is gone; ending")
+        finally:
+            pulse.cancel()
+            loop.remove_reader(self._queue.fileno())
+
+    def _read(self) -> None:
+        try:
+            for message in self._queue.take():
+                match message:
+                    case Work(tickets):
+                        self._tickets.extend(tickets)
+                    case Drain(seconds):
+                        self.drain(seconds)
+        except QueueClosed:
+            self._gone = True
+        self._woken.set()
+
+    async def _pulse(self) -> None:
+        """Shows that the loop turns, and ends overdue attempts."""
+        while True:
+            await asyncio.sleep(self._policy.lease_seconds / 4)
+            try:
+                self._queue.put(Alive())
+            except QueueClosed:
+                self._gone = True
+                self._woken.set()
+                return
+            self._runner.end_overdue()
+
+    async def _turn(self, handed_back: Iterable[tuple[int, int]] = ()) -> None:
+        """Records what has ended and begins what there is room for."""
+        results = self._runner.take_results()
+        tickets = self._take_tickets()
+        back = [HandBack(sequence, attempt) for sequence, attempt in handed_back]
+        if not (results or tickets or back):
+            return
+        done = [Done(result.sequence, result.attempt, result.finished) for result in results if result.error is None]
+        failures = [self._failure(result) for result in results if result.error is not None]
+        while True:
+            now = time.time_ns() // 1000
+            try:
+                advance = await self._store.advance(
+                    self.name, done=done, failures=failures, handed_back=back, tickets=tickets, now=now
+                )
+                break
+            except StoreError as error:
+                self._log.error("results are kept until the store takes them", reason=error.message)
+                await asyncio.sleep(_STORE_RETRY_SECONDS)
+        self._report(results, failures, advance, now)
+        for claim in advance.claims:
+            self._start(claim)
+
+    def _take_tickets(self) -> list[Ticket]:
+        """As many tickets as there is room for; the last one may be cut."""
+        room = 0 if self._draining is not None else self._policy.concurrency - self._runner.load
+        taken: list[Ticket] = []
+        while self._tickets and room > 0:
+            ticket = self._tickets.popleft()
+            run = ticket.run
+            if run.count > room:
+                rest = Run(run.received, run.node, run.first + room, run.count - room)
+                self._tickets.appendleft(replace(ticket, run=rest))
+                ticket = replace(ticket, run=Run(run.received, run.node, run.first, room))
+            taken.append(ticket)
+            room -= ticket.run.count
+        return taken
+
+    def _failure(self, result: Result) -> Failure:
+        failures = self._failures.pop(result.sequence, 0) + 1
+        retry_at = None
+        if not result.final and failures < self._policy.max_attempts:
+            pause = min(self._policy.retry_seconds * 2 ** (failures - 1), _MAX_BACKOFF_SECONDS)
+            retry_at = result.finished + round(pause * random.uniform(0.8, 1.2) * 1e6)
+        return Failure(result.sequence, result.attempt, result.finished, result.error or "", retry_at)
+
+    def _report(self, results: list[Result], failures: list[Failure], advance: Advance, now: int) -> None:
+        claims, out = advance.claims, advance.lost
+        by_sequence = {failure.sequence: failure for failure in failures}
+        failed: list[Failed] = []
+        retried: list[Retry] = []
+        for result in results:
+            failure = by_sequence.get(result.sequence)
+            if failure is None or result.sequence in out:
+                continue
+            run = Run(result.run.received, result.run.node, result.sequence, 1)
+            if failure.retry_at is None:
+                failed.append(Failed(run, failure.detail))
+                self._log.warning("order failed", order=next(run.ids()), reason=failure.detail)
+            else:
+                retried.append(Retry(run, failure.attempt, failure.retry_at, failure.detail))
+        processing = Counter(bucket(result.took) for result in results)
+        waiting: Counter[int] = Counter()
+        for claim in claims:
+            waiting[bucket(max(now - claim.ticket.run.received, 0))] += claim.ticket.run.count
+        report = Report(
+            started=[claim.ticket.run for claim in claims],
+            done=_done_runs(results, out),
+            failed=failed,
+            retried=retried,
+            refused=advance.refused,
+            lost=_lost(results, out),
+            settled_at=now,
+            waiting=waiting,
+            processing=processing,
+        )
+        self._queue.put(report)
+
+    def _start(self, claim: Claim) -> None:
+        run, attempt = claim.ticket.run, claim.ticket.attempt
+        if claim.failures:
+            self._failures.update(dict.fromkeys(range(run.first, run.first + run.count), claim.failures))
+        prefix = id_prefix(run.received, run.node)
+        put = self._runner.put
+        orders: list[Any] = self._decode.decode_lines(b"\n".join(claim.documents))
+        for sequence, order in enumerate(orders, run.first):
+            put(run, sequence, Job(f"{prefix}{sequence:012x}", attempt, order))
+        self._runner.start()
+
+    async def _drain(self, seconds: float) -> None:
+        """Finishes what runs, for at most `seconds`, and hands the rest back."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        # What is in the line has been begun in the store, so it is handed back there; what is still a
+        # ticket has not, and the pool knows it.
+        await self._turn(self._runner.take_line())
+        while self._runner.load and (left := deadline - loop.time()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await self._woken.wait()
+            except TimeoutError:
+                break
+            self._woken.clear()
+            await self._turn()
+        await self._turn(await self._runner.cancel())
+
+
+def _done_runs(results: list[Result], out: set[int]) -> list[Run]:
+    """The orders that are done, as runs."""
+    runs: list[Run] = []
+    group: list[int] = []
+    of: Run | None = None
+    for result in results:
+        if result.error is not None or result.sequence in out:
+            continue
+        if of is not result.run:
+            if of is not None:
+                runs += split_run(of, sorted(group))
+            of, group = result.run, []
+        group.append(result.sequence)
+    if of is not None:
+        runs += split_run(of, sorted(group))
+    return runs
+
+
+def _lost(results: list[Result], lost: set[int]) -> list[Run]:
+    return [
+        Run(result.run.received, result.run.node, result.sequence, 1) for result in results if result.sequence in lost
+    ]
+
