@@ -20,7 +20,6 @@ from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.work import SqliteWorkStore
 from workers.handlers import load_handler
 from workers.queue import WorkerEnd
-from workers.runner import Runner
 from workers.worker import Worker, WorkPolicy
 
 
@@ -60,13 +59,7 @@ def main(config: ChildConfig, index: int, connection: "Connection[bytes, bytes]"
 async def _work(config: ChildConfig, name: str, connection: "Connection[bytes, bytes]") -> None:
     handler = load_handler(config.handler, processing_seconds=config.processing_seconds)
     store = SqliteWorkStore(Files(Path(config.db_path)))
-    runner = Runner(
-        handler,
-        concurrency=config.policy.concurrency,
-        timeout=config.policy.order_timeout,
-        wake=lambda: worker.wake(),
-    )
-    worker = Worker(name, store, WorkerEnd(connection), runner, config.policy)
+    worker = Worker(name, store, WorkerEnd(connection), handler, config.policy)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)
     await worker.run()
     await store.close()

@@ -65,7 +65,7 @@ def load_handler(path: str, *, processing_seconds: float) -> Handler:
         raise StartupError(f"ORDER_HANDLER={path} cannot be imported: {error}", hint=hint) from error
     if not callable(found):
         raise StartupError(f"ORDER_HANDLER={path} is not callable", hint=hint)
-    if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)):
+    if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(type(found).__call__):
         handler: Handler = found
         return handler
 

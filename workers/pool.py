@@ -105,9 +105,7 @@ class Pool:
         now = time.time_ns() // 1000
         while len(self._backlog):
             free = [
-                member
-                for member in self._members
-                if member.ready and member.holding.orders < self._policy.queue_orders
+                member for member in self._members if member.ready and member.holding.orders < self._policy.queue_orders
             ]
             if not free:
                 return
@@ -201,7 +199,8 @@ class Pool:
 
     def _lose(self, member: _Member) -> None:
         """The worker is gone, or as good as gone."""
-        assert member.process is not None and member.queue is not None
+        assert member.process is not None
+        assert member.queue is not None
         asyncio.get_running_loop().remove_reader(member.queue.fileno())
         member.queue.close()
         member.ready = False

@@ -21,7 +21,7 @@ from shared.domain.ids import Run, id_prefix, split_run
 from shared.domain.orders import OrderRequest
 from shared.runtime.quantiles import bucket
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
-from workers.handlers import Job
+from workers.handlers import Handler, Job
 from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, Work
 from workers.queue import QueueClosed, WorkerEnd
 from workers.runner import Result, Runner
@@ -43,23 +43,21 @@ class WorkPolicy(Struct, frozen=True):
 class Worker:
     """Works off what comes through `queue` until it is drained or its pool is gone."""
 
-    def __init__(self, name: str, store: WorkStore, queue: WorkerEnd, runner: Runner, policy: WorkPolicy) -> None:
+    def __init__(self, name: str, store: WorkStore, queue: WorkerEnd, handler: Handler, policy: WorkPolicy) -> None:
         self.name = name
         self._store = store
         self._queue = queue
-        self._runner = runner
         self._policy = policy
         self._tickets: deque[Ticket] = deque()
         self._failures: dict[int, int] = {}
         self._woken = asyncio.Event()
+        self._runner = Runner(
+            handler, concurrency=policy.concurrency, timeout=policy.order_timeout, wake=self._woken.set
+        )
         self._draining: float | None = None
         self._gone = False
         self._decode = msgspec.json.Decoder(OrderRequest)
         self._log = structlog.get_logger().bind(worker=name)
-
-    def wake(self) -> None:
-        """Tells the worker that there are results."""
-        self._woken.set()
 
     def drain(self, seconds: float) -> None:
         """Begins nothing more, and ends within `seconds`."""
@@ -239,4 +237,3 @@ def _lost(results: list[Result], lost: set[int]) -> list[Run]:
     return [
         Run(result.run.received, result.run.node, result.sequence, 1) for result in results if result.sequence in lost
     ]
-

@@ -6,11 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound, QueueFull
-from shared.domain.ids import Run, parse_id
-from shared.domain.orders import Order, iso_time, order_view
-from shared.domain.states import State
-from shared.stores.ports import Open, OrderStore, Query
 from services.intake.admission import Admission
 from services.intake.help import help_lines, order_help
 from services.intake.requests import (
@@ -30,7 +25,12 @@ from services.intake.requests import (
 )
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
+from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound, QueueFull
+from shared.domain.ids import Run, parse_id
+from shared.domain.orders import Order, iso_time, order_view
+from shared.domain.states import State
 from shared.net.connection import Connection
+from shared.stores.ports import Open, OrderStore, Query
 from shared.wire.replies import failure, success
 from workers.pool import Pool
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
+from services.intake.admission import Admission
 from shared.domain.errors import ComandaError, Conflict, QueueFull
 from shared.domain.ids import id_prefix
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
 from shared.stores.ports import Acceptance, Existing
 from shared.wire.replies import encode, failure, success
-from services.intake.admission import Admission
 
 _ACCEPTED = f'{{"success":true,"id":"%s%012x","estado":"{State.QUEUED}","posicion":%d,"espera_ms":%d}}'
 

@@ -195,9 +195,7 @@ class Desk:
         ahead, waiting = self._admission.open, self._pool.waiting
         self._tally.took(acceptance.run)
         self._enqueue(batch, acceptance, time.time_ns() // 1000)
-        new = accepted_texts(
-            acceptance, ahead=ahead, waiting=waiting, per_order_ms=self._admission.wait_ms(1)
-        )
+        new = accepted_texts(acceptance, ahead=ahead, waiting=waiting, per_order_ms=self._admission.wait_ms(1))
         if plain and len(new) == len(requests):
             return new
         return batch_texts(requests, acceptance, new, self._admission, now)
@@ -237,9 +235,11 @@ class Desk:
         stretch = 0
         while True:
             connection.answer(await self._perform(connection, action))
-            if not held or not isinstance(held[0].item, Action) or self._actions.is_immediate(held[0].item):
+            following = held[0].item if held else None
+            if not isinstance(following, Action) or self._actions.is_immediate(following):
                 break
-            action = held.popleft().item
+            held.popleft()
+            action = following
             stretch += 1
             if stretch % _STRETCH == 0:
                 await asyncio.sleep(0)

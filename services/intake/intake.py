@@ -102,15 +102,17 @@ class Intake:
         desk = asyncio.create_task(self._desk.run(), name="desk")
         settle = asyncio.create_task(self._settle_now_and_then(), name="settle")
         stopped = asyncio.create_task(stop.wait(), name="stop")
+        # None of these ends by itself: the first to end by a fault ends the whole.
+        parts: list[asyncio.Future[None]] = [desk, settle, self._fault]
         try:
-            await asyncio.wait({desk, settle, stopped, self._fault}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*parts, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             settle.cancel()
             stopped.cancel()
             await self._stop(desk, time.monotonic() - began)
-        for ended in (desk, settle, self._fault):
-            if ended.done() and not ended.cancelled() and (error_found := ended.exception()) is not None:
-                raise error_found
+        for part in parts:
+            if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
+                raise fault
 
     def _resume(self) -> None:
         """Takes up what a former run left open."""
@@ -150,4 +152,3 @@ class Intake:
             processing_ms=self._tally.processing_ms(),
             seconds=round(seconds, 1),
         )
-

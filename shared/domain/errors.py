@@ -5,7 +5,14 @@ into a reply in one place (`shared.wire.replies`). Driver errors are translated 
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
+
+
+class Place(TypedDict):
+    """A position in a document, counted from 1."""
+
+    line: int
+    column: int
 
 
 class ComandaError(Exception):

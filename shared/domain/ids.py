@@ -15,9 +15,7 @@ from msgspec import Struct
 NODE_BITS = 26
 SEQUENCE_BITS = 48
 
-_ID = re.compile(
-    r"([0-9a-f]{8})-([0-9a-f]{4})-7([0-9a-f]{3})-([89ab][0-9a-f]{3})-([0-9a-f]{12})", re.IGNORECASE
-)
+_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7([0-9a-f]{3})-([89ab][0-9a-f]{3})-([0-9a-f]{12})", re.IGNORECASE)
 
 
 class Run(Struct, frozen=True, array_like=True, gc=False):

@@ -44,7 +44,7 @@ def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 def report(error: StartupError) -> int:
     """Tells why the process cannot start, in one line; gives the exit status."""
     hint = f". To mend it: {error.hint}" if error.hint else ""
-    print(f"error: {error.message}{hint}", file=sys.stderr)
+    sys.stderr.write(f"error: {error.message}{hint}\n")
     return EXIT_STARTUP
 
 

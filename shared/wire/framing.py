@@ -10,7 +10,7 @@ import enum
 import re
 from typing import NamedTuple
 
-from shared.domain.errors import InvalidJson, RequestError, TooLarge
+from shared.domain.errors import InvalidJson, Place, RequestError, TooLarge
 from shared.wire.telnet import SPECIAL, Interrupt, TelnetFilter
 
 
@@ -229,9 +229,7 @@ class Framer:
                 elif char == 0x5C:
                     position += 1
                 else:
-                    return self._broken(
-                        data, start, position - 1, "a text is not closed before the end of its line"
-                    )
+                    return self._broken(data, start, position - 1, "a text is not closed before the end of its line")
                 continue
             found = _TOKEN.search(data, position)
             if found is None:
@@ -247,15 +245,11 @@ class Framer:
                 if stack and stack[-1] == 0x7B and last != 0x3A:
                     return self._broken(data, start, found.start(), "a document was not closed")
                 if len(stack) == self._depth:
-                    return self._broken(
-                        data, start, found.start(), f"a document is nested deeper than {self._depth}"
-                    )
+                    return self._broken(data, start, found.start(), f"a document is nested deeper than {self._depth}")
                 stack += data[found.start() : position]
             elif char in b"}]":
                 if stack[-1] != _OPENING[char]:
-                    return self._broken(
-                        data, start, found.start(), f"{chr(char)!r} closes a {chr(stack[-1])!r}"
-                    )
+                    return self._broken(data, start, found.start(), f"{chr(char)!r} closes a {chr(stack[-1])!r}")
                 stack = stack[:-1]
                 if not stack:
                     return self._complete(data, start, position)
@@ -290,7 +284,7 @@ class Framer:
         self._state = _State.BETWEEN if at_line_start else _State.SKIP_LINE
         return position
 
-    def _where(self, tail: bytes) -> dict[str, int]:
+    def _where(self, tail: bytes) -> Place:
         """Line and column just behind what was read, counted from the document's start."""
         read = bytes(self._buffer) + tail
         return {"line": read.count(b"\n") + 1, "column": len(read) - (read.rfind(b"\n") + 1) + 1}

@@ -1,7 +1,7 @@
 """Orders from documents: a whole block of them in one decode, or one at a time with good errors."""
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -113,4 +113,4 @@ def encode_orders(orders: list[OrderRequest]) -> list[bytes]:
     return _ENCODER.encode_lines(orders).split(b"\n")[:-1]
 
 
-_ENCODER: Any = msgspec.json.Encoder(decimal_format="number")
+_ENCODER = msgspec.json.Encoder(decimal_format="number")

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.errors import InvalidJson, InvalidParams
+from shared.domain.errors import InvalidJson, InvalidParams, Place
 
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]+)`(?: (?P<limit>.+?))?(?:, got `(?P<got>[^`]+)`)?$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`$")
@@ -68,7 +68,7 @@ def convert(document: bytes, kind: Any, *, example: Any = None) -> Any:
 
 
 def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
-    """msgspec's message about a value of type `kind`, in the protocol's words."""
+    """Msgspec's message about a value of type `kind`, in the protocol's words."""
     text, _, path = message.partition(" - at `$")
     where = path.rstrip("`").removeprefix(".").replace(".productos", "productos")
     where = re.sub(r"^\[\.\.\.\]\.?|^\[\d+\]\.?", "", where)
@@ -166,7 +166,7 @@ def _second_position(document: bytes, key: str) -> int:
     return max(document.find(spelled, first + 1), 0)
 
 
-def _place(document: bytes, position: int) -> dict[str, int]:
+def _place(document: bytes, position: int) -> Place:
     return {
         "line": document.count(b"\n", 0, position) + 1,
         "column": position - (document.rfind(b"\n", 0, position) + 1) + 1,
@@ -201,4 +201,3 @@ def _syntax_error(document: bytes, message: str) -> InvalidJson:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
-

@@ -68,7 +68,9 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite.Error as error:
-        raise StoreError(f"the store refused: {error}", hint=f"see the server's log; the file is {path.name}") from error
+        raise StoreError(
+            f"the store refused: {error}", hint=f"see the server's log; the file is {path.name}"
+        ) from error
 
 
 class Writer:

@@ -70,7 +70,8 @@ class Lister:
 
 
 def _conditions(query: Query) -> tuple[str, list[Any]]:
-    text, values = "", []
+    text = ""
+    values: list[Any] = []
     if query.state is not None:
         state = STATES.index(query.state)
         text += " AND (p.state IS NULL OR p.state = ?)" if state == QUEUED else " AND p.state = ?"
@@ -88,5 +89,3 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
         text += " AND o.received < ?"
         values.append(query.until)
     return text, values
-
-

@@ -245,9 +245,9 @@ class SqliteOrderStore:
         reading = attach(self._files)
         with translated(self._files.orders):
             for ticket in tickets:
-                place = (ticket.run.first, ticket.run.first + ticket.run.count - 1)
-                requeued += group_open(reading.execute(_OPEN_IN_RUN, place), self._node)
-                rows = reading.execute(_FINAL_IN_RUN, place).fetchall()
+                bounds = (ticket.run.first, ticket.run.first + ticket.run.count - 1)
+                requeued += group_open(reading.execute(_OPEN_IN_RUN, bounds), self._node)
+                rows = reading.execute(_FINAL_IN_RUN, bounds).fetchall()
                 for state in {state for _, state in rows}:
                     sequences = [sequence for sequence, final in rows if final == state]
                     finals.setdefault(STATES[state], []).extend(split_run(ticket.run, sequences))

@@ -117,9 +117,7 @@ def _apply(connection: Connection, statement: str, results: Sequence[Any], total
     return lost
 
 
-def _begin(
-    connection: Connection, worker: str, ticket: Ticket, now: int
-) -> tuple[list[tuple[Ticket, int]], list[Run]]:
+def _begin(connection: Connection, worker: str, ticket: Ticket, now: int) -> tuple[list[tuple[Ticket, int]], list[Run]]:
     """Claims what can be claimed of a ticket: tickets with their failures, and the runs left out."""
     run = ticket.run
     first, last = run.first, run.first + run.count - 1
