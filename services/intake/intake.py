@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import time
+from typing import Any
 
 import structlog
 
@@ -104,8 +105,9 @@ class Intake:
         stopped = asyncio.create_task(stop.wait(), name="stop")
         # None of these ends by itself: the first to end by a fault ends the whole.
         parts: list[asyncio.Future[None]] = [desk, settle, self._fault]
+        ends: list[asyncio.Future[Any]] = [*parts, stopped]
         try:
-            await asyncio.wait([*parts, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             settle.cancel()
             stopped.cancel()

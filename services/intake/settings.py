@@ -7,10 +7,7 @@ from msgspec import Meta, Struct
 
 from shared.net.connection import Limits
 from shared.runtime.logs import LogFormat, LogLevel
-
-Port = Annotated[int, Meta(ge=0, le=65535)]
-Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+from shared.runtime.settings import Count, Port, Seconds
 
 # Descriptors that the process needs besides its connections.
 _OWN_FILES = 40

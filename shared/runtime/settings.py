@@ -8,14 +8,19 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import dotenv
 import msgspec
+from msgspec import Meta
 
 from shared.domain.errors import StartupError
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
 
 _FIELD = re.compile(r" - at `\$\.(\w+)`$")
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}

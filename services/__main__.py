@@ -1,0 +1,44 @@
+"""Starts the whole suite on this machine: `python -m services`."""
+
+import asyncio
+import os
+import sys
+
+from msgspec import Struct
+
+from services.supervisor import Server, Supervisor
+from shared.domain.errors import StartupError
+from shared.runtime import logs
+from shared.runtime.lifecycle import report, run
+from shared.runtime.settings import Seconds, load
+
+SERVERS = (Server("intake", "services.intake"),)
+"""Every server, in the order of starting."""
+
+
+class SuiteSettings(Struct, frozen=True):
+    """What the supervisor itself needs to know; each server reads its own settings."""
+
+    shutdown_seconds: Seconds = 10.0
+    log_format: logs.LogFormat = "console"
+    log_level: logs.LogLevel = "info"
+
+
+def main() -> int:
+    """Reads the settings and supervises. Gives the exit status."""
+    try:
+        settings = load(SuiteSettings, flags={}, environ=os.environ)
+    except StartupError as error:
+        return report(error)
+    logs.configure(form=settings.log_format, level=settings.log_level, service="suite")
+    status = 0
+
+    async def serve(stop: asyncio.Event) -> None:
+        nonlocal status
+        status = await Supervisor(SERVERS, shutdown_seconds=settings.shutdown_seconds).run(stop)
+
+    return run(serve) or status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
