@@ -32,7 +32,7 @@ def load(kind: type[T], *, flags: Mapping[str, Any], environ: Mapping[str, str])
     Raises StartupError for a value that does not fit, and for an ENV_FILE that is not there.
     """
     path = Path(environ.get("ENV_FILE") or ".env.local")
-    if "ENV_FILE" in environ and not path.is_file():
+    if "ENV_FILE" in environ and not path.exists():
         raise StartupError(f"ENV_FILE={path} is not there", hint="name an existing file, or unset ENV_FILE")
     file = {name: value for name, value in dotenv.dotenv_values(path).items() if value is not None}
     values: dict[str, Any] = {}

@@ -1,0 +1,23 @@
+"""Fixtures that more than one kind of test uses."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.intake import IntakeProcess, Session
+
+
+@pytest.fixture
+def intake(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[IntakeProcess]:
+    """A running intake; `@pytest.mark.intake(NAME=value)` gives it settings."""
+    marker = request.node.get_closest_marker("intake")
+    with IntakeProcess(tmp_path / "data", marker.kwargs if marker else None) as process:
+        yield process
+
+
+@pytest.fixture
+def session(intake: IntakeProcess) -> Iterator[Session]:
+    """A connection to `intake`, greeted."""
+    with intake.connect() as connection:
+        yield connection

@@ -1,0 +1,168 @@
+"""A real intake: its own process, its own folder, a free port; and plain sockets to talk to it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 60.0
+"""Seconds after which a test gives up waiting; only a fault ever takes that long."""
+
+
+class IntakeProcess:
+    """`python -m services.intake` on a free port, with settings of the test's choosing."""
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, str | int | float] | None = None) -> None:
+        self.data_dir = data_dir
+        self._settings = {name: str(value) for name, value in (settings or {}).items()}
+        self.port = 0
+        self.log: list[dict[str, Any]] = []
+        self._changed = threading.Condition()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> "IntakeProcess":
+        """Starts it, on the port it had before if it ran before, and waits until it listens."""
+        environ = {
+            **os.environ,
+            "ENV_FILE": "/dev/null",
+            "PROCESSING_SECONDS": "0",
+            "WORKER_COUNT": "2",
+            **self._settings,
+            "DATA_DIR": str(self.data_dir),
+            "LOG_FORMAT": "json",
+            "SERVER_PORT": str(self.port),
+        }
+        self.log.clear()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "services.intake"], env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        self.port = self.wait_for_log("listening")["port"]
+        return self
+
+    def _read(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            for line in process.stderr:
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    entry = {"event": line.decode(errors="replace").rstrip()}
+                with self._changed:
+                    self.log.append(entry)
+                    self._changed.notify_all()
+        with self._changed:
+            self.log.append({"event": "end of log"})
+            self._changed.notify_all()
+
+    def wait_for_log(self, event: str) -> dict[str, Any]:
+        """The first entry of the log with this event."""
+
+        def found() -> dict[str, Any] | None:
+            return next((entry for entry in self.log if entry.get("event") in (event, "end of log")), None)
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: found() is not None, PATIENCE), self.log
+            entry = found()
+        assert entry is not None
+        assert entry["event"] == event, self.log
+        return entry
+
+    def workers(self) -> list[int]:
+        """The pids of its worker processes."""
+        with self.connect() as connection:
+            stats = connection.ask("stats")["stats"]
+        return [worker["pid"] for worker in stats["workers"]]
+
+    def connect(self, host: str = "127.0.0.1") -> "Session":
+        """A new connection."""
+        return Session(host, self.port)
+
+    def kill(self) -> None:
+        """Ends it as a power switch would, as far as a process can tell."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(PATIENCE)
+
+    def terminate(self, times: int = 1) -> int:
+        """Asks it to stop; gives its exit status."""
+        assert self._process is not None
+        for _ in range(times):
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(PATIENCE)
+
+    def wait(self) -> int:
+        """Waits for it to end by itself; gives its exit status."""
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
+
+    def __enter__(self) -> "IntakeProcess":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.terminate()
+
+
+class Session:
+    """One plain TCP connection that speaks lines."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.socket = socket.create_connection((host, port), timeout=PATIENCE)
+        self._file = self.socket.makefile("rb")
+        self.hello = self.read()
+
+    def send(self, data: str | bytes) -> None:
+        """Sends bytes as they are."""
+        self.socket.sendall(data.encode() if isinstance(data, str) else data)
+
+    def read(self) -> Any:
+        """The next line, decoded."""
+        line = self._file.readline()
+        assert line, "the server ended the stream"
+        return json.loads(line)
+
+    def ask(self, request: str | bytes | Mapping[str, Any]) -> Any:
+        """Sends one request on a line of its own; gives the next line that is not an event."""
+        if isinstance(request, Mapping):
+            request = json.dumps(request, ensure_ascii=False)
+        self.send((request.encode() if isinstance(request, str) else request) + b"\n")
+        while "event" in (answer := self.read()):
+            pass
+        return answer
+
+    def at_end(self) -> bool:
+        """Whether the server has ended the stream and everything was read."""
+        return self._file.readline() == b""
+
+    def wait_until(self, request: str, path: str, value: object) -> Any:
+        """Asks until the member at `path` (names joined by dots) has `value`; gives that answer."""
+        while True:
+            answer = self.ask(request)
+            found: Any = answer
+            for name in path.split("."):
+                found = found[name]
+            if found == value:
+                return answer
+
+    def close(self) -> None:
+        """Closes it."""
+        self._file.close()
+        self.socket.close()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
