@@ -43,15 +43,15 @@ class IntakeProcess:
             "LOG_FORMAT": "json",
             "SERVER_PORT": str(self.port),
         }
-        self.log.clear()
+        self.log = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "services.intake"], env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        threading.Thread(target=self._read, args=(self._process, self.log), daemon=True).start()
         self.port = self.wait_for_log("listening")["port"]
         return self
 
-    def _read(self, process: "subprocess.Popen[bytes]") -> None:
+    def _read(self, process: "subprocess.Popen[bytes]", log: list[dict[str, Any]]) -> None:
         assert process.stderr is not None
         with process.stderr:
             for line in process.stderr:
@@ -60,10 +60,10 @@ class IntakeProcess:
                 except ValueError:
                     entry = {"event": line.decode(errors="replace").rstrip()}
                 with self._changed:
-                    self.log.append(entry)
+                    log.append(entry)
                     self._changed.notify_all()
         with self._changed:
-            self.log.append({"event": "end of log"})
+            log.append({"event": "end of log"})
             self._changed.notify_all()
 
     def wait_for_log(self, event: str) -> dict[str, Any]:
@@ -80,8 +80,9 @@ class IntakeProcess:
         return entry
 
     def workers(self) -> list[int]:
-        """The pids of its worker processes."""
+        """The pids of its worker processes, once all are ready."""
         with self.connect() as connection:
+            connection.wait_until("health", "status", "ok")
             stats = connection.ask("stats")["stats"]
         return [worker["pid"] for worker in stats["workers"]]
 
