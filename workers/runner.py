@@ -56,6 +56,11 @@ class Runner:
         """Number of orders at work or in the line."""
         return len(self._line) + len(self._running)
 
+    @property
+    def results(self) -> int:
+        """Number of results that wait to be taken."""
+        return len(self._results)
+
     def put(self, run: Run, sequence: int, job: Job) -> None:
         """Adds an order of a claimed run to the line; `start` sets the line going."""
         self._line.append((run, sequence, job))

@@ -8,6 +8,7 @@ requests. What asks the store something is answered on the side, and its connect
 import asyncio
 import time
 from collections import deque
+from itertools import groupby
 from typing import NamedTuple
 
 import structlog
@@ -214,10 +215,13 @@ class Desk:
         if batch.plain:
             self._pool.requeue(Open(run, 0, first.priority, None), stored=stored)
             return
-        for place, index in enumerate(acceptance.accepted):
-            request = batch.requests[index]
-            single = Run(run.received, run.node, run.first + place, 1)
-            self._pool.requeue(Open(single, 0, request.priority, due_time(request)), stored=stored)
+        requests = [batch.requests[index] for index in acceptance.accepted]
+        start = 0
+        for (priority, due), alike in groupby(requests, lambda request: (request.priority, due_time(request))):
+            count = len(list(alike))
+            part = Run(run.received, run.node, run.first + start, count)
+            self._pool.requeue(Open(part, 0, priority, due), stored=stored)
+            start += count
 
     # Actions.
 

@@ -77,7 +77,9 @@ def test_watch_tells_the_whole_life_of_an_order(intake: IntakeProcess, session: 
 
 def test_answers_come_in_the_order_of_the_requests(session: Session) -> None:
     order = '{"cliente":"a","productos":["x"],"direccion":"d","request_id":%d}\n'
-    requests = "".join(order % number + f'{{"action":"list","limite":1,"request_id":{-number}}}\n' for number in range(1, 50))
+    requests = "".join(
+        order % number + f'{{"action":"list","limite":1,"request_id":{-number}}}\n' for number in range(1, 50)
+    )
     session.send(requests)
     seen = [session.read()["request_id"] for _ in range(98)]
     assert seen == [sign * number for number in range(1, 50) for sign in (1, -1)]

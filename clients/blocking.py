@@ -1,0 +1,96 @@
+"""The same client for programs without an event loop.
+
+with BlockingIntakeClient("localhost", 8888) as client:
+accepted = client.order({"cliente": "Ana", "productos": ["pan"], "direccion": "Mayor 1"})
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from clients.errors import Refused
+from clients.intake import IntakeClient, NewOrder
+from clients.replies import Accepted, Event, Members, StoredOrder
+
+T = TypeVar("T")
+
+
+class BlockingIntakeClient:
+    """`IntakeClient`, one call at a time; for one thread. See there for the methods and their errors."""
+
+    def __init__(self, host: str = "localhost", port: int = 8888, *, timeout: float = 10.0) -> None:
+        self._runner = asyncio.Runner()
+        self._client = IntakeClient(host, port, timeout=timeout)
+
+    def __enter__(self) -> "BlockingIntakeClient":
+        self._run(self._client.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(call)
+
+    def _iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        async def following() -> T | None:
+            return await anext(items, None)
+
+        while (item := self._run(following())) is not None:
+            yield item
+
+    def close(self) -> None:
+        """Ends the connection and the event loop."""
+        self._client.close()
+        self._runner.close()
+
+    def order(self, order: NewOrder) -> Accepted:
+        """Places one order."""
+        return self._run(self._client.order(order))
+
+    def orders(self, orders: Sequence[NewOrder]) -> list[Accepted | Refused]:
+        """Places several orders with one request."""
+        return self._run(self._client.orders(orders))
+
+    def status(self, order_id: str) -> StoredOrder:
+        """One order."""
+        return self._run(self._client.status(order_id))
+
+    def follow(self, order_id: str) -> StoredOrder:
+        """Waits until an order is final."""
+        return self._run(self._client.follow(order_id))
+
+    def explain(self, order_id: str) -> Members:
+        """What happened to an order, and when."""
+        return self._run(self._client.explain(order_id))
+
+    def list(self, *, page_size: int = 100, **filters: Any) -> Iterator[StoredOrder]:
+        """Orders, newest first."""
+        return self._iterate(self._client.list(page_size=page_size, **filters))
+
+    def watch(self, order_id: str | None = None) -> Iterator[Event]:
+        """Changes of all orders, or of one."""
+        return self._iterate(self._client.watch(order_id))
+
+    def cancel(self, order_id: str) -> None:
+        """Takes an order back."""
+        self._run(self._client.cancel(order_id))
+
+    def retry(self, order_id: str) -> None:
+        """Gives a failed order one more attempt."""
+        self._run(self._client.retry(order_id))
+
+    def stats(self) -> Members:
+        """The server's numbers."""
+        return self._run(self._client.stats())
+
+    def health(self) -> Members:
+        """How the server and its workers are."""
+        return self._run(self._client.health())
+
+    def ping(self) -> None:
+        """Returns when the server answers."""
+        self._run(self._client.ping())
