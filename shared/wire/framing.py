@@ -98,11 +98,6 @@ class Framer:
         """Whether bytes of an unfinished request are held back."""
         return self._state is not _State.BETWEEN or (self._telnet is not None and self._telnet.midway)
 
-    @property
-    def in_document(self) -> bool:
-        """Whether a document has begun and not ended."""
-        return self._state is _State.DOCUMENT
-
     def take_replies(self) -> bytes:
         """Telnet's answers to negotiation, to be sent at once."""
         if self._telnet is None or not self._telnet.replies:

@@ -1,0 +1,88 @@
+"""The order in which waiting orders are begun."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.ids import Run
+from shared.domain.orders import Priority
+from workers.backlog import Backlog, Waiting
+
+SECOND = 1_000_000
+
+
+def waiting(first: int, count: int = 1, *, at: int = 0, priority: Priority = Priority.NORMAL) -> Waiting:
+    return Waiting(Run(at * SECOND, 1, first, count), 0, priority, at * SECOND)
+
+
+def sequences(taken: list[Waiting]) -> list[int]:
+    return [sequence for entry in taken for sequence in range(entry.run.first, entry.run.first + entry.run.count)]
+
+
+def test_first_in_first_out_within_a_level_and_runs_are_cut_to_the_limit() -> None:
+    backlog = Backlog(30)
+    backlog.put(waiting(1, 10))
+    backlog.put(waiting(11, 5))
+    assert sequences(backlog.take(4, now=0)) == [1, 2, 3, 4]
+    assert sequences(backlog.take(8, now=0)) == [5, 6, 7, 8, 9, 10, 11, 12]
+    assert len(backlog) == 3
+
+
+def test_urgent_orders_pass_others_that_have_not_waited_long() -> None:
+    backlog = Backlog(30)
+    backlog.put(waiting(1, at=100, priority=Priority.LOW))
+    backlog.put(waiting(2, at=101))
+    backlog.put(waiting(3, at=102, priority=Priority.HIGH))
+    assert sequences(backlog.take(3, now=103 * SECOND)) == [3, 2, 1]
+
+
+def test_low_order_is_passed_for_a_bounded_time_only() -> None:
+    backlog = Backlog(30)
+    backlog.put(waiting(1, at=0, priority=Priority.LOW))
+    backlog.put(waiting(2, at=59, priority=Priority.HIGH))
+    backlog.put(waiting(3, at=61, priority=Priority.HIGH))
+    assert sequences(backlog.take(3, now=61 * SECOND)) == [2, 1, 3]
+
+
+def test_delayed_orders_wait_for_their_time() -> None:
+    backlog = Backlog(30)
+    backlog.put(waiting(1), due=10)
+    backlog.put(waiting(2), due=5)
+    assert backlog.take(5, now=4) == []
+    assert len(backlog) == 2
+    assert backlog.next_due() == 5
+    assert sequences(backlog.take(5, now=10)) == [2, 1]
+    assert backlog.next_due() is None
+
+
+def test_rescued_orders_go_ahead_of_their_level() -> None:
+    backlog = Backlog(30)
+    backlog.put(waiting(5))
+    backlog.put(waiting(1), first=True)
+    assert sequences(backlog.take(2, now=0)) == [1, 5]
+
+
+def test_find_tells_what_holds_an_order() -> None:
+    backlog = Backlog(30)
+    backlog.put(waiting(1, 3))
+    backlog.put(waiting(10), due=7)
+    assert backlog.find(3) == waiting(1, 3)
+    assert backlog.find(10) == waiting(10)
+    assert backlog.find(4) is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.sampled_from(Priority), st.none() | st.integers(0, 50)), max_size=10),
+    st.integers(1, 7),
+)
+def test_every_order_comes_out_once(entries: list[tuple[int, Priority, int | None]], limit: int) -> None:
+    backlog = Backlog(30)
+    first = 1
+    for count, priority, due in entries:
+        backlog.put(waiting(first, count, priority=priority), due=due)
+        first += count
+    out: list[int] = []
+    while taken := sequences(backlog.take(limit, now=50)):
+        assert len(taken) <= limit
+        out += taken
+    assert sorted(out) == list(range(1, first))
+    assert len(backlog) == 0

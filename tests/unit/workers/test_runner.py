@@ -1,0 +1,133 @@
+"""Running handlers: many at a time, each in bounds."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from shared.domain.errors import StartupError
+from shared.domain.ids import Run
+from shared.domain.orders import OrderRequest
+from workers import handlers
+from workers.handlers import Job, Reject, load_handler
+from workers.runner import Result, Runner
+
+RUN = Run(1, 2, 1, 100)
+ORDER = OrderRequest(customer="a", items=["x"], address="d")
+
+
+class Bench:
+    """A runner, and a way to wait for its results."""
+
+    def __init__(
+        self, handler: Callable[[Job], Awaitable[None]], *, concurrency: int = 10, timeout: float = 60
+    ) -> None:
+        self.woken = asyncio.Event()
+        self.runner = Runner(handler, concurrency=concurrency, timeout=timeout, wake=self.woken.set)
+
+    def put(self, orders: int) -> None:
+        for sequence in range(1, orders + 1):
+            self.runner.put(RUN, sequence, Job(str(sequence), 1, ORDER))
+        self.runner.start()
+
+    async def results(self, number: int) -> list[Result]:
+        found: list[Result] = []
+        while len(found) < number:
+            await self.woken.wait()
+            self.woken.clear()
+            found += self.runner.take_results()
+        return found
+
+
+async def test_handlers_that_wait_run_side_by_side_up_to_the_limit() -> None:
+    gate, most, now = asyncio.Event(), 0, 0
+
+    async def handler(job: Job) -> None:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        if now == 10:
+            gate.set()
+        await gate.wait()
+        now -= 1
+
+    bench = Bench(handler, concurrency=10)
+    bench.put(25)
+    results = await bench.results(25)
+    assert sorted(result.sequence for result in results) == list(range(1, 26))
+    assert most == 10
+    assert bench.runner.load == 0
+
+
+async def test_handlers_that_never_wait_share_one_task() -> None:
+    tasks: set[object] = set()
+
+    async def handler(job: Job) -> None:
+        tasks.add(asyncio.current_task())
+
+    bench = Bench(handler)
+    bench.put(50)
+    assert len(await bench.results(50)) == 50
+    assert len(tasks) == 1
+
+
+async def test_errors_are_told_and_stop_nobody_else() -> None:
+    async def handler(job: Job) -> None:
+        if job.id == "2":
+            raise ValueError("no flour")
+        if job.id == "3":
+            raise Reject("closed")
+
+    bench = Bench(handler)
+    bench.put(4)
+    results = {result.sequence: result for result in await bench.results(4)}
+    assert [results[n].error for n in (1, 2, 3, 4)] == [None, "ValueError: no flour", "closed", None]
+    assert [results[n].final for n in (1, 2, 3, 4)] == [False, False, True, False]
+
+
+async def test_attempt_beyond_the_time_out_is_ended_and_the_task_goes_on() -> None:
+    async def handler(job: Job) -> None:
+        if job.id == "1":
+            await asyncio.Event().wait()
+        async with asyncio.timeout(60):
+            await asyncio.sleep(0)
+
+    bench = Bench(handler, concurrency=1, timeout=0)
+    bench.put(2)
+    await asyncio.sleep(0)
+    bench.runner.end_overdue()
+    results = await bench.results(2)
+    assert [result.error for result in results] == ["not finished within 0 s", None]
+
+
+async def test_cancel_tells_what_was_at_work_and_take_line_what_was_not() -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.Event().wait()
+
+    bench = Bench(handler, concurrency=2)
+    bench.put(5)
+    while len(bench.runner._running) < 2:
+        await asyncio.sleep(0)
+    assert bench.runner.take_line() == [(3, 1), (4, 1), (5, 1)]
+    assert await bench.runner.cancel() == [(1, 1), (2, 1)]
+    assert bench.runner.load == 0
+
+
+async def test_plain_function_runs_in_a_thread_as_a_handler() -> None:
+    handler = load_handler(f"{__name__}:plain_handler", processing_seconds=0)
+    with pytest.raises(LookupError):
+        await handler(Job("1", 1, ORDER))
+
+
+def plain_handler(job: Job) -> None:
+    raise LookupError(job.id)
+
+
+@pytest.mark.parametrize("path", ["", "workers.handlers", "no.such:thing", "workers.handlers:none", "os:sep"])
+def test_handler_that_cannot_be_loaded_stops_the_start(path: str) -> None:
+    with pytest.raises(StartupError, match="ORDER_HANDLER"):
+        load_handler(path, processing_seconds=0)
+
+
+def test_default_handler_waits() -> None:
+    assert isinstance(load_handler("workers.handlers:wait", processing_seconds=1), handlers.Wait)
