@@ -8,7 +8,7 @@ import sys
 
 from services.intake.intake import Intake
 from services.intake.settings import IntakeSettings
-from shared.domain.errors import StartupError
+from shared.domain.errors import StartupError, StoreError
 from shared.runtime import logs
 from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
@@ -41,15 +41,25 @@ def main(argv: list[str]) -> int:
     async def serve(stop: asyncio.Event) -> None:
         load_handler(settings.order_handler, processing_seconds=settings.processing_seconds)
         limits = settings.limits(raise_file_limit())
-        files = Files(settings.orders_file)
-        make_folder(files)
-        store = SqliteOrderStore(files)
+        store = open_store(Files(settings.orders_file))
         try:
             await Intake(settings, store, await store.recover(), limits, child_config(settings)).serve(stop)
         finally:
             await store.close()
 
     return run(serve)
+
+
+def open_store(files: Files) -> SqliteOrderStore:
+    """The store on this machine. Raises StartupError when it cannot be had."""
+    make_folder(files)
+    try:
+        return SqliteOrderStore(files)
+    except StoreError as error:
+        raise StartupError(
+            f"the store {files.orders} cannot be opened: {error.message}",
+            hint="restore it from a backup, or point DATA_DIR at another folder",
+        ) from error
 
 
 def child_config(settings: IntakeSettings) -> ChildConfig:

@@ -1,0 +1,291 @@
+"""What every adapter does, in the domain's words."""
+
+import pytest
+
+from shared.domain.errors import NotFound
+from shared.domain.ids import Run
+from shared.domain.orders import Priority
+from shared.domain.states import State
+from shared.stores.ports import Claim, Done, Failure, HandBack, Open, OrderStore, Query, WorkStore
+from tests.contract.conftest import Adapter
+from tests.support.orders import accept, ids, request, ticket
+
+NOW = 5_000_000
+
+
+async def states(orders: OrderStore, run: Run) -> list[State]:
+    found = [await orders.get(order_id) for order_id in run.ids()]
+    return [order.state for order in found if order is not None]
+
+
+async def begin(work: WorkStore, run: Run, attempt: int = 1, worker: str = "w1") -> list[Claim]:
+    return (await work.advance(worker, tickets=[ticket(run, attempt)], now=NOW)).claims
+
+
+# Accepting.
+
+
+async def test_accepted_orders_are_there_as_they_were_sent(orders: OrderStore) -> None:
+    sent = [request("Ana"), request("Börje", productos=["a", {"producto": "b", "cantidad": 2, "precio": "1.10"}])]
+    run = (await accept(orders, *sent)).run
+    for order_id, one in zip(ids(run), sent, strict=True):
+        order = await orders.get(order_id)
+        assert order is not None
+        assert (order.id, order.request, order.state, order.received) == (order_id, one, State.QUEUED, 1_000_000)
+
+
+async def test_ids_of_later_orders_sort_behind(orders: OrderStore) -> None:
+    first = (await accept(orders, request(), request(), at=1_000_000)).run
+    second = (await accept(orders, request(), at=2_000_000)).run
+    assert ids(first) + ids(second) == sorted(ids(first) + ids(second))
+
+
+async def test_no_more_is_accepted_than_there_is_room_for(orders: OrderStore) -> None:
+    acceptance = await accept(orders, *(request(str(number)) for number in range(5)), room=3)
+    assert list(acceptance.accepted) == [0, 1, 2]
+    assert acceptance.run.count == 3
+    assert (await accept(orders, request(), room=0)).run.count == 0
+
+
+async def test_retry_under_a_request_id_finds_the_first_order_and_needs_no_room(orders: OrderStore) -> None:
+    run = (await accept(orders, request(request_id="r1"))).run
+    again = await accept(orders, request(request_id="r1"), room=0)
+    assert (again.run.count, again.existing[0]) == (0, (ids(run)[0], State.QUEUED, True))
+
+
+async def test_other_order_under_a_request_id_is_a_conflict(orders: OrderStore) -> None:
+    await accept(orders, request("Ana", request_id=7))
+    assert not (await accept(orders, request("Eva", request_id="7"))).existing[0].same
+
+
+async def test_retries_within_one_batch_are_found(orders: OrderStore) -> None:
+    one = request(request_id="r1")
+    acceptance = await accept(orders, request("x"), one, one, request("Eva", request_id="r1"), request("y"))
+    assert list(acceptance.accepted) == [0, 1, 4]
+    assert acceptance.existing[2] == (ids(acceptance.run)[1], State.QUEUED, True)
+    assert not acceptance.existing[3].same
+
+
+async def test_unknown_id_is_nobody(orders: OrderStore) -> None:
+    run = (await accept(orders, request())).run
+    other = next(Run(run.received + 1000, run.node, run.first, 1).ids())
+    for order_id in ("nope", other, next(Run(run.received, run.node ^ 1, run.first, 1).ids())):
+        assert await orders.get(order_id) is None
+
+
+# Working.
+
+
+async def test_order_is_begun_and_finished_with_its_times(orders: OrderStore, work: WorkStore) -> None:
+    sent = [request("Ana"), request("Eva")]
+    run = (await accept(orders, *sent)).run
+    (claim,) = await begin(work, run)
+    assert (claim.ticket, claim.failures, len(claim.documents)) == (ticket(run), 0, 2)
+    assert await states(orders, run) == [State.RUNNING] * 2
+    advance = await work.advance("w1", done=[Done(run.first, 1, NOW + 9)], now=NOW)
+    assert not advance.lost
+    order = await orders.get(ids(run)[0])
+    assert order is not None
+    assert (order.state, order.attempt, order.worker) == (State.DONE, 1, "w1")
+    assert (order.stored, order.queued, order.started, order.finished) == (1_001_000, 1_002_000, NOW, NOW + 9)
+
+
+async def test_results_and_new_claims_go_together(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, *(request(str(n)) for n in range(4)))).run
+    await begin(work, Run(run.received, run.node, run.first, 2))
+    rest = Run(run.received, run.node, run.first + 2, 2)
+    advance = await work.advance(
+        "w1",
+        done=[Done(run.first, 1, NOW)],
+        failures=[Failure(run.first + 1, 1, NOW, "no flour", None)],
+        tickets=[ticket(rest)],
+        now=NOW,
+    )
+    assert [claim.ticket.run for claim in advance.claims] == [rest]
+    assert await states(orders, run) == [State.DONE, State.FAILED, State.RUNNING, State.RUNNING]
+    failed = await orders.get(ids(run)[1])
+    assert failed is not None
+    assert failed.detail == "no flour"
+
+
+async def test_order_cannot_be_begun_twice(orders: OrderStore, work: WorkStore, adapter: Adapter) -> None:
+    run = (await accept(orders, request(), request())).run
+    await begin(work, run)
+    other = await adapter.work()
+    advance = await other.advance("w2", tickets=[ticket(run)], now=NOW)
+    assert (advance.claims, advance.refused) == ([], [run])
+
+
+async def test_cancelled_order_is_left_out_of_its_run(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, *(request(str(n)) for n in range(3)))).run
+    assert await orders.cancel(ids(run)[1]) is None
+    advance = await work.advance("w1", tickets=[ticket(run)], now=NOW)
+    assert [claim.ticket.run.first for claim in advance.claims] == [run.first, run.first + 2]
+    assert [len(claim.documents) for claim in advance.claims] == [1, 1]
+    assert [left.first for left in advance.refused] == [run.first + 1]
+    assert await states(orders, run) == [State.RUNNING, State.CANCELLED, State.RUNNING]
+
+
+async def test_failed_attempt_goes_back_and_the_next_knows_of_it(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, request())).run
+    await begin(work, run)
+    await work.advance("w1", failures=[Failure(run.first, 1, NOW, "busy", NOW + 10)], now=NOW)
+    assert await states(orders, run) == [State.QUEUED]
+    assert (await work.advance("w1", tickets=[ticket(run, 1)], now=NOW)).claims == []
+    (claim,) = await begin(work, run, attempt=2)
+    assert claim.failures == 1
+
+
+async def test_result_of_an_older_attempt_is_fenced_off(orders: OrderStore, work: WorkStore, adapter: Adapter) -> None:
+    run = (await accept(orders, request(), request())).run
+    await begin(work, run)
+    await orders.rescue([ticket(run)], poison=9)
+    stale = Failure(run.first + 1, 1, NOW, "late", None)
+    advance = await work.advance("w1", done=[Done(run.first, 1, NOW)], failures=[stale], now=NOW)
+    assert advance.lost == {run.first, run.first + 1}
+    await begin(await adapter.work(), run, attempt=2, worker="w2")
+    assert (await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)).lost == {run.first}
+    assert await states(orders, run) == [State.RUNNING] * 2
+
+
+async def test_handed_back_order_is_begun_again_and_has_not_failed(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, request())).run
+    await begin(work, run)
+    await work.advance("w1", handed_back=[HandBack(run.first, 1)], now=NOW)
+    assert await states(orders, run) == [State.QUEUED]
+    assert (await begin(work, run, attempt=2))[0].failures == 0
+
+
+# Cancelling and trying again.
+
+
+@pytest.mark.parametrize("final", [False, True])
+async def test_order_at_work_or_done_cannot_be_cancelled(orders: OrderStore, work: WorkStore, final: bool) -> None:
+    run = (await accept(orders, request())).run
+    await begin(work, run)
+    if final:
+        await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)
+    assert await orders.cancel(ids(run)[0]) is (State.DONE if final else State.RUNNING)
+
+
+async def test_cancelling_twice_tells_that_it_is_cancelled(orders: OrderStore) -> None:
+    run = (await accept(orders, request())).run
+    assert await orders.cancel(ids(run)[0]) is None
+    assert await orders.cancel(ids(run)[0]) is State.CANCELLED
+
+
+async def test_failed_order_can_be_tried_again(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, request(prioridad="alta"))).run
+    await begin(work, run)
+    await work.advance("w1", failures=[Failure(run.first, 1, NOW, "broken", None)], now=NOW)
+    assert await orders.retry(ids(run)[0]) == Open(run, 1, Priority.HIGH, None)
+    assert len(await begin(work, run, attempt=2)) == 1
+    assert await orders.retry(ids(run)[0]) is State.RUNNING
+
+
+async def test_what_is_not_there_cannot_be_changed(orders: OrderStore) -> None:
+    for change in (orders.cancel, orders.retry):
+        with pytest.raises(NotFound):
+            await change("nope")
+
+
+# Rescue and recovery.
+
+
+async def test_dead_workers_orders_are_taken_back_with_those_it_had_not_begun(
+    orders: OrderStore, work: WorkStore
+) -> None:
+    run = (await accept(orders, *(request(str(n)) for n in range(4)))).run
+    begun = Run(run.received, run.node, run.first, 3)
+    await begin(work, begun)
+    await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)
+    rest = Run(run.received, run.node, run.first + 3, 1)
+    rescue = await orders.rescue([ticket(begun), ticket(rest)], poison=9)
+    assert rescue.finals == {State.DONE: [Run(run.received, run.node, run.first, 1)]}
+    assert [(entry.run.first, entry.run.count, entry.attempt) for entry in rescue.requeued] == [
+        (run.first + 1, 2, 1),
+        (run.first + 3, 1, 0),
+    ]
+    assert await states(orders, run) == [State.DONE] + [State.QUEUED] * 3
+
+
+async def test_order_that_kills_its_workers_is_failed_in_the_end(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, request())).run
+    for attempt in (1, 2):
+        await begin(work, run, attempt)
+        rescue = await orders.rescue([ticket(run, attempt)], poison=1)
+    assert rescue.finals == {State.FAILED: [run]}
+    order = await orders.get(ids(run)[0])
+    assert order is not None
+    assert order.state is State.FAILED
+    assert order.detail is not None
+
+
+async def test_reopened_store_gives_back_what_was_open(adapter: Adapter, orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, *(request(str(n)) for n in range(5)))).run
+    special = (await accept(orders, request(prioridad="baja", no_antes_de="2030-01-01T00:00:00Z"))).run
+    await begin(work, Run(run.received, run.node, run.first, 3))
+    await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)
+    await orders.cancel(ids(run)[4])
+    await adapter.close()
+    again = await adapter.orders()
+    recovery = await again.recover()
+    assert recovery.accepted == 6
+    assert recovery.totals == {State.DONE: 1, State.FAILED: 0, State.CANCELLED: 1}
+    assert [(entry.run.first, entry.run.count, entry.attempt) for entry in recovery.open] == [
+        (run.first + 1, 2, 1),
+        (run.first + 3, 1, 0),
+        (special.first, 1, 0),
+    ]
+    assert recovery.open[-1].priority is Priority.LOW
+    assert recovery.open[-1].due == 1_893_456_000_000_000
+    assert (await accept(again, request())).run.first > special.first
+
+
+async def test_settling_forgets_nothing_that_is_open(adapter: Adapter, orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, *(request(str(n)) for n in range(3)))).run
+    await begin(work, run)
+    await work.advance("w1", done=[Done(run.first, 1, NOW), Done(run.first + 2, 1, NOW)], now=NOW)
+    await orders.settle()
+    await adapter.close()
+    recovery = await (await adapter.orders()).recover()
+    assert [entry.run.first for entry in recovery.open] == [run.first + 1]
+
+
+# Listing.
+
+
+async def test_list_is_newest_first_and_pages_do_not_overlap(orders: OrderStore) -> None:
+    run = (await accept(orders, *(request(str(n)) for n in range(7)))).run
+    seen: list[str] = []
+    before = None
+    while True:
+        page = await orders.list(Query(limit=3, before=before))
+        seen += [order.id for order in page.orders]
+        before = page.before
+        await accept(orders, request("newer"))
+        if before is None:
+            break
+    assert seen == ids(run)[::-1]
+
+
+async def test_list_filters(orders: OrderStore, work: WorkStore) -> None:
+    early = (await accept(orders, request("Ana"), request("Ana María"), at=1_000_000)).run
+    late = (await accept(orders, request('A"na\\'), request("Ana"), request("Eva"), at=9_000_000)).run
+    await begin(work, early)
+    await work.advance("w1", failures=[Failure(early.first, 1, NOW, "x", None)], now=NOW)
+    await orders.cancel(ids(late)[2])
+
+    async def customers(query: Query) -> list[str]:
+        return [order.request.customer for order in (await orders.list(query)).orders]
+
+    assert await customers(Query(customer="Ana")) == ["Ana", "Ana"]
+    assert await customers(Query(customer='A"na\\')) == ['A"na\\']
+    assert await customers(Query(since=9_000_000)) == ["Eva", "Ana", 'A"na\\']
+    assert await customers(Query(until=9_000_000)) == ["Ana María", "Ana"]
+    assert await customers(Query(state=State.QUEUED)) == ["Ana", 'A"na\\']
+    assert await customers(Query(state=State.RUNNING)) == ["Ana María"]
+    assert await customers(Query(state=State.FAILED)) == ["Ana"]
+    assert await customers(Query(state=State.CANCELLED)) == ["Eva"]
+    assert await customers(Query(state=State.DONE)) == []
+    assert await customers(Query(state=State.FAILED, customer="Eva")) == []

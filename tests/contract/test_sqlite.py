@@ -1,0 +1,78 @@
+"""What is SQLite's alone: files, versions, owners."""
+
+import sqlite3
+
+import pytest
+
+from shared.domain.errors import StartupError, StoreError
+from shared.stores.ports import OrderStore, WorkStore
+from shared.stores.sqlite.database import Writer
+from shared.stores.sqlite.orders import SqliteOrderStore
+from tests.contract.conftest import Adapter
+from tests.support.orders import accept, ids, request
+
+
+async def test_second_intake_on_the_same_files_is_refused(adapter: Adapter, orders: OrderStore) -> None:
+    with pytest.raises(StartupError, match="another intake"):
+        SqliteOrderStore(adapter.files)
+
+
+async def test_files_of_a_newer_schema_are_refused(adapter: Adapter) -> None:
+    with sqlite3.connect(adapter.files.orders) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StartupError, match="schema version 99"):
+        SqliteOrderStore(adapter.files)
+
+
+async def test_file_that_is_no_database_is_refused(adapter: Adapter) -> None:
+    adapter.files.orders.write_bytes(b"not a database, by any means" * 100)
+    with pytest.raises((StartupError, StoreError)):
+        SqliteOrderStore(adapter.files)
+
+
+async def test_new_intake_waits_for_a_former_ones_workers(
+    adapter: Adapter, orders: OrderStore, work: WorkStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.stores.sqlite.orders._OLD_WORKERS_SECONDS", 0)
+    with pytest.raises(StartupError, match="workers of a former run"):
+        await orders.recover()
+
+
+async def test_refused_commit_leaves_no_trace_and_the_next_one_works(
+    orders: OrderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = (await accept(orders, request("before"))).run
+    monkeypatch.setattr("shared.stores.sqlite.orders._ACCEPT_PLAIN", "INSERT INTO orders VALUES (?, ?, ?)")
+    with pytest.raises(StoreError):
+        await accept(orders, request("refused"))
+    monkeypatch.undo()
+    after = (await accept(orders, request("after"))).run
+    assert after.first == run.first + 1
+    order = await orders.get(ids(after)[0])
+    assert order is not None
+    assert order.request.customer == "after"
+
+
+async def test_everything_is_written_home_when_the_store_closes(adapter: Adapter, orders: OrderStore) -> None:
+    await accept(orders, request())
+    await adapter.close()
+    for path in (adapter.files.orders, adapter.files.progress):
+        assert not path.with_name(path.name + "-wal").exists()
+        connection = sqlite3.connect(path)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        connection.close()
+
+
+async def test_log_is_reused_and_stays_bounded(adapter: Adapter, orders: OrderStore) -> None:
+    many = [request(str(number)) for number in range(2000)]
+    sizes = []
+    for _ in range(60):
+        await accept(orders, *many, room=10**6)
+        sizes.append(adapter.files.orders.with_name("orders.db-wal").stat().st_size)
+    assert max(sizes) < 4 * 2**20
+
+
+def test_writer_tells_a_missing_folder_in_our_words(adapter: Adapter) -> None:
+    with pytest.raises(StoreError):
+        Writer(adapter.files.orders / "no" / "folder.db")

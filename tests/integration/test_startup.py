@@ -1,0 +1,82 @@
+"""What stops a start: one line with cause and cure, exit status 2, and no traceback."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.intake import PATIENCE, IntakeProcess
+
+
+def start(data_dir: Path, *flags: str, module: str = "services.intake", **settings: str) -> tuple[int, list[str]]:
+    """Runs a server that is not going to run for long: its exit status, and the lines it wrote."""
+    environ = {**os.environ, "ENV_FILE": "/dev/null", "SERVER_PORT": "0", **settings, "DATA_DIR": str(data_dir)}
+    ended = subprocess.run(
+        [sys.executable, "-m", module, *flags], env=environ, capture_output=True, timeout=PATIENCE, check=False
+    )
+    assert ended.stdout == b""
+    return ended.returncode, ended.stderr.decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"SERVER_PORT": "many"}, "SERVER_PORT=many"),
+        ({"ORDER_HANDLER": "no.such:thing"}, "ORDER_HANDLER"),
+        ({"SERVER_HOST": "192.0.2.1"}, "192.0.2.1"),
+        ({"SERVER_HOST": "no.such.name.invalid"}, "no.such.name.invalid"),
+        ({"ENV_FILE": "no-such-file"}, "ENV_FILE"),
+    ],
+)
+def test_wrong_setting_stops_the_start(tmp_path: Path, settings: dict[str, str], told: str) -> None:
+    status, lines = start(tmp_path, **settings)
+    assert (status, len(lines)) == (2, 1)
+    assert told in lines[0]
+    assert "To mend it" in lines[0]
+
+
+def test_port_in_use_stops_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, lines = start(tmp_path, "--host", "127.0.0.1", "--port", str(port))
+    assert (status, len(lines)) == (2, 1)
+    assert "in use" in lines[0]
+
+
+def test_data_dir_that_is_no_folder_stops_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    status, lines = start(file)
+    assert (status, len(lines)) == (2, 1)
+    assert "DATA_DIR" in lines[0]
+
+
+@pytest.mark.parametrize("content", ["newer", "garbage"])
+def test_store_that_cannot_be_used_stops_the_start(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "orders.db"
+    if content == "garbage":
+        file.write_bytes(b"no database at all" * 1000)
+    else:
+        with sqlite3.connect(file) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        connection.close()
+    status, lines = start(tmp_path)
+    assert (status, len(lines)) == (2, 1)
+    assert "orders.db" in lines[0]
+
+
+def test_second_intake_on_the_same_folder_stops(tmp_path: Path) -> None:
+    with IntakeProcess(tmp_path):
+        status, lines = start(tmp_path)
+    assert (status, len(lines)) == (2, 1)
+    assert "another intake" in lines[0]
+
+
+def test_suite_stops_when_a_server_cannot_start(tmp_path: Path) -> None:
+    status, lines = start(tmp_path, module="services", ORDER_HANDLER="no.such:thing")
+    assert status == 2
+    assert any(line.startswith("error: ORDER_HANDLER") for line in lines)

@@ -1,0 +1,37 @@
+"""Orders and tickets for tests of stores."""
+
+from typing import Any
+
+import msgspec
+
+from shared.domain.ids import Run
+from shared.domain.orders import OrderRequest, Priority
+from shared.stores.ports import Acceptance, Batch, OrderStore, Ticket
+from shared.wire.orders import encode_orders
+
+
+def request(customer: str = "Ana", **members: Any) -> OrderRequest:
+    """An order with the given members, in the wire's names."""
+    return msgspec.convert({"cliente": customer, "productos": ["pan"], "direccion": "Mayor 1", **members}, OrderRequest)
+
+
+def batch(*requests: OrderRequest) -> Batch:
+    """A batch of orders."""
+    documents = encode_orders(list(requests))
+    plain = not any(b'"request_id"' in one or b'"prioridad"' in one or b'"no_antes_de"' in one for one in documents)
+    return Batch(requests, documents, plain)
+
+
+async def accept(store: OrderStore, *requests: OrderRequest, at: int = 1_000_000, room: int = 1000) -> Acceptance:
+    """Accepts orders in one commit."""
+    return await store.accept(batch(*requests), received=at, room=room)
+
+
+def ticket(run: Run, attempt: int = 1) -> Ticket:
+    """A ticket for a run."""
+    return Ticket(run, attempt, Priority.NORMAL, run.received + 1000, run.received + 2000)
+
+
+def ids(run: Run) -> list[str]:
+    """The ids of a run."""
+    return list(run.ids())
