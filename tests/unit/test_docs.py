@@ -1,0 +1,103 @@
+"""The docs say what is: paths, commands, settings, codes and states that they name exist."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from clients.cli.app import app
+from services.intake.requests import ACTIONS
+from services.intake.settings import IntakeSettings
+from shared import VERSION
+from shared.domain import errors
+from shared.domain.states import TRANSITIONS, mermaid
+
+ROOT = Path(__file__).parents[2]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
+# Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
+NOT_SETTINGS = {"COMANDA_PARENT_PID"}
+DIFFERENT: dict[str, set[str]] = {".env.local": set(), ".env.docker": {"data_dir", "log_format"}}
+
+
+def codes() -> set[str]:
+    """Every error code that can reach a client."""
+    found: set[str] = set()
+    kinds: list[type[errors.ComandaError]] = [errors.ComandaError]
+    while kinds:
+        kind = kinds.pop()
+        if kind.__module__ == errors.__name__:
+            found.add(kind.code)
+            kinds += kind.__subclasses__()
+    return found - {errors.StartupError.code}
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda doc: str(doc.name))
+def test_paths_that_are_named_exist(doc: Path) -> None:
+    text = doc.read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert all((doc.parent / link).exists() for link in links), links
+    paths = set(re.findall(r"`((?:services|workers|shared|clients|tests|docs)/[\w/.]+)`", text))
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda doc: str(doc.name))
+def test_commands_that_are_named_exist(doc: Path) -> None:
+    text = doc.read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+    modules = set(re.findall(r"python -m ((?:services|clients|workers)[\w.]*)", text))
+    assert all((ROOT / module.replace(".", "/")).is_dir() for module in modules)
+    commands = {name for name in app if not name.startswith("-")}
+    assert set(re.findall(r"python -m clients ([a-z]+)", text)) <= commands
+
+
+def test_every_command_of_the_clients_is_described() -> None:
+    text = (ROOT / "docs/CLIENTS.md").read_text()
+    assert not [name for name in app if not name.startswith("-") and f"`{name}" not in text]
+
+
+@pytest.mark.parametrize("name", [".env.local", ".env.docker"])
+def test_settings_files_have_every_setting_at_its_default(name: str) -> None:
+    lines = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / name).read_text(), re.MULTILINE))
+    assert set(lines) == {field.upper() for field in IntakeSettings.__struct_fields__}
+    for field in msgspec.structs.fields(IntakeSettings):
+        value = lines[field.encode_name.upper()]
+        if field.encode_name not in DIFFERENT[name] and value:
+            assert msgspec.convert(value, field.type, strict=False) == field.default, field.encode_name
+
+
+def test_settings_that_are_named_exist() -> None:
+    known = {field.upper() for field in IntakeSettings.__struct_fields__}
+    for doc in DOCS:
+        named = set(re.findall(r"`([A-Z]{2,}(?:_[A-Z]+)+)(?:=[^`]*)?`", doc.read_text()))
+        assert named - NOT_SETTINGS <= known, doc
+
+
+def test_limits_in_the_protocol_are_the_defaults() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", (ROOT / "docs/PROTOCOL.md").read_text(), re.MULTILINE)
+    assert rows
+    defaults = IntakeSettings()
+    assert all(float(getattr(defaults, name.lower())) == float(value) for name, value in rows)
+
+
+def test_every_action_verb_event_and_code_is_in_the_protocol() -> None:
+    text = (ROOT / "docs/PROTOCOL.md").read_text()
+    assert not [name for name in ACTIONS if f'{{"action":"{name}"' not in text]
+    assert not [step.event for step in TRANSITIONS if f"`{step.event}`" not in text]
+    assert not [code for code in codes() if f"| `{code}` |" not in text]
+
+
+@pytest.mark.parametrize("name", ["docs/PROTOCOL.md", "docs/ARCHITECTURE.md"])
+def test_picture_of_the_states_is_drawn_from_the_table(name: str) -> None:
+    found = STATES.search((ROOT / name).read_text())
+    assert found is not None
+    assert found[1].strip() == f"```mermaid\n{mermaid()}\n```"
+
+
+def test_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
