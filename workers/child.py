@@ -4,8 +4,8 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import setproctitle
@@ -19,7 +19,6 @@ from shared.runtime.parent import die_with_parent
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.work import SqliteWorkStore
 from workers.handlers import load_handler
-from workers.queue import WorkerEnd
 from workers.worker import Worker, WorkPolicy
 
 
@@ -36,7 +35,7 @@ class ChildConfig(Struct, frozen=True):
     log_level: logs.LogLevel
 
 
-def main(config: ChildConfig, index: int, connection: "Connection[bytes, bytes]") -> None:
+def main(config: ChildConfig, index: int, end: socket.socket) -> None:
     """Runs one worker. Exit status 0 after a drain, 1 after a fault, which is in the log."""
     # Ctrl-C reaches the whole group; the pool decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,16 +49,16 @@ def main(config: ChildConfig, index: int, connection: "Connection[bytes, bytes]"
     gc.set_threshold(50_000, 20, 100)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(config, name, connection))
+            runner.run(_work(config, name, end))
     except ComandaError as error:
         structlog.get_logger().error("worker ends", worker=name, reason=error.message, hint=error.hint)
         sys.exit(1)
 
 
-async def _work(config: ChildConfig, name: str, connection: "Connection[bytes, bytes]") -> None:
+async def _work(config: ChildConfig, name: str, end: socket.socket) -> None:
     handler = load_handler(config.handler, processing_seconds=config.processing_seconds)
     store = SqliteWorkStore(Files(Path(config.db_path)))
-    worker = Worker(name, store, WorkerEnd(connection), handler, config.policy)
+    worker = Worker(name, store, handler, config.policy)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)
-    await worker.run()
+    await worker.run(end)
     await store.close()

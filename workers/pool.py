@@ -7,6 +7,7 @@ backlog once the store has fenced it off.
 
 import asyncio
 import multiprocessing
+import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -20,12 +21,14 @@ from shared.stores.ports import Open, OrderStore, Rescue, Ticket
 from workers.backlog import Backlog, Waiting
 from workers.child import ChildConfig, main
 from workers.holding import Holding
-from workers.messages import Alive, Drain, Ready, Report, Work
-from workers.queue import PoolEnd, QueueClosed, open_queue
+from workers.messages import Alive, Drain, FromWorker, Ready, Report, Work, decode_from_worker
+from workers.queue import Channel, open_channel
 
 _START_SECONDS = 30.0
 _MAX_RESTART_SECONDS = 10.0
 _STORE_RETRY_SECONDS = 0.5
+# Of the time that a stop may take, what handlers get to finish; the rest is for recording and ending.
+_DRAIN_SHARE = 0.8
 
 
 class PoolPolicy(Struct, frozen=True):
@@ -63,7 +66,7 @@ class _Member:
     def __init__(self, index: int) -> None:
         self.index = index
         self.process: SpawnProcess | None = None
-        self.queue: PoolEnd | None = None
+        self.queue: Channel | None = None
         self.holding = Holding()
         self.running = 0
         self.ready = False
@@ -122,12 +125,9 @@ class Pool:
         tickets = [Ticket(entry.run, entry.attempt + 1, entry.priority, entry.stored, now) for entry in waiting]
         for ticket in tickets:
             member.holding.add(ticket)
+        # Should it be dead already, its death, which is about to be seen, brings them back.
         assert member.queue is not None
-        try:
-            member.queue.put(Work(tickets))
-        except QueueClosed:
-            # It holds them all the same: its death, which is about to be seen, brings them back.
-            member.ready = False
+        member.queue.put(Work(tickets))
 
     def _await_due(self, now: int) -> None:
         due = self._backlog.next_due()
@@ -141,32 +141,26 @@ class Pool:
 
     # Life of the workers.
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Starts every worker; they are fed as they get ready."""
         for member in self._members:
-            self._start_member(member)
+            await self._start_member(member)
         self._side_task(self._watch(), "lease watch")
 
-    def _start_member(self, member: _Member) -> None:
-        queue, _, connection = open_queue(self._context)
+    async def _start_member(self, member: _Member) -> None:
+        ours, theirs = socket.socketpair()
         process = self._context.Process(
-            target=main, args=(self._config, member.index, connection), name=f"worker {member.index}"
+            target=main, args=(self._config, member.index, theirs), name=f"worker {member.index}"
         )
         process.start()
-        connection.close()
-        member.process, member.queue, member.holding = process, queue, Holding()
-        member.ready = False
-        loop = asyncio.get_running_loop()
-        member.heard = loop.time()
-        loop.add_reader(queue.fileno(), self._read, member)
+        theirs.close()
+        member.process, member.holding, member.ready = process, Holding(), False
+        member.heard = asyncio.get_running_loop().time()
+        member.queue = await open_channel(
+            ours, decode_from_worker, lambda messages: self._take(member, messages), lambda: self._lose(member)
+        )
 
-    def _read(self, member: _Member) -> None:
-        assert member.queue is not None
-        try:
-            messages = member.queue.take()
-        except QueueClosed:
-            self._lose(member)
-            return
+    def _take(self, member: _Member, messages: list[FromWorker]) -> None:
         member.heard = asyncio.get_running_loop().time()
         for message in messages:
             match message:
@@ -200,9 +194,6 @@ class Pool:
     def _lose(self, member: _Member) -> None:
         """The worker is gone, or as good as gone."""
         assert member.process is not None
-        assert member.queue is not None
-        asyncio.get_running_loop().remove_reader(member.queue.fileno())
-        member.queue.close()
         member.ready = False
         process, tickets = member.process, member.holding.tickets()
         member.holding = Holding()
@@ -223,7 +214,7 @@ class Pool:
         if member.deaths > 1:
             await asyncio.sleep(min(0.1 * 2**member.deaths, _MAX_RESTART_SECONDS))
         if not self._stopping:
-            self._start_member(member)
+            await self._start_member(member)
 
     async def _rescue(self, tickets: Sequence[Ticket]) -> None:
         while tickets:
@@ -273,10 +264,7 @@ class Pool:
         deadline = loop.time() + seconds
         for member in self._members:
             if member.queue is not None and member.process is not None and member.process.is_alive():
-                try:
-                    member.queue.put(Drain(seconds * 0.8))
-                except QueueClosed:
-                    continue
+                member.queue.put(Drain(seconds * _DRAIN_SHARE))
         for member in self._members:
             await self._end(member, deadline)
         for task in list(self._tasks):
@@ -298,11 +286,6 @@ class Pool:
     def running(self) -> int:
         """Number of orders that workers have begun and not ended."""
         return sum(member.running for member in self._members)
-
-    @property
-    def waiting(self) -> int:
-        """Number of orders that no worker has been given yet."""
-        return len(self._backlog)
 
     def stored_at(self, sequence: int) -> int | None:
         """When a waiting order was committed, in microseconds; None for one that was recovered."""

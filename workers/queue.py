@@ -1,85 +1,77 @@
 """The bounded queue to one worker process, and the way back.
 
-One pipe each way for each worker, and no lock between processes: a `multiprocessing.Queue` that several
-workers share is wedged when one of them is killed inside `get`, since its lock dies with it. Messages
-carry references to orders, not orders, so a queue bounded by its number of orders fits the pipe's buffer
-and putting never blocks the event loop.
+One socket pair for each worker, and no lock between processes: a `multiprocessing.Queue` that several
+workers share is wedged when one of them is killed inside `get`, since its lock dies with it. The pool keeps
+the bound, by the number of orders that a worker may hold; putting never blocks, not even towards a worker
+that is stopped.
 """
 
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, cast
 
-from shared.domain.errors import ComandaError
-from workers.messages import FromWorker, ToWorker, decode_from_worker, decode_to_worker, encode
+from workers.messages import encode
+
+_LENGTH_BYTES = 4
 
 
-class QueueClosed(ComandaError):
-    """The process at the other end is gone."""
+class Channel(asyncio.Protocol):
+    """One end of a queue: messages of any size, each behind its length.
 
+    `received` is called with the messages that have come in, `closed` once when the other end is gone.
+    """
 
-class PoolEnd:
-    """The pool's end: puts messages for the worker, and takes what it reports."""
+    def __init__(
+        self, decode: Callable[[bytes], Any], received: Callable[[list[Any]], None], closed: Callable[[], None]
+    ) -> None:
+        self._decode = decode
+        self._received = received
+        self._closed = closed
+        self._held = bytearray()
+        self._transport: asyncio.Transport | None = None
 
-    def __init__(self, connection: "Connection[bytes, bytes]") -> None:
-        self._connection = connection
-
-    def fileno(self) -> int:
-        """The descriptor that is readable when there is something to take."""
-        return self._connection.fileno()
-
-    def put(self, message: ToWorker) -> None:
-        """Sends one message. Raises QueueClosed."""
-        try:
-            self._connection.send_bytes(encode(message))
-        except OSError as error:
-            raise QueueClosed("the worker is gone") from error
-
-    def take(self) -> list[FromWorker]:
-        """Every message that is there, at least one when the descriptor is readable. Raises QueueClosed."""
-        messages: list[FromWorker] = []
-        try:
-            while self._connection.poll():
-                messages.append(decode_from_worker(self._connection.recv_bytes()))
-        except (EOFError, OSError) as error:
-            if not messages:
-                raise QueueClosed("the worker is gone") from error
-        return messages
+    def put(self, message: Any) -> None:
+        """Sends one message; to an end that is gone it is dropped."""
+        if self._transport is not None:
+            payload = encode(message)
+            self._transport.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
 
     def close(self) -> None:
-        """Frees the descriptors."""
-        self._connection.close()
+        """Sends what is left, then ends the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        held = self._held
+        held += data
+        messages: list[Any] = []
+        start = 0
+        while len(held) - start >= _LENGTH_BYTES:
+            stop = start + _LENGTH_BYTES + int.from_bytes(held[start : start + _LENGTH_BYTES], "big")
+            if len(held) < stop:
+                break
+            messages.append(self._decode(bytes(held[start + _LENGTH_BYTES : stop])))
+            start = stop
+        del held[:start]
+        if messages:
+            self._received(messages)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._closed()
 
 
-class WorkerEnd:
-    """The worker's end: takes messages, and puts reports."""
-
-    def __init__(self, connection: "Connection[bytes, bytes]") -> None:
-        self._connection = connection
-
-    def fileno(self) -> int:
-        """The descriptor that is readable when there is something to take."""
-        return self._connection.fileno()
-
-    def put(self, message: FromWorker) -> None:
-        """Sends one message, waiting while the pool is behind. Raises QueueClosed."""
-        try:
-            self._connection.send_bytes(encode(message))
-        except OSError as error:
-            raise QueueClosed("the pool is gone") from error
-
-    def take(self) -> list[ToWorker]:
-        """Every message that is there, at least one when the descriptor is readable. Raises QueueClosed."""
-        messages: list[ToWorker] = []
-        try:
-            while self._connection.poll():
-                messages.append(decode_to_worker(self._connection.recv_bytes()))
-        except (EOFError, OSError) as error:
-            if not messages:
-                raise QueueClosed("the pool is gone") from error
-        return messages
-
-
-def open_queue(context: SpawnContext) -> tuple[PoolEnd, WorkerEnd, "Connection[bytes, bytes]"]:
-    """A new queue: the pool's end, the worker's end, and the connection to close here once it is passed on."""
-    pool, worker = context.Pipe(duplex=True)
-    return PoolEnd(pool), WorkerEnd(worker), worker
+async def open_channel(
+    end: socket.socket,
+    decode: Callable[[bytes], Any],
+    received: Callable[[list[Any]], None],
+    closed: Callable[[], None],
+) -> Channel:
+    """Takes over one end of a socket pair."""
+    loop = asyncio.get_running_loop()
+    _, channel = await loop.create_unix_connection(lambda: Channel(decode, received, closed), sock=end)
+    return channel

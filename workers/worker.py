@@ -6,6 +6,7 @@ that ends and the batch that follows it. A report is sent after the commit that 
 
 import asyncio
 import random
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -22,8 +23,8 @@ from shared.domain.orders import OrderRequest
 from shared.runtime.quantiles import bucket
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
 from workers.handlers import Handler, Job
-from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, Work
-from workers.queue import QueueClosed, WorkerEnd
+from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, ToWorker, Work, decode_to_worker
+from workers.queue import Channel, open_channel
 from workers.runner import Result, Runner
 
 _STORE_RETRY_SECONDS = 0.5
@@ -45,12 +46,11 @@ class WorkPolicy(Struct, frozen=True):
 
 
 class Worker:
-    """Works off what comes through `queue` until it is drained or its pool is gone."""
+    """Works off what comes through its queue until it is drained or its pool is gone."""
 
-    def __init__(self, name: str, store: WorkStore, queue: WorkerEnd, handler: Handler, policy: WorkPolicy) -> None:
+    def __init__(self, name: str, store: WorkStore, handler: Handler, policy: WorkPolicy) -> None:
         self.name = name
         self._store = store
-        self._queue = queue
         self._policy = policy
         self._tickets: deque[Ticket] = deque()
         self._failures: dict[int, int] = {}
@@ -60,6 +60,7 @@ class Worker:
         )
         self._draining: float | None = None
         self._gone = False
+        self._queue: Channel
         self._last_turn = 0.0
         self._decode = msgspec.json.Decoder(OrderRequest)
         self._log = structlog.get_logger().bind(worker=name)
@@ -70,11 +71,10 @@ class Worker:
             self._draining = seconds
             self._woken.set()
 
-    async def run(self) -> None:
-        """Works until told to drain, or until the pool is gone."""
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._queue.fileno(), self._read)
-        pulse = loop.create_task(self._pulse(), name="pulse")
+    async def run(self, end: socket.socket) -> None:
+        """Works on what comes through `end` until told to drain, or until the pool is gone."""
+        self._queue = await open_channel(end, decode_to_worker, self._take_messages, self._end)
+        pulse = asyncio.create_task(self._pulse(), name="pulse")
         try:
             self._queue.put(Ready())
             while not self._gone and self._draining is None:
@@ -84,11 +84,11 @@ class Worker:
                 await self._turn()
             if self._draining is not None:
                 await self._drain(self._draining)
-        except QueueClosed:
-            self._log.warning("the pool is gone; ending")
+            if self._gone:
+                self._log.warning("the pool is gone; ending")
         finally:
             pulse.cancel()
-            loop.remove_reader(self._queue.fileno())
+            self._queue.close()
 
     async def _pace(self) -> None:
         """Lets small turns gather, so that a trickle of results does not cost an fsync each."""
@@ -99,28 +99,24 @@ class Worker:
             await asyncio.sleep(pause)
         self._last_turn = loop.time()
 
-    def _read(self) -> None:
-        try:
-            for message in self._queue.take():
-                match message:
-                    case Work(tickets):
-                        self._tickets.extend(tickets)
-                    case Drain(seconds):
-                        self.drain(seconds)
-        except QueueClosed:
-            self._gone = True
+    def _take_messages(self, messages: list[ToWorker]) -> None:
+        for message in messages:
+            match message:
+                case Work(tickets):
+                    self._tickets.extend(tickets)
+                case Drain(seconds):
+                    self.drain(seconds)
+        self._woken.set()
+
+    def _end(self) -> None:
+        self._gone = True
         self._woken.set()
 
     async def _pulse(self) -> None:
         """Shows that the loop turns, and ends overdue attempts."""
         while True:
             await asyncio.sleep(self._policy.lease_seconds / 4)
-            try:
-                self._queue.put(Alive())
-            except QueueClosed:
-                self._gone = True
-                self._woken.set()
-                return
+            self._queue.put(Alive())
             self._runner.end_overdue()
 
     async def _turn(self, handed_back: Iterable[tuple[int, int]] = ()) -> None:

@@ -18,7 +18,7 @@ _ACCEPTED = f'{{"success":true,"id":"%s%012x","estado":"{State.QUEUED}","posicio
 def accepted_texts(acceptance: Acceptance, *, ahead: int, waiting: int, per_order_ms: float) -> list[str]:
     """The answers to the new orders of a batch, in order.
 
-    `ahead` is the number of orders that were open before them, `waiting` of those that no worker had yet;
+    `ahead` is the number of orders that were open before them, `waiting` of those that no worker had begun;
     `per_order_ms` is the time that one order takes to get out of the way.
     """
     run = acceptance.run

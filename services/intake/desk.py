@@ -193,7 +193,7 @@ class Desk:
             return self._refuse(requests, error)
         now = time.monotonic()
         self._metrics.committed(len(requests), now - began)
-        ahead, waiting = self._admission.open, self._pool.waiting
+        ahead, waiting = self._admission.open, self._admission.open - self._pool.running
         self._tally.took(acceptance.run)
         self._enqueue(batch, acceptance, time.time_ns() // 1000)
         new = accepted_texts(acceptance, ahead=ahead, waiting=waiting, per_order_ms=self._admission.wait_ms(1))

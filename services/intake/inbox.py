@@ -35,7 +35,7 @@ Item = Orders | OrderArray | Action | Ready
 
 _HTTP_BODY = b"""\
 This port speaks JSON over TCP, not HTTP. Send an order, or the line "help", with telnet or nc:
-    telnet localhost 8888
+    telnet HOST PORT
 """
 _HTTP_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"

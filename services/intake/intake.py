@@ -14,6 +14,7 @@ from services.intake.settings import IntakeSettings
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
 from shared import VERSION
+from shared.domain.errors import StoreError
 from shared.net.connection import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
@@ -27,6 +28,9 @@ from workers.pool import Pool, PoolPolicy
 
 _SETTLE_SECONDS = 60.0
 _CLOSE_SECONDS = 1.0
+# What waits in a worker's queue beyond what it can run, as a share of that: it keeps the worker busy
+# until the next orders come, and urgent ones cannot pass it.
+_PREFETCH_SHARE = 4
 
 
 class Intake:
@@ -47,7 +51,7 @@ class Intake:
         backlog = Backlog(settings.ageing_seconds)
         policy = PoolPolicy(
             size=settings.worker_count,
-            queue_orders=2 * settings.worker_concurrency,
+            queue_orders=settings.worker_concurrency + -(-settings.worker_concurrency // _PREFETCH_SHARE),
             lease_seconds=settings.lease_seconds,
             max_rescues=settings.max_rescues,
         )
@@ -95,7 +99,7 @@ class Intake:
             raise bind_error(error, host, port, "SERVER_PORT") from error
         began = time.monotonic()
         self._resume()
-        self._pool.start()
+        await self._pool.start()
         await self._server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port, workers=self._settings.worker_count)
@@ -129,7 +133,11 @@ class Intake:
     async def _settle_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_SETTLE_SECONDS)
-            await self._store.settle()
+            try:
+                await self._store.settle()
+            except StoreError as error:
+                # Only the next start would have gained by it.
+                self._log.warning("could not settle", reason=error.message)
 
     async def _stop(self, desk: asyncio.Task[None], seconds: float) -> None:
         """No new orders, then no more work, then no connections."""

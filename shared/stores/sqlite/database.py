@@ -100,7 +100,10 @@ class Writer:
             self._weight += rows + _COMMIT_WEIGHT
             if self._weight >= _CHECKPOINT_ROWS:
                 self._weight = 0
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                # The commit above stands whatever becomes of this; what is left in the log is read
+                # from there, and the next checkpoint tries again.
+                with contextlib.suppress(sqlite.Error):
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def close(self) -> None:
         """Writes the log home, if no reader is in the way, and closes the file."""

@@ -57,14 +57,18 @@ class SqliteWorkStore:
         now: int,
     ) -> Advance:
         """See `WorkStore.advance`. Blocks for one fsync, and for other workers' transactions."""
+        # Read first: an error here must leave nothing begun.
+        documents = [self._documents(ticket.run) for ticket in tickets]
         rows = len(done) + len(failures) + len(handed_back) + sum(ticket.run.count for ticket in tickets)
         with self._lock, self._writer.transaction(rows) as connection:
             lost = _record(connection, done, failures, handed_back)
             begun = [_begin(connection, worker, ticket, now) for ticket in tickets]
         claims: list[Claim] = []
         refused: list[Run] = []
-        for claimed, left in begun:
-            claims += (Claim(ticket, self._documents(ticket.run), failed) for ticket, failed in claimed)
+        for asked, found, (claimed, left) in zip(tickets, documents, begun, strict=True):
+            for ticket, failed in claimed:
+                start = ticket.run.first - asked.run.first
+                claims.append(Claim(ticket, found[start : start + ticket.run.count], failed))
             refused += left
         return Advance(claims, refused, lost)
 
