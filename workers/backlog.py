@@ -26,6 +26,13 @@ class Waiting(NamedTuple):
     priority: Priority
     stored: int
 
+    def cut(self, count: int) -> tuple["Waiting", "Waiting"]:
+        """The first `count` orders, and the rest."""
+        run = self.run
+        head = Run(run.received, run.node, run.first, count)
+        rest = Run(run.received, run.node, run.first + count, run.count - count)
+        return self._replace(run=head), self._replace(run=rest)
+
 
 class Backlog:
     """Pure bookkeeping: the clock comes in as an argument, in microseconds since the epoch."""
@@ -64,9 +71,8 @@ class Backlog:
         while limit > 0 and (level := self._most_urgent()) is not None:
             head = level.popleft()
             if head.run.count > limit:
-                run = head.run
-                level.appendleft(head._replace(run=Run(run.received, run.node, run.first + limit, run.count - limit)))
-                head = head._replace(run=Run(run.received, run.node, run.first, limit))
+                head, rest = head.cut(limit)
+                level.appendleft(rest)
             taken.append(head)
             limit -= head.run.count
             self._size -= head.run.count

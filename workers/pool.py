@@ -21,7 +21,8 @@ from shared.stores.ports import Open, OrderStore, Rescue, Ticket
 from workers.backlog import Backlog, Waiting
 from workers.child import ChildConfig, main
 from workers.holding import Holding
-from workers.messages import Alive, Drain, FromWorker, Ready, Report, Work, decode_from_worker
+from workers.messages import Drain, FromWorker, Ready, Report, Work, decode_from_worker
+from workers.quarantine import Quarantine
 from workers.queue import Channel, open_channel
 
 _START_SECONDS = 30.0
@@ -70,8 +71,10 @@ class _Member:
         self.holding = Holding()
         self.running = 0
         self.ready = False
+        self.alone = False
+        """Whether it works on suspects, and is to get nothing else."""
         self.heard = 0.0
-        self.deaths = 0
+        self.false_starts = 0
 
 
 class Pool:
@@ -89,6 +92,7 @@ class Pool:
         self._policy = policy
         self._config = config
         self._backlog = backlog
+        self._quarantine = Quarantine()
         self._store = store
         self._listener = listener
         self._on_fault = on_fault
@@ -106,9 +110,12 @@ class Pool:
         if self._stopping:
             return
         now = time.time_ns() // 1000
+        self._dispatch_suspects(now)
         while len(self._backlog):
             free = [
-                member for member in self._members if member.ready and member.holding.orders < self._policy.queue_orders
+                member
+                for member in self._members
+                if member.ready and not member.alone and member.holding.orders < self._policy.queue_orders
             ]
             if not free:
                 return
@@ -120,6 +127,14 @@ class Pool:
                 break
             self._give(member, waiting, now)
         self._await_due(now)
+
+    def _dispatch_suspects(self, now: int) -> None:
+        for member in self._members:
+            if member.ready and not member.holding.orders:
+                suspects = self._quarantine.take(self._policy.queue_orders)
+                member.alone = bool(suspects)
+                if suspects:
+                    self._give(member, suspects, now)
 
     def _give(self, member: _Member, waiting: list[Waiting], now: int) -> None:
         tickets = [Ticket(entry.run, entry.attempt + 1, entry.priority, entry.stored, now) for entry in waiting]
@@ -168,8 +183,7 @@ class Pool:
                     self._settle(member, message)
                 case Ready():
                     member.ready = True
-                case Alive():
-                    member.deaths = 0
+                    member.false_starts = 0
         self.dispatch()
 
     def _settle(self, member: _Member, report: Report) -> None:
@@ -194,7 +208,9 @@ class Pool:
     def _lose(self, member: _Member) -> None:
         """The worker is gone, or as good as gone."""
         assert member.process is not None
-        member.ready = False
+        if not member.ready:
+            member.false_starts += 1
+        member.ready = member.alone = False
         process, tickets = member.process, member.holding.tickets()
         member.holding = Holding()
         member.running = 0
@@ -207,12 +223,11 @@ class Pool:
         await asyncio.to_thread(process.join)
         if self._stopping:
             return
-        member.deaths += 1
         orders = sum(ticket.run.count for ticket in tickets)
         self._log.warning("worker died", worker=member.index, status=process.exitcode, orders=orders)
         await self._rescue(tickets)
-        if member.deaths > 1:
-            await asyncio.sleep(min(0.1 * 2**member.deaths, _MAX_RESTART_SECONDS))
+        if member.false_starts:
+            await asyncio.sleep(min(0.1 * 2**member.false_starts, _MAX_RESTART_SECONDS))
         if not self._stopping:
             await self._start_member(member)
 
@@ -234,7 +249,10 @@ class Pool:
     def requeue(self, entry: Open, *, stored: int, first: bool = False) -> None:
         """Puts orders that the store has `en cola` into the backlog; `dispatch` sets them going."""
         waiting = Waiting(entry.run, entry.attempt, entry.priority, stored)
-        self._backlog.put(waiting, due=entry.due, first=first)
+        if self._quarantine.wants(entry.rescues):
+            self._quarantine.put(waiting, entry.rescues)
+        else:
+            self._backlog.put(waiting, due=entry.due, first=first)
 
     async def _watch(self) -> None:
         """Kills workers whose event loop no longer turns: stopped, or stuck in a handler that blocks."""
@@ -281,6 +299,8 @@ class Pool:
             self._log.warning("worker did not end in time, killing it", worker=member.index, pid=process.pid)
             process.kill()
             await asyncio.to_thread(process.join)
+        if member.queue is not None:
+            await member.queue.ended.wait()
 
     @property
     def running(self) -> int:
@@ -292,7 +312,7 @@ class Pool:
         for member in self._members:
             if (ticket := member.holding.find(sequence)) is not None:
                 return ticket.stored
-        waiting = self._backlog.find(sequence)
+        waiting = self._backlog.find(sequence) or self._quarantine.find(sequence)
         return None if waiting is None else waiting.stored
 
     def workers(self) -> list[WorkerView]:

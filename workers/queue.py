@@ -30,6 +30,8 @@ class Channel(asyncio.Protocol):
         self._closed = closed
         self._held = bytearray()
         self._transport: asyncio.Transport | None = None
+        self.ended = asyncio.Event()
+        """Set when the other end is gone and everything it sent has been taken."""
 
     def put(self, message: Any) -> None:
         """Sends one message; to an end that is gone it is dropped."""
@@ -37,10 +39,11 @@ class Channel(asyncio.Protocol):
             payload = encode(message)
             self._transport.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Sends what is left, then ends the connection."""
         if self._transport is not None:
             self._transport.close()
+        await self.ended.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -62,6 +65,7 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.ended.set()
         self._closed()
 
 

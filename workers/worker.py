@@ -88,7 +88,7 @@ class Worker:
                 self._log.warning("the pool is gone; ending")
         finally:
             pulse.cancel()
-            self._queue.close()
+            await self._queue.close()
 
     async def _pace(self) -> None:
         """Lets small turns gather, so that a trickle of results does not cost an fsync each."""

@@ -110,6 +110,8 @@ class Open(NamedTuple):
     priority: Priority
     due: int | None
     """Not to be begun before this time, in microseconds since the epoch."""
+    rescues: int = 0
+    """How many workers have died over them."""
 
 
 class Recovery(NamedTuple):

@@ -85,7 +85,7 @@ def test_answers_come_in_the_order_of_the_requests(session: Session) -> None:
     assert seen == [sign * number for number in range(1, 50) for sign in (1, -1)]
 
 
-@pytest.mark.intake(MAX_PEDIDOS_EN_COLA=5, PROCESSING_SECONDS=600, ORDER_TIMEOUT_SECONDS=1000)
+@pytest.mark.intake(MAX_PEDIDOS_EN_COLA=5, PROCESSING_SECONDS=600, SHUTDOWN_SECONDS=1)
 def test_bound_holds_exactly_and_tells_when_to_come_back(session: Session) -> None:
     line = '{"cliente":"a","productos":["x"],"direccion":"d"}\n'
     session.send(line * 4 + f"[{','.join([line.strip()] * 3)}]\n" + line)

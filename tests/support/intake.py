@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ PATIENCE = 60.0
 class IntakeProcess:
     """`python -m services.intake` on a free port, with settings of the test's choosing."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str | int | float] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str | int | float] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "services.intake"),
+    ) -> None:
+        self._command = command
         self.data_dir = data_dir
         self._settings = {name: str(value) for name, value in (settings or {}).items()}
         self.port = 0
@@ -44,9 +50,7 @@ class IntakeProcess:
             "SERVER_PORT": str(self.port),
         }
         self.log = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "services.intake"], env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen(self._command, env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         threading.Thread(target=self._read, args=(self._process, self.log), daemon=True).start()
         self.port = self.wait_for_log("listening")["port"]
         return self

@@ -17,7 +17,8 @@ p.stored, p.queued, p.started, p.finished, p.detail"""
 
 JOINED = "orders o LEFT JOIN progress.progress p ON p.sequence = o.sequence"
 
-OPEN_COLUMNS = "o.sequence, o.received, o.priority, coalesce(p.due, o.due), coalesce(p.attempt, 0)"
+OPEN_COLUMNS = """
+o.sequence, o.received, o.priority, coalesce(p.due, o.due), coalesce(p.attempt, 0), coalesce(p.rescues, 0)"""
 """What `group_open` reads."""
 
 
@@ -54,9 +55,9 @@ def group_open(rows: Iterable[tuple[Any, ...]], node: int) -> list[Open]:
 
     def close_group() -> None:
         if alike is not None:
-            received, priority, due, attempt = alike
+            received, priority, due, attempt, rescues = alike
             level = Priority.NORMAL if priority is None else Priority(priority)
-            groups.append(Open(Run(received, node, first, count), attempt, level, due))
+            groups.append(Open(Run(received, node, first, count), attempt, level, due, rescues))
 
     for sequence, *rest in rows:
         if alike == tuple(rest) and sequence == first + count:

@@ -1,0 +1,154 @@
+"""Peers that misbehave: too many, too large, too slow, too silent. The others never notice."""
+
+import json
+import resource
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.intake import PATIENCE, IntakeProcess, Session
+
+ORDER = {"cliente": "a", "productos": ["x"], "direccion": "d"}
+
+
+@pytest.mark.intake(IDLE_SECONDS=0.3, STALL_SECONDS=30)
+def test_idle_connection_is_told_and_closed_but_not_one_that_watches(intake: IntakeProcess) -> None:
+    with intake.connect() as watcher, intake.connect() as idle:
+        watcher.ask("watch")
+        assert idle.read()["error"] == "timeout"
+        assert idle.at_end()
+        with intake.connect() as other:
+            other.ask(ORDER)
+        assert watcher.read()["event"] == "order.accepted"
+
+
+@pytest.mark.intake(STALL_SECONDS=0.3)
+def test_unfinished_document_is_told_and_closed(intake: IntakeProcess) -> None:
+    with intake.connect() as session:
+        session.send('{"cliente": "a",')
+        assert session.read()["error"] == "timeout"
+        assert session.at_end()
+
+
+@pytest.mark.intake(MAX_CONNECTIONS=3)
+def test_connection_beyond_the_limit_is_told_why(intake: IntakeProcess) -> None:
+    opened = [intake.connect() for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", intake.port), timeout=PATIENCE) as refused:
+        answer = refused.makefile("rb").read()
+    assert json.loads(answer)["error"] == "unavailable"
+    assert opened[0].ask("ping")["pong"]
+    opened.pop().close()
+    while True:
+        # The place is free once the server has seen the end of the stream.
+        with socket.create_connection(("127.0.0.1", intake.port), timeout=PATIENCE) as again:
+            if b"hello" in again.makefile("rb").readline():
+                break
+    for connection in opened:
+        connection.close()
+
+
+@pytest.mark.intake(MAX_DOCUMENT_BYTES=2000)
+@pytest.mark.parametrize("lines", [True, False])
+def test_document_too_large_is_told_and_closed(intake: IntakeProcess, lines: bool) -> None:
+    with intake.connect() as session:
+        session.send(json.dumps(ORDER | {"direccion": "x" * 5000}) + ("\n" if lines else ""))
+        assert session.read()["error"] == "too_large"
+        assert session.at_end()
+    with intake.connect() as session:
+        session.send((json.dumps(ORDER) + "\n") * 100)
+        assert all(session.read()["success"] for _ in range(100))
+
+
+@pytest.mark.intake(MAX_UNREAD_BYTES=4096, STALL_SECONDS=1)
+def test_reader_that_never_reads_is_cut_and_costs_nobody(intake: IntakeProcess) -> None:
+    deaf = Session("127.0.0.1", intake.port)
+    deaf.socket.settimeout(0.05)
+    asked = b"help\n" * 1000
+    with intake.connect() as other:
+        cut = False
+        while not cut:
+            try:
+                deaf.send(asked)
+            except TimeoutError:
+                assert other.ask("ping")["pong"]
+            except OSError:
+                cut = True
+    deaf.close()
+
+
+@pytest.mark.intake(MAX_UNREAD_BYTES=4096, MAX_PEDIDOS_EN_COLA=1000000, STALL_SECONDS=600)
+def test_watcher_that_falls_behind_gets_a_gap_and_then_goes_on(intake: IntakeProcess) -> None:
+    with intake.connect() as watcher, intake.connect() as other:
+        watcher.ask("watch")
+        sent = 0
+        # More than the sockets' buffers hold, so that some of it must be dropped.
+        block = (json.dumps(ORDER) + "\n") * 2000
+        for _ in range(30):
+            other.send(block)
+            assert all(other.read()["success"] for _ in range(2000))
+            sent += 2000
+        other.wait_until("stats", "stats.abiertos", 0)
+        seen = missed = 0
+        while not missed:
+            event = watcher.read()
+            if event["event"] == "gap":
+                missed = event["missed"]
+            else:
+                seen += 1
+            if seen % 100 == 0:
+                other.ask(ORDER)
+        assert 0 < missed < 3 * (sent + seen)
+
+
+def test_few_file_descriptors_are_enough_to_say_so(tmp_path: Path) -> None:
+    few = 64
+    code = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); "
+        "sys.argv = ['intake']; runpy.run_module('services.intake', run_name='__main__', alter_sys=True)"
+    )
+    assert few < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    intake = IntakeProcess(tmp_path, command=[sys.executable, "-c", code])
+    with intake:
+        connections = [socket.create_connection(("127.0.0.1", intake.port), timeout=PATIENCE) for _ in range(100)]
+        first = [json.loads(connection.makefile("rb").readline()) for connection in connections]
+        greeted = [connection for connection, line in zip(connections, first, strict=True) if "event" in line]
+        assert 0 < len(greeted) < few
+        assert all(line["error"] == "unavailable" for line in first if "event" not in line)
+        greeted[0].sendall(json.dumps(ORDER).encode() + b"\n")
+        assert json.loads(greeted[0].makefile("rb").readline())["success"]
+        for connection in connections:
+            connection.close()
+
+
+def test_bytes_one_at_a_time_are_a_request_in_the_end(session: Session) -> None:
+    for byte in json.dumps(ORDER, indent=1).encode() + b"\n":
+        session.send(bytes((byte,)))
+    assert session.read()["success"]
+
+
+def test_no_garbage_ends_the_session(session: Session) -> None:
+    for garbage in (
+        b"\x00\x01\x02",
+        b"}{",
+        b'{"a"',
+        b"[1,2",
+        b"\xff\xfe\xfd",
+        b'"text"',
+        b"nul",
+        b"{]",
+        b'{"x":"\xc3("}',
+    ):
+        session.send(garbage + b"\n")
+    session.send(b"\n\x03\nping\n")
+    while not session.read().get("pong"):
+        pass
+    assert session.ask(ORDER)["success"]
+
+
+def test_package_runs_as_a_module_with_help() -> None:
+    ended = subprocess.run([sys.executable, "-m", "services.intake", "--help"], capture_output=True, check=True)
+    assert b"MAX" not in ended.stdout
+    assert b"--workers" in ended.stdout

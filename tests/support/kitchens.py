@@ -1,0 +1,33 @@
+"""Handlers for tests, named by ORDER_HANDLER."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from workers.handlers import Job, Reject
+
+
+async def fussy(job: Job) -> None:
+    """Does what the order's customer says."""
+    match job.order.customer:
+        case "fails":
+            raise RuntimeError("no flour")
+        case "fails once":
+            if job.attempt == 1:
+                raise RuntimeError("not yet")
+        case "rejected":
+            raise Reject("not in this house")
+        case "never ends":
+            await asyncio.Event().wait()
+        case "kills":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "blocks once":
+            if job.attempt == 1:
+                time.sleep(3600)  # noqa: ASYNC251
+
+
+def plain(job: Job) -> None:
+    """A handler without an event loop; it leaves a file named after the order."""
+    Path(os.environ["PLATES"], job.id).touch()
