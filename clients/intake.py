@@ -11,7 +11,7 @@ safe: reads, and orders under their request_id.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -123,7 +123,7 @@ class IntakeClient:
         """What happened to an order, and when."""
         return await self._ask({"action": "explain", "id": order_id})
 
-    async def list(self, *, page_size: int = 100, **filters: Any) -> AsyncIterator[StoredOrder]:
+    async def list(self, *, page_size: int = 100, **filters: Any) -> AsyncGenerator[StoredOrder, None]:
         """Orders, newest first; `filters` are those of the action `list` (estado, cliente, desde, hasta)."""
         cursor: str | None = None
         while True:
@@ -155,7 +155,7 @@ class IntakeClient:
         """Returns when the server answers."""
         await self._ask({"action": "ping"})
 
-    async def watch(self, order_id: str | None = None) -> AsyncIterator[Event]:
+    async def watch(self, order_id: str | None = None) -> AsyncGenerator[Event, None]:
         """Changes of all orders, or of one until it is final, over a connection of its own.
 
         Ends when the server ends the connection.
@@ -179,7 +179,7 @@ class IntakeClient:
                 return order
         raise ConnectionLost("the connection ended before the order was final", hint="ask for its status")
 
-    async def _changes(self, order_id: str) -> AsyncIterator[None]:
+    async def _changes(self, order_id: str) -> AsyncGenerator[None, None]:
         """Once watching has begun, and then after each change: what happens in between is not missed."""
         link = await connect(self._host, self._port)
         try:
