@@ -13,6 +13,7 @@ from shared.runtime import logs
 from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.settings import load, parse_flags
+from shared.stores.ports import Recovery
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.orders import SqliteOrderStore
 from workers.child import ChildConfig
@@ -41,20 +42,21 @@ def main(argv: list[str]) -> int:
     async def serve(stop: asyncio.Event) -> None:
         load_handler(settings.order_handler, processing_seconds=settings.processing_seconds)
         limits = settings.limits(raise_file_limit())
-        store = open_store(Files(settings.orders_file))
+        store, recovery = await open_store(Files(settings.orders_file))
         try:
-            await Intake(settings, store, await store.recover(), limits, child_config(settings)).serve(stop)
+            await Intake(settings, store, recovery, limits, child_config(settings)).serve(stop)
         finally:
             await store.close()
 
     return run(serve)
 
 
-def open_store(files: Files) -> SqliteOrderStore:
-    """The store on this machine. Raises StartupError when it cannot be had."""
+async def open_store(files: Files) -> tuple[SqliteOrderStore, Recovery]:
+    """The store on this machine, and what it holds. Raises StartupError when it cannot be had."""
     make_folder(files)
     try:
-        return SqliteOrderStore(files)
+        store = SqliteOrderStore(files)
+        return store, await store.recover()
     except StoreError as error:
         raise StartupError(
             f"the store {files.orders} cannot be opened: {error.message}",
