@@ -21,6 +21,8 @@ from shared.stores.sqlite.work import SqliteWorkStore
 from workers.handlers import load_handler
 from workers.worker import Worker, WorkPolicy
 
+_NICENESS = 10
+
 
 class ChildConfig(Struct, frozen=True):
     """What a worker process is told when it is started."""
@@ -40,6 +42,8 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
     # Ctrl-C reaches the whole group; the pool decides when a worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL, config.parent)
+    # Answering comes first: a worker takes what the intake leaves of the processors.
+    os.nice(_NICENESS)
     name = f"w{index}-{os.getpid()}"
     setproctitle.setproctitle(f"comanda-worker {name}")
     logs.configure(form=config.log_format, level=config.log_level, service="worker")

@@ -29,8 +29,8 @@ from workers.runner import Result, Runner
 
 _STORE_RETRY_SECONDS = 0.5
 
-# Turns of fewer orders come at most this often: 200 commits a second leave the disk to the intake.
-_TURN_SECONDS = 0.005
+# Turns of fewer orders come at most this often: 100 commits a second leave the disk to the intake.
+_TURN_SECONDS = 0.01
 _LARGE_TURN = 256
 _MAX_BACKOFF_SECONDS = 60.0
 
@@ -207,7 +207,7 @@ class Worker:
             self._failures.update(dict.fromkeys(range(run.first, run.first + run.count), claim.failures))
         prefix = id_prefix(run.received, run.node)
         put = self._runner.put
-        orders: list[Any] = self._decode.decode_lines(b"\n".join(claim.documents))
+        orders: list[Any] = self._decode.decode_lines("\n".join(claim.documents))
         for sequence, order in enumerate(orders, run.first):
             put(run, sequence, Job(f"{prefix}{sequence:012x}", attempt, order))
         self._runner.start()

@@ -12,6 +12,7 @@ from shared.domain.states import State
 from shared.stores.ports import Acceptance, Existing
 from shared.wire.replies import encode, failure, success
 
+_SAME_MS = 50.0
 _ACCEPTED = f'{{"success":true,"id":"%s%012x","estado":"{State.QUEUED}","posicion":%d,"espera_ms":%d}}'
 
 
@@ -22,6 +23,13 @@ def accepted_texts(acceptance: Acceptance, *, ahead: int, waiting: int, per_orde
     `per_order_ms` is the time that one order takes to get out of the way.
     """
     run = acceptance.run
+    if run.count * per_order_ms < _SAME_MS:
+        # One wait for all of them: the estimate is not that good.
+        wait = int((waiting + run.count // 2) * per_order_ms)
+        accepted = f'{{"success":true,"id":"{id_prefix(run.received, run.node)}%012x","estado":"{State.QUEUED}",'
+        accepted += f'"posicion":%d,"espera_ms":{wait}}}'
+        places = zip(range(run.first, run.first + run.count), range(ahead + 1, ahead + 1 + run.count), strict=True)
+        return [accepted % place for place in places]
     prefix = id_prefix(run.received, run.node)
     return [
         _ACCEPTED % (prefix, run.first + index, ahead + index + 1, (waiting + index) * per_order_ms)

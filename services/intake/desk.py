@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import deque
 from itertools import groupby
-from typing import NamedTuple
 
 import structlog
 from msgspec import UNSET
@@ -17,7 +16,7 @@ from msgspec import UNSET
 from services.intake.actions import Actions
 from services.intake.admission import Admission
 from services.intake.answers import accepted_texts, batch_texts, refusal_text
-from services.intake.inbox import Item, OrderArray, Orders, Reader, Ready
+from services.intake.inbox import Item, OrderArray, Reader, Ready
 from services.intake.requests import Action
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
@@ -28,7 +27,7 @@ from shared.net.connection import Connection
 from shared.runtime.metrics import Metrics
 from shared.stores.ports import Acceptance, Batch, Open, OrderStore
 from shared.wire.framing import Frame
-from shared.wire.orders import encode_orders
+from shared.wire.orders import OrderBlock, encode_orders
 from shared.wire.replies import failure, line, success
 from workers.pool import Pool
 
@@ -37,9 +36,7 @@ _TURN_ORDERS = 2048
 _STRETCH = 64
 
 
-class _Entry(NamedTuple):
-    connection: Connection
-    item: Item
+_Entry = tuple[Connection, Item]
 
 
 class Desk:
@@ -84,13 +81,13 @@ class Desk:
         orders = self._reader.block(block)
         if orders is None:
             return 0
-        self._inbox.append(_Entry(connection, orders))
+        self._inbox.append((connection, orders))
         self._woken.set()
-        return len(orders.requests)
+        return len(orders.orders)
 
     def frame(self, connection: Connection, frame: Frame) -> None:
         """See `Service.frame`."""
-        self._inbox.append(_Entry(connection, self._reader.frame(frame)))
+        self._inbox.append((connection, self._reader.frame(frame)))
         self._woken.set()
 
     def closed(self, connection: Connection) -> None:
@@ -128,54 +125,54 @@ class Desk:
         orders = 0
         while self._inbox and orders < _TURN_ORDERS:
             entry = self._inbox.popleft()
-            if (held := self._held.get(entry.connection)) is not None:
+            connection, item = entry
+            if self._held and (held := self._held.get(connection)) is not None:
                 held.append(entry)
                 continue
             entries.append(entry)
-            match entry.item:
-                case Orders(requests):
-                    orders += len(requests)
-                case OrderArray(members):
-                    orders += len(members)
-                case Action() as action if not self._actions.is_immediate(action):
-                    # Its later requests wait until the store has answered this one.
-                    self._held[entry.connection] = deque()
+            # Nearly everything is a block of orders: it is looked for first, and without a pattern.
+            if type(item) is OrderBlock:
+                orders += len(item.orders)
+            elif isinstance(item, OrderArray):
+                orders += len(item.members)
+            elif isinstance(item, Action) and not self._actions.is_immediate(item):
+                # Its later requests wait until the store has answered this one.
+                self._held[connection] = deque()
         return entries
 
     async def _turn(self, entries: list[_Entry]) -> None:
         requests: list[OrderRequest] = []
         plain = True
-        for entry in entries:
-            match entry.item:
-                case Orders(orders, all_plain):
-                    requests += orders
-                    plain = plain and all_plain
-                case OrderArray(members):
-                    requests += (member for member in members if not isinstance(member, InvalidParams))
-                    plain = False
+        for _, item in entries:
+            if type(item) is OrderBlock:
+                requests += item.orders
+                plain = plain and item.plain
+            elif isinstance(item, OrderArray):
+                requests += (member for member in item.members if not isinstance(member, InvalidParams))
+                plain = False
         texts = await self._accept(requests, plain) if requests else []
         position = 0
         for connection, item in entries:
-            match item:
-                case Orders(orders):
-                    stop = position + len(orders)
-                    connection.answer(("\n".join(texts[position:stop]) + "\n").encode(), len(orders))
-                    position = stop
-                case OrderArray(members):
-                    parts: list[str] = []
-                    for member in members:
-                        if isinstance(member, InvalidParams):
-                            parts.append(refusal_text(member, None))
-                        else:
-                            parts.append(texts[position])
-                            position += 1
-                    connection.answer(f"[{','.join(parts)}]\n".encode())
-                case Ready(answer, last):
-                    connection.answer(answer)
-                    if last:
-                        connection.finish()
-                case Action():
-                    self._act(connection, item)
+            if type(item) is OrderBlock:
+                stop = position + len(item.orders)
+                connection.answer(("\n".join(texts[position:stop]) + "\n").encode(), stop - position)
+                position = stop
+            elif isinstance(item, OrderArray):
+                parts: list[str] = []
+                for member in item.members:
+                    if isinstance(member, InvalidParams):
+                        parts.append(refusal_text(member, None))
+                    else:
+                        parts.append(texts[position])
+                        position += 1
+                connection.answer(f"[{','.join(parts)}]\n".encode())
+            elif isinstance(item, Ready):
+                connection.answer(item.answer)
+                if item.last:
+                    connection.finish()
+            else:
+                assert isinstance(item, Action)
+                self._act(connection, item)
         if requests:
             self._pool.dispatch()
 
@@ -239,7 +236,7 @@ class Desk:
         stretch = 0
         while True:
             connection.answer(await self._perform(connection, action))
-            following = held[0].item if held else None
+            following = held[0][1] if held else None
             if not isinstance(following, Action) or self._actions.is_immediate(following):
                 break
             held.popleft()

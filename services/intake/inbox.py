@@ -6,16 +6,9 @@ from services.intake.requests import Action, decode_action, parse_verb
 from shared.domain.errors import ComandaError, Interrupted, InvalidParams
 from shared.domain.orders import OrderRequest
 from shared.wire.framing import Broken, Document, Frame, HttpRequest, Line
-from shared.wire.orders import EXAMPLE, OrderDecoder
+from shared.wire.orders import EXAMPLE, OrderBlock, OrderDecoder
 from shared.wire.replies import RequestIdValue, failure, line
 from shared.wire.strict import parse
-
-
-class Orders(NamedTuple):
-    """Orders that are answered one by one; `plain` as in `shared.stores.ports.Batch`."""
-
-    requests: list[OrderRequest]
-    plain: bool
 
 
 class OrderArray(NamedTuple):
@@ -31,7 +24,8 @@ class Ready(NamedTuple):
     last: bool = False
 
 
-Item = Orders | OrderArray | Action | Ready
+Item = OrderBlock | OrderArray | Action | Ready
+"""Orders of a block are answered one by one."""
 
 _HTTP_BODY = b"""\
 This port speaks JSON over TCP, not HTTP. Send an order, or the line "help", with telnet or nc:
@@ -48,11 +42,8 @@ class Reader:
 
     def __init__(self) -> None:
         self._decoder = OrderDecoder()
-
-    def block(self, block: bytes) -> Orders | None:
-        """The orders of a block of lines, if it is nothing but valid orders."""
-        found = self._decoder.block(block)
-        return None if found is None else Orders(found.orders, found.plain)
+        self.block = self._decoder.block
+        """The orders of a block of lines, or None unless it is nothing but valid orders."""
 
     def frame(self, frame: Frame) -> Item:
         """What one request asks for; a wrong one is an answer that says so."""
@@ -83,7 +74,7 @@ class Reader:
                 return OrderArray(self._decoder.array(data))
             if "action" in members:
                 return decode_action(data, members["action"])
-            return Orders([self._decoder.document(data)], plain=False)
+            return OrderBlock([self._decoder.document(data)], plain=False)
         except ComandaError as error:
             return _refusal(error, members)
 

@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """New orders to be accepted in one commit, in order of arrival."""
 
     requests: Sequence[OrderRequest]
-    documents: Sequence[bytes]
+    documents: Sequence[str]
     """The canonical document of each request."""
     plain: bool
     """Whether no request has a `request_id`, a priority or a time to wait for."""
@@ -61,7 +61,7 @@ class Claim(NamedTuple):
     """Orders that now belong to this worker, consecutive and in one attempt."""
 
     ticket: Ticket
-    documents: list[bytes]
+    documents: list[str]
     failures: int
     """How many attempts at them have failed so far."""
 

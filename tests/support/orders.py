@@ -18,7 +18,7 @@ def request(customer: str = "Ana", **members: Any) -> OrderRequest:
 def batch(*requests: OrderRequest) -> Batch:
     """A batch of orders."""
     documents = encode_orders(list(requests))
-    plain = not any(b'"request_id"' in one or b'"prioridad"' in one or b'"no_antes_de"' in one for one in documents)
+    plain = not any('"request_id"' in one or '"prioridad"' in one or '"no_antes_de"' in one for one in documents)
     return Batch(requests, documents, plain)
 
 

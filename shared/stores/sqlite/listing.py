@@ -77,9 +77,9 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
         text += " AND (p.state IS NULL OR p.state = ?)" if state == QUEUED else " AND p.state = ?"
         values.append(state)
     if query.customer is not None:
-        # Every document starts with its customer, so a prefix of bytes finds it without decoding.
+        # Every document starts with its customer, so its beginning finds it without decoding.
         probe = OrderRequest(customer=query.customer, items=[], address="")
-        prefix = encode_order(probe).partition(b',"productos"')[0] + b","
+        prefix = encode_order(probe).partition(',"productos"')[0] + ","
         text += " AND substr(o.document, 1, ?) = ?"
         values += [len(prefix), prefix]
     if query.since is not None:

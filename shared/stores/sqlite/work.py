@@ -72,7 +72,7 @@ class SqliteWorkStore:
             refused += left
         return Advance(claims, refused, lost)
 
-    def _documents(self, run: Run) -> list[bytes]:
+    def _documents(self, run: Run) -> list[str]:
         with translated(self._orders_path):
             rows = self._orders.execute(
                 "SELECT document FROM orders WHERE sequence BETWEEN ? AND ? ORDER BY sequence",

@@ -9,7 +9,7 @@ CREATE TABLE meta (
 CREATE TABLE orders (
     sequence INTEGER PRIMARY KEY,
     received INTEGER NOT NULL,          -- microseconds since the epoch
-    document BLOB NOT NULL,             -- the canonical JSON
+    document TEXT NOT NULL,             -- the canonical JSON
     request_id TEXT,
     priority TEXT,                      -- NULL is normal
     due INTEGER                         -- microseconds since the epoch; NULL is at once
