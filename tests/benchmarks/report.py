@@ -1,0 +1,138 @@
+"""Writes what was measured: `docs/PERFORMANCE.md`, its chart, and a JSON file."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from tests.benchmarks.trials import EndToEnd, Footprint
+
+ROOT = Path(__file__).parents[2]
+DOC = ROOT / "docs" / "PERFORMANCE.md"
+CHART = ROOT / "docs" / "images" / "performance.svg"
+
+Rates = Mapping[tuple[str, int], Sequence[float]]
+"""Orders a second of each round, by peer and window."""
+
+
+class Bar(NamedTuple):
+    """One bar to be reached: what, the figure, and whether it is enough."""
+
+    what: str
+    figure: str
+    needed: str
+    met: bool
+
+
+def bars(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint) -> list[Bar]:
+    """Every bar that the measured peers allow to be judged."""
+    found: list[Bar] = []
+    ours = {window: median(rates["Comanda", window]) for window in (1, 32)}
+    for peer, window, factor in (
+        ("Redis Streams", 1, 1.0),
+        ("Redis Streams", 32, 0.6),
+        ("beanstalkd", 1, 5.0),
+        ("FastAPI + aiosqlite", 1, 10.0),
+    ):
+        if (peer, window) in rates:
+            ratio = ours[window] / median(rates[peer, window])
+            what = f"accepted and stored, {window} in flight, beside {peer}"
+            found.append(Bar(what, f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor))
+    share = median([end.rate for end in ends]) / ours[32]
+    found.append(Bar("to the last `listo`, share of the accept rate", f"{share:.0%}", "60 %", share >= 0.6))
+    ping = max(end.ping_p99_ms for end in ends)
+    found.append(Bar("ping p99 on another connection meanwhile", f"{ping:.1f} ms", "20 ms", ping <= 20))
+    found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
+    found.append(Bar("start to first answer", f"{foot.start_seconds:.2f} s", "1 s", foot.start_seconds <= 1))
+    return found
+
+
+def write(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, json_file: Path | None) -> str:
+    """Writes the report; gives its text."""
+    text = _markdown(rates, ends, bars(rates, ends, foot))
+    DOC.write_text(text)
+    CHART.write_text(_chart(rates))
+    if json_file is not None:
+        json_file.write_text(json.dumps(_members(rates, ends, foot), indent=1))
+    return text
+
+
+def _members(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint) -> dict[str, Any]:
+    return {
+        "rates": [{"peer": peer, "window": window, "rounds": list(found)} for (peer, window), found in rates.items()],
+        "end_to_end": [end._asdict() for end in ends],
+        "footprint": foot._asdict(),
+    }
+
+
+def _markdown(rates: Rates, ends: Sequence[EndToEnd], found: Sequence[Bar]) -> str:
+    lines = [
+        "# Performance",
+        "",
+        "Written by `make bench`, which starts every server itself and drives them all with the same client, in",
+        "alternating rounds, on one machine. Every server syncs to disk before it answers. Comanda validates each",
+        "order and keeps its workers waiting while accepting is measured; Redis Streams and beanstalkd store bytes.",
+        "",
+        "![Orders accepted and stored a second](images/performance.svg)",
+        "",
+        "| 50 connections | in flight on each | orders/s (median) | rounds |",
+        "|---|---|---|---|",
+    ]
+    for (peer, window), rounds in rates.items():
+        each = ", ".join(f"{rate:,.0f}" for rate in rounds)
+        lines.append(f"| {peer} | {window} | {median(rounds):,.0f} | {each} |")
+    lines += [
+        "",
+        "From the first order sent to the last one `listo`: two workers, `WORKER_CONCURRENCY` 4000, a handler that does",
+        "nothing:",
+        "",
+    ]
+    lines += [
+        "| orders | accepted/s meanwhile | end to end/s | memory before, after | logs left |",
+        "|---|---|---|---|---|",
+    ]
+    for end in ends:
+        memory = f"{end.memory_before_mb:.0f}, {end.memory_after_mb:.0f} MB"
+        rates_text = f"{end.accepted_rate:,.0f} | {end.rate:,.0f}"
+        lines.append(f"| {end.orders:,} | {rates_text} | {memory} | {end.logs_mb:.0f} MB |")
+    lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
+    lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
+    lines += ["", "## Machine and versions", "", *(f"- {line}" for line in _machine()), ""]
+    return "\n".join(lines)
+
+
+def _machine() -> list[str]:
+    redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=False).stdout
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
+    return [
+        f"{os.cpu_count()} cores, {processor}, {platform.system()} {platform.release()}",
+        f"Python {platform.python_version()}; {redis.split(' sha')[0].strip() or 'no Redis'}",
+        f"measured on {datetime.date.today():%Y-%m-%d}; repeat it with `make bench`",
+    ]
+
+
+def _chart(rates: Rates) -> str:
+    """A bar chart of the medians."""
+    rows = [(f"{peer}, {window} in flight", median(found)) for (peer, window), found in rates.items()]
+    highest = max(rate for _, rate in rows)
+    height = 40 + 34 * len(rows)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 820 {height}" font-family="system-ui, sans-serif" '
+        'font-size="14">',
+        f'<rect width="820" height="{height}" rx="10" fill="#f6f8fa"/>',
+        '<text x="16" y="24" fill="#42586b">orders a second, stored with fsync, 50 connections</text>',
+    ]
+    for place, (name, rate) in enumerate(rows):
+        top = 38 + 34 * place
+        width = max(400 * rate / highest, 2)
+        colour = "#2b6cb0" if name.startswith("Comanda") else "#9fb3c8"
+        parts.append(f'<text x="250" y="{top + 17}" text-anchor="end" fill="#14293d">{name}</text>')
+        parts.append(f'<rect x="260" y="{top}" width="{width:.1f}" height="24" rx="3" fill="{colour}"/>')
+        parts.append(f'<text x="{268 + width:.1f}" y="{top + 17}" fill="#14293d">{rate:,.0f}</text>')
+    return "\n".join([*parts, "</svg>", ""])
