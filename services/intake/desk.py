@@ -87,7 +87,12 @@ class Desk:
 
     def frame(self, connection: Connection, frame: Frame) -> None:
         """See `Service.frame`."""
-        self._inbox.append((connection, self._reader.frame(frame)))
+        item = self._reader.frame(frame)
+        if isinstance(item, Action) and connection.in_flight == 1 and self._actions.is_immediate(item):
+            # Nothing is owed to this connection before it, and it touches no store: no turn to wait for.
+            self._act(connection, item)
+            return
+        self._inbox.append((connection, item))
         self._woken.set()
 
     def closed(self, connection: Connection) -> None:

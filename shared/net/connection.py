@@ -83,6 +83,11 @@ class Connection(asyncio.Protocol):
     # What the service calls.
 
     @property
+    def in_flight(self) -> int:
+        """Number of requests that are not answered yet."""
+        return self._in_flight
+
+    @property
     def unread_bytes(self) -> int:
         """Bytes written that the peer has not taken yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()

@@ -88,8 +88,8 @@ def _markdown(rates: Rates, ends: Sequence[EndToEnd], found: Sequence[Bar]) -> s
         lines.append(f"| {peer} | {window} | {median(rounds):,.0f} | {each} |")
     lines += [
         "",
-        "From the first order sent to the last one `listo`: two workers, `WORKER_CONCURRENCY` 4000, a handler that does",
-        "nothing:",
+        "From the first order sent to the last one `listo`: two workers, `WORKER_CONCURRENCY` 4000, and a handler that",
+        "does nothing:",
         "",
     ]
     lines += [
