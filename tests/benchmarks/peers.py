@@ -1,6 +1,7 @@
 """The servers that are compared, each started on a free port in a folder of its own, each with fsync."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -168,12 +169,8 @@ class FastApiService(Peer):
 
     @classmethod
     def missing(cls) -> str | None:
-        try:
-            import fastapi  # noqa: F401, PLC0415
-            import uvicorn  # noqa: F401, PLC0415
-        except ImportError:
-            return "fastapi and uvicorn (`make bench` installs them)"
-        return None
+        found = all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn"))
+        return None if found else "fastapi and uvicorn (`make bench` installs them)"
 
     def command(self) -> Sequence[str]:
         words = f"-m uvicorn tests.benchmarks.fastapi_service:app --port {self.port} --log-level warning --loop uvloop"

@@ -42,6 +42,12 @@ class Ledger:
             goal = len(self.acknowledged) + orders
             assert self._progress.wait_for(lambda: len(self.acknowledged) >= goal, 60)
 
+    def wait_for_refusals(self, orders: int) -> None:
+        """Waits until so many more orders have been refused."""
+        with self._progress:
+            goal = len(self.refused) + orders
+            assert self._progress.wait_for(lambda: len(self.refused) >= goal, 60)
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:

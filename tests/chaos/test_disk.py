@@ -1,0 +1,52 @@
+"""The disk fills up, and syncing fails: what was answered is stored, what was refused is not, work goes on."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.intake import IntakeProcess
+from tests.support.ledger import Ledger
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the errors")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of six megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@needs_root
+def test_full_disk_refuses_orders_and_loses_none(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(3 * 2**20))
+    with IntakeProcess(small_disk / "data") as intake:
+        with Ledger(intake) as ledger:
+            ledger.wait_for_refusals(200)
+            ballast.unlink()
+            ledger.wait_for(500)
+        ledger.check()
+
+
+@needs_strace
+def test_failing_fsync_refuses_orders_and_loses_none(intake: IntakeProcess) -> None:
+    with Ledger(intake) as ledger:
+        ledger.wait_for(500)
+        inject = ["strace", "-f", "-o", "/dev/null", "-p", str(intake.pid), "-e", "trace=fsync,fdatasync"]
+        with subprocess.Popen([*inject, "-e", "inject=fsync,fdatasync:error=EIO"], stderr=subprocess.DEVNULL) as faults:
+            ledger.wait_for_refusals(200)
+            faults.terminate()
+        ledger.wait_for(500)
+    ledger.check()
+    intake.kill()
+    intake.start()
+    ledger.check()
