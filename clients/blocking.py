@@ -1,10 +1,13 @@
 """The same client for programs without an event loop.
 
 with BlockingIntakeClient("localhost", 8888) as client:
-accepted = client.order({"cliente": "Ana", "productos": ["pan"], "direccion": "Mayor 1"})
+    accepted = client.order({"cliente": "Ana", "productos": ["pan"], "direccion": "Mayor 1"})
+
+The event loop runs during calls only, so it is for one thread, and not for one that runs a loop already.
 """
 
 import asyncio
+import datetime
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -12,6 +15,7 @@ from typing import Any, TypeVar
 from clients.errors import Refused
 from clients.intake import IntakeClient, NewOrder
 from clients.replies import Accepted, Event, Members, StoredOrder
+from shared.domain.states import State
 
 T = TypeVar("T")
 
@@ -19,12 +23,18 @@ T = TypeVar("T")
 class BlockingIntakeClient:
     """`IntakeClient`, one call at a time; for one thread. See there for the methods and their errors."""
 
-    def __init__(self, host: str = "localhost", port: int = 8888, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, host: str = "localhost", port: int = 8888, *, timeout: float = 10.0, wait_for_room: bool = False
+    ) -> None:
         self._runner = asyncio.Runner()
-        self._client = IntakeClient(host, port, timeout=timeout)
+        self._client = IntakeClient(host, port, timeout=timeout, wait_for_room=wait_for_room)
 
     def __enter__(self) -> "BlockingIntakeClient":
-        self._run(self._client.__aenter__())
+        try:
+            self._run(self._client.__aenter__())
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -47,9 +57,9 @@ class BlockingIntakeClient:
         self._client.close()
         self._runner.close()
 
-    def order(self, order: NewOrder) -> Accepted:
+    def order(self, order: NewOrder, *, add_request_id: bool = True) -> Accepted:
         """Places one order."""
-        return self._run(self._client.order(order))
+        return self._run(self._client.order(order, add_request_id=add_request_id))
 
     def orders(self, orders: Sequence[NewOrder]) -> list[Accepted | Refused]:
         """Places several orders with one request."""
@@ -67,21 +77,31 @@ class BlockingIntakeClient:
         """What happened to an order, and when."""
         return self._run(self._client.explain(order_id))
 
-    def list(self, *, page_size: int = 100, **filters: Any) -> Iterator[StoredOrder]:
+    def list(
+        self,
+        *,
+        state: State | str | None = None,
+        customer: str | None = None,
+        since: datetime.datetime | str | None = None,
+        until: datetime.datetime | str | None = None,
+        page_size: int = 100,
+    ) -> Iterator[StoredOrder]:
         """Orders, newest first."""
-        return self._iterate(self._client.list(page_size=page_size, **filters))
+        return self._iterate(
+            self._client.list(state=state, customer=customer, since=since, until=until, page_size=page_size)
+        )
 
     def watch(self, order_id: str | None = None) -> Iterator[Event]:
         """Changes of all orders, or of one."""
         return self._iterate(self._client.watch(order_id))
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order_id: str) -> State:
         """Takes an order back."""
-        self._run(self._client.cancel(order_id))
+        return self._run(self._client.cancel(order_id))
 
-    def retry(self, order_id: str) -> None:
+    def retry(self, order_id: str) -> State:
         """Gives a failed order one more attempt."""
-        self._run(self._client.retry(order_id))
+        return self._run(self._client.retry(order_id))
 
     def stats(self) -> Members:
         """The server's numbers."""
@@ -90,6 +110,14 @@ class BlockingIntakeClient:
     def health(self) -> Members:
         """How the server and its workers are."""
         return self._run(self._client.health())
+
+    def help(self, topic: str | None = None) -> Members:
+        """What the server says about itself."""
+        return self._run(self._client.help(topic))
+
+    def request(self, document: Any, *, safe: bool = False) -> Any:
+        """Sends any document and gives the answer as it is."""
+        return self._run(self._client.request(document, safe=safe))
 
     def ping(self) -> None:
         """Returns when the server answers."""

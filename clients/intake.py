@@ -10,20 +10,21 @@ safe: reads, and orders under their request_id.
 """
 
 import asyncio
+import datetime
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
+from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
-from clients.link import Link, connect
+from clients.link import Link
 from clients.replies import Accepted, Event, Members, StoredOrder
 from shared.domain.orders import OrderRequest
-from shared.domain.states import FINAL
-
-T = TypeVar("T")
+from shared.domain.states import FINAL, State
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
@@ -34,21 +35,30 @@ NewOrder = OrderRequest | Mapping[str, Any]
 
 
 class IntakeClient:
-    """A client of one intake. `timeout` is how long an answer, reconnections included, may take, in seconds.
+    """A client of one intake.
+
+    `timeout` is how long an answer may take, in seconds, reconnections included. With `wait_for_room`,
+    an order that finds no room is sent again as often as it takes, each time after as long as the server
+    asks for.
 
     Every method raises Refused when the server answers with an error, Unreachable when there is no server,
-    AnswerTimeout, and ConnectionLost where sending again would not be safe.
+    AnswerTimeout, and ConnectionLost where sending again would not be safe. A server that was there before
+    is waited for until the time-out.
     """
 
-    def __init__(self, host: str = "localhost", port: int = 8888, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, host: str = "localhost", port: int = 8888, *, timeout: float = 10.0, wait_for_room: bool = False
+    ) -> None:
         self._host = host
         self._port = port
         self._timeout = timeout
+        self._wait_for_room = wait_for_room
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
+        self._was_there = False
 
     async def __aenter__(self) -> "IntakeClient":
-        await self._connected()
+        await self._connected(self._deadline())
         return self
 
     async def __aexit__(
@@ -62,35 +72,59 @@ class IntakeClient:
             self._link.close()
             self._link = None
 
-    async def _connected(self) -> Link:
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout
+
+    async def _connected(self, deadline: float) -> Link:
         async with self._connecting:
             if self._link is None or not self._link.open:
-                self._link = await connect(self._host, self._port)
+                self._link = await self._opened(deadline)
             return self._link
+
+    async def _opened(self, deadline: float) -> Link:
+        """A new connection. Raises Unreachable."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                link = await dial(Link, self._host, self._port)
+            except Unreachable:
+                if not self._was_there or asyncio.get_running_loop().time() + pause > deadline:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                self._was_there = True
+                return link
 
     async def request(self, document: Any, *, safe: bool = False) -> Any:
         """Sends any document and gives the answer as it is; `safe` ones are sent again when an answer is lost."""
         encoded = _encode(document)
+        deadline = self._deadline()
         pause = _FIRST_PAUSE
-        last: ConnectionLost | Unreachable | None = None
+        lost: ConnectionLost | None = None
+        link: Link | None = None
+        sent = 0.0
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout_at(deadline):
                 while True:
+                    link = await self._connected(deadline)
+                    sent = asyncio.get_running_loop().time()
                     try:
-                        link = await self._connected()
                         return await link.request(encoded)
-                    except Unreachable as error:
-                        if last is None:
-                            raise
-                        last = error
                     except ConnectionLost as error:
                         if not safe:
                             raise
-                        last = error
+                        lost = error
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)
+        except Unreachable as error:
+            # What was sent before may have taken effect, which Unreachable would deny.
+            raise lost or error from error
         except TimeoutError:
-            raise last or AnswerTimeout(f"no answer within {self._timeout:g} s", hint="try again") from None
+            if link is not None and link.last_heard < sent:
+                # Nobody is there any more, though nothing has said so.
+                link.abort()
+            raise lost or _too_late(self._timeout) from None
 
     async def _ask(self, document: Members, *, safe: bool = True) -> Members:
         answer = await self.request(document, safe=safe)
@@ -99,17 +133,27 @@ class IntakeClient:
         members: Members = answer
         return members
 
-    async def order(self, order: NewOrder) -> Accepted:
+    async def order(self, order: NewOrder, *, add_request_id: bool = True) -> Accepted:
         """Places one order; it is on the server's disk when this returns.
 
-        An order without a request_id gets one, so that it can be sent again safely.
+        An order without a request_id gets one, so that it can be sent again safely; without
+        `add_request_id` it is sent once, and a lost answer raises ConnectionLost.
         """
-        answer = await self._ask(_with_request_id(order))
-        return msgspec.convert(answer, Accepted)
+        members = _members(order, add_request_id=add_request_id)
+        while True:
+            try:
+                answer = await self._ask(members, safe="request_id" in members)
+            except Refused as refusal:
+                if not self._wait_for_room or refusal.retry_after_ms is None:
+                    raise
+                await asyncio.sleep(refusal.retry_after_ms / 1000)
+            else:
+                return msgspec.convert(answer, Accepted)
 
     async def orders(self, orders: Sequence[NewOrder]) -> list[Accepted | Refused]:
         """Places several orders with one request: what became of each, in order."""
-        answers = await self.request([_with_request_id(order) for order in orders], safe=True)
+        document = [_members(order, add_request_id=True) for order in orders]
+        answers = await self.request(document, safe=True)
         if isinstance(answers, dict):
             raise Refused(answers)
         return [msgspec.convert(answer, Accepted) if answer["success"] else Refused(answer) for answer in answers]
@@ -123,24 +167,33 @@ class IntakeClient:
         """What happened to an order, and when."""
         return await self._ask({"action": "explain", "id": order_id})
 
-    async def list(self, *, page_size: int = 100, **filters: Any) -> AsyncGenerator[StoredOrder, None]:
-        """Orders, newest first; `filters` are those of the action `list` (estado, cliente, desde, hasta)."""
+    async def list(
+        self,
+        *,
+        state: State | str | None = None,
+        customer: str | None = None,
+        since: datetime.datetime | str | None = None,
+        until: datetime.datetime | str | None = None,
+        page_size: int = 100,
+    ) -> AsyncGenerator[StoredOrder, None]:
+        """Orders, newest first; `since` and `until` bound their time of receipt (inclusive, exclusive)."""
+        document = {"action": "list", "estado": state, "cliente": customer, "desde": since, "hasta": until}
         cursor: str | None = None
         while True:
-            answer = await self._ask({"action": "list", "limite": page_size, "cursor": cursor, **filters})
+            answer = await self._ask({**document, "limite": page_size, "cursor": cursor})
             for order in answer["pedidos"]:
                 yield msgspec.convert(order, StoredOrder)
             cursor = answer["cursor"]
             if cursor is None:
                 return
 
-    async def cancel(self, order_id: str) -> None:
-        """Takes an order back that no worker has begun."""
-        await self._ask({"action": "cancel", "id": order_id}, safe=False)
+    async def cancel(self, order_id: str) -> State:
+        """Takes an order back that no worker has begun; gives its new state."""
+        return State((await self._ask({"action": "cancel", "id": order_id}, safe=False))["estado"])
 
-    async def retry(self, order_id: str) -> None:
-        """Gives a failed order one more attempt."""
-        await self._ask({"action": "retry", "id": order_id}, safe=False)
+    async def retry(self, order_id: str) -> State:
+        """Gives a failed order one more attempt; gives its new state."""
+        return State((await self._ask({"action": "retry", "id": order_id}, safe=False))["estado"])
 
     async def stats(self) -> Members:
         """The server's numbers."""
@@ -151,47 +204,61 @@ class IntakeClient:
         """How the server and its workers are."""
         return await self._ask({"action": "health"})
 
+    async def help(self, topic: str | None = None) -> Members:
+        """What the server says about itself: `help` as lines, and for the topic `order` an `example`."""
+        return await self._ask({"action": "help", "topic": topic})
+
     async def ping(self) -> None:
         """Returns when the server answers."""
         await self._ask({"action": "ping"})
 
     async def watch(self, order_id: str | None = None) -> AsyncGenerator[Event, None]:
-        """Changes of all orders, or of one until it is final, over a connection of its own.
+        """Changes of all orders, or of one, over a connection of its own.
 
         Ends when the server ends the connection.
         """
-        link = await connect(self._host, self._port)
-        try:
-            async with asyncio.timeout(self._timeout):
-                answer = await link.request(_encode({"action": "watch", "id": order_id}))
-            if not answer["success"]:
-                raise Refused(answer)
-            while (message := await link.events.get()) is not None:
+        async with self._watching(order_id) as link:
+            while (message := await link.event()) is not None:
                 yield msgspec.convert(message, Event)
-        finally:
-            link.close()
 
     async def follow(self, order_id: str) -> StoredOrder:
-        """Waits until an order is final."""
-        async for _ in self._changes(order_id):
-            order = await self.status(order_id)
-            if order.state in FINAL:
-                return order
-        raise ConnectionLost("the connection ended before the order was final", hint="ask for its status")
+        """Waits until an order is final, for as long as it takes."""
+        while True:
+            async with self._watching(order_id) as link:
+                # Asked for once watching has begun, and after each change: no change in between is missed.
+                more: Members | None = {}
+                while more is not None:
+                    order = await self.status(order_id)
+                    if order.state in FINAL:
+                        return order
+                    more = await link.event()
 
-    async def _changes(self, order_id: str) -> AsyncGenerator[None, None]:
-        """Once watching has begun, and then after each change: what happens in between is not missed."""
-        link = await connect(self._host, self._port)
+    @asynccontextmanager
+    async def _watching(self, order_id: str | None) -> AsyncGenerator[Link, None]:
+        """A connection of its own on which the server tells the changes of orders."""
+        deadline = self._deadline()
+        link: Link | None = None
         try:
-            await link.request(_encode({"action": "watch", "id": order_id}))
-            yield
-            while await link.events.get() is not None:
-                yield
+            try:
+                async with asyncio.timeout_at(deadline):
+                    link = await self._opened(deadline)
+                    answer = await link.request(_encode({"action": "watch", "id": order_id}))
+            except TimeoutError:
+                raise _too_late(self._timeout) from None
+            if not answer["success"]:
+                raise Refused(answer)
+            yield link
         finally:
-            link.close()
+            if link is not None:
+                link.close()
 
 
-def _with_request_id(order: NewOrder) -> Members:
+def _too_late(timeout: float) -> AnswerTimeout:
+    return AnswerTimeout(f"no answer within {timeout:g} s", hint="try again")
+
+
+def _members(order: NewOrder, *, add_request_id: bool) -> Members:
     members: dict[str, Any] = dict(order) if isinstance(order, Mapping) else msgspec.to_builtins(order)
-    members.setdefault("request_id", str(uuid.uuid4()))
+    if add_request_id:
+        members.setdefault("request_id", str(uuid.uuid4()))
     return members

@@ -1,7 +1,6 @@
 """One connection to the intake: lines out, lines in, answers matched to requests by their order."""
 
 import asyncio
-import socket
 from collections import deque
 from typing import Any, cast
 
@@ -9,18 +8,18 @@ import msgspec
 
 from clients.errors import ConnectionLost, Unreachable
 
-_ADDRESS_SECONDS = 3.0
+_WAITING_EVENTS = 1000
 
 
 class Link(asyncio.Protocol):
-    """A connection that has been greeted. Any number of requests may be in flight."""
+    """A connection to be opened with `clients.dial`. Any number of requests may be in flight."""
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.hello: asyncio.Future[dict[str, Any]] = loop.create_future()
-        """The server's greeting."""
-        self.events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        """Events of `watch`; None when the connection has ended."""
+        self._loop = asyncio.get_running_loop()
+        self.hello: asyncio.Future[None] = self._loop.create_future()
+        self.last_heard = 0.0
+        """When something was last read, by the loop's clock."""
+        self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._pending: deque[asyncio.Future[Any]] = deque()
         self._transport: asyncio.Transport | None = None
         self._held = bytearray()
@@ -32,23 +31,38 @@ class Link(asyncio.Protocol):
 
     def request(self, document: bytes) -> "asyncio.Future[Any]":
         """Sends one document; the future gets its answer, or ConnectionLost."""
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self._transport is None:
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        if self._transport is None or self._transport.is_closing():
             answer.set_exception(_lost())
         else:
             self._pending.append(answer)
             self._transport.write(document + b"\n")
         return answer
 
+    async def event(self) -> dict[str, Any] | None:
+        """The next event of `watch`; None when the connection has ended."""
+        event = await self._events.get()
+        if self._events.qsize() <= _WAITING_EVENTS and self._transport is not None:
+            self._transport.resume_reading()
+        return event
+
     def close(self) -> None:
-        """Ends the connection."""
+        """Ends the connection once everything is sent."""
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        self.last_heard = self._loop.time()
         self._held += data
         if b"\n" not in data:
             return
@@ -56,24 +70,27 @@ class Link(asyncio.Protocol):
         self._held = bytearray(rest)
         for line in lines:
             try:
-                message = msgspec.json.decode(line)
-            except msgspec.DecodeError:
-                self.close()
+                self._take(msgspec.json.decode(line))
+            except (msgspec.DecodeError, _Ended):
+                # Whatever follows cannot be matched to a request.
+                self.abort()
                 return
-            self._take(message)
 
     def _take(self, message: Any) -> None:
+        """One line. Raises _Ended when the server speaks of the connection, or not in its protocol."""
         if isinstance(message, dict) and "event" in message:
-            if not self.hello.done():
-                self.hello.set_result(message)
+            if self.hello.done():
+                self._events.put_nowait(message)
+                if self._events.qsize() > _WAITING_EVENTS and self._transport is not None:
+                    # The server knows what to do about slow readers; here they would fill the memory.
+                    self._transport.pause_reading()
             else:
-                self.events.put_nowait(message)
+                self.hello.set_result(None)
             return
-        if not self._pending:
-            # The server says why it ends the connection: too many of them, or silence.
+        if not self.hello.done() or not self._pending or not _is_answer(message):
             if not self.hello.done():
-                self.hello.set_exception(Unreachable(str(message.get("message", "the server refused"))))
-            return
+                self.hello.set_exception(_refused(message))
+            raise _Ended
         answer = self._pending.popleft()
         if not answer.done():
             answer.set_result(message)
@@ -86,36 +103,24 @@ class Link(asyncio.Protocol):
             if not answer.done():
                 answer.set_exception(_lost())
         self._pending.clear()
-        self.events.put_nowait(None)
+        self._events.put_nowait(None)
 
 
-async def connect(host: str, port: int) -> Link:
-    """A greeted connection to the first address of `host` that answers, IPv6 and IPv4 alike.
+class _Ended(Exception):
+    """Nothing that follows on this connection answers a request."""
 
-    Raises Unreachable saying what became of each address.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unreachable(f"the name {host} is not known: {error.strerror}", hint="check --host") from error
-    reasons: list[str] = []
-    for address in dict.fromkeys(str(entry[4][0]) for entry in found):
-        try:
-            async with asyncio.timeout(_ADDRESS_SECONDS):
-                _, link = await loop.create_connection(Link, address, port)
-                await link.hello
-                return link
-        except TimeoutError:
-            reasons.append(f"{address}: no answer")
-        except OSError as error:
-            reasons.append(f"{address}: {error.strerror or 'refused'}")
-        except Unreachable as error:
-            reasons.append(f"{address}: {error.message}")
-    raise Unreachable(
-        f"no server answers at {host} port {port} ({'; '.join(reasons)})",
-        hint="start one with `make run`, or say where it is with --host and --port",
-    )
+
+def _is_answer(message: Any) -> bool:
+    """Whether a line answers a request: a `timeout` is about the connection, which the server then closes."""
+    if isinstance(message, dict):
+        return "success" in message and message.get("error") != "timeout"
+    return isinstance(message, list)
+
+
+def _refused(message: Any) -> Unreachable:
+    if isinstance(message, dict) and "message" in message:
+        return Unreachable(f"the server refuses: {message['message']}")
+    return Unreachable("no order intake answers there")
 
 
 def _lost() -> ConnectionLost:

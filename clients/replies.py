@@ -9,7 +9,12 @@ from shared.domain.orders import Item, Priority
 from shared.domain.states import State
 
 
-class Accepted(Struct, frozen=True, rename={"state": "estado", "position": "posicion", "wait_ms": "espera_ms"}):
+class Accepted(
+    Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"state": "estado", "position": "posicion", "wait_ms": "espera_ms"},
+):
     """An order is on the server's disk. A `duplicate` was there before, and is in `state` now."""
 
     id: str
@@ -22,6 +27,7 @@ class Accepted(Struct, frozen=True, rename={"state": "estado", "position": "posi
 class StoredOrder(
     Struct,
     frozen=True,
+    omit_defaults=True,
     rename={
         "state": "estado",
         "customer": "cliente",
@@ -53,7 +59,7 @@ class StoredOrder(
     detail: str | None = None
 
 
-class Event(Struct, frozen=True, rename={"state": "estado", "when": "cuando", "detail": "detalle"}):
+class Event(Struct, frozen=True, omit_defaults=True, rename={"state": "estado", "when": "cuando", "detail": "detalle"}):
     """A change of an order, or a gap: `missed` events that were dropped for a slow reader."""
 
     event: str

@@ -72,7 +72,7 @@ class _Member:
         self.running = 0
         self.ready = False
         self.alone = False
-        """Whether it works on suspects, and is to get nothing else."""
+        """Whether it is chosen for suspects, and is to get nothing else."""
         self.heard = 0.0
         self.false_starts = 0
 
@@ -129,8 +129,12 @@ class Pool:
         self._await_due(now)
 
     def _dispatch_suspects(self, now: int) -> None:
-        for member in self._members:
-            if member.ready and not member.holding.orders:
+        """Gives suspects to one worker, which gets nothing else from when it is chosen until they are done."""
+        ready = [member for member in self._members if member.ready]
+        if len(self._quarantine) and ready and not any(member.alone for member in ready):
+            min(ready, key=lambda member: member.holding.orders).alone = True
+        for member in ready:
+            if member.alone and not member.holding.orders:
                 suspects = self._quarantine.take(self._policy.queue_orders)
                 member.alone = bool(suspects)
                 if suspects:

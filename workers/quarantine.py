@@ -19,6 +19,10 @@ class Quarantine:
     def __init__(self) -> None:
         self._suspects: deque[tuple[Waiting, int]] = deque()
 
+    def __len__(self) -> int:
+        """Number of orders in it."""
+        return sum(waiting.run.count for waiting, _ in self._suspects)
+
     def wants(self, rescues: int) -> bool:
         """Whether orders with so many dead workers belong here."""
         return rescues >= _SUSPICIOUS

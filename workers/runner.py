@@ -50,6 +50,8 @@ class Runner:
         self._running: dict[int, tuple[asyncio.Task[None], float, int]] = {}
         self._overdue: set[int] = set()
         self._starting = False
+        # Not the size of `_tasks`: a task leaves that only some time after its last order.
+        self._active = 0
 
     @property
     def load(self) -> int:
@@ -67,8 +69,9 @@ class Runner:
 
     def start(self) -> None:
         """Lets another task take from the line, if there is one to take and room for a task."""
-        if self._line and not self._starting and len(self._tasks) < self._concurrency:
+        if self._line and not self._starting and self._active < self._concurrency:
             self._starting = True
+            self._active += 1
             task = asyncio.get_running_loop().create_task(self._work())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -80,11 +83,14 @@ class Runner:
         line = self._line
         task = asyncio.current_task()
         assert task is not None
-        while line:
-            run, sequence, job = line.popleft()
-            if line:
-                self.start()
-            await self._attempt(task, run, sequence, job)
+        try:
+            while line:
+                run, sequence, job = line.popleft()
+                if line:
+                    self.start()
+                await self._attempt(task, run, sequence, job)
+        finally:
+            self._active -= 1
 
     async def _attempt(self, task: asyncio.Task[None], run: Run, sequence: int, job: Job) -> None:
         started = time.monotonic()

@@ -29,9 +29,10 @@ from workers.runner import Result, Runner
 
 _STORE_RETRY_SECONDS = 0.5
 
-# Turns of fewer orders come at most this often: 100 commits a second leave the disk to the intake.
+# Small turns come at most this often: 100 commits a second leave the disk to the intake. A turn is small
+# while the places that wait to be filled again are less than this share of all, so hardly any stand idle.
 _TURN_SECONDS = 0.01
-_LARGE_TURN = 256
+_SMALL_SHARE = 0.05
 _MAX_BACKOFF_SECONDS = 60.0
 
 
@@ -95,7 +96,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         waiting = sum(ticket.run.count for ticket in self._tickets)
         gathered = self._runner.results + min(waiting, self._room())
-        if gathered < _LARGE_TURN and (pause := self._last_turn + _TURN_SECONDS - loop.time()) > 0:
+        if gathered < self._policy.concurrency * _SMALL_SHARE and (pause := self._last_turn + _TURN_SECONDS - loop.time()) > 0:
             await asyncio.sleep(pause)
         self._last_turn = loop.time()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.intake import IntakeProcess, Session
+from tests.support.ledger import Ledger
 
 FUSSY = "tests.support.kitchens:fussy"
 
@@ -57,6 +58,16 @@ def test_order_that_kills_its_workers_ends_fallido_and_the_rest_is_done(session:
     assert "died" in order["detalle"]
     session.wait_until(f"status {fine}", "pedido.estado", "listo")
     session.wait_until("stats", "stats.abiertos", 0)
+
+
+@pytest.mark.intake(ORDER_HANDLER=FUSSY, MAX_RESCUES=3, WORKER_CONCURRENCY=4)
+def test_suspect_gets_its_turn_while_there_is_always_other_work(intake: IntakeProcess, session: Session) -> None:
+    killer = place(session, "kills")
+    with Ledger(intake) as ledger:
+        session.wait_until(f"status {killer}", "pedido.estado", "fallido")
+        ledger.wait_for(500)
+    with intake.connect() as again:
+        assert again.wait_until("stats", "stats.abiertos", 0)["stats"]["pedidos"]["fallido"] == 1
 
 
 @pytest.mark.intake(ORDER_HANDLER=FUSSY, LEASE_SECONDS=0.5, WORKER_COUNT=1)

@@ -50,7 +50,7 @@ _CANCEL = f"""
 INSERT INTO progress (sequence, state, attempt) VALUES (?, {CANCELLED}, 0)
 ON CONFLICT (sequence) DO UPDATE SET state = {CANCELLED} WHERE state = {QUEUED}"""
 _RETRY = f"UPDATE progress SET state = {QUEUED}, due = NULL, finished = NULL WHERE sequence = ? AND state = {FAILED}"
-_REQUEUE_ALL = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE sequence > ? AND state = {RUNNING}"
+_REQUEUE_ALL = f"UPDATE progress SET state = {QUEUED} WHERE sequence > ? AND state = {RUNNING}"
 _IN_ATTEMPT = f"sequence BETWEEN ?1 AND ?2 AND state = {RUNNING} AND attempt = ?3"
 _POISON = f"UPDATE progress SET state = {FAILED}, finished = ?5, detail = ?6 WHERE {_IN_ATTEMPT} AND rescues >= ?4"
 _REQUEUE = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE {_IN_ATTEMPT}"

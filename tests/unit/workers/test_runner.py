@@ -59,6 +59,16 @@ async def test_handlers_that_wait_run_side_by_side_up_to_the_limit() -> None:
     assert bench.runner.load == 0
 
 
+async def test_place_is_free_as_soon_as_its_result_is_there() -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(0)
+
+    bench = Bench(handler, concurrency=1)
+    for _ in range(20):
+        bench.put(1)
+        assert len(await bench.results(1)) == 1
+
+
 async def test_handlers_that_never_wait_share_one_task() -> None:
     tasks: set[object] = set()
 
