@@ -12,6 +12,12 @@ class ClientError(ComandaError):
     code = "client"
 
 
+class WrongUsage(ClientError):
+    """A command was given what it cannot work with. Exit status 2."""
+
+    code = "usage"
+
+
 class Unreachable(ClientError):
     """No address of the server could be connected to. Nothing was sent."""
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from clients.blocking import BlockingIntakeClient
-from clients.errors import AnswerTimeout, Refused, Unreachable
+from clients.errors import Refused, Unreachable
 from clients.intake import IntakeClient
 from shared.domain.orders import Item, OrderRequest
 from shared.domain.states import State
@@ -28,7 +28,7 @@ async def test_order_is_placed_followed_and_listed(client: IntakeClient) -> None
     order = await client.follow(accepted.id)
     assert order.state is State.DONE
     assert order.items == ["x", Item("y", 2)]
-    assert [one.id async for one in client.list(cliente="a")] == [accepted.id]
+    assert [one.id async for one in client.list(customer="a")] == [accepted.id]
     assert (await client.explain(accepted.id))["estado"] == "listo"
     assert (await client.health())["status"] in ("ok", "degraded")
 
@@ -79,30 +79,8 @@ async def test_client_survives_a_restart_of_the_server(client: IntakeClient, int
     await asyncio.to_thread(intake.kill)
     again = asyncio.ensure_future(client.order({**ORDER, "request_id": "r1"}))
     await asyncio.to_thread(intake.start)
-    # The first try may find nobody there at all, and is then not the client's to repeat.
-    try:
-        after = await again
-    except Unreachable:
-        after = await client.order({**ORDER, "request_id": "r1"})
+    after = await again
     assert (after.id, after.duplicate) == (before.id, True)
-
-
-async def test_answer_that_does_not_come_is_a_time_out() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b'{"event":"hello"}\n')
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        ended.set()
-
-    ended = asyncio.Event()
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, IntakeClient("127.0.0.1", port, timeout=0.1) as client:
-        with pytest.raises(AnswerTimeout):
-            await client.ping()
-        client.close()
-        await ended.wait()
 
 
 async def test_nobody_there_is_told_with_every_address() -> None:

@@ -1,0 +1,177 @@
+"""What the clients make of a server that misbehaves."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from clients import dial as dialing
+from clients.blocking import BlockingIntakeClient
+from clients.dial import dial
+from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
+from clients.intake import IntakeClient
+from clients.link import Link
+from tests.integration.clients.scripted import GREETING, Peer, scripted, well_behaved
+from tests.support.intake import PATIENCE
+
+ORDER = {"cliente": "a", "productos": ["x"], "direccion": "d"}
+HOST = "127.0.0.1"
+
+
+async def test_order_whose_answer_is_lost_is_sent_again_under_the_same_request_id() -> None:
+    seen = []
+
+    async def cut_after_reading(peer: Peer) -> None:
+        peer.send(GREETING)
+        seen.append((await peer.read())["request_id"])
+
+    async with scripted(cut_after_reading, well_behaved) as port, IntakeClient(HOST, port, timeout=PATIENCE) as client:
+        assert [(await client.order(ORDER)).id] == seen
+
+
+async def test_what_is_not_safe_is_not_sent_again() -> None:
+    async def cut_after_reading(peer: Peer) -> None:
+        peer.send(GREETING)
+        await peer.read()
+
+    calls: list[Callable[[IntakeClient], object]] = [
+        lambda client: client.order(ORDER, add_request_id=False),
+        lambda client: client.cancel("1"),
+        lambda client: client.retry("1"),
+        lambda client: client.request({"action": "ping"}),
+    ]
+    async with scripted(cut_after_reading) as port, IntakeClient(HOST, port, timeout=PATIENCE) as client:
+        for call in calls:
+            with pytest.raises(ConnectionLost):
+                await call(client)  # type: ignore[misc]
+
+
+async def test_everything_in_flight_survives_a_cut() -> None:
+    async def cut_midway(peer: Peer) -> None:
+        peer.send(GREETING)
+        for _ in range(3):
+            request = await peer.read()
+            peer.send({"success": True, "id": request["request_id"], "estado": "en cola"})
+        await peer.read()
+
+    async with (
+        scripted(cut_midway, cut_midway, well_behaved) as port,
+        IntakeClient(HOST, port, timeout=PATIENCE) as client,
+    ):
+        orders = [{**ORDER, "request_id": f"r{number}"} for number in range(20)]
+        accepted = await asyncio.gather(*(client.order(order) for order in orders))
+    assert [one.id for one in accepted] == [f"r{number}" for number in range(20)]
+
+
+async def test_silent_connection_is_given_up_and_another_one_serves() -> None:
+    async def silent(peer: Peer) -> None:
+        peer.send(GREETING)
+        await peer.gone()
+        ended.set()
+
+    ended = asyncio.Event()
+    async with scripted(silent, well_behaved) as port, IntakeClient(HOST, port, timeout=0.1) as client:
+        with pytest.raises(AnswerTimeout):
+            await client.ping()
+        await ended.wait()
+        await client.ping()
+
+
+async def test_lost_answer_is_not_said_to_be_unsent_when_the_server_stays_away() -> None:
+    """Unreachable promises that nothing was sent."""
+
+    async def cut_after_reading(peer: Peer) -> None:
+        peer.send(GREETING)
+        await peer.read()
+
+    async with scripted(cut_after_reading) as port:
+        client = IntakeClient(HOST, port, timeout=0.3)
+        async with client:
+            with pytest.raises(ConnectionLost):
+                await client.order(ORDER)
+
+
+async def test_full_server_is_asked_again_when_it_said() -> None:
+    async def full_twice(peer: Peer) -> None:
+        peer.send(GREETING)
+        for _ in range(2):
+            await peer.read()
+            peer.send({"success": False, "error": "queue_full", "message": "full", "retry_after_ms": 1})
+        await peer.answer_all()
+
+    async with scripted(full_twice) as port, IntakeClient(HOST, port, timeout=PATIENCE, wait_for_room=True) as client:
+        assert (await client.order({**ORDER, "request_id": "r"})).id == "r"
+    async with scripted(full_twice) as port, IntakeClient(HOST, port, timeout=PATIENCE) as client:
+        with pytest.raises(Refused) as caught:
+            await client.order(ORDER)
+    assert (caught.value.error, caught.value.retry_after_ms) == ("queue_full", 1)
+
+
+async def test_following_goes_on_over_a_cut() -> None:
+    states = iter(["en cola", "en proceso", "listo"])
+
+    async def one_change_then_cut(peer: Peer) -> None:
+        peer.send(GREETING)
+        await peer.read()
+        peer.send({"success": True, "watching": "1"}, {"event": "order.started", "id": "1"})
+
+    async def status(peer: Peer) -> None:
+        peer.send(GREETING)
+        while True:
+            await peer.read()
+            order = {"cliente": "a", "productos": ["x"], "direccion": "d", "prioridad": "normal"}
+            order |= {"id": "1", "estado": next(states), "recibido": "2026-01-01T00:00:00Z"}
+            peer.send({"success": True, "pedido": {**order, "intentos": 0}})
+
+    async with scripted(status, one_change_then_cut) as port, IntakeClient(HOST, port, timeout=PATIENCE) as client:
+        assert (await client.follow("1")).state == "listo"
+
+
+def test_blocking_client_that_was_idle_for_too_long_connects_again() -> None:
+    """It reads the server's farewell only with its next request already sent."""
+
+    async def too_silent(peer: Peer) -> None:
+        peer.send(GREETING, {"success": False, "error": "timeout", "message": "nothing was sent"})
+
+    async def serve() -> None:
+        async with scripted(too_silent, well_behaved) as port:
+            await asyncio.to_thread(use, port)
+
+    def use(port: int) -> None:
+        with BlockingIntakeClient(HOST, port, timeout=PATIENCE) as client:
+            assert client.order({**ORDER, "request_id": "r"}).id == "r"
+
+    asyncio.run(serve())
+
+
+async def test_server_that_does_not_greet_is_no_intake() -> None:
+    async def other_protocol(peer: Peer) -> None:
+        peer.send({"success": False, "error": "unavailable", "message": "12000 connections already"})
+
+    async with scripted(other_protocol) as port:
+        with pytest.raises(Unreachable, match="12000 connections already"):
+            await IntakeClient(HOST, port).ping()
+
+
+async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first address refuses, the second says nothing, the third one greets."""
+
+    async def deaf(peer: Peer) -> None:
+        await peer.gone()
+        left.set()
+
+    left = asyncio.Event()
+    monkeypatch.setattr(dialing, "_NEXT_ADDRESS_SECONDS", 0.01)
+    loop = asyncio.get_running_loop()
+    async with scripted(well_behaved, host="127.0.0.3") as port, scripted(deaf, host="127.0.0.2", port=port):
+
+        async def resolved(*_: object, **__: object) -> list[object]:
+            return [(socket.AF_INET, 0, 0, "", (f"127.0.0.{last}", port)) for last in (1, 2, 3)]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "getaddrinfo", resolved)
+            link = await dial(Link, "intake.example", port)
+        assert (await link.request(b'{"request_id":"r"}'))["id"] == "r"
+        link.abort()
+        await left.wait()
