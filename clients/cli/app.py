@@ -1,28 +1,31 @@
 """The commands, their flags, and what they do."""
 
-import asyncio
-import itertools
-import random
+import os
+import signal
+import sys
+import time
 from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from clients.cli.orders import Members, parse_product, prompt_order, read_orders
-from clients.cli.output import Output, fail, styled
+from clients.cli.output import Output, fail
+from clients.cli.sending import send_orders, send_samples
 from clients.cli.target import Host, Port, target
-from clients.errors import ClientError, ConnectionLost, Refused, Unreachable
+from clients.errors import ConnectionLost, WrongUsage
 from clients.intake import IntakeClient
-from clients.loadtest.command import loadtest
-from clients.replies import Accepted
 from shared import VERSION
 from shared.domain.errors import ComandaError
 
 Json = Annotated[bool, Parameter(negative="", help="One JSON line a result, also on a terminal.")]
 OrderId = Annotated[str, Parameter(help="The id that came with the answer to the order.")]
 
-_SAMPLES = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino")
-_AWAY_SECONDS = 2.0
+_USAGE = 2
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+_TERMINATED = 143
 
 app = App(
     name="python -m clients",
@@ -30,7 +33,10 @@ app = App(
     help="Clients of Comanda, the order system.",
     result_action="return_value",
 )
-app.command(loadtest)
+# Loaded when it is asked for: the other commands start quicker without it.
+app.command(
+    "clients.loadtest.command:loadtest", name="loadtest", help="Put a server under load, and tell whether it holds."
+)
 
 
 @app.command
@@ -52,7 +58,10 @@ async def order(
     ] = None,
     follow: Annotated[bool, Parameter(negative="", help="Wait until every order is final.")] = False,
     auto: Annotated[bool, Parameter(negative="", help="Send sample orders until stopped.")] = False,
-    every: Annotated[float, Parameter(help="Seconds between sample orders.")] = 5.0,
+    every: Annotated[float, Parameter(validator=Number(gte=0), help="With --auto: seconds between orders.")] = 5.0,
+    count: Annotated[
+        int | None, Parameter(validator=Number(gte=1), help="With --auto: stop after this many orders.")
+    ] = None,
     host: Host = None,
     port: Port = None,
     json: Json = False,
@@ -64,47 +73,14 @@ async def order(
     members: Members = {name: value for name, value in given.items() if value is not None}
     if producto:
         members["productos"] = [parse_product(text) for text in producto]
+    if sum([bool(members), file is not None, auto]) > 1:
+        raise WrongUsage("the flags of one order, --file and --auto exclude each other", hint="use one of them")
+    client = IntakeClient(*target(host, port), wait_for_room=file is not None)
     if auto:
-        return await _send_samples(*target(host, port), every, output)
-    if file is not None:
-        if members:
-            raise ClientError("--file and the flags of one order exclude each other", hint="use one or the other")
-        orders = read_orders(file)
-    else:
-        orders = [members] if members else [prompt_order()]
-    status = 0
-    async with IntakeClient(*target(host, port)) as client:
-        for one in orders:
-            try:
-                accepted = await client.order(one)
-            except Refused as error:
-                status = fail(error)
-                continue
-            _show(output, accepted)
-            if follow:
-                final = await client.follow(accepted.id)
-                output.plain(final, f"{final.id}  {styled(final.state)}")
-    return status
-
-
-def _show(output: Output, accepted: Accepted) -> None:
-    again = "  (was there already)" if accepted.duplicate else ""
-    output.plain(accepted, f"{accepted.id}  {styled(accepted.state)}{again}")
-
-
-async def _send_samples(host: str, port: int, every: float, output: Output) -> int:
-    """Sends sample orders until stopped; a server that is away is waited for."""
-    client = IntakeClient(host, port)
-    for number in itertools.count(1):
-        products = random.sample(_SAMPLES, random.randint(1, 4))
-        sample = {"cliente": f"Cliente {number}", "productos": products, "direccion": f"Calle Mayor {number}"}
-        try:
-            _show(output, await client.order(sample))
-        except (Unreachable, ConnectionLost, Refused) as error:
-            fail(error)
-            await asyncio.sleep(_AWAY_SECONDS)
-        await asyncio.sleep(every)
-    return 0
+        return await send_samples(client, output, every=every, count=count)
+    orders = [members or prompt_order()] if file is None else read_orders(file)
+    async with client:
+        return await send_orders(client, orders, output, follow=follow)
 
 
 @app.command
@@ -125,7 +101,7 @@ async def explain(order_id: OrderId, /, *, host: Host = None, port: Port = None,
         output.members(story)
         return 0
     for step in story["pasos"]:
-        output.plain(step, f"{step['cuando']}  {step['ms']:>12.3f} ms  {step['paso']}")
+        output.plain(step, f"{step['cuando']}  {step['ms']:>12,.3f} ms  {step['paso']}")
     return 0
 
 
@@ -134,17 +110,20 @@ async def list_orders(
     *,
     estado: str | None = None,
     cliente: str | None = None,
-    limite: Annotated[int, Parameter(help="How many, newest first.")] = 20,
+    desde: Annotated[str | None, Parameter(help="Received at this time or later, as 2030-01-31T08:00:00Z.")] = None,
+    hasta: Annotated[str | None, Parameter(help="Received before this time.")] = None,
+    limite: Annotated[int, Parameter(validator=Number(gte=1), help="How many, newest first.")] = 20,
     host: Host = None,
     port: Port = None,
     json: Json = False,
 ) -> int:
     """List orders, newest first."""
-    filters = {name: value for name, value in (("estado", estado), ("cliente", cliente)) if value is not None}
     found = []
     async with IntakeClient(*target(host, port)) as client:
-        async for order in client.list(page_size=min(limite, 1000), **filters):
-            found.append(order)
+        async for one in client.list(
+            state=estado, customer=cliente, since=desde, until=hasta, page_size=min(limite, 1000)
+        ):
+            found.append(one)
             if len(found) == limite:
                 break
     Output(json=json).orders(found)
@@ -161,18 +140,18 @@ async def watch(order_id: str | None = None, /, *, host: Host = None, port: Port
 
 
 @app.command
-async def cancel(order_id: OrderId, /, *, host: Host = None, port: Port = None) -> int:
+async def cancel(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Take an order back that no worker has begun."""
     async with IntakeClient(*target(host, port)) as client:
-        await client.cancel(order_id)
+        Output(json=json).state(order_id, await client.cancel(order_id))
     return 0
 
 
 @app.command
-async def retry(order_id: OrderId, /, *, host: Host = None, port: Port = None) -> int:
+async def retry(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Give a failed order one more attempt."""
     async with IntakeClient(*target(host, port)) as client:
-        await client.retry(order_id)
+        Output(json=json).state(order_id, await client.retry(order_id))
     return 0
 
 
@@ -193,21 +172,33 @@ async def health(*, host: Host = None, port: Port = None, json: Json = False) ->
 
 
 @app.command
-async def ping(*, host: Host = None, port: Port = None) -> int:
+async def ping(*, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Exit with 0 when the server answers."""
     async with IntakeClient(*target(host, port)) as client:
+        began = time.perf_counter()
         await client.ping()
+        milliseconds = (time.perf_counter() - began) * 1000
+    Output(json=json).plain({"ms": round(milliseconds, 3)}, f"answered in {milliseconds:.2f} ms")
     return 0
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command; gives the exit status: 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
+    # As the first process of a container, this one would ignore the signal by default.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         result = app(list(argv), exit_on_error=False, backend="asyncio")
     except CycloptsError:
-        return 2
+        return _USAGE
+    except WrongUsage as error:
+        fail(error)
+        return _USAGE
     except ComandaError as error:
         return fail(error)
-    except KeyboardInterrupt:
-        return 130
+    except (KeyboardInterrupt, EOFError):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # What reads the output has enough; the interpreter would complain when it flushes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
     return result if isinstance(result, int) else 0

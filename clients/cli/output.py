@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from clients.replies import Event, StoredOrder
+from clients.cli.text import printable
+from clients.replies import Accepted, Event, StoredOrder
 from shared.domain.errors import ComandaError
 from shared.domain.orders import Item
 from shared.domain.states import State
@@ -27,15 +29,34 @@ class Output:
 
     def __init__(self, *, json: bool) -> None:
         self.json = json or not sys.stdout.isatty()
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, markup=False)
 
-    def plain(self, members: Any, text: str) -> None:
+    def plain(self, members: Any, text: Text | str) -> None:
         """One result: its members, or `text` for people."""
         if self.json:
-            sys.stdout.write(msgspec.json.encode(members, order=None).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(members).decode() + "\n")
             sys.stdout.flush()
         else:
-            self._console.print(text)
+            self._console.print(text, soft_wrap=True)
+
+    def accepted(self, accepted: Accepted) -> None:
+        """The answer to an order."""
+        text = _named(accepted.id, accepted.state)
+        if accepted.duplicate:
+            text.append("  (was there already)")
+        if accepted.position is not None:
+            text.append(f"  position {accepted.position:,}")
+        if accepted.wait_ms is not None:
+            text.append(f", starts in about {accepted.wait_ms:,} ms")
+        self.plain(accepted, text)
+
+    def state(self, order_id: str, state: State) -> None:
+        """What became of an order."""
+        self.plain({"id": order_id, "estado": state}, _named(order_id, state))
+
+    def final(self, order: StoredOrder) -> None:
+        """How an order ended."""
+        self.plain(order, _named(order.id, order.state, order.detail))
 
     def orders(self, orders: Sequence[StoredOrder]) -> None:
         """Some orders."""
@@ -47,7 +68,13 @@ class Output:
         for name in ("id", "estado", "cliente", "productos", "recibido"):
             table.add_column(name, no_wrap=name == "id")
         for order in orders:
-            table.add_row(order.id, styled(order.state), order.customer, items_text(order), f"{order.received:%F %T}")
+            table.add_row(
+                order.id,
+                _styled(order.state),
+                printable(order.customer),
+                printable(items_text(order)),
+                f"{order.received:%F %T}",
+            )
         self._console.print(table)
 
     def members(self, members: dict[str, Any]) -> None:
@@ -58,21 +85,23 @@ class Output:
         table = Table(box=None, show_header=False, pad_edge=False)
         for name, value in members.items():
             shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            table.add_row(f"[bold]{name}[/bold]", shown)
+            table.add_row(Text(name, style="bold"), printable(shown))
         self._console.print(table)
 
     def event(self, event: Event) -> None:
         """One change of an order."""
         if event.missed is not None:
-            self.plain(event, f"[red]{event.missed} events were missed[/red]")
-        elif event.state is not None:
-            detail = f"  {event.detail}" if event.detail else ""
-            self.plain(event, f"{event.when:%T.%f}  {event.id}  {styled(event.state)}{detail}")
+            self.plain(event, Text(f"{event.missed:,} events were missed", style="red"))
+        elif event.state is not None and event.id is not None:
+            self.plain(event, Text(f"{event.when:%T.%f}  ") + _named(event.id, event.state, event.detail))
 
 
-def styled(state: State) -> str:
-    """A state in its colour."""
-    return f"[{_STYLES[state]}]{state.value}[/{_STYLES[state]}]"
+def _styled(state: State) -> Text:
+    return Text(state.value, style=_STYLES[state])
+
+
+def _named(order_id: str, state: State, detail: str | None = None) -> Text:
+    return Text(f"{order_id}  ") + _styled(state) + Text(f"  {printable(detail)}" if detail else "")
 
 
 def items_text(order: StoredOrder) -> str:
@@ -84,5 +113,5 @@ def items_text(order: StoredOrder) -> str:
 def fail(error: ComandaError) -> int:
     """Tells of an error in one line on standard error; gives the exit status."""
     hint = f" ({error.hint})" if error.hint else ""
-    sys.stderr.write(f"error: {error.message}{hint}\n")
+    sys.stderr.write(printable(f"error: {error.message}{hint}") + "\n")
     return 1

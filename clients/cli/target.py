@@ -7,7 +7,7 @@ from typing import Annotated
 import dotenv
 from cyclopts import Parameter
 
-from clients.errors import ClientError
+from clients.errors import WrongUsage
 
 DEFAULT_PORT = 8888
 
@@ -16,7 +16,7 @@ Port = Annotated[int | None, Parameter(alias="-p", help="The server's port; else
 
 
 def target(host: str | None, port: int | None) -> tuple[str, int]:
-    """Host and port to connect to. Raises ClientError when SERVER_PORT is no port.
+    """Host and port to connect to. Raises WrongUsage for what is no port.
 
     An address that means "everywhere" to a server means this machine to a client.
     """
@@ -24,8 +24,12 @@ def target(host: str | None, port: int | None) -> tuple[str, int]:
     chosen = host or os.environ.get("SERVER_HOST") or file.get("SERVER_HOST") or "localhost"
     if chosen in ("::", "0.0.0.0"):
         chosen = "localhost"
-    text = os.environ.get("SERVER_PORT") or file.get("SERVER_PORT") or str(DEFAULT_PORT)
-    try:
-        return chosen, port if port is not None else int(text)
-    except ValueError:
-        raise ClientError(f"SERVER_PORT={text} is not a port", hint="a port is a number from 1 to 65535") from None
+    if port is not None:
+        return chosen, _port("--port", str(port))
+    return chosen, _port("SERVER_PORT", os.environ.get("SERVER_PORT") or file.get("SERVER_PORT") or str(DEFAULT_PORT))
+
+
+def _port(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise WrongUsage(f"{name} {text} is not a port", hint="a port is a number from 1 to 65535")
+    return int(text)

@@ -1,0 +1,58 @@
+"""Sending orders from the command line: many at a time, or a sample now and then."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Sequence
+
+from clients.cli.orders import Members
+from clients.cli.output import Output, fail
+from clients.errors import ClientError, Refused
+from clients.intake import IntakeClient
+from clients.replies import Accepted
+
+_AT_A_TIME = 200
+_SAMPLES = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino")
+
+
+async def send_orders(client: IntakeClient, orders: Sequence[Members], output: Output, *, follow: bool) -> int:
+    """Places orders, and with `follow` waits until each is final; gives the exit status: 1 if any was refused.
+
+    A refused order is told and costs only itself.
+    """
+    status = 0
+    for start in range(0, len(orders), _AT_A_TIME):
+        placing = (_outcome(client, order) for order in orders[start : start + _AT_A_TIME])
+        for outcome in await asyncio.gather(*placing):
+            if isinstance(outcome, Refused):
+                status = fail(outcome)
+                continue
+            output.accepted(outcome)
+            if follow:
+                output.final(await client.follow(outcome.id))
+    return status
+
+
+async def _outcome(client: IntakeClient, order: Members) -> Accepted | Refused:
+    try:
+        return await client.order(order)
+    except Refused as refusal:
+        return refusal
+
+
+async def send_samples(client: IntakeClient, output: Output, *, every: float, count: int | None) -> int:
+    """Sends a sample order every so many seconds, `count` of them or until stopped; gives the exit status.
+
+    A server that is away is told of, and tried again with the next order.
+    """
+    for number in itertools.count(1):
+        products = random.sample(_SAMPLES, random.randint(1, 4))
+        sample = {"cliente": f"Cliente {number}", "productos": products, "direccion": f"Calle Mayor {number}"}
+        try:
+            output.accepted(await client.order(sample))
+        except ClientError as error:
+            fail(error)
+        if number == count:
+            break
+        await asyncio.sleep(every)
+    return 0
