@@ -13,11 +13,12 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from clients.dial import dial
 from clients.errors import Unreachable
-from clients.loadtest.measure import Measure
+from clients.loadtest.measure import TEMPORARY, Measure
 from clients.loadtest.workload import Workload
 
-_RECONNECT_SECONDS = 0.2
+_RETRY_SECONDS = 0.2
 _AWAY_SECONDS = 60.0
 
 
@@ -26,8 +27,9 @@ class _Answer(Struct):
     event: str | None = None
     id: str = ""
     error: str = ""
+    message: str = ""
     duplicate: bool = False
-    retry_after_ms: int = 0
+    retry_after_ms: int | None = None
 
 
 class Generator:
@@ -42,34 +44,30 @@ class Generator:
         self._next = 0
         self._again: deque[int] = deque()
         self._connections: set[_Connection] = set()
+        self._reconnecting: set[asyncio.Task[None]] = set()
         self._done: asyncio.Future[None] | None = None
-        self._away_since: float | None = None
 
     async def run(self, connections: int) -> float:
         """Sends everything; gives the seconds it took. Raises Unreachable when the server stays away."""
-        loop = asyncio.get_running_loop()
-        self._done = loop.create_future()
-        opened = [await self._connect() for _ in range(connections)]
-        began = time.monotonic()
-        for connection in opened:
-            connection.fill(self.pipeline)
-        await self._done
-        seconds = time.monotonic() - began
-        for connection in list(self._connections):
-            connection.close()
-        return seconds
+        self._done = asyncio.get_running_loop().create_future()
+        try:
+            opened = [await self._connect() for _ in range(connections)]
+            began = time.monotonic()
+            for connection in opened:
+                connection.fill()
+            await self._done
+            return time.monotonic() - began
+        finally:
+            self._done.cancel()
+            for task in self._reconnecting:
+                task.cancel()
+            for connection in list(self._connections):
+                connection.close()
 
     async def _connect(self) -> "_Connection":
-        loop = asyncio.get_running_loop()
-        try:
-            _, connection = await loop.create_connection(lambda: _Connection(self, loop), self._host, self._port)
-            await connection.greeted
-        except OSError as error:
-            raise Unreachable(
-                f"no server answers at {self._host} port {self._port}: {error.strerror or 'refused'}",
-                hint="start one with `make run`, or say where it is with --host and --port",
-            ) from error
-        self._connections.add(connection)
+        connection = await dial(lambda: _Connection(self), self._host, self._port)
+        if connection.open:
+            self._connections.add(connection)
         return connection
 
     def take(self, limit: int) -> list[int]:
@@ -78,6 +76,7 @@ class Generator:
         fresh = min(limit - len(numbers), self.workload.size - self._next)
         numbers.extend(range(self._next, self._next + fresh))
         self._next += fresh
+        self.measure.sent += len(numbers)
         return numbers
 
     def again(self, numbers: list[int], seconds: float) -> None:
@@ -86,7 +85,7 @@ class Generator:
         def ready() -> None:
             self._again.extend(numbers)
             for connection in self._connections:
-                connection.fill(self.pipeline - connection.in_flight)
+                connection.fill()
 
         asyncio.get_running_loop().call_later(seconds, ready)
 
@@ -105,29 +104,28 @@ class Generator:
         else:
             self.measure.unknown += len(numbers)
             self.settled()
-        asyncio.get_running_loop().create_task(self._reconnect())
+        task = asyncio.get_running_loop().create_task(self._reconnect(self._done))
+        self._reconnecting.add(task)
+        task.add_done_callback(self._reconnecting.discard)
 
-    async def _reconnect(self) -> None:
-        loop = asyncio.get_running_loop()
-        since = self._away_since = self._away_since or loop.time()
-        while self._done is not None and not self._done.done():
+    async def _reconnect(self, run: "asyncio.Future[None]") -> None:
+        until = time.monotonic() + _AWAY_SECONDS
+        while not run.done():
             try:
                 connection = await self._connect()
             except Unreachable as error:
-                if loop.time() - since > _AWAY_SECONDS:
-                    self._done.set_exception(error)
-                    return
-                await asyncio.sleep(_RECONNECT_SECONDS)
-                continue
-            self._away_since = None
-            self.measure.reconnections += 1
-            connection.fill(self.pipeline)
-            return
+                if time.monotonic() > until and not run.done():
+                    run.set_exception(error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self.measure.reconnections += 1
+                connection.fill()
+                return
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, generator: Generator, loop: asyncio.AbstractEventLoop) -> None:
-        self.greeted: asyncio.Future[None] = loop.create_future()
+    def __init__(self, generator: Generator) -> None:
+        self.hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._generator = generator
         self._decode: Callable[[bytes], list[_Answer]] = msgspec.json.Decoder(_Answer).decode_lines
         self._held = b""
@@ -136,11 +134,12 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @property
-    def in_flight(self) -> int:
-        return len(self._flight)
+    def open(self) -> bool:
+        return self._transport is not None
 
-    def fill(self, room: int) -> None:
+    def fill(self) -> None:
         """Sends as many orders as there is room for."""
+        room = self._generator.pipeline - len(self._flight)
         if self._transport is None or room <= 0:
             return
         numbers = self._generator.take(room)
@@ -154,6 +153,10 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
@@ -164,21 +167,34 @@ class _Connection(asyncio.Protocol):
         self._held = data[cut:]
         if not cut:
             return
-        answers = self._decode(data[:cut])
-        if not self.greeted.done():
-            self.greeted.set_result(None)
-            answers = answers[1:]
+        try:
+            answers = self._decode(data[:cut])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # What cannot be read cannot be matched to an order, nor can anything behind it.
+            self.abort()
+            return
+        if not self.hello.done() and answers:
+            hello = answers.pop(0)
+            if hello.event is None:
+                self.hello.set_exception(Unreachable(hello.message or "no order intake answers there"))
+                return
+            self.hello.set_result(None)
         if answers:
             self._take(answers)
 
     def _take(self, answers: list[_Answer]) -> None:
         measure = self._generator.measure
-        full: list[int] = []
-        pause = 0
+        refused: list[int] = []
+        pause = 0.0
+        before = len(self._flight)
         popleft = self._flight.popleft
         for answer in answers:
-            if answer.success is None or not self._flight:
+            if answer.success is None:
                 continue
+            if not self._flight or answer.error == "timeout":
+                # The server speaks of the connection, and is about to close it.
+                self.abort()
+                break
             number = popleft()
             if answer.success:
                 measure.accepted += 1
@@ -186,18 +202,19 @@ class _Connection(asyncio.Protocol):
                 measure.ids[number] = answer.id
                 continue
             measure.refused[answer.error] += 1
-            if answer.error == "queue_full":
-                full.append(number)
-                pause = max(pause, answer.retry_after_ms)
-        self._time(len(answers))
-        if full:
-            self._generator.again(full, pause / 1000)
+            if answer.error in TEMPORARY:
+                refused.append(number)
+                asked = answer.retry_after_ms
+                pause = max(pause, _RETRY_SECONDS if asked is None else asked / 1000)
+        self._time(before - len(self._flight))
+        if refused:
+            self._generator.again(refused, pause)
         self._generator.settled()
-        self.fill(self._generator.pipeline - len(self._flight))
+        self.fill()
 
     def _time(self, answers: int) -> None:
         now = time.monotonic()
-        while answers and self._sent:
+        while answers:
             sent, count = self._sent[0]
             part = min(count, answers)
             self._generator.measure.took(int((now - sent) * 1e6), part)
@@ -209,7 +226,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if not self.greeted.done():
-            self.greeted.set_exception(ConnectionResetError(0, "the connection ended before the greeting"))
-            return
-        self._generator.lost(self, list(self._flight))
+        if not self.hello.done():
+            self.hello.set_exception(Unreachable("the connection ended before the greeting"))
+        elif not self.hello.cancelled() and self.hello.exception() is None:
+            self._generator.lost(self, list(self._flight))

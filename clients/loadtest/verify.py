@@ -1,24 +1,26 @@
 """Asks the server about every order it has acknowledged: there once, unchanged, and `listo` in the end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from msgspec import Struct
 
-from clients.errors import AnswerTimeout
 from clients.intake import IntakeClient
 from clients.loadtest.measure import Measure
 from clients.loadtest.workload import Workload
 from shared.domain.ids import parse_id
 from shared.domain.orders import iso_time
+from shared.domain.states import FINAL, State
 
 _POLL_SECONDS = 0.1
+_STANDSTILL_POLLS = 10
 _PAGE = 1000
+_ASKED_AT_A_TIME = 500
 
 
 class Verdict(Struct):
-    """What was found; all lists but `checked` are of ids, or of request_ids where there is no id."""
+    """What was found; all lists are of ids, each `unfinished` one with its state."""
 
     checked: int = 0
     lost: list[str] = []
@@ -35,46 +37,49 @@ class Verdict(Struct):
 async def verify(
     client: IntakeClient, workload: Workload, measure: Measure, *, seconds: float, progress: Callable[[int], None]
 ) -> Verdict:
-    """Waits up to `seconds` for the server to finish, then looks every order up."""
+    """Looks every order of a run up, and gives those that are open up to `seconds` to become `listo`."""
     verdict = Verdict()
     acknowledged = [order_id for order_id in measure.ids if order_id is not None]
     if not acknowledged:
         return verdict
-    await _until_finished(client, seconds)
+    deadline = asyncio.get_running_loop().time() + seconds
+    await _let_work(client, deadline)
     seen = bytearray(workload.size)
-    finals = {"listo"}
+    waiting: list[str] = []
     async for order in _stored_since(client, min(acknowledged)):
         number = workload.number(order.get("request_id"))
         if number is None:
             continue
-        seen[number] = min(seen[number] + 1, 2)
-        if seen[number] > 1 or measure.ids[number] not in (None, order["id"]):
+        verdict.checked += 1
+        if seen[number] or measure.ids[number] not in (None, order["id"]):
             verdict.doubled.append(order["id"])
         elif not workload.same(number, order):
             verdict.changed.append(order["id"])
-        elif order["estado"] not in finals:
-            verdict.unfinished.append(f"{order['id']} ({order['estado']})")
-        verdict.checked += 1
-        if verdict.checked % _PAGE == 0:
-            progress(verdict.checked)
-    progress(verdict.checked)
+        elif order["estado"] != State.DONE:
+            waiting.append(order["id"])
+        seen[number] = 1
+        progress(verdict.checked - len(waiting))
     verdict.lost = [
         order_id for number, order_id in enumerate(measure.ids) if order_id is not None and not seen[number]
     ]
+    verdict.unfinished = await _unfinished(
+        client, waiting, deadline, progress=lambda left: progress(verdict.checked - left)
+    )
     return verdict
 
 
-async def _until_finished(client: IntakeClient, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            while (await client.stats())["abiertos"]:
-                await asyncio.sleep(_POLL_SECONDS)
-    except (TimeoutError, AnswerTimeout):
-        # What is not finished by now is about to be named, order by order.
-        return
+async def _let_work(client: IntakeClient, deadline: float) -> None:
+    """Leaves the server alone while its open orders grow fewer: asking for each of them would cost it time."""
+    loop = asyncio.get_running_loop()
+    fewest, still = (await client.stats())["abiertos"], 0
+    while fewest and still < _STANDSTILL_POLLS and loop.time() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+        left = (await client.stats())["abiertos"]
+        still = 0 if left < fewest else still + 1
+        fewest = min(fewest, left)
 
 
-async def _stored_since(client: IntakeClient, first_id: str) -> Any:
+async def _stored_since(client: IntakeClient, first_id: str) -> AsyncGenerator[dict[str, Any], None]:
     """Every order that the server has stored since the one with `first_id`, newest first, as it shows them."""
     parts = parse_id(first_id)
     assert parts is not None, "the server gave the id"
@@ -88,3 +93,24 @@ async def _stored_since(client: IntakeClient, first_id: str) -> Any:
         cursor = answer["cursor"]
         if cursor is None:
             return
+
+
+async def _unfinished(
+    client: IntakeClient, waiting: list[str], deadline: float, *, progress: Callable[[int], None]
+) -> list[str]:
+    """Waits for orders to become `listo`: those that do not, each with its state."""
+    loop = asyncio.get_running_loop()
+    ended: list[str] = []
+    while waiting:
+        asked, rest = waiting[:_ASKED_AT_A_TIME], waiting[_ASKED_AT_A_TIME:]
+        orders = await asyncio.gather(*(client.status(order_id) for order_id in asked))
+        ended += [f"{order.id} ({order.state})" for order in orders if order.state in FINAL - {State.DONE}]
+        still_open = [order for order in orders if order.state not in FINAL]
+        if loop.time() >= deadline:
+            # The rest is told with the state it was last seen in, like these.
+            return ended + [f"{order.id} ({order.state})" for order in still_open] + rest
+        waiting = [order.id for order in still_open] + rest
+        progress(len(waiting))
+        if len(still_open) == len(orders):
+            await asyncio.sleep(_POLL_SECONDS)
+    return ended

@@ -8,58 +8,83 @@ from typing import Any
 import msgspec
 
 from clients.errors import ClientError
+from shared.domain.orders import OrderRequest
 
 _PRODUCTS = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino", "leche", "tomates")
 _MADE_UP = 1000
+_FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(OrderRequest) if field.name != "request_id")
 
 
 class Workload:
-    """`size` orders by number, made of `orders` in turn. With `keyed`, each carries a request_id."""
+    """`size` orders by number, made of `orders` (JSON objects without request_id) in turn.
 
-    def __init__(self, orders: list[dict[str, Any]], size: int, *, keyed: bool) -> None:
+    With `keyed`, each carries a request_id of its own.
+    """
+
+    def __init__(self, orders: list[bytes], size: int, *, keyed: bool) -> None:
         self.size = size
         self.keyed = keyed
         self._orders = orders
         self._run = secrets.token_hex(4)
         # Everything but the closing bracket, so that the key can be put in behind it.
-        self._heads = [msgspec.json.encode(order)[:-1] for order in orders]
+        self._heads = [order[:-1] + (b"," if len(order) > len(b"{}") else b"") for order in orders]
+        self._prefix = f"lt-{self._run}-"
+        self._meant: dict[int, OrderRequest | None] = {}
 
     def line(self, number: int) -> bytes:
         """The document of an order, with its newline."""
-        head = self._heads[number % len(self._heads)]
-        return head + (b',"request_id":"%s"}\n' % self.request_id(number).encode() if self.keyed else b"}\n")
-
-    def request_id(self, number: int) -> str:
-        """The request_id of an order."""
-        return f"lt-{self._run}-{number}"
+        if not self.keyed:
+            return self._orders[number % len(self._orders)] + b"\n"
+        return b'%s"request_id":"%s%d"}\n' % (
+            self._heads[number % len(self._heads)],
+            self._prefix.encode(),
+            number,
+        )
 
     def number(self, request_id: object) -> int | None:
         """The order that a request_id belongs to; None for one of another run."""
-        prefix = f"lt-{self._run}-"
-        if not isinstance(request_id, str) or not request_id.startswith(prefix):
+        if not isinstance(request_id, str) or not request_id.startswith(self._prefix):
             return None
-        return int(request_id.removeprefix(prefix))
+        digits = request_id.removeprefix(self._prefix)
+        return int(digits) if digits.isdecimal() and int(digits) < self.size else None
 
     def same(self, number: int, stored: dict[str, Any]) -> bool:
-        """Whether what the server shows of an order is what was sent."""
-        sent = self._orders[number % len(self._orders)]
-        return all(stored.get(name) == value for name, value in sent.items())
+        """Whether what the server shows of an order means what was sent."""
+        index = number % len(self._orders)
+        if index not in self._meant:
+            self._meant[index] = _meaning(self._orders[index])
+        shown = msgspec.convert({name: stored[name] for name in _FIELDS if name in stored}, OrderRequest)
+        return shown == self._meant[index]
+
+
+def _meaning(order: bytes) -> OrderRequest | None:
+    """An order as a value; None for one that is none, and that no server should have accepted."""
+    try:
+        return msgspec.json.decode(order, type=OrderRequest)
+    except msgspec.ValidationError:
+        return None
 
 
 def read_workload(file: Path, size: int | None, *, keyed: bool) -> Workload:
-    """Orders from a file with one a line, repeated or cut to `size`. Raises ClientError naming the line."""
-    orders: list[dict[str, Any]] = []
+    """Orders from a file with one a line, repeated or cut to `size`; a request_id they carry is left out.
+
+    Raises ClientError naming the line.
+    """
+    orders: list[bytes] = []
     try:
-        lines = file.read_bytes().splitlines()
+        lines = file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            orders.append(msgspec.json.decode(line, type=dict[str, Any]))
+            # Values stay as they are written, prices with all their digits.
+            order = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ClientError(f"{file}, line {number}: {error}", hint="the file holds one order a line") from None
+        order.pop("request_id", None)
+        orders.append(msgspec.json.encode(order))
     if not orders:
         raise ClientError(f"{file} holds no orders", hint="the file holds one order a line")
     return Workload(orders, size or len(orders), keyed=keyed)
@@ -67,7 +92,7 @@ def read_workload(file: Path, size: int | None, *, keyed: bool) -> Workload:
 
 def made_up_workload(size: int, *, keyed: bool) -> Workload:
     """Invented orders."""
-    orders: list[dict[str, Any]] = [
+    orders = [
         {
             "cliente": f"Cliente {number}",
             "productos": random.sample(_PRODUCTS, random.randint(1, 5)),
@@ -75,4 +100,4 @@ def made_up_workload(size: int, *, keyed: bool) -> Workload:
         }
         for number in range(min(size, _MADE_UP))
     ]
-    return Workload(orders, size, keyed=keyed)
+    return Workload([msgspec.json.encode(order) for order in orders], size, keyed=keyed)

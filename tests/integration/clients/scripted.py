@@ -23,7 +23,11 @@ class Peer:
 
     def send(self, *messages: object) -> None:
         """Lines to the client."""
-        self._writer.write(b"".join(msgspec.json.encode(message) + b"\n" for message in messages))
+        self.send_raw(b"".join(msgspec.json.encode(message) + b"\n" for message in messages))
+
+    def send_raw(self, data: bytes) -> None:
+        """Bytes to the client."""
+        self._writer.write(data)
 
     async def answer_all(self) -> None:
         """Answers every request with its own request_id as the order's id, until the client is gone."""

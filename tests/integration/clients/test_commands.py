@@ -1,7 +1,9 @@
 """The command line as people and scripts run it."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -10,11 +12,6 @@ from typing import Any
 
 import pytest
 
-from clients.intake import IntakeClient
-from clients.loadtest.generator import Generator
-from clients.loadtest.measure import Measure
-from clients.loadtest.verify import verify
-from clients.loadtest.workload import made_up_workload
 from tests.support.intake import PATIENCE, IntakeProcess
 
 FLAGS = ["--cliente", "Ana Paz", "--producto", "pan", "--producto", "agua:2:0.80", "--direccion", "Mayor 1"]
@@ -55,9 +52,124 @@ def test_wrong_order_costs_only_itself(intake: IntakeProcess) -> None:
     assert "productos is missing" in told
 
 
-@pytest.mark.parametrize(("words", "status"), [(["bogus"], 2), (["list", "--limite", "x"], 2), (["status", "no"], 1)])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["bogus"], 2),
+        (["list", "--limite", "x"], 2),
+        (["list", "--limite", "0"], 2),
+        (["order"], 2),
+        (["order", "--cliente", "a", "--file", "-"], 2),
+        (["order", "--producto", "a:b"], 2),
+        (["loadtest", "--connections", "0"], 2),
+        (["ping", "--port", "99999"], 2),
+        (["status", "no"], 1),
+        (["watch", "no"], 1),
+        (["order", "--file", "/nowhere"], 1),
+        (["loadtest", "--input", "/nowhere"], 1),
+    ],
+)
 def test_exit_status_tells_wrong_usage_from_errors(intake: IntakeProcess, words: list[str], status: int) -> None:
-    assert run(intake, *words)[0] == status
+    ended, results, told = run(intake, *words)
+    assert (ended, results) == (status, [])
+    assert told
+
+
+def test_order_is_taken_back_and_one_that_is_final_is_not(intake: IntakeProcess) -> None:
+    _, (waiting,), _ = run(intake, "order", *FLAGS, "--no-antes-de", "2999-01-01T00:00:00Z")
+    status, (cancelled,), _ = run(intake, "cancel", waiting["id"])
+    assert (status, cancelled["estado"]) == (0, "cancelado")
+    for command in ("cancel", "retry"):
+        status, _, told = run(intake, command, waiting["id"])
+        assert status == 1
+        assert "cancelado" in told
+
+
+def test_orders_of_a_file_keep_their_order_and_prices(intake: IntakeProcess) -> None:
+    lines = [
+        {"cliente": f"c{n}", "productos": [{"producto": "x", "precio": 0.1}], "direccion": "d", "request_id": n}
+        for n in range(300)
+    ]
+    text = json.dumps(lines).replace("0.1", "0.123456")
+    accepted = run(intake, "order", "--file", "-", stdin=text)[1]
+    found = run(intake, "list", "--limite", "300")[1]
+    assert [order["id"] for order in reversed(found)] == [answer["id"] for answer in accepted]
+    assert found[0]["cliente"] == "c299"
+    assert {order["productos"][0]["precio"] for order in found} == {"0.123456"}
+
+
+def test_prompts_and_tables_on_a_terminal(intake: IntakeProcess) -> None:
+    typed = b"[/red] Ana\nagua:2\npan\n\nMayor 1\n"
+    text = on_a_terminal(intake, ["order", "--follow"], typed)
+    assert "listo" in text
+    listed = on_a_terminal(intake, ["list"], b"")
+    assert "[/red] Ana" in listed
+    assert "2 x agua, pan" in listed
+
+
+def on_a_terminal(intake: IntakeProcess, words: list[str], typed: bytes) -> str:
+    """What a command shows on a terminal of its own, once it has ended well."""
+    environ = {**os.environ, "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null", "COLUMNS": "200"}
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "clients", *words], env=environ, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as running:
+        os.close(theirs)
+        os.write(ours, typed)
+        shown = b""
+        # Reading fails once nobody holds the other end any more.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        os.close(ours)
+        assert running.wait(PATIENCE) == 0, shown
+    return shown.decode()
+
+
+def test_reader_that_has_enough_ends_a_command_quietly(intake: IntakeProcess) -> None:
+    with started(intake, "order", "--auto", "--every", "0") as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr is not None
+        told = running.stderr.read()
+    assert (running.returncode, told) == (141, b"")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_a_command_quietly(intake: IntakeProcess, number: signal.Signals, status: int) -> None:
+    with started(intake, "order", "--auto", "--every", "0.01") as running:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline())["estado"] == "en cola"
+        running.send_signal(number)
+        _, told = running.communicate(timeout=PATIENCE)
+    assert (running.returncode, told) == (status, b"")
+
+
+def test_automatic_mode_outlives_the_server(intake: IntakeProcess) -> None:
+    with started(intake, "order", "--auto", "--every", "0.05", "--count", "1000") as running:
+        assert running.stdout is not None
+        assert running.stdout.readline()
+        intake.kill()
+        intake.start()
+        with intake.connect() as session:
+            before = session.ask("stats")["stats"]["aceptados"]
+            while session.ask("stats")["stats"]["aceptados"] == before:
+                pass
+        running.terminate()
+        running.communicate(timeout=PATIENCE)
+
+
+def test_automatic_mode_ends_when_it_has_sent_enough(intake: IntakeProcess) -> None:
+    status, results, _ = run(intake, "order", "--auto", "--every", "0", "--count", "3")
+    assert (status, len(results)) == (0, 3)
+
+
+def started(intake: IntakeProcess, *words: str) -> "subprocess.Popen[bytes]":
+    """A command that goes on until it is stopped."""
+    environ = {**os.environ, "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null"}
+    command = [sys.executable, "-m", "clients", *words]
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_ping_tells_whether_anybody_is_there(intake: IntakeProcess) -> None:
@@ -81,10 +193,34 @@ def test_load_test_comes_back_when_there_is_no_room(intake: IntakeProcess) -> No
     assert result["refused"]["queue_full"] > 0
 
 
+def test_load_test_sends_a_file_and_sees_that_prices_and_times_are_kept(intake: IntakeProcess, tmp_path: Path) -> None:
+    file = tmp_path / "orders"
+    file.write_text(
+        '{"request_id":"x","cliente":"a","productos":["b",{"producto":"c"},{"producto":"d","precio":0.80}],'
+        '"direccion":"e"}\n'
+        '{"cliente":"é","productos":[{"producto":"c","cantidad":1,"precio":"1.50"}],"direccion":"e",'
+        '"prioridad":"normal","no_antes_de":"2020-01-01T00:00:00+02:00"}\n'
+    )
+    for words in ([], ["--verify"]):
+        status, (result,), told = run(intake, "loadtest", "--input", str(file), "--orders", "9", *words)
+        assert (status, result["accepted"]) == (0, 9), told
+
+
+def test_load_test_does_not_wait_for_orders_of_others(intake: IntakeProcess) -> None:
+    run(intake, "order", *FLAGS, "--no-antes-de", "2999-01-01T00:00:00Z")
+    assert run(intake, "loadtest", "--orders", "10", "--verify")[0] == 0
+
+
+@pytest.mark.intake(PROCESSING_SECONDS=3600, SHUTDOWN_SECONDS=1)
+def test_load_test_names_what_does_not_become_final(intake: IntakeProcess) -> None:
+    status, (result,), told = run(intake, "loadtest", "--orders", "12", "--verify", "--timeout", "0")
+    assert (status, result["passed"]) == (1, False)
+    assert len(result["verdict"]["unfinished"]) == 12
+    assert "unfinished: 12 orders, such as" in told
+
+
 def test_load_test_survives_a_restart_of_the_server(intake: IntakeProcess) -> None:
-    environ = {**os.environ, "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null"}
-    command = [sys.executable, "-m", "clients", "loadtest", "--orders", "60000", "--pipeline", "8", "--verify"]
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+    with started(intake, "loadtest", "--orders", "60000", "--pipeline", "8", "--verify") as running:
         with intake.connect() as session:
             while session.ask("stats")["stats"]["aceptados"] < 2000:
                 pass
@@ -93,28 +229,3 @@ def test_load_test_survives_a_restart_of_the_server(intake: IntakeProcess) -> No
         output, _ = running.communicate(timeout=PATIENCE)
     result = json.loads(output)
     assert (running.returncode, result["accepted"], result["passed"]) == (0, 60000, True)
-
-
-async def test_verification_names_what_is_lost_doubled_or_changed(intake: IntakeProcess) -> None:
-    workload, measure = made_up_workload(20, keyed=True), Measure(20)
-    await Generator(workload, measure, host="127.0.0.1", port=intake.port, pipeline=4).run(2)
-    lost, other = "ffffffff-ffff-7000-8000-00000000ffff", measure.ids[1]
-    measure.ids[0], measure.ids[1] = measure.ids[1], lost
-    workload._orders[5]["cliente"] = "somebody else"
-    async with IntakeClient("127.0.0.1", intake.port, timeout=60) as client:
-        verdict = await verify(client, workload, measure, seconds=60, progress=lambda checked: None)
-    assert not verdict.passed
-    assert len(verdict.doubled) == 2
-    assert verdict.changed == [measure.ids[5]]
-    assert other is not None
-
-
-def test_interrupt_ends_a_command_quietly(intake: IntakeProcess) -> None:
-    environ = {**os.environ, "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null"}
-    command = [sys.executable, "-m", "clients", "order", "--auto", "--every", "0.01"]
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        assert running.stdout is not None
-        assert json.loads(running.stdout.readline())["estado"] == "en cola"
-        running.send_signal(signal.SIGINT)
-        _, told = running.communicate(timeout=PATIENCE)
-    assert (running.returncode, told) == (130, b"")

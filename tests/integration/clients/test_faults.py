@@ -12,6 +12,9 @@ from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from clients.intake import IntakeClient
 from clients.link import Link
+from clients.loadtest.generator import Generator
+from clients.loadtest.measure import Measure
+from clients.loadtest.workload import made_up_workload
 from tests.integration.clients.scripted import GREETING, Peer, scripted, well_behaved
 from tests.support.intake import PATIENCE
 
@@ -175,3 +178,80 @@ async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch)
         assert (await link.request(b'{"request_id":"r"}'))["id"] == "r"
         link.abort()
         await left.wait()
+
+
+async def load(port: int, size: int, *, keyed: bool, connections: int = 1) -> Measure:
+    """What a load test counts."""
+    workload, measure = made_up_workload(size, keyed=keyed), Measure(size)
+    await Generator(workload, measure, host=HOST, port=port, pipeline=8).run(connections)
+    return measure
+
+
+async def test_load_test_sends_again_what_was_in_flight_under_its_key() -> None:
+    seen: list[str] = []
+
+    async def cut_after_two(peer: Peer) -> None:
+        peer.send(GREETING)
+        for _ in range(2):
+            seen.append((await peer.read())["request_id"])
+            peer.send({"success": True, "id": seen[-1]})
+        seen.append((await peer.read())["request_id"])
+
+    async with scripted(cut_after_two, well_behaved) as port:
+        measure = await load(port, 20, keyed=True)
+    assert (measure.accepted, measure.unknown, measure.reconnections) == (20, 0, 1)
+    assert len(set(measure.ids)) == 20
+    assert measure.sent > 20
+    assert seen[2] in measure.ids
+
+
+async def test_load_test_counts_as_unknown_what_it_cannot_send_again() -> None:
+    async def cut_at_once(peer: Peer) -> None:
+        peer.send(GREETING)
+        await peer.read()
+
+    async with scripted(cut_at_once, well_behaved) as port:
+        measure = await load(port, 20, keyed=False)
+    assert (measure.accepted, measure.unknown) == (12, 8)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"garbage\n",
+        b"[]\n",
+        b'{"success":false,"error":"timeout","message":"nothing was sent"}\n',
+    ],
+)
+async def test_load_test_gives_up_a_connection_that_makes_no_sense(line: bytes) -> None:
+    async def senseless(peer: Peer) -> None:
+        peer.send(GREETING)
+        await peer.read()
+        peer.send_raw(line + b'{"success":true,"id":"1"}\n')
+        await peer.gone()
+
+    async with scripted(senseless, well_behaved) as port:
+        measure = await load(port, 20, keyed=True)
+    assert (measure.accepted, measure.rejected, measure.reconnections) == (20, 0, 1)
+    assert "1" not in measure.ids
+
+
+async def test_load_test_comes_back_to_a_server_that_is_stopping() -> None:
+    async def stopping(peer: Peer) -> None:
+        peer.send(GREETING)
+        await peer.read()
+        peer.send({"success": False, "error": "unavailable", "message": "the server is stopping"})
+        await peer.answer_all()
+
+    async with scripted(stopping) as port:
+        measure = await load(port, 20, keyed=True)
+    assert (measure.accepted, measure.refused["unavailable"], measure.sent) == (20, 1, 21)
+
+
+async def test_load_test_tells_why_it_is_not_let_in() -> None:
+    async def full(peer: Peer) -> None:
+        peer.send({"success": False, "error": "unavailable", "message": "12000 connections already"})
+
+    async with scripted(well_behaved, full) as port:
+        with pytest.raises(Unreachable, match="12000 connections already"):
+            await load(port, 20, keyed=True, connections=2)

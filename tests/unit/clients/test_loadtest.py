@@ -1,48 +1,135 @@
-"""The load test's own parts."""
+"""What a load test counts, and how it judges."""
 
-from pathlib import Path
+import itertools
+from typing import Any
 
 import msgspec
 import pytest
 
-from clients.errors import ClientError
+from clients.intake import IntakeClient
 from clients.loadtest.measure import Measure
-from clients.loadtest.workload import made_up_workload, read_workload
+from clients.loadtest.verify import Verdict, verify
+from clients.loadtest.workload import Workload
+from shared.domain.ids import Run
+
+SIZE = 1200
+WORKLOAD = Workload([b'{"cliente":"a","productos":["x"],"direccion":"d"}'], SIZE, keyed=True)
+IDS = list(Run(1_700_000_000_000_000, 7, 1, SIZE + 2).ids())
 
 
-def test_workload_repeats_its_orders_each_under_a_key_of_its_own(tmp_path: Path) -> None:
-    file = tmp_path / "orders"
-    file.write_text('{"cliente": "é"}\n\n{"cliente": "b", "productos": []}\n')
-    workload = read_workload(file, 5, keyed=True)
-    sent = [msgspec.json.decode(workload.line(number)) for number in range(workload.size)]
-    assert [order["cliente"] for order in sent] == ["é", "b", "é", "b", "é"]
-    assert [workload.number(order["request_id"]) for order in sent] == [0, 1, 2, 3, 4]
-    assert all(workload.same(number, order) for number, order in enumerate(sent))
-    assert not workload.same(0, sent[1])
-    assert workload.number("somebody-else") is None
+class Store(IntakeClient):
+    """A client of a server that exists in memory only: `stored` as it shows them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: dict[str, dict[str, Any]] = {}
+        self.asked = 0
+        for number in range(SIZE):
+            self.place(IDS[number], number)
+
+    def place(self, order_id: str, number: int) -> None:
+        sent = msgspec.json.decode(WORKLOAD.line(number))
+        self.stored[order_id] = {**sent, "id": order_id, "estado": "listo", "prioridad": "normal"}
+
+    async def request(self, document: Any, *, safe: bool = False) -> Any:
+        """Answers like the intake."""
+        self.asked += 1
+        match document:
+            case {"action": "stats"}:
+                return {"success": True, "stats": {"abiertos": 0}}
+            case {"action": "status", "id": order_id}:
+                order = {**self.stored[order_id], "intentos": 1, "recibido": "2026-01-01T00:00:00Z"}
+                return {"success": True, "pedido": order}
+            case {"action": "list", "cursor": cursor, "limite": limit}:
+                found = list(itertools.islice(reversed(self.stored.values()), cursor or 0, (cursor or 0) + limit))
+                more = (cursor or 0) + limit if len(found) == limit else None
+                return {"success": True, "pedidos": found, "cursor": more}
+        raise AssertionError(document)
 
 
-def test_workload_without_keys_sends_the_orders_as_they_are(tmp_path: Path) -> None:
-    file = tmp_path / "orders"
-    file.write_text('{"cliente":"a"}\n')
-    assert read_workload(file, None, keyed=False).line(0) == b'{"cliente":"a"}\n'
+@pytest.fixture
+def store() -> Store:
+    """A server that has kept its word."""
+    return Store()
 
 
-@pytest.mark.parametrize("content", ["", '{"a": 1}\nnope\n', "7\n"])
-def test_wrong_input_is_told(tmp_path: Path, content: str) -> None:
-    file = tmp_path / "orders"
-    file.write_text(content)
-    with pytest.raises(ClientError):
-        read_workload(file, None, keyed=False)
+@pytest.fixture
+def measure() -> Measure:
+    """A run in which every order was acknowledged."""
+    made = Measure(SIZE)
+    made.ids[:] = IDS[:SIZE]
+    return made
 
 
-def test_made_up_orders_are_orders() -> None:
-    workload = made_up_workload(3, keyed=False)
-    assert {*msgspec.json.decode(workload.line(2))} == {"cliente", "productos", "direccion"}
+async def judge(store: Store, measure: Measure) -> Verdict:
+    return await verify(store, WORKLOAD, measure, seconds=0, progress=lambda checked: None)
 
 
-def test_orders_refused_for_lack_of_room_are_not_settled() -> None:
+async def test_server_that_kept_its_word_passes(store: Store, measure: Measure) -> None:
+    store.stored[IDS[-1]] = {**store.stored[IDS[0]], "id": IDS[-1], "request_id": "somebody else's"}
+    verdict = await judge(store, measure)
+    assert verdict.passed
+    assert verdict.checked == SIZE
+
+
+async def test_lost_orders_are_named(store: Store, measure: Measure) -> None:
+    del store.stored[IDS[3]]
+    assert (await judge(store, measure)).lost == [IDS[3]]
+
+
+async def test_order_without_acknowledgement_need_not_be_there(store: Store, measure: Measure) -> None:
+    del store.stored[IDS[3]]
+    measure.ids[3] = None
+    assert (await judge(store, measure)).passed
+
+
+async def test_order_that_is_there_twice_is_named(store: Store, measure: Measure) -> None:
+    store.place(IDS[-1], 3)
+    assert set((await judge(store, measure)).doubled) <= {IDS[3], IDS[-1]}
+    assert not (await judge(store, measure)).passed
+
+
+async def test_one_id_for_two_orders_is_named(store: Store, measure: Measure) -> None:
+    measure.ids[4] = measure.ids[3]
+    assert (await judge(store, measure)).doubled == [IDS[4]]
+
+
+async def test_changed_orders_are_named(store: Store, measure: Measure) -> None:
+    store.stored[IDS[3]]["direccion"] = "e"
+    assert (await judge(store, measure)).changed == [IDS[3]]
+
+
+async def test_orders_that_are_not_listo_are_named_with_their_state(store: Store, measure: Measure) -> None:
+    for number, state in ((3, "en cola"), (4, "fallido"), (5, "cancelado"), (6, "en proceso")):
+        store.stored[IDS[number]]["estado"] = state
+    unfinished = (await judge(store, measure)).unfinished
+    assert sorted(unfinished) == [
+        f"{IDS[3]} (en cola)",
+        f"{IDS[4]} (fallido)",
+        f"{IDS[5]} (cancelado)",
+        f"{IDS[6]} (en proceso)",
+    ]
+
+
+async def test_every_order_that_is_late_is_named(store: Store, measure: Measure) -> None:
+    for order in store.stored.values():
+        order["estado"] = "en cola"
+    assert len((await judge(store, measure)).unfinished) == SIZE
+
+
+async def test_nothing_acknowledged_is_nothing_to_check(store: Store) -> None:
+    verdict = await judge(store, Measure(SIZE))
+    assert (verdict, store.asked) == (Verdict(), 0)
+
+
+def test_orders_refused_for_the_time_being_are_not_settled() -> None:
     measure = Measure(3)
     measure.accepted = 1
-    measure.refused.update(["queue_full", "queue_full", "conflict"])
-    assert measure.settled == 2
+    measure.refused.update(["queue_full", "queue_full", "unavailable", "conflict"])
+    assert (measure.rejected, measure.settled) == (1, 2)
+
+
+def test_no_quantile_lies_beyond_the_longest() -> None:
+    measure = Measure(1)
+    measure.took(2713, 1)
+    assert dict(measure.latency_ms()) == dict.fromkeys(("p50", "p90", "p99", "p99.9", "max"), 2.713)
