@@ -15,16 +15,18 @@ import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from clients.link import Link
-from clients.replies import Accepted, Event, Members, StoredOrder
+from clients.replies import Accepted, Event, Members, Moved, Page, StatsAnswer, StatusAnswer, StoredOrder, read_answer
 from shared.domain.orders import OrderRequest
 from shared.domain.states import FINAL, State
+
+T = TypeVar("T")
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
@@ -98,6 +100,10 @@ class IntakeClient:
 
     async def request(self, document: Any, *, safe: bool = False) -> Any:
         """Sends any document and gives the answer as it is; `safe` ones are sent again when an answer is lost."""
+        return msgspec.json.decode(await self._send(document, safe=safe))
+
+    async def _send(self, document: Any, *, safe: bool) -> bytes:
+        """Sends a document; gives the line that answers it."""
         encoded = _encode(document)
         deadline = self._deadline()
         pause = _FIRST_PAUSE
@@ -126,12 +132,9 @@ class IntakeClient:
                 link.abort()
             raise lost or _too_late(self._timeout) from None
 
-    async def _ask(self, document: Members, *, safe: bool = True) -> Members:
-        answer = await self.request(document, safe=safe)
-        if not answer["success"]:
-            raise Refused(answer)
-        members: Members = answer
-        return members
+    async def _ask(self, kind: type[T], document: Any, *, safe: bool = True) -> T:
+        """The answer to a document. Raises Refused."""
+        return read_answer(kind, await self._send(document, safe=safe))
 
     async def order(self, order: NewOrder, *, add_request_id: bool = True) -> Accepted:
         """Places one order; it is on the server's disk when this returns.
@@ -142,30 +145,28 @@ class IntakeClient:
         members = _members(order, add_request_id=add_request_id)
         while True:
             try:
-                answer = await self._ask(members, safe="request_id" in members)
+                return await self._ask(Accepted, members, safe="request_id" in members)
             except Refused as refusal:
                 if not self._wait_for_room or refusal.retry_after_ms is None:
                     raise
                 await asyncio.sleep(refusal.retry_after_ms / 1000)
-            else:
-                return msgspec.convert(answer, Accepted)
 
     async def orders(self, orders: Sequence[NewOrder]) -> list[Accepted | Refused]:
         """Places several orders with one request: what became of each, in order."""
         document = [_members(order, add_request_id=True) for order in orders]
-        answers = await self.request(document, safe=True)
-        if isinstance(answers, dict):
-            raise Refused(answers)
-        return [msgspec.convert(answer, Accepted) if answer["success"] else Refused(answer) for answer in answers]
+        line = await self._send(document, safe=True)
+        if line.startswith(b"{"):
+            # The array as a whole was refused.
+            read_answer(Accepted, line)
+        return [_accepted_or_refused(bytes(answer)) for answer in msgspec.json.decode(line, type=list[msgspec.Raw])]
 
     async def status(self, order_id: str) -> StoredOrder:
         """One order."""
-        answer = await self._ask({"action": "status", "id": order_id})
-        return msgspec.convert(answer["pedido"], StoredOrder)
+        return (await self._ask(StatusAnswer, {"action": "status", "id": order_id})).order
 
     async def explain(self, order_id: str) -> Members:
         """What happened to an order, and when."""
-        return await self._ask({"action": "explain", "id": order_id})
+        return await self._ask(Members, {"action": "explain", "id": order_id})
 
     async def list(
         self,
@@ -180,37 +181,36 @@ class IntakeClient:
         document = {"action": "list", "estado": state, "cliente": customer, "desde": since, "hasta": until}
         cursor: str | None = None
         while True:
-            answer = await self._ask({**document, "limite": page_size, "cursor": cursor})
-            for order in answer["pedidos"]:
-                yield msgspec.convert(order, StoredOrder)
-            cursor = answer["cursor"]
+            page = await self._ask(Page, {**document, "limite": page_size, "cursor": cursor})
+            for order in page.orders:
+                yield order
+            cursor = page.cursor
             if cursor is None:
                 return
 
     async def cancel(self, order_id: str) -> State:
         """Takes an order back that no worker has begun; gives its new state."""
-        return State((await self._ask({"action": "cancel", "id": order_id}, safe=False))["estado"])
+        return (await self._ask(Moved, {"action": "cancel", "id": order_id}, safe=False)).state
 
     async def retry(self, order_id: str) -> State:
         """Gives a failed order one more attempt; gives its new state."""
-        return State((await self._ask({"action": "retry", "id": order_id}, safe=False))["estado"])
+        return (await self._ask(Moved, {"action": "retry", "id": order_id}, safe=False)).state
 
     async def stats(self) -> Members:
         """The server's numbers."""
-        stats: Members = (await self._ask({"action": "stats"}))["stats"]
-        return stats
+        return (await self._ask(StatsAnswer, {"action": "stats"})).stats
 
     async def health(self) -> Members:
         """How the server and its workers are."""
-        return await self._ask({"action": "health"})
+        return await self._ask(Members, {"action": "health"})
 
     async def help(self, topic: str | None = None) -> Members:
         """What the server says about itself: `help` as lines, and for the topic `order` an `example`."""
-        return await self._ask({"action": "help", "topic": topic})
+        return await self._ask(Members, {"action": "help", "topic": topic})
 
     async def ping(self) -> None:
         """Returns when the server answers."""
-        await self._ask({"action": "ping"})
+        await self._ask(Members, {"action": "ping"})
 
     async def watch(self, order_id: str | None = None) -> AsyncGenerator[Event, None]:
         """Changes of all orders, or of one, over a connection of its own.
@@ -218,20 +218,20 @@ class IntakeClient:
         Ends when the server ends the connection.
         """
         async with self._watching(order_id) as link:
-            while (message := await link.event()) is not None:
-                yield msgspec.convert(message, Event)
+            while (line := await link.event()) is not None:
+                yield msgspec.json.decode(line, type=Event)
 
     async def follow(self, order_id: str) -> StoredOrder:
         """Waits until an order is final, for as long as it takes."""
         while True:
             async with self._watching(order_id) as link:
                 # Asked for once watching has begun, and after each change: no change in between is missed.
-                more: Members | None = {}
-                while more is not None:
+                change: bytes | None = b""
+                while change is not None:
                     order = await self.status(order_id)
                     if order.state in FINAL:
                         return order
-                    more = await link.event()
+                    change = await link.event()
 
     @asynccontextmanager
     async def _watching(self, order_id: str | None) -> AsyncGenerator[Link, None]:
@@ -242,15 +242,21 @@ class IntakeClient:
             try:
                 async with asyncio.timeout_at(deadline):
                     link = await self._opened(deadline)
-                    answer = await link.request(_encode({"action": "watch", "id": order_id}))
+                    line = await link.request(_encode({"action": "watch", "id": order_id}))
             except TimeoutError:
                 raise _too_late(self._timeout) from None
-            if not answer["success"]:
-                raise Refused(answer)
+            read_answer(Members, line)
             yield link
         finally:
             if link is not None:
                 link.close()
+
+
+def _accepted_or_refused(answer: bytes) -> Accepted | Refused:
+    try:
+        return read_answer(Accepted, answer)
+    except Refused as refusal:
+        return refusal
 
 
 def _too_late(timeout: float) -> AnswerTimeout:

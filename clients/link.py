@@ -2,25 +2,45 @@
 
 import asyncio
 from collections import deque
-from typing import Any, cast
+from typing import cast
 
 import msgspec
+from msgspec import Struct
 
 from clients.errors import ConnectionLost, Unreachable
 
 _WAITING_EVENTS = 1000
 
 
+class _Head(Struct):
+    """What tells events, answers and farewells from one another."""
+
+    event: str | None = None
+    success: bool | None = None
+    error: str | None = None
+    message: str = ""
+
+
+_decode = msgspec.json.Decoder[_Head | list[_Head]](_Head | list[_Head]).decode
+
+
+class _Ended(Exception):
+    """Nothing that follows on this connection answers a request."""
+
+
 class Link(asyncio.Protocol):
-    """A connection to be opened with `clients.dial`. Any number of requests may be in flight."""
+    """A connection to be opened with `clients.dial`. Any number of requests may be in flight.
+
+    Answers and events are given as their lines of JSON: what they mean is the client's to know.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.hello: asyncio.Future[None] = self._loop.create_future()
         self.last_heard = 0.0
         """When something was last read, by the loop's clock."""
-        self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._pending: deque[asyncio.Future[Any]] = deque()
+        self._events: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._pending: deque[asyncio.Future[bytes]] = deque()
         self._transport: asyncio.Transport | None = None
         self._held = bytearray()
 
@@ -29,9 +49,9 @@ class Link(asyncio.Protocol):
         """Whether requests can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def request(self, document: bytes) -> "asyncio.Future[Any]":
+    def request(self, document: bytes) -> "asyncio.Future[bytes]":
         """Sends one document; the future gets its answer, or ConnectionLost."""
-        answer: asyncio.Future[Any] = self._loop.create_future()
+        answer: asyncio.Future[bytes] = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
             answer.set_exception(_lost())
         else:
@@ -39,7 +59,7 @@ class Link(asyncio.Protocol):
             self._transport.write(document + b"\n")
         return answer
 
-    async def event(self) -> dict[str, Any] | None:
+    async def event(self) -> bytes | None:
         """The next event of `watch`; None when the connection has ended."""
         event = await self._events.get()
         if self._events.qsize() <= _WAITING_EVENTS and self._transport is not None:
@@ -70,30 +90,32 @@ class Link(asyncio.Protocol):
         self._held = bytearray(rest)
         for line in lines:
             try:
-                self._take(msgspec.json.decode(line))
-            except (msgspec.DecodeError, _Ended):
+                self._take(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, _Ended):
                 # Whatever follows cannot be matched to a request.
                 self.abort()
                 return
 
-    def _take(self, message: Any) -> None:
+    def _take(self, line: bytes) -> None:
         """One line. Raises _Ended when the server speaks of the connection, or not in its protocol."""
-        if isinstance(message, dict) and "event" in message:
-            if self.hello.done():
-                self._events.put_nowait(message)
-                if self._events.qsize() > _WAITING_EVENTS and self._transport is not None:
-                    # The server knows what to do about slow readers; here they would fill the memory.
-                    self._transport.pause_reading()
-            else:
-                self.hello.set_result(None)
-            return
-        if not self.hello.done() or not self._pending or not _is_answer(message):
+        message = _decode(line)
+        if isinstance(message, _Head) and message.event is not None:
             if not self.hello.done():
-                self.hello.set_exception(_refused(message))
+                self.hello.set_result(None)
+                return
+            self._events.put_nowait(line)
+            if self._events.qsize() > _WAITING_EVENTS and self._transport is not None:
+                # The server knows what to do about slow readers; here they would fill the memory.
+                self._transport.pause_reading()
+            return
+        if not self.hello.done():
+            self.hello.set_exception(_no_greeting(message))
+            raise _Ended
+        if not self._pending or not _is_answer(message):
             raise _Ended
         answer = self._pending.popleft()
         if not answer.done():
-            answer.set_result(message)
+            answer.set_result(line)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -106,20 +128,14 @@ class Link(asyncio.Protocol):
         self._events.put_nowait(None)
 
 
-class _Ended(Exception):
-    """Nothing that follows on this connection answers a request."""
-
-
-def _is_answer(message: Any) -> bool:
+def _is_answer(message: "_Head | list[_Head]") -> bool:
     """Whether a line answers a request: a `timeout` is about the connection, which the server then closes."""
-    if isinstance(message, dict):
-        return "success" in message and message.get("error") != "timeout"
-    return isinstance(message, list)
+    return isinstance(message, list) or (message.success is not None and message.error != "timeout")
 
 
-def _refused(message: Any) -> Unreachable:
-    if isinstance(message, dict) and "message" in message:
-        return Unreachable(f"the server refuses: {message['message']}")
+def _no_greeting(message: "_Head | list[_Head]") -> Unreachable:
+    if isinstance(message, _Head) and message.message:
+        return Unreachable(f"the server refuses: {message.message}")
     return Unreachable("no order intake answers there")
 
 

@@ -1,12 +1,17 @@
 """The intake's answers, typed. Names are English here and map to those of the wire."""
 
 import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 
+from clients.errors import Refused
 from shared.domain.orders import Item, Priority
 from shared.domain.states import State
+
+Members = dict[str, Any]
+"""The members of an answer that has no type of its own."""
 
 
 class Accepted(
@@ -70,5 +75,40 @@ class Event(Struct, frozen=True, omit_defaults=True, rename={"state": "estado", 
     missed: int | None = None
 
 
-Members = dict[str, Any]
-"""The members of an answer that has no type of its own."""
+class StatusAnswer(Struct, frozen=True, rename={"order": "pedido"}):
+    """Answer to `status`."""
+
+    order: StoredOrder
+
+
+class Page(Struct, frozen=True, rename={"orders": "pedidos"}):
+    """Answer to `list`; `cursor` leads to the next page."""
+
+    orders: list[StoredOrder]
+    cursor: str | None
+
+
+class Moved(Struct, frozen=True, rename={"state": "estado"}):
+    """Answer to `cancel` and `retry`."""
+
+    state: State
+
+
+class StatsAnswer(Struct, frozen=True):
+    """Answer to `stats`."""
+
+    stats: Members
+
+
+class _Outcome(Struct):
+    success: bool
+
+
+T = TypeVar("T")
+
+
+def read_answer(kind: type[T], line: bytes) -> T:
+    """An answer, read from its line of JSON. Raises Refused when it is an error."""
+    if not msgspec.json.decode(line, type=_Outcome).success:
+        raise Refused(msgspec.json.decode(line))
+    return msgspec.json.decode(line, type=kind)

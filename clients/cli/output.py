@@ -22,6 +22,8 @@ _STYLES = {
     State.FAILED: "red",
     State.CANCELLED: "dim",
 }
+# Prices as the protocol writes them.
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Output:
@@ -34,7 +36,7 @@ class Output:
     def plain(self, members: Any, text: Text | str) -> None:
         """One result: its members, or `text` for people."""
         if self.json:
-            sys.stdout.write(msgspec.json.encode(members).decode() + "\n")
+            sys.stdout.write(_encode(members).decode() + "\n")
             sys.stdout.flush()
         else:
             self._console.print(text, soft_wrap=True)

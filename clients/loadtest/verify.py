@@ -1,8 +1,7 @@
 """Asks the server about every order it has acknowledged: there once, unchanged, and `listo` in the end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -46,17 +45,17 @@ async def verify(
     await _let_work(client, deadline)
     seen = bytearray(workload.size)
     waiting: list[str] = []
-    async for order in _stored_since(client, min(acknowledged)):
-        number = workload.number(order.get("request_id"))
+    async for order in client.list(since=_received(min(acknowledged)), page_size=_PAGE):
+        number = workload.number(order.request_id)
         if number is None:
             continue
         verdict.checked += 1
-        if seen[number] or measure.ids[number] not in (None, order["id"]):
-            verdict.doubled.append(order["id"])
+        if seen[number] or measure.ids[number] not in (None, order.id):
+            verdict.doubled.append(order.id)
         elif not workload.same(number, order):
-            verdict.changed.append(order["id"])
-        elif order["estado"] != State.DONE:
-            waiting.append(order["id"])
+            verdict.changed.append(order.id)
+        elif order.state is not State.DONE:
+            waiting.append(order.id)
         seen[number] = 1
         progress(verdict.checked - len(waiting))
     verdict.lost = [
@@ -79,20 +78,11 @@ async def _let_work(client: IntakeClient, deadline: float) -> None:
         fewest = min(fewest, left)
 
 
-async def _stored_since(client: IntakeClient, first_id: str) -> AsyncGenerator[dict[str, Any], None]:
-    """Every order that the server has stored since the one with `first_id`, newest first, as it shows them."""
-    parts = parse_id(first_id)
+def _received(order_id: str) -> str:
+    """The time of receipt that an id tells, at most a millisecond too early."""
+    parts = parse_id(order_id)
     assert parts is not None, "the server gave the id"
-    since = iso_time(parts[0] * 1000)
-    cursor: str | None = None
-    while True:
-        request = {"action": "list", "limite": _PAGE, "desde": since, "cursor": cursor}
-        answer = await client.request(request, safe=True)
-        for order in answer["pedidos"]:
-            yield order
-        cursor = answer["cursor"]
-        if cursor is None:
-            return
+    return iso_time(parts[0] * 1000)
 
 
 async def _unfinished(

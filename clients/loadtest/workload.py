@@ -3,16 +3,16 @@
 import random
 import secrets
 from pathlib import Path
-from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from clients.errors import ClientError
+from clients.replies import StoredOrder
 from shared.domain.orders import OrderRequest
 
 _PRODUCTS = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino", "leche", "tomates")
 _MADE_UP = 1000
-_FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(OrderRequest) if field.name != "request_id")
 
 
 class Workload:
@@ -48,12 +48,18 @@ class Workload:
         digits = request_id.removeprefix(self._prefix)
         return int(digits) if digits.isdecimal() and int(digits) < self.size else None
 
-    def same(self, number: int, stored: dict[str, Any]) -> bool:
+    def same(self, number: int, stored: StoredOrder) -> bool:
         """Whether what the server shows of an order means what was sent."""
         index = number % len(self._orders)
         if index not in self._meant:
             self._meant[index] = _meaning(self._orders[index])
-        shown = msgspec.convert({name: stored[name] for name in _FIELDS if name in stored}, OrderRequest)
+        shown = OrderRequest(
+            customer=stored.customer,
+            items=stored.items,
+            address=stored.address,
+            priority=stored.priority,
+            not_before=stored.not_before or UNSET,
+        )
         return shown == self._meant[index]
 
 

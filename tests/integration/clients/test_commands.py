@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from tests.support.intake import PATIENCE, IntakeProcess
 FLAGS = ["--cliente", "Ana Paz", "--producto", "pan", "--producto", "agua:2:0.80", "--direccion", "Mayor 1"]
 
 
+def parsed(line: str) -> Any:
+    """A result, its prices with all their digits."""
+    return json.loads(line, parse_float=Decimal)
+
+
 def run(intake: IntakeProcess, *words: str, stdin: str = "") -> tuple[int, list[Any], str]:
     """Runs a command: its exit status, its results, and what it wrote to standard error."""
     environ = {**os.environ, "SERVER_HOST": "::", "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null"}
@@ -25,13 +31,13 @@ def run(intake: IntakeProcess, *words: str, stdin: str = "") -> tuple[int, list[
         command, env=environ, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert "Traceback" not in ended.stderr
-    return ended.returncode, [json.loads(line) for line in ended.stdout.splitlines()], ended.stderr
+    return ended.returncode, [parsed(line) for line in ended.stdout.splitlines()], ended.stderr
 
 
 def test_order_from_flags_is_followed_to_the_end(intake: IntakeProcess) -> None:
     status, (accepted, final), _ = run(intake, "order", *FLAGS, "--follow")
     assert (status, accepted["estado"], final["estado"]) == (0, "en cola", "listo")
-    assert final["productos"] == ["pan", {"producto": "agua", "cantidad": 2, "precio": "0.8"}]
+    assert final["productos"] == ["pan", {"producto": "agua", "cantidad": 2, "precio": Decimal("0.80")}]
     for words in (["status", final["id"]], ["list", "--cliente", "Ana Paz"], ["list", "--estado", "listo"]):
         assert run(intake, *words)[1][0]["id"] == final["id"]
     assert run(intake, "explain", final["id"])[1][0]["pasos"]
@@ -87,15 +93,15 @@ def test_order_is_taken_back_and_one_that_is_final_is_not(intake: IntakeProcess)
 
 def test_orders_of_a_file_keep_their_order_and_prices(intake: IntakeProcess) -> None:
     lines = [
-        {"cliente": f"c{n}", "productos": [{"producto": "x", "precio": 0.1}], "direccion": "d", "request_id": n}
+        {"cliente": f"c{n}", "productos": [{"producto": "x", "precio": 0.5}], "direccion": "d", "request_id": n}
         for n in range(300)
     ]
-    text = json.dumps(lines).replace("0.1", "0.123456")
+    text = json.dumps(lines).replace("0.5", "999999999999.123456")
     accepted = run(intake, "order", "--file", "-", stdin=text)[1]
     found = run(intake, "list", "--limite", "300")[1]
     assert [order["id"] for order in reversed(found)] == [answer["id"] for answer in accepted]
     assert found[0]["cliente"] == "c299"
-    assert {order["productos"][0]["precio"] for order in found} == {"0.123456"}
+    assert {order["productos"][0]["precio"] for order in found} == {Decimal("999999999999.123456")}
 
 
 def test_prompts_and_tables_on_a_terminal(intake: IntakeProcess) -> None:
@@ -168,6 +174,8 @@ def test_automatic_mode_ends_when_it_has_sent_enough(intake: IntakeProcess) -> N
 def started(intake: IntakeProcess, *words: str) -> "subprocess.Popen[bytes]":
     """A command that goes on until it is stopped."""
     environ = {**os.environ, "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null"}
+    # As most people have it: what cannot be written stays in the interpreter's buffer until the end.
+    environ.pop("PYTHONUNBUFFERED", None)
     command = [sys.executable, "-m", "clients", *words]
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

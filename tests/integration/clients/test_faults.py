@@ -84,15 +84,19 @@ async def test_silent_connection_is_given_up_and_another_one_serves() -> None:
 async def test_lost_answer_is_not_said_to_be_unsent_when_the_server_stays_away() -> None:
     """Unreachable promises that nothing was sent."""
 
-    async def cut_after_reading(peer: Peer) -> None:
+    async def read_only(peer: Peer) -> None:
         peer.send(GREETING)
         await peer.read()
+        read.set()
+        await peer.gone()
 
-    async with scripted(cut_after_reading) as port:
+    read = asyncio.Event()
+    async with scripted(read_only) as port:
         client = IntakeClient(HOST, port, timeout=0.3)
-        async with client:
-            with pytest.raises(ConnectionLost):
-                await client.order(ORDER)
+        placing = asyncio.ensure_future(client.order(ORDER))
+        await read.wait()
+    with pytest.raises(ConnectionLost):
+        await placing
 
 
 async def test_full_server_is_asked_again_when_it_said() -> None:
@@ -166,6 +170,7 @@ async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch)
 
     left = asyncio.Event()
     monkeypatch.setattr(dialing, "_NEXT_ADDRESS_SECONDS", 0.01)
+    monkeypatch.setattr(dialing, "_ADDRESS_SECONDS", 1e6)
     loop = asyncio.get_running_loop()
     async with scripted(well_behaved, host="127.0.0.3") as port, scripted(deaf, host="127.0.0.2", port=port):
 
@@ -175,7 +180,7 @@ async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch)
         with monkeypatch.context() as patch:
             patch.setattr(loop, "getaddrinfo", resolved)
             link = await dial(Link, "intake.example", port)
-        assert (await link.request(b'{"request_id":"r"}'))["id"] == "r"
+        assert b'"id":"r"' in await link.request(b'{"request_id":"r"}')
         link.abort()
         await left.wait()
 
