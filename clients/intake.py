@@ -136,6 +136,11 @@ class IntakeClient:
         """The answer to a document. Raises Refused."""
         return read_answer(kind, await self._send(document, safe=safe))
 
+    async def _ask_members(self, document: Any) -> Members:
+        members = await self._ask(Members, document)
+        del members["success"]
+        return members
+
     async def order(self, order: NewOrder, *, add_request_id: bool = True) -> Accepted:
         """Places one order; it is on the server's disk when this returns.
 
@@ -166,7 +171,7 @@ class IntakeClient:
 
     async def explain(self, order_id: str) -> Members:
         """What happened to an order, and when."""
-        return await self._ask(Members, {"action": "explain", "id": order_id})
+        return await self._ask_members({"action": "explain", "id": order_id})
 
     async def list(
         self,
@@ -202,11 +207,11 @@ class IntakeClient:
 
     async def health(self) -> Members:
         """How the server and its workers are."""
-        return await self._ask(Members, {"action": "health"})
+        return await self._ask_members({"action": "health"})
 
     async def help(self, topic: str | None = None) -> Members:
         """What the server says about itself: `help` as lines, and for the topic `order` an `example`."""
-        return await self._ask(Members, {"action": "help", "topic": topic})
+        return await self._ask_members({"action": "help", "topic": topic})
 
     async def ping(self) -> None:
         """Returns when the server answers."""

@@ -68,7 +68,7 @@ class Output:
             return
         table = Table(box=None, pad_edge=False)
         for name in ("id", "estado", "cliente", "productos", "recibido"):
-            table.add_column(name, no_wrap=name == "id")
+            table.add_column(name, no_wrap=name in ("id", "estado", "recibido"))
         for order in orders:
             table.add_row(
                 order.id,

@@ -96,8 +96,11 @@ async def _show_sending(progress: Progress, measure: Measure, size: int) -> None
     """Keeps a bar at what is settled, with the live rate, until it is cancelled."""
     bar = progress.add_task("sending", total=size, note="")
     before = 0
-    while True:
-        await asyncio.sleep(_REFRESH_SECONDS)
-        done = measure.settled
-        progress.update(bar, completed=done, note=f"{(done - before) / _REFRESH_SECONDS:,.0f}/s")
-        before = done
+    try:
+        while True:
+            await asyncio.sleep(_REFRESH_SECONDS)
+            done = measure.settled
+            progress.update(bar, completed=done, note=f"{(done - before) / _REFRESH_SECONDS:,.0f}/s")
+            before = done
+    finally:
+        progress.update(bar, completed=measure.settled, note="")

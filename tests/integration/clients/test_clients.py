@@ -30,7 +30,22 @@ async def test_order_is_placed_followed_and_listed(client: IntakeClient) -> None
     assert order.items == ["x", Item("y", 2)]
     assert [one.id async for one in client.list(customer="a")] == [accepted.id]
     assert (await client.explain(accepted.id))["estado"] == "listo"
+
+
+async def test_client_asks_for_everything_there_is(client: IntakeClient) -> None:
+    await client.ping()
     assert (await client.health())["status"] in ("ok", "degraded")
+    assert (await client.stats())["aceptados"] == 0
+    assert "example" in await client.help("order")
+    assert await client.request({"action": "ping", "request_id": 7}) == {"success": True, "pong": True, "request_id": 7}
+
+
+async def test_order_that_waits_is_cancelled(client: IntakeClient) -> None:
+    accepted = await client.order({**ORDER, "no_antes_de": "2999-01-01T00:00:00Z"})
+    found = [order.id async for order in client.list(state="en cola", since="2020-01-01T00:00:00Z")]
+    assert found == [accepted.id]
+    assert [order async for order in client.list(until="2020-01-01T00:00:00Z")] == []
+    assert await client.cancel(accepted.id) is State.CANCELLED
 
 
 async def test_requests_of_many_tasks_are_pipelined_and_matched(client: IntakeClient) -> None:
