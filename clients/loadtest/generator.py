@@ -20,6 +20,8 @@ from clients.loadtest.workload import Workload
 
 _RETRY_SECONDS = 0.2
 _AWAY_SECONDS = 60.0
+_CHECK_SECONDS = 3.0
+_SILENT_CHECKS = 10
 
 
 class _Answer(Struct):
@@ -50,6 +52,7 @@ class Generator:
     async def run(self, connections: int) -> float:
         """Sends everything; gives the seconds it took. Raises Unreachable when the server stays away."""
         self._done = asyncio.get_running_loop().create_future()
+        checking = asyncio.create_task(self._give_up_silent())
         try:
             opened = [await self._connect() for _ in range(connections)]
             began = time.monotonic()
@@ -59,6 +62,7 @@ class Generator:
             return time.monotonic() - began
         finally:
             self._done.cancel()
+            checking.cancel()
             for task in self._reconnecting:
                 task.cancel()
             for connection in list(self._connections):
@@ -69,6 +73,13 @@ class Generator:
         if connection.open:
             self._connections.add(connection)
         return connection
+
+    async def _give_up_silent(self) -> None:
+        """Ends connections that owe answers and stay silent, as when the server's machine has vanished."""
+        while True:
+            await asyncio.sleep(_CHECK_SECONDS)
+            for connection in list(self._connections):
+                connection.check()
 
     def take(self, limit: int) -> list[int]:
         """Numbers of the orders to send next."""
@@ -132,6 +143,8 @@ class _Connection(asyncio.Protocol):
         self._flight: deque[int] = deque()
         self._sent: deque[tuple[float, int]] = deque()
         self._transport: asyncio.Transport | None = None
+        # Checks and not seconds: after a standstill of this process, what has come in is read first.
+        self._silent_checks = 0
 
     @property
     def open(self) -> bool:
@@ -149,6 +162,12 @@ class _Connection(asyncio.Protocol):
             self._sent.append((time.monotonic(), len(numbers)))
             self._transport.write(b"".join([line(number) for number in numbers]))
 
+    def check(self) -> None:
+        """Ends the connection when answers are due and nothing was read for many checks in a row."""
+        self._silent_checks = self._silent_checks + 1 if self._flight else 0
+        if self._silent_checks > _SILENT_CHECKS:
+            self.abort()
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
@@ -161,6 +180,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        self._silent_checks = 0
         if self._held:
             data = self._held + data
         cut = data.rfind(b"\n") + 1

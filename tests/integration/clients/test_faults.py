@@ -12,6 +12,7 @@ from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from clients.intake import IntakeClient
 from clients.link import Link
+from clients.loadtest import generator as generating
 from clients.loadtest.generator import Generator
 from clients.loadtest.measure import Measure
 from clients.loadtest.workload import made_up_workload
@@ -260,3 +261,16 @@ async def test_load_test_tells_why_it_is_not_let_in() -> None:
     async with scripted(well_behaved, full) as port:
         with pytest.raises(Unreachable, match="12000 connections already"):
             await load(port, 20, keyed=True, connections=2)
+
+
+async def test_load_test_gives_up_a_connection_that_owes_answers_and_keeps_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def silent(peer: Peer) -> None:
+        peer.send(GREETING)
+        await peer.gone()
+
+    monkeypatch.setattr(generating, "_CHECK_SECONDS", 0.005)
+    async with scripted(silent, well_behaved) as port:
+        measure = await load(port, 20, keyed=True)
+    assert (measure.accepted, measure.unknown, measure.reconnections) == (20, 0, 1)
