@@ -44,7 +44,7 @@ async def verify(
     deadline = asyncio.get_running_loop().time() + seconds
     await _let_work(client, deadline)
     seen = bytearray(workload.size)
-    waiting: list[str] = []
+    waiting: list[tuple[str, State]] = []
     async for order in client.list(since=_received(min(acknowledged)), page_size=_PAGE):
         number = workload.number(order.request_id)
         if number is None:
@@ -55,7 +55,7 @@ async def verify(
         elif not workload.same(number, order):
             verdict.changed.append(order.id)
         elif order.state is not State.DONE:
-            waiting.append(order.id)
+            waiting.append((order.id, order.state))
         seen[number] = 1
         progress(verdict.checked - len(waiting))
     verdict.lost = [
@@ -86,20 +86,19 @@ def _received(order_id: str) -> str:
 
 
 async def _unfinished(
-    client: IntakeClient, waiting: list[str], deadline: float, *, progress: Callable[[int], None]
+    client: IntakeClient, waiting: list[tuple[str, State]], deadline: float, *, progress: Callable[[int], None]
 ) -> list[str]:
-    """Waits for orders to become `listo`: those that do not, each with its state."""
+    """Waits for orders, each given with the state it was last seen in, to become `listo`: those that do not."""
     loop = asyncio.get_running_loop()
     ended: list[str] = []
     while waiting:
         asked, rest = waiting[:_ASKED_AT_A_TIME], waiting[_ASKED_AT_A_TIME:]
-        orders = await asyncio.gather(*(client.status(order_id) for order_id in asked))
+        orders = await asyncio.gather(*(client.status(order_id) for order_id, _ in asked))
         ended += [f"{order.id} ({order.state})" for order in orders if order.state in FINAL - {State.DONE}]
-        still_open = [order for order in orders if order.state not in FINAL]
+        still_open = [(order.id, order.state) for order in orders if order.state not in FINAL]
+        waiting = still_open + rest
         if loop.time() >= deadline:
-            # The rest is told with the state it was last seen in, like these.
-            return ended + [f"{order.id} ({order.state})" for order in still_open] + rest
-        waiting = [order.id for order in still_open] + rest
+            return ended + [f"{order_id} ({state})" for order_id, state in waiting]
         progress(len(waiting))
         if len(still_open) == len(orders):
             await asyncio.sleep(_POLL_SECONDS)

@@ -119,7 +119,8 @@ async def test_orders_that_are_not_listo_are_named_with_their_state(store: Store
 async def test_every_order_that_is_late_is_named(store: Store, measure: Measure) -> None:
     for order_id in IDS[:SIZE]:
         store.change(order_id, state=State.QUEUED)
-    assert len((await judge(store, measure)).unfinished) == SIZE
+    unfinished = (await judge(store, measure)).unfinished
+    assert sorted(unfinished) == [f"{order_id} (en cola)" for order_id in IDS[:SIZE]]
 
 
 async def test_nothing_acknowledged_is_nothing_to_check(store: Store) -> None:
