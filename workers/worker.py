@@ -96,7 +96,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         waiting = sum(ticket.run.count for ticket in self._tickets)
         gathered = self._runner.results + min(waiting, self._room())
-        if gathered < self._policy.concurrency * _SMALL_SHARE and (pause := self._last_turn + _TURN_SECONDS - loop.time()) > 0:
+        pause = self._last_turn + _TURN_SECONDS - loop.time()
+        if pause > 0 and gathered < self._policy.concurrency * _SMALL_SHARE:
             await asyncio.sleep(pause)
         self._last_turn = loop.time()
 
