@@ -108,7 +108,7 @@ async def explain(order_id: OrderId, /, *, host: Host = None, port: Port = None,
 @app.command(name="list")
 async def list_orders(
     *,
-    estado: str | None = None,
+    estado: Annotated[str | None, Parameter(help="en_cola, en_proceso, listo, fallido or cancelado.")] = None,
     cliente: str | None = None,
     desde: Annotated[str | None, Parameter(help="Received at this time or later, as 2030-01-31T08:00:00Z.")] = None,
     hasta: Annotated[str | None, Parameter(help="Received before this time.")] = None,
@@ -118,10 +118,11 @@ async def list_orders(
     json: Json = False,
 ) -> int:
     """List orders, newest first."""
+    state = None if estado is None else estado.lower().replace("_", " ")
     found = []
     async with IntakeClient(*target(host, port)) as client:
         async for one in client.list(
-            state=estado, customer=cliente, since=desde, until=hasta, page_size=min(limite, 1000)
+            state=state, customer=cliente, since=desde, until=hasta, page_size=min(limite, 1000)
         ):
             found.append(one)
             if len(found) == limite:

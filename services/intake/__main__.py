@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     async def serve(stop: asyncio.Event) -> None:
         load_handler(settings.order_handler, processing_seconds=settings.processing_seconds)
         limits = settings.limits(raise_file_limit())
-        store, recovery = await open_store(Files(settings.orders_file))
+        store, recovery = await open_store(Files(settings.orders_file), settings.disk_reserve_mib * 2**20)
         try:
             await Intake(settings, store, recovery, limits, child_config(settings)).serve(stop)
         finally:
@@ -51,11 +51,11 @@ def main(argv: list[str]) -> int:
     return run(serve)
 
 
-async def open_store(files: Files) -> tuple[SqliteOrderStore, Recovery]:
+async def open_store(files: Files, disk_reserve: int) -> tuple[SqliteOrderStore, Recovery]:
     """The store on this machine, and what it holds. Raises StartupError when it cannot be had."""
     make_folder(files)
     try:
-        store = SqliteOrderStore(files)
+        store = SqliteOrderStore(files, disk_reserve=disk_reserve)
         return store, await store.recover()
     except StoreError as error:
         raise StartupError(

@@ -10,17 +10,51 @@ _MEMORY_SECONDS = 5.0
 _MIN_RETRY_MS = 10
 _MAX_RETRY_MS = 60_000
 _UNKNOWN_RETRY_MS = 1000
+# What an order is taken to last until it is measured.
+_GUESSED_SECONDS = 1.0
+
+
+class _Meter:
+    """A rate, as sums that fade with time, over the time in which it is on."""
+
+    def __init__(self) -> None:
+        self._orders = 0.0
+        self._seconds = 0.0
+        self._mark: float | None = None
+
+    def on(self, now: float) -> None:
+        """Time counts from here."""
+        if self._mark is None:
+            self._mark = now
+
+    def count(self, orders: int, now: float, *, on: bool) -> None:
+        """So many orders, if it was on; and whether time counts on."""
+        if self._mark is not None:
+            elapsed = max(now - self._mark, 0.0)
+            fade = math.exp(-elapsed / _MEMORY_SECONDS)
+            self._orders = self._orders * fade + orders
+            self._seconds = self._seconds * fade + elapsed
+            self._mark = now if on else None
+
+    def rate(self) -> float | None:
+        """Orders per second; None when not measured yet."""
+        return self._orders / self._seconds if self._seconds > 0 and self._orders > 0 else None
 
 
 class Admission:
-    """Counts open orders against `limit`; `now` is seconds of a clock that never goes back."""
+    """Counts open orders against `limit`, where `places` of them can be at work at a time.
 
-    def __init__(self, limit: int) -> None:
+    `now` is seconds of a clock that never goes back.
+    """
+
+    def __init__(self, limit: int, places: int) -> None:
         self.limit = limit
         self.open = 0
-        self._settled = 0.0
-        self._seconds = 0.0
-        self._mark: float | None = None
+        self.places = places
+        # How fast orders leave can be told only while there are enough of them.
+        self._enough = min(places, limit)
+        self._finished = _Meter()
+        self._drained = _Meter()
         self._promised = 0.0
 
     @property
@@ -30,24 +64,20 @@ class Admission:
 
     def admit(self, orders: int, now: float) -> None:
         """So many orders were accepted."""
-        if self._mark is None:
-            self._mark = now
         self.open += orders
+        self._finished.on(now)
+        if self.open >= self._enough:
+            self._drained.on(now)
 
     def settle(self, orders: int, now: float) -> None:
         """So many orders reached a final state."""
         self.open -= orders
-        if self._mark is not None:
-            # Sums that fade with time, over the time in which there was something to finish.
-            elapsed = max(now - self._mark, 0.0)
-            fade = math.exp(-elapsed / _MEMORY_SECONDS)
-            self._settled = self._settled * fade + orders
-            self._seconds = self._seconds * fade + elapsed
-            self._mark = now if self.open > 0 else None
+        self._finished.count(orders, now, on=self.open > 0)
+        self._drained.count(orders, now, on=self.open >= self._enough)
 
     def rate(self) -> float | None:
         """Orders that reach a final state per second while there are any; None when not measured yet."""
-        return self._settled / self._seconds if self._seconds > 0 and self._settled > 0 else None
+        return self._finished.rate()
 
     def retry_after_ms(self, now: float) -> int:
         """When to come back, for a client that found no room.
@@ -55,16 +85,13 @@ class Admission:
         Places that will become free are promised one by one, so that clients that wait as told find one
         each instead of all coming back for the same.
         """
-        rate = self.rate()
+        rate = self._drained.rate()
         if rate is None:
             return _UNKNOWN_RETRY_MS
         latest = now + _MAX_RETRY_MS / 1000
         self._promised = min(max(self._promised, now) + 1 / rate, latest)
         return max(math.ceil((self._promised - now) * 1000), _MIN_RETRY_MS)
 
-    def wait_ms(self, ahead: int) -> float:
-        """How long an order waits until it starts, with `ahead` orders waiting before it."""
-        rate = self.rate()
-        if ahead <= 0:
-            return 0.0
-        return ahead / rate * 1000 if rate else float(_UNKNOWN_RETRY_MS)
+    def per_order_ms(self) -> float:
+        """By how much one waiting order makes those behind it wait."""
+        return 1000 / (self._drained.rate() or self.places / _GUESSED_SECONDS)

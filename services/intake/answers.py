@@ -16,23 +16,24 @@ _SAME_MS = 50.0
 _ACCEPTED = f'{{"success":true,"id":"%s%012x","estado":"{State.QUEUED}","posicion":%d,"espera_ms":%d}}'
 
 
-def accepted_texts(acceptance: Acceptance, *, ahead: int, waiting: int, per_order_ms: float) -> list[str]:
+def accepted_texts(acceptance: Acceptance, *, ahead: int, places: int, per_order_ms: float) -> list[str]:
     """The answers to the new orders of a batch, in order.
 
-    `ahead` is the number of orders that were open before them, `waiting` of those that no worker had begun;
-    `per_order_ms` is the time that one order takes to get out of the way.
+    `ahead` is the number of orders that were open before them, `places` how many can be at work at a time,
+    and `per_order_ms` by how much one order without a place makes those behind it wait.
     """
     run = acceptance.run
     if run.count * per_order_ms < _SAME_MS:
         # One wait for all of them: the estimate is not that good.
-        wait = int((waiting + run.count // 2) * per_order_ms)
+        wait = int(max(ahead + run.count // 2 - places, 0) * per_order_ms)
         accepted = f'{{"success":true,"id":"{id_prefix(run.received, run.node)}%012x","estado":"{State.QUEUED}",'
         accepted += f'"posicion":%d,"espera_ms":{wait}}}'
-        places = zip(range(run.first, run.first + run.count), range(ahead + 1, ahead + 1 + run.count), strict=True)
-        return [accepted % place for place in places]
+        positions = range(ahead + 1, ahead + 1 + run.count)
+        sequences = range(run.first, run.first + run.count)
+        return [accepted % pair for pair in zip(sequences, positions, strict=True)]
     prefix = id_prefix(run.received, run.node)
     return [
-        _ACCEPTED % (prefix, run.first + index, ahead + index + 1, (waiting + index) * per_order_ms)
+        _ACCEPTED % (prefix, run.first + index, ahead + index + 1, max(ahead + index - places, 0) * per_order_ms)
         for index in range(run.count)
     ]
 

@@ -195,10 +195,12 @@ class Desk:
             return self._refuse(requests, error)
         now = time.monotonic()
         self._metrics.committed(len(requests), now - began)
-        ahead, waiting = self._admission.open, self._admission.open - self._pool.running
+        ahead = self._admission.open
         self._tally.took(acceptance.run)
         self._enqueue(batch, acceptance, time.time_ns() // 1000)
-        new = accepted_texts(acceptance, ahead=ahead, waiting=waiting, per_order_ms=self._admission.wait_ms(1))
+        new = accepted_texts(
+            acceptance, ahead=ahead, places=self._admission.places, per_order_ms=self._admission.per_order_ms()
+        )
         if plain and len(new) == len(requests):
             return new
         return batch_texts(requests, acceptance, new, self._admission, now)

@@ -43,7 +43,8 @@ class Intake:
         self._store = store
         self._recovery = recovery
         self._log = structlog.get_logger()
-        self._admission = Admission(settings.max_pedidos_en_cola)
+        places = settings.worker_count * settings.worker_concurrency
+        self._admission = Admission(settings.max_pedidos_en_cola, places)
         metrics = Metrics()
         watchers = Watchers(settings.max_unread_bytes)
         self._tally = Tally(self._admission, watchers, metrics, recovery.totals, recovery.accepted)

@@ -21,6 +21,7 @@ class IntakeSettings(Struct, frozen=True):
     worker_count: Annotated[int, Meta(ge=1, le=256)] = 2
     data_dir: str = "data"
     db_path: str | None = None
+    disk_reserve_mib: Annotated[int, Meta(ge=0)] = 64
     max_pedidos_en_cola: Count = 100_000
     processing_seconds: Annotated[float, Meta(ge=0)] = 1.0
     order_handler: str = "workers.handlers:wait"

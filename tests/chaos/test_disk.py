@@ -27,13 +27,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @needs_root
 def test_full_disk_refuses_orders_and_loses_none(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(3 * 2**20))
-    with IntakeProcess(small_disk / "data") as intake:
+    with IntakeProcess(small_disk / "data", {"DISK_RESERVE_MIB": 0}) as intake:
         with Ledger(intake) as ledger:
             ledger.wait_for_refusals(200)
-            ballast.unlink()
+            subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
             ledger.wait_for(500)
+        ledger.check()
+
+
+@needs_root
+def test_what_is_accepted_is_finished_although_the_disk_is_nearly_full(small_disk: Path) -> None:
+    with IntakeProcess(small_disk / "data", {"DISK_RESERVE_MIB": 3}) as intake:
+        with Ledger(intake) as ledger:
+            ledger.wait_for_refusals(200)
         ledger.check()
 
 

@@ -6,6 +6,7 @@ to `progress` on one thread of their own, lists through aiosqlite.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, repeat
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from shared.domain.errors import NotFound, StartupError
+from shared.domain.errors import NotFound, StartupError, StoreError
 from shared.domain.ids import Run, id_prefix, new_node, parse_id, split_run
 from shared.domain.orders import Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
@@ -31,7 +32,9 @@ T = TypeVar("T")
 _OLD_WORKERS_SECONDS = 10.0
 
 _ACCEPT_PLAIN = "INSERT INTO orders (sequence, received, document) VALUES (?, ?, ?)"
-_ACCEPT = "INSERT INTO orders (sequence, received, document, request_id, priority, due) VALUES (?, ?, ?, ?, ?, ?)"
+_ACCEPT = """
+INSERT INTO orders (sequence, received, document, request_id, priority, due) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING"""
 _BY_REQUEST_ID = "SELECT sequence, received, document FROM orders WHERE request_id = ?"
 _ORDER = f"SELECT {ORDER_COLUMNS} FROM {JOINED} WHERE o.sequence = ?"
 _OPEN = f"""
@@ -58,14 +61,22 @@ _TOTAL = "UPDATE totals SET orders = orders + ? WHERE state = ?"
 _SETTLED = "INSERT OR REPLACE INTO meta (name, value) VALUES ('settled', ?)"
 
 
+class _KeyTaken(Exception):
+    """An order of the batch has a key that another has already."""
+
+
 class SqliteOrderStore:
     """Implements `OrderStore` for the one intake that owns the files.
+
+    It accepts nothing while less than `disk_reserve` bytes of the disk are free: finishing an order takes
+    space too.
 
     Raises StartupError when another intake owns them, or they are of a newer schema, and StoreError when
     they cannot be opened.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, *, disk_reserve: int = 0) -> None:
+        self._disk_reserve = disk_reserve
         self._owner_lock = FileLock(files.owner_lock)
         if not self._owner_lock.try_acquire():
             raise StartupError(
@@ -111,6 +122,7 @@ class SqliteOrderStore:
 
     async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`. Blocks for one fsync."""
+        self._keep_reserve()
         if batch.plain:
             size = min(len(batch.requests), room)
             if size:
@@ -118,11 +130,36 @@ class SqliteOrderStore:
                     rows = zip(count(self._next), repeat(received, size), batch.documents, strict=False)
                     connection.executemany(_ACCEPT_PLAIN, rows)
             return self._accepted(received, range(size), {})
+        # Retries are rare: store as if there were none, and look for them only when a key is taken.
+        # Where there is no room for all, a retry gets its answer and only new orders are refused.
+        everything = range(len(batch.requests))
+        if len(everything) <= room and self._store_new(batch, received, everything):
+            return self._accepted(received, everything, {})
         existing, new = self._look_up(batch, received, room)
-        if new:
-            with self._orders.transaction(len(new)) as connection:
-                connection.executemany(_ACCEPT, self._rows(batch, received, new))
+        self._store_new(batch, received, new)
         return self._accepted(received, new, existing)
+
+    def _store_new(self, batch: Batch, received: int, new: Sequence[int]) -> bool:
+        """Stores these of a batch; stores nothing, and gives False, when a key of theirs is taken."""
+        if not new:
+            return True
+        try:
+            with self._orders.transaction(len(new)) as connection:
+                if connection.executemany(_ACCEPT, self._rows(batch, received, new)).rowcount < len(new):
+                    raise _KeyTaken
+        except _KeyTaken:
+            return False
+        return True
+
+    def _keep_reserve(self) -> None:
+        folder = self._files.orders.parent
+        disk = os.statvfs(folder)
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._disk_reserve:
+            raise StoreError(
+                f"the disk is nearly full: {free / 2**20:.1f} MiB are free",
+                hint="free some space; what is left is for finishing accepted orders (the setting DISK_RESERVE_MIB)",
+            )
 
     def _accepted(self, received: int, new: Sequence[int], existing: dict[int, Existing]) -> Acceptance:
         run = Run(received, self._node, self._next, len(new))
@@ -162,7 +199,7 @@ class SqliteOrderStore:
         order_id = f"{id_prefix(received, self._node)}{sequence:012x}"
         return Existing(order_id, order.state, _same(self._decode(document), request))
 
-    def _rows(self, batch: Batch, received: int, new: list[int]) -> list[tuple[object, ...]]:
+    def _rows(self, batch: Batch, received: int, new: Sequence[int]) -> list[tuple[object, ...]]:
         rows: list[tuple[object, ...]] = []
         for sequence, index in zip(count(self._next), new, strict=False):
             request = batch.requests[index]

@@ -89,6 +89,8 @@ def test_order_is_taken_back_and_one_that_is_final_is_not(intake: IntakeProcess)
         status, _, told = run(intake, command, waiting["id"])
         assert status == 1
         assert "cancelado" in told
+    assert run(intake, "list", "--estado", "cancelado")[1][0]["id"] == waiting["id"]
+    assert run(intake, "list", "--estado", "en_cola") == (0, [], "")
 
 
 def test_orders_of_a_file_keep_their_order_and_prices(intake: IntakeProcess) -> None:

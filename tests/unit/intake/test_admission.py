@@ -7,7 +7,7 @@ from services.intake.admission import Admission
 
 def steady(rate: int, seconds: int = 20, limit: int = 100) -> Admission:
     """An admission that has seen `rate` orders finish each second, with work to do all the time."""
-    admission = Admission(limit)
+    admission = Admission(limit, places=limit)
     admission.admit(limit, 0.0)
     for second in range(1, seconds + 1):
         admission.settle(rate, float(second))
@@ -16,7 +16,7 @@ def steady(rate: int, seconds: int = 20, limit: int = 100) -> Admission:
 
 
 def test_room_is_what_is_left_of_the_bound() -> None:
-    admission = Admission(10)
+    admission = Admission(10, places=10)
     admission.admit(7, 0.0)
     assert admission.room == 3
     admission.settle(2, 1.0)
@@ -28,7 +28,7 @@ def test_rate_is_measured_while_there_is_work() -> None:
 
 
 def test_idle_time_does_not_count() -> None:
-    admission = Admission(10)
+    admission = Admission(10, places=10)
     for start in (0.0, 1000.0):
         admission.admit(10, start)
         admission.settle(10, start + 1)
@@ -48,10 +48,18 @@ def test_promises_are_bounded() -> None:
 
 
 def test_unknown_rate_gives_a_plain_second() -> None:
-    admission = Admission(1)
+    admission = Admission(1, places=4)
     assert admission.retry_after_ms(0.0) == 1000
-    assert admission.wait_ms(0) == 0
+    assert admission.per_order_ms() == 250
 
 
-def test_wait_is_what_lies_ahead_at_the_measured_rate() -> None:
-    assert steady(50).wait_ms(100) == pytest.approx(2000, rel=0.01)
+def test_an_order_makes_others_wait_at_the_measured_rate() -> None:
+    assert steady(50).per_order_ms() == pytest.approx(20, rel=0.01)
+
+
+def test_few_orders_tell_nothing_of_how_fast_many_leave() -> None:
+    admission = Admission(1000, places=100)
+    admission.admit(1, 0.0)
+    admission.settle(1, 1.0)
+    assert admission.rate() == pytest.approx(1)
+    assert admission.per_order_ms() == 10
