@@ -1,5 +1,6 @@
 """The disk fills up, and syncing fails: what was answered is stored, what was refused is not, work goes on."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -36,11 +37,15 @@ def test_full_disk_refuses_orders_and_loses_none(small_disk: Path) -> None:
 
 
 @needs_root
-def test_what_is_accepted_is_finished_although_the_disk_is_nearly_full(small_disk: Path) -> None:
+def test_nearly_full_disk_lets_work_be_finished_and_a_full_one_lets_the_service_stop(small_disk: Path) -> None:
     with IntakeProcess(small_disk / "data", {"DISK_RESERVE_MIB": 3}) as intake:
         with Ledger(intake) as ledger:
             ledger.wait_for_refusals(200)
         ledger.check()
+        with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+            while ballast.write(bytes(4096)):
+                pass
+        assert intake.terminate() == 0
 
 
 @needs_strace

@@ -1,12 +1,16 @@
 """What is SQLite's alone: files, versions, owners."""
 
+import asyncio
 import sqlite3
+import threading
+from pathlib import Path
 
 import pytest
 
 from shared.domain.errors import StartupError, StoreError
-from shared.stores.ports import OrderStore, WorkStore
+from shared.stores.ports import OrderStore, Query, WorkStore
 from shared.stores.sqlite.database import Writer
+from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.orders import SqliteOrderStore
 from tests.contract.conftest import Adapter
 from tests.support.orders import accept, ids, request
@@ -76,3 +80,15 @@ async def test_log_is_reused_and_stays_bounded(adapter: Adapter, orders: OrderSt
 def test_writer_tells_a_missing_folder_in_our_words(adapter: Adapter) -> None:
     with pytest.raises(StoreError):
         Writer(adapter.files.orders / "no" / "folder.db")
+
+
+async def test_lists_at_the_same_time_leave_no_thread_behind(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    store = SqliteOrderStore(Files(tmp_path / "orders.db"))
+    await store.recover()
+    await asyncio.gather(*(store.list(Query()) for _ in range(4)))
+    readers = set(threading.enumerate()) - before
+    await store.close()
+    for reader in readers:
+        reader.join(10)
+    assert not [reader for reader in readers if reader.is_alive()]

@@ -106,7 +106,8 @@ class Writer:
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def close(self) -> None:
-        """Writes the log home, if no reader is in the way, and closes the file."""
-        with translated(self.path):
+        """Writes the log home, if no reader and no full disk is in the way, and closes the file."""
+        with contextlib.suppress(sqlite.Error):
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with translated(self.path):
             self.connection.close()

@@ -1,5 +1,6 @@
 """Lists of orders, read through aiosqlite so that a long read never holds the event loop."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ class Lister:
         self._files = files
         self._reader = reader
         self._connection: aiosqlite.Connection | None = None
+        self._opening = asyncio.Lock()
 
     async def list(self, query: Query) -> Page:
         """A page of orders, newest first. Raises StoreError."""
         with translated(Path(self._files.orders)):
-            if self._connection is None:
-                self._connection = await aiosqlite.Connection(lambda: attach(self._files), 64)
+            async with self._opening:
+                if self._connection is None:
+                    self._connection = await aiosqlite.Connection(lambda: attach(self._files), 64)
             return await self._page(self._connection, query)
 
     async def _page(self, connection: aiosqlite.Connection, query: Query) -> Page:

@@ -6,6 +6,7 @@ to `progress` on one thread of their own, lists through aiosqlite.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -313,7 +314,9 @@ class SqliteOrderStore:
 
     async def close(self) -> None:
         """See `OrderStore.close`."""
-        await self.settle()
+        with contextlib.suppress(StoreError):
+            # Only the next start would have gained by it.
+            await self.settle()
         self._thread.shutdown()
         await self._lister.close()
         self._reading.close()
