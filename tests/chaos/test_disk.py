@@ -16,33 +16,34 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the errors")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of six megabytes."""
-    folder = tmp_path / "disk"
+@contextlib.contextmanager
+def disk(folder: Path, mebibytes: int) -> Iterator[Path]:
+    """A file system of this size at `folder`."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @needs_root
-def test_full_disk_refuses_orders_and_loses_none(small_disk: Path) -> None:
-    with IntakeProcess(small_disk / "data", {"DISK_RESERVE_MIB": 0}) as intake:
+def test_full_disk_refuses_orders_and_loses_none(tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", 6) as folder, IntakeProcess(folder / "data", {"DISK_RESERVE_MIB": 0}) as intake:
         with Ledger(intake) as ledger:
             ledger.wait_for_refusals(200)
-            subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+            subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
             ledger.wait_for(500)
         ledger.check()
 
 
 @needs_root
-def test_nearly_full_disk_lets_work_be_finished_and_a_full_one_lets_the_service_stop(small_disk: Path) -> None:
-    with IntakeProcess(small_disk / "data", {"DISK_RESERVE_MIB": 3}) as intake:
+def test_reserve_lets_work_be_finished_and_a_full_disk_lets_the_service_stop(tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", 40) as folder, IntakeProcess(folder / "data", {"DISK_RESERVE_MIB": 36}) as intake:
         with Ledger(intake) as ledger:
             ledger.wait_for_refusals(200)
         ledger.check()
-        with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        with contextlib.suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
             while ballast.write(bytes(4096)):
                 pass
         assert intake.terminate() == 0
