@@ -26,17 +26,18 @@ class Greeted(Protocol):
 C = TypeVar("C", bound=Greeted)
 
 
-async def dial(made: Callable[[], C], host: str, port: int) -> C:
-    """A greeted connection to `host`, IPv6 and IPv4 alike.
+async def dial(made: Callable[[], C], host: str, port: int, *, family: socket.AddressFamily = socket.AF_UNSPEC) -> C:
+    """A greeted connection to `host`, over IPv6 and IPv4 alike unless `family` says which.
 
     The next address is tried when one has failed, or has not greeted within a quarter of a second; three
     seconds later it is given up. Raises Unreachable saying what became of each address.
     """
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Unreachable(f"the name {host} is not known: {error.strerror}", hint="check --host") from error
+        over = {socket.AF_INET: " for IPv4", socket.AF_INET6: " for IPv6"}.get(family, "")
+        raise Unreachable(f"the name {host} is not known{over}: {error.strerror}", hint="check --host") from error
     addresses = iter(_alternating(str(entry[4][0]) for entry in found))
     reasons: list[str] = []
     tries: set[asyncio.Task[C]] = set()

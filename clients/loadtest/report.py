@@ -1,54 +1,50 @@
-"""What a load test tells at its end: a table for people, one JSON object for programs."""
+"""What a load test tells people at its end: a table and the verdict, beside a baseline if there is one."""
 
 from rich.console import Console
 from rich.table import Table
 
 from clients.cli.text import printable
-from clients.loadtest.measure import TEMPORARY, Measure
+from clients.loadtest.measure import TEMPORARY
+from clients.loadtest.result import Result
 from clients.loadtest.verify import Verdict
 
 _SHOWN_IDS = 10
 
 
-def passed(measure: Measure, verdict: Verdict | None) -> bool:
-    """Whether every order was accepted, and nothing that was checked is wrong."""
-    return not measure.rejected and not measure.unknown and (verdict is None or verdict.passed)
-
-
-def members(measure: Measure, seconds: float, verdict: Verdict | None) -> dict[str, object]:
-    """The result as the members of a JSON object."""
-    return {
-        "sent": measure.sent,
-        "accepted": measure.accepted,
-        "seconds": round(seconds, 3),
-        "rate": round(measure.accepted / seconds, 1),
-        "refused": measure.refused,
-        "unknown": measure.unknown,
-        "duplicates": measure.duplicates,
-        "reconnections": measure.reconnections,
-        "latency_ms": {name: round(value, 3) for name, value in measure.latency_ms()},
-        "verdict": verdict,
-        "passed": passed(measure, verdict),
-    }
-
-
-def show(console: Console, measure: Measure, seconds: float, verdict: Verdict | None) -> None:
+def show(console: Console, result: Result, baseline: Result | None) -> None:
     """Prints the result."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row("sent", f"{measure.sent:,}")
-    table.add_row("accepted", f"{measure.accepted:,} in {seconds:.2f} s")
-    table.add_row("rate", f"[bold]{measure.accepted / seconds:,.0f} orders/s[/bold]")
-    table.add_row("latency", "  ".join(f"{name} {value:.2f} ms" for name, value in measure.latency_ms()))
-    for code, number in measure.refused.items():
+    table.add_row("sent", f"{result.sent:,} over {result.connections} connections, {result.pipeline} in flight on each")
+    table.add_row("accepted", f"{result.accepted:,} in {result.seconds:.2f} s")
+    asked = f" of {result.asked_rate:,.0f} asked for" if result.asked_rate else ""
+    rate = f"[bold]{result.rate:,.0f} orders/s[/bold]{asked}"
+    table.add_row("rate", rate + ("" if baseline is None else beside(result.rate, baseline.rate, "{:,.0f}")))
+    for name, value in result.latency_ms.items():
+        before = None if baseline is None else baseline.latency_ms.get(name)
+        table.add_row(
+            f"latency {name}", f"{value:.2f} ms" + ("" if before is None else beside(value, before, "{:.2f}"))
+        )
+    for code, number in result.refused.items():
         again = ", sent again each time" if code in TEMPORARY else ""
         table.add_row("refused", f"{number:,} {printable(code)}{again}")
-    if measure.unknown:
-        table.add_row("unknown", f"{measure.unknown:,}: their connection broke before the answer")
-    if measure.reconnections:
-        table.add_row("reconnections", f"{measure.reconnections:,}; {measure.duplicates:,} orders were there already")
+    if result.given_up:
+        table.add_row("given up", f"{result.given_up:,}: refused for the time being when the time was over")
+    if result.unknown:
+        table.add_row("unknown", f"{result.unknown:,}: their connection broke before the answer")
+    if result.reconnections:
+        table.add_row("reconnections", f"{result.reconnections:,}; {result.duplicates:,} orders were there already")
+    if result.killed:
+        table.add_row("killed", f"{result.killed:,} workers")
+    table.add_row("client", f"{result.client_cpu:.0%} of a core")
     console.print(table)
-    if verdict is not None:
-        _show_verdict(console, verdict)
+    if result.verdict is not None:
+        _show_verdict(console, result.verdict)
+
+
+def beside(value: float, before: float, form: str) -> str:
+    """How a figure compares with that of the baseline."""
+    change = f" ({value / before - 1:+.0%})" if before else ""
+    return f"; baseline {form.format(before)}{change}"
 
 
 def _show_verdict(console: Console, verdict: Verdict) -> None:

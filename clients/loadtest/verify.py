@@ -43,11 +43,11 @@ async def verify(
         return verdict
     deadline = asyncio.get_running_loop().time() + seconds
     await _let_work(client, deadline)
-    seen = bytearray(workload.size)
+    seen = bytearray(len(measure.ids))
     waiting: list[tuple[str, State]] = []
     async for order in client.list(since=_received(min(acknowledged)), page_size=_PAGE):
         number = workload.number(order.request_id)
-        if number is None:
+        if number is None or number >= len(seen):
             continue
         verdict.checked += 1
         if seen[number] or measure.ids[number] not in (None, order.id):

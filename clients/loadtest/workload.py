@@ -16,13 +16,12 @@ _MADE_UP = 1000
 
 
 class Workload:
-    """`size` orders by number, made of `orders` (JSON objects without request_id) in turn.
+    """Orders by number, made of `orders` (JSON objects without request_id) in turn.
 
     With `keyed`, each carries a request_id of its own.
     """
 
-    def __init__(self, orders: list[bytes], size: int, *, keyed: bool) -> None:
-        self.size = size
+    def __init__(self, orders: list[bytes], *, keyed: bool) -> None:
         self.keyed = keyed
         self._orders = orders
         self._run = secrets.token_hex(4)
@@ -46,7 +45,11 @@ class Workload:
         if not isinstance(request_id, str) or not request_id.startswith(self._prefix):
             return None
         digits = request_id.removeprefix(self._prefix)
-        return int(digits) if digits.isdecimal() and int(digits) < self.size else None
+        return int(digits) if digits.isdecimal() else None
+
+    def __len__(self) -> int:
+        """How many orders there are before they repeat."""
+        return len(self._orders)
 
     def same(self, number: int, stored: StoredOrder) -> bool:
         """Whether what the server shows of an order means what was sent."""
@@ -71,8 +74,8 @@ def _meaning(order: bytes) -> OrderRequest | None:
         return None
 
 
-def read_workload(file: Path, size: int | None, *, keyed: bool) -> Workload:
-    """Orders from a file with one a line, repeated or cut to `size`; a request_id they carry is left out.
+def read_workload(file: Path, *, keyed: bool) -> Workload:
+    """Orders from a file with one a line; a request_id they carry is left out.
 
     Raises ClientError naming the line.
     """
@@ -93,10 +96,10 @@ def read_workload(file: Path, size: int | None, *, keyed: bool) -> Workload:
         orders.append(msgspec.json.encode(order))
     if not orders:
         raise ClientError(f"{file} holds no orders", hint="the file holds one order a line")
-    return Workload(orders, size or len(orders), keyed=keyed)
+    return Workload(orders, keyed=keyed)
 
 
-def made_up_workload(size: int, *, keyed: bool) -> Workload:
+def made_up_workload(*, keyed: bool) -> Workload:
     """Invented orders."""
     orders = [
         {
@@ -104,6 +107,6 @@ def made_up_workload(size: int, *, keyed: bool) -> Workload:
             "productos": random.sample(_PRODUCTS, random.randint(1, 5)),
             "direccion": f"Calle Mayor {number}",
         }
-        for number in range(min(size, _MADE_UP))
+        for number in range(_MADE_UP)
     ]
-    return Workload([msgspec.json.encode(order) for order in orders], size, keyed=keyed)
+    return Workload([msgspec.json.encode(order) for order in orders], keyed=keyed)

@@ -73,6 +73,8 @@ def test_wrong_order_costs_only_itself(intake: IntakeProcess) -> None:
         (["watch", "no"], 1),
         (["order", "--file", "/nowhere"], 1),
         (["loadtest", "--input", "/nowhere"], 1),
+        (["loadtest", "--baseline", "/dev/null"], 1),
+        (["loadtest", "--report", "/nowhere/page.html"], 1),
     ],
 )
 def test_exit_status_tells_wrong_usage_from_errors(intake: IntakeProcess, words: list[str], status: int) -> None:
@@ -201,6 +203,34 @@ def test_load_test_comes_back_when_there_is_no_room(intake: IntakeProcess) -> No
     status, (result,), _ = run(intake, "loadtest", "--orders", "500", "--connections", "5", "--verify")
     assert (status, result["accepted"]) == (0, 500)
     assert result["refused"]["queue_full"] > 0
+
+
+@pytest.mark.intake(MAX_PEDIDOS_EN_COLA=50, PROCESSING_SECONDS=3600, SHUTDOWN_SECONDS=1)
+def test_load_test_gives_up_what_is_refused_when_its_time_is_over(intake: IntakeProcess) -> None:
+    status, (result,), _ = run(intake, "loadtest", "--seconds", "0.5", "--connections", "5")
+    assert (status, result["accepted"]) == (0, 50)
+    assert result["given_up"] > 0
+
+
+def test_load_test_keeps_a_rate_and_shows_it_beside_a_baseline(intake: IntakeProcess, tmp_path: Path) -> None:
+    before, page = tmp_path / "before.json", tmp_path / "page.html"
+    words = ["loadtest", "--seconds", "0.5", "--rate", "400", "--family", "4", "--verify"]
+    status, (result,), _ = run(intake, *words)
+    assert (status, result["verdict"]["checked"]) == (0, result["accepted"])
+    # The first is due at once, the others evenly in half a second.
+    assert 0 < result["accepted"] <= 201
+    before.write_text(json.dumps(result, default=float))
+    status, _, told = run(intake, *words, "--baseline", str(before), "--report", str(page))
+    assert status == 0
+    assert "baseline" in told
+    assert page.read_text().count("<svg") == 3
+    assert "http" not in page.read_text()
+
+
+def test_load_test_kills_workers_and_nothing_is_lost(intake: IntakeProcess) -> None:
+    status, (result,), told = run(intake, "loadtest", "--seconds", "5", "--rate", "500", "--verify", "--chaos")
+    assert (status, result["verdict"]["lost"]) == (0, []), told
+    assert result["killed"] > 0
 
 
 def test_load_test_sends_a_file_and_sees_that_prices_and_times_are_kept(intake: IntakeProcess, tmp_path: Path) -> None:

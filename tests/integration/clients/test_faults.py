@@ -15,6 +15,7 @@ from clients.link import Link
 from clients.loadtest import generator as generating
 from clients.loadtest.generator import Generator
 from clients.loadtest.measure import Measure
+from clients.loadtest.plan import Plan
 from clients.loadtest.workload import made_up_workload
 from tests.integration.clients.scripted import GREETING, Peer, scripted, well_behaved
 from tests.support.intake import PATIENCE
@@ -188,8 +189,9 @@ async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch)
 
 async def load(port: int, size: int, *, keyed: bool, connections: int = 1) -> Measure:
     """What a load test counts."""
-    workload, measure = made_up_workload(size, keyed=keyed), Measure(size)
-    await Generator(workload, measure, host=HOST, port=port, pipeline=8).run(connections)
+    measure = Measure()
+    plan = Plan(connections, pipeline=8, orders=size)
+    await Generator(made_up_workload(keyed=keyed), measure, plan, host=HOST, port=port).run()
     return measure
 
 

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from clients.intake import IntakeClient
-from clients.loadtest.measure import Measure
+from clients.loadtest.generator import Generator
+from clients.loadtest.measure import Measure, Timeline
+from clients.loadtest.plan import Plan
 from clients.loadtest.verify import Verdict, verify
 from clients.loadtest.workload import Workload
 from clients.replies import Members, StoredOrder
@@ -14,7 +16,7 @@ from shared.domain.ids import Run
 from shared.domain.states import State
 
 SIZE = 1200
-WORKLOAD = Workload([b'{"cliente":"a","productos":["x"],"direccion":"d"}'], SIZE, keyed=True)
+WORKLOAD = Workload([b'{"cliente":"a","productos":["x"],"direccion":"d"}'], keyed=True)
 IDS = list(Run(1_700_000_000_000_000, 7, 1, SIZE + 2).ids())
 
 
@@ -59,7 +61,7 @@ def store() -> Store:
 @pytest.fixture
 def measure() -> Measure:
     """A run in which every order was acknowledged."""
-    made = Measure(SIZE)
+    made = Measure()
     made.ids[:] = IDS[:SIZE]
     return made
 
@@ -124,18 +126,35 @@ async def test_every_order_that_is_late_is_named(store: Store, measure: Measure)
 
 
 async def test_nothing_acknowledged_is_nothing_to_check(store: Store) -> None:
-    verdict = await judge(store, Measure(SIZE))
+    verdict = await judge(store, Measure())
     assert (verdict, store.asked) == (Verdict(), 0)
 
 
 def test_orders_refused_for_the_time_being_are_not_settled() -> None:
-    measure = Measure(3)
+    measure = Measure()
     measure.accepted = 1
     measure.refused.update(["queue_full", "queue_full", "unavailable", "conflict"])
     assert (measure.rejected, measure.settled) == (1, 2)
 
 
 def test_no_quantile_lies_beyond_the_longest() -> None:
-    measure = Measure(1)
-    measure.took(2713, 1)
+    measure = Measure()
+    measure.answered(0.0, 1, [(2713, 1)])
     assert dict(measure.latency_ms()) == dict.fromkeys(("p50", "p90", "p99", "p99.9", "max"), 2.713)
+
+
+def test_long_run_has_longer_slices() -> None:
+    timeline = Timeline()
+    timeline.begin(100.0)
+    for second in range(1000):
+        timeline.at(100.0 + second).accepted += 1
+    assert len(timeline.slices) <= 400
+    assert sum(one.accepted for one in timeline.slices) == 1000
+    assert timeline.seconds == 4.0
+
+
+def test_order_of_an_open_loop_is_due_whatever_the_server_does() -> None:
+    plan = Plan(connections=1, pipeline=1, orders=10, rate=100.0)
+    generator = Generator(WORKLOAD, Measure(), plan, host="", port=0)
+    (first, _), (second, _) = generator.due([3, 5])
+    assert second - first == pytest.approx(0.02)

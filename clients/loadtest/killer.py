@@ -1,0 +1,63 @@
+"""Kills worker processes of a suite on this machine while a load test runs."""
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import random
+import signal
+import socket
+
+from clients.errors import ClientError
+from clients.intake import IntakeClient
+
+_PAUSE_SECONDS = (0.2, 1.0)
+_TITLE = "comanda-worker"
+
+
+class Killer:
+    """Kills one worker after the other, chosen at random, until it is cancelled."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self.killed = 0
+        """Workers killed so far."""
+
+    async def check(self) -> None:
+        """Raises ClientError unless the server runs on this machine."""
+        found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        if not all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found):
+            raise _not_here(f"{self._host} is not this machine")
+        async with IntakeClient(self._host, self._port) as client:
+            pids = await _workers(client)
+        if not any([await _is_worker(pid) for pid in pids]):
+            raise _not_here("the server's workers are not processes of this machine")
+
+    async def run(self) -> None:
+        """Kills until cancelled."""
+        async with IntakeClient(self._host, self._port) as client:
+            while True:
+                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
+                with contextlib.suppress(ClientError, ProcessLookupError):
+                    pids = [pid for pid in await _workers(client) if await _is_worker(pid)]
+                    if pids:
+                        os.kill(random.choice(pids), signal.SIGKILL)
+                        self.killed += 1
+
+
+async def _workers(client: IntakeClient) -> list[int]:
+    return [worker["pid"] for worker in (await client.stats())["workers"] if worker["pid"] is not None]
+
+
+async def _is_worker(pid: int) -> bool:
+    """Whether a process of this machine is what the server says it is."""
+    ps = await asyncio.create_subprocess_exec(
+        "ps", "-o", "args=", "-p", str(pid), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    output, _ = await ps.communicate()
+    return output.decode(errors="replace").strip().startswith(_TITLE)
+
+
+def _not_here(reason: str) -> ClientError:
+    return ClientError(f"--chaos kills workers of a suite on this machine only: {reason}", hint="leave out --chaos")
