@@ -5,10 +5,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format loadtest bench lock clean
+.PHONY: help setup run test lint format loadtest bench chaos chaos-long lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## Install everything into .venv
 
@@ -23,7 +23,7 @@ run: $(STAMP) ## Start the suite on SQLite; Ctrl-C stops it
 	@$(BIN)/python -m services
 
 test: $(STAMP) ## Run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(STAMP) ## Check style, types and layers
 	$(BIN)/ruff check .
@@ -46,6 +46,19 @@ bench: .venv-bench/.installed ## Measure Comanda beside its peers, and write doc
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
+chaos: $(STAMP) .venv-fuzz/.installed ## Break the suite in every way, and prove that nothing is lost
+	$(BIN)/python -m tests.chaos
+	CHAOS_EXAMPLES=300 $(BIN)/python -m pytest tests/chaos/test_bugs.py tests/chaos/test_wire.py
+	.venv-fuzz/bin/python -m tests.chaos.fuzz -max_total_time=60
+
+chaos-long: $(STAMP) ## The same with over a thousand kills and a million orders; writes docs/RELIABILITY.md
+	$(BIN)/python -m tests.chaos --scale 40 --report docs/RELIABILITY.md
+
+.venv-fuzz/.installed: requirements-fuzz.lock
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
 lock: ## Renew the lock files; needs uv
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--quiet --upgrade pyproject.toml -o requirements.lock
@@ -53,7 +66,9 @@ lock: ## Renew the lock files; needs uv
 		--quiet --upgrade --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--quiet --upgrade --extra bench pyproject.toml -o requirements-bench.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--quiet --upgrade --extra fuzz pyproject.toml -o requirements-fuzz.lock
 
 clean: ## Remove .venv, caches and the data of `make run`
-	rm -rf .venv .venv-bench data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-fuzz data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

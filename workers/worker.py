@@ -97,7 +97,8 @@ class Worker:
         waiting = sum(ticket.run.count for ticket in self._tickets)
         gathered = self._runner.results + min(waiting, self._room())
         pause = self._last_turn + _TURN_SECONDS - loop.time()
-        if pause > 0 and gathered < self._policy.concurrency * _SMALL_SHARE:
+        # With nothing gathered there is no turn to put off: what comes next must not wait for it.
+        if pause > 0 and 0 < gathered < self._policy.concurrency * _SMALL_SHARE:
             await asyncio.sleep(pause)
         self._last_turn = loop.time()
 

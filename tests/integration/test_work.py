@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.load import Load
 from tests.support.intake import IntakeProcess, Session
-from tests.support.ledger import Ledger
 
 FUSSY = "tests.support.kitchens:fussy"
 
@@ -61,11 +61,13 @@ def test_order_that_kills_its_workers_ends_fallido_and_the_rest_is_done(session:
 
 
 @pytest.mark.intake(ORDER_HANDLER=FUSSY, MAX_RESCUES=3, WORKER_CONCURRENCY=4)
-def test_suspect_gets_its_turn_while_there_is_always_other_work(intake: IntakeProcess, session: Session) -> None:
+def test_suspect_gets_its_turn_while_there_is_always_other_work(
+    intake: IntakeProcess, session: Session, tmp_path: Path
+) -> None:
     killer = place(session, "kills")
-    with Ledger(intake) as ledger:
+    with Load(intake.port, tmp_path / "clients") as load:
         session.wait_until(f"status {killer}", "pedido.estado", "fallido")
-        ledger.wait_for(500)
+        load.wait_for(500)
     with intake.connect() as again:
         assert again.wait_until("stats", "stats.abiertos", 0)["stats"]["pedidos"]["fallido"] == 1
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ class IntakeProcess:
         settings: Mapping[str, str | int | float] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "services.intake"),
     ) -> None:
-        self._command = command
+        self.command = command
+        """What `start` runs; a fault may wrap it for one start."""
         self.data_dir = data_dir
         self._settings = {name: str(value) for name, value in (settings or {}).items()}
         self.port = 0
@@ -50,7 +52,7 @@ class IntakeProcess:
             "SERVER_PORT": str(self.port),
         }
         self.log = []
-        self._process = subprocess.Popen(self._command, env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self.command, env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         threading.Thread(target=self._read, args=(self._process, self.log), daemon=True).start()
         self.port = self.wait_for_log("listening")["port"]
         return self
@@ -70,11 +72,12 @@ class IntakeProcess:
             log.append({"event": "end of log"})
             self._changed.notify_all()
 
-    def wait_for_log(self, event: str) -> dict[str, Any]:
-        """The first entry of the log with this event."""
+    def wait_for_log(self, event: str, times: int = 1) -> dict[str, Any]:
+        """Waits until the log has so many entries with this event; gives the last of them."""
 
         def found() -> dict[str, Any] | None:
-            return next((entry for entry in self.log if entry.get("event") in (event, "end of log")), None)
+            entries = [entry for entry in self.log if entry.get("event") in (event, "end of log")]
+            return entries[times - 1] if len(entries) >= times else None
 
         with self._changed:
             assert self._changed.wait_for(lambda: found() is not None, PATIENCE), self.log
@@ -99,6 +102,11 @@ class IntakeProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(PATIENCE)
+
+    def kill_if_alive(self) -> None:
+        """Leaves nothing behind after a test that did not come to its end."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
 
     def terminate(self, times: int = 1) -> int:
         """Asks it to stop; gives its exit status."""
@@ -151,8 +159,9 @@ class Session:
         """Whether the server has ended the stream and everything was read."""
         return self._file.readline() == b""
 
-    def wait_until(self, request: str, path: str, value: object) -> Any:
+    def wait_until(self, request: str, path: str, value: object, *, seconds: float = PATIENCE) -> Any:
         """Asks until the member at `path` (names joined by dots) has `value`; gives that answer."""
+        deadline = time.monotonic() + seconds
         while True:
             answer = self.ask(request)
             found: Any = answer
@@ -160,6 +169,7 @@ class Session:
                 found = found[name]
             if found == value:
                 return answer
+            assert time.monotonic() < deadline, answer
 
     def close(self) -> None:
         """Closes it."""

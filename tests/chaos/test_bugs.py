@@ -1,0 +1,38 @@
+"""The harness is put to the test itself: each bug that is put in has to be seen, for what it is."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.bugs import BUGS
+from tests.chaos.chaos import Chaos, Missing
+from tests.chaos.rounds import ROUNDS
+
+SEEN = {
+    "answer_before_commit": ("server_killed_at_random", "lost"),
+    "commit_without_sync": ("power_cut", "lost"),
+    "no_unique_key": ("worker_killed_at_random", "doubled"),
+    "no_fencing": ("worker_stopped_past_its_lease", "orders counted in state"),
+    "queue_not_refilled": ("worker_killed_at_random", "orders stay open"),
+}
+"""The round that shows each bug, and what it says."""
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_bug_is_seen(bug: str, tmp_path: Path) -> None:
+    name, told = SEEN[bug]
+    # More than one fault: a worker that is stopped inside a transaction holds back whoever would do its work.
+    chaos = Chaos(
+        tmp_path,
+        seed=5,
+        scale=3 if bug == "no_fencing" else 1,
+        patience=3,
+        command=(sys.executable, "-m", "tests.chaos.bugs", bug),
+    )
+    try:
+        ROUNDS[name](chaos)
+    except Missing as missing:
+        pytest.skip(str(missing))
+    assert chaos.outcome is not None
+    assert told in str(chaos.outcome.findings)
