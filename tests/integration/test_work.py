@@ -60,7 +60,7 @@ def test_order_that_kills_its_workers_ends_fallido_and_the_rest_is_done(session:
     session.wait_until("stats", "stats.abiertos", 0)
 
 
-@pytest.mark.intake(ORDER_HANDLER=FUSSY, MAX_RESCUES=3, WORKER_CONCURRENCY=4)
+@pytest.mark.intake(ORDER_HANDLER=FUSSY, MAX_RESCUES=3, WORKER_CONCURRENCY=4, MAX_PEDIDOS_EN_COLA=2000)
 def test_suspect_gets_its_turn_while_there_is_always_other_work(
     intake: IntakeProcess, session: Session, tmp_path: Path
 ) -> None:
