@@ -5,10 +5,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format loadtest bench lock clean
+.PHONY: help setup run test lint format loadtest bench bench-peers lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## Install everything into .venv
 
@@ -46,6 +46,14 @@ bench: .venv-bench/.installed ## Measure Comanda beside its peers, and write doc
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
+bench-peers: .venv-peers/.installed ## Compare Comanda with task queues, kills included, and write docs/PEERS.md
+	.venv-peers/bin/python -m tests.benchmarks.queues
+
+.venv-peers/.installed: requirements-peers.lock
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
+	@touch $@
+
 lock: ## Renew the lock files; needs uv
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--quiet --upgrade pyproject.toml -o requirements.lock
@@ -53,7 +61,9 @@ lock: ## Renew the lock files; needs uv
 		--quiet --upgrade --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--quiet --upgrade --extra bench pyproject.toml -o requirements-bench.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--quiet --upgrade --extra peers pyproject.toml -o requirements-peers.lock
 
 clean: ## Remove .venv, caches and the data of `make run`
-	rm -rf .venv .venv-bench data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-peers data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
