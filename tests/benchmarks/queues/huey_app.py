@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from huey import RedisHuey
 
 from tests.benchmarks.queues import results
+from tests.benchmarks.queues.parallel import in_threads
 
 huey = RedisHuey("peers", url=os.environ["BROKER_URL"])
 
@@ -15,8 +15,7 @@ record = huey.task(retries=3)(results.record)
 
 def send(numbers: Iterable[int]) -> None:
     """Sends a job for each number."""
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(record, numbers))
+    in_threads(record, numbers)
 
 
 def held() -> int:

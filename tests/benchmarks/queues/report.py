@@ -90,7 +90,7 @@ def _markdown(rates: Rates, kills: Kills, jobs: Mapping[str, int], patience: flo
         "",
         "For Comanda, done twice means recorded final twice. It began",
         f"{kills[OURS].begun_again:,} orders again, since a worker's death had cut their attempt short: a handler with",
-        "effects of its own has to bear that, there as here. How the task queues take such a job up again:",
+        "effects of its own has to bear that, there as here. How the task queues take such a job up again, by default:",
         "",
         *(f"- {contender.name}: {contender.recovery}" for contender in CONTENDERS if contender.name in kills),
         "",
