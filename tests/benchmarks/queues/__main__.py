@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.queues", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds")
     parser.add_argument("--jobs", type=int, default=2_000, help="jobs for each task queue")
-    parser.add_argument("--orders", type=int, default=100_000, help="orders for Comanda; thrice as many under kills")
+    parser.add_argument("--orders", type=int, default=100_000, help="orders for Comanda; 5 times as many for kills")
     parser.add_argument("--patience", type=float, default=15.0, help="seconds without progress until jobs are stranded")
     parser.add_argument("--later", type=float, default=75.0, help="seconds that stranded jobs are waited for")
     parser.add_argument("--json", type=Path, default=report.FIGURES, help="figures go here")
@@ -32,7 +32,7 @@ def main() -> int:
         figures = ", ".join(f"{name} {found[-1]:,.0f}" for name, found in rates.items())
         _say(f"round {number + 1}, jobs/s: {figures}")
     _say("killing workers; this takes some minutes, most of them waiting for stranded jobs")
-    kills = {report.OURS: kill_comanda(orders, 3 * options.orders, options.patience)}
+    kills = {report.OURS: kill_comanda(orders, 5 * options.orders, options.patience)}
     kills |= kill_contenders(contenders, options.jobs, options.patience, options.later)
     _say("\n" + report.write(rates, kills, jobs, options.patience, options.later, options.json))
     return 0 if all(bar.met for bar in report.bars(rates, kills)) else 1

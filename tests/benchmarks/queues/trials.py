@@ -29,7 +29,7 @@ class Killed(NamedTuple):
     lost: int
     """Not done, and nobody has them any more."""
     done_later: int
-    """Of the stranded, those that were done in the minute after."""
+    """Of these, done after all when they were waited for much longer."""
     doubled: int
     """Done more than once; for Comanda: recorded final more than once."""
     resumed: float | None
@@ -78,7 +78,7 @@ def _kill(queue: Running, jobs: int, patience: float) -> Killed:
         kills.append(time.monotonic())
         queue.restart_workers()
     queue.sent()
-    wait_while_moving(lambda: len(queue.done()), jobs, patience)
+    wait_while_moving(lambda: jobs - _undone(queue, jobs), jobs, patience)
     times = [job.at for job in queue.done()]
     pauses = [min((at - kill for at in times if at > kill), default=None) for kill in kills]
     undone = _undone(queue, jobs)
@@ -104,7 +104,6 @@ def kill_comanda(orders: Sequence[bytes], number: int, patience: float) -> Kille
     server = Comanda()
     pauses = []
     with server.running(), Session("127.0.0.1", server.port) as session, ThreadPoolExecutor(1) as sender:
-        session.wait_until("health", "status", "ok")
         sending = sender.submit(
             drive, server.port, server.dialect(orders), connections=50, window=32, seconds=60, limit=number
         )
@@ -127,7 +126,8 @@ def kill_comanda(orders: Sequence[bytes], number: int, patience: float) -> Kille
 
 
 def _kill_workers(session: Session, patience: float) -> float | None:
-    """Kills them; gives the seconds until their successors have finished something."""
+    """Kills them once all are there; gives the seconds until their successors have finished something."""
+    session.wait_until("health", "status", "ok")
     old = {worker["pid"] for worker in _stats(session)["workers"]}
     for pid in old:
         os.kill(pid, signal.SIGKILL)
