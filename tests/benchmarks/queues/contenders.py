@@ -91,7 +91,7 @@ CONTENDERS = (
         broker=RedisStreams,
         scheme="redis",
         workers=f"celery -A {_PACKAGE}.celery_app worker --concurrency 2 --loglevel warning",
-        recovery="after `visibility_timeout` (an hour), and only with late acknowledgement, as here.",
+        recovery="after `visibility_timeout` (an hour), thanks to the late acknowledgement that is set here.",
         packages=("celery", "kombu"),
     ),
 )
