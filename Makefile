@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format loadtest bench chaos chaos-long lock clean
+.PHONY: help setup run test lint format loadtest bench bench-peers chaos chaos-long lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -41,10 +41,8 @@ loadtest: $(STAMP) ## Put the running suite under load, and check that nothing i
 bench: .venv-bench/.installed ## Measure Comanda beside its peers, and write docs/PERFORMANCE.md
 	.venv-bench/bin/python -m tests.benchmarks
 
-.venv-bench/.installed: requirements-bench.lock
-	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
-	@touch $@
+bench-peers: .venv-peers/.installed ## Compare Comanda with task queues, kills included, and write docs/PEERS.md
+	.venv-peers/bin/python -m tests.benchmarks.queues
 
 chaos: $(STAMP) .venv-fuzz/.installed ## Break the suite in every way, and prove that nothing is lost
 	$(BIN)/python -m tests.chaos
@@ -54,21 +52,21 @@ chaos: $(STAMP) .venv-fuzz/.installed ## Break the suite in every way, and prove
 chaos-long: $(STAMP) ## The same with over a thousand kills and a million orders; writes docs/RELIABILITY.md
 	$(BIN)/python -m tests.chaos --scale 40 --report docs/RELIABILITY.md
 
-.venv-fuzz/.installed: requirements-fuzz.lock
-	$(PYTHON) -m venv .venv-fuzz
-	.venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+# What only one of the tools above needs has an environment of its own.
+.venv-%/.installed: requirements-%.lock
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-lock: ## Renew the lock files; needs uv
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--quiet --upgrade pyproject.toml -o requirements.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--quiet --upgrade --extra dev pyproject.toml -o requirements-dev.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--quiet --upgrade --extra bench pyproject.toml -o requirements-bench.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--quiet --upgrade --extra fuzz pyproject.toml -o requirements-fuzz.lock
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate --quiet --upgrade
 
-clean: ## Remove .venv, caches and the data of `make run`
-	rm -rf .venv .venv-bench .venv-fuzz data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+lock: ## Renew the lock files; needs uv
+	$(COMPILE) pyproject.toml -o requirements.lock
+	for extra in dev bench peers fuzz; do \
+		$(COMPILE) --extra $$extra pyproject.toml -o requirements-$$extra.lock || exit; \
+	done
+
+clean: ## Remove environments, caches and the data of `make run`
+	rm -rf .venv .venv-* data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from tests.benchmarks.driver import Dialect
 
@@ -37,8 +37,8 @@ def sample_orders(number: int = 4096) -> list[bytes]:
     return [json.dumps(order).encode() for order in orders]
 
 
-class Peer(ABC):
-    """One server that takes orders and answers when they are on disk."""
+class Server(ABC):
+    """A server of any kind: its own process, a free port, a folder that goes with it."""
 
     name: ClassVar[str]
 
@@ -49,23 +49,19 @@ class Peer(ABC):
 
     @classmethod
     def missing(cls) -> str | None:
-        """What has to be installed before this peer can be started; None when it can."""
+        """What has to be installed before this one can be started; None when it can."""
         return None
 
     @abstractmethod
     def command(self) -> Sequence[str]:
         """How it is started."""
 
-    @abstractmethod
-    def dialect(self, orders: Sequence[bytes]) -> Dialect:
-        """How an order is sent to it."""
-
     def environment(self) -> dict[str, str]:
         """Additions to its environment."""
         return {}
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["Peer"]:
+    def running(self) -> Iterator[Self]:
         """Starts it, waits until it accepts connections, and ends it with all that it stored."""
         environ = {**os.environ, **self.environment()}
         log = (self.folder / "log").open("wb")
@@ -94,6 +90,14 @@ class Peer(ABC):
             else:
                 return
         raise RuntimeError(f"{self.name} did not start:\n{Path(log).read_text()}")
+
+
+class Peer(Server):
+    """One server that takes orders and answers when they are on disk."""
+
+    @abstractmethod
+    def dialect(self, orders: Sequence[bytes]) -> Dialect:
+        """How an order is sent to it."""
 
 
 class Comanda(Peer):

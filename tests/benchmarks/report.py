@@ -102,18 +102,19 @@ def _markdown(rates: Rates, ends: Sequence[EndToEnd], found: Sequence[Bar]) -> s
         lines.append(f"| {end.orders:,} | {rates_text} | {memory} | {end.logs_mb:.0f} MB |")
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
-    lines += ["", "## Machine and versions", "", *(f"- {line}" for line in _machine()), ""]
+    lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
     return "\n".join(lines)
 
 
-def _machine() -> list[str]:
+def machine(command: str) -> list[str]:
+    """What was measured on, when, and the command that repeats it."""
     redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=False).stdout
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
     return [
         f"{os.cpu_count()} cores, {processor}, {platform.system()} {platform.release()}",
         f"Python {platform.python_version()}; {redis.split(' sha')[0].strip() or 'no Redis'}",
-        f"measured on {datetime.date.today():%Y-%m-%d}; repeat it with `make bench`",
+        f"measured on {datetime.date.today():%Y-%m-%d}; repeat it with `{command}`",
     ]
 
 
