@@ -8,6 +8,7 @@ to `progress` on one thread of their own, lists through aiosqlite.
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, repeat
@@ -31,6 +32,7 @@ from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, Order
 T = TypeVar("T")
 
 _OLD_WORKERS_SECONDS = 10.0
+_DISK_LOOK_SECONDS = 0.1
 
 _ACCEPT_PLAIN = "INSERT INTO orders (sequence, received, document) VALUES (?, ?, ?)"
 _ACCEPT = """
@@ -78,6 +80,8 @@ class SqliteOrderStore:
 
     def __init__(self, files: Files, *, disk_reserve: int = 0) -> None:
         self._disk_reserve = disk_reserve
+        self._disk_free = 0
+        self._look_at_disk = 0.0
         self._owner_lock = FileLock(files.owner_lock)
         if not self._owner_lock.try_acquire():
             raise StartupError(
@@ -153,12 +157,15 @@ class SqliteOrderStore:
         return True
 
     def _keep_reserve(self) -> None:
-        folder = self._files.orders.parent
-        disk = os.statvfs(folder)
-        free = disk.f_bavail * disk.f_frsize
-        if free < self._disk_reserve:
+        """Raises StoreError while too little of the disk is free; looks at it ten times a second."""
+        now = time.monotonic()
+        if now >= self._look_at_disk:
+            self._look_at_disk = now + _DISK_LOOK_SECONDS
+            disk = os.statvfs(self._files.orders.parent)
+            self._disk_free = disk.f_bavail * disk.f_frsize
+        if self._disk_free < self._disk_reserve:
             raise StoreError(
-                f"the disk is nearly full: {free / 2**20:.1f} MiB are free",
+                f"the disk is nearly full: {self._disk_free / 2**20:.1f} MiB are free",
                 hint="free some space; what is left is for finishing accepted orders (the setting DISK_RESERVE_MIB)",
             )
 
