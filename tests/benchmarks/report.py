@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from tests.benchmarks.trials import EndToEnd, Footprint
 
+_NOTES = "<!-- everything above is written by the benchmark -->\n"
+
 ROOT = Path(__file__).parents[2]
 DOC = ROOT / "docs" / "PERFORMANCE.md"
 CHART = ROOT / "docs" / "images" / "performance.svg"
@@ -55,7 +57,9 @@ def bars(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint) -> list[Bar]:
 def write(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, json_file: Path | None) -> str:
     """Writes the report; gives its text."""
     text = _markdown(rates, ends, bars(rates, ends, foot))
-    DOC.write_text(text)
+    # What people have written below the mark stays.
+    notes = DOC.read_text().partition(_NOTES)[2]
+    DOC.write_text(f"{text}\n{_NOTES}{notes}")
     CHART.write_text(_chart(rates))
     if json_file is not None:
         json_file.write_text(json.dumps(_members(rates, ends, foot), indent=1))

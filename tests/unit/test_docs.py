@@ -13,6 +13,7 @@ from services.intake.settings import IntakeSettings
 from shared import VERSION
 from shared.domain import errors
 from shared.domain.states import TRANSITIONS, mermaid
+from tests.chaos.rounds import ROUNDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,10 +50,15 @@ def test_commands_that_are_named_exist(doc: Path) -> None:
     text = doc.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
-    modules = set(re.findall(r"python -m ((?:services|clients|workers)[\w.]*)", text))
+    modules = set(re.findall(r"python -m ((?:services|clients|workers|tests)[\w.]*)", text))
     assert all((ROOT / module.replace(".", "/")).is_dir() for module in modules)
     commands = {name for name in app if not name.startswith("-")}
     assert set(re.findall(r"python -m clients ([a-z]+)", text)) <= commands
+
+
+def test_every_round_of_the_fault_harness_is_described() -> None:
+    described = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/RELIABILITY.md").read_text(), re.MULTILINE)
+    assert described == list(ROUNDS)
 
 
 def test_every_command_of_the_clients_is_described() -> None:
