@@ -37,7 +37,10 @@ async def dial(made: Callable[[], C], host: str, port: int, *, family: socket.Ad
         found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except OSError as error:
         over = {socket.AF_INET: " for IPv4", socket.AF_INET6: " for IPv6"}.get(family, "")
-        raise Unreachable(f"the name {host} is not known{over}: {error.strerror}", hint="check --host") from error
+        raise Unreachable(
+            f"the name {host} is not known{over}: {error.strerror}",
+            hint="check --host; an address such as ::1 or 127.0.0.1 will do",
+        ) from error
     addresses = iter(_alternating(str(entry[4][0]) for entry in found))
     reasons: list[str] = []
     tries: set[asyncio.Task[C]] = set()

@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
+_ARRAY_ORDERS = 500
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 NewOrder = OrderRequest | Mapping[str, Any]
@@ -157,13 +158,16 @@ class IntakeClient:
                 await asyncio.sleep(refusal.retry_after_ms / 1000)
 
     async def orders(self, orders: Sequence[NewOrder]) -> list[Accepted | Refused]:
-        """Places several orders with one request: what became of each, in order."""
-        document = [_members(order, add_request_id=True) for order in orders]
-        line = await self._send(document, safe=True)
-        if line.startswith(b"{"):
-            # The array as a whole was refused.
-            read_answer(Accepted, line)
-        return [_accepted_or_refused(bytes(answer)) for answer in msgspec.json.decode(line, type=list[msgspec.Raw])]
+        """Places several orders, some hundreds with one request: what became of each, in order."""
+        found: list[Accepted | Refused] = []
+        for start in range(0, len(orders), _ARRAY_ORDERS):
+            document = [_members(order, add_request_id=True) for order in orders[start : start + _ARRAY_ORDERS]]
+            line = await self._send(document, safe=True)
+            if line.startswith(b"{"):
+                # The array as a whole was refused.
+                read_answer(Accepted, line)
+            found += map(_accepted_or_refused, map(bytes, msgspec.json.decode(line, type=list[msgspec.Raw])))
+        return found
 
     async def status(self, order_id: str) -> StoredOrder:
         """One order."""
@@ -269,6 +273,8 @@ def _too_late(timeout: float) -> AnswerTimeout:
 
 
 def _members(order: NewOrder, *, add_request_id: bool) -> Members:
+    if not isinstance(order, Mapping | OrderRequest):
+        raise TypeError(f"an order is a mapping or an OrderRequest, not {type(order).__name__}")
     members: dict[str, Any] = dict(order) if isinstance(order, Mapping) else msgspec.to_builtins(order)
     if add_request_id:
         members.setdefault("request_id", str(uuid.uuid4()))

@@ -10,7 +10,7 @@ from services.supervisor import Server, Supervisor
 from shared.domain.errors import StartupError
 from shared.runtime import logs
 from shared.runtime.lifecycle import report, run
-from shared.runtime.settings import Seconds, load
+from shared.runtime.settings import Seconds, load, parse_flags
 
 SERVERS = (Server("intake", "services.intake"),)
 """Every server, in the order of starting."""
@@ -24,8 +24,10 @@ class SuiteSettings(Struct, frozen=True):
     log_level: logs.LogLevel = "info"
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """Reads the settings and supervises. Gives the exit status."""
+    # None but --help: a flag of one server means nothing to the others.
+    parse_flags(SuiteSettings, argv, prog="python -m services", description="Every server of the suite.", names={})
     try:
         settings = load(SuiteSettings, flags={}, environ=os.environ)
     except StartupError as error:
@@ -41,4 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -57,6 +57,9 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
     except ComandaError as error:
         structlog.get_logger().error("worker ends", worker=name, reason=error.message, hint=error.hint)
         sys.exit(1)
+    except Exception:
+        structlog.get_logger().exception("worker failed", worker=name)
+        sys.exit(1)
 
 
 async def _work(config: ChildConfig, name: str, end: socket.socket) -> None:

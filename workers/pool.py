@@ -298,7 +298,9 @@ class Pool:
         if process is None:
             return
         loop = asyncio.get_running_loop()
-        await asyncio.to_thread(process.join, max(deadline - loop.time(), 0.0))
+        # More than once: when another thread has just reaped it, the wait ends before that is known here.
+        while process.is_alive() and (left := deadline - loop.time()) > 0:
+            await asyncio.to_thread(process.join, left)
         if process.is_alive():
             self._log.warning("worker did not end in time, killing it", worker=member.index, pid=process.pid)
             process.kill()

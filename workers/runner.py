@@ -50,6 +50,7 @@ class Runner:
         self._running: dict[int, tuple[asyncio.Task[None], float, int]] = {}
         self._overdue: set[int] = set()
         self._starting = False
+        self._cancelled = False
         # Not the size of `_tasks`: a task leaves that only some time after its last order.
         self._active = 0
 
@@ -100,17 +101,23 @@ class Runner:
         try:
             await self._handler(job)
         except Reject as reason:
-            error, final = str(reason) or "rejected by the handler", True
-        except asyncio.CancelledError:
-            if sequence not in self._overdue:
+            error, final = _told(str(reason) or "rejected by the handler"), True
+        except asyncio.CancelledError as reason:
+            if self._cancelled:
                 raise
-            self._overdue.discard(sequence)
-            task.uncancel()
-            error = f"not finished within {self._timeout:g} s"
-        except Exception as reason:
-            error = f"{type(reason).__name__}: {reason}"[:_ERROR_CHARACTERS]
+            while task.uncancel():
+                pass
+            if sequence in self._overdue:
+                error = f"not finished within {self._timeout:g} s"
+            else:
+                # Something that the handler waited for was cancelled, not this attempt.
+                error = _told(f"CancelledError: {reason}")
+        except (Exception, SystemExit) as reason:
+            # A handler that wants to end the process is a handler that fails.
+            error = _told(f"{type(reason).__name__}: {reason}")
         finally:
             del self._running[sequence]
+            self._overdue.discard(sequence)
         took = int((time.monotonic() - started) * 1e6)
         if not self._results:
             self._wake()
@@ -137,6 +144,7 @@ class Runner:
 
     async def cancel(self) -> list[tuple[int, int]]:
         """Ends every attempt at once; gives sequence and attempt of those that have no result."""
+        self._cancelled = True
         attempts = {sequence: attempt for sequence, (_, _, attempt) in self._running.items()}
         tasks = list(self._tasks)
         for task in tasks:
@@ -145,3 +153,8 @@ class Runner:
         for result in self._results:
             attempts.pop(result.sequence, None)
         return list(attempts.items())
+
+
+def _told(text: str) -> str:
+    """The text of an error as it can be stored: of bounded length, and without halves of characters."""
+    return text[:_ERROR_CHARACTERS].encode("utf-8", "replace").decode()

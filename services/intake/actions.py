@@ -58,6 +58,8 @@ class Actions:
         self._connections = connections
         self._started = time.monotonic()
         self.stopping = False
+        self.store_trouble: str | None = None
+        """Why the store refused the last orders; None when it took them."""
 
     @staticmethod
     def is_immediate(action: Action) -> bool:
@@ -123,9 +125,11 @@ class Actions:
     def _health(self) -> dict[str, Any]:
         workers = self._pool.workers()
         ready = sum(worker.ready for worker in workers)
-        status = "stopping" if self.stopping else "ok" if ready == len(workers) else "degraded"
+        whole = ready == len(workers) and self.store_trouble is None
+        status = "stopping" if self.stopping else "ok" if whole else "degraded"
         return {
             "status": status,
+            "store": self.store_trouble or "ok",
             "workers": {"ready": ready, "configured": len(workers)},
             "version": self._version,
             "uptime_s": round(time.monotonic() - self._started, 1),

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from services.intake.admission import Admission
 from shared.domain.errors import ComandaError, Conflict, QueueFull
 from shared.domain.ids import id_prefix
-from shared.domain.orders import OrderRequest
+from shared.domain.orders import OrderRequest, due_time
 from shared.domain.states import State
 from shared.stores.ports import Acceptance, Existing
 from shared.wire.replies import encode, failure, success
@@ -49,6 +49,8 @@ def batch_texts(
         request_id = None if request.request_id is UNSET else request.request_id
         if following is not None and following[0] == index:
             text = following[1]
+            if (due := due_time(request)) is not None:
+                text = _not_before(text, (due - acceptance.run.received) // 1000)
             if request_id is not None:
                 text = f'{text[:-1]},"request_id":{encode(request_id).decode()}}}'
             texts.append(text)
@@ -67,6 +69,12 @@ def batch_texts(
             )
             texts.append(refusal_text(full, request_id))
     return texts
+
+
+def _not_before(text: str, wait_ms: int) -> str:
+    """The answer to an order that may not start for so long, whatever else there is."""
+    head, _, wait = text.removesuffix("}").rpartition(":")
+    return f"{head}:{max(int(wait), wait_ms)}}}"
 
 
 def refusal_text(error: ComandaError, request_id: str | int | None) -> str:

@@ -52,6 +52,7 @@ class Desk:
         actions: Actions,
         metrics: Metrics,
         greeting: bytes,
+        max_array_orders: int,
     ) -> None:
         self._store = store
         self._pool = pool
@@ -61,7 +62,7 @@ class Desk:
         self._actions = actions
         self._metrics = metrics
         self._greeting = greeting
-        self._reader = Reader()
+        self._reader = Reader(max_array_orders)
         self._inbox: deque[_Entry] = deque()
         self._held: dict[Connection, deque[_Entry]] = {}
         self._asides: set[asyncio.Task[None]] = set()
@@ -125,10 +126,10 @@ class Desk:
         await asyncio.gather(*self._asides, return_exceptions=True)
 
     def _take(self) -> list[_Entry]:
-        """What this turn is for, up to `_TURN_ORDERS` orders."""
+        """What this turn is for, up to `_TURN_ORDERS` orders or other requests."""
         entries: list[_Entry] = []
-        orders = 0
-        while self._inbox and orders < _TURN_ORDERS:
+        work = 0
+        while self._inbox and work < _TURN_ORDERS:
             entry = self._inbox.popleft()
             connection, item = entry
             if self._held and (held := self._held.get(connection)) is not None:
@@ -137,10 +138,10 @@ class Desk:
             entries.append(entry)
             # Nearly everything is a block of orders: it is looked for first, and without a pattern.
             if type(item) is OrderBlock:
-                orders += len(item.orders)
-            elif isinstance(item, OrderArray):
-                orders += len(item.members)
-            elif isinstance(item, Action) and not self._actions.is_immediate(item):
+                work += len(item.orders)
+                continue
+            work += len(item.members) if isinstance(item, OrderArray) else 1
+            if isinstance(item, Action) and not self._actions.is_immediate(item):
                 # Its later requests wait until the store has answered this one.
                 self._held[connection] = deque()
         return entries
@@ -192,7 +193,9 @@ class Desk:
             acceptance = await self._store.accept(batch, received=received, room=self._admission.room)
         except StoreError as error:
             self._log.error("orders were refused by the store", orders=len(requests), reason=error.message)
+            self._actions.store_trouble = error.message
             return self._refuse(requests, error)
+        self._actions.store_trouble = None
         now = time.monotonic()
         self._metrics.committed(len(requests), now - began)
         ahead = self._admission.open

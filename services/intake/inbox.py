@@ -40,7 +40,8 @@ _HTTP_ANSWER = (
 class Reader:
     """Understands what a connection sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_array_orders: int) -> None:
+        self._max_array_orders = max_array_orders
         self._decoder = OrderDecoder()
         self.block = self._decoder.block
         """The orders of a block of lines, or None unless it is nothing but valid orders."""
@@ -71,6 +72,11 @@ class Reader:
             if isinstance(members, list):
                 if not members:
                     raise InvalidParams("the array is empty", hint="put orders into it", example=[EXAMPLE])
+                if len(members) > self._max_array_orders:
+                    raise InvalidParams(
+                        f"an array holds at most {self._max_array_orders} orders, not {len(members)}",
+                        hint="send more arrays; the limit is the setting MAX_ARRAY_ORDERS",
+                    )
                 return OrderArray(self._decoder.array(data))
             if "action" in members:
                 return decode_action(data, members["action"])

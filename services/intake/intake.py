@@ -67,7 +67,15 @@ class Intake:
             connections=lambda: len(self._server.connections),
         )
         self._desk = Desk(
-            store, self._pool, self._admission, self._tally, watchers, self._actions, metrics, self._greeting(limits)
+            store,
+            self._pool,
+            self._admission,
+            self._tally,
+            watchers,
+            self._actions,
+            metrics,
+            self._greeting(limits),
+            settings.max_array_orders,
         )
         self._server = TcpServer(self._desk, limits)
 

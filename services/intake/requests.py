@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from shared.domain.errors import InvalidParams, UnknownAction
 from shared.domain.orders import RequestId
 from shared.domain.states import State
-from shared.wire.strict import convert, did_you_mean, explain
+from shared.wire.strict import convert, did_you_mean, explain, shortened
 
 OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
 AwareTime = Annotated[datetime.datetime, Meta(tz=True)]
@@ -113,7 +113,8 @@ def decode_action(document: bytes, name: object) -> Action:
     kind = ACTIONS.get(name)
     if kind is None:
         raise _unknown("action", name)
-    action: Action = convert(document, kind, example={"action": name, "id": "…"} if name in _ARGUMENT else None)
+    example = {"action": name, _ARGUMENT[name]: "…"} if name in _ARGUMENT else None
+    action: Action = convert(document, kind, example=example)
     return action
 
 
@@ -152,7 +153,7 @@ def _list_members(rest: str) -> dict[str, Any]:
 
 
 def _unknown(what: str, name: str) -> UnknownAction:
-    shown = name if len(name) <= 40 else name[:40] + "…"
+    shown = shortened(name)
     known = [*ACTIONS, *_SYNONYMS]
     hint = did_you_mean(shown, known) if _WORD.fullmatch(shown) else None
     return UnknownAction(

@@ -36,6 +36,7 @@ class IntakeSettings(Struct, frozen=True):
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
     max_document_bytes: Annotated[int, Meta(ge=1024)] = 262_144
+    max_array_orders: Count = 1000
     max_depth: Annotated[int, Meta(ge=4, le=500)] = 32
     max_in_flight: Count = 4096
     max_connections: Count = 12_000

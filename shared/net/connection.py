@@ -6,8 +6,13 @@ from typing import Protocol, cast
 from msgspec import Struct
 
 from shared.domain.errors import Timeout, Unavailable
-from shared.wire.framing import Frame, Framer
+from shared.wire.framing import Frame, Framer, ends_stream
 from shared.wire.replies import failure, line
+
+# What is not plain orders is looked at in pieces this small, for at most so long at a time: other
+# connections get their turn in between, and what a piece asks for cannot cost memory without bound.
+_PIECE_BYTES = 1024
+_SLICE_SECONDS = 0.005
 
 
 class Limits(Struct, frozen=True):
@@ -53,12 +58,14 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_ending",
         "_framer",
+        "_going_on",
         "_in_flight",
         "_last_heard",
         "_loop",
         "_one_shot",
         "_peer_done",
         "_reading",
+        "_rest",
         "_server",
         "_transport",
         "_unread_since",
@@ -72,6 +79,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._one_shot: asyncio.TimerHandle | None = None
         self._in_flight = 0
+        self._rest = b""
+        self._going_on: asyncio.Handle | None = None
         self._last_heard = 0.0
         self._unread_since: float | None = None
         self._reading = True
@@ -113,6 +122,7 @@ class Connection(asyncio.Protocol):
         take the last answers with it.
         """
         self._ending = True
+        self._rest = b""
         self._resume_reading()
         if not self._in_flight:
             self._end_stream()
@@ -143,21 +153,37 @@ class Connection(asyncio.Protocol):
         if self._one_shot is not None:
             self._one_shot.cancel()
             self._one_shot = None
+        if self._rest:
+            # It came although reading is paused: it was on its way already.
+            self._rest += data
+            return
         framer = self._framer
         if framer is not None and framer.midway:
             frames, data = framer.finish(data)
             self._take(framer, frames)
         if data:
             self._take_all(data)
+        self._after_input()
+
+    def _after_input(self) -> None:
         framer = self._framer
-        if framer is not None and framer.unterminated and not self._ending:
+        if self._ending or self._rest:
+            return
+        if framer is not None and framer.unterminated:
             delay = self._server.limits.one_shot_seconds
             self._one_shot = self._loop.call_later(delay, self._end_one_shot)
-        if self._in_flight >= self._server.limits.in_flight and not self._ending:
+        if self._busy:
             self._pause_reading()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether the peer has to take answers before it may ask for more."""
+        return self._unread_since is not None or self._in_flight >= self._server.limits.in_flight
 
     def _take_all(self, data: bytes) -> None:
         """Complete lines go to the service as one block; what it declines is framed one by one."""
+        if self._ending:
+            return
         cut = data.rfind(b"\n") + 1
         # A block within the limit cannot hold a document beyond it.
         if 0 < cut <= self._server.limits.document_bytes:
@@ -172,7 +198,38 @@ class Connection(asyncio.Protocol):
         if self._framer is None:
             limits = self._server.limits
             self._framer = Framer(document_bytes=limits.document_bytes, depth=limits.depth)
-        self._take(self._framer, self._framer.feed(data))
+        self._take_pieces(data)
+
+    def _take_pieces(self, data: bytes) -> None:
+        """Frames the data piece by piece; what there is no time or no room for waits in `_rest`."""
+        framer = self._framer
+        assert framer is not None
+        until = self._loop.time() + _SLICE_SECONDS
+        for start in range(0, len(data), _PIECE_BYTES):
+            if self._busy or self._loop.time() > until:
+                self._rest = data[start:]
+                self._pause_reading()
+                self._go_on_soon()
+                return
+            self._take(framer, framer.feed(data[start : start + _PIECE_BYTES]))
+            if self._ending:
+                return
+
+    def _go_on_soon(self) -> None:
+        if self._going_on is None and not self._busy:
+            self._going_on = self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Takes up what was left over when there was no time or no room for it."""
+        self._going_on = None
+        data, self._rest = self._rest, b""
+        self._take_pieces(data)
+        if not self._rest and not self._ending:
+            self._after_input()
+            if self._peer_done:
+                self._end_of_input()
+            else:
+                self._resume_reading()
 
     def _take(self, framer: Framer, frames: list[Frame]) -> None:
         if replies := framer.take_replies():
@@ -180,15 +237,22 @@ class Connection(asyncio.Protocol):
         for frame in frames:
             self._in_flight += 1
             self._server.service.frame(self, frame)
+            if ends_stream(frame):
+                # Whatever follows, it is not what it seems to be.
+                self.finish()
             if self._ending:
                 break
 
     def eof_received(self) -> bool:
         self._peer_done = True
+        if not self._rest:
+            self._end_of_input()
+        return True
+
+    def _end_of_input(self) -> None:
         if self._framer is not None and not self._ending:
             self._take(self._framer, self._framer.end())
         self.finish()
-        return True
 
     def pause_writing(self) -> None:
         self._unread_since = self._loop.time()
@@ -199,8 +263,9 @@ class Connection(asyncio.Protocol):
         self._resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._one_shot is not None:
-            self._one_shot.cancel()
+        for handle in (self._one_shot, self._going_on):
+            if handle is not None:
+                handle.cancel()
         self._transport = None
         self._ending = True
         if self in self._server.connections:
@@ -220,7 +285,7 @@ class Connection(asyncio.Protocol):
             if silent > limits.stall_seconds:
                 self.abort()
         elif self._framer is not None and self._framer.midway and silent > limits.stall_seconds:
-            self._time_out(f"a request stayed unfinished for {limits.stall_seconds:g} s")
+            self._time_out(f"nothing was sent for {limits.stall_seconds:g} s in the middle of a request")
         elif silent > limits.idle_seconds and not self.observing and not self._in_flight:
             self._time_out(f"nothing was sent for {limits.idle_seconds:g} s")
 
@@ -254,8 +319,11 @@ class Connection(asyncio.Protocol):
     def _resume_reading(self) -> None:
         if self._reading or self._transport is None or self._transport.is_closing():
             return
-        busy = self._unread_since is not None or self._in_flight >= self._server.limits.in_flight
-        if busy and not self._ending:
-            return
+        if not self._ending:
+            if self._busy:
+                return
+            if self._rest:
+                self._go_on_soon()
+                return
         self._reading = True
         self._transport.resume_reading()

@@ -42,6 +42,11 @@ class Broken(NamedTuple):
 Frame = Document | Line | HttpRequest | Broken | Interrupt
 
 
+def ends_stream(frame: Frame) -> bool:
+    """Whether what follows a frame must not be taken for requests."""
+    return isinstance(frame, HttpRequest) or (isinstance(frame, Broken) and frame.fatal)
+
+
 class _State(enum.Enum):
     BETWEEN = enum.auto()
     DOCUMENT = enum.auto()
@@ -51,6 +56,7 @@ class _State(enum.Enum):
 
 
 _BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\n|\r\0")
 _BLANK = re.compile(rb"[ \t\r\n\0]*")
 _TOKEN = re.compile(rb'["{}\[\]:,]|[^\s"{}\[\]:,]+')
 _IN_TEXT = re.compile(rb'["\\\n]')
@@ -179,8 +185,14 @@ class Framer:
         return position
 
     def _line(self, data: bytes, position: int) -> int:
-        end = data.find(b"\n", position)
-        stop = len(data) if end < 0 else end
+        found = _LINE_END.search(data, position)
+        if self._buffer[-1:] == b"\r" and data[position] == 0:
+            # The end of the line, cut in two.
+            stop, end = position, position + 1
+        elif found is not None:
+            stop, end = found.span()
+        else:
+            stop, end = len(data), -1
         if not isinstance(self._buffer, bytearray):
             self._buffer = bytearray()
         self._buffer += data[position:stop]
@@ -197,7 +209,7 @@ class Framer:
         held = bytes(self._buffer)
         self._reset()
         self._emit_line(held)
-        return end + 1
+        return end
 
     def _emit_line(self, held: bytes) -> None:
         self.unterminated = False

@@ -18,6 +18,8 @@ EXAMPLE = {
 """A valid order, shown with errors."""
 
 _REQUIRED_KEYS = 3
+# What Decimal takes for a number and JSON would not: spaces, underscores, other scripts' digits.
+_ODD_PRICE = re.compile(rb'"precio"\s*:\s*"(?!-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")')
 _SPACE_BEFORE_COLON = re.compile(rb"[ \t\r\n]:")
 
 
@@ -52,7 +54,7 @@ class OrderDecoder:
         if keys != block.count(b":") and _SPACE_BEFORE_COLON.search(block):
             return None
         plain = keys == _REQUIRED_KEYS * len(orders)
-        if not plain and keys != sum(map(count_keys, orders)):
+        if not plain and (keys != sum(map(count_keys, orders)) or _ODD_PRICE.search(block)):
             return None
         if (b'" ' in block or b"\\" in block or not block.isascii()) and any(map(find_blank, orders)):
             return None
@@ -64,6 +66,8 @@ class OrderDecoder:
         Raises InvalidParams saying what is wrong with it.
         """
         order: OrderRequest = convert(document, OrderRequest, example=EXAMPLE)
+        if _ODD_PRICE.search(document):
+            raise InvalidParams("precio must be a number", field="productos[...].precio", example=EXAMPLE)
         if blank := find_blank(order):
             raise InvalidParams(f"{blank} must not be blank", field=blank, example=EXAMPLE)
         return order
@@ -76,6 +80,8 @@ class OrderDecoder:
         try:
             return self.document(document)
         except InvalidParams as error:
+            # The same example for each of a thousand members would help nobody.
+            error.example = None
             return error
 
 

@@ -18,6 +18,7 @@ _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]+)`(?: (?P<limit>.+?))?(?:, 
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$", re.DOTALL)
 _ENUM = re.compile(r"Invalid enum value (?P<value>.+)$")
+_SHOWN_CHARACTERS = 40
 _TYPES = {
     "str": "text",
     "int": "a whole number",
@@ -49,7 +50,9 @@ def parse(document: bytes) -> Any:
     except _DuplicateKey as error:
         position = _second_position(document, error.key)
         raise InvalidJson(
-            f"the key {error.key!r} stands twice in one object", **_place(document, position), hint="keep one of them"
+            f"the key {shortened(error.key)!r} stands twice in one object",
+            **_place(document, position),
+            hint="keep one of them",
         ) from None
     return value
 
@@ -76,12 +79,13 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
         name = f"{where}.{found['name']}" if where else found["name"]
         return InvalidParams(f"{name} is missing", field=name, example=example)
     if found := _UNKNOWN.match(text):
-        name = f"{where}.{found['name']}" if where else found["name"]
-        known = list(_known_fields(kind))
+        word = shortened(found["name"])
+        name = f"{where}.{word}" if where else word
+        known = _known_fields(kind, inner=bool(where))
         return InvalidParams(
             f"{name} is not a known field",
             field=name,
-            hint=did_you_mean(found["name"], known) or f"known fields: {', '.join(known)}",
+            hint=did_you_mean(word, known) or f"known fields: {', '.join(known)}",
             example=example,
         )
     subject = where or "the document"
@@ -108,24 +112,29 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f"did you mean {near[0]}?" if near else None
 
 
-def _known_fields(kind: Any) -> Iterable[str]:
-    """Field names of every struct that `kind` is or holds, outermost first."""
-    seen: dict[str, None] = {}
+def shortened(word: str) -> str:
+    """A word of the caller's, cut to what fits into a message."""
+    return word if len(word) <= _SHOWN_CHARACTERS else word[:_SHOWN_CHARACTERS] + "…"
 
-    def visit(info: msgspec.inspect.Type) -> None:
+
+def _known_fields(kind: Any, *, inner: bool) -> list[str]:
+    """Field names of the struct that `kind` is, or with `inner` of those that it holds."""
+    levels: tuple[list[str], list[str]] = ([], [])
+
+    def visit(info: msgspec.inspect.Type, depth: int) -> None:
         match info:
             case msgspec.inspect.StructType(fields=fields):
                 for field in fields:
-                    seen[field.encode_name] = None
-                    visit(field.type)
+                    levels[min(depth, 1)].append(field.encode_name)
+                    visit(field.type, depth + 1)
             case msgspec.inspect.ListType(item_type=item):
-                visit(item)
+                visit(item, depth)
             case msgspec.inspect.UnionType(types=types):
                 for part in types:
-                    visit(part)
+                    visit(part, depth)
 
-    visit(msgspec.inspect.type_info(kind))
-    return seen
+    visit(msgspec.inspect.type_info(kind), 0)
+    return levels[inner]
 
 
 def _enum_values(kind: Any) -> list[str]:

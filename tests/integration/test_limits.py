@@ -5,6 +5,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,63 @@ def test_package_runs_as_a_module_with_help() -> None:
     ended = subprocess.run([sys.executable, "-m", "services.intake", "--help"], capture_output=True, check=True)
     assert b"MAX" not in ended.stdout
     assert b"--workers" in ended.stdout
+
+
+@pytest.mark.intake(MAX_DOCUMENT_BYTES=2000)
+def test_nothing_behind_a_request_that_is_too_large_is_taken_for_one(intake: IntakeProcess) -> None:
+    with intake.connect() as session:
+        session.send("[" + " " * 2100 + "]\n" + json.dumps(ORDER) + "\n")
+        assert session.read()["error"] == "too_large"
+        assert session.at_end()
+    with intake.connect() as session:
+        assert session.ask("stats")["stats"]["aceptados"] == 0
+
+
+def test_body_of_an_http_request_is_not_an_order(intake: IntakeProcess) -> None:
+    with intake.connect() as session:
+        session.send("POST / HTTP/1.1\r\nHost: x\r\n\r\n" + json.dumps(ORDER) + "\n")
+        answer = session.rest()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"success" not in answer
+    with intake.connect() as session:
+        assert session.ask("stats")["stats"]["aceptados"] == 0
+
+
+@pytest.mark.intake(MAX_ARRAY_ORDERS=3)
+def test_array_beyond_the_limit_is_refused_as_a_whole(session: Session) -> None:
+    refused = session.ask(json.dumps([ORDER] * 4))
+    assert (refused["error"], refused["hint"].split()[-1]) == ("invalid_params", "MAX_ARRAY_ORDERS")
+    assert [answer["success"] for answer in session.ask(json.dumps([ORDER, 7, ORDER]))] == [True, False, True]
+    assert session.ask("stats")["stats"]["aceptados"] == 2
+
+
+def test_flood_of_small_nonsense_lets_others_through_and_is_answered_in_full(intake: IntakeProcess) -> None:
+    lines = 100_000
+    with intake.connect() as flood, intake.connect() as other:
+        sender = threading.Thread(target=flood.send, args=(b"x\n" * lines + b"ping\n",))
+        sender.start()
+        answers = 0
+        while not (answer := flood.read()).get("pong"):
+            assert answer["error"] == "unknown_action"
+            answers += 1
+            if answers == 1:
+                # Long before the flood is through, another one is answered.
+                assert other.ask("ping")["pong"]
+        sender.join()
+    assert answers == lines
+
+
+def test_end_of_the_stream_waits_until_everything_before_it_is_answered(intake: IntakeProcess) -> None:
+    lines = 20_000
+    with intake.connect() as session:
+        session.send(b"x\n" * lines + json.dumps(ORDER).encode())
+        session.socket.shutdown(socket.SHUT_WR)
+        answers = session.rest().splitlines()
+    assert len(answers) == lines + 1
+    assert json.loads(answers[-1])["success"]
+
+
+def test_cursor_from_nowhere_ends_and_harms_nobody(session: Session) -> None:
+    session.ask(ORDER)
+    found = session.ask({"action": "list", "cursor": "________", "cliente": "nobody"})
+    assert (found["pedidos"], found["cursor"]) == ([], None)

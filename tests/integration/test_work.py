@@ -1,5 +1,6 @@
 """What becomes of orders in real worker processes, with handlers that fail in every way."""
 
+import datetime
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,18 @@ def test_priorities_and_products_come_back_as_they_were_sent(intake: IntakeProce
     order = session.ask(f"status {order_id}")["pedido"]
     assert (order["cliente"], order["productos"]) == ("ñandú ☂", products)
     assert (order["prioridad"], order["request_id"]) == ("baja", "r-1")
+
+
+def test_order_for_later_is_told_how_long_it_waits_at_least(session: Session) -> None:
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    answer = session.ask({"cliente": "a", "productos": ["x"], "direccion": "d", "no_antes_de": soon.isoformat()})
+    assert 3_000_000 < answer["espera_ms"] <= 3_600_000
+
+
+@pytest.mark.intake(DISK_RESERVE_MIB=1_000_000_000)
+def test_health_tells_why_orders_are_refused(session: Session) -> None:
+    assert session.ask("health")["store"] == "ok"
+    assert session.ask({"cliente": "a", "productos": ["x"], "direccion": "d"})["error"] == "db_error"
+    health = session.ask("health")
+    assert health["status"] == "degraded"
+    assert "nearly full" in health["store"]

@@ -155,6 +155,10 @@ class Session:
             pass
         return answer
 
+    def rest(self) -> bytes:
+        """Everything until the server ends the stream."""
+        return self._file.read()
+
     def at_end(self) -> bool:
         """Whether the server has ended the stream and everything was read."""
         return self._file.readline() == b""

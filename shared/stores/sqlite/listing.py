@@ -44,10 +44,10 @@ class Lister:
 
     async def _page(self, connection: aiosqlite.Connection, query: Query) -> Page:
         conditions, values = _conditions(query)
-        before = query.before
-        if before is None:
-            newest = await connection.execute_fetchall("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
-            before = int(next(iter(newest))[0])
+        newest = await connection.execute_fetchall("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
+        before = int(next(iter(newest))[0])
+        if query.before is not None:
+            before = min(query.before, before)
         state = None if query.state is None else STATES.index(query.state)
         # Rare states have an index; everything else is found by going back through the sequence.
         rare = state in (FAILED, CANCELLED)

@@ -48,6 +48,7 @@ def in_bytes(data: bytes, **limits: int) -> list[Frame]:
             [Line("ping"), Line("status 7"), Document(b'{"a":1}'), Line("stats")],
             id="verbs",
         ),
+        pytest.param(b"ping\r\0status 7\r\0", [Line("ping"), Line("status 7")], id="verbs ended by CR NUL"),
         pytest.param(b"GET /x HTTP/1.1\r\n", [HttpRequest("GET /x HTTP/1.1")], id="HTTP"),
         pytest.param(
             IAC + DO + b"\x01" + b'{"a"' + IAC + WILL + b"\x03" + b":1}\n",

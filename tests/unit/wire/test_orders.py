@@ -174,3 +174,26 @@ def test_duplicate_keys_and_blanks_never_get_in(document: bytes) -> None:
         assert block is None
         with pytest.raises(ComandaError):
             careful(document)
+
+
+@pytest.mark.parametrize("price", ['"1_000"', '" 1 "', '"\u0661"', '"1e"', '"NaN"'])
+def test_text_that_is_no_json_number_is_no_price(price: str) -> None:
+    document = f'{{"cliente":"a","productos":[{{"producto":"x","precio":{price}}}],"direccion":"d"}}'.encode()
+    assert OrderDecoder().block(document + b"\n") is None
+    with pytest.raises(InvalidParams, match="precio"):
+        OrderDecoder().document(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "hint"),
+    [
+        (b'{"cliente":"a","producto":["x"],"direccion":"d"}', "did you mean productos?"),
+        (b'{"cliente":"a","productos":[{"productos":"x"}],"direccion":"d"}', "did you mean producto?"),
+        (b'{"%s":1}' % (b"z" * 200_000), "known fields: cliente, productos, direccion"),
+    ],
+)
+def test_hint_names_a_field_of_the_same_object(document: bytes, hint: str) -> None:
+    with pytest.raises(InvalidParams) as found:
+        OrderDecoder().document(document)
+    assert (found.value.hint or "").startswith(hint)
+    assert len(found.value.message) < 100

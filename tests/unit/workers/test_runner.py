@@ -141,3 +141,42 @@ def test_handler_that_cannot_be_loaded_stops_the_start(path: str) -> None:
 
 def test_default_handler_waits() -> None:
     assert isinstance(load_handler("workers.handlers:wait", processing_seconds=1), handlers.Wait)
+
+
+async def test_what_a_handler_waits_for_can_be_cancelled_without_stranding_its_order() -> None:
+    async def handler(job: Job) -> None:
+        waited_for = asyncio.ensure_future(asyncio.Event().wait())
+        asyncio.get_running_loop().call_soon(waited_for.cancel)
+        await waited_for
+
+    bench = Bench(handler)
+    bench.put(2)
+    results = await bench.results(2)
+    assert [result.error for result in results] == ["CancelledError: "] * 2
+    assert bench.runner.load == 0
+
+
+async def test_handler_that_cancels_its_own_task_fails_and_the_next_one_runs() -> None:
+    async def handler(job: Job) -> None:
+        if job.id == "1":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    bench = Bench(handler, concurrency=1)
+    bench.put(2)
+    first, second = await bench.results(2)
+    assert (first.error, second.error) == ("CancelledError: ", None)
+
+
+@pytest.mark.parametrize("error", [Reject("\ud800" * 9000), SystemExit("\ud800" * 9000), ValueError("\ud800" * 9000)])
+async def test_error_is_told_in_text_that_can_be_stored(error: BaseException) -> None:
+    async def handler(job: Job) -> None:
+        raise error
+
+    bench = Bench(handler)
+    bench.put(1)
+    (result,) = await bench.results(1)
+    assert result.error is not None
+    assert len(result.error.encode()) <= 2000
