@@ -50,7 +50,7 @@ chaos: $(STAMP) .venv-fuzz/.installed ## Break the suite in every way, and prove
 	.venv-fuzz/bin/python -m tests.chaos.fuzz -max_total_time=60
 
 chaos-long: $(STAMP) ## The same with over a thousand kills and a million orders; writes docs/RELIABILITY.md
-	$(BIN)/python -m tests.chaos --scale 40 --report docs/RELIABILITY.md
+	$(BIN)/python -m tests.chaos --scale 42 --report docs/RELIABILITY.md
 
 # What only one of the tools above needs has an environment of its own.
 .venv-%/.installed: requirements-%.lock
