@@ -60,7 +60,7 @@ async def open_store(files: Files, disk_reserve: int) -> tuple[SqliteOrderStore,
     except StoreError as error:
         raise StartupError(
             f"the store {files.orders} cannot be opened: {error.message}",
-            hint="restore it from a backup, or point DATA_DIR at another folder",
+            hint="check DATA_DIR and DB_PATH; a file that is damaged has to be restored from a backup",
         ) from error
 
 

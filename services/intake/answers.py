@@ -58,14 +58,11 @@ def batch_texts(
         elif (existing := acceptance.existing.get(index)) is not None:
             texts.append(_existing_text(existing, request_id))
         else:
+            retry_after_ms = admission.retry_after_ms(now)
             full = QueueFull(
                 f"{admission.open} orders are open already",
-                hint="come back after retry_after_ms; the limit is the setting MAX_PEDIDOS_EN_COLA",
-                details={
-                    "depth": admission.open,
-                    "limit": admission.limit,
-                    "retry_after_ms": admission.retry_after_ms(now),
-                },
+                hint=f"come back in {retry_after_ms} ms; the limit is the setting MAX_PEDIDOS_EN_COLA",
+                details={"depth": admission.open, "limit": admission.limit, "retry_after_ms": retry_after_ms},
             )
             texts.append(refusal_text(full, request_id))
     return texts

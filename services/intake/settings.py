@@ -23,7 +23,7 @@ class IntakeSettings(Struct, frozen=True):
     db_path: str | None = None
     disk_reserve_mib: Annotated[int, Meta(ge=0)] = 64
     max_pedidos_en_cola: Count = 100_000
-    processing_seconds: Annotated[float, Meta(ge=0)] = 1.0
+    processing_seconds: Annotated[float, Meta(ge=0, le=1e9)] = 1.0
     order_handler: str = "workers.handlers:wait"
     worker_concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     max_attempts: Count = 3

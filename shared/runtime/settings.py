@@ -45,7 +45,7 @@ def load(kind: type[T], *, flags: Mapping[str, Any], environ: Mapping[str, str])
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _explain(str(error), values, origins) from None
+        raise _explain(str(error), kind, values, origins) from None
 
 
 def parse_flags(
@@ -61,7 +61,16 @@ def parse_flags(
     return {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
 
 
-def _explain(message: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> StartupError:
+def _choices(kind: type[msgspec.Struct], field: str) -> list[str]:
+    """What a setting can be chosen from; nothing where it is not a choice."""
+    (declared,) = (one for one in msgspec.structs.fields(kind) if one.encode_name == field)
+    info = msgspec.inspect.type_info(declared.type)
+    return [str(value) for value in info.values] if isinstance(info, msgspec.inspect.LiteralType) else []
+
+
+def _explain(
+    message: str, kind: type[msgspec.Struct], values: Mapping[str, Any], origins: Mapping[str, str]
+) -> StartupError:
     found = _FIELD.search(message)
     if found is None:
         return StartupError(f"the settings are wrong: {message}", hint="see .env.local for every setting")
@@ -71,6 +80,8 @@ def _explain(message: str, values: Mapping[str, Any], origins: Mapping[str, str]
         expected = expected.replace(f"`{name}`", words)
     expected = expected.partition(", got ")[0]
     expected = expected[0].lower() + expected[1:]
+    if choices := _choices(kind, field):
+        expected = f"one of {', '.join(choices)} is expected"
     origin = origins.get(field, "its default")
     return StartupError(
         f"{field.upper()}={values.get(field)} (from {origin}) is wrong: {expected}",

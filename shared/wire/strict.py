@@ -201,11 +201,16 @@ def _syntax_error(document: bytes, message: str) -> InvalidJson:
     except UnicodeDecodeError:
         return _not_utf8(document)
     except (ValueError, RecursionError) as error:
-        return InvalidJson(f"not valid JSON: {error}")
+        return InvalidJson(f"not valid JSON: {error}", **_place(document, _position(message)))
     # The standard library is laxer than RFC 8259: where it finds nothing, msgspec's words must do.
-    position = int(found[1]) if (found := re.search(r"byte (\d+)", message)) else 0
     reason = re.sub(r"^JSON is malformed: | \(byte \d+\)", "", message)
-    return InvalidJson(f"not valid JSON: {reason}", **_place(document, position))
+    return InvalidJson(f"not valid JSON: {reason}", **_place(document, _position(message)))
+
+
+def _position(message: str) -> int:
+    """Where msgspec says that a document is broken."""
+    found = re.search(r"byte (\d+)", message)
+    return int(found[1]) if found else 0
 
 
 def _refuse_constant(name: str) -> None:
