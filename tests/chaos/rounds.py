@@ -46,12 +46,16 @@ def worker_killed_at_random(chaos: Chaos) -> None:
 
 def all_workers_killed_at_once(chaos: Chaos) -> None:
     """Every worker is killed in the same moment."""
-    with chaos.suite() as intake, chaos.load(intake) as load:
+    with chaos.suite() as intake:
         for _ in range(2 * chaos.scale):
-            load.wait_for(500)
-            for pid in intake.workers():
-                chaos.kill(pid)
-        load.wait_for(500)
+            with chaos.load(intake) as load:
+                load.wait_for(500)
+                for pid in intake.workers():
+                    chaos.kill(pid)
+                load.wait_for(500)
+            # Orders that lose worker after worker come under suspicion, which is another matter.
+            with intake.connect() as session:
+                session.wait_until("stats", "stats.abiertos", 0, seconds=chaos.patience)
 
 
 def worker_killed_while_idle(chaos: Chaos) -> None:
