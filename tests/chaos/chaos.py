@@ -17,6 +17,7 @@ from tests.chaos.history import Findings, History, examine
 from tests.chaos.load import Load
 from tests.support.intake import PATIENCE, IntakeProcess
 
+_AT_ONCE = 0.25
 SERVER = (sys.executable, "-m", "services.intake")
 
 
@@ -83,6 +84,20 @@ class Chaos:
         self.killed()
         intake.kill()
         intake.start()
+
+    def recovered(self, intake: IntakeProcess) -> None:
+        """Waits until what was accepted so far is done, or one time in four for nothing.
+
+        A suite whose processes are killed faster than they start does no work, so such kills tell nothing of
+        how long one takes to be recovered from; but they are worth a try.
+        """
+        if self.dice.random() < _AT_ONCE:
+            return
+        deadline = time.monotonic() + self.patience
+        with intake.connect() as session:
+            accepted = session.ask("stats")["stats"]["aceptados"]
+            while session.ask("stats")["stats"]["pedidos"]["listo"] < accepted:
+                assert time.monotonic() < deadline, "what was accepted is not done"
 
     def _prove(self, intake: IntakeProcess) -> None:
         faults: list[str] = []

@@ -41,6 +41,7 @@ def worker_killed_at_random(chaos: Chaos) -> None:
         for _ in range(6 * chaos.scale):
             load.wait_for(chaos.dice.randint(50, 600))
             chaos.kill(chaos.dice.choice(intake.workers()))
+            chaos.recovered(intake)
         load.wait_for(500)
 
 
@@ -79,6 +80,7 @@ def worker_killed_inside_a_transaction(chaos: Chaos) -> None:
             words = ["-p", str(victim), "-e", "trace=fsync,fdatasync", "-e"]
             subprocess.run(_strace(*words, f"inject=fsync,fdatasync:signal=KILL:when={when}"), check=False)
             chaos.killed()
+            chaos.recovered(intake)
         load.wait_for(500)
 
 
@@ -106,6 +108,7 @@ def server_killed_at_random(chaos: Chaos) -> None:
         for _ in range(4 * chaos.scale):
             load.wait_for(chaos.dice.randint(50, 1500))
             chaos.restart(intake)
+            chaos.recovered(intake)
         load.wait_for(500)
 
 
@@ -156,6 +159,7 @@ def power_cut(chaos: Chaos) -> None:
             disk.cut(chaos.dice.randrange(1000) if number % 2 else None)
             disk.switch_on()
             intake.start()
+            chaos.recovered(intake)
         load.wait_for(300)
 
 
