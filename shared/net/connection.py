@@ -284,6 +284,9 @@ class Connection(asyncio.Protocol):
         elif self._ending:
             if silent > limits.stall_seconds:
                 self.abort()
+        elif self._rest:
+            # What it sent waits for us.
+            pass
         elif self._framer is not None and self._framer.midway and silent > limits.stall_seconds:
             self._time_out(f"nothing was sent for {limits.stall_seconds:g} s in the middle of a request")
         elif silent > limits.idle_seconds and not self.observing and not self._in_flight:
