@@ -244,19 +244,19 @@ class Pool:
                 await asyncio.sleep(_STORE_RETRY_SECONDS)
                 continue
             stored = {ticket.run.first: ticket.stored for ticket in tickets}
-            for entry in reversed(rescue.requeued):
-                self.requeue(entry, stored=stored.get(entry.run.first, entry.run.received), first=True)
+            for entry in rescue.requeued:
+                self.requeue(entry, stored=stored.get(entry.run.first, entry.run.received))
             self._listener.rescued(rescue)
             self.dispatch()
             return
 
-    def requeue(self, entry: Open, *, stored: int, first: bool = False) -> None:
+    def requeue(self, entry: Open, *, stored: int) -> None:
         """Puts orders that the store has `en cola` into the backlog; `dispatch` sets them going."""
         waiting = Waiting(entry.run, entry.attempt, entry.priority, stored)
         if self._quarantine.wants(entry.rescues):
             self._quarantine.put(waiting, entry.rescues)
         else:
-            self._backlog.put(waiting, due=entry.due, first=first)
+            self._backlog.put(waiting, due=entry.due)
 
     async def _watch(self) -> None:
         """Kills workers whose event loop no longer turns: stopped, or stuck in a handler that blocks."""

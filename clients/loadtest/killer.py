@@ -12,6 +12,8 @@ from clients.errors import ClientError
 from clients.intake import IntakeClient
 
 _PAUSE_SECONDS = (0.2, 1.0)
+_START_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 _TITLE = "comanda-worker"
 
 
@@ -30,6 +32,7 @@ class Killer:
         if not all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found):
             raise _not_here(f"{self._host} is not this machine")
         async with IntakeClient(self._host, self._port) as client:
+            await _started(client)
             pids = await _workers(client)
         if not any([await _is_worker(pid) for pid in pids]):
             raise _not_here("the server's workers are not processes of this machine")
@@ -44,6 +47,14 @@ class Killer:
                     if pids:
                         os.kill(random.choice(pids), signal.SIGKILL)
                         self.killed += 1
+
+
+async def _started(client: IntakeClient) -> None:
+    """Waits for a first worker: a suite listens before its workers are ready, and they get their title last."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _START_SECONDS
+    while not (await client.health())["workers"]["ready"] and loop.time() < deadline:
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _workers(client: IntakeClient) -> list[int]:

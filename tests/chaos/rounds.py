@@ -128,6 +128,7 @@ def server_killed_at_an_fsync(chaos: Chaos) -> None:
             intake.start()
             with chaos.load(intake) as load:
                 load.wait_for(200)
+                chaos.recovered(intake)
 
 
 def server_stopped_under_load(chaos: Chaos) -> None:

@@ -1,5 +1,6 @@
 """The command line as people and scripts run it."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from clients.loadtest.killer import Killer
 from tests.support.intake import PATIENCE, IntakeProcess
 
 FLAGS = ["--cliente", "Ana Paz", "--producto", "pan", "--producto", "agua:2:0.80", "--direccion", "Mayor 1"]
@@ -231,6 +233,10 @@ def test_load_test_kills_workers_and_nothing_is_lost(intake: IntakeProcess) -> N
     status, (result,), told = run(intake, "loadtest", "--seconds", "5", "--rate", "500", "--verify", "--chaos")
     assert (status, result["verdict"]["lost"]) == (0, []), told
     assert result["killed"] > 0
+
+
+def test_killer_waits_for_workers_that_are_starting(intake: IntakeProcess) -> None:
+    asyncio.run(Killer("127.0.0.1", intake.port).check())
 
 
 def test_load_test_sends_a_file_and_sees_that_prices_and_times_are_kept(intake: IntakeProcess, tmp_path: Path) -> None:

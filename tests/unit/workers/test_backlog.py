@@ -54,11 +54,19 @@ def test_delayed_orders_wait_for_their_time() -> None:
     assert backlog.next_due() is None
 
 
-def test_rescued_orders_go_ahead_of_their_level() -> None:
+def test_order_that_is_put_back_has_its_turn_again() -> None:
     backlog = Backlog(30)
-    backlog.put(waiting(5))
-    backlog.put(waiting(1), first=True)
-    assert sequences(backlog.take(2, now=0)) == [1, 5]
+    backlog.put(waiting(5, at=2))
+    backlog.put(waiting(1, at=1))
+    backlog.put(waiting(2, at=1), due=SECOND + 1)
+    assert sequences(backlog.take(3, now=3 * SECOND)) == [1, 2, 5]
+
+
+def test_order_for_later_waits_from_then_on() -> None:
+    backlog = Backlog(30)
+    backlog.put(waiting(1, at=0, priority=Priority.LOW), due=100 * SECOND)
+    backlog.put(waiting(2, at=101, priority=Priority.HIGH))
+    assert sequences(backlog.take(2, now=101 * SECOND)) == [2, 1]
 
 
 def test_find_tells_what_holds_an_order() -> None:
