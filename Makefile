@@ -22,7 +22,7 @@ $(STAMP): requirements-dev.lock
 run: $(STAMP) ## Start the suite on SQLite; Ctrl-C stops it
 	@$(BIN)/python -m services
 
-test: $(STAMP) ## Run every test
+test: $(STAMP) .venv-dynamodb/.installed ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(STAMP) ## Check style, types and layers
@@ -66,6 +66,8 @@ lock: ## Renew the lock files; needs uv
 	for extra in dev bench peers fuzz; do \
 		$(COMPILE) --extra $$extra pyproject.toml -o requirements-$$extra.lock || exit; \
 	done
+	# A DynamoDB-compatible server for the tests; it pins another botocore than aioboto3 does.
+	echo 'ministack==1.5.33' | $(COMPILE) - -o requirements-dynamodb.lock
 
 clean: ## Remove environments, caches and the data of `make run`
 	rm -rf .venv .venv-* data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,11 +1,23 @@
 """Fixtures that more than one kind of test uses."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.dynamodb import CREDENTIALS, dynamodb_endpoint
 from tests.support.intake import IntakeProcess, Session
+
+
+@pytest.fixture(scope="session")
+def dynamodb() -> Iterator[str]:
+    """The address of a DynamoDB-compatible server."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, os.environ.get(name, value))
+        with dynamodb_endpoint() as endpoint:
+            yield endpoint
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The store on DynamoDB, or on anything that speaks its protocol."""
