@@ -91,8 +91,9 @@ class Dynamo:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                     pause = min(pause * 2, _LONGEST_PAUSE)
         except TimeoutError:
+            seconds = self.settings.deadline_seconds
             raise StoreError(
-                f"{self._service} gave no good answer to {operation} within {self.settings.deadline_seconds:g} s: {trouble}",
+                f"{self._service} gave no good answer to {operation} within {seconds:g} s: {trouble}",
                 hint="try again; if it stays so, see whether DYNAMODB_ENDPOINT answers",
             ) from None
 
