@@ -85,6 +85,12 @@ class Conflict(RequestError):
     code = "conflict"
 
 
+class Gone(RequestError):
+    """What lies behind this position is not kept any more."""
+
+    code = "gone"
+
+
 class TooLarge(RequestError):
     """A document beyond the limit; the stream cannot be followed any further."""
 

@@ -1,0 +1,250 @@
+"""What a record is: tables with their keys, the values that an item may hold, and how items are changed.
+
+Shaped like DynamoDB, and with its limits, so that nothing works on one store only:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
+
+from msgspec import Meta, Struct
+
+from shared.domain.errors import InvalidParams
+
+Value = Any
+"""Text, a number (`int` or `Decimal`), true, false, null, or a list or an object of these."""
+Item = dict[str, Value]
+
+MAX_ITEM_BYTES = 400 * 1024
+MAX_ACTIONS = 100
+MAX_DIGITS = 38
+MAX_DEPTH = 32
+MAX_PARTITION_BYTES = 1024
+MAX_SORT_BYTES = 512
+RESERVED = "comanda:"
+"""Members whose names begin so are the stores' own."""
+
+_LARGEST = Decimal(f"9.{'9' * 37}E+125")
+_SMALLEST = Decimal("1E-130")
+_WHOLE_LIMIT = 10**MAX_DIGITS
+
+
+class Index(Struct, frozen=True):
+    """A second order of a table: items that have the member `sort`, in its order.
+
+    Without `partition` an index goes over all items of a tenant.
+    """
+
+    name: str
+    sort: str
+    partition: str | None = None
+
+
+class Table(Struct, frozen=True):
+    """Items with a key of one or two members, which are text unless they are among `numbers`."""
+
+    name: str
+    partition: str
+    sort: str | None = None
+    numbers: frozenset[str] = frozenset()
+    indexes: tuple[Index, ...] = ()
+    feed: bool = True
+    """Whether its changes are kept for `changes`."""
+
+    def index(self, name: str) -> Index:
+        """The index of this name. Raises InvalidParams."""
+        for index in self.indexes:
+            if index.name == name:
+                return index
+        known = ", ".join(index.name for index in self.indexes) or "none"
+        raise InvalidParams(f"{self.name} has no index {name}", field="index", hint=f"its indexes: {known}")
+
+
+Tenant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+"""Whose items; nobody sees or touches another tenant's."""
+
+Key = Mapping[str, Value]
+"""The members of a table's key with their values."""
+
+
+class Condition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What has to hold of an item for a change to be made; everything that is said has to hold."""
+
+    exists: bool | None = None
+    version: int | None = None
+    """The item is of this version; a new item's is 1."""
+    equal: dict[str, Value] = {}
+    at_least: dict[str, int | Decimal] = {}
+    at_most: dict[str, int | Decimal] = {}
+
+
+class Put(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="put"):
+    """Stores an item in the place of what was there."""
+
+    table: str
+    item: Item
+    when: Condition | None = None
+
+
+class Delete(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="delete"):
+    """Removes an item, if it is there."""
+
+    table: str
+    key: dict[str, Value]
+    when: Condition | None = None
+
+
+class Update(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="update"):
+    """Changes members of an item, which is made where there is none."""
+
+    table: str
+    key: dict[str, Value]
+    set: dict[str, Value] = {}
+    remove: list[str] = []
+    add: dict[str, int | Decimal] = {}
+    """Counters: a member that is missing counts as 0."""
+    largest: dict[str, int | Decimal] = {}
+    """Members that only grow: the larger of the two is kept."""
+    when: Condition | None = None
+
+
+class Check(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="check"):
+    """Changes nothing; its condition has to hold for the rest of the transaction."""
+
+    table: str
+    key: dict[str, Value]
+    when: Condition
+
+
+Action = Put | Delete | Update | Check
+
+
+class Transaction(NamedTuple):
+    """Actions on up to 100 different items that take effect together or not at all.
+
+    The item of `journal` is put in the same commit, before them, and also where their conditions refuse
+    them: so that what was tried is on record.
+    """
+
+    tenant: str
+    actions: list[Action]
+    journal: Put | None = None
+
+
+class Record(NamedTuple):
+    """An item as it is stored; each change of it counts `version` up, from 1 on."""
+
+    item: Item
+    version: int
+
+
+class Written(NamedTuple):
+    """What an action found, and what it left; the same twice for a check."""
+
+    old: Record | None
+    new: Record | None
+
+
+def check_item(table: Table, item: Item) -> Item:
+    """The item as every store keeps it: numbers in one form. Raises InvalidParams naming the member."""
+    for name in (table.partition, table.sort):
+        if name is not None and name not in item:
+            raise InvalidParams(f"{name} is missing: it is in the key of {table.name}", field=name)
+    checked = {name: check_value(value, name) for name, value in item.items()}
+    for name in item:
+        if name.startswith(RESERVED) or not name:
+            raise InvalidParams(f"{name!r} cannot be the name of a member", field=name, hint="choose another")
+    check_key(table, checked)
+    for index in table.indexes:
+        for name in (index.partition, index.sort):
+            if name is not None and name in checked:
+                _check_key_value(table, name, checked[name])
+    size = item_bytes(checked)
+    if size > MAX_ITEM_BYTES:
+        raise InvalidParams(
+            f"the item has {size} bytes, and an item has at most {MAX_ITEM_BYTES}", hint="store it in parts"
+        )
+    return checked
+
+
+def check_key(table: Table, key: Key, *, alone: bool = False) -> None:
+    """Raises InvalidParams unless the members of the key are there and fit; `alone`, nothing else may be."""
+    names = [table.partition] if table.sort is None else [table.partition, table.sort]
+    for name in names:
+        if name not in key:
+            raise InvalidParams(f"{name} is missing: the key of {table.name} is {', '.join(names)}", field=name)
+        _check_key_value(table, name, key[name])
+    if alone and len(key) > len(names):
+        odd = next(name for name in key if name not in names)
+        raise InvalidParams(f"{odd} is not in the key of {table.name}", field=odd, hint=f"its key: {', '.join(names)}")
+
+
+def _check_key_value(table: Table, name: str, value: Value) -> None:
+    if name in table.numbers:
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise InvalidParams(f"{name} must be a number", field=name)
+        check_value(value, name)
+    else:
+        limit = MAX_PARTITION_BYTES if name == table.partition else MAX_SORT_BYTES
+        if not isinstance(value, str) or not value:
+            raise InvalidParams(f"{name} must be text that is not empty", field=name)
+        if len(value.encode()) > limit:
+            raise InvalidParams(f"{name} has more than {limit} bytes", field=name)
+
+
+def check_value(value: Value, path: str, depth: int = 1) -> Value:
+    """A value with its numbers in one form: whole ones as `int`. Raises InvalidParams."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        if -_WHOLE_LIMIT < value < _WHOLE_LIMIT:
+            return value
+        raise _too_precise(path)
+    if isinstance(value, Decimal):
+        return _check_decimal(value, path)
+    if depth == MAX_DEPTH:
+        raise InvalidParams(f"{path} is nested more than {MAX_DEPTH} levels deep", field=path)
+    if isinstance(value, dict):
+        return {name: check_value(one, f"{path}.{name}", depth + 1) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [check_value(one, f"{path}[{number}]", depth + 1) for number, one in enumerate(value)]
+    raise InvalidParams(f"{path} is a {type(value).__name__}, which no record can hold", field=path)
+
+
+def _check_decimal(value: Decimal, path: str) -> int | Decimal:
+    if not value.is_finite() or value.copy_abs() > _LARGEST or (value and value.copy_abs() < _SMALLEST):
+        raise InvalidParams(
+            f"{path} is out of range", field=path, hint="numbers go from 1E-130 to 9.9E+125, and are kept exactly"
+        )
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    while len(digits) > 1 and digits[-1] == 0:
+        digits, exponent = digits[:-1], exponent + 1
+    if len(digits) > MAX_DIGITS:
+        raise _too_precise(path)
+    if exponent >= 0 and len(digits) + exponent <= MAX_DIGITS:
+        return int(value)
+    return Decimal((sign, digits, exponent)) if value else 0
+
+
+def _too_precise(path: str) -> InvalidParams:
+    return InvalidParams(
+        f"{path} has more than {MAX_DIGITS} digits", field=path, hint="send it as text, or with fewer digits"
+    )
+
+
+def item_bytes(item: Item) -> int:
+    """The size of an item as DynamoDB counts it, to within a few bytes a member."""
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: Value) -> int:
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    if isinstance(value, dict):
+        return 3 + sum(1 + len(name.encode()) + _value_bytes(one) for name, one in value.items())
+    if isinstance(value, list):
+        return 3 + sum(1 + _value_bytes(one) for one in value)
+    # Numbers take up to 21 bytes, everything else one.
+    return 1 if value is None or isinstance(value, bool) else 21

@@ -1,0 +1,110 @@
+"""What an action makes of an item: the one place that knows, whatever the store."""
+
+from decimal import Context, Decimal, Inexact
+from typing import Any
+
+from shared.domain.errors import Conflict, InvalidParams
+from shared.domain.records import (
+    MAX_DIGITS,
+    Action,
+    Check,
+    Condition,
+    Delete,
+    Key,
+    Put,
+    Record,
+    Table,
+    Update,
+    check_item,
+    check_key,
+    check_value,
+)
+
+_SUMS = Context(prec=MAX_DIGITS, traps=[Inexact])
+
+
+def key_of(action: Action, table: Table) -> Key:
+    """The key of the item that an action is about. Raises InvalidParams."""
+    if isinstance(action, Put):
+        check_key(table, action.item)
+        return action.item
+    check_key(table, action.key, alone=True)
+    return action.key
+
+
+def evaluate(action: Action, table: Table, current: Record | None) -> Record | None:
+    """What is there after an action on `current`. Raises Conflict, or InvalidParams for what cannot be stored."""
+    if action.when is not None:
+        check_condition(action.when, table, current)
+    version = 1 if current is None else current.version + 1
+    match action:
+        case Check():
+            return current
+        case Delete():
+            return None
+        case Put(item=item):
+            return Record(check_item(table, item), version)
+        case Update():
+            return Record(_updated(action, table, current), version)
+
+
+def check_condition(condition: Condition, table: Table, current: Record | None) -> None:
+    """Raises Conflict, saying what is there instead, unless the condition holds."""
+    found: dict[str, Any] = {"version": 0 if current is None else current.version}
+    if condition.exists is not None and condition.exists is (current is None):
+        raise _conflict("there is no such item" if current is None else "the item is there already", table, found)
+    if condition.version is not None and condition.version != found["version"]:
+        raise _conflict(f"the item is of version {found['version']}, not {condition.version}", table, found)
+    item = {} if current is None else current.item
+    for name, value in condition.equal.items():
+        if name not in item or not _same(item[name], check_value(value, name)):
+            raise _conflict(f"{name} is {_shown(item, name)}", table, found, name)
+    for name, bound in condition.at_least.items():
+        if _number(item, name, table) < bound:
+            raise _conflict(f"{name} is less than {bound}", table, found, name)
+    for name, bound in condition.at_most.items():
+        if _number(item, name, table) > bound:
+            raise _conflict(f"{name} is more than {bound}", table, found, name)
+
+
+def _updated(action: Update, table: Table, current: Record | None) -> dict[str, Any]:
+    item = dict(action.key) if current is None else dict(current.item)
+    item.update(action.set)
+    for name in action.remove:
+        item.pop(name, None)
+    for name, amount in action.add.items():
+        try:
+            item[name] = _SUMS.add(Decimal(_number(item, name, table)), Decimal(amount))
+        except Inexact:
+            raise InvalidParams(f"{name} would have more than {MAX_DIGITS} digits", field=name) from None
+    for name, candidate in action.largest.items():
+        item[name] = max(_number(item, name, table), candidate) if name in item else candidate
+    changed = {name for name in action.key if item.get(name) != action.key[name]}
+    if changed:
+        name = min(changed)
+        raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
+    return check_item(table, item)
+
+
+def _number(item: dict[str, Any], name: str, table: Table) -> int | Decimal:
+    value = item.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise InvalidParams(f"{name} of this item of {table.name} is not a number", field=name)
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same; true is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
+def _shown(item: dict[str, Any], name: str) -> str:
+    return "another" if name in item else "missing"
+
+
+def _conflict(reason: str, table: Table, found: dict[str, Any], field: str | None = None) -> Conflict:
+    return Conflict(f"{table.name}: {reason}", field=field, hint="read the item again, and decide anew", details=found)

@@ -1,0 +1,71 @@
+"""Keys as text whose order, byte by byte, is the order of the values: the same on every store."""
+
+from decimal import Decimal
+
+from shared.domain.records import Index, Item, Key, Record, Table, Value
+
+_SEPARATOR = "\x1f"
+_BIAS = 500
+_COMPLEMENT = str.maketrans("0123456789", "9876543210")
+ALL = ""
+"""The partition of an index that goes over all items of a tenant."""
+
+
+def partition_key(tenant: str, value: Value) -> str:
+    """A tenant's partition; no tenant's name has a separator in it."""
+    return f"{tenant}{_SEPARATOR}{key_text(value)}"
+
+
+def tenant_of(partition: str) -> str:
+    """Whose partition it is."""
+    return partition.partition(_SEPARATOR)[0]
+
+
+def item_keys(table: Table, tenant: str, key: Key) -> tuple[str, str]:
+    """Partition and sort key of an item; the sort key is empty where the table has none."""
+    partition = partition_key(tenant, key[table.partition])
+    return partition, "" if table.sort is None else key_text(key[table.sort])
+
+
+def index_keys(index: Index, tenant: str, item: Item) -> tuple[str, str] | None:
+    """Partition and sort key of an item's place in an index; None where it has no place there."""
+    if index.sort not in item:
+        return None
+    if index.partition is None:
+        return partition_key(tenant, ALL), key_text(item[index.sort])
+    if index.partition not in item:
+        return None
+    return partition_key(tenant, item[index.partition]), key_text(item[index.sort])
+
+
+def record_keys(index: Index, tenant: str, record: Record | None) -> tuple[str, str] | None:
+    """`index_keys` of a record that may not be there."""
+    return None if record is None else index_keys(index, tenant, record.item)
+
+
+def key_text(value: Value) -> str:
+    """Text as it is; a number as its sign, its exponent and its digits, the smaller the earlier."""
+    if isinstance(value, str):
+        return value
+    sign, digits, exponent = Decimal(value).as_tuple()
+    assert isinstance(exponent, int)
+    text = "".join(map(str, digits)).lstrip("0")
+    if not text:
+        return "1"
+    place = f"{len(text) + exponent + _BIAS:03d}"
+    text = text.rstrip("0")
+    if not sign:
+        return f"2{place}{text}"
+    # Of negative numbers the one with more digits is the smaller: an end that sorts behind every digit.
+    return f"0{(place + text).translate(_COMPLEMENT)}~"
+
+
+def prefix_end(prefix: str) -> str:
+    """The first text behind all that begin with `prefix`; empty where there is none."""
+    while prefix:
+        last = ord(prefix[-1])
+        if last < 0x10FFFF:
+            # No text holds surrogates: the one behind U+D7FF is U+E000.
+            return prefix[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)
+        prefix = prefix[:-1]
+    return ""

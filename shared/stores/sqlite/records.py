@@ -1,0 +1,286 @@
+"""Records on SQLite: one file that one server owns.
+
+Writes and point reads happen in the event loop: one commit for everything that is handed in together, and
+no hop to a thread that would cost more than the read. Queries and changes are read through aiosqlite.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiosqlite
+import msgspec
+
+from shared.domain.errors import ComandaError, Conflict, Gone, InvalidParams, StartupError
+from shared.domain.records import Action, Index, Item, Record, Table, Transaction, Written, check_key
+from shared.domain.tables import Tables
+from shared.stores.evaluate import evaluate, key_of
+from shared.stores.keys import ALL, index_keys, item_keys, key_text, partition_key, prefix_end, record_keys, tenant_of
+from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Change, Changes, Page, Position, Query
+from shared.stores.sqlite.database import Connection, Writer, connect, migrate, translated
+from shared.stores.sqlite.lock import FileLock
+
+_ITEM = "SELECT id, version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
+_INSERT = "INSERT INTO items (collection, partition, sort, version, document) VALUES (?, ?, ?, ?, ?)"
+_UPDATE = "UPDATE items SET version = ?, document = ? WHERE id = ?"
+_ENTER = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
+_LEAVE = """
+DELETE FROM entries
+WHERE collection = ? AND partition = ? AND sort = ? AND item_partition = ? AND item_sort = ?"""
+_CHANGED = """
+INSERT INTO changes (collection, partition, at, old_version, old, new_version, new) VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_CHANGES = """
+SELECT sequence, collection, partition, at, old_version, old, new_version, new FROM changes
+WHERE sequence > ? ORDER BY sequence LIMIT ?"""
+_TIDY_ROWS = 10_000
+
+
+class _Found(NamedTuple):
+    """A row of `items`."""
+
+    id: int
+    version: int
+    document: str
+
+
+class _Planned(NamedTuple):
+    """What an action is going to do."""
+
+    table: Table
+    keys: tuple[str, str]
+    found: _Found | None
+    old: Record | None
+    new: Record | None
+
+
+class SqliteRecordStore:
+    """Implements `RecordStore`. Raises StartupError when another server has the file, and StoreError."""
+
+    def __init__(self, path: Path, tables: Tables) -> None:
+        self._path = path
+        self._tables = tables
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
+        if not self._lock.try_acquire():
+            raise StartupError(f"another server is using {path}", hint="stop it, or point DATA_DIR at another folder")
+        self._writer = Writer(path)
+        self._encode = msgspec.json.Encoder(decimal_format="number").encode
+        self._decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode
+        migrate(self._writer.connection, path, "records")
+        self._names = self._declare()
+        self._tables_by_id = {self._names[name]: table for name, table in tables.items()}
+        self._reader: aiosqlite.Connection | None = None
+        self._opening = asyncio.Lock()
+
+    def _declare(self) -> dict[str, int]:
+        """Gives every table and index its number, and fills indexes that are new."""
+        with self._writer.transaction(1) as connection:
+            known = {name for (name,) in connection.execute("SELECT name FROM names")}
+            for table in self._tables.values():
+                for name in (table.name, *(f"{table.name}/{index.name}" for index in table.indexes)):
+                    connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
+            names = dict(connection.execute("SELECT name, id FROM names").fetchall())
+            for table in self._tables.values():
+                new = [index for index in table.indexes if f"{table.name}/{index.name}" not in known]
+                if table.name in known and new:
+                    self._fill(connection, table, new, names)
+        return names
+
+    def _fill(self, connection: Connection, table: Table, indexes: list[Index], names: dict[str, int]) -> None:
+        rows = connection.execute(
+            "SELECT partition, sort, document FROM items WHERE collection = ?", (names[table.name],)
+        )
+        for partition, sort, document in rows:
+            item, tenant = self._decode(document), tenant_of(partition)
+            for index in indexes:
+                if (place := index_keys(index, tenant, item)) is not None:
+                    number = names[f"{table.name}/{index.name}"]
+                    connection.execute(_ENTER, (number, *place, partition, sort))
+
+    # Writing.
+
+    async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
+        """See `RecordStore.write`. Blocks for one fsync."""
+        now = time.time_ns() // 1000
+        with self._writer.transaction(4 * len(transactions)) as connection:
+            return [self._transact(connection, transaction, now) for transaction in transactions]
+
+    def _transact(self, connection: Connection, transaction: Transaction, now: int) -> list[Written] | ComandaError:
+        tenant = transaction.tenant
+        if transaction.journal is not None:
+            self._apply(connection, tenant, self._plan(connection, tenant, transaction.journal), now)
+        try:
+            planned = [self._plan(connection, tenant, action) for action in transaction.actions]
+            if len({(plan.table.name, plan.keys) for plan in planned}) < len(planned):
+                raise InvalidParams(
+                    "two actions of a transaction are about one item",
+                    hint="put them together, or send two transactions",
+                )
+        except (Conflict, InvalidParams) as error:
+            return error
+        for plan in planned:
+            self._apply(connection, tenant, plan, now)
+        return [Written(plan.old, plan.new) for plan in planned]
+
+    def _plan(self, connection: Connection, tenant: str, action: Action) -> _Planned:
+        table = self._tables.named(action.table)
+        keys = item_keys(table, tenant, key_of(action, table))
+        row = connection.execute(_ITEM, (self._names[table.name], *keys)).fetchone()
+        found = None if row is None else _Found(*row)
+        old = None if found is None else Record(self._decode(found.document), found.version)
+        return _Planned(table, keys, found, old, evaluate(action, table, old))
+
+    def _apply(self, connection: Connection, tenant: str, plan: _Planned, now: int) -> None:
+        table, keys, found, old, new = plan
+        if new is old:
+            return
+        collection = self._names[table.name]
+        document = None if new is None else self._encode(new.item).decode()
+        if new is None:
+            assert found is not None
+            connection.execute("DELETE FROM items WHERE id = ?", (found.id,))
+        elif found is None:
+            connection.execute(_INSERT, (collection, *keys, new.version, document))
+        else:
+            connection.execute(_UPDATE, (new.version, document, found.id))
+        for index in table.indexes:
+            before, after = record_keys(index, tenant, old), record_keys(index, tenant, new)
+            if before == after:
+                continue
+            place = self._names[f"{table.name}/{index.name}"]
+            if before is not None:
+                connection.execute(_LEAVE, (place, *before, *keys))
+            if after is not None:
+                connection.execute(_ENTER, (place, *after, *keys))
+        if table.feed:
+            images = (found and found.version, found and found.document, new and new.version, document)
+            connection.execute(_CHANGED, (collection, keys[0], now, *images))
+
+    # Reading.
+
+    async def get(self, asks: Sequence[Ask]) -> list[Record | None]:
+        """See `RecordStore.get`. Blocks, for some microseconds an item."""
+        with translated(self._path):
+            return [self._get(ask) for ask in asks]
+
+    def _get(self, ask: Ask) -> Record | None:
+        table = self._tables.named(ask.table)
+        check_key(table, ask.key, alone=True)
+        keys = item_keys(table, ask.tenant, ask.key)
+        row = self._writer.connection.execute(_ITEM, (self._names[table.name], *keys)).fetchone()
+        return None if row is None else Record(self._decode(row[2]), row[1])
+
+    async def query(self, query: Query) -> Page:
+        """See `RecordStore.query`."""
+        statement, values = self._statement(query)
+        records: list[Record] = []
+        after: Position | None = None
+        size = 0
+        with translated(self._path):
+            reader = await self._reading()
+            async with reader.execute(statement, values) as rows:
+                async for version, document, *place in rows:
+                    if len(records) == query.limit or size > PAGE_BYTES:
+                        return Page(records, after)
+                    records.append(Record(self._decode(document), version))
+                    after = Position(*place)
+                    size += len(document)
+        return Page(records, None)
+
+    def _statement(self, query: Query) -> tuple[str, list[Any]]:
+        table = self._tables.named(query.table)
+        if query.index is not None and table.index(query.index).partition is None:
+            partition = partition_key(query.tenant, ALL)
+        else:
+            partition = partition_key(query.tenant, query.partition)
+        if query.index is None:
+            sort, place = "i.sort", ["i.partition", "i.sort"]
+            source = "items i WHERE i.collection = ? AND i.partition = ?"
+            values: list[Any] = [self._names[table.name], partition]
+        else:
+            sort, place = "e.sort", ["e.sort", "e.item_partition", "e.item_sort"]
+            source = """entries e JOIN items i
+                ON i.collection = ? AND i.partition = e.item_partition AND i.sort = e.item_sort
+                WHERE e.collection = ? AND e.partition = ?"""
+            values = [self._names[table.name], self._names[f"{table.name}/{query.index}"], partition]
+        for bound, sign in (
+            (None if query.low is None else key_text(query.low), ">="),
+            (None if query.high is None else key_text(query.high), "<="),
+            (query.prefix, ">="),
+            (prefix_end(query.prefix) or None if query.prefix else None, "<"),
+        ):
+            if bound is not None:
+                source += f" AND {sort} {sign} ?"
+                values.append(bound)
+        if query.after is not None:
+            after = query.after
+            source += f" AND ({', '.join(place)}) {'<' if query.descending else '>'} ({', '.join('?' * len(place))})"
+            values += [after.index_sort] * (query.index is not None) + [after.partition, after.sort]
+        direction = "DESC" if query.descending else "ASC"
+        order = ", ".join(f"{column} {direction}" for column in place)
+        columns = f"i.version, i.document, i.partition, i.sort, {sort}"
+        return f"SELECT {columns} FROM {source} ORDER BY {order}", values
+
+    async def _reading(self) -> aiosqlite.Connection:
+        async with self._opening:
+            if self._reader is None:
+                self._reader = await aiosqlite.Connection(lambda: connect(self._path, read_only=True), 64)
+            return self._reader
+
+    # The feed.
+
+    async def changes(self, after: str | None, *, limit: int = 1000) -> Changes:
+        """See `RecordStore.changes`. A position is the number of a change."""
+        if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
+            raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
+        with translated(self._path):
+            reader = await self._reading()
+            rows = await reader.execute_fetchall(
+                """SELECT coalesce((SELECT value FROM meta WHERE name = 'forgotten'), 0),
+                coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"""
+            )
+            ((forgotten, newest),) = rows
+            position = forgotten if after is None else int(after)
+            if position < forgotten:
+                raise Gone("the changes behind this position are older than a day", hint="read the tables anew")
+            if position > newest:
+                raise InvalidParams("after lies in the future", field="after", hint=f"the newest position is {newest}")
+            changes: list[Change] = []
+            size = 0
+            async with reader.execute(_CHANGES, (position, limit)) as found:
+                async for sequence, collection, partition, at, old_version, old, new_version, new in found:
+                    table = self._tables_by_id.get(collection)
+                    position = sequence
+                    if table is None:
+                        continue
+                    before, behind = self._image(old, old_version), self._image(new, new_version)
+                    changes.append(Change(table.name, tenant_of(partition), before, behind, at))
+                    size += len(old or "") + len(new or "")
+                    if size > PAGE_BYTES:
+                        break
+        return Changes(changes, str(position))
+
+    def _image(self, document: str | None, version: int) -> Record | None:
+        return None if document is None else Record(self._decode(document), version)
+
+    async def tidy(self) -> None:
+        """See `RecordStore.tidy`."""
+        old = time.time_ns() // 1000 - KEEP_SECONDS * 1_000_000
+        with translated(self._path):
+            last = self._writer.connection.execute(
+                "SELECT max(sequence) FROM (SELECT sequence, at FROM changes ORDER BY sequence LIMIT ?) WHERE at < ?",
+                (_TIDY_ROWS, old),
+            ).fetchone()[0]
+        if last is not None:
+            with self._writer.transaction(_TIDY_ROWS) as connection:
+                connection.execute("DELETE FROM changes WHERE sequence <= ?", (last,))
+                connection.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", (last,))
+
+    async def close(self) -> None:
+        """See `RecordStore.close`."""
+        if self._reader is not None:
+            await self._reader.close()
+        self._writer.close()
+        self._lock.close()

@@ -1,0 +1,440 @@
+"""What every store of records does, in the domain's words."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.domain.errors import ComandaError, Conflict, InvalidParams
+from shared.domain.records import (
+    Action,
+    Check,
+    Condition,
+    Delete,
+    Index,
+    Item,
+    Put,
+    Record,
+    Table,
+    Transaction,
+    Update,
+    Written,
+)
+from shared.domain.tables import Tables
+from shared.stores.records import Ask, Query, RecordStore
+from shared.stores.sqlite.records import SqliteRecordStore
+
+THINGS = Table(
+    "Things",
+    partition="id",
+    indexes=(Index("by_id", sort="id"), Index("by_colour", partition="colour", sort="size")),
+    numbers=frozenset({"size"}),
+)
+LINES = Table("Lines", partition="page", sort="number", numbers=frozenset({"number"}))
+QUIET = Table("Quiet", partition="id", feed=False)
+TABLES = Tables(THINGS, LINES, QUIET)
+
+
+@pytest.fixture(params=["sqlite"])
+async def records(tmp_path: Path) -> AsyncIterator[RecordStore]:
+    """An empty store of the tables above."""
+    store = SqliteRecordStore(tmp_path / "records.db", TABLES)
+    yield store
+    await store.close()
+
+
+async def do(store: RecordStore, *actions: Action, tenant: str = "t", journal: Put | None = None) -> list[Written]:
+    """One transaction that has to succeed."""
+    (outcome,) = await store.write([Transaction(tenant, list(actions), journal)])
+    if isinstance(outcome, ComandaError):
+        raise outcome
+    return outcome
+
+
+async def refused(store: RecordStore, *actions: Action) -> ComandaError:
+    """One transaction that has to be refused."""
+    (outcome,) = await store.write([Transaction("t", list(actions))])
+    assert isinstance(outcome, ComandaError)
+    return outcome
+
+
+async def read(store: RecordStore, name: Any, table: str = "Things", tenant: str = "t") -> Record | None:
+    (found,) = await store.get([Ask(tenant, table, {"id": name})])
+    return found
+
+
+def put(name: str, /, when: Condition | None = None, **members: Any) -> Put:
+    return Put("Things", {"id": name, **members}, when)
+
+
+async def ids(store: RecordStore, **query: Any) -> list[Any]:
+    """The ids of all pages of a query, two items a page."""
+    found: list[Any] = []
+    after = None
+    while True:
+        page = await store.query(Query(tenant="t", table="Things", limit=2, after=after, **query))
+        found += [record.item["id"] for record in page.records]
+        after = page.after
+        if after is None:
+            return found
+
+
+# Items.
+
+VALUES: list[Any] = [
+    "",
+    "ñandú \U0001f600 \x00",
+    0,
+    -1,
+    10**38 - 1,
+    Decimal("0.1"),
+    Decimal("-1.5E-100"),
+    Decimal("9.9999999999999999999999999999999999999E+125"),
+    True,
+    False,
+    None,
+    [],
+    {},
+    [1, "two", [True, {"three": Decimal("3.5")}]],
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+async def test_values_come_back_as_they_are(records: RecordStore, value: Any) -> None:
+    (written,) = await do(records, put("x", value=value))
+    record = await read(records, "x")
+    assert record == Record({"id": "x", "value": value}, 1) == written.new
+    assert type(record.item["value"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [(Decimal("1.50"), Decimal("1.5")), (Decimal("2.0"), 2), (Decimal("1E2"), 100)]
+)
+async def test_numbers_are_kept_in_one_form(records: RecordStore, sent: str, kept: Any) -> None:
+    await do(records, put("x", value=Decimal(sent)))
+    record = await read(records, "x")
+    assert record is not None
+    assert (record.item["value"], type(record.item["value"])) == (kept, type(kept))
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        ({}, "id"),
+        ({"id": 1}, "id"),
+        ({"id": ""}, "id"),
+        ({"id": "x" * 1025}, "id"),
+        ({"id": "x", "size": "large"}, "size"),
+        ({"id": "x", "value": 10**38}, "value"),
+        ({"id": "x", "value": [Decimal("1E-131")]}, "value[0]"),
+        ({"id": "x", "value": {"nan": Decimal("NaN")}}, "value.nan"),
+        ({"id": "x", "comanda:v": 1}, "comanda:v"),
+        ({"id": "x", "value": "x" * 400 * 1024}, None),
+    ],
+)
+async def test_item_that_some_store_cannot_hold_is_refused(records: RecordStore, item: Item, field: str | None) -> None:
+    error = await refused(records, Put("Things", item))
+    assert (type(error), error.field) == (InvalidParams, field)
+
+
+async def test_unknown_table_and_odd_key_are_refused(records: RecordStore) -> None:
+    assert (await refused(records, Put("Nothing", {"id": "x"}))).field == "table"
+    assert (await refused(records, Delete("Things", {"id": "x", "size": 1}))).field == "size"
+    assert (await refused(records, Delete("Lines", {"page": "x"}))).field == "number"
+
+
+async def test_versions_count_changes_and_begin_anew(records: RecordStore) -> None:
+    await do(records, put("x"))
+    (written,) = await do(records, put("x", colour="red"))
+    assert written == Written(Record({"id": "x"}, 1), Record({"id": "x", "colour": "red"}, 2))
+    (written,) = await do(records, Delete("Things", {"id": "x"}))
+    assert written == Written(Record({"id": "x", "colour": "red"}, 2), None)
+    assert await read(records, "x") is None
+    (written,) = await do(records, put("x"))
+    assert written == Written(None, Record({"id": "x"}, 1))
+
+
+async def test_deleting_what_is_not_there_is_no_error(records: RecordStore) -> None:
+    assert await do(records, Delete("Things", {"id": "x"})) == [Written(None, None)]
+
+
+async def test_tenants_do_not_see_each_other(records: RecordStore) -> None:
+    await do(records, put("x", mine=True), tenant="a")
+    assert await read(records, "x", tenant="b") is None
+    page = await records.query(Query("b", "Things", "by_id"))
+    assert page.records == []
+
+
+async def test_update_sets_removes_and_counts(records: RecordStore) -> None:
+    key = {"id": "x"}
+    (written,) = await do(records, Update("Things", key, set={"colour": "red"}, add={"n": 2}, largest={"top": 5}))
+    assert written.new == Record({"id": "x", "colour": "red", "n": 2, "top": 5}, 1)
+    update = Update("Things", key, remove=["colour"], add={"n": Decimal("-0.5")}, largest={"top": 3})
+    (written,) = await do(records, update)
+    assert written.new == Record({"id": "x", "n": Decimal("1.5"), "top": 5}, 2)
+
+
+async def test_update_that_makes_no_sense_is_refused(records: RecordStore) -> None:
+    await do(records, put("x", name="a", big=10**38 - 1))
+    key = {"id": "x"}
+    for update in (
+        Update("Things", key, add={"name": 1}),
+        Update("Things", key, add={"big": Decimal("0.1")}),
+        Update("Things", key, set={"id": "y"}),
+        Update("Things", key, remove=["id"]),
+    ):
+        assert isinstance(await refused(records, update), InvalidParams)
+    assert await read(records, "x") == Record({"id": "x", "name": "a", "big": 10**38 - 1}, 1)
+
+
+# Conditions.
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        (Condition(exists=True), True),
+        (Condition(exists=False), False),
+        (Condition(version=1), True),
+        (Condition(version=2), False),
+        (Condition(equal={"n": 1, "name": "a"}), True),
+        (Condition(equal={"n": True}), False),
+        (Condition(equal={"other": None}), False),
+        (Condition(at_least={"n": 1}), True),
+        (Condition(at_least={"n": Decimal("1.1")}), False),
+        (Condition(at_most={"n": 1, "missing": 0}), True),
+        (Condition(at_most={"n": 0}), False),
+    ],
+)
+async def test_conditions(records: RecordStore, condition: Condition, holds: bool) -> None:
+    await do(records, put("x", n=1, name="a"))
+    if holds:
+        await do(records, Delete("Things", {"id": "x"}, condition))
+    else:
+        error = await refused(records, Delete("Things", {"id": "x"}, condition))
+        assert isinstance(error, Conflict)
+        assert error.details == {"version": 1}
+    assert (await read(records, "x") is None) is holds
+
+
+async def test_condition_on_what_is_not_there(records: RecordStore) -> None:
+    assert isinstance(await refused(records, put("x", Condition(exists=True))), Conflict)
+    await do(records, put("x", Condition(version=0)))
+    assert isinstance(await refused(records, put("x", Condition(exists=False))), Conflict)
+
+
+# Transactions.
+
+
+async def test_transaction_takes_effect_as_a_whole_or_not_at_all(records: RecordStore) -> None:
+    await do(records, put("a"), put("b"), Put("Lines", {"page": "p", "number": 1}))
+    error = await refused(
+        records,
+        put("a", colour="red"),
+        Delete("Things", {"id": "b"}),
+        Check("Things", {"id": "c"}, Condition(exists=True)),
+    )
+    assert isinstance(error, Conflict)
+    assert await read(records, "a") == Record({"id": "a"}, 1)
+    assert await read(records, "b") == Record({"id": "b"}, 1)
+
+
+async def test_check_leaves_an_item_as_it_is(records: RecordStore) -> None:
+    await do(records, put("a"))
+    checked, _ = await do(records, Check("Things", {"id": "a"}, Condition(version=1)), put("b"))
+    assert checked == Written(Record({"id": "a"}, 1), Record({"id": "a"}, 1))
+    assert await read(records, "a") == Record({"id": "a"}, 1)
+
+
+async def test_transaction_about_one_item_twice_is_refused(records: RecordStore) -> None:
+    assert isinstance(await refused(records, put("a"), Delete("Things", {"id": "a"})), InvalidParams)
+
+
+async def test_transactions_of_one_call_see_those_before_them(records: RecordStore) -> None:
+    add = Update("Things", {"id": "x"}, add={"n": 1})
+    outcomes = await records.write(
+        [
+            Transaction("t", [add]),
+            Transaction("t", [put("x", Condition(version=7))]),
+            Transaction("t", [add]),
+        ]
+    )
+    assert isinstance(outcomes[1], Conflict)
+    assert await read(records, "x") == Record({"id": "x", "n": 2}, 2)
+
+
+async def test_journal_is_kept_even_where_a_condition_refuses(records: RecordStore) -> None:
+    def entry(number: int) -> Put:
+        return Put("Lines", {"page": "log", "number": number})
+
+    outcomes = await records.write(
+        [
+            Transaction("t", [put("x", Condition(exists=True))], entry(1)),
+            Transaction("t", [put("x")], entry(2)),
+            Transaction("t", [], entry(3)),
+        ]
+    )
+    assert isinstance(outcomes[0], Conflict)
+    assert outcomes[1:] == [[Written(None, Record({"id": "x"}, 1))], []]
+    page = await records.query(Query("t", "Lines", partition="log"))
+    assert [record.item["number"] for record in page.records] == [1, 2, 3]
+
+
+async def test_many_writers_of_one_counter_lose_nothing(records: RecordStore) -> None:
+    async def add() -> None:
+        await do(records, Update("Things", {"id": "x"}, add={"n": 1}))
+
+    await asyncio.gather(*(add() for _ in range(20)))
+    record = await read(records, "x")
+    assert record is not None
+    assert (record.item["n"], record.version) == (20, 20)
+
+
+async def test_only_one_of_many_wins_a_condition(records: RecordStore) -> None:
+    async def claim(name: str) -> bool:
+        (outcome,) = await records.write([Transaction("t", [put("x", Condition(exists=False), owner=name)])])
+        return not isinstance(outcome, ComandaError)
+
+    won = await asyncio.gather(*(claim(str(number)) for number in range(10)))
+    assert won.count(True) == 1
+    record = await read(records, "x")
+    assert record is not None
+    assert record.item["owner"] == str(won.index(True))
+
+
+async def test_stock_is_never_oversold(records: RecordStore) -> None:
+    await do(records, put("x", stock=3))
+    take = Update("Things", {"id": "x"}, add={"stock": -1}, when=Condition(at_least={"stock": 1}))
+
+    async def sell() -> bool:
+        (outcome,) = await records.write([Transaction("t", [take])])
+        return not isinstance(outcome, ComandaError)
+
+    sold = await asyncio.gather(*(sell() for _ in range(8)))
+    assert sold.count(True) == 3
+    record = await read(records, "x")
+    assert record is not None
+    assert record.item["stock"] == 0
+
+
+# Reading.
+
+
+async def test_items_are_read_in_the_order_of_the_asks(records: RecordStore) -> None:
+    await do(records, put("a"), put("b"))
+    found = await records.get([Ask("t", "Things", {"id": name}) for name in ("b", "c", "a", "b")])
+    assert [record and record.item["id"] for record in found] == ["b", None, "a", "b"]
+
+
+NUMBERS: list[int | Decimal] = [
+    Decimal("-1E+20"),
+    -100,
+    -99,
+    Decimal("-0.5"),
+    Decimal("-0.05"),
+    0,
+    Decimal("0.05"),
+    1,
+    2,
+    10,
+    10**30,
+]
+
+
+async def test_sort_keys_are_in_the_order_of_numbers(records: RecordStore) -> None:
+    await do(records, *(Put("Lines", {"page": "p", "number": number}) for number in reversed(NUMBERS)))
+    page = await records.query(Query("t", "Lines", partition="p"))
+    assert [record.item["number"] for record in page.records] == NUMBERS
+    page = await records.query(Query("t", "Lines", partition="p", low=-99, high=1, descending=True))
+    assert [record.item["number"] for record in page.records] == NUMBERS[2:8][::-1]
+
+
+async def test_index_over_all_items_pages_both_ways(records: RecordStore) -> None:
+    names = ["a", "ab", "abc", "b", "ñ", "ﬀ", "\U0001f600"]
+    await do(records, *(put(name) for name in reversed(names)))
+    assert await ids(records, index="by_id") == names
+    assert await ids(records, index="by_id", descending=True) == names[::-1]
+    assert await ids(records, index="by_id", prefix="ab") == ["ab", "abc"]
+    assert await ids(records, index="by_id", low="ab", high="b") == ["ab", "abc", "b"]
+
+
+async def test_index_follows_its_items(records: RecordStore) -> None:
+    await do(
+        records,
+        put("a", colour="red", size=2),
+        put("b", colour="red", size=1),
+        put("c", colour="red", size=1),
+        put("d", colour="blue", size=1),
+        put("e", colour="red"),
+    )
+    assert await ids(records, index="by_colour", partition="red") == ["b", "c", "a"]
+    await do(records, put("a", colour="blue", size=2), Update("Things", {"id": "b"}, remove=["size"]))
+    await do(records, Delete("Things", {"id": "d"}), Update("Things", {"id": "e"}, set={"size": Decimal("0.5")}))
+    assert await ids(records, index="by_colour", partition="red") == ["e", "c"]
+    assert await ids(records, index="by_colour", partition="blue") == ["a"]
+
+
+async def test_paging_while_writing_leaves_out_nothing_that_was_there(records: RecordStore) -> None:
+    await do(records, *(put(f"a{number}") for number in range(6)))
+    first = await records.query(Query("t", "Things", "by_id", limit=3))
+    await do(records, Delete("Things", {"id": "a2"}), put("a1x"), put("a4x"), put("a0", colour="red"))
+    rest = await records.query(Query("t", "Things", "by_id", after=first.after))
+    assert [record.item["id"] for record in rest.records] == ["a3", "a4", "a4x", "a5"]
+
+
+async def test_page_of_large_items_is_cut_short(records: RecordStore) -> None:
+    for number in range(4):
+        await do(records, put(f"a{number}", text="x" * 390_000))
+    page = await records.query(Query("t", "Things", "by_id"))
+    assert 0 < len(page.records) < 4
+    rest = await records.query(Query("t", "Things", "by_id", after=page.after))
+    assert [record.item["id"] for record in page.records + rest.records] == ["a0", "a1", "a2", "a3"]
+
+
+async def test_unknown_index_is_refused(records: RecordStore) -> None:
+    with pytest.raises(InvalidParams, match="no index"):
+        await records.query(Query("t", "Things", "by_nothing"))
+
+
+# The feed.
+
+
+async def feed(store: RecordStore, after: str | None = None) -> list[tuple[str, int | None, int | None]]:
+    """Id and versions before and after, of every change behind a position."""
+    found: list[tuple[str, int | None, int | None]] = []
+    while True:
+        changes = await store.changes(after, limit=2)
+        if not changes.changes:
+            return found
+        after = changes.position
+        for change in changes.changes:
+            image = change.new or change.old
+            assert image is not None
+            found.append((image.item["id"], change.old and change.old.version, change.new and change.new.version))
+
+
+async def test_changes_come_once_with_both_images(records: RecordStore) -> None:
+    start = (await records.changes(None)).position
+    await do(records, put("x", n=1))
+    await do(records, put("x", n=Decimal("2.5")), Check("Things", {"id": "y"}, Condition(exists=False)))
+    await do(records, Put("Quiet", {"id": "z"}))
+    await do(records, Delete("Things", {"id": "x"}))
+    assert await feed(records, start) == [("x", None, 1), ("x", 1, 2), ("x", 2, None)]
+    last = (await records.changes(start)).changes[-1]
+    assert (last.table, last.tenant, last.new) == ("Things", "t", None)
+    assert last.old == Record({"id": "x", "n": Decimal("2.5")}, 2)
+
+
+async def test_refused_transaction_is_no_change(records: RecordStore) -> None:
+    start = (await records.changes(None)).position
+    await refused(records, put("x", Condition(exists=True)), put("y"))
+    assert await feed(records, start) == []
+
+
+@pytest.mark.parametrize("position", ["x", "-1", "99999999999", ""])
+async def test_position_that_was_never_given_is_refused(records: RecordStore, position: str) -> None:
+    with pytest.raises(InvalidParams):
+        await records.changes(position)
