@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         load_handler(settings.order_handler, processing_seconds=settings.processing_seconds)
-        limits = settings.limits(raise_file_limit())
+        limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
         store, recovery = await open_store(Files(settings.orders_file), settings.disk_reserve_mib * 2**20)
         try:
             await Intake(settings, store, recovery, limits, child_config(settings)).serve(stop)

@@ -15,7 +15,7 @@ from services.intake.tally import Tally
 from services.intake.watchers import Watchers
 from shared import VERSION
 from shared.domain.errors import StoreError
-from shared.net.connection import Limits
+from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error

@@ -3,17 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from shared.net.connection import Limits
+from shared.net.limits import LimitSettings
 from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Count, Port, Seconds
 
-# Descriptors that the process needs besides its connections.
-_OWN_FILES = 40
 
-
-class IntakeSettings(Struct, frozen=True):
+class IntakeSettings(LimitSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
     server_host: str = "::"
@@ -37,28 +34,8 @@ class IntakeSettings(Struct, frozen=True):
     log_level: LogLevel = "info"
     max_document_bytes: Annotated[int, Meta(ge=1024)] = 262_144
     max_array_orders: Count = 1000
-    max_depth: Annotated[int, Meta(ge=4, le=500)] = 32
-    max_in_flight: Count = 4096
-    max_connections: Count = 12_000
-    max_unread_bytes: Annotated[int, Meta(ge=4096)] = 1_048_576
-    idle_seconds: Seconds = 300.0
-    stall_seconds: Seconds = 60.0
-    one_shot_seconds: Seconds = 0.2
 
     @property
     def orders_file(self) -> Path:
         """The store's first file."""
         return Path(self.db_path) if self.db_path else Path(self.data_dir) / "orders.db"
-
-    def limits(self, open_files: int) -> Limits:
-        """What a connection may take, where the process may have `open_files`."""
-        return Limits(
-            document_bytes=self.max_document_bytes,
-            depth=self.max_depth,
-            in_flight=self.max_in_flight,
-            connections=max(min(self.max_connections, open_files - _OWN_FILES), 1),
-            unread_bytes=self.max_unread_bytes,
-            idle_seconds=self.idle_seconds,
-            stall_seconds=self.stall_seconds,
-            one_shot_seconds=self.one_shot_seconds,
-        )

@@ -3,9 +3,8 @@
 import asyncio
 from typing import Protocol, cast
 
-from msgspec import Struct
-
 from shared.domain.errors import Timeout, Unavailable
+from shared.net.limits import Limits
 from shared.wire.framing import Frame, Framer, ends_stream
 from shared.wire.replies import failure, line
 
@@ -13,19 +12,6 @@ from shared.wire.replies import failure, line
 # connections get their turn in between, and what a piece asks for cannot cost memory without bound.
 _PIECE_BYTES = 1024
 _SLICE_SECONDS = 0.005
-
-
-class Limits(Struct, frozen=True):
-    """What one connection may take; see section 6 of docs/PROTOCOL.md."""
-
-    document_bytes: int
-    depth: int
-    in_flight: int
-    connections: int
-    unread_bytes: int
-    idle_seconds: float
-    stall_seconds: float
-    one_shot_seconds: float
 
 
 class Service(Protocol):

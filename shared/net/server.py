@@ -3,7 +3,8 @@
 import asyncio
 import socket
 
-from shared.net.connection import Connection, Limits, Service
+from shared.net.connection import Connection, Service
+from shared.net.limits import Limits
 
 _SWEEP_SECONDS = 1.0
 

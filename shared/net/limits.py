@@ -1,0 +1,49 @@
+"""What one connection may take, and the settings that say so."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+# Descriptors that a process needs besides its connections.
+_OWN_FILES = 40
+
+_Count = Annotated[int, Meta(ge=1)]
+_Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Limits(Struct, frozen=True):
+    """What one connection may take; see section 6 of docs/PROTOCOL.md."""
+
+    document_bytes: int
+    depth: int
+    in_flight: int
+    connections: int
+    unread_bytes: int
+    idle_seconds: float
+    stall_seconds: float
+    one_shot_seconds: float
+
+
+class LimitSettings(Struct, frozen=True):
+    """The settings that every TCP server has; times are seconds."""
+
+    max_depth: Annotated[int, Meta(ge=4, le=500)] = 32
+    max_in_flight: _Count = 4096
+    max_connections: _Count = 12_000
+    max_unread_bytes: Annotated[int, Meta(ge=4096)] = 1_048_576
+    idle_seconds: _Seconds = 300.0
+    stall_seconds: _Seconds = 60.0
+    one_shot_seconds: _Seconds = 0.2
+
+    def limits(self, *, document_bytes: int, open_files: int) -> Limits:
+        """What a connection may take, where the process may have `open_files`."""
+        return Limits(
+            document_bytes=document_bytes,
+            depth=self.max_depth,
+            in_flight=self.max_in_flight,
+            connections=max(min(self.max_connections, open_files - _OWN_FILES), 1),
+            unread_bytes=self.max_unread_bytes,
+            idle_seconds=self.idle_seconds,
+            stall_seconds=self.stall_seconds,
+            one_shot_seconds=self.one_shot_seconds,
+        )
