@@ -12,7 +12,7 @@ from shared.runtime import logs
 from shared.runtime.lifecycle import report, run
 from shared.runtime.settings import Seconds, load, parse_flags
 
-SERVERS = (Server("intake", "services.intake"),)
+SERVERS = (Server("persistence", "services.persistence"), Server("intake", "services.intake"))
 """Every server, in the order of starting."""
 
 

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 async def open_store(files: Files, disk_reserve: int) -> tuple[SqliteOrderStore, Recovery]:
     """The store on this machine, and what it holds. Raises StartupError when it cannot be had."""
-    make_folder(files)
+    make_folder(files.orders.parent)
     try:
         store = SqliteOrderStore(files, disk_reserve=disk_reserve)
         return store, await store.recover()

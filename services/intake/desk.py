@@ -16,7 +16,7 @@ from msgspec import UNSET
 from services.intake.actions import Actions
 from services.intake.admission import Admission
 from services.intake.answers import accepted_texts, batch_texts, refusal_text
-from services.intake.inbox import Item, OrderArray, Reader, Ready
+from services.intake.inbox import Item, OrderArray, Reader
 from services.intake.requests import Action
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
@@ -28,6 +28,7 @@ from shared.runtime.metrics import Metrics
 from shared.stores.ports import Acceptance, Batch, Open, OrderStore
 from shared.wire.framing import Frame
 from shared.wire.orders import OrderBlock, encode_orders
+from shared.wire.ready import Ready
 from shared.wire.replies import failure, line, success
 from workers.pool import Pool
 

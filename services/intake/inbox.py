@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 from services.intake.requests import Action, decode_action, parse_verb
-from shared.domain.errors import ComandaError, Interrupted, InvalidParams
+from shared.domain.errors import ComandaError, InvalidParams
 from shared.domain.orders import OrderRequest
-from shared.wire.framing import Broken, Document, Frame, HttpRequest, Line
+from shared.wire.framing import Document, Frame, Line
 from shared.wire.orders import EXAMPLE, OrderBlock, OrderDecoder
-from shared.wire.replies import RequestIdValue, failure, line
+from shared.wire.ready import Ready, answer_frame, refusal
 from shared.wire.strict import parse
 
 
@@ -17,24 +17,8 @@ class OrderArray(NamedTuple):
     members: list[OrderRequest | InvalidParams]
 
 
-class Ready(NamedTuple):
-    """An answer that is known already; after a `last` one the connection ends."""
-
-    answer: bytes
-    last: bool = False
-
-
 Item = OrderBlock | OrderArray | Action | Ready
 """Orders of a block are answered one by one."""
-
-_HTTP_BODY = b"""\
-This port speaks JSON over TCP, not HTTP. Send an order, or the line "help", with telnet or nc:
-    telnet HOST PORT
-"""
-_HTTP_ANSWER = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_HTTP_BODY), _HTTP_BODY)
-)
 
 
 class Reader:
@@ -55,13 +39,9 @@ class Reader:
                 try:
                     return parse_verb(text)
                 except ComandaError as error:
-                    return _refusal(error)
-            case HttpRequest():
-                return Ready(_HTTP_ANSWER, last=True)
-            case Broken(error, fatal):
-                return Ready(line(failure(error)), last=fatal)
+                    return refusal(error)
             case _:
-                return _refusal(Interrupted("what was half typed is dropped", hint="go on with a new line"))
+                return answer_frame(frame)
 
     def _document(self, data: bytes) -> Item:
         if (block := self.block(data)) is not None:
@@ -82,11 +62,4 @@ class Reader:
                 return decode_action(data, members["action"])
             return OrderBlock([self._decoder.document(data)], plain=False)
         except ComandaError as error:
-            return _refusal(error, members)
-
-
-def _refusal(error: ComandaError, members: Any = None) -> Ready:
-    request_id: RequestIdValue = None
-    if isinstance(members, dict) and isinstance(members.get("request_id"), str | int):
-        request_id = members["request_id"]
-    return Ready(line(failure(error, request_id)))
+            return refusal(error, members)

@@ -1,4 +1,4 @@
-"""Who watches orders, and what they are told. Nobody is waited for: who reads too slowly gets a gap."""
+"""Who watches orders, and what they are told."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,17 +6,17 @@ from shared.domain.ids import Run
 from shared.domain.orders import iso_time
 from shared.domain.states import State
 from shared.net.connection import Connection
-from shared.wire.replies import encode, line
+from shared.net.fanout import Fanout
+from shared.wire.replies import encode
 
 
 class Watchers:
     """Connections that watch all orders or one; `unread_bytes` bounds what waits for each."""
 
     def __init__(self, unread_bytes: int) -> None:
-        self._unread_bytes = unread_bytes
+        self._fanout = Fanout(unread_bytes)
         self._all: set[Connection] = set()
         self._one: dict[int, set[Connection]] = {}
-        self._missed: dict[Connection, int] = {}
 
     def add(self, connection: Connection, sequence: int | None) -> None:
         """The connection watches the order with this sequence, or all orders, and nothing else."""
@@ -31,7 +31,7 @@ class Watchers:
         """The connection watches nothing any more."""
         connection.observing = False
         self._all.discard(connection)
-        self._missed.pop(connection, None)
+        self._fanout.forget(connection)
         for sequence, connections in list(self._one.items()):
             connections.discard(connection)
             if not connections:
@@ -51,18 +51,8 @@ class Watchers:
             if self._all:
                 text = "".join([f"{start}{order}{end}" for order in run.ids()]).encode()
                 for connection in self._all:
-                    self._tell(connection, text, run.count)
+                    self._fanout.tell(connection, text, run.count)
             for sequence in [one for one in self._one if 0 <= one - run.first < run.count]:
                 order = next(Run(run.received, run.node, sequence, 1).ids())
                 for connection in self._one[sequence]:
-                    self._tell(connection, f"{start}{order}{end}".encode(), 1)
-
-    def _tell(self, connection: Connection, text: bytes, events: int) -> None:
-        missed = self._missed.get(connection, 0)
-        if connection.unread_bytes > (self._unread_bytes // 2 if missed else self._unread_bytes):
-            self._missed[connection] = missed + events
-            return
-        if missed:
-            del self._missed[connection]
-            connection.send(line({"event": "gap", "missed": missed}))
-        connection.send(text)
+                    self._fanout.tell(connection, f"{start}{order}{end}".encode(), 1)

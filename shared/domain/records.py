@@ -75,8 +75,8 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     version: int | None = None
     """The item is of this version; a new item's is 1."""
     equal: dict[str, Value] = {}
-    at_least: dict[str, int | Decimal] = {}
-    at_most: dict[str, int | Decimal] = {}
+    at_least: dict[str, Value] = {}
+    at_most: dict[str, Value] = {}
 
 
 class Put(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="put"):
@@ -102,9 +102,9 @@ class Update(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     key: dict[str, Value]
     set: dict[str, Value] = {}
     remove: list[str] = []
-    add: dict[str, int | Decimal] = {}
+    add: dict[str, Value] = {}
     """Counters: a member that is missing counts as 0."""
-    largest: dict[str, int | Decimal] = {}
+    largest: dict[str, Value] = {}
     """Members that only grow: the larger of the two is kept."""
     when: Condition | None = None
 

@@ -26,9 +26,16 @@ def corporate_log(name: str) -> Table:
         partition="chain",
         sort="number",
         numbers=frozenset({"number"}),
-        indexes=(Index("by_time", sort="moment"), Index("by_record", partition="record", sort="moment")),
+        indexes=(Index("by_time", sort="timestamp"), Index("by_record", partition="record", sort="timestamp")),
         feed=False,
     )
+
+
+CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="chain"),), feed=False)
+"""The last entry of each chain of the audit log."""
+
+OPEN = frozenset({SCORES.name})
+"""Tables that other services read and write as they like."""
 
 
 class Tables(dict[str, Table]):

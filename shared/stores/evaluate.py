@@ -60,10 +60,10 @@ def check_condition(condition: Condition, table: Table, current: Record | None) 
         if name not in item or not _same(item[name], check_value(value, name)):
             raise _conflict(f"{name} is {_shown(item, name)}", table, found, name)
     for name, bound in condition.at_least.items():
-        if _number(item, name, table) < bound:
+        if _number(item, name, table) < _amount(bound, name):
             raise _conflict(f"{name} is less than {bound}", table, found, name)
     for name, bound in condition.at_most.items():
-        if _number(item, name, table) > bound:
+        if _number(item, name, table) > _amount(bound, name):
             raise _conflict(f"{name} is more than {bound}", table, found, name)
 
 
@@ -74,11 +74,12 @@ def _updated(action: Update, table: Table, current: Record | None) -> dict[str, 
         item.pop(name, None)
     for name, amount in action.add.items():
         try:
-            item[name] = _SUMS.add(Decimal(_number(item, name, table)), Decimal(amount))
+            item[name] = _SUMS.add(Decimal(_number(item, name, table)), Decimal(_amount(amount, name)))
         except Inexact:
             raise InvalidParams(f"{name} would have more than {MAX_DIGITS} digits", field=name) from None
     for name, candidate in action.largest.items():
-        item[name] = max(_number(item, name, table), candidate) if name in item else candidate
+        larger = _amount(candidate, name)
+        item[name] = max(_number(item, name, table), larger) if name in item else larger
     changed = {name for name in action.key if item.get(name) != action.key[name]}
     if changed:
         name = min(changed)
@@ -90,6 +91,13 @@ def _number(item: dict[str, Any], name: str, table: Table) -> int | Decimal:
     value = item.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise InvalidParams(f"{name} of this item of {table.name} is not a number", field=name)
+    return value
+
+
+def _amount(value: Any, name: str) -> int | Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise InvalidParams(f"{name} must be a number", field=name)
+    check_value(value, name)
     return value
 
 

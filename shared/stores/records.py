@@ -102,6 +102,9 @@ class RecordStore(Protocol):
         Changes are kept for a day. Raises Gone for a position that is older.
         """
 
+    async def newest(self) -> str:
+        """The position behind everything that was written before this call."""
+
     async def tidy(self) -> None:
         """Lets go of changes that need not be kept any longer; to be called now and then."""
 

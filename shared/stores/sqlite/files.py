@@ -40,9 +40,8 @@ class Files(Struct, frozen=True):
         return self.orders.with_name(f"{self.orders.name}.workers.lock")
 
 
-def make_folder(files: Files) -> None:
-    """Makes the folder of the files. Raises StartupError when it cannot be written to."""
-    folder = files.orders.parent
+def make_folder(folder: Path) -> None:
+    """Makes the folder of a store's files. Raises StartupError when it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

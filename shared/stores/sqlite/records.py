@@ -32,6 +32,8 @@ DELETE FROM entries
 WHERE collection = ? AND partition = ? AND sort = ? AND item_partition = ? AND item_sort = ?"""
 _CHANGED = """
 INSERT INTO changes (collection, partition, at, old_version, old, new_version, new) VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_NEWEST = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"
+_FORGOTTEN = "SELECT coalesce((SELECT value FROM meta WHERE name = 'forgotten'), 0)"
 _CHANGES = """
 SELECT sequence, collection, partition, at, old_version, old, new_version, new FROM changes
 WHERE sequence > ? ORDER BY sequence LIMIT ?"""
@@ -237,11 +239,7 @@ class SqliteRecordStore:
             raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
         with translated(self._path):
             reader = await self._reading()
-            rows = await reader.execute_fetchall(
-                """SELECT coalesce((SELECT value FROM meta WHERE name = 'forgotten'), 0),
-                coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"""
-            )
-            ((forgotten, newest),) = rows
+            (newest,), (forgotten,) = await reader.execute_fetchall(f"{_NEWEST} UNION ALL {_FORGOTTEN}")
             position = forgotten if after is None else int(after)
             if position < forgotten:
                 raise Gone("the changes behind this position are older than a day", hint="read the tables anew")
@@ -261,6 +259,11 @@ class SqliteRecordStore:
                     if size > PAGE_BYTES:
                         break
         return Changes(changes, str(position))
+
+    async def newest(self) -> str:
+        """See `RecordStore.newest`."""
+        with translated(self._path):
+            return str(self._writer.connection.execute(_NEWEST).fetchone()[0])
 
     def _image(self, document: str | None, version: int) -> Record | None:
         return None if document is None else Record(self._decode(document), version)

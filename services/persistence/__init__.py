@@ -1,0 +1,1 @@
+"""Persistence: audited corporate data, scores, and the records of every other service."""

@@ -1,0 +1,130 @@
+"""The audit log: every operation on corporate data, each entry chained to the one before by its hash.
+
+A server has a chain of its own, so that several never wait for each other. An entry's hash is the SHA-256
+of the entry as JSON with sorted names, the hash of the entry before among them. The end of a chain is
+recorded apart, in the same commit: cutting entries off shows as well as changing one.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+from shared.domain.errors import InvalidParams
+from shared.domain.orders import iso_time
+from shared.domain.records import MAX_ITEM_BYTES, Item, Put, Table, Transaction, item_bytes
+from shared.domain.tables import CHAINS
+from shared.stores.records import Ask, Query, RecordStore
+
+TENANT = "main"
+"""Corporate data and its log belong to one tenant."""
+START = "0" * 64
+_PAGE = 1000
+
+_encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
+
+
+def entry_hash(entry: Item) -> str:
+    """The hash that belongs into an entry; one that is in it already does not count."""
+    return hashlib.sha256(_encode({name: value for name, value in entry.items() if name != "hash"})).hexdigest()
+
+
+class Audit:
+    """Writes one chain of the log `table`; `load` first, and again after a commit that failed."""
+
+    def __init__(self, store: RecordStore, table: Table, chain: str) -> None:
+        self._store = store
+        self._table = table
+        self._chain = chain
+        self._number = 0
+        self._hash = START
+        self._stored = 0
+
+    async def load(self) -> None:
+        """Takes the end of the chain from the store. Raises StoreError."""
+        (record,) = await self._store.get([Ask(TENANT, CHAINS.name, {"chain": self._chain})])
+        self._number, self._hash = (0, START) if record is None else (record.item["number"], record.item["hash"])
+        self._stored = self._number
+
+    def entry(
+        self, action: str, details: Mapping[str, Any], *, record: str | None, who: str, session: str, now: int
+    ) -> Put:
+        """The next entry; `now` is microseconds, `details` are in the form in which stores keep values.
+
+        Raises InvalidParams for details that are too large to be recorded.
+        """
+        item: Item = {
+            "chain": self._chain,
+            "number": self._number + 1,
+            "id": f"{self._chain}:{self._number + 1}",
+            "CPUid": who,
+            "sessionid": session,
+            "timestamp": iso_time(now),
+            "action": action,
+            "details": details,
+            "previous": self._hash,
+        }
+        if record is not None:
+            item["record"] = record
+        item["hash"] = entry_hash(item)
+        if (size := item_bytes(item)) > MAX_ITEM_BYTES:
+            raise InvalidParams(
+                f"the audit entry has {size} bytes, and an item has at most {MAX_ITEM_BYTES}",
+                hint="store the record in parts",
+            )
+        self._number += 1
+        self._hash = item["hash"]
+        return Put(self._table.name, item)
+
+    def end(self) -> Transaction | None:
+        """What records the end of the chain after new entries; None when there are none."""
+        if self._number == self._stored:
+            return None
+        self._stored = self._number
+        end = {"chain": self._chain, "number": self._number, "hash": self._hash}
+        return Transaction(TENANT, [Put(CHAINS.name, end)])
+
+    async def verify(self) -> dict[str, Any]:
+        """Follows every chain from its first entry to its end: the members of the answer."""
+        entries, own = 0, self._stored
+        ends = [end async for end in self._items(Query(TENANT, CHAINS.name, "all", limit=_PAGE))]
+        if own and not any(end["chain"] == self._chain and end["number"] >= own for end in ends):
+            return _broken(self._chain, own, 0, "the end of the chain was changed")
+        for end in ends:
+            chain, number, before = end["chain"], 0, START
+            async for entry in self._items(Query(TENANT, self._table.name, partition=chain, limit=_PAGE)):
+                number += 1
+                if (reason := _fault(entry, number, before)) is not None:
+                    return _broken(chain, number, entries, reason)
+                entries += 1
+                before = entry["hash"]
+            if number < end["number"]:
+                return _broken(chain, number + 1, entries, "it is missing, and so is all that followed")
+        return {"valid": True, "entries": entries, "chains": len(ends)}
+
+    async def _items(self, query: Query) -> AsyncIterator[Item]:
+        after = None
+        while True:
+            page = await self._store.query(msgspec.structs.replace(query, after=after))
+            for record in page.records:
+                yield record.item
+            after = page.after
+            if after is None:
+                return
+
+
+def _fault(entry: Item, number: int, before: str) -> str | None:
+    """What is wrong with an entry that should be the `number`-th, behind one with the hash `before`."""
+    if entry["number"] != number:
+        return "it is missing"
+    if entry["hash"] != entry_hash(entry):
+        return "it was changed"
+    if entry["previous"] != before:
+        return "it does not follow the entry before it"
+    return None
+
+
+def _broken(chain: str, number: int, entries: int, reason: str) -> dict[str, Any]:
+    broken = {"id": f"{chain}:{number}", "chain": chain, "number": number}
+    return {"valid": False, "entries": entries, "broken": broken, "reason": reason}

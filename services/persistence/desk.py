@@ -1,0 +1,297 @@
+"""Where requests become writes: one commit for everything that arrived in a turn of the event loop.
+
+Connections hand in requests as they read them. Once a turn, the desk takes what has gathered, writes all of
+it in one call of the store, with the entries of the audit log, reads what was asked for, and then answers
+each connection in the order of its requests. Pages are read on the side, and their connections' later
+requests wait.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import structlog
+
+from services.persistence import dialect, inbox, requests
+from services.persistence.audit import Audit
+from services.persistence.help import help_lines
+from services.persistence.inbox import Asked, Item
+from services.persistence.observers import Observer, Observers
+from services.persistence.operations import Members, Operations, Outcome, Step
+from services.persistence.pages import KINDS, Pages
+from shared.domain.errors import ComandaError, StoreError
+from shared.domain.records import Record, Transaction
+from shared.net.connection import Connection
+from shared.stores.records import Ask, RecordStore
+from shared.wire.framing import Frame
+from shared.wire.ready import Ready
+from shared.wire.replies import failure, line, success
+
+# More than this waits for the next turn, so that a turn stays short and other connections get theirs.
+_TURN_REQUESTS = 512
+_ASIDE = (*KINDS, requests.Watch)
+_AT_ONCE = (requests.Ping, requests.Help, requests.Health, requests.Unwatch, requests.Quit)
+_READS = (requests.Get, requests.GetItem)
+
+_Entry = tuple[Connection, Item]
+
+
+class _Part(NamedTuple):
+    """A request with its step, or with what it is answered already."""
+
+    connection: Connection
+    item: Item
+    step: Step | ComandaError | None
+
+
+class Desk:
+    """The service behind the persistence port."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        audit: Audit,
+        operations: Operations,
+        pages: Pages,
+        observers: Observers,
+        *,
+        version: str,
+    ) -> None:
+        self._store = store
+        self._audit = audit
+        self._operations = operations
+        self._pages = pages
+        self._observers = observers
+        self._version = version
+        self._started = time.monotonic()
+        self._trouble: str | None = None
+        self._audit_is_known = True
+        self._sessions: dict[Connection, str] = {}
+        self._inbox: deque[_Entry] = deque()
+        self._held: dict[Connection, deque[_Entry]] = {}
+        self._asides: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._closed = False
+        self._log = structlog.get_logger()
+
+    # What connections call.
+
+    def greeting(self) -> bytes:
+        """None: older programs take the first bytes for an answer."""
+        return b""
+
+    def block(self, connection: Connection, block: bytes) -> int:
+        """See `Service.block`."""
+        items = inbox.block(block)
+        if items is None:
+            return 0
+        self._inbox.extend([(connection, item) for item in items])
+        self._woken.set()
+        return len(items)
+
+    def frame(self, connection: Connection, frame: Frame) -> None:
+        """See `Service.frame`."""
+        self._inbox.append((connection, inbox.frame(frame)))
+        self._woken.set()
+
+    def closed(self, connection: Connection) -> None:
+        """See `Service.closed`."""
+        self._observers.remove(connection)
+        self._sessions.pop(connection, None)
+
+    # The turn.
+
+    async def run(self) -> None:
+        """Takes turns until `close`."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            entries = self._take()
+            if entries:
+                await self._turn(entries)
+            elif self._closed:
+                return
+            if self._inbox or self._closed:
+                self._woken.set()
+
+    async def close(self) -> None:
+        """Ends `run` once everything that came in is answered."""
+        await asyncio.gather(*self._asides, return_exceptions=True)
+        self._closed = True
+        self._woken.set()
+
+    def _take(self) -> list[_Entry]:
+        """What this turn is for: of each connection nothing that would write behind a read."""
+        entries: list[_Entry] = []
+        later: list[_Entry] = []
+        readers: set[Connection] = set()
+        waiting: set[Connection] = set()
+        while self._inbox and len(entries) < _TURN_REQUESTS:
+            entry = self._inbox.popleft()
+            connection, item = entry
+            if self._held and (held := self._held.get(connection)) is not None:
+                held.append(entry)
+                continue
+            request = item.request if isinstance(item, Asked) else None
+            reads = isinstance(request, _READS)
+            if connection in waiting or (connection in readers and not reads):
+                waiting.add(connection)
+                later.append(entry)
+                continue
+            if reads:
+                readers.add(connection)
+            elif isinstance(request, _ASIDE):
+                # Its later requests wait until this one is answered.
+                self._held[connection] = deque()
+            entries.append(entry)
+        self._inbox.extendleft(reversed(later))
+        return entries
+
+    async def _turn(self, entries: list[_Entry]) -> None:
+        parts = [_Part(connection, item, await self._plan(connection, item)) for connection, item in entries]
+        steps = [part.step for part in parts if isinstance(part.step, Step)]
+        outcomes = await self._write([one for step in steps for one in step.transactions])
+        found = await self._read([ask for step in steps for ask in step.asks])
+        written = read = 0
+        for connection, item, step in parts:
+            if isinstance(item, Ready):
+                connection.answer(item.answer)
+                if item.last:
+                    connection.finish()
+            elif step is None:
+                self._at_once(connection, item)
+            elif isinstance(step, ComandaError):
+                self._answer(connection, item, step)
+            else:
+                to_write, to_read = written + len(step.transactions), read + len(step.asks)
+                own, records = outcomes[written:to_write], found[read:to_read]
+                written, read = to_write, to_read
+                self._finish(connection, item, step, own, records)
+
+    async def _plan(self, connection: Connection, item: Item) -> Step | ComandaError | None:
+        if isinstance(item, Ready) or isinstance(item.request, _AT_ONCE):
+            return None
+        try:
+            if not self._audit_is_known:
+                await self._audit.load()
+                self._audit_is_known = True
+            return self._operations.plan(item.request, self._session(connection))
+        except ComandaError as error:
+            return error
+
+    def _session(self, connection: Connection) -> str:
+        session = self._sessions.get(connection)
+        if session is None:
+            session = self._sessions[connection] = uuid4().hex
+        return session
+
+    async def _write(self, transactions: list[Transaction]) -> list[Outcome]:
+        if not transactions:
+            return []
+        end = self._audit.end()
+        try:
+            outcomes = await self._store.write(transactions if end is None else [*transactions, end])
+        except StoreError as error:
+            self._log.error("requests were refused by the store", requests=len(transactions), reason=error.message)
+            self._trouble = error.message
+            self._audit_is_known = False
+            return [error] * len(transactions)
+        self._trouble = None
+        self._observers.wake()
+        return outcomes
+
+    async def _read(self, asks: list[Ask]) -> list[Record | StoreError | None]:
+        if not asks:
+            return []
+        try:
+            return list(await self._store.get(asks))
+        except StoreError as error:
+            self._trouble = error.message
+            return [error] * len(asks)
+
+    def _finish(
+        self,
+        connection: Connection,
+        asked: Asked,
+        step: Step,
+        outcomes: list[Outcome],
+        found: list[Record | StoreError | None],
+    ) -> None:
+        aside = isinstance(asked.request, _ASIDE)
+        try:
+            for outcome in outcomes:
+                # An operation that could not be recorded is not carried out.
+                if isinstance(outcome, StoreError):
+                    raise outcome
+            records: list[Record | None] = []
+            for record in found:
+                if isinstance(record, StoreError):
+                    raise record
+                records.append(record)
+            result: Mapping[str, Any] | ComandaError = step.answer(outcomes, records)
+        except ComandaError as error:
+            result = error
+        if not aside:
+            self._answer(connection, asked, result)
+        elif isinstance(result, ComandaError):
+            self._answer(connection, asked, result)
+            self._release(connection)
+        else:
+            task = asyncio.get_running_loop().create_task(self._aside(connection, asked), name="aside")
+            self._asides.add(task)
+            task.add_done_callback(self._asides.discard)
+
+    def _answer(self, connection: Connection, asked: Asked, result: Members | ComandaError) -> None:
+        request_id = asked.request.request_id
+        members = failure(result, request_id) if isinstance(result, ComandaError) else success(result, request_id)
+        connection.answer(dialect.answer(members) if asked.dialect else line(members))
+
+    # What a turn does not do.
+
+    def _at_once(self, connection: Connection, asked: Asked) -> None:
+        match asked.request:
+            case requests.Help():
+                self._answer(connection, asked, {"help": help_lines()})
+            case requests.Health():
+                self._answer(connection, asked, self._health())
+            case requests.Unwatch():
+                self._observers.remove(connection)
+                self._answer(connection, asked, {"watching": None})
+            case requests.Quit():
+                connection.finish()
+                self._answer(connection, asked, {"bye": True})
+            case _:
+                self._answer(connection, asked, {"pong": True})
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "status": "ok" if self._trouble is None else "degraded",
+            "store": self._trouble or "ok",
+            "version": self._version,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+    async def _aside(self, connection: Connection, asked: Asked) -> None:
+        result: Members | ComandaError
+        try:
+            match asked.request:
+                case requests.Watch(id=record, since=since):
+                    await self._observers.add(connection, Observer(record, asked.dialect), since)
+                    result = {"watching": record or "all"}
+                case request:
+                    result = await self._pages.perform(request)
+        except ComandaError as error:
+            result = error
+        except Exception:
+            self._log.exception("a request failed", request=type(asked.request).__name__)
+            result = ComandaError("the server failed; its log says why")
+        self._answer(connection, asked, result)
+        self._release(connection)
+
+    def _release(self, connection: Connection) -> None:
+        """The connection's later requests may go on."""
+        self._inbox.extendleft(reversed(self._held.pop(connection)))
+        self._woken.set()

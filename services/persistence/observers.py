@@ -1,0 +1,126 @@
+"""Who watches the corporate data, and what they are told: every change, in order, from the store's own feed.
+
+Observers stand at positions of the feed. Those at one position are read for together; who has come with an
+old position is read for apart until the others are reached.
+"""
+
+import asyncio
+import contextlib
+from typing import NamedTuple
+
+import structlog
+
+from services.persistence import dialect
+from services.persistence.audit import TENANT
+from shared.domain.errors import Gone, StoreError
+from shared.domain.records import Table
+from shared.net.connection import Connection
+from shared.net.fanout import Fanout
+from shared.stores.records import Change, RecordStore
+from shared.wire.replies import failure, line
+
+_RETRY_SECONDS = 1.0
+
+
+class Observer(NamedTuple):
+    """What a connection wants to be told, and how."""
+
+    id: str | None
+    """One record; None is all of them."""
+    dialect: bool
+
+
+class Observers:
+    """Reads the feed while anybody watches: after `wake`, and every `poll_seconds` for what others have written."""
+
+    def __init__(self, store: RecordStore, data: Table, fanout: Fanout, *, poll_seconds: float | None) -> None:
+        self._store = store
+        self._data = data
+        self._fanout = fanout
+        self._poll_seconds = poll_seconds
+        self._at: dict[str, dict[Connection, Observer]] = {}
+        self._woken = asyncio.Event()
+        self._log = structlog.get_logger()
+
+    def wake(self) -> None:
+        """Something was written."""
+        if self._at:
+            self._woken.set()
+
+    async def add(self, connection: Connection, observer: Observer, since: str | None) -> None:
+        """The connection is told of every change from now on, or first of those behind `since`.
+
+        Raises InvalidParams or Gone for a position that cannot be gone on from, and StoreError.
+        """
+        if since is None:
+            since = await self._store.newest()
+        else:
+            await self._store.changes(since, limit=1)
+        self.remove(connection)
+        connection.observing = True
+        self._at.setdefault(since, {})[connection] = observer
+        self._woken.set()
+
+    def remove(self, connection: Connection) -> None:
+        """The connection is told nothing any more."""
+        connection.observing = False
+        self._fanout.forget(connection)
+        for position, observers in list(self._at.items()):
+            observers.pop(connection, None)
+            if not observers:
+                del self._at[position]
+
+    async def run(self) -> None:
+        """Tells observers of changes until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds if self._at else None):
+                    await self._woken.wait()
+            self._woken.clear()
+            try:
+                for position in list(self._at):
+                    await self._read(position)
+            except StoreError as error:
+                self._log.error("the feed cannot be read", reason=error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._woken.set()
+
+    async def _read(self, position: str) -> None:
+        """Tells those at a position of the changes that follow, and moves them on."""
+        try:
+            found = await self._store.changes(position)
+        except Gone as error:
+            following = await self._store.newest()
+            for connection in self._at.get(position, {}):
+                self._fanout.tell(connection, line({"event": "gone", **failure(error)}))
+        else:
+            following = found.position
+            for change in found.changes:
+                if change.table == self._data.name and change.tenant == TENANT:
+                    self._tell(change, self._at.get(position, {}))
+        if following == position:
+            return
+        observers = self._at.pop(position, {})
+        marker = line({"event": "position", "position": following})
+        for connection, observer in observers.items():
+            if not observer.dialect:
+                self._fanout.tell(connection, marker, 0)
+        self._at.setdefault(following, {}).update(observers)
+        self._woken.set()
+
+    def _tell(self, change: Change, observers: dict[Connection, Observer]) -> None:
+        record = change.new or change.old
+        assert record is not None
+        name = record.item["id"]
+        data = {member: value for member, value in record.item.items() if member != "id"}
+        if change.new is None:
+            plain = line({"event": "delete", "id": name, "version": record.version})
+        else:
+            plain = line({"event": "update", "id": name, "version": record.version, "data": data})
+        for connection, observer in observers.items():
+            if observer.id not in (None, name):
+                continue
+            if not observer.dialect:
+                self._fanout.tell(connection, plain)
+            elif change.new is not None:
+                self._fanout.tell(connection, dialect.event(record.item))

@@ -1,0 +1,106 @@
+"""One running persistence server: what its parts are, and its life from the start to the stop."""
+
+import asyncio
+import gc
+import secrets
+from typing import Any
+
+import structlog
+
+from services.persistence.audit import TENANT, Audit
+from services.persistence.desk import Desk
+from services.persistence.observers import Observers
+from services.persistence.operations import Operations
+from services.persistence.pages import Pages
+from services.persistence.settings import PersistenceSettings
+from shared import VERSION
+from shared.domain.errors import StartupError, StoreError
+from shared.domain.records import Condition, Put, Transaction
+from shared.domain.tables import CHAINS, SCORES, SECRETS, Tables, corporate_data, corporate_log
+from shared.net.fanout import Fanout
+from shared.net.limits import Limits
+from shared.net.listen import listen
+from shared.net.server import TcpServer
+from shared.runtime.lifecycle import bind_error
+from shared.stores.records import Ask, RecordStore
+from shared.wire.cursors import Cursors
+
+_TIDY_SECONDS = 60.0
+_CLOSE_SECONDS = 1.0
+_KEY_BYTES = 32
+
+
+def tables(settings: PersistenceSettings) -> Tables:
+    """Every table that this server keeps."""
+    data, log = corporate_data(settings.corporate_data), corporate_log(settings.corporate_log)
+    return Tables(data, log, CHAINS, SCORES, SECRETS)
+
+
+class Persistence:
+    """One server on one store, which has the tables of `tables(settings)`. `serve` is its whole life."""
+
+    def __init__(self, settings: PersistenceSettings, store: RecordStore, limits: Limits) -> None:
+        self._settings = settings
+        self._store = store
+        self._limits = limits
+        self._log = structlog.get_logger()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serves until `stop`. Raises StartupError when the port or the store cannot be had."""
+        settings, store = self._settings, self._store
+        host, port = settings.tcp_persist_host, settings.tcp_persist_port
+        try:
+            listeners = listen(host, port)
+        except OSError as error:
+            raise bind_error(error, host, port, "TCP_PERSIST_PORT") from error
+        known = tables(settings)
+        data, log = known[settings.corporate_data], known[settings.corporate_log]
+        audit = Audit(store, log, "main")
+        try:
+            await audit.load()
+            cursors = Cursors(await self._cursor_key())
+        except StoreError as error:
+            raise StartupError(f"the store cannot be read: {error.message}", hint=error.hint) from error
+        observers = Observers(store, data, Fanout(settings.max_unread_bytes), poll_seconds=None)
+        pages = Pages(store, known, data, log, audit, cursors)
+        desk = Desk(store, audit, Operations(audit, known, data), pages, observers, version=VERSION)
+        server = TcpServer(desk, self._limits)
+        await server.start(listeners)
+        self._log.info("listening", host=host, port=listeners[0].getsockname()[1])
+        gc.freeze()
+        loop = asyncio.get_running_loop()
+        desk_task = loop.create_task(desk.run(), name="desk")
+        parts = [desk_task, loop.create_task(observers.run(), name="observers")]
+        parts.append(loop.create_task(self._tidy_now_and_then(), name="tidy"))
+        stopped = loop.create_task(stop.wait(), name="stop")
+        ends: list[asyncio.Task[Any]] = [*parts, stopped]
+        # None of these ends by itself: the first to end by a fault ends the whole.
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self._log.info("stopping")
+        server.stop_listening()
+        stopped.cancel()
+        for part in parts[1:]:
+            part.cancel()
+        await desk.close()
+        await asyncio.wait([desk_task], timeout=settings.shutdown_seconds)
+        await server.stop(_CLOSE_SECONDS)
+        self._log.info("stopped")
+        for part in parts:
+            if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
+                raise fault
+
+    async def _cursor_key(self) -> bytes:
+        """The key that all servers of this store seal cursors with; the first one draws it."""
+        drawn = {"name": "cursors", "key": secrets.token_hex(_KEY_BYTES)}
+        await self._store.write([Transaction(TENANT, [Put(SECRETS.name, drawn, Condition(exists=False))])])
+        (record,) = await self._store.get([Ask(TENANT, SECRETS.name, {"name": "cursors"})])
+        assert record is not None
+        return bytes.fromhex(record.item["key"])
+
+    async def _tidy_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            try:
+                await self._store.tidy()
+            except StoreError as error:
+                self._log.warning("could not tidy", reason=error.message)
