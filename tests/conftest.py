@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.dynamodb import CREDENTIALS, dynamodb_endpoint
-from tests.support.intake import IntakeProcess, Session
+from tests.support.intake import IntakeProcess, PersistenceProcess, Session
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +26,20 @@ def intake(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[IntakePro
     marker = request.node.get_closest_marker("intake")
     with IntakeProcess(tmp_path / "data", marker.kwargs if marker else None) as process:
         yield process
+
+
+@pytest.fixture
+def persistence(tmp_path: Path) -> Iterator[PersistenceProcess]:
+    """A running persistence server."""
+    with PersistenceProcess(tmp_path / "data") as process:
+        yield process
+
+
+@pytest.fixture
+def records(persistence: PersistenceProcess) -> Iterator[Session]:
+    """A connection to `persistence`."""
+    with persistence.connect() as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from shared.domain.errors import InvalidParams
-from shared.domain.orders import iso_time
-from shared.domain.records import MAX_ITEM_BYTES, Item, Put, Table, Transaction, item_bytes
+from shared.domain.records import MAX_ITEM_BYTES, Item, Put, Table, Transaction
 from shared.domain.tables import CHAINS
 from shared.stores.records import Ask, Query, RecordStore
 
@@ -21,13 +20,18 @@ TENANT = "main"
 """Corporate data and its log belong to one tenant."""
 START = "0" * 64
 _PAGE = 1000
+_MAX_ENTRY_BYTES = MAX_ITEM_BYTES - 1024
 
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
 
 def entry_hash(entry: Item) -> str:
     """The hash that belongs into an entry; one that is in it already does not count."""
-    return hashlib.sha256(_encode({name: value for name, value in entry.items() if name != "hash"})).hexdigest()
+    return _hash(_encode({name: value for name, value in entry.items() if name != "hash"}))
+
+
+def _hash(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
 
 
 class Audit:
@@ -48,9 +52,9 @@ class Audit:
         self._stored = self._number
 
     def entry(
-        self, action: str, details: Mapping[str, Any], *, record: str | None, who: str, session: str, now: int
+        self, action: str, details: Mapping[str, Any], *, record: str | None, who: str, session: str, now: str
     ) -> Put:
-        """The next entry; `now` is microseconds, `details` are in the form in which stores keep values.
+        """The next entry; `now` is its timestamp, `details` are in the form in which stores keep values.
 
         Raises InvalidParams for details that are too large to be recorded.
         """
@@ -60,19 +64,21 @@ class Audit:
             "id": f"{self._chain}:{self._number + 1}",
             "CPUid": who,
             "sessionid": session,
-            "timestamp": iso_time(now),
+            "timestamp": now,
             "action": action,
             "details": details,
             "previous": self._hash,
         }
         if record is not None:
             item["record"] = record
-        item["hash"] = entry_hash(item)
-        if (size := item_bytes(item)) > MAX_ITEM_BYTES:
+        text = _encode(item)
+        # As JSON an entry is no smaller than as an item, numbers aside, and those are bounded by the record's size.
+        if len(text) > _MAX_ENTRY_BYTES:
             raise InvalidParams(
-                f"the audit entry has {size} bytes, and an item has at most {MAX_ITEM_BYTES}",
+                f"the audit entry has {len(text)} bytes, and may have {_MAX_ENTRY_BYTES}",
                 hint="store the record in parts",
             )
+        item["hash"] = _hash(text)
         self._number += 1
         self._hash = item["hash"]
         return Put(self._table.name, item)

@@ -151,6 +151,7 @@ class Desk:
         return entries
 
     async def _turn(self, entries: list[_Entry]) -> None:
+        self._operations.begin_turn()
         parts = [_Part(connection, item, await self._plan(connection, item)) for connection, item in entries]
         steps = [part.step for part in parts if isinstance(part.step, Step)]
         outcomes = await self._write([one for step in steps for one in step.transactions])

@@ -49,6 +49,7 @@ class Operations:
         self._audit = audit
         self._tables = tables
         self._data = data
+        self._now = ""
 
     def plan(self, request: Request, session: str) -> Step:
         """The step of a request; one that goes beyond a turn is only recorded in it. Raises InvalidParams."""
@@ -60,7 +61,7 @@ class Operations:
             case requests.Delete():
                 return self._delete(request, session)
             case requests.SaveScore():
-                return _save_score(request)
+                return _save_score(request, self._now)
             case requests.GetItem():
                 check_key(self._tables.named(open_table(request.table)), request.key, alone=True)
                 ask = Ask(request.tenant, request.table, request.key)
@@ -79,22 +80,25 @@ class Operations:
             case requests.ListRecords(prefix=prefix):
                 return self._recorded(request, session, {"prefix": prefix})
             case requests.History(id=record) | requests.Watch(id=record):
-                return self._recorded(request, session, {"id": record}, record)
+                return self._recorded(request, session, {"id": record})
             case requests.ListLogs() | requests.VerifyLog():
                 return self._recorded(request, session, {})
         return Step((), (), lambda *_: {})
 
-    def _recorded(self, request: Request, session: str, details: Members, record: str | None = None) -> Step:
-        journal = self._journal(request, session, details, record)
+    def _recorded(self, request: Request, session: str, details: Members) -> Step:
+        journal = self._journal(request, session, details)
         return Step((Transaction(TENANT, [], journal),), (), lambda *_: {})
 
     def _journal(self, request: Request, session: str, details: Members, record: str | None = None) -> Put:
         action = str(request.__struct_config__.tag)
-        now = time.time_ns() // 1000
-        return self._audit.entry(action, details, record=record, who=request.uuid, session=session, now=now)
+        return self._audit.entry(action, details, record=record, who=request.uuid, session=session, now=self._now)
+
+    def begin_turn(self) -> None:
+        """What is planned from here on happens at one time."""
+        self._now = iso_time(time.time_ns() // 1000)
 
     def _get(self, request: requests.Get, session: str) -> Step:
-        journal = self._journal(request, session, {"id": request.id}, request.id)
+        journal = self._journal(request, session, {"id": request.id})
         ask = Ask(TENANT, self._data.name, {"id": request.id})
 
         def answer(_: list[Outcome], found: list[Record | None]) -> Members:
@@ -126,11 +130,11 @@ class Operations:
         return Step((Transaction(TENANT, [delete], journal),), (), answer)
 
 
-def _save_score(request: requests.SaveScore) -> Step:
+def _save_score(request: requests.SaveScore, now: str) -> Step:
     update = Update(
         SCORES.name,
         {"user_id": request.user_id},
-        set={"fecha_ultimo_juego": iso_time(time.time_ns() // 1000)},
+        set={"fecha_ultimo_juego": now},
         add={"partidas": 1},
         largest={"puntaje_maximo": request.puntaje},
     )

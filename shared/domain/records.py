@@ -153,7 +153,7 @@ def check_item(table: Table, item: Item) -> Item:
             raise InvalidParams(f"{name} is missing: it is in the key of {table.name}", field=name)
     checked = {name: check_value(value, name) for name, value in item.items()}
     for name in item:
-        if name.startswith(RESERVED) or not name:
+        if not name or name.startswith(RESERVED):
             raise InvalidParams(f"{name!r} cannot be the name of a member", field=name, hint="choose another")
     check_key(table, checked)
     for index in table.indexes:
@@ -193,7 +193,11 @@ def _check_key_value(table: Table, name: str, value: Value) -> None:
             raise InvalidParams(f"{name} has more than {limit} bytes", field=name)
 
 
-def check_value(value: Value, path: str, depth: int = 1) -> Value:
+Path = tuple[Any, ...] | str
+"""Where a value stands: a name, or the path of what holds it and a name or a number; cheap until it is shown."""
+
+
+def check_value(value: Value, path: Path, depth: int = 1) -> Value:
     """A value with its numbers in one form: whole ones as `int`. Raises InvalidParams."""
     if value is None or isinstance(value, str | bool):
         return value
@@ -204,18 +208,28 @@ def check_value(value: Value, path: str, depth: int = 1) -> Value:
     if isinstance(value, Decimal):
         return _check_decimal(value, path)
     if depth == MAX_DEPTH:
-        raise InvalidParams(f"{path} is nested more than {MAX_DEPTH} levels deep", field=path)
+        shown = _shown(path)
+        raise InvalidParams(f"{shown} is nested more than {MAX_DEPTH} levels deep", field=shown)
     if isinstance(value, dict):
-        return {name: check_value(one, f"{path}.{name}", depth + 1) for name, one in value.items()}
+        return {name: check_value(one, (path, name), depth + 1) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [check_value(one, f"{path}[{number}]", depth + 1) for number, one in enumerate(value)]
-    raise InvalidParams(f"{path} is a {type(value).__name__}, which no record can hold", field=path)
+        return [check_value(one, (path, number), depth + 1) for number, one in enumerate(value)]
+    shown = _shown(path)
+    raise InvalidParams(f"{shown} is a {type(value).__name__}, which no record can hold", field=shown)
 
 
-def _check_decimal(value: Decimal, path: str) -> int | Decimal:
+def _shown(path: Path) -> str:
+    if isinstance(path, str):
+        return path
+    holder, name = path
+    return f"{_shown(holder)}[{name}]" if isinstance(name, int) else f"{_shown(holder)}.{name}"
+
+
+def _check_decimal(value: Decimal, path: Path) -> int | Decimal:
     if not value.is_finite() or value.copy_abs() > _LARGEST or (value and value.copy_abs() < _SMALLEST):
+        shown = _shown(path)
         raise InvalidParams(
-            f"{path} is out of range", field=path, hint="numbers go from 1E-130 to 9.9E+125, and are kept exactly"
+            f"{shown} is out of range", field=shown, hint="numbers go from 1E-130 to 9.9E+125, and are kept exactly"
         )
     sign, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
@@ -228,15 +242,23 @@ def _check_decimal(value: Decimal, path: str) -> int | Decimal:
     return Decimal((sign, digits, exponent)) if value else 0
 
 
-def _too_precise(path: str) -> InvalidParams:
+def _too_precise(path: Path) -> InvalidParams:
+    shown = _shown(path)
     return InvalidParams(
-        f"{path} has more than {MAX_DIGITS} digits", field=path, hint="send it as text, or with fewer digits"
+        f"{shown} has more than {MAX_DIGITS} digits", field=shown, hint="send it as text, or with fewer digits"
     )
 
 
 def item_bytes(item: Item) -> int:
     """The size of an item as DynamoDB counts it, to within a few bytes a member."""
-    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+    size = 0
+    for name, value in item.items():
+        size += len(name) if name.isascii() else len(name.encode())
+        if isinstance(value, str):
+            size += len(value) if value.isascii() else len(value.encode())
+        else:
+            size += _value_bytes(value)
+    return size
 
 
 def _value_bytes(value: Value) -> int:

@@ -20,7 +20,10 @@ def corporate_data(name: str) -> Table:
 
 
 def corporate_log(name: str) -> Table:
-    """The audit log: chains of entries, one chain for each server that writes."""
+    """The audit log: chains of entries, one chain for each server that writes.
+
+    Only entries of changes have the member `record`: an index on those of reads would cost as much as the log.
+    """
     return Table(
         name,
         partition="chain",

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from shared.domain.records import Index, Item, Key, Record, Table, Value
+from shared.domain.records import Index, Item, Key, Table, Value
 
 _SEPARATOR = "\x1f"
 _BIAS = 500
@@ -36,11 +36,6 @@ def index_keys(index: Index, tenant: str, item: Item) -> tuple[str, str] | None:
     if index.partition not in item:
         return None
     return partition_key(tenant, item[index.partition]), key_text(item[index.sort])
-
-
-def record_keys(index: Index, tenant: str, record: Record | None) -> tuple[str, str] | None:
-    """`index_keys` of a record that may not be there."""
-    return None if record is None else index_keys(index, tenant, record.item)
 
 
 def key_text(value: Value) -> str:

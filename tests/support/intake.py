@@ -1,4 +1,4 @@
-"""A real intake: its own process, its own folder, a free port; and plain sockets to talk to it."""
+"""Real servers: their own processes, their own folders, free ports; and plain sockets to talk to them."""
 
 import json
 import os
@@ -10,22 +10,28 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 PATIENCE = 60.0
 """Seconds after which a test gives up waiting; only a fault ever takes that long."""
 
 
-class IntakeProcess:
-    """`python -m services.intake` on a free port, with settings of the test's choosing."""
+class ServerProcess:
+    """A server on a free port, with settings of the test's choosing."""
+
+    module = ""
+    """What `python -m` runs."""
+    port_setting = ""
+    defaults: Mapping[str, str] = {}
+    """Settings that tests want otherwise than users."""
 
     def __init__(
         self,
         data_dir: Path,
         settings: Mapping[str, str | int | float] | None = None,
-        command: Sequence[str] = (sys.executable, "-m", "services.intake"),
+        command: Sequence[str] | None = None,
     ) -> None:
-        self.command = command
+        self.command = command or (sys.executable, "-m", self.module)
         """What `start` runs; a fault may wrap it for one start."""
         self.data_dir = data_dir
         self._settings = {name: str(value) for name, value in (settings or {}).items()}
@@ -39,17 +45,16 @@ class IntakeProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> "IntakeProcess":
+    def start(self) -> Self:
         """Starts it, on the port it had before if it ran before, and waits until it listens."""
         environ = {
             **os.environ,
             "ENV_FILE": "/dev/null",
-            "PROCESSING_SECONDS": "0",
-            "WORKER_COUNT": "2",
+            **self.defaults,
             **self._settings,
             "DATA_DIR": str(self.data_dir),
             "LOG_FORMAT": "json",
-            "SERVER_PORT": str(self.port),
+            self.port_setting: str(self.port),
         }
         self.log = []
         self._process = subprocess.Popen(self.command, env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
@@ -86,17 +91,6 @@ class IntakeProcess:
         assert entry["event"] == event, self.log
         return entry
 
-    def workers(self) -> list[int]:
-        """The pids of its worker processes, once all are ready."""
-        with self.connect() as connection:
-            connection.wait_until("health", "status", "ok")
-            stats = connection.ask("stats")["stats"]
-        return [worker["pid"] for worker in stats["workers"]]
-
-    def connect(self, host: str = "127.0.0.1") -> "Session":
-        """A new connection."""
-        return Session(host, self.port)
-
     def kill(self) -> None:
         """Ends it as a power switch would, as far as a process can tell."""
         assert self._process is not None
@@ -120,7 +114,7 @@ class IntakeProcess:
         assert self._process is not None
         return self._process.wait(PATIENCE)
 
-    def __enter__(self) -> "IntakeProcess":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -128,13 +122,43 @@ class IntakeProcess:
             self.terminate()
 
 
+class IntakeProcess(ServerProcess):
+    """`python -m services.intake`."""
+
+    module = "services.intake"
+    port_setting = "SERVER_PORT"
+    defaults: Mapping[str, str] = {"PROCESSING_SECONDS": "0", "WORKER_COUNT": "2"}
+
+    def workers(self) -> list[int]:
+        """The pids of its worker processes, once all are ready."""
+        with self.connect() as connection:
+            connection.wait_until("health", "status", "ok")
+            stats = connection.ask("stats")["stats"]
+        return [worker["pid"] for worker in stats["workers"]]
+
+    def connect(self, host: str = "127.0.0.1") -> "Session":
+        """A new connection, greeted."""
+        return Session(host, self.port)
+
+
+class PersistenceProcess(ServerProcess):
+    """`python -m services.persistence`."""
+
+    module = "services.persistence"
+    port_setting = "TCP_PERSIST_PORT"
+
+    def connect(self) -> "Session":
+        """A new connection."""
+        return Session("127.0.0.1", self.port, greeted=False)
+
+
 class Session:
     """One plain TCP connection that speaks lines."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, greeted: bool = True) -> None:
         self.socket = socket.create_connection((host, port), timeout=PATIENCE)
         self._file = self.socket.makefile("rb")
-        self.hello = self.read()
+        self.hello: Any = self.read() if greeted else None
 
     def send(self, data: str | bytes) -> None:
         """Sends bytes as they are."""

@@ -15,17 +15,17 @@ import aiosqlite
 import msgspec
 
 from shared.domain.errors import ComandaError, Conflict, Gone, InvalidParams, StartupError
-from shared.domain.records import Action, Index, Item, Record, Table, Transaction, Written, check_key
+from shared.domain.records import Index, Item, Put, Record, Table, Transaction, Written, check_key
 from shared.domain.tables import Tables
 from shared.stores.evaluate import evaluate, key_of
-from shared.stores.keys import ALL, index_keys, item_keys, key_text, partition_key, prefix_end, record_keys, tenant_of
+from shared.stores.keys import ALL, index_keys, item_keys, key_text, partition_key, prefix_end, tenant_of
 from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Change, Changes, Page, Position, Query
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, translated
 from shared.stores.sqlite.lock import FileLock
 
-_ITEM = "SELECT id, version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
-_INSERT = "INSERT INTO items (collection, partition, sort, version, document) VALUES (?, ?, ?, ?, ?)"
-_UPDATE = "UPDATE items SET version = ?, document = ? WHERE id = ?"
+_ITEM = "SELECT version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
+_PUT = "INSERT OR REPLACE INTO items (collection, partition, sort, version, document) VALUES (?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM items WHERE collection = ? AND partition = ? AND sort = ?"
 _ENTER = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
 _LEAVE = """
 DELETE FROM entries
@@ -40,22 +40,24 @@ WHERE sequence > ? ORDER BY sequence LIMIT ?"""
 _TIDY_ROWS = 10_000
 
 
-class _Found(NamedTuple):
-    """A row of `items`."""
+class _Row(NamedTuple):
+    """A record, and the text of its item as the file has it."""
 
-    id: int
-    version: int
+    record: Record
     document: str
 
 
-class _Planned(NamedTuple):
-    """What an action is going to do."""
+_Place = tuple[str, str, str]
+"""The table, the partition and the sort key of an item."""
 
-    table: Table
-    keys: tuple[str, str]
-    found: _Found | None
-    old: Record | None
-    new: Record | None
+
+class _Work:
+    """What one call has found in the file, and what it makes of it: written in a few statements at its end."""
+
+    def __init__(self) -> None:
+        self.found: dict[_Place, _Row | None] = {}
+        self.rows: dict[_Place, _Row | None] = {}
+        self.changes: list[tuple[Any, ...]] = []
 
 
 class SqliteRecordStore:
@@ -105,60 +107,90 @@ class SqliteRecordStore:
 
     async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         """See `RecordStore.write`. Blocks for one fsync."""
+        work = _Work()
         now = time.time_ns() // 1000
         with self._writer.transaction(4 * len(transactions)) as connection:
-            return [self._transact(connection, transaction, now) for transaction in transactions]
+            outcomes = [self._transact(work, transaction, now) for transaction in transactions]
+            self._store(connection, work)
+        return outcomes
 
-    def _transact(self, connection: Connection, transaction: Transaction, now: int) -> list[Written] | ComandaError:
-        tenant = transaction.tenant
+    def _transact(self, work: _Work, transaction: Transaction, now: int) -> list[Written] | ComandaError:
         if transaction.journal is not None:
-            self._apply(connection, tenant, self._plan(connection, tenant, transaction.journal), now)
+            self._append(work, transaction.tenant, transaction.journal)
+        planned: dict[_Place, tuple[Table, Record | None, Record | None]] = {}
         try:
-            planned = [self._plan(connection, tenant, action) for action in transaction.actions]
-            if len({(plan.table.name, plan.keys) for plan in planned}) < len(planned):
-                raise InvalidParams(
-                    "two actions of a transaction are about one item",
-                    hint="put them together, or send two transactions",
-                )
+            for action in transaction.actions:
+                table = self._tables.named(action.table)
+                place = (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
+                if place in planned:
+                    raise InvalidParams(
+                        "two actions of a transaction are about one item",
+                        hint="put them together, or send two transactions",
+                    )
+                row = self._find(work, place)
+                old = None if row is None else row.record
+                planned[place] = (table, old, evaluate(action, table, old))
         except (Conflict, InvalidParams) as error:
             return error
-        for plan in planned:
-            self._apply(connection, tenant, plan, now)
-        return [Written(plan.old, plan.new) for plan in planned]
+        for place, (table, old, new) in planned.items():
+            if new is not old:
+                self._change(work, place, table, new, now)
+        return [Written(old, new) for _, old, new in planned.values()]
 
-    def _plan(self, connection: Connection, tenant: str, action: Action) -> _Planned:
-        table = self._tables.named(action.table)
-        keys = item_keys(table, tenant, key_of(action, table))
-        row = connection.execute(_ITEM, (self._names[table.name], *keys)).fetchone()
-        found = None if row is None else _Found(*row)
-        old = None if found is None else Record(self._decode(found.document), found.version)
-        return _Planned(table, keys, found, old, evaluate(action, table, old))
+    def _append(self, work: _Work, tenant: str, journal: Put) -> None:
+        """An entry under a key that nobody has used: there is nothing to look for."""
+        table = self._tables.named(journal.table)
+        place = (table.name, *item_keys(table, tenant, journal.item))
+        work.found[place] = None
+        work.rows[place] = _Row(Record(journal.item, 1), self._encode(journal.item).decode())
 
-    def _apply(self, connection: Connection, tenant: str, plan: _Planned, now: int) -> None:
-        table, keys, found, old, new = plan
-        if new is old:
-            return
-        collection = self._names[table.name]
-        document = None if new is None else self._encode(new.item).decode()
-        if new is None:
-            assert found is not None
-            connection.execute("DELETE FROM items WHERE id = ?", (found.id,))
-        elif found is None:
-            connection.execute(_INSERT, (collection, *keys, new.version, document))
-        else:
-            connection.execute(_UPDATE, (new.version, document, found.id))
-        for index in table.indexes:
-            before, after = record_keys(index, tenant, old), record_keys(index, tenant, new)
-            if before == after:
-                continue
-            place = self._names[f"{table.name}/{index.name}"]
-            if before is not None:
-                connection.execute(_LEAVE, (place, *before, *keys))
-            if after is not None:
-                connection.execute(_ENTER, (place, *after, *keys))
+    def _find(self, work: _Work, place: _Place) -> _Row | None:
+        if place in work.rows:
+            return work.rows[place]
+        if place not in work.found:
+            name, *keys = place
+            found = self._writer.connection.execute(_ITEM, (self._names[name], *keys)).fetchone()
+            work.found[place] = None if found is None else _Row(Record(self._decode(found[1]), found[0]), found[1])
+        return work.found[place]
+
+    def _change(self, work: _Work, place: _Place, table: Table, new: Record | None, now: int) -> None:
+        old = self._find(work, place)
+        row = work.rows[place] = None if new is None else _Row(new, self._encode(new.item).decode())
         if table.feed:
-            images = (found and found.version, found and found.document, new and new.version, document)
-            connection.execute(_CHANGED, (collection, keys[0], now, *images))
+            before = (None, None) if old is None else (old.record.version, old.document)
+            behind = (None, None) if row is None else (row.record.version, row.document)
+            work.changes.append((self._names[table.name], place[1], now, *before, *behind))
+
+    def _store(self, connection: Connection, work: _Work) -> None:
+        puts: list[tuple[Any, ...]] = []
+        deletes: list[tuple[Any, ...]] = []
+        enter: list[tuple[Any, ...]] = []
+        leave: list[tuple[Any, ...]] = []
+        for place, row in work.rows.items():
+            name, *keys = place
+            if row is None:
+                deletes.append((self._names[name], *keys))
+            else:
+                puts.append((self._names[name], *keys, row.record.version, row.document))
+            table, tenant, found = self._tables[name], tenant_of(keys[0]), work.found[place]
+            for index in table.indexes:
+                before = None if found is None else index_keys(index, tenant, found.record.item)
+                behind = None if row is None else index_keys(index, tenant, row.record.item)
+                if before != behind:
+                    number = self._names[f"{name}/{index.name}"]
+                    if before is not None:
+                        leave.append((number, *before, *keys))
+                    if behind is not None:
+                        enter.append((number, *behind, *keys))
+        for statement, rows in (
+            (_PUT, puts),
+            (_DELETE, deletes),
+            (_LEAVE, leave),
+            (_ENTER, enter),
+            (_CHANGED, work.changes),
+        ):
+            if rows:
+                connection.executemany(statement, rows)
 
     # Reading.
 
@@ -172,7 +204,7 @@ class SqliteRecordStore:
         check_key(table, ask.key, alone=True)
         keys = item_keys(table, ask.tenant, ask.key)
         row = self._writer.connection.execute(_ITEM, (self._names[table.name], *keys)).fetchone()
-        return None if row is None else Record(self._decode(row[2]), row[1])
+        return None if row is None else Record(self._decode(row[1]), row[0])
 
     async def query(self, query: Query) -> Page:
         """See `RecordStore.query`."""

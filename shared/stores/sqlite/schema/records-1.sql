@@ -6,15 +6,13 @@ CREATE TABLE names (
 );
 
 CREATE TABLE items (
-    id INTEGER PRIMARY KEY,
     collection INTEGER NOT NULL,        -- names.id of the table
     partition TEXT NOT NULL,
     sort TEXT NOT NULL,
     version INTEGER NOT NULL,
-    document TEXT NOT NULL
-);
-
-CREATE UNIQUE INDEX items_by_key ON items (collection, partition, sort);
+    document TEXT NOT NULL,
+    PRIMARY KEY (collection, partition, sort)
+) WITHOUT ROWID;
 
 CREATE TABLE entries (
     collection INTEGER NOT NULL,        -- names.id of the index
