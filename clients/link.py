@@ -1,4 +1,4 @@
-"""One connection to the intake: lines out, lines in, answers matched to requests by their order."""
+"""One connection to a server: lines out, lines in, answers matched to requests by their order."""
 
 import asyncio
 from collections import deque
@@ -29,13 +29,16 @@ class _Ended(Exception):
 
 
 class Link(asyncio.Protocol):
-    """A connection to be opened with `clients.dial`. Any number of requests may be in flight.
+    """A connection to be opened with `clients.dial`, to a server that speaks first if `greeted`.
+
+    Any number of requests may be in flight.
 
     Answers and events are given as their lines of JSON: what they mean is the client's to know.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, greeted: bool = True) -> None:
         self._loop = asyncio.get_running_loop()
+        self._greeted = greeted
         self.hello: asyncio.Future[None] = self._loop.create_future()
         self.last_heard = 0.0
         """When something was last read, by the loop's clock."""
@@ -80,6 +83,8 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if not self._greeted:
+            self.hello.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         self.last_heard = self._loop.time()
@@ -136,7 +141,7 @@ def _is_answer(message: "_Head | list[_Head]") -> bool:
 def _no_greeting(message: "_Head | list[_Head]") -> Unreachable:
     if isinstance(message, _Head) and message.message:
         return Unreachable(f"the server refuses: {message.message}")
-    return Unreachable("no order intake answers there")
+    return Unreachable("it is not the server that was expected there")
 
 
 def _lost() -> ConnectionLost:

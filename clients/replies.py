@@ -1,6 +1,7 @@
 """The intake's answers, typed. Names are English here and map to those of the wire."""
 
 import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
@@ -107,8 +108,8 @@ class _Outcome(Struct):
 T = TypeVar("T")
 
 
-def read_answer(kind: type[T], line: bytes) -> T:
-    """An answer, read from its line of JSON. Raises Refused when it is an error."""
+def read_answer(kind: type[T], line: bytes, *, exact: bool = False) -> T:
+    """An answer, read from its line of JSON; `exact` numbers are `Decimal`. Raises Refused when it is an error."""
     if not msgspec.json.decode(line, type=_Outcome).success:
         raise Refused(msgspec.json.decode(line))
-    return msgspec.json.decode(line, type=kind)
+    return msgspec.json.Decoder(kind, float_hook=Decimal if exact else None).decode(line)

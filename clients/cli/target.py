@@ -2,31 +2,45 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import dotenv
 from cyclopts import Parameter
 
 from clients.errors import WrongUsage
 
-DEFAULT_PORT = 8888
-
 Host = Annotated[str | None, Parameter(help="The server's name or address; else SERVER_HOST.")]
 Port = Annotated[int | None, Parameter(alias="-p", help="The server's port; else SERVER_PORT.")]
 
 
-def target(host: str | None, port: int | None) -> tuple[str, int]:
+class Server(NamedTuple):
+    """The settings that say where a server is, and the port that it has by default."""
+
+    host_setting: str
+    port_setting: str
+    port: int
+
+
+INTAKE = Server("SERVER_HOST", "SERVER_PORT", 8888)
+PERSISTENCE = Server("TCP_PERSIST_HOST", "TCP_PERSIST_PORT", 6000)
+
+
+def target(host: str | None, port: int | None, server: Server = INTAKE) -> tuple[str, int]:
     """Host and port to connect to. Raises WrongUsage for what is no port.
 
     An address that means "everywhere" to a server means this machine to a client.
     """
     file = dotenv.dotenv_values(Path(os.environ.get("ENV_FILE") or ".env.local"))
-    chosen = host or os.environ.get("SERVER_HOST") or file.get("SERVER_HOST") or "localhost"
+
+    def setting(name: str, default: str) -> str:
+        return os.environ.get(name) or file.get(name) or default
+
+    chosen = host or setting(server.host_setting, "localhost")
     if chosen in ("::", "0.0.0.0"):
         chosen = "localhost"
     if port is not None:
         return chosen, _port("--port", str(port))
-    return chosen, _port("SERVER_PORT", os.environ.get("SERVER_PORT") or file.get("SERVER_PORT") or str(DEFAULT_PORT))
+    return chosen, _port(server.port_setting, setting(server.port_setting, str(server.port)))
 
 
 def _port(name: str, text: str) -> int:

@@ -280,8 +280,8 @@ class Desk:
         try:
             match asked.request:
                 case requests.Watch(id=record, since=since):
-                    await self._observers.add(connection, Observer(record, asked.dialect), since)
-                    result = {"watching": record or "all"}
+                    position = await self._observers.add(connection, Observer(record, asked.dialect), since)
+                    result = {"watching": record or "all", "position": position}
                 case request:
                     result = await self._pages.perform(request)
         except ComandaError as error:

@@ -47,8 +47,8 @@ class Observers:
         if self._at:
             self._woken.set()
 
-    async def add(self, connection: Connection, observer: Observer, since: str | None) -> None:
-        """The connection is told of every change from now on, or first of those behind `since`.
+    async def add(self, connection: Connection, observer: Observer, since: str | None) -> str:
+        """The connection is told of every change from now on, or first of those behind `since`: its position.
 
         Raises InvalidParams or Gone for a position that cannot be gone on from, and StoreError.
         """
@@ -60,6 +60,7 @@ class Observers:
         connection.observing = True
         self._at.setdefault(since, {})[connection] = observer
         self._woken.set()
+        return since
 
     def remove(self, connection: Connection) -> None:
         """The connection is told nothing any more."""

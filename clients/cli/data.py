@@ -1,0 +1,202 @@
+"""The commands around the persistence server: `data` with its own commands, and `observe`."""
+
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import msgspec
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from clients.cli.orders import read_orders
+from clients.cli.target import PERSISTENCE, target
+from clients.cli.text import printable
+from clients.errors import ClientError, WrongUsage
+from clients.persistence import PersistenceClient
+
+data = App(name="data", help="Corporate data, and the audit log of it.")
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+Input = Annotated[
+    str | None,
+    Parameter(name=["--input", "-i"], allow_leading_hyphen=True, help="A file with JSON objects; - is standard input."),
+]
+Limit = Annotated[int | None, Parameter(validator=Number(gte=1), help="No more than so many.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """What every command about the persistence server can be told."""
+
+    server: Annotated[
+        str | None, Parameter(name=["--server", "-s", "--host"], help="Name or address; else TCP_PERSIST_HOST.")
+    ] = None
+    port: Annotated[int | None, Parameter(alias="-p", help="The server's port; else TCP_PERSIST_PORT.")] = None
+    output: Annotated[Path | None, Parameter(alias="-o", help="Write results to this file, one JSON line each.")] = None
+    uuid: Annotated[str | None, Parameter(help="Who asks, for the audit log.")] = None
+    verbose: Annotated[bool, Parameter(alias="-v", negative="", help="Say what is done, on standard error.")] = False
+
+    def client(self) -> PersistenceClient:
+        """A client of the server that is meant."""
+        host, port = target(self.server, self.port, PERSISTENCE)
+        self.note(f"server {host} port {port}")
+        return PersistenceClient(host, port, uuid=self.uuid)
+
+    def open(self) -> TextIO:
+        """Where results go. Raises ClientError."""
+        if self.output is None:
+            return sys.stdout
+        try:
+            return self.output.open("w", encoding="utf-8")
+        except OSError as error:
+            raise ClientError(f"{self.output} cannot be written: {error.strerror}") from None
+
+    def note(self, text: str) -> None:
+        """Tells on standard error what is done, if asked to."""
+        if self.verbose:
+            sys.stderr.write(printable(text) + "\n")
+
+    def show(self, out: TextIO, result: Any) -> None:
+        """Writes one result: over many lines for people, on one line for programs."""
+        text = _encode(result)
+        if out.isatty():
+            text = msgspec.json.format(text, indent=2)
+        out.write(text.decode() + "\n")
+        out.flush()
+
+    async def show_all(self, results: AsyncIterator[Any], limit: int | None) -> int:
+        """Writes results, no more than `limit`."""
+        out, shown = self.open(), 0
+        async for result in results:
+            self.show(out, result)
+            shown += 1
+            if shown == limit:
+                break
+        self.note(f"{shown} results")
+        return 0
+
+
+_COMMON = Common()
+
+
+@data.command
+async def get(record_id: str | None = None, /, *, input: Input = None, common: Common = _COMMON) -> int:  # noqa: A002
+    """Show records: one by its id, or those of a file whose objects have an id."""
+    wanted = [record_id] if record_id is not None else [_id(item) for item in _items(input)]
+    out = common.open()
+    async with common.client() as client:
+        for name in wanted:
+            common.show(out, await client.get(name))
+    return 0
+
+
+@data.command(name="set")
+async def set_records(
+    record_id: str | None = None,
+    /,
+    *members: str,
+    input: Input = None,
+    common: Common = _COMMON,  # noqa: A002
+) -> int:
+    """Store records: one from NAME=VALUE words, or those of a file whose objects have an id."""
+    items = _items(input) if record_id is None else [{"id": record_id, **dict(map(_member, members))}]
+    out = common.open()
+    async with common.client() as client:
+        for item in items:
+            record = {name: value for name, value in item.items() if name != "id"}
+            common.show(out, await client.set(_id(item), record))
+    return 0
+
+
+@data.command
+async def delete(record_id: str, /, *, common: Common = _COMMON) -> int:
+    """Remove a record. Exit status 1 when it was not there."""
+    async with common.client() as client:
+        deleted = await client.delete(record_id)
+    common.show(common.open(), {"id": record_id, "deleted": deleted})
+    return 0 if deleted else 1
+
+
+@data.command(name="list")
+async def list_records(prefix: str | None = None, /, *, limit: Limit = None, common: Common = _COMMON) -> int:
+    """List records in the order of their ids."""
+    async with common.client() as client:
+        return await common.show_all(client.list(prefix), limit)
+
+
+@data.command
+async def history(record_id: str, /, *, limit: Limit = None, common: Common = _COMMON) -> int:
+    """Show what was done to a record, newest first."""
+    async with common.client() as client:
+        return await common.show_all(client.history(record_id), limit)
+
+
+@data.command
+async def logs(*, limit: Limit = 50, common: Common = _COMMON) -> int:
+    """Show the audit log, newest first."""
+    async with common.client() as client:
+        return await common.show_all(client.logs(), limit)
+
+
+@data.command
+async def verify(*, common: Common = _COMMON) -> int:
+    """Prove that the audit log is whole. Exit status 1 when it is not."""
+    async with common.client() as client:
+        found = await client.verify_log()
+    common.show(common.open(), found)
+    return 0 if found["valid"] else 1
+
+
+@data.command
+async def ping(*, common: Common = _COMMON) -> int:
+    """Exit with 0 when the server answers."""
+    async with common.client() as client:
+        await client.ping()
+    return 0
+
+
+async def observe(
+    record_id: str | None = None,
+    /,
+    *,
+    reconnect: Annotated[
+        float, Parameter(alias="-r", validator=Number(gt=0), help="Seconds before it connects again.")
+    ] = 2.0,
+    common: Common = _COMMON,
+) -> int:
+    """Show every change of the corporate data, or of one record, until stopped; nothing is missed in between."""
+    out = common.open()
+    client = common.client()
+    async for event in client.observe(record_id, pause=reconnect):
+        if event["event"] in ("connected", "lost"):
+            common.note(str(event))
+        else:
+            common.show(out, event)
+    return 0
+
+
+def _items(file: str | None) -> list[dict[str, Any]]:
+    if file is None:
+        raise WrongUsage("no record was named", hint="give its id, or --input FILE")
+    return read_orders(file)
+
+
+def _id(item: dict[str, Any]) -> str:
+    found = item.get("id", item.get("ID"))
+    if not isinstance(found, str):
+        raise ClientError("an object has no id", hint='write {"id":"X",…}')
+    return found
+
+
+def _member(word: str) -> tuple[str, Any]:
+    name, equals, value = word.partition("=")
+    if not equals:
+        raise WrongUsage(f"{word!r} is not NAME=VALUE", hint="as in: cp=3260")
+    try:
+        return name, msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return name, value

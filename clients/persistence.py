@@ -1,0 +1,151 @@
+"""The asyncio client of the persistence server.
+
+    async with PersistenceClient("localhost", 6000) as client:
+        await client.set("X", {"cp": "3260"})
+        record = await client.get("X")
+
+Any number of tasks may use one client at a time. What only reads is sent again when its answer was lost.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from clients.caller import Caller
+from clients.errors import ConnectionLost, Unreachable
+from clients.replies import Members
+
+_decode_event = msgspec.json.Decoder(Members, float_hook=Decimal).decode
+
+
+class StoredRecord(Struct, frozen=True):
+    """A corporate record; each change counts its `version` up."""
+
+    id: str
+    version: int
+    data: Members
+
+
+class Score(Struct, frozen=True, rename={"record": "nuevo_record", "best": "puntaje_maximo"}):
+    """What became of a score: whether it is a record, and the user's best."""
+
+    record: bool
+    best: int
+
+
+class PersistenceClient(Caller):
+    """A client of one persistence server; `uuid` is who asks, as the audit log has it.
+
+    See `Caller` for `timeout` and for what every method raises.
+    """
+
+    def __init__(
+        self, host: str = "localhost", port: int = 6000, *, timeout: float = 10.0, uuid: str | None = None
+    ) -> None:
+        super().__init__(host, port, timeout=timeout, greeted=False, exact=True)
+        self._who: Members = {} if uuid is None else {"uuid": uuid}
+
+    async def set(self, record_id: str, data: Mapping[str, Any], *, version: int | None = None) -> StoredRecord:
+        """Stores a record; with `version`, only in the place of that one (0 is none yet)."""
+        request = {"action": "set", "id": record_id, "data": data, **self._who}
+        if version is not None:
+            request["version"] = version
+        return await self._ask(StoredRecord, request, safe=version is not None)
+
+    async def get(self, record_id: str) -> StoredRecord:
+        """One record."""
+        return await self._ask(StoredRecord, {"action": "get", "id": record_id, **self._who})
+
+    async def delete(self, record_id: str, *, version: int | None = None) -> bool:
+        """Removes a record; whether it was there."""
+        request = {"action": "delete", "id": record_id, **self._who}
+        if version is not None:
+            request["version"] = version
+        return bool((await self._ask_members(request, safe=False))["deleted"])
+
+    async def list(self, prefix: str | None = None) -> AsyncGenerator[StoredRecord, None]:
+        """Records in the order of their ids."""
+        async for item in self._pages({"action": "list", "prefix": prefix}):
+            yield msgspec.convert(item, StoredRecord)
+
+    async def history(self, record_id: str) -> AsyncGenerator[Members, None]:
+        """The entries of the audit log about changes of a record, newest first."""
+        async for item in self._pages({"action": "history", "id": record_id}):
+            yield item
+
+    async def logs(self) -> AsyncGenerator[Members, None]:
+        """The audit log, newest first."""
+        async for item in self._pages({"action": "list_logs"}):
+            yield item
+
+    async def _pages(self, request: Members) -> AsyncGenerator[Members, None]:
+        cursor: str | None = None
+        while True:
+            page = await self._ask_members({**request, **self._who, "cursor": cursor})
+            for item in page["items"]:
+                yield item
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+    async def verify_log(self) -> Members:
+        """Whether the audit log is whole; if not, `broken` is the first entry that is not as it was written."""
+        return await self._ask_members({"action": "verify_log", **self._who})
+
+    async def save_score(self, user_id: int, score: int) -> Score:
+        """Counts a game of a user."""
+        request = {"action": "save_score", "user_id": user_id, "puntaje": score, **self._who}
+        return await self._ask(Score, request, safe=False)
+
+    async def health(self) -> Members:
+        """How the server is."""
+        return await self._ask_members({"action": "health"})
+
+    async def ping(self) -> None:
+        """Returns when the server answers."""
+        await self._ask(Members, {"action": "ping"})
+
+    async def watch(self, record_id: str | None = None, *, since: str | None = None) -> AsyncGenerator[Members, None]:
+        """Changes of all records, or of one, over a connection of its own, until the server ends it.
+
+        An event `position`, also the first of all, tells from where to go on: `since` is the last one seen.
+        """
+        request = {"action": "watch", "id": record_id, "since": since, **self._who}
+        async with self._watching(request) as (link, answer):
+            yield {"event": "position", "position": answer["position"]}
+            while (line := await link.event()) is not None:
+                yield _decode_event(line)
+
+    async def observe(self, record_id: str | None = None, *, pause: float = 2.0) -> AsyncGenerator[Members, None]:
+        """Changes for good: connects again `pause` seconds after a connection has ended, and misses nothing.
+
+        Gives {"event": "lost"} and {"event": "connected"} in between. Raises Refused.
+        """
+        position: str | None = None
+        seen: set[tuple[str, int, str]] = set()
+        while True:
+            reason, connected = "the server ended the connection", False
+            try:
+                async for event in self.watch(record_id, since=position):
+                    if event["event"] == "position":
+                        if not connected:
+                            yield {"event": "connected", "host": self._host, "port": self._port}
+                        if connected or position is None:
+                            seen.clear()
+                        connected, position = True, event["position"]
+                        continue
+                    if "version" in event:
+                        # A connection that ends between positions is gone on with from the one before.
+                        change = (event["id"], event["version"], event["event"])
+                        if change in seen:
+                            continue
+                        seen.add(change)
+                    yield event
+            except (Unreachable, ConnectionLost) as error:
+                reason = error.message
+            yield {"event": "lost", "reason": reason, "retry_s": pause}
+            await asyncio.sleep(pause)
