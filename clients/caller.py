@@ -125,7 +125,7 @@ class Caller:
 
     @asynccontextmanager
     async def _watching(self, request: Members) -> AsyncGenerator[tuple[Link, Members], None]:
-        """A connection of its own on which the server tells of changes, once it has accepted `request`; and its answer."""
+        """A connection of its own on which the server tells of changes, and its answer to `request`."""
         deadline = self._deadline()
         link: Link | None = None
         try:

@@ -141,7 +141,7 @@ def _is_answer(message: "_Head | list[_Head]") -> bool:
 def _no_greeting(message: "_Head | list[_Head]") -> Unreachable:
     if isinstance(message, _Head) and message.message:
         return Unreachable(f"the server refuses: {message.message}")
-    return Unreachable("it is not the server that was expected there")
+    return Unreachable("no order intake answers there")
 
 
 def _lost() -> ConnectionLost:

@@ -84,9 +84,9 @@ _COMMON = Common()
 
 
 @data.command
-async def get(record_id: str | None = None, /, *, input: Input = None, common: Common = _COMMON) -> int:  # noqa: A002
+async def get(record_id: str | None = None, /, *, file: Input = None, common: Common = _COMMON) -> int:
     """Show records: one by its id, or those of a file whose objects have an id."""
-    wanted = [record_id] if record_id is not None else [_id(item) for item in _items(input)]
+    wanted = [record_id] if record_id is not None else [_id(item) for item in _items(file)]
     out = common.open()
     async with common.client() as client:
         for name in wanted:
@@ -99,11 +99,11 @@ async def set_records(
     record_id: str | None = None,
     /,
     *members: str,
-    input: Input = None,
-    common: Common = _COMMON,  # noqa: A002
+    file: Input = None,
+    common: Common = _COMMON,
 ) -> int:
     """Store records: one from NAME=VALUE words, or those of a file whose objects have an id."""
-    items = _items(input) if record_id is None else [{"id": record_id, **dict(map(_member, members))}]
+    items = _items(file) if record_id is None else [{"id": record_id, **dict(map(_member, members))}]
     out = common.open()
     async with common.client() as client:
         for item in items:

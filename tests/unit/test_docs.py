@@ -10,6 +10,8 @@ import pytest
 from clients.cli.app import app
 from services.intake.requests import ACTIONS
 from services.intake.settings import IntakeSettings
+from services.persistence.requests import REQUESTS
+from services.persistence.settings import PersistenceSettings
 from shared import VERSION
 from shared.domain import errors
 from shared.domain.states import TRANSITIONS, mermaid
@@ -20,7 +22,13 @@ DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
 # Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
 NOT_SETTINGS = {"COMANDA_PARENT_PID"}
-DIFFERENT: dict[str, set[str]] = {".env.local": set(), ".env.docker": {"data_dir", "log_format"}}
+DIFFERENT: dict[str, set[str]] = {".env.local": set(), ".env.docker": {"data_dir", "log_format", "tcp_persist_host"}}
+SETTINGS = {
+    field.encode_name.upper(): field
+    for kind in (IntakeSettings, PersistenceSettings)
+    for field in msgspec.structs.fields(kind)
+}
+"""Every setting of every server; where two have the same it means the same."""
 
 
 def codes() -> set[str]:
@@ -69,30 +77,28 @@ def test_every_command_of_the_clients_is_described() -> None:
 @pytest.mark.parametrize("name", [".env.local", ".env.docker"])
 def test_settings_files_have_every_setting_at_its_default(name: str) -> None:
     lines = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / name).read_text(), re.MULTILINE))
-    assert set(lines) == {field.upper() for field in IntakeSettings.__struct_fields__}
-    for field in msgspec.structs.fields(IntakeSettings):
-        value = lines[field.encode_name.upper()]
+    assert set(lines) == set(SETTINGS)
+    for setting, field in SETTINGS.items():
+        value = lines[setting]
         if field.encode_name not in DIFFERENT[name] and value:
             assert msgspec.convert(value, field.type, strict=False) == field.default, field.encode_name
 
 
 def test_settings_that_are_named_exist() -> None:
-    known = {field.upper() for field in IntakeSettings.__struct_fields__}
     for doc in DOCS:
         named = set(re.findall(r"`([A-Z]{2,}(?:_[A-Z]+)+)(?:=[^`]*)?`", doc.read_text()))
-        assert named - NOT_SETTINGS <= known, doc
+        assert named - NOT_SETTINGS <= set(SETTINGS), doc
 
 
 def test_limits_in_the_protocol_are_the_defaults() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", (ROOT / "docs/PROTOCOL.md").read_text(), re.MULTILINE)
     assert rows
-    defaults = IntakeSettings()
-    assert all(float(getattr(defaults, name.lower())) == float(value) for name, value in rows)
+    assert all(float(SETTINGS[name].default) == float(value) for name, value in rows)
 
 
 def test_every_action_verb_event_and_code_is_in_the_protocol() -> None:
     text = (ROOT / "docs/PROTOCOL.md").read_text()
-    assert not [name for name in ACTIONS if f'{{"action":"{name}"' not in text]
+    assert not [name for name in (*ACTIONS, *REQUESTS) if f'{{"action":"{name}"' not in text]
     assert not [step.event for step in TRANSITIONS if f"`{step.event}`" not in text]
     assert not [code for code in codes() if f"| `{code}` |" not in text]
 
