@@ -33,12 +33,14 @@ _WHOLE_LIMIT = 10**MAX_DIGITS
 class Index(Struct, frozen=True):
     """A second order of a table: items that have the member `sort`, in its order.
 
-    Without `partition` an index goes over all items of a tenant.
+    Without `partition` an index goes over all items of a tenant. One that is `rare` is seldom asked and need not
+    be kept up with every write where reading through the table serves as well.
     """
 
     name: str
     sort: str
     partition: str | None = None
+    rare: bool = False
 
 
 class Table(Struct, frozen=True):
@@ -51,6 +53,11 @@ class Table(Struct, frozen=True):
     indexes: tuple[Index, ...] = ()
     feed: bool = True
     """Whether its changes are kept for `changes`."""
+
+    @property
+    def kept_indexes(self) -> list[Index]:
+        """Those that are kept up with every write on every store."""
+        return [index for index in self.indexes if not index.rare]
 
     def index(self, name: str) -> Index:
         """The index of this name. Raises InvalidParams."""

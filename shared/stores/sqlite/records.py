@@ -18,10 +18,11 @@ from shared.domain.errors import ComandaError, Conflict, Gone, InvalidParams, St
 from shared.domain.records import Index, Item, Put, Record, Table, Transaction, Written, check_key
 from shared.domain.tables import Tables
 from shared.stores.evaluate import evaluate, key_of
-from shared.stores.keys import ALL, index_keys, item_keys, key_text, partition_key, prefix_end, tenant_of
+from shared.stores.keys import ALL, index_keys, item_keys, partition_key, tenant_of
 from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Change, Changes, Page, Position, Query
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, translated
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.selection import Selection
 
 _ITEM = "SELECT version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
 _PUT = "INSERT OR REPLACE INTO items (collection, partition, sort, version, document) VALUES (?, ?, ?, ?, ?)"
@@ -87,7 +88,7 @@ class SqliteRecordStore:
                     connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
             names = dict(connection.execute("SELECT name, id FROM names").fetchall())
             for table in self._tables.values():
-                new = [index for index in table.indexes if f"{table.name}/{index.name}" not in known]
+                new = [index for index in table.kept_indexes if f"{table.name}/{index.name}" not in known]
                 if table.name in known and new:
                     self._fill(connection, table, new, names)
         return names
@@ -173,7 +174,7 @@ class SqliteRecordStore:
             else:
                 puts.append((self._names[name], *keys, row.record.version, row.document))
             table, tenant, found = self._tables[name], tenant_of(keys[0]), work.found[place]
-            for index in table.indexes:
+            for index in table.kept_indexes:
                 before = None if found is None else index_keys(index, tenant, found.record.item)
                 behind = None if row is None else index_keys(index, tenant, row.record.item)
                 if before != behind:
@@ -207,55 +208,40 @@ class SqliteRecordStore:
         return None if row is None else Record(self._decode(row[1]), row[0])
 
     async def query(self, query: Query) -> Page:
-        """See `RecordStore.query`."""
-        statement, values = self._statement(query)
+        """See `RecordStore.query`. A page of an index that is `rare` ends, however short, when enough was looked at."""
+        selection = self._select(query)
         records: list[Record] = []
         after: Position | None = None
         size = 0
         with translated(self._path):
             reader = await self._reading()
-            async with reader.execute(statement, values) as rows:
+            window: Sequence[str] | None = None
+            if selection.member is not None:
+                found = list(await reader.execute_fetchall(*selection.window()))
+                window = tuple(found[0]) if found else None
+            async with reader.execute(*selection.statement(window)) as rows:
                 async for version, document, *place in rows:
                     if len(records) == query.limit or size > PAGE_BYTES:
                         return Page(records, after)
                     records.append(Record(self._decode(document), version))
                     after = Position(*place)
                     size += len(document)
-        return Page(records, None)
+        return Page(records, None if window is None else Position(window[1], window[2], window[0]))
 
-    def _statement(self, query: Query) -> tuple[str, list[Any]]:
+    def _select(self, query: Query) -> Selection:
         table = self._tables.named(query.table)
-        if query.index is not None and table.index(query.index).partition is None:
-            partition = partition_key(query.tenant, ALL)
-        else:
-            partition = partition_key(query.tenant, query.partition)
+        items = self._names[table.name]
         if query.index is None:
-            sort, place = "i.sort", ["i.partition", "i.sort"]
-            source = "items i WHERE i.collection = ? AND i.partition = ?"
-            values: list[Any] = [self._names[table.name], partition]
-        else:
-            sort, place = "e.sort", ["e.sort", "e.item_partition", "e.item_sort"]
-            source = """entries e JOIN items i
-                ON i.collection = ? AND i.partition = e.item_partition AND i.sort = e.item_sort
-                WHERE e.collection = ? AND e.partition = ?"""
-            values = [self._names[table.name], self._names[f"{table.name}/{query.index}"], partition]
-        for bound, sign in (
-            (None if query.low is None else key_text(query.low), ">="),
-            (None if query.high is None else key_text(query.high), "<="),
-            (query.prefix, ">="),
-            (prefix_end(query.prefix) or None if query.prefix else None, "<"),
-        ):
-            if bound is not None:
-                source += f" AND {sort} {sign} ?"
-                values.append(bound)
-        if query.after is not None:
-            after = query.after
-            source += f" AND ({', '.join(place)}) {'<' if query.descending else '>'} ({', '.join('?' * len(place))})"
-            values += [after.index_sort] * (query.index is not None) + [after.partition, after.sort]
-        direction = "DESC" if query.descending else "ASC"
-        order = ", ".join(f"{column} {direction}" for column in place)
-        columns = f"i.version, i.document, i.partition, i.sort, {sort}"
-        return f"SELECT {columns} FROM {source} ORDER BY {order}", values
+            return Selection(query, items, None, partition_key(query.tenant, query.partition), None)
+        index = table.index(query.index)
+        if not index.rare:
+            value = ALL if index.partition is None else query.partition
+            entries = self._names[f"{table.name}/{index.name}"]
+            return Selection(query, items, entries, partition_key(query.tenant, value), None)
+        # Everything in the same order, and of that what has the member.
+        (whole,) = (one for one in table.indexes if one.partition is None and one.sort == index.sort)
+        entries = self._names[f"{table.name}/{whole.name}"]
+        return Selection(query, items, entries, partition_key(query.tenant, ALL), index.partition)
 
     async def _reading(self) -> aiosqlite.Connection:
         async with self._opening:
