@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.benchmarks import report
 from tests.benchmarks.driver import drive
 from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, RedisStreams, sample_orders
+from tests.benchmarks.records import records
 from tests.benchmarks.trials import end_to_end, footprint
 
 # Windows that say something of each peer: beanstalkd and FastAPI take one commit a request, whatever is in flight.
@@ -39,8 +40,9 @@ def main() -> int:
     ends = [end_to_end(orders, options.orders)]
     _say(f"end to end: {ends[0].rate:,.0f} orders/s")
     foot = footprint(options.idle)
-    _say("\n" + report.write(rates, ends, foot, options.json))
-    return 0 if all(bar.met for bar in report.bars(rates, ends, foot)) else 1
+    kept = records(options.rounds, options.seconds)
+    _say("\n" + report.write(rates, ends, foot, kept, options.json))
+    return 0 if all(bar.met for bar in report.bars(rates, ends, foot, kept)) else 1
 
 
 def _accept(kind: type[Peer], orders: list[bytes], window: int, seconds: float) -> float:

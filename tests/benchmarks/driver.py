@@ -30,11 +30,18 @@ class Outcome(NamedTuple):
     seconds: float
     client_cpu: float
     """Seconds of CPU that the driver itself took."""
+    waits: list[float]
+    """Seconds from each request to its answer, in ascending order; only with one in flight."""
 
     @property
     def rate(self) -> float:
         """Answers a second."""
         return self.answers / self.seconds
+
+    @property
+    def p99_ms(self) -> float:
+        """What 99 of 100 answers take, in milliseconds."""
+        return self.waits[len(self.waits) * 99 // 100] * 1000
 
 
 class _Connection(asyncio.Protocol):
@@ -54,6 +61,7 @@ class _Connection(asyncio.Protocol):
 
     def send(self, requests: int) -> None:
         self._open += requests
+        self._sent = time.perf_counter()
         self._transport.write(b"".join([self._next() for _ in range(requests)]))
 
     def start(self) -> None:
@@ -74,6 +82,8 @@ class _Connection(asyncio.Protocol):
         if answers:
             self._open -= answers
             self._drive.took(answers)
+            if self._window == 1:
+                self._drive.waits.append(time.perf_counter() - self._sent)
             if not self._drive.over:
                 self.send(answers)
         if self._drive.over and not self._open:
@@ -86,6 +96,7 @@ class _Connection(asyncio.Protocol):
 class _Drive:
     def __init__(self, connections: int, limit: int | None) -> None:
         self.answers = 0
+        self.waits: list[float] = []
         self.over = False
         self._limit = limit
         self._left = connections
@@ -130,7 +141,8 @@ def drive(
         timer = loop.call_later(seconds, stop)
         await course.ended
         timer.cancel()
-        return Outcome(course.answers, time.perf_counter() - began, time.process_time() - cpu)
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu
+        return Outcome(course.answers, took, cpu, sorted(course.waits))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run())

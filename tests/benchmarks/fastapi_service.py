@@ -1,5 +1,6 @@
 """The peer that a team would write: the same validation, the same commit, one order a request."""
 
+import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -37,7 +38,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.execute("PRAGMA journal_mode = WAL")
         await database.execute("PRAGMA synchronous = FULL")
         await database.execute("CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, body TEXT)")
+        await database.execute("CREATE TABLE IF NOT EXISTS records (id TEXT PRIMARY KEY, body TEXT)")
+        await database.execute("CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY, record TEXT, details TEXT)")
         app.state.database = database
+        # A transaction of two statements must not be cut by another request's commit.
+        app.state.writing = asyncio.Lock()
         yield
 
 
@@ -51,3 +56,21 @@ async def accept(order: Order) -> dict[str, Any]:
     await app.state.database.execute("INSERT INTO orders VALUES (?, ?)", (order_id, order.model_dump_json()))
     await app.state.database.commit()
     return {"success": True, "id": order_id, "estado": "en cola"}
+
+
+class Record(BaseModel):
+    """What is kept of a branch office."""
+
+    model_config = ConfigDict(extra="allow")
+    cp: str
+
+
+@app.put("/records/{record_id}")
+async def put(record_id: str, record: Record) -> dict[str, Any]:
+    """Stores a record and an entry of the log in one transaction, and answers."""
+    database, body = app.state.database, record.model_dump_json()
+    async with app.state.writing:
+        await database.execute("INSERT INTO log VALUES (?, ?, ?)", (str(uuid.uuid4()), record_id, body))
+        await database.execute("INSERT OR REPLACE INTO records VALUES (?, ?)", (record_id, body))
+        await database.commit()
+    return {"success": True, "id": record_id}

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from tests.benchmarks.records import Records
 from tests.benchmarks.trials import EndToEnd, Footprint
 
 _NOTES = "<!-- everything above is written by the benchmark -->\n"
@@ -31,7 +32,7 @@ class Bar(NamedTuple):
     met: bool
 
 
-def bars(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint) -> list[Bar]:
+def bars(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, kept: Records) -> list[Bar]:
     """Every bar that the measured peers allow to be judged."""
     found: list[Bar] = []
     ours = {window: median(rates["Comanda", window]) for window in (1, 32)}
@@ -51,30 +52,47 @@ def bars(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint) -> list[Bar]:
     found.append(Bar("ping p99 on another connection meanwhile", f"{ping:.1f} ms", "20 ms", ping <= 20))
     found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
     found.append(Bar("start to first answer", f"{foot.start_seconds:.2f} s", "1 s", foot.start_seconds <= 1))
+    return found + _record_bars(kept)
+
+
+def _record_bars(kept: Records) -> list[Bar]:
+    found: list[Bar] = []
+    sets = median(kept.sets["Comanda"])
+    for peer, factor in (("Redis Streams", 0.8), ("FastAPI + aiosqlite", 10.0)):
+        if peer in kept.sets:
+            ratio = sets / median(kept.sets[peer])
+            what = f"`set` with audit, beside {peer} with the same two writes"
+            found.append(Bar(what, f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor))
+    ratio = median(kept.gets) / sets
+    found.append(Bar("`get` with audit, beside `set`", f"{ratio:.2f} times", "1 times", ratio >= 1))
+    items, wait = median(kept.items), median(kept.item_p99_ms)
+    found.append(Bar("`get_item`, 50 connections", f"{items:,.0f}/s", "25,000/s", items >= 25_000))
+    found.append(Bar("p99 of `get_item`", f"{wait:.1f} ms", "5 ms", wait <= 5))
     return found
 
 
-def write(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, json_file: Path | None) -> str:
+def write(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, kept: Records, json_file: Path | None) -> str:
     """Writes the report; gives its text."""
-    text = _markdown(rates, ends, bars(rates, ends, foot))
+    text = _markdown(rates, ends, kept, bars(rates, ends, foot, kept))
     # What people have written below the mark stays.
     notes = DOC.read_text().partition(_NOTES)[2]
     DOC.write_text(f"{text}\n{_NOTES}{notes}")
     CHART.write_text(_chart(rates))
     if json_file is not None:
-        json_file.write_text(json.dumps(_members(rates, ends, foot), indent=1))
+        json_file.write_text(json.dumps(_members(rates, ends, foot, kept), indent=1))
     return text
 
 
-def _members(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint) -> dict[str, Any]:
+def _members(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, kept: Records) -> dict[str, Any]:
     return {
         "rates": [{"peer": peer, "window": window, "rounds": list(found)} for (peer, window), found in rates.items()],
         "end_to_end": [end._asdict() for end in ends],
         "footprint": foot._asdict(),
+        "records": kept._asdict(),
     }
 
 
-def _markdown(rates: Rates, ends: Sequence[EndToEnd], found: Sequence[Bar]) -> str:
+def _markdown(rates: Rates, ends: Sequence[EndToEnd], kept: Records, found: Sequence[Bar]) -> str:
     lines = [
         "# Performance",
         "",
@@ -104,6 +122,19 @@ def _markdown(rates: Rates, ends: Sequence[EndToEnd], found: Sequence[Bar]) -> s
         memory = f"{end.memory_before_mb:.0f}, {end.memory_after_mb:.0f} MB"
         rates_text = f"{end.accepted_rate:,.0f} | {end.rate:,.0f}"
         lines.append(f"| {end.orders:,} | {rates_text} | {memory} | {end.logs_mb:.0f} MB |")
+    lines += [
+        "",
+        "Records, 50 connections with one request in flight on each. `set` writes the record and an entry of the audit",
+        "log: Redis does so with `MULTI`, `HSET`, `XADD`, `EXEC`, FastAPI with two inserts in one transaction.",
+        "",
+        "| request | requests/s (median) | rounds |",
+        "|---|---|---|",
+    ]
+    named = [(f"`set`, {peer}", rounds) for peer, rounds in kept.sets.items()]
+    named += [("`get` with audit, Comanda", kept.gets), ("`get_item` without, Comanda", kept.items)]
+    for name, rounds in named:
+        each = ", ".join(f"{rate:,.0f}" for rate in rounds)
+        lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
     lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
