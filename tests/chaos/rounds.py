@@ -3,7 +3,6 @@
 import contextlib
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +14,9 @@ import msgspec
 
 from tests.chaos.chaos import Chaos, Missing
 from tests.chaos.disks import PowerDisk, enlarge, small_disk
+from tests.chaos.faults import strace
 from tests.chaos.orders import document
+from tests.chaos.record_rounds import RECORD_ROUNDS
 from tests.support.intake import IntakeProcess
 
 Round = Callable[[Chaos], None]
@@ -24,12 +25,6 @@ _YEAR_SECONDS = 365 * 24 * 3600
 _IDLE = 10_000
 _SLOW = 7_000_000_000_000
 _DEAF_BYTES = 64 * 2**20
-
-
-def _strace(*words: str) -> list[str]:
-    if shutil.which("strace") is None:
-        raise Missing("strace injects faults (Debian: apt-get install strace)")
-    return ["strace", "-f", "-qq", "-o", "/dev/null", *words]
 
 
 # Workers.
@@ -78,7 +73,7 @@ def worker_killed_inside_a_transaction(chaos: Chaos) -> None:
             victim = chaos.dice.choice(intake.workers())
             when = chaos.dice.randint(1, 5)
             words = ["-p", str(victim), "-e", "trace=fsync,fdatasync", "-e"]
-            subprocess.run(_strace(*words, f"inject=fsync,fdatasync:signal=KILL:when={when}"), check=False)
+            subprocess.run(strace(*words, f"inject=fsync,fdatasync:signal=KILL:when={when}"), check=False)
             chaos.killed()
             chaos.recovered(intake)
         load.wait_for(500)
@@ -119,7 +114,7 @@ def server_killed_at_an_fsync(chaos: Chaos) -> None:
         for _ in range(3 * chaos.scale):
             intake.terminate()
             kill = f"inject=fsync,fdatasync:signal=KILL:when={chaos.dice.randint(8, 120)}"
-            intake.command = [*_strace("-e", "trace=fsync,fdatasync", "-e", kill), *plain]
+            intake.command = [*strace("-e", "trace=fsync,fdatasync", "-e", kill), *plain]
             intake.start()
             with chaos.load(intake):
                 intake.wait()
@@ -195,7 +190,7 @@ def failing_fsync(chaos: Chaos) -> None:
     with chaos.suite() as intake, chaos.load(intake) as load:
         load.wait_for(500)
         pids = [word for pid in (intake.pid, *intake.workers()) for word in ("-p", str(pid))]
-        inject = _strace(*pids, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO")
+        inject = strace(*pids, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO")
         with subprocess.Popen(inject, stderr=subprocess.DEVNULL) as faults:
             load.wait_for_refusals(200)
             faults.terminate()
@@ -295,6 +290,7 @@ ROUNDS: dict[str, Round] = {
         idle_connections,
         deaf_observer,
         bytes_one_at_a_time,
+        *RECORD_ROUNDS,
     )
 }
 """Every round by its name."""
