@@ -1,4 +1,4 @@
-"""The servers that are compared, each started on a free port in a folder of its own, each with fsync."""
+"""The servers that are compared, each started on a port and in a folder of its own, each with fsync."""
 
 import contextlib
 import importlib.util
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from tests.benchmarks.driver import Dialect
+from tests.support.ports import hold_port
 
 _START_SECONDS = 30.0
 _PRODUCTS = ("whole milk", "rolls", "soda", "yogurt", "bottled water", "root vegetables", "tropical fruit", "pastry")
@@ -38,13 +39,13 @@ def sample_orders(number: int = 4096) -> list[bytes]:
 
 
 class Server(ABC):
-    """A server of any kind: its own process, a free port, a folder that goes with it."""
+    """A server of any kind: its own process, a port of its own, a folder that goes with it."""
 
     name: ClassVar[str]
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="comanda-bench-"))
-        self.port = free_port()
+        self.port = hold_port(self)
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -187,10 +188,3 @@ class FastApiService(Peer):
         head = b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         requests = [b"%sContent-Length: %d\r\n\r\n%s" % (head, len(order), order) for order in orders]
         return Dialect(requests, answer=b"HTTP/1.1 200 OK")
-
-
-def free_port() -> int:
-    """A port that nobody uses just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

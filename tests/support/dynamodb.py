@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.stores.dynamodb.client import DynamoSettings
+from tests.support.ports import hold_port
 
 _SERVER = Path(__file__).parents[2] / ".venv-dynamodb" / "bin" / "ministack"
 _PATIENCE = 60.0
@@ -22,7 +23,7 @@ class DynamoServer:
     """The server as a process, so that it can be killed and stopped."""
 
     def __init__(self) -> None:
-        self.port = _free_port()
+        self.port = hold_port(self)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,9 +73,3 @@ def dynamodb_endpoint() -> Iterator[str]:
 def own_tables(endpoint: str) -> DynamoSettings:
     """Settings under which tables are nobody else's."""
     return DynamoSettings(endpoint=endpoint, region="eu-west-1", prefix=f"t{uuid.uuid4().hex[:12]}-")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Real servers: their own processes, their own folders, free ports; and plain sockets to talk to them."""
+"""Real servers: their own processes, their own folders and ports; and plain sockets to talk to them."""
 
 import json
 import os
@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.ports import hold_port
+
 PATIENCE = 60.0
 """Seconds after which a test gives up waiting; only a fault ever takes that long."""
 
 
 class ServerProcess:
-    """A server on a free port, with settings of the test's choosing."""
+    """A server on a port of its own, with settings of the test's choosing."""
 
     module = ""
     """What `python -m` runs."""
@@ -35,7 +37,7 @@ class ServerProcess:
         """What `start` runs; a fault may wrap it for one start."""
         self.data_dir = data_dir
         self._settings = {name: str(value) for name, value in (settings or {}).items()}
-        self.port = 0
+        self.port = hold_port(self)
         self.log: list[dict[str, Any]] = []
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,7 +48,7 @@ class ServerProcess:
         return self._process.pid
 
     def start(self) -> Self:
-        """Starts it, on the port it had before if it ran before, and waits until it listens."""
+        """Starts it, again if it ran before, and waits until it listens."""
         environ = {
             **os.environ,
             "ENV_FILE": "/dev/null",
@@ -59,7 +61,7 @@ class ServerProcess:
         self.log = []
         self._process = subprocess.Popen(self.command, env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         threading.Thread(target=self._read, args=(self._process, self.log), daemon=True).start()
-        self.port = self.wait_for_log("listening")["port"]
+        self.wait_for_log("listening")
         return self
 
     def _read(self, process: "subprocess.Popen[bytes]", log: list[dict[str, Any]]) -> None:
