@@ -1,6 +1,7 @@
 """Fixtures that more than one kind of test uses."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import pytest
 
 from tests.support.dynamodb import CREDENTIALS, dynamodb_endpoint
 from tests.support.intake import IntakeProcess, PersistenceProcess, Session
+
+
+def pytest_configure() -> None:
+    """Gives Ctrl-C its meaning back, for what the tests start: a shell's jobs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,12 @@ from shared.domain.records import (
     Written,
 )
 from shared.domain.tables import Tables
+from shared.stores.dynamodb.client import dynamo
+from shared.stores.dynamodb.opening import dynamo_records
+from shared.stores.dynamodb.record_tables import create_tables
 from shared.stores.records import Ask, Query, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
+from tests.support.dynamodb import own_tables
 
 THINGS = Table(
     "Things",
@@ -38,12 +42,19 @@ QUIET = Table("Quiet", partition="id", feed=False)
 TABLES = Tables(THINGS, LINES, QUIET)
 
 
-@pytest.fixture(params=["sqlite"])
-async def records(tmp_path: Path) -> AsyncIterator[RecordStore]:
+@pytest.fixture(params=["sqlite", "dynamodb"])
+async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordStore]:
     """An empty store of the tables above."""
-    store = SqliteRecordStore(tmp_path / "records.db", TABLES)
-    yield store
-    await store.close()
+    if request.param == "sqlite":
+        store = SqliteRecordStore(tmp_path / "records.db", TABLES)
+        yield store
+        await store.close()
+        return
+    settings = own_tables(request.getfixturevalue("dynamodb"))
+    async with dynamo(settings) as client:
+        await create_tables(client, TABLES)
+        async with dynamo_records(settings, TABLES) as records:
+            yield records
 
 
 async def do(store: RecordStore, *actions: Action, tenant: str = "t", journal: Put | None = None) -> list[Written]:
@@ -305,6 +316,24 @@ async def test_only_one_of_many_wins_a_condition(records: RecordStore) -> None:
     assert record.item["owner"] == str(won.index(True))
 
 
+async def test_transactions_over_the_same_items_in_opposite_order_agree(records: RecordStore) -> None:
+    await do(records, put("a", n=0), put("b", n=0))
+
+    async def move(one: str, other: str) -> None:
+        await do(records, Update("Things", {"id": one}, add={"n": 1}), Update("Things", {"id": other}, add={"n": -1}))
+
+    await asyncio.gather(*(move(*names) for names in [("a", "b"), ("b", "a"), ("a", "b")] * 3))
+    found = [await read(records, name) for name in ("a", "b")]
+    assert [record and (record.item["n"], record.version) for record in found] == [(3, 10), (-3, 10)]
+
+
+async def test_item_made_anew_is_not_taken_for_the_one_before(records: RecordStore) -> None:
+    await do(records, put("x", n=1))
+    await do(records, Delete("Things", {"id": "x"}))
+    (written,) = await do(records, put("x", n=2))
+    assert written == Written(None, Record({"id": "x", "n": 2}, 1))
+
+
 async def test_stock_is_never_oversold(records: RecordStore) -> None:
     await do(records, put("x", stock=3))
     take = Update("Things", {"id": "x"}, add={"stock": -1}, when=Condition(at_least={"stock": 1}))
@@ -426,6 +455,27 @@ async def test_changes_come_once_with_both_images(records: RecordStore) -> None:
     last = (await records.changes(start)).changes[-1]
     assert (last.table, last.tenant, last.new) == ("Things", "t", None)
     assert last.old == Record({"id": "x", "n": Decimal("2.5")}, 2)
+
+
+async def test_changes_of_concurrent_writers_come_in_order_for_each_item(records: RecordStore) -> None:
+    start = (await records.changes(None)).position
+
+    async def add(name: str) -> None:
+        for _ in range(5):
+            await do(records, Update("Things", {"id": name}, add={"n": 1}))
+
+    await asyncio.gather(add("a"), add("b"), add("a"))
+    changes = await feed(records, start)
+    assert [change[1:] for change in changes if change[0] == "a"] == [(n or None, n + 1) for n in range(10)]
+    assert [change[1:] for change in changes if change[0] == "b"] == [(n or None, n + 1) for n in range(5)]
+
+
+async def test_newest_is_behind_what_was_written(records: RecordStore) -> None:
+    await do(records, put("x"))
+    newest = await records.newest()
+    await do(records, put("y"))
+    assert await feed(records, newest) == [("y", None, 1)]
+    assert await feed(records, await records.newest()) == []
 
 
 async def test_refused_transaction_is_no_change(records: RecordStore) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aioboto3
@@ -16,17 +16,19 @@ from shared.domain.errors import StoreError
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
-_TRY_AGAIN = frozenset(
+_NOT_DONE = frozenset(
     {
-        "InternalServerError",
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
-        "ServiceUnavailable",
+        "ResourceInUseException",
         "ThrottlingException",
-        "TransactionInProgressException",
     }
 )
+"""What passes, and where nothing has happened."""
+_IN_DOUBT = frozenset({"InternalServerError", "ServiceUnavailable", "TransactionInProgressException"})
+"""What passes, but the call may have taken effect."""
+_PASSING_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 
 
 class DynamoSettings(Struct, frozen=True):
@@ -43,22 +45,24 @@ class DynamoSettings(Struct, frozen=True):
 
 
 class ConditionFailed(Exception):
-    """A condition of a write did not hold; nothing was written.
+    """A condition of a write or of a transaction did not hold; the call has written nothing.
 
-    `item` is what was there instead, where it was asked for, as DynamoDB gave it.
+    When `in_doubt`, an earlier attempt of the same call may have been done, and be the reason. `failed` has the
+    numbers of the actions of a transaction whose conditions did not hold.
     """
 
-    def __init__(self, item: dict[str, Any] | None = None) -> None:
+    def __init__(self, failed: Sequence[int] = ()) -> None:
         super().__init__("a condition did not hold")
-        self.item = item
+        self.failed = failed
+        self.in_doubt = False
 
 
-class TransactionCancelled(Exception):
-    """A transaction was refused as a whole; `reasons` has DynamoDB's code and item for each of its actions."""
+class Expired(Exception):
+    """An iterator of a stream is too old; another has to be taken."""
 
-    def __init__(self, reasons: list[dict[str, Any]]) -> None:
-        super().__init__(f"the transaction was cancelled: {[reason.get('Code') for reason in reasons]}")
-        self.reasons = reasons
+
+class Trimmed(Exception):
+    """A place of a stream is older than what is kept."""
 
 
 class Dynamo:
@@ -69,25 +73,36 @@ class Dynamo:
         self._service = service
         self.settings = settings
 
-    async def call(self, operation: str, **members: Any) -> Any:
+    def deadline(self) -> float:
+        """By when, in the loop's time, what begins now has to be answered."""
+        return asyncio.get_running_loop().time() + self.settings.deadline_seconds
+
+    async def call(self, operation: str, *, by: float | None = None, **members: Any) -> Any:
         """Calls an operation by its method's name, and again after passing faults, until the deadline.
 
         A call that timed out may have taken effect: what is written has to carry a condition, or to be the
         same however often it is written.
 
-        Raises ConditionFailed, TransactionCancelled, and StoreError for everything else.
+        Raises ConditionFailed, Expired and Trimmed, and StoreError for everything else.
         """
         pause = _FIRST_PAUSE
         trouble = "it does not answer"
+        in_doubt = False
         try:
-            async with asyncio.timeout(self.settings.deadline_seconds):
+            async with asyncio.timeout_at(self.deadline() if by is None else by):
                 while True:
                     try:
                         return await getattr(self._client, operation)(**members)
                     except ClientError as error:
-                        trouble = _trouble(error)
+                        try:
+                            trouble = _trouble(error)
+                        except ConditionFailed as refused:
+                            refused.in_doubt = in_doubt
+                            raise
+                        in_doubt = in_doubt or _code(error) in _IN_DOUBT
                     except (BotoCoreError, HttpError, OSError) as error:
                         trouble = f"{type(error).__name__}: {error}"
+                        in_doubt = True
                     await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                     pause = min(pause * 2, _LONGEST_PAUSE)
         except TimeoutError:
@@ -100,22 +115,28 @@ class Dynamo:
 
 def _trouble(error: ClientError) -> str:
     """What a passing fault says. Raises what every other error means."""
-    found = error.response.get("Error", {})
-    code, message = found.get("Code", "unknown"), found.get("Message", "")
-    if code in _TRY_AGAIN:
+    code, message = _code(error), error.response.get("Error", {}).get("Message", "")
+    if code in _NOT_DONE or code in _IN_DOUBT:
         return f"{code}: {message}"
     if code == "ConditionalCheckFailedException":
-        raise ConditionFailed(error.response.get("Item")) from None
+        raise ConditionFailed from None
     if code == "TransactionCanceledException":
-        reasons = error.response.get("CancellationReasons", [])
-        if not any(reason.get("Code") in _PASSING_REASONS for reason in reasons):
-            raise TransactionCancelled(reasons) from None
-        return f"{code}: {message}"
+        reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+        failed = [number for number, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"]
+        if failed:
+            raise ConditionFailed(failed) from None
+        if not _PASSING_REASONS.isdisjoint(reasons):
+            return f"{code}: {message}"
+    if code == "ExpiredIteratorException":
+        raise Expired from None
+    if code == "TrimmedDataAccessException":
+        raise Trimmed from None
     hint = "make the tables with --create-tables" if code == "ResourceNotFoundException" else None
     raise StoreError(f"DynamoDB refused: {code}: {message}", hint=hint) from error
 
 
-_PASSING_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
 
 
 @contextlib.asynccontextmanager

@@ -48,7 +48,7 @@ def from_value(value: AttributeValue) -> Any:
             return held
         case "N":
             number = Decimal(held)
-            return int(number) if number == number.to_integral_value() and abs(number) < _BIG else number
+            return int(number) if number == number.to_integral_value() and number.copy_abs() < _BIG else number
         case "NULL":
             return None
         case "L":

@@ -1,0 +1,226 @@
+"""The change feed out of DynamoDB Streams: every change of every table once, in order for each item.
+
+A stream is made of shards. A shard that ends is followed by others, its children: an item's changes go on in
+one of them, so that a child is read when its parent is finished. A position has, for each table, how far each
+of the shards that are still listed was read.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
+"""
+
+import asyncio
+import base64
+import binascii
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shared.domain.errors import Gone, InvalidParams, StoreError
+from shared.domain.tables import Tables
+from shared.stores.dynamodb.client import Dynamo, Expired, Trimmed
+from shared.stores.dynamodb.items import PARTITION, record_of, text
+from shared.stores.keys import tenant_of
+from shared.stores.records import Change, Changes
+
+_BEGINNING = ""
+_FINISHED = "!"
+# A stream's shards may be asked for ten times a second in all: https://docs.aws.amazon.com/amazondynamodb/latest/
+# developerguide/ServiceQuotas.html
+_SHARDS_SECONDS = 10.0
+_ITERATORS = 1000
+_PAGE = 1000
+
+_Places = dict[str, str]
+"""How far each shard of a table was read: to a sequence number, from its beginning, or to its end."""
+
+
+class _Page(NamedTuple):
+    """Records of one shard, and the place behind them."""
+
+    records: list[Any]
+    place: str
+
+
+class _Shards(NamedTuple):
+    """A table's shards with their parents, as they were listed at a time of the loop."""
+
+    parents: dict[str, str | None]
+    at: float
+
+
+class Feed:
+    """Reads the streams of all tables that have a feed. `tables` is how they are read, `streams` their streams."""
+
+    def __init__(self, tables: Dynamo, streams: Dynamo, declared: Tables) -> None:
+        self._tables = tables
+        self._streams = streams
+        self._names = [table.name for table in declared.values() if table.feed]
+        self._arns: dict[str, str] = {}
+        self._shards: dict[str, _Shards] = {}
+        # Iterators go on where nothing was found as well, which no position can say.
+        self._iterators: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+        self._walked: str | None = None
+        self._walking = asyncio.Lock()
+
+    async def changes(self, after: str | None, limit: int) -> Changes:
+        """See `RecordStore.changes`; with many shards a page may have more than `limit` changes."""
+        position = {name: dict[str, str]() for name in self._names} if after is None else self._opened(after)
+        by = self._streams.deadline()
+        while True:
+            open_shards = [
+                (name, shard) for name in self._names for shard in await self._readable(name, position[name], by)
+            ]
+            share = max(1, limit // max(1, len(open_shards)))
+            pages = await asyncio.gather(
+                *(self._read(name, shard, position[name][shard], share, by) for name, shard in open_shards)
+            )
+            found: list[Change] = []
+            ended = False
+            for (name, shard), page in zip(open_shards, pages, strict=True):
+                found += [_change(name, record) for record in page.records]
+                position[name][shard] = page.place
+                ended = ended or page.place == _FINISHED
+            if found or not ended:
+                return Changes(found, _closed(position))
+
+    async def newest(self) -> str:
+        """See `RecordStore.newest`: walks to the end from where this process has walked before."""
+        async with self._walking:
+            if self._walked is None:
+                self._walked = await self._recent()
+            while True:
+                try:
+                    found = await self.changes(self._walked, _PAGE)
+                except Gone:
+                    found = Changes([], await self._recent())
+                self._walked = found.position
+                if not found.changes:
+                    return self._walked
+
+    async def _recent(self) -> str:
+        """The position behind every shard that has been followed by another."""
+        by = self._streams.deadline()
+        position: dict[str, _Places] = {}
+        for name in self._names:
+            parents = (await self._listed(name, by, fresh=True)).parents
+            followed = set(parents.values())
+            position[name] = {shard: _FINISHED if shard in followed else _BEGINNING for shard in parents}
+        return _closed(position)
+
+    # Positions.
+
+    def _opened(self, position: str) -> dict[str, _Places]:
+        try:
+            found = msgspec.json.decode(
+                base64.urlsafe_b64decode(position + "=" * (-len(position) % 4)), type=dict[str, _Places]
+            )
+        except (binascii.Error, ValueError):
+            found = {}
+        places = [place for shards in found.values() for place in shards.values()]
+        if not found or not found.keys() <= set(self._names) or not all(map(_is_place, places)):
+            raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
+        return {name: found.get(name, {}) for name in self._names}
+
+    async def _readable(self, name: str, places: _Places, by: float) -> list[str]:
+        """The shards that are to be read now; brings `places` up to the shards that there are. Raises Gone."""
+        listed = await self._listed(name, by, fresh=False)
+        if any(place == _FINISHED and shard not in listed.parents.values() for shard, place in places.items()):
+            # A shard that has ended gets its children within moments.
+            listed = await self._listed(name, by, fresh=True)
+        for shard, place in list(places.items()):
+            if shard not in listed.parents:
+                if place != _FINISHED:
+                    raise _gone()
+                del places[shard]
+        for shard in listed.parents:
+            places.setdefault(shard, _BEGINNING)
+        return [
+            shard
+            for shard, parent in listed.parents.items()
+            if places[shard] != _FINISHED and (parent is None or places[parent] == _FINISHED)
+        ]
+
+    # The streams.
+
+    async def _listed(self, name: str, by: float, *, fresh: bool) -> _Shards:
+        now = asyncio.get_running_loop().time()
+        known = self._shards.get(name)
+        if known is not None and now - known.at < (1.0 if fresh else _SHARDS_SECONDS):
+            return known
+        arn = await self._arn(name, by)
+        parents: dict[str, str | None] = {}
+        more: dict[str, str] = {}
+        while True:
+            answer = await self._streams.call("describe_stream", by=by, StreamArn=arn, **more)
+            description = answer["StreamDescription"]
+            for shard in description["Shards"]:
+                parents[shard["ShardId"]] = shard.get("ParentShardId")
+            if (last := description.get("LastEvaluatedShardId")) is None:
+                break
+            more = {"ExclusiveStartShardId": last}
+        # A parent that is not listed any more has nothing left to be read.
+        listed = {shard: parent if parent in parents else None for shard, parent in parents.items()}
+        self._shards[name] = _Shards(listed, now)
+        return self._shards[name]
+
+    async def _arn(self, name: str, by: float) -> str:
+        if name not in self._arns:
+            answer = await self._tables.call("describe_table", by=by, TableName=self._tables.settings.prefix + name)
+            arn = answer["Table"].get("LatestStreamArn")
+            if arn is None:
+                raise StoreError(f"the table {name} has no stream", hint="make the tables with --create-tables")
+            self._arns[name] = arn
+        return self._arns[name]
+
+    async def _read(self, name: str, shard: str, place: str, limit: int, by: float) -> _Page:
+        """What follows a place. Raises Gone."""
+        while True:
+            iterator = self._iterators.pop((name, shard, place), None) or await self._iterator(name, shard, place, by)
+            try:
+                answer = await self._streams.call("get_records", by=by, ShardIterator=iterator, Limit=limit)
+            except Expired:
+                continue
+            except Trimmed:
+                raise _gone() from None
+            records = answer["Records"]
+            behind = str(records[-1]["dynamodb"]["SequenceNumber"]) if records else place
+            following = answer.get("NextShardIterator")
+            if following is None:
+                return _Page(records, _FINISHED)
+            self._iterators[name, shard, behind] = following
+            if len(self._iterators) > _ITERATORS:
+                self._iterators.popitem(last=False)
+            return _Page(records, behind)
+
+    async def _iterator(self, name: str, shard: str, place: str, by: float) -> str:
+        where = {"ShardIteratorType": "TRIM_HORIZON"}
+        if place != _BEGINNING:
+            where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": place}
+        arn = await self._arn(name, by)
+        try:
+            answer = await self._streams.call("get_shard_iterator", by=by, StreamArn=arn, ShardId=shard, **where)
+        except Trimmed:
+            raise _gone() from None
+        return str(answer["ShardIterator"])
+
+
+def _change(table: str, record: Mapping[str, Any]) -> Change:
+    images = record["dynamodb"]
+    old, new = images.get("OldImage") or None, images.get("NewImage") or None
+    at: datetime = images["ApproximateCreationDateTime"]
+    tenant = tenant_of(text(new or old or {}, PARTITION))
+    return Change(table, tenant, record_of(old), record_of(new), int(at.timestamp()) * 1_000_000)
+
+
+def _closed(position: Mapping[str, _Places]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode()
+
+
+def _is_place(place: str) -> bool:
+    return place in (_BEGINNING, _FINISHED) or (place.isascii() and place.isdigit())
+
+
+def _gone() -> Gone:
+    return Gone("the changes behind this position are older than a day", hint="read the tables anew")

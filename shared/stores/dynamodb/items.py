@@ -1,0 +1,58 @@
+"""How a record stands in a table of DynamoDB: its members as they are, and beside them the store's own."""
+
+from typing import Any
+
+from shared.domain.records import RESERVED, Record, Table
+from shared.stores.dynamodb.values import AttributeValue, from_item, from_value, to_item, to_value
+from shared.stores.keys import index_keys, tenant_of
+
+Raw = dict[str, AttributeValue]
+"""An item as DynamoDB has it."""
+
+PARTITION = "comanda:p"
+SORT = "comanda:s"
+VERSION = "comanda:v"
+WRITE = "comanda:w"
+"""Which write an item is from."""
+
+
+def index_partition(name: str) -> str:
+    """The member with an item's partition in an index."""
+    return f"comanda:{name}:p"
+
+
+def index_sort(name: str) -> str:
+    """The member with an item's sort key in an index."""
+    return f"comanda:{name}:s"
+
+
+def raw_key(table: Table, partition: str, sort: str) -> Raw:
+    """The key of an item."""
+    key = {PARTITION: to_value(partition)}
+    if table.sort is not None:
+        key[SORT] = to_value(sort)
+    return key
+
+
+def raw_item(table: Table, partition: str, sort: str, record: Record, write: str) -> Raw:
+    """A record with its keys, and the name of the write that it is from."""
+    raw = to_item(record.item) | raw_key(table, partition, sort)
+    raw[VERSION], raw[WRITE] = to_value(record.version), to_value(write)
+    for index in table.indexes:
+        if (place := index_keys(index, tenant_of(partition), record.item)) is not None:
+            raw[index_partition(index.name)], raw[index_sort(index.name)] = map(to_value, place)
+    return raw
+
+
+def record_of(raw: Raw | None) -> Record | None:
+    """The record that an item holds."""
+    if raw is None:
+        return None
+    item = from_item({name: value for name, value in raw.items() if not name.startswith(RESERVED)})
+    return Record(item, from_value(raw[VERSION]))
+
+
+def text(raw: Raw, member: str) -> str:
+    """A member that is text; empty where it is missing."""
+    held: dict[str, Any] = raw.get(member, {})
+    return str(held.get("S", ""))

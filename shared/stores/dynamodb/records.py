@@ -1,0 +1,334 @@
+"""Records on DynamoDB. Items are stored as they are, beside them their keys as text, their version and a token.
+
+A transaction is evaluated on what is read first, and written on the condition that nothing has changed since;
+who was slower reads again. A write that is repeated after a time-out finds its own token and is not done twice;
+where it cannot tell, because somebody else has written meanwhile, it says so.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from shared.domain.errors import ComandaError, Conflict, InvalidParams, StoreError
+from shared.domain.records import MAX_ACTIONS, Put, Record, Table, Transaction, Written, check_key, item_bytes
+from shared.domain.tables import Tables
+from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.feed import Feed
+from shared.stores.dynamodb.items import PARTITION, SORT, WRITE, Raw, raw_item, raw_key, record_of, text
+from shared.stores.dynamodb.selection import Selection
+from shared.stores.dynamodb.values import to_value
+from shared.stores.evaluate import evaluate, key_of
+from shared.stores.keys import item_keys
+from shared.stores.records import PAGE_BYTES, Ask, Changes, Page, Position, Query
+
+# DynamoDB takes 4 MB a transaction; items grow by their indexes' keys.
+_GROUP_BYTES = 3_000_000
+_BATCH_GET = 100
+_CONCURRENT = 50
+_OPERATIONS = {"Put": "put_item", "Delete": "delete_item"}
+
+_Place = tuple[str, str, str]
+"""The table, the partition and the sort key of an item."""
+
+
+class _Step(NamedTuple):
+    """What a transaction makes of one item."""
+
+    place: _Place
+    table: Table
+    old: Record | None
+    new: Record | None
+    written: str | None = None
+    """Which write the old one is from."""
+    journal: bool = False
+
+    @property
+    def changes(self) -> bool:
+        return self.new is not self.old
+
+
+class _Group:
+    """Transactions that are written together, none about an item of another."""
+
+    def __init__(self) -> None:
+        self.transactions: list[Transaction] = []
+        self.places: set[_Place] = set()
+        self.actions = 0
+        self.size = 0
+        self.journals = False
+        self.name = uuid.uuid4().hex
+        """What its items are marked with: by that it knows its own write, however late that was done."""
+        self.in_doubt = False
+        """Whether an attempt to write it had no answer."""
+
+    def follows(self, other: "_Group") -> bool:
+        """Whether it must not be written before another that was handed in earlier."""
+        return (self.journals and other.journals) or not self.places.isdisjoint(other.places)
+
+
+class DynamoRecordStore:
+    """Implements `RecordStore`; the tables have to be there (`create_tables`)."""
+
+    def __init__(self, dynamo: Dynamo, feed: Feed, tables: Tables) -> None:
+        self._dynamo = dynamo
+        self._feed = feed
+        self._tables = tables
+        self._room = asyncio.Semaphore(_CONCURRENT)
+
+    # Writing.
+
+    async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
+        """See `RecordStore.write`.
+
+        Transactions with journals are written in groups, one after the other, and none behind one that failed;
+        all others by themselves, at the same time unless they are about the same items.
+        """
+        by = self._dynamo.deadline()
+        running: list[tuple[_Group, asyncio.Task[list[list[Written] | ComandaError]]]] = []
+        for group in self._groups(transactions):
+            before = [task for other, task in running if group.follows(other)]
+            running.append((group, asyncio.create_task(self._commit_after(before, group, by))))
+        outcomes: list[list[Written] | ComandaError] = []
+        found = await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+        for (group, _), result in zip(running, found, strict=True):
+            if isinstance(result, StoreError):
+                outcomes += [result] * len(group.transactions)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                outcomes += result
+        return outcomes
+
+    def _groups(self, transactions: Sequence[Transaction]) -> list[_Group]:
+        groups: list[_Group] = []
+        for transaction in transactions:
+            places = self._places(transaction)
+            journals = transaction.journal is not None
+            size = sum(item_bytes(action.item) for action in transaction.actions if isinstance(action, Put))
+            size += item_bytes(transaction.journal.item) if transaction.journal is not None else 0
+            actions = len(places) + journals
+            last = groups[-1] if groups else None
+            # What records the end of the journals goes with the last of them.
+            follows = last is not None and last.journals and (journals or transaction is transactions[-1])
+            if (
+                last is None
+                or not follows
+                or last.actions + actions > MAX_ACTIONS
+                or last.size + size > _GROUP_BYTES
+                or not places.isdisjoint(last.places)
+            ):
+                last = _Group()
+                groups.append(last)
+            last.transactions.append(transaction)
+            last.places |= places
+            last.actions += actions
+            last.size += size
+            last.journals = last.journals or journals
+        return groups
+
+    def _places(self, transaction: Transaction) -> set[_Place]:
+        places: set[_Place] = set()
+        # What is wrong with an action is found when it is evaluated.
+        with contextlib.suppress(InvalidParams):
+            for action in transaction.actions:
+                table = self._tables.named(action.table)
+                places.add((table.name, *item_keys(table, transaction.tenant, key_of(action, table))))
+        return places
+
+    async def _commit_after(
+        self, before: Sequence["asyncio.Task[Any]"], group: _Group, by: float
+    ) -> list[list[Written] | ComandaError]:
+        for result in await asyncio.gather(*before, return_exceptions=True):
+            if isinstance(result, BaseException) and group.journals:
+                raise result
+        async with self._room:
+            while (outcomes := await self._commit(group, by)) is None:
+                if asyncio.get_running_loop().time() > by:
+                    raise StoreError(
+                        "others kept changing the same items until the deadline",
+                        hint="try again, or change them less often",
+                    )
+        return outcomes
+
+    async def _commit(self, group: _Group, by: float) -> list[list[Written] | ComandaError] | None:
+        """Evaluates and writes a group; None when what was read has changed meanwhile."""
+        places = list(group.places)
+        current = dict(zip(places, await self._read(places, by), strict=True))
+        outcomes: list[list[Written] | ComandaError] = []
+        steps: list[_Step] = []
+        for transaction in group.transactions:
+            if transaction.journal is not None:
+                steps.append(self._journal(transaction.tenant, transaction.journal))
+            try:
+                planned = self._evaluate(transaction, current)
+            except (Conflict, InvalidParams) as error:
+                outcomes.append(error)
+                continue
+            steps += planned
+            outcomes.append([Written(step.old, step.new) for step in planned])
+        return outcomes if not any(step.changes for step in steps) or await self._store(group, steps, by) else None
+
+    def _journal(self, tenant: str, journal: Put) -> _Step:
+        table = self._tables.named(journal.table)
+        place = (table.name, *item_keys(table, tenant, journal.item))
+        return _Step(place, table, None, Record(journal.item, 1), journal=True)
+
+    def _evaluate(self, transaction: Transaction, current: Mapping[_Place, Raw | None]) -> list[_Step]:
+        steps: dict[_Place, _Step] = {}
+        for action in transaction.actions:
+            table = self._tables.named(action.table)
+            place = (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
+            if place in steps:
+                raise InvalidParams(
+                    "two actions of a transaction are about one item",
+                    hint="put them together, or send two transactions",
+                )
+            raw = current[place]
+            old = record_of(raw)
+            written = None if raw is None else text(raw, WRITE)
+            steps[place] = _Step(place, table, old, evaluate(action, table, old), written)
+        return list(steps.values())
+
+    async def _store(self, group: _Group, steps: Sequence[_Step], by: float) -> bool:
+        """Writes the steps, all or none; False when an item is not as it was read. Raises StoreError."""
+        requests = [self._request(step, group.name) for step in steps]
+        try:
+            if len(requests) == 1:
+                ((kind, members),) = requests[0].items()
+                await self._dynamo.call(_OPERATIONS[kind], by=by, **members)
+            else:
+                await self._dynamo.call("transact_write_items", by=by, TransactItems=requests)
+        except ConditionFailed as failed:
+            group.in_doubt = group.in_doubt or failed.in_doubt
+            if group.in_doubt:
+                return await self._was_done(group, steps, by)
+            if any(steps[number].journal for number in failed.failed):
+                raise StoreError("another server has written this entry of the journal", hint="try again") from None
+            return False
+        return True
+
+    async def _was_done(self, group: _Group, steps: Sequence[_Step], by: float) -> bool:
+        """Whether a write that was refused when it was repeated had been done before, its answer lost."""
+        changed = [step for step in steps if step.changes]
+        items = await self._read([step.place for step in changed], by)
+        written = [None if raw is None else text(raw, WRITE) for raw in items]
+        if group.name in written:
+            return True
+        if written == [step.written for step in changed]:
+            return False
+        # A deletion leaves no mark: where nothing is left, it was this one as likely as another's.
+        if all(step.new is None for step in changed) and not any(items):
+            return True
+        raise StoreError(
+            "the answer to a write was lost, and others have written since: whether it has taken effect is not known",
+            hint="read the item again, and decide anew",
+        )
+
+    def _request(self, step: _Step, write: str) -> dict[str, Any]:
+        name, partition, sort = step.place
+        key = raw_key(step.table, partition, sort)
+        members: dict[str, Any] = {"TableName": self._dynamo.settings.prefix + name}
+        if step.written is None:
+            members["ConditionExpression"] = "attribute_not_exists(#k)"
+            members["ExpressionAttributeNames"] = {"#k": PARTITION}
+        else:
+            # Not the version: that of an item which was deleted and made anew begins again.
+            members["ConditionExpression"] = "#w = :w"
+            members["ExpressionAttributeNames"] = {"#w": WRITE}
+            members["ExpressionAttributeValues"] = {":w": to_value(step.written)}
+        if not step.changes:
+            return {"ConditionCheck": {**members, "Key": key}}
+        if step.new is None:
+            return {"Delete": {**members, "Key": key}}
+        return {"Put": {**members, "Item": raw_item(step.table, partition, sort, step.new, write)}}
+
+    # Reading.
+
+    async def get(self, asks: Sequence[Ask]) -> list[Record | None]:
+        """See `RecordStore.get`."""
+        places: list[_Place] = []
+        for ask in asks:
+            table = self._tables.named(ask.table)
+            check_key(table, ask.key, alone=True)
+            places.append((table.name, *item_keys(table, ask.tenant, ask.key)))
+        return [record_of(raw) for raw in await self._read(places, self._dynamo.deadline())]
+
+    async def _read(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
+        """Items as they are now, in the order of `places`."""
+        unique = list(dict.fromkeys(places))
+        if len(unique) == 1:
+            found = {unique[0]: await self._read_one(unique[0], by)}
+        else:
+            parts = [unique[start : start + _BATCH_GET] for start in range(0, len(unique), _BATCH_GET)]
+            found = {}
+            for part in await asyncio.gather(*(self._read_many(part, by) for part in parts)):
+                found |= part
+        return [found.get(place) for place in places]
+
+    async def _read_one(self, place: _Place, by: float) -> Raw | None:
+        name, partition, sort = place
+        key = raw_key(self._tables[name], partition, sort)
+        table = self._dynamo.settings.prefix + name
+        answer = await self._dynamo.call("get_item", by=by, TableName=table, Key=key, ConsistentRead=True)
+        item: Raw | None = answer.get("Item")
+        return item
+
+    async def _read_many(self, places: Sequence[_Place], by: float) -> dict[_Place, Raw | None]:
+        prefix = self._dynamo.settings.prefix
+        wanted: dict[str, Any] = {}
+        for name, partition, sort in places:
+            keys = wanted.setdefault(prefix + name, {"Keys": [], "ConsistentRead": True})["Keys"]
+            keys.append(raw_key(self._tables[name], partition, sort))
+        found: dict[_Place, Raw | None] = {}
+        while wanted:
+            answer = await self._dynamo.call("batch_get_item", by=by, RequestItems=wanted)
+            for table, items in answer["Responses"].items():
+                for item in items:
+                    found[table[len(prefix) :], item[PARTITION]["S"], text(item, SORT)] = item
+            # What was left out is asked for again; a server that has no room for it says so itself in the end.
+            wanted = answer.get("UnprocessedKeys") or {}
+        return found
+
+    async def query(self, query: Query) -> Page:
+        """See `RecordStore.query`. Items that stand at one place of an index come in no particular order."""
+        selection = Selection.of(query, self._tables.named(query.table))
+        by = self._dynamo.deadline()
+        records: list[Record] = []
+        after: Position | None = None
+        size = 0
+        start = selection.start()
+        while not selection.empty:
+            request = selection.request(self._dynamo.settings.prefix, query.limit + 1 - len(records), start)
+            answer = await self._dynamo.call("query", by=by, **request)
+            for item in answer["Items"]:
+                if not selection.includes(item):
+                    continue
+                if len(records) == query.limit or size > PAGE_BYTES:
+                    return Page(records, after)
+                record = record_of(item)
+                assert record is not None
+                records.append(record)
+                after = selection.position(item)
+                size += item_bytes(record.item)
+            start = answer.get("LastEvaluatedKey")
+            if start is None:
+                break
+        return Page(records, None)
+
+    # The feed.
+
+    async def changes(self, after: str | None, *, limit: int = 1000) -> Changes:
+        """See `RecordStore.changes`. A position has a place for each shard of each table's stream."""
+        return await self._feed.changes(after, limit)
+
+    async def newest(self) -> str:
+        """See `RecordStore.newest`."""
+        return await self._feed.newest()
+
+    async def tidy(self) -> None:
+        """See `RecordStore.tidy`. DynamoDB does it by itself."""
+
+    async def close(self) -> None:
+        """See `RecordStore.close`. The clients are closed by whoever opened them."""

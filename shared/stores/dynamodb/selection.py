@@ -1,0 +1,91 @@
+"""What a query means to DynamoDB: the keys between which it reads, and where it begins and ends a page."""
+
+from typing import Any, NamedTuple, Self
+
+from shared.domain.records import Table
+from shared.stores.dynamodb.items import PARTITION, SORT, Raw, index_partition, index_sort, raw_key, text
+from shared.stores.keys import ALL, key_text, partition_key, prefix_end
+from shared.stores.records import Position, Query
+
+
+class Selection(NamedTuple):
+    """A query of a table; `partition` and `sort` name the members of the key that it goes over."""
+
+    query: Query
+    table: Table
+    partition: str
+    sort: str
+    value: str
+    """Of the partition."""
+    low: str | None
+    high: str | None
+
+    @classmethod
+    def of(cls, query: Query, table: Table) -> Self:
+        """Raises InvalidParams for an index that is not there."""
+        low = None if query.low is None else key_text(query.low)
+        high = None if query.high is None else key_text(query.high)
+        if query.prefix:
+            # DynamoDB takes one condition of the sort key: a prefix is what lies between it and its end.
+            low = max(query.prefix, low or "")
+            end = prefix_end(query.prefix)
+            high = min(end, high or end) if end else high
+        if query.index is None:
+            return cls(query, table, PARTITION, SORT, partition_key(query.tenant, query.partition), low, high)
+        index = table.index(query.index)
+        value = partition_key(query.tenant, ALL if index.partition is None else query.partition)
+        return cls(query, table, index_partition(index.name), index_sort(index.name), value, low, high)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing can lie between these bounds, and DynamoDB would refuse them."""
+        return self.low is not None and self.high is not None and self.low > self.high
+
+    def includes(self, raw: Raw) -> bool:
+        """Whether an item that lies between the bounds is meant: the end of a prefix is not."""
+        return not self.query.prefix or text(raw, self.sort).startswith(self.query.prefix)
+
+    def request(self, prefix: str, limit: int, start: Raw | None) -> dict[str, Any]:
+        """The members of a call; `prefix` is that of all tables' names."""
+        names, values = {"#p": self.partition}, {":p": {"S": self.value}}
+        conditions = ["#p = :p"]
+        if self.low is not None:
+            values[":l"] = {"S": self.low}
+        if self.high is not None:
+            values[":h"] = {"S": self.high}
+        if self.low is not None and self.high is not None:
+            conditions.append("#s BETWEEN :l AND :h")
+        elif self.low is not None:
+            conditions.append("#s >= :l")
+        elif self.high is not None:
+            conditions.append("#s <= :h")
+        if len(conditions) > 1:
+            names["#s"] = self.sort
+        request: dict[str, Any] = {
+            "TableName": prefix + self.table.name,
+            "KeyConditionExpression": " AND ".join(conditions),
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            "ScanIndexForward": not self.query.descending,
+            "ConsistentRead": self.query.index is None,
+            "Limit": limit,
+        }
+        if self.query.index is not None:
+            request["IndexName"] = self.query.index
+        if start is not None:
+            request["ExclusiveStartKey"] = start
+        return request
+
+    def start(self) -> Raw | None:
+        """The key behind which the page begins."""
+        after = self.query.after
+        if after is None:
+            return None
+        start = raw_key(self.table, after.partition, after.sort)
+        if self.query.index is not None:
+            start |= {self.partition: {"S": self.value}, self.sort: {"S": after.index_sort}}
+        return start
+
+    def position(self, raw: Raw) -> Position:
+        """The place of an item."""
+        return Position(text(raw, PARTITION), text(raw, SORT), "" if self.query.index is None else text(raw, self.sort))
