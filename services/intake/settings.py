@@ -5,18 +5,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.net.limits import LimitSettings
-from shared.runtime.logs import LogFormat, LogLevel
+from services.settings import ServerSettings
 from shared.runtime.settings import Count, Port, Seconds
 
 
-class IntakeSettings(LimitSettings, frozen=True):
+class IntakeSettings(ServerSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
     server_host: str = "::"
     server_port: Port = 8888
     worker_count: Annotated[int, Meta(ge=1, le=256)] = 2
-    data_dir: str = "data"
     db_path: str | None = None
     disk_reserve_mib: Annotated[int, Meta(ge=0)] = 64
     max_pedidos_en_cola: Count = 100_000
@@ -29,9 +27,6 @@ class IntakeSettings(LimitSettings, frozen=True):
     lease_seconds: Annotated[float, Meta(ge=0.2)] = 5.0
     order_timeout_seconds: Seconds = 300.0
     ageing_seconds: Seconds = 30.0
-    shutdown_seconds: Seconds = 10.0
-    log_format: LogFormat = "console"
-    log_level: LogLevel = "info"
     max_document_bytes: Annotated[int, Meta(ge=1024)] = 262_144
     max_array_orders: Count = 1000
 

@@ -1,9 +1,11 @@
 """Starts the persistence server alone: `python -m services.persistence --port 6000`."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Sequence
 
 from services.persistence.persistence import Persistence, tables
 from services.persistence.settings import PersistenceSettings
@@ -12,9 +14,11 @@ from shared.runtime import logs
 from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.settings import load, parse_flags
+from shared.stores.records import RecordStore
 from shared.stores.sqlite.files import make_folder
 from shared.stores.sqlite.records import SqliteRecordStore
 
+_CREATE_TABLES = "--create-tables"
 FLAGS = {"--host": "TCP_PERSIST_HOST", "-p/--port": "TCP_PERSIST_PORT", "--data-dir": "DATA_DIR"}
 
 
@@ -22,11 +26,12 @@ def main(argv: list[str]) -> int:
     """Reads the settings, picks the store, serves. Gives the exit status."""
     if parent := os.environ.get(PARENT_PID):
         die_with_parent(signal.SIGTERM, int(parent))
+    create_only = _CREATE_TABLES in argv
     flags = parse_flags(
         PersistenceSettings,
-        argv,
+        [word for word in argv if word != _CREATE_TABLES],
         prog="python -m services.persistence",
-        description="The persistence server.",
+        description="The persistence server. With --create-tables it makes the store's tables, and ends.",
         names=FLAGS,
     )
     try:
@@ -37,26 +42,41 @@ def main(argv: list[str]) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         limits = settings.limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
-        store = open_store(settings)
-        try:
-            await Persistence(settings, store, limits).serve(stop)
-        finally:
-            await store.close()
+        async with open_store(settings) as (store, made):
+            if create_only:
+                sys.stdout.write("".join(f"made {name}\n" for name in made) or "every table is there\n")
+            else:
+                await Persistence(settings, store, limits).serve(stop)
 
     return run(serve)
 
 
-def open_store(settings: PersistenceSettings) -> SqliteRecordStore:
-    """The store on this machine. Raises StartupError when it cannot be had."""
+@contextlib.asynccontextmanager
+async def open_store(settings: PersistenceSettings) -> AsyncIterator[tuple[RecordStore, Sequence[str]]]:
+    """The store that the settings name, and which of its tables had to be made.
+
+    Raises StartupError when it cannot be had.
+    """
+    if settings.store == "dynamodb":
+        # Only here: what it needs takes as long to load as the rest of the server to start.
+        from shared.stores.dynamodb.opening import dynamo_records  # noqa: PLC0415
+
+        async with dynamo_records(settings.dynamo(), tables(settings)) as opened:
+            yield opened
+        return
     path = settings.records_file
     make_folder(path.parent)
     try:
-        return SqliteRecordStore(path, tables(settings))
+        store = SqliteRecordStore(path, tables(settings))
     except StoreError as error:
         raise StartupError(
             f"the store {path} cannot be opened: {error.message}",
             hint="check DATA_DIR; a file that is damaged has to be restored from a backup",
         ) from error
+    try:
+        yield store, []
+    finally:
+        await store.close()
 
 
 if __name__ == "__main__":

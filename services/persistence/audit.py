@@ -47,9 +47,16 @@ class Audit:
 
     async def load(self) -> None:
         """Takes the end of the chain from the store. Raises StoreError."""
-        (record,) = await self._store.get([Ask(TENANT, CHAINS.name, {"chain": self._chain})])
-        self._number, self._hash = (0, START) if record is None else (record.item["number"], record.item["hash"])
+        self._number, self._hash = await self._end()
         self._stored = self._number
+        # Where a commit failed half-way, entries were written behind the end.
+        last = await self._store.query(Query(TENANT, self._table.name, partition=self._chain, descending=True, limit=1))
+        if last.records and last.records[0].item["number"] > self._number:
+            self._number, self._hash = (last.records[0].item[name] for name in ("number", "hash"))
+
+    async def _end(self) -> tuple[int, str]:
+        (record,) = await self._store.get([Ask(TENANT, CHAINS.name, {"chain": self._chain})])
+        return (0, START) if record is None else (record.item["number"], record.item["hash"])
 
     def entry(
         self, action: str, details: Mapping[str, Any], *, record: str | None, who: str, session: str, now: str
@@ -95,7 +102,7 @@ class Audit:
         """Follows every chain from its first entry to its end: the members of the answer."""
         entries, own = 0, self._stored
         ends = [end async for end in self._items(Query(TENANT, CHAINS.name, "all", limit=_PAGE))]
-        if own and not any(end["chain"] == self._chain and end["number"] >= own for end in ends):
+        if (await self._end())[0] < own:
             return _broken(self._chain, own, 0, "the end of the chain was changed")
         for end in ends:
             chain, number, before = end["chain"], 0, START

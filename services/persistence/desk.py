@@ -155,7 +155,12 @@ class Desk:
         parts = [_Part(connection, item, await self._plan(connection, item)) for connection, item in entries]
         steps = [part.step for part in parts if isinstance(part.step, Step)]
         outcomes = await self._write([one for step in steps for one in step.transactions])
-        found = await self._read([ask for step in steps for ask in step.asks])
+        asks = [ask for step in steps for ask in step.asks]
+        if outcomes and isinstance(outcomes[0], StoreError) and all(one is outcomes[0] for one in outcomes):
+            # It would only be waited for once more.
+            found: list[Record | StoreError | None] = [outcomes[0]] * len(asks)
+        else:
+            found = await self._read(asks)
         written = read = 0
         for connection, item, step in parts:
             if isinstance(item, Ready):
@@ -200,7 +205,9 @@ class Desk:
             self._trouble = error.message
             self._audit_is_known = False
             return [error] * len(transactions)
-        self._trouble = None
+        lost = next((outcome for outcome in outcomes if isinstance(outcome, StoreError)), None)
+        self._trouble = None if lost is None else lost.message
+        self._audit_is_known = lost is None
         self._observers.wake()
         return outcomes
 

@@ -31,7 +31,7 @@ class Observer(NamedTuple):
 
 
 class Observers:
-    """Reads the feed while anybody watches: after `wake`, and every `poll_seconds` for what others have written."""
+    """Reads the feed while anybody watches: after `wake`, or every `poll_seconds` where others write as well."""
 
     def __init__(self, store: RecordStore, data: Table, fanout: Fanout, *, poll_seconds: float | None) -> None:
         self._store = store
@@ -43,8 +43,8 @@ class Observers:
         self._log = structlog.get_logger()
 
     def wake(self) -> None:
-        """Something was written."""
-        if self._at:
+        """Something was written. A feed that is polled is not faster for it."""
+        if self._at and self._poll_seconds is None:
             self._woken.set()
 
     async def add(self, connection: Connection, observer: Observer, since: str | None) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import secrets
+import time
 from typing import Any
 
 import structlog
@@ -28,6 +29,8 @@ from shared.wire.cursors import Cursors
 _TIDY_SECONDS = 60.0
 _CLOSE_SECONDS = 1.0
 _KEY_BYTES = 32
+# A shard of a stream may be read five times a second.
+_POLL_SECONDS = 0.25
 
 
 def tables(settings: PersistenceSettings) -> Tables:
@@ -55,13 +58,20 @@ class Persistence:
             raise bind_error(error, host, port, "TCP_PERSIST_PORT") from error
         known = tables(settings)
         data, log = known[settings.corporate_data], known[settings.corporate_log]
-        audit = Audit(store, log, "main")
+        # One server alone on its file goes on with its chain; of several each has its own.
+        chain = "main" if settings.store == "sqlite" else f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(4)}"
+        audit = Audit(store, log, chain)
         try:
             await audit.load()
             cursors = Cursors(await self._cursor_key())
         except StoreError as error:
             raise StartupError(f"the store cannot be read: {error.message}", hint=error.hint) from error
-        observers = Observers(store, data, Fanout(settings.max_unread_bytes), poll_seconds=None)
+        observers = Observers(
+            store,
+            data,
+            Fanout(settings.max_unread_bytes),
+            poll_seconds=None if settings.store == "sqlite" else _POLL_SECONDS,
+        )
         pages = Pages(store, known, data, log, audit, cursors)
         desk = Desk(store, audit, Operations(audit, known, data), pages, observers, version=VERSION)
         server = TcpServer(desk, self._limits)

@@ -5,25 +5,20 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.net.limits import LimitSettings
-from shared.runtime.logs import LogFormat, LogLevel
-from shared.runtime.settings import Port, Seconds
+from services.settings import ServerSettings
+from shared.runtime.settings import Port
 
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
 
-class PersistenceSettings(LimitSettings, frozen=True):
+class PersistenceSettings(ServerSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
     tcp_persist_host: str = "127.0.0.1"
     tcp_persist_port: Port = 6000
-    data_dir: str = "data"
     corporate_data: TableName = "CorporateData"
     corporate_log: TableName = "CorporateLog"
     max_transaction_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
-    shutdown_seconds: Seconds = 10.0
-    log_format: LogFormat = "console"
-    log_level: LogLevel = "info"
 
     @property
     def records_file(self) -> Path:

@@ -11,9 +11,8 @@ import pytest
 from shared.domain.errors import ComandaError, Conflict, StoreError
 from shared.domain.records import Action, Condition, Delete, Put, Record, Table, Transaction, Update, Written
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.client import DynamoSettings, dynamo
 from shared.stores.dynamodb.opening import dynamo_records
-from shared.stores.dynamodb.record_tables import create_tables
+from shared.stores.dynamodb.settings import DynamoSettings
 from shared.stores.records import Ask, Query, RecordStore
 from tests.support.dynamodb import DynamoServer, own_tables
 from tests.support.proxy import Fault, Proxy
@@ -28,9 +27,8 @@ ADD = Update("Things", {"id": "x"}, add={"n": 1})
 async def settings(dynamodb: str) -> DynamoSettings:
     """Where tables are that are nobody else's."""
     settings = own_tables(dynamodb)
-    async with dynamo(settings) as client:
-        await create_tables(client, TABLES)
-    return settings
+    async with dynamo_records(settings, TABLES):
+        return settings
 
 
 @pytest.fixture
@@ -44,14 +42,14 @@ async def proxy(dynamodb: str) -> AsyncIterator[Proxy]:
 async def records(settings: DynamoSettings, proxy: Proxy) -> AsyncIterator[RecordStore]:
     """The store behind the proxy, which gives up an attempt soon."""
     near = msgspec.structs.replace(settings, endpoint=proxy.endpoint, attempt_seconds=1.0)
-    async with dynamo_records(near, TABLES) as records:
+    async with dynamo_records(near, TABLES) as (records, _):
         yield records
 
 
 @pytest.fixture
 async def others(settings: DynamoSettings) -> AsyncIterator[RecordStore]:
     """The same tables, seen by somebody whose network is good."""
-    async with dynamo_records(settings, TABLES) as records:
+    async with dynamo_records(settings, TABLES) as (records, _):
         yield records
 
 
@@ -161,7 +159,7 @@ async def test_entry_of_the_journal_that_another_server_wrote_refuses_all_that_f
 async def test_hot_item_costs_only_its_own_writers(settings: DynamoSettings, proxy: Proxy) -> None:
     near = msgspec.structs.replace(settings, endpoint=proxy.endpoint, deadline_seconds=0.3)
     proxy.faults += [Fault.error("PutItem", "ConditionalCheckFailedException")] * 10_000
-    async with dynamo_records(near, TABLES) as records:
+    async with dynamo_records(near, TABLES) as (records, _):
         both = [Transaction("t", [ADD]), Transaction("t", [Update("Things", {"id": "y"}, add={"n": 1})], entry(1))]
         refused, done = await records.write(both)
     assert isinstance(refused, StoreError)
@@ -180,8 +178,7 @@ def server() -> Any:
 async def test_server_that_hangs_is_given_up_in_time_and_used_again(server: DynamoServer) -> None:
     settings = msgspec.structs.replace(own_tables(server.endpoint), attempt_seconds=0.2, deadline_seconds=0.5)
     patient = msgspec.structs.replace(settings, attempt_seconds=10.0, deadline_seconds=30.0)
-    async with dynamo(patient) as client, dynamo_records(settings, TABLES) as records:
-        await create_tables(client, TABLES)
+    async with dynamo_records(patient, TABLES), dynamo_records(settings, TABLES) as (records, _):
         server.process.send_signal(signal.SIGSTOP)
         try:
             with pytest.raises(StoreError, match="no good answer"):
@@ -189,7 +186,7 @@ async def test_server_that_hangs_is_given_up_in_time_and_used_again(server: Dyna
             assert isinstance(await write(records, ADD), StoreError)
         finally:
             server.process.send_signal(signal.SIGCONT)
-        async with dynamo_records(patient, TABLES) as again:
+        async with dynamo_records(patient, TABLES) as (again, _):
             # What was given up may have been done when the server went on.
             done = await write(again, ADD)
             assert isinstance(done, list)
@@ -199,8 +196,7 @@ async def test_server_that_hangs_is_given_up_in_time_and_used_again(server: Dyna
 
 async def test_server_killed_in_mid_flight_is_told_as_such(server: DynamoServer) -> None:
     settings = msgspec.structs.replace(own_tables(server.endpoint), deadline_seconds=2.0)
-    async with dynamo(settings) as client, dynamo_records(settings, TABLES) as records:
-        await create_tables(client, TABLES)
+    async with dynamo_records(settings, TABLES) as (records, _):
         writing = asyncio.create_task(
             records.write([Transaction("t", [Put("Things", {"id": f"x{n}"})]) for n in range(500)])
         )

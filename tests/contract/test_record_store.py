@@ -24,9 +24,7 @@ from shared.domain.records import (
     Written,
 )
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.client import dynamo
 from shared.stores.dynamodb.opening import dynamo_records
-from shared.stores.dynamodb.record_tables import create_tables
 from shared.stores.records import Ask, Query, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
@@ -51,10 +49,9 @@ async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         await store.close()
         return
     settings = own_tables(request.getfixturevalue("dynamodb"))
-    async with dynamo(settings) as client:
-        await create_tables(client, TABLES)
-        async with dynamo_records(settings, TABLES) as records:
-            yield records
+    async with dynamo_records(settings, TABLES) as (records, made):
+        assert made
+        yield records
 
 
 async def do(store: RecordStore, *actions: Action, tenant: str = "t", journal: Put | None = None) -> list[Written]:

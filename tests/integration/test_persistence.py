@@ -3,12 +3,24 @@
 import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.dynamodb import own_tables, settings_of
 from tests.support.intake import PersistenceProcess, Session
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def persistence(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PersistenceProcess]:
+    """A running persistence server on either store."""
+    settings = None
+    if request.param == "dynamodb":
+        settings = settings_of(own_tables(request.getfixturevalue("dynamodb")))
+    with PersistenceProcess(tmp_path / "data", settings) as process:
+        yield process
 
 
 def put(session: Session, name: str, **data: Any) -> Any:
@@ -328,11 +340,12 @@ def test_killed_server_has_everything_that_it_answered(tmp_path: Path) -> None:
     server.terminate()
 
 
-def test_second_server_on_one_file_is_refused(persistence: PersistenceProcess) -> None:
-    second = PersistenceProcess(persistence.data_dir)
-    with pytest.raises(AssertionError):
-        second.start()
-    assert second.wait() == 2
+def test_second_server_on_one_file_is_refused(tmp_path: Path) -> None:
+    with PersistenceProcess(tmp_path):
+        second = PersistenceProcess(tmp_path)
+        with pytest.raises(AssertionError):
+            second.start()
+        assert second.wait() == 2
 
 
 def test_stop_answers_what_came_in(tmp_path: Path) -> None:

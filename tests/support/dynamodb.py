@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared.stores.dynamodb.client import DynamoSettings
+from shared.stores.dynamodb.settings import DynamoSettings
 from tests.support.ports import hold_port
 
 _SERVER = Path(__file__).parents[2] / ".venv-dynamodb" / "bin" / "ministack"
@@ -73,3 +73,15 @@ def dynamodb_endpoint() -> Iterator[str]:
 def own_tables(endpoint: str) -> DynamoSettings:
     """Settings under which tables are nobody else's."""
     return DynamoSettings(endpoint=endpoint, region="eu-west-1", prefix=f"t{uuid.uuid4().hex[:12]}-")
+
+
+def settings_of(settings: DynamoSettings) -> dict[str, str]:
+    """The same as the settings of a server."""
+    assert settings.endpoint is not None
+    assert settings.region is not None
+    return {
+        "STORE": "dynamodb",
+        "DYNAMODB_ENDPOINT": settings.endpoint,
+        "DYNAMODB_PREFIX": settings.prefix,
+        "AWS_REGION": settings.region,
+    }

@@ -10,9 +10,9 @@ import aioboto3
 from aiohttp import ClientError as HttpError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from msgspec import Struct
 
 from shared.domain.errors import StoreError
+from shared.stores.dynamodb.settings import DynamoSettings
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
@@ -29,19 +29,6 @@ _NOT_DONE = frozenset(
 _IN_DOUBT = frozenset({"InternalServerError", "ServiceUnavailable", "TransactionInProgressException"})
 """What passes, but the call may have taken effect."""
 _PASSING_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-
-
-class DynamoSettings(Struct, frozen=True):
-    """Where DynamoDB is and how long it may take; times are seconds."""
-
-    endpoint: str | None = None
-    """None is AWS itself, in the region that the environment names."""
-    region: str | None = None
-    prefix: str = ""
-    """What the names of all tables begin with."""
-    attempt_seconds: float = 2.0
-    deadline_seconds: float = 5.0
-    connections: int = 64
 
 
 class ConditionFailed(Exception):

@@ -54,6 +54,8 @@ class _Group:
 
     def __init__(self) -> None:
         self.transactions: list[Transaction] = []
+        self.numbers: list[int] = []
+        """The place of each among those that were handed in."""
         self.places: set[_Place] = set()
         self.actions = 0
         self.size = 0
@@ -90,42 +92,47 @@ class DynamoRecordStore:
         for group in self._groups(transactions):
             before = [task for other, task in running if group.follows(other)]
             running.append((group, asyncio.create_task(self._commit_after(before, group, by))))
-        outcomes: list[list[Written] | ComandaError] = []
+        outcomes: dict[int, list[Written] | ComandaError] = {}
         found = await asyncio.gather(*(task for _, task in running), return_exceptions=True)
         for (group, _), result in zip(running, found, strict=True):
             if isinstance(result, StoreError):
-                outcomes += [result] * len(group.transactions)
+                outcomes |= dict.fromkeys(group.numbers, result)
             elif isinstance(result, BaseException):
                 raise result
             else:
-                outcomes += result
-        return outcomes
+                outcomes |= zip(group.numbers, result, strict=True)
+        return [outcomes[number] for number in range(len(transactions))]
 
     def _groups(self, transactions: Sequence[Transaction]) -> list[_Group]:
         groups: list[_Group] = []
-        for transaction in transactions:
+        journals: _Group | None = None
+        for number, transaction in enumerate(transactions):
             places = self._places(transaction)
-            journals = transaction.journal is not None
             size = sum(item_bytes(action.item) for action in transaction.actions if isinstance(action, Put))
             size += item_bytes(transaction.journal.item) if transaction.journal is not None else 0
-            actions = len(places) + journals
-            last = groups[-1] if groups else None
-            # What records the end of the journals goes with the last of them.
-            follows = last is not None and last.journals and (journals or transaction is transactions[-1])
-            if (
-                last is None
-                or not follows
-                or last.actions + actions > MAX_ACTIONS
-                or last.size + size > _GROUP_BYTES
-                or not places.isdisjoint(last.places)
-            ):
-                last = _Group()
-                groups.append(last)
-            last.transactions.append(transaction)
-            last.places |= places
-            last.actions += actions
-            last.size += size
-            last.journals = last.journals or journals
+            actions = len(places) + (transaction.journal is not None)
+            # What records the end of the journals comes last, and goes with them: they leave it its place.
+            ends = number == len(transactions) - 1
+            fits = (
+                journals is not None
+                and (transaction.journal is not None or ends)
+                and journals.actions + actions <= MAX_ACTIONS - (not ends)
+                and journals.size + size <= _GROUP_BYTES
+                and all(places.isdisjoint(group.places) for group in groups[groups.index(journals) :])
+            )
+            if journals is None or not fits:
+                group = _Group()
+                groups.append(group)
+                if transaction.journal is not None:
+                    journals = group
+            else:
+                group = journals
+            group.transactions.append(transaction)
+            group.numbers.append(number)
+            group.places |= places
+            group.actions += actions
+            group.size += size
+            group.journals = group is journals
         return groups
 
     def _places(self, transaction: Transaction) -> set[_Place]:

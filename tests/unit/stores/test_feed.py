@@ -8,8 +8,9 @@ import pytest
 from shared.domain.errors import Gone, InvalidParams
 from shared.domain.records import Table
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.client import DynamoSettings, Expired, Trimmed
+from shared.stores.dynamodb.client import Expired, Trimmed
 from shared.stores.dynamodb.feed import Feed
+from shared.stores.dynamodb.settings import DynamoSettings
 
 TABLES = Tables(Table("Things", partition="id"), Table("Quiet", partition="id", feed=False))
 
