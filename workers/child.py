@@ -1,12 +1,13 @@
 """The entry of a worker process: picks the adapters, wires the worker, ends with its parent."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import socket
 import sys
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import setproctitle
 import structlog
@@ -16,6 +17,8 @@ from msgspec import Struct
 from shared.domain.errors import ComandaError
 from shared.runtime import logs
 from shared.runtime.parent import die_with_parent
+from shared.stores.dynamodb.settings import DynamoWork
+from shared.stores.ports import WorkStore
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.work import SqliteWorkStore
 from workers.handlers import load_handler
@@ -24,11 +27,15 @@ from workers.worker import Worker, WorkPolicy
 _NICENESS = 10
 
 
+WorkersStore = Files | DynamoWork
+"""Where a worker finds its store."""
+
+
 class ChildConfig(Struct, frozen=True):
     """What a worker process is told when it is started."""
 
     parent: int
-    db_path: str
+    store: WorkersStore
     handler: str
     processing_seconds: float
     shutdown_seconds: float
@@ -64,8 +71,21 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
 
 async def _work(config: ChildConfig, name: str, end: socket.socket) -> None:
     handler = load_handler(config.handler, processing_seconds=config.processing_seconds)
-    store = SqliteWorkStore(Files(Path(config.db_path)))
-    worker = Worker(name, store, handler, config.policy)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)
-    await worker.run(end)
+    async with _open_store(config.store) as store:
+        worker = Worker(name, store, handler, config.policy)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)
+        await worker.run(end)
+
+
+@contextlib.asynccontextmanager
+async def _open_store(where: WorkersStore) -> AsyncIterator[WorkStore]:
+    if isinstance(where, DynamoWork):
+        # Only here: what it needs takes as long to load as the rest of a worker to start.
+        from shared.stores.dynamodb.opening import dynamo_work  # noqa: PLC0415
+
+        async with dynamo_work(where) as opened:
+            yield opened
+        return
+    store = SqliteWorkStore(where)
+    yield store
     await store.close()

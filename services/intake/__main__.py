@@ -1,10 +1,12 @@
 """Starts the intake alone: `python -m services.intake --host :: --port 8888 --workers 3`."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 
 from services.intake.intake import Intake
 from services.intake.settings import IntakeSettings
@@ -13,10 +15,10 @@ from shared.runtime import logs
 from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.settings import load, parse_flags
-from shared.stores.ports import Recovery
+from shared.stores.ports import OrderStore, Recovery
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.orders import SqliteOrderStore
-from workers.child import ChildConfig
+from workers.child import ChildConfig, WorkersStore
 from workers.handlers import load_handler
 from workers.worker import WorkPolicy
 
@@ -42,29 +44,42 @@ def main(argv: list[str]) -> int:
     async def serve(stop: asyncio.Event) -> None:
         load_handler(settings.order_handler, processing_seconds=settings.processing_seconds)
         limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
-        store, recovery = await open_store(Files(settings.orders_file), settings.disk_reserve_mib * 2**20)
-        try:
-            await Intake(settings, store, recovery, limits, child_config(settings)).serve(stop)
-        finally:
-            await store.close()
+        async with open_store(settings) as (store, recovery, workers_store):
+            await Intake(settings, store, recovery, limits, child_config(settings, workers_store)).serve(stop)
 
     return run(serve)
 
 
-async def open_store(files: Files, disk_reserve: int) -> tuple[SqliteOrderStore, Recovery]:
-    """The store on this machine, and what it holds. Raises StartupError when it cannot be had."""
+@contextlib.asynccontextmanager
+async def open_store(settings: IntakeSettings) -> AsyncIterator[tuple[OrderStore, Recovery, WorkersStore]]:
+    """The store that the settings name, what it holds, and where workers find it.
+
+    Raises StartupError when it cannot be had.
+    """
+    if settings.store == "dynamodb":
+        # Only here: what it needs takes as long to load as the rest of the server to start.
+        from shared.stores.dynamodb.opening import dynamo_orders  # noqa: PLC0415
+
+        async with dynamo_orders(settings.dynamo(), lease_seconds=settings.server_lease_seconds) as (orders, work):
+            yield orders, await orders.recover(), work
+        return
+    files = Files(settings.orders_file)
     make_folder(files.orders.parent)
     try:
-        store = SqliteOrderStore(files, disk_reserve=disk_reserve)
-        return store, await store.recover()
+        store = SqliteOrderStore(files, disk_reserve=settings.disk_reserve_mib * 2**20)
+        recovery = await store.recover()
     except StoreError as error:
         raise StartupError(
             f"the store {files.orders} cannot be opened: {error.message}",
             hint="check DATA_DIR and DB_PATH; a file that is damaged has to be restored from a backup",
         ) from error
+    try:
+        yield store, recovery, files
+    finally:
+        await store.close()
 
 
-def child_config(settings: IntakeSettings) -> ChildConfig:
+def child_config(settings: IntakeSettings, store: WorkersStore) -> ChildConfig:
     """What the intake's settings mean for its workers."""
     policy = WorkPolicy(
         concurrency=settings.worker_concurrency,
@@ -75,7 +90,7 @@ def child_config(settings: IntakeSettings) -> ChildConfig:
     )
     return ChildConfig(
         parent=os.getpid(),
-        db_path=str(settings.orders_file),
+        store=store,
         handler=settings.order_handler,
         processing_seconds=settings.processing_seconds,
         shutdown_seconds=settings.shutdown_seconds,

@@ -216,17 +216,24 @@ class Actions:
         if not self._admission.room:
             raise QueueFull("there is no room for another open order", hint="try again later")
         outcome = await self._store.retry(order_id)
-        if not isinstance(outcome, Open):
+        if outcome is None:
+            # Another server queues it.
+            return {"id": order_id.lower(), "estado": State.QUEUED.value}
+        if isinstance(outcome, State):
             raise Conflict(
                 f"the order is {outcome.value}, not fallido",
                 field="id",
                 hint="only an order that is fallido can be tried again",
                 details={"estado": outcome.value},
             )
-        self._tally.reopened(outcome)
-        self._pool.requeue(outcome, stored=outcome.run.received)
-        self._pool.dispatch()
+        self.reopen(outcome)
         return {"id": next(outcome.run.ids()), "estado": State.QUEUED.value}
+
+    def reopen(self, entry: Open) -> None:
+        """Sets a failed order going that is `en cola` again."""
+        self._tally.reopened(entry)
+        self._pool.requeue(entry, stored=entry.run.received)
+        self._pool.dispatch()
 
 
 def _parts(order_id: str) -> tuple[int, int, int]:

@@ -57,6 +57,8 @@ def batch_texts(
             following = next(fresh, None)
         elif (existing := acceptance.existing.get(index)) is not None:
             texts.append(_existing_text(existing, request_id))
+        elif acceptance.refused is not None:
+            texts.append(refusal_text(acceptance.refused, request_id))
         else:
             retry_after_ms = admission.retry_after_ms(now)
             full = QueueFull(

@@ -196,7 +196,7 @@ class Desk:
             self._log.error("orders were refused by the store", orders=len(requests), reason=error.message)
             self._actions.store_trouble = error.message
             return self._refuse(requests, error)
-        self._actions.store_trouble = None
+        self._actions.store_trouble = None if acceptance.refused is None else acceptance.refused.message
         now = time.monotonic()
         self._metrics.committed(len(requests), now - began)
         ahead = self._admission.open

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -20,13 +21,15 @@ from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error
 from shared.runtime.metrics import Metrics
-from shared.stores.ports import OrderStore, Recovery
+from shared.stores.ports import Open, OrderStore, Recovery, Superseded
 from shared.wire.replies import line
 from workers.backlog import Backlog
 from workers.child import ChildConfig
 from workers.pool import Pool, PoolPolicy
 
 _SETTLE_SECONDS = 60.0
+# Of the lease of a server, how often it shows that it lives.
+_TEND_SHARE = 0.2
 _CLOSE_SECONDS = 1.0
 # What waits in a worker's queue beyond what it can run, as a share of that: it keeps the worker busy
 # until the next orders come, and urgent ones cannot pass it.
@@ -115,14 +118,16 @@ class Intake:
         gc.freeze()
         desk = asyncio.create_task(self._desk.run(), name="desk")
         settle = asyncio.create_task(self._settle_now_and_then(), name="settle")
+        tend = asyncio.create_task(self._tend(), name="tend")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         # None of these ends by itself: the first to end by a fault ends the whole.
-        parts: list[asyncio.Future[None]] = [desk, settle, self._fault]
+        parts: list[asyncio.Future[None]] = [desk, settle, tend, self._fault]
         ends: list[asyncio.Future[Any]] = [*parts, stopped]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             settle.cancel()
+            tend.cancel()
             stopped.cancel()
             await self._stop(desk, time.monotonic() - began)
         for part in parts:
@@ -131,13 +136,39 @@ class Intake:
 
     def _resume(self) -> None:
         """Takes up what a former run left open."""
+        orders = self._queue(self._recovery.open)
+        if self._recovery.accepted:
+            self._log.info("store opened", accepted=self._recovery.accepted, recovered=orders)
+
+    def _queue(self, entries: Sequence[Open]) -> int:
+        """Queues orders that the store has `en cola`; gives their number."""
         orders = 0
-        for entry in self._recovery.open:
+        for entry in entries:
             orders += entry.run.count
             self._pool.requeue(entry, stored=entry.run.received)
         self._admission.admit(orders, time.monotonic())
-        if self._recovery.accepted:
-            self._log.info("store opened", accepted=self._recovery.accepted, recovered=orders)
+        return orders
+
+    async def _tend(self) -> None:
+        """Shows other servers on the same store that this one lives, and works off what dead ones have left."""
+        while True:
+            await asyncio.sleep(self._settings.server_lease_seconds * _TEND_SHARE)
+            try:
+                tended = await self._store.tend()
+            except Superseded:
+                raise
+            except StoreError as error:
+                self._log.warning("could not tend the store", reason=error.message)
+                continue
+            for left in tended.adopted:
+                self._tally.adopted(left)
+                self._log.warning("orders of another server taken over", orders=self._queue(left.open))
+            for entry in tended.found:
+                self._tally.took(entry.run)
+                self._pool.requeue(entry, stored=entry.run.received)
+            for entry in tended.again:
+                self._actions.reopen(entry)
+            self._pool.dispatch()
 
     async def _settle_now_and_then(self) -> None:
         while True:

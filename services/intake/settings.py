@@ -24,6 +24,7 @@ class IntakeSettings(ServerSettings, frozen=True):
     max_attempts: Count = 3
     retry_seconds: Seconds = 1.0
     max_rescues: Count = 20
+    server_lease_seconds: Annotated[float, Meta(ge=1)] = 15.0
     lease_seconds: Annotated[float, Meta(ge=0.2)] = 5.0
     order_timeout_seconds: Seconds = 300.0
     ageing_seconds: Seconds = 30.0

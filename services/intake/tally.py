@@ -9,7 +9,7 @@ from shared.domain.ids import Run
 from shared.domain.states import FINAL, State
 from shared.runtime.metrics import Metrics
 from shared.runtime.quantiles import Quantiles
-from shared.stores.ports import Open, Rescue
+from shared.stores.ports import Open, Recovery, Rescue
 from workers.messages import Report
 
 
@@ -25,6 +25,8 @@ class Tally:
         self._totals = {state: totals.get(state, 0) for state in FINAL}
         self._waiting = Quantiles()
         self._processing = Quantiles()
+        self._cancelled: set[int] = set()
+        """Orders that were cancelled here, and that a worker may still be given."""
         self.accepted = accepted
         """Orders accepted in all time."""
 
@@ -52,6 +54,8 @@ class Tally:
             publish("order.requeued", State.QUEUED, runs, report.settled_at, details)
         if report.started:
             publish("order.started", State.RUNNING, report.started, report.settled_at)
+        for run in report.refused:
+            self._were_cancelled(run)
         self._waiting.merge(report.waiting)
         self._processing.merge(report.processing)
         self._metrics.timed(report.waiting, report.processing)
@@ -60,15 +64,37 @@ class Tally:
         """A dead worker's orders were taken back."""
         now = time.time_ns() // 1000
         for state, runs in rescue.finals.items():
+            if state is State.CANCELLED:
+                for run in runs:
+                    self._were_cancelled(run)
+                continue
             event = "order.finished" if state is State.DONE else "order.failed"
             self._watchers.publish(event, state, runs, now)
             self._settle(state, sum(run.count for run in runs))
         self._watchers.publish("order.requeued", State.QUEUED, [entry.run for entry in rescue.requeued], now)
 
+    def _were_cancelled(self, run: Run) -> None:
+        """A worker was given orders that it was not to begin: counts those that others have cancelled."""
+        for sequence in range(run.first, run.first + run.count):
+            if sequence in self._cancelled:
+                self._cancelled.remove(sequence)
+            else:
+                self._cancel(Run(run.received, run.node, sequence, 1))
+
     def cancelled(self, run: Run) -> None:
         """An order was cancelled."""
+        self._cancelled.add(run.first)
+        self._cancel(run)
+
+    def _cancel(self, run: Run) -> None:
         self._watchers.publish("order.cancelled", State.CANCELLED, [run], time.time_ns() // 1000)
         self._settle(State.CANCELLED, 1)
+
+    def adopted(self, left: Recovery) -> None:
+        """What a dead server has left is this one's now."""
+        self.accepted += left.accepted
+        for state in FINAL:
+            self._totals[state] += left.totals.get(state, 0)
 
     def reopened(self, entry: Open) -> None:
         """A failed order was put back to the queue."""

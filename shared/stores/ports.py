@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from shared.domain.errors import StoreError
 from shared.domain.ids import Run
 from shared.domain.orders import Order, OrderRequest, Priority
 from shared.domain.states import State
@@ -34,13 +35,15 @@ class Existing(NamedTuple):
 
 
 class Acceptance(NamedTuple):
-    """What became of a batch. An index in neither `accepted` nor `existing` found no room."""
+    """What became of a batch. An index in neither `accepted` nor `existing` found no room, or was `refused`."""
 
     run: Run
     """The new orders, in order; empty when there are none."""
     accepted: Sequence[int]
     """Index in the batch of each new order."""
     existing: Mapping[int, Existing]
+    refused: StoreError | None = None
+    """Why the store took no more than these; it may have stored some without an answer."""
 
 
 class Ticket(Struct, frozen=True, array_like=True, gc=False):
@@ -123,6 +126,27 @@ class Recovery(NamedTuple):
     accepted: int
 
 
+class Tended(NamedTuple):
+    """What else is to be worked off by the server that tends its store."""
+
+    adopted: list[Recovery]
+    """What servers have left that are dead."""
+    again: list[Open]
+    """Orders of this server that are to be queued: `fallido` ones that were put back elsewhere."""
+    found: list[Open]
+    """Orders whose storing had no answer, and that were stored."""
+
+
+class Superseded(StoreError):
+    """Others have taken this server for dead, and work off what was its own: it has to end."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(
+            f"{server} was taken for dead: it was silent for longer than SERVER_LEASE_SECONDS",
+            hint="start it again; its orders are worked off by others",
+        )
+
+
 class Query(NamedTuple):
     """Which orders to list, newest first. Times are microseconds since the epoch."""
 
@@ -163,16 +187,22 @@ class OrderStore(Protocol):
         Raises NotFound.
         """
 
-    async def retry(self, order_id: str) -> Open | State:
+    async def retry(self, order_id: str) -> Open | State | None:
         """Puts a `fallido` order back to `en cola`: how it is to be queued, or the state that forbids it.
 
-        Raises NotFound.
+        None where the order is another server's, which queues it. Raises NotFound.
         """
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> "Rescue":
         """Takes orders back from a worker that is dead; whatever it still tries is fenced off.
 
         An order that lost more than `poison` workers is `fallido`: it may be what kills them.
+        """
+
+    async def tend(self) -> Tended:
+        """Shows others that this server lives, and takes over what dead ones have left; to be called often.
+
+        Raises Superseded when others have taken over from this one.
         """
 
     async def settle(self) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from services.intake.__main__ import main
 from shared.domain.ids import Run
+from shared.stores.orders import RUNNING
 from shared.stores.ports import Acceptance, Batch, Ticket
 from shared.stores.sqlite import database, orders, work
-from shared.stores.sqlite.files import RUNNING
 from shared.stores.sqlite.orders import SqliteOrderStore
 from workers.pool import Pool
 

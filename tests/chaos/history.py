@@ -8,8 +8,9 @@ import msgspec
 
 from shared.domain.ids import id_prefix
 from shared.domain.orders import OrderRequest
+from shared.stores.orders import CANCELLED, DONE, FAILED
 from shared.stores.sqlite.database import Connection, connect
-from shared.stores.sqlite.files import CANCELLED, DONE, FAILED, Files
+from shared.stores.sqlite.files import Files
 from tests.chaos.orders import meaning
 
 _NUMBER = "customer-"

@@ -1,18 +1,36 @@
 """The adapters that the contract suite is run over, each on a real database."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from shared.stores.dynamodb.opening import dynamo_orders, dynamo_work
+from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
 from shared.stores.ports import OrderStore, WorkStore
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.stores.sqlite.work import SqliteWorkStore
+from tests.support.dynamodb import own_tables
 
 
-class Adapter:
+class Adapter(Protocol):
     """One database, and the stores opened on it."""
+
+    async def orders(self) -> OrderStore:
+        """The intake's side."""
+
+    async def work(self) -> WorkStore:
+        """A worker's side, of the last intake."""
+
+    async def close(self) -> None:
+        """Closes what is open, the last one first."""
+
+
+class SqliteAdapter:
+    """Files of one intake."""
 
     def __init__(self, folder: Path) -> None:
         self.files = Files(folder / "orders.db")
@@ -33,10 +51,34 @@ class Adapter:
             await self._opened.pop().close()
 
 
-@pytest.fixture(params=["sqlite"])
-async def adapter(tmp_path: Path) -> AsyncIterator[Adapter]:
+class DynamoAdapter:
+    """Tables on a DynamoDB-compatible server."""
+
+    def __init__(self, settings: DynamoSettings) -> None:
+        self.settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self._work: DynamoWork | None = None
+
+    async def orders(self) -> OrderStore:
+        store, self._work = await self._stack.enter_async_context(dynamo_orders(self.settings, lease_seconds=60))
+        return store
+
+    async def work(self) -> WorkStore:
+        assert self._work is not None
+        return await self._stack.enter_async_context(dynamo_work(self._work))
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+async def adapter(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Adapter]:
     """An empty database."""
-    made = Adapter(tmp_path)
+    made: Adapter
+    if request.param == "sqlite":
+        made = SqliteAdapter(tmp_path)
+    else:
+        made = DynamoAdapter(own_tables(request.getfixturevalue("dynamodb")))
     yield made
     await made.close()
 

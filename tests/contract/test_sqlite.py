@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,24 @@ from shared.stores.ports import OrderStore, Query, WorkStore
 from shared.stores.sqlite.database import Writer
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.orders import SqliteOrderStore
-from tests.contract.conftest import Adapter
+from tests.contract.conftest import SqliteAdapter
 from tests.support.orders import accept, ids, request
 
 
-async def test_second_intake_on_the_same_files_is_refused(adapter: Adapter, orders: OrderStore) -> None:
+@pytest.fixture
+async def adapter(tmp_path: Path) -> AsyncIterator[SqliteAdapter]:
+    """An empty database."""
+    made = SqliteAdapter(tmp_path)
+    yield made
+    await made.close()
+
+
+async def test_second_intake_on_the_same_files_is_refused(adapter: SqliteAdapter, orders: OrderStore) -> None:
     with pytest.raises(StartupError, match="another intake"):
         SqliteOrderStore(adapter.files)
 
 
-async def test_files_of_a_newer_schema_are_refused(adapter: Adapter) -> None:
+async def test_files_of_a_newer_schema_are_refused(adapter: SqliteAdapter) -> None:
     with sqlite3.connect(adapter.files.orders) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -29,14 +38,14 @@ async def test_files_of_a_newer_schema_are_refused(adapter: Adapter) -> None:
         SqliteOrderStore(adapter.files)
 
 
-async def test_file_that_is_no_database_is_refused(adapter: Adapter) -> None:
+async def test_file_that_is_no_database_is_refused(adapter: SqliteAdapter) -> None:
     adapter.files.orders.write_bytes(b"not a database, by any means" * 100)
     with pytest.raises((StartupError, StoreError)):
         SqliteOrderStore(adapter.files)
 
 
 async def test_new_intake_waits_for_a_former_ones_workers(
-    adapter: Adapter, orders: OrderStore, work: WorkStore, monkeypatch: pytest.MonkeyPatch
+    adapter: SqliteAdapter, orders: OrderStore, work: WorkStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.stores.sqlite.orders._OLD_WORKERS_SECONDS", 0)
     with pytest.raises(StartupError, match="workers of a former run"):
@@ -58,7 +67,7 @@ async def test_refused_commit_leaves_no_trace_and_the_next_one_works(
     assert order.request.customer == "after"
 
 
-async def test_everything_is_written_home_when_the_store_closes(adapter: Adapter, orders: OrderStore) -> None:
+async def test_everything_is_written_home_when_the_store_closes(adapter: SqliteAdapter, orders: OrderStore) -> None:
     await accept(orders, request())
     await adapter.close()
     for path in (adapter.files.orders, adapter.files.progress):
@@ -68,7 +77,7 @@ async def test_everything_is_written_home_when_the_store_closes(adapter: Adapter
         connection.close()
 
 
-async def test_log_is_reused_and_stays_bounded(adapter: Adapter, orders: OrderStore) -> None:
+async def test_log_is_reused_and_stays_bounded(adapter: SqliteAdapter, orders: OrderStore) -> None:
     many = [request(str(number)) for number in range(2000)]
     sizes = []
     for _ in range(60):
@@ -77,7 +86,7 @@ async def test_log_is_reused_and_stays_bounded(adapter: Adapter, orders: OrderSt
     assert max(sizes) < 4 * 2**20
 
 
-def test_writer_tells_a_missing_folder_in_our_words(adapter: Adapter) -> None:
+def test_writer_tells_a_missing_folder_in_our_words(adapter: SqliteAdapter) -> None:
     with pytest.raises(StoreError):
         Writer(adapter.files.orders / "no" / "folder.db")
 

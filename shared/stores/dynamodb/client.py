@@ -14,6 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.domain.errors import StoreError
 from shared.stores.dynamodb.settings import DynamoSettings
 
+TRANSACTION_ACTIONS = 100
+TRANSACTION_BYTES = 3_000_000
+"""DynamoDB takes 4 MB; the names of members and the encoding are not counted here."""
+
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
 _NOT_DONE = frozenset(

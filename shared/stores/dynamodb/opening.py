@@ -1,7 +1,10 @@
-"""Opens the record store on DynamoDB, with its tables made and its clients."""
+"""Opens the stores on DynamoDB, with their tables made and their clients."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator
 
 from botocore.exceptions import BotoCoreError
 
@@ -9,9 +12,13 @@ from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import dynamo
 from shared.stores.dynamodb.feed import Feed
-from shared.stores.dynamodb.record_tables import create_tables
+from shared.stores.dynamodb.order_tables import create_order_tables
+from shared.stores.dynamodb.orders import DynamoOrderStore
+from shared.stores.dynamodb.record_tables import create_record_tables
 from shared.stores.dynamodb.records import DynamoRecordStore
-from shared.stores.dynamodb.settings import DynamoSettings
+from shared.stores.dynamodb.servers import Servers
+from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
+from shared.stores.dynamodb.work import DynamoWorkStore
 
 
 @contextlib.asynccontextmanager
@@ -23,14 +30,49 @@ async def dynamo_records(
     Raises StartupError when DynamoDB cannot be had.
     """
     async with contextlib.AsyncExitStack() as stack:
-        try:
+        with _startup():
             items = await stack.enter_async_context(dynamo(settings))
             streams = await stack.enter_async_context(dynamo(settings, "dynamodbstreams"))
-            made = await create_tables(items, tables)
-        except (BotoCoreError, ValueError, StoreError) as error:
-            reason = error.message if isinstance(error, StoreError) else str(error)
-            raise StartupError(
-                f"DynamoDB cannot be used: {reason}",
-                hint="check DYNAMODB_ENDPOINT, AWS_REGION and the credentials in the environment",
-            ) from error
+            made = await create_record_tables(items, tables)
         yield DynamoRecordStore(items, Feed(items, streams, tables), tables), made
+
+
+@contextlib.asynccontextmanager
+async def dynamo_orders(
+    settings: DynamoSettings, *, lease_seconds: float
+) -> AsyncIterator[tuple[DynamoOrderStore, DynamoWork]]:
+    """The intake's store, for as long as the block lasts, and what its workers need to open theirs.
+
+    Raises StartupError when DynamoDB cannot be had.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        with _startup():
+            client = await stack.enter_async_context(dynamo(settings))
+            await create_order_tables(client)
+            me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+            servers = Servers(client, me)
+            node = (await servers.shared()).node
+        store = DynamoOrderStore(client, servers, node, lease_seconds=lease_seconds)
+        try:
+            yield store, DynamoWork(settings, me)
+        finally:
+            await store.close()
+
+
+@contextlib.asynccontextmanager
+async def dynamo_work(work: DynamoWork) -> AsyncIterator[DynamoWorkStore]:
+    """A worker's store, for as long as the block lasts."""
+    async with dynamo(work.settings) as client:
+        yield DynamoWorkStore(client, work.server)
+
+
+@contextlib.contextmanager
+def _startup() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ValueError, StoreError) as error:
+        reason = error.message if isinstance(error, StoreError) else str(error)
+        raise StartupError(
+            f"DynamoDB cannot be used: {reason}",
+            hint="check DYNAMODB_ENDPOINT, AWS_REGION and the credentials in the environment",
+        ) from error

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StoreError
-from shared.domain.records import MAX_ACTIONS, Put, Record, Table, Transaction, Written, check_key, item_bytes
+from shared.domain.records import Put, Record, Table, Transaction, Written, check_key, item_bytes
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, Dynamo
 from shared.stores.dynamodb.feed import Feed
 from shared.stores.dynamodb.items import PARTITION, SORT, WRITE, Raw, raw_item, raw_key, record_of, text
 from shared.stores.dynamodb.selection import Selection
@@ -23,8 +23,6 @@ from shared.stores.evaluate import evaluate, key_of
 from shared.stores.keys import item_keys
 from shared.stores.records import PAGE_BYTES, Ask, Changes, Page, Position, Query
 
-# DynamoDB takes 4 MB a transaction; items grow by their indexes' keys.
-_GROUP_BYTES = 3_000_000
 _BATCH_GET = 100
 _CONCURRENT = 50
 _OPERATIONS = {"Put": "put_item", "Delete": "delete_item"}
@@ -116,8 +114,8 @@ class DynamoRecordStore:
             fits = (
                 journals is not None
                 and (transaction.journal is not None or ends)
-                and journals.actions + actions <= MAX_ACTIONS - (not ends)
-                and journals.size + size <= _GROUP_BYTES
+                and journals.actions + actions <= TRANSACTION_ACTIONS - (not ends)
+                and journals.size + size <= TRANSACTION_BYTES
                 and all(places.isdisjoint(group.places) for group in groups[groups.index(journals) :])
             )
             if journals is None or not fits:

@@ -14,3 +14,10 @@ class DynamoSettings(Struct, frozen=True):
     attempt_seconds: float = 2.0
     deadline_seconds: float = 5.0
     connections: int = 64
+
+
+class DynamoWork(Struct, frozen=True):
+    """What the workers of an intake need to know: where, and which server's they are."""
+
+    settings: DynamoSettings
+    server: str

@@ -6,12 +6,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from shared.domain.errors import StartupError
-from shared.domain.states import State
-
-STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED)
-"""States by the number under which the files keep them."""
-
-QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(len(STATES))
 
 
 class Files(Struct, frozen=True):

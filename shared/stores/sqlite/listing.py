@@ -6,12 +6,12 @@ from typing import Any
 
 import aiosqlite
 
-from shared.domain.orders import OrderRequest
+from shared.stores.orders import CANCELLED, FAILED, QUEUED, STATES
 from shared.stores.ports import Page, Query
 from shared.stores.sqlite.database import connect, translated
-from shared.stores.sqlite.files import CANCELLED, FAILED, QUEUED, STATES, Files
+from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS, OrderReader
-from shared.wire.orders import encode_order
+from shared.wire.orders import customer_start
 
 # One read looks at no more rows than this: a longer one would keep the write-ahead log from being reused.
 _WINDOW = 50_000
@@ -80,9 +80,7 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
         text += " AND (p.state IS NULL OR p.state = ?)" if state == QUEUED else " AND p.state = ?"
         values.append(state)
     if query.customer is not None:
-        # Every document starts with its customer, so its beginning finds it without decoding.
-        probe = OrderRequest(customer=query.customer, items=[], address="")
-        prefix = encode_order(probe).partition(',"productos"')[0] + ","
+        prefix = customer_start(query.customer)
         text += " AND substr(o.document, 1, ?) = ?"
         values += [len(prefix), prefix]
     if query.since is not None:

@@ -9,25 +9,36 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, repeat
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from shared.domain.errors import NotFound, StartupError, StoreError
 from shared.domain.ids import Run, id_prefix, new_node, parse_id, split_run
 from shared.domain.orders import Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
-from shared.stores.ports import Acceptance, Batch, Existing, Open, Page, Query, Recovery, Rescue, Ticket
+from shared.stores.orders import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    STATES,
+    OpenOrder,
+    group_open,
+    poisoned,
+    same_order,
+)
+from shared.stores.ports import Acceptance, Batch, Existing, Open, Page, Query, Recovery, Rescue, Tended, Ticket
 from shared.stores.sqlite.database import Writer, migrate, translated
-from shared.stores.sqlite.files import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, Files
+from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import Lister, attach
 from shared.stores.sqlite.lock import FileLock
-from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader, group_open
+from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader
 
 T = TypeVar("T")
 
@@ -121,7 +132,7 @@ class SqliteOrderStore:
         with self._progress_lock, self._progress.transaction(0) as connection:
             connection.execute(_REQUEUE_ALL, (self._settled,))
         with translated(self._files.orders):
-            open_orders = group_open(self._reading.execute(_OPEN, (self._settled,)), self._node)
+            open_orders = _group(self._reading.execute(_OPEN, (self._settled,)), self._node)
             rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
         return Recovery(open_orders, {STATES[state]: orders for state, orders in rows}, self._next - 1)
 
@@ -184,7 +195,7 @@ class SqliteOrderStore:
             if request.request_id is not UNSET:
                 key = str(request.request_id)
                 if (place := in_batch.get(key)) is not None:
-                    same = _same(batch.requests[new[place]], request)
+                    same = same_order(batch.requests[new[place]], request)
                     existing[index] = Existing(f"{prefix}{self._next + place:012x}", State.QUEUED, same)
                     continue
                 if found := self._find(key, request):
@@ -205,7 +216,7 @@ class SqliteOrderStore:
         order = self._get(sequence)
         assert order is not None
         order_id = f"{id_prefix(received, self._node)}{sequence:012x}"
-        return Existing(order_id, order.state, _same(self._decode(document), request))
+        return Existing(order_id, order.state, same_order(self._decode(document), request))
 
     def _rows(self, batch: Batch, received: int, new: Sequence[int]) -> list[tuple[object, ...]]:
         rows: list[tuple[object, ...]] = []
@@ -278,7 +289,7 @@ class SqliteOrderStore:
 
     def _rescue(self, tickets: Sequence[Ticket], poison: int) -> Rescue:
         now = max((ticket.queued for ticket in tickets), default=0)
-        detail = f"its worker died more than {poison} times"
+        detail = poisoned(poison)
         with self._progress_lock, self._progress.transaction(len(tickets)) as connection:
             for ticket in tickets:
                 place = (ticket.run.first, ticket.run.first + ticket.run.count - 1, ticket.attempt)
@@ -291,13 +302,17 @@ class SqliteOrderStore:
         with translated(self._files.orders):
             for ticket in tickets:
                 bounds = (ticket.run.first, ticket.run.first + ticket.run.count - 1)
-                requeued += group_open(reading.execute(_OPEN_IN_RUN, bounds), self._node)
+                requeued += _group(reading.execute(_OPEN_IN_RUN, bounds), self._node)
                 rows = reading.execute(_FINAL_IN_RUN, bounds).fetchall()
                 for state in {state for _, state in rows}:
                     sequences = [sequence for sequence, final in rows if final == state]
                     finals.setdefault(STATES[state], []).extend(split_run(ticket.run, sequences))
             reading.close()
         return Rescue(requeued, finals)
+
+    async def tend(self) -> Tended:
+        """See `OrderStore.tend`. One server alone has the files."""
+        return Tended([], [], [])
 
     async def settle(self) -> None:
         """Remembers up to where every order is final, so that the next start need not look there."""
@@ -334,5 +349,5 @@ class SqliteOrderStore:
             lock.close()
 
 
-def _same(one: OrderRequest, other: OrderRequest) -> bool:
-    return replace(one, request_id=UNSET) == replace(other, request_id=UNSET)
+def _group(rows: Iterable[Sequence[Any]], node: int) -> list[Open]:
+    return group_open((OpenOrder(*row) for row in rows), node)

@@ -6,9 +6,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from shared.domain.ids import Run, split_run
+from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
 from shared.stores.sqlite.database import Connection, Writer, connect, translated
-from shared.stores.sqlite.files import DONE, FAILED, QUEUED, RUNNING, Files
+from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.lock import FileLock
 
 _BEGIN_FIRST = f"""

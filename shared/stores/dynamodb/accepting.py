@@ -1,0 +1,261 @@
+"""How new orders get onto DynamoDB: chunk behind chunk in blocks of sequences that are this server's.
+
+The chunks of a block follow each other without a gap, and each is written only when the one before is certain.
+So there is one place where the next can come, and whoever takes the block over puts a seal there: from then on
+nothing can be stored behind its back. A write without an answer is settled the same way before the next one.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from shared.domain.errors import StoreError
+from shared.domain.ids import Run, id_prefix
+from shared.domain.orders import OrderRequest
+from shared.domain.states import State
+from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item, request_key
+from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, Dynamo
+from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS
+from shared.stores.dynamodb.servers import Servers
+from shared.stores.orders import same_order
+from shared.stores.ports import Acceptance, Batch, Existing, Superseded
+
+# Of a block that was begun long ago orders would be listed among those of its time.
+_BLOCK_SECONDS = 60.0
+_BATCH_GET = 100
+# What an item takes beside its documents, and what a key takes.
+_ACTION_BYTES = 500
+
+
+class _Write(NamedTuple):
+    """One transaction's part of a batch: places among its new orders, and the requests that store them."""
+
+    token: str
+    first: int
+    orders: int
+    actions: list[dict[str, Any]]
+
+
+class _KeyTaken(Exception):
+    """An order of the batch has a key that another has already."""
+
+
+class Acceptor:
+    """Stores new orders for the server of `servers`; `node` is the tables' name in ids."""
+
+    def __init__(self, dynamo: Dynamo, servers: Servers, chunks: Chunks, node: int) -> None:
+        self._dynamo = dynamo
+        self._servers = servers
+        self._chunks = chunks
+        self._node = node
+        self._next = self._stop = 0
+        self._until = 0.0
+        self._doubt: _Write | None = None
+        self.used: dict[int, int] = {}
+        """Of each block that this server has begun: the orders in it."""
+        self.found: list[int] = []
+        """First sequences of chunks whose storing had no answer, and that were stored."""
+
+    @property
+    def current(self) -> int | None:
+        """The block in which the next orders would come."""
+        return self._next // BLOCK if self._next < self._stop else None
+
+    async def accept(self, batch: Batch, received: int, room: int) -> Acceptance:
+        """See `OrderStore.accept`. Raises StoreError when nothing was stored that is known of."""
+        await self.settle_doubt()
+        room = min(room, BLOCK)
+        known: dict[str, Existing] = {}
+        if not batch.plain and len(batch.requests) > room:
+            known = await self._known(batch, range(len(batch.requests)))
+        new, same = _plan(batch, room, known)
+        first = await self._place(len(new)) if new else 0
+        stored = 0
+        refused: StoreError | None = None
+        while stored < len(new):
+            try:
+                for write in self._writes(batch, received, first, new, stored):
+                    await self._write(write)
+                    stored += write.orders
+            except _KeyTaken:
+                known |= await self._known(batch, new[stored:])
+                new, same = _plan(batch, room, known)
+            except StoreError as error:
+                if not stored:
+                    raise
+                refused = error
+                new = new[:stored]
+        prefix = id_prefix(received, self._node)
+        existing: dict[int, Existing] = {}
+        for index, (found, alike) in same.items():
+            if isinstance(found, Existing):
+                existing[index] = found
+            elif found < stored:
+                existing[index] = Existing(f"{prefix}{first + found:012x}", State.QUEUED, alike)
+        return Acceptance(Run(received, self._node, first, stored), new, existing, refused)
+
+    async def _place(self, orders: int) -> int:
+        """The sequence of the next order, behind which there is room for so many. Raises StoreError."""
+        if self._next + orders > self._stop or time.monotonic() > self._until:
+            self._stop = 0
+            block = await self._servers.reserve()
+            self._next, self._stop = block * BLOCK, (block + 1) * BLOCK
+            self._until = time.monotonic() + _BLOCK_SECONDS
+            self.used[block] = 0
+        return self._next
+
+    def _writes(self, batch: Batch, received: int, first: int, new: Sequence[int], start: int) -> Iterator[_Write]:
+        """The orders of a batch from place `start` on, as transactions that DynamoDB takes."""
+        size = 0
+        write: _Write | None = None
+        for place, chunk in _chunks(batch, new, start):
+            documents = [batch.documents[index] for index in chunk]
+            token = uuid.uuid4().hex if write is None else write.token
+            item = chunk_item(first + place, received, self._servers.me, documents, token, plain=batch.plain)
+            actions = [_put(self._dynamo, ORDERS, item, "attribute_not_exists(b)")]
+            if not batch.plain:
+                actions += self._keys(batch, chunk, first + place, received)
+            more = sum(map(_bytes, documents)) + _ACTION_BYTES * len(actions)
+            if write is not None and (
+                len(write.actions) + len(actions) > TRANSACTION_ACTIONS or size + more > TRANSACTION_BYTES
+            ):
+                yield write
+                write, size = None, 0
+            if write is None:
+                write = _Write(token, first + place, 0, [])
+            write = write._replace(orders=write.orders + len(chunk), actions=write.actions + actions)
+            size += more
+        if write is not None:
+            yield write
+
+    def _keys(self, batch: Batch, chunk: Sequence[int], first: int, received: int) -> list[dict[str, Any]]:
+        actions = []
+        for sequence, index in enumerate(chunk, first):
+            key = request_key(batch.requests[index])
+            if key is not None:
+                item = {"k": {"S": key}, "q": {"N": str(sequence)}, "r": {"N": str(received)}}
+                actions.append(_put(self._dynamo, KEYS, item, "attribute_not_exists(k)"))
+        return actions
+
+    async def _write(self, write: _Write) -> None:
+        """Writes one transaction. Raises _KeyTaken, Superseded and other StoreErrors."""
+        try:
+            if len(write.actions) == 1:
+                await self._dynamo.call("put_item", **write.actions[0]["Put"])
+            else:
+                await self._dynamo.call("transact_write_items", TransactItems=write.actions)
+        except ConditionFailed as failed:
+            taken = await self._chunk(write.first)
+            if taken is None:
+                raise _KeyTaken from None
+            if not (failed.in_doubt and taken.written == write.token):
+                raise Superseded(self._servers.me) from None
+        except StoreError:
+            self._doubt = write
+            raise
+        self._next = write.first + write.orders
+        self.used[write.first // BLOCK] = self._next % BLOCK or BLOCK
+
+    async def settle_doubt(self) -> None:
+        """Finds out whether a write without an answer was done; if not, it never will be. Raises StoreError."""
+        if self._doubt is None:
+            return
+        doubt = self._doubt
+        if not await self.seal(doubt.first):
+            taken = await self._chunk(doubt.first)
+            if taken is None or taken.written != doubt.token:
+                raise Superseded(self._servers.me)
+            self.used[doubt.first // BLOCK] = doubt.first % BLOCK + doubt.orders
+            self.found.append(doubt.first)
+        self._doubt = None
+        self._stop = 0
+
+    async def seal(self, sequence: int) -> bool:
+        """Keeps everybody from storing orders from this sequence on; False where somebody has. Raises StoreError."""
+        token = uuid.uuid4().hex
+        item = chunk_item(sequence, 0, self._servers.me, [], token, plain=True)
+        seal = _put(self._dynamo, ORDERS, item, "attribute_not_exists(b)")
+        try:
+            await self._dynamo.call("put_item", **seal["Put"])
+        except ConditionFailed as failed:
+            taken = await self._chunk(sequence)
+            return failed.in_doubt and taken is not None and taken.written == token
+        return True
+
+    async def _chunk(self, first: int) -> Chunk | None:
+        """The chunk, or the seal, that begins at a sequence."""
+        key = {"b": {"N": str(first // BLOCK)}, "s": {"N": str(first)}}
+        table = self._dynamo.settings.prefix + ORDERS
+        answer = await self._dynamo.call("get_item", TableName=table, Key=key, ConsistentRead=True)
+        return Chunk(answer["Item"]) if "Item" in answer else None
+
+    async def _known(self, batch: Batch, indexes: Sequence[int]) -> dict[str, Existing]:
+        """What the keys of these requests stand for already."""
+        requests: dict[str, OrderRequest] = {}
+        for index in indexes:
+            if (key := request_key(batch.requests[index])) is not None:
+                requests.setdefault(key, batch.requests[index])
+        keys = list(requests)
+        by = self._dynamo.deadline()
+        table = self._dynamo.settings.prefix + KEYS
+        found: dict[str, Existing] = {}
+        for start in range(0, len(keys), _BATCH_GET):
+            part = [{"k": {"S": key}} for key in keys[start : start + _BATCH_GET]]
+            wanted: dict[str, Any] = {table: {"Keys": part, "ConsistentRead": True}}
+            while wanted:
+                answer = await self._dynamo.call("batch_get_item", by=by, RequestItems=wanted)
+                wanted = answer.get("UnprocessedKeys") or {}
+                for item in answer["Responses"].get(table, []):
+                    key, sequence = item["k"]["S"], int(item["q"]["N"])
+                    chunk = await self._chunks.find(sequence, by)
+                    assert chunk is not None, "a key and its order are stored together"
+                    order = chunk.order(sequence, self._node)
+                    found[key] = Existing(order.id, order.state, same_order(order.request, requests[key]))
+        return found
+
+
+def _plan(
+    batch: Batch, room: int, known: Mapping[str, Existing]
+) -> tuple[list[int], dict[int, tuple[Existing | int, bool]]]:
+    """Which requests are new, and which stand for an order that is known, or for the new one at a place."""
+    new: list[int] = []
+    same: dict[int, tuple[Existing | int, bool]] = {}
+    if batch.plain:
+        return list(range(min(len(batch.requests), room))), same
+    places: dict[str, int] = {}
+    for index, request in enumerate(batch.requests):
+        key = request_key(request)
+        if key is not None and key in places:
+            same[index] = (places[key], same_order(batch.requests[new[places[key]]], request))
+        elif key is not None and key in known:
+            same[index] = (known[key], known[key].same)
+        elif len(new) < room:
+            if key is not None:
+                places[key] = len(new)
+            new.append(index)
+    return new, same
+
+
+def _chunks(batch: Batch, new: Sequence[int], start: int) -> Iterator[tuple[int, list[int]]]:
+    """The new orders from place `start` on by the chunk, each with the place of its first."""
+    limit = CHUNK_ORDERS if batch.plain else TRANSACTION_ACTIONS - 1
+    chunk: list[int] = []
+    size = 0
+    for place in range(start, len(new)):
+        length = _bytes(batch.documents[new[place]])
+        if chunk and (len(chunk) == limit or size + length > CHUNK_BYTES):
+            yield place - len(chunk), chunk
+            chunk, size = [], 0
+        chunk.append(new[place])
+        size += length
+    if chunk:
+        yield len(new) - len(chunk), chunk
+
+
+def _put(dynamo: Dynamo, table: str, item: dict[str, Any], condition: str) -> dict[str, Any]:
+    return {"Put": {"TableName": dynamo.settings.prefix + table, "Item": item, "ConditionExpression": condition}}
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,262 @@
+"""Chunks of orders: how they are read, and how what happens to their orders is written.
+
+A change is made on what was read, and written on the condition that nobody else has written since; who was
+slower reads again. Changes have to be such that making them a second time changes nothing: then a write whose
+answer was lost is made again without harm.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from shared.domain.errors import StoreError
+from shared.domain.ids import id_prefix
+from shared.domain.orders import Order, OrderRequest, Priority, due_time
+from shared.domain.states import State
+from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_ORDERS, ORDERS, PROGRESS
+from shared.stores.dynamodb.progress import NOTHING, Row, pack, unpack
+from shared.stores.orders import QUEUED, STATES, OpenOrder
+
+T = TypeVar("T")
+
+Change = Callable[[list[Row]], T]
+"""Changes rows in place, and gives what came of it."""
+
+_CONCURRENT = 16
+_decode = msgspec.json.Decoder(OrderRequest).decode
+
+
+class Chunk:
+    """Orders that were accepted together, with what has happened to them. A seal has none."""
+
+    def __init__(self, item: dict[str, Any]) -> None:
+        self.block = int(item["b"]["N"])
+        self.first = int(item["s"]["N"])
+        self.received = int(item["r"]["N"])
+        self.plain = item["p"]["BOOL"]
+        self.documents: list[str] = item["d"]["S"].split("\n") if "d" in item else []
+        self.written = item["w"]["S"]
+        """Which write it is from."""
+        self.owner = item["o"]["S"]
+        """The server that works its orders off."""
+        self.rows = [NOTHING] * len(self.documents)
+        self.token: str | None = None
+        """Which write the rows are from; None as long as there is none."""
+
+    @property
+    def stop(self) -> int:
+        """The sequence behind its last order."""
+        return self.first + len(self.documents)
+
+    def know(self, progress: dict[str, Any]) -> None:
+        """Takes what has happened from an item of `PROGRESS`."""
+        self.rows = unpack(progress["x"]["S"])
+        self.token = progress["w"]["S"]
+        self.owner = progress["o"]["S"]
+
+    def row(self, sequence: int) -> Row:
+        """What has happened to an order."""
+        return self.rows[sequence - self.first]
+
+    def request(self, sequence: int) -> OrderRequest:
+        """An order as it was sent."""
+        return _decode(self.documents[sequence - self.first])
+
+    def order(self, sequence: int, node: int) -> Order:
+        """An order as it is."""
+        row = self.row(sequence)
+        return Order(
+            id=f"{id_prefix(self.received, node)}{sequence:012x}",
+            state=STATES[row.state],
+            request=self.request(sequence),
+            received=self.received,
+            stored=row.stored,
+            queued=row.queued,
+            started=row.started,
+            finished=row.finished,
+            attempt=row.attempt,
+            worker=row.worker,
+            detail=row.detail,
+        )
+
+    def open(self, first: int, stop: int) -> Iterable[OpenOrder]:
+        """Those of its orders from `first` to `stop` that are to be queued."""
+        for sequence in range(max(first, self.first), min(stop, self.stop)):
+            row = self.row(sequence)
+            if row.state != QUEUED:
+                continue
+            level, due = None, row.due
+            if not self.plain:
+                request = self.request(sequence)
+                level = None if request.priority is Priority.NORMAL else request.priority.value
+                due = due_time(request) if due is None else due
+            yield OpenOrder(sequence, self.received, level, due, row.attempt, row.rescues)
+
+
+def counts(rows: Sequence[Row]) -> dict[State, int]:
+    """How many orders are in each state."""
+    found = dict.fromkeys(STATES, 0)
+    for row in rows:
+        found[STATES[row.state]] += 1
+    return found
+
+
+async def concurrently(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Awaits many changes, a few at a time; raises the first error once all have ended."""
+    room = asyncio.Semaphore(_CONCURRENT)
+
+    async def one(change: Coroutine[Any, Any, T]) -> T:
+        async with room:
+            return await change
+
+    outcomes = await asyncio.gather(*map(one, work), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+
+
+class Chunks:
+    """Reads and changes chunks."""
+
+    def __init__(self, dynamo: Dynamo) -> None:
+        self._dynamo = dynamo
+
+    async def overlapping(self, first: int, stop: int, by: float) -> list[Chunk]:
+        """The chunks that have orders from `first` to `stop`, which are of one block."""
+        found = await self._range(first // BLOCK, first - CHUNK_ORDERS + 1, stop - 1, by)
+        return [chunk for chunk in found if chunk.stop > first]
+
+    async def of_block(self, block: int, by: float) -> list[Chunk]:
+        """Every chunk of a block, seals included."""
+        return await self._range(block, block * BLOCK, (block + 1) * BLOCK, by)
+
+    async def progress_of_block(self, block: int, by: float) -> list[Row]:
+        """What has happened to orders of a block, as far as anything has."""
+        progress = await self._all(PROGRESS, block, block * BLOCK, (block + 1) * BLOCK, by)
+        return [row for item in progress for row in unpack(item["x"]["S"])]
+
+    async def before(self, block: int, sequence: int, limit: int, by: float) -> list[Chunk]:
+        """The last chunks of a block that begin before a sequence, the latest first."""
+        request = self._query(ORDERS, block, block * BLOCK, sequence - 1)
+        answer = await self._dynamo.call("query", by=by, ScanIndexForward=False, Limit=limit, **request)
+        chunks = [Chunk(item) for item in answer["Items"]]
+        if chunks:
+            await self._know(chunks, chunks[-1].first, chunks[0].first, by)
+        return chunks
+
+    async def find(self, sequence: int, by: float) -> Chunk | None:
+        """The chunk that has an order."""
+        found = await self.overlapping(sequence, sequence + 1, by)
+        return found[-1] if found else None
+
+    async def _range(self, block: int, low: int, high: int, by: float) -> list[Chunk]:
+        chunks = [Chunk(item) for item in await self._all(ORDERS, block, low, high, by)]
+        if chunks:
+            await self._know(chunks, low, high, by)
+        return chunks
+
+    async def _know(self, chunks: Sequence[Chunk], low: int, high: int, by: float) -> None:
+        progress = await self._all(PROGRESS, chunks[0].block, low, high, by)
+        by_first = {int(item["s"]["N"]): item for item in progress}
+        for chunk in chunks:
+            if chunk.first in by_first:
+                chunk.know(by_first[chunk.first])
+
+    async def _all(self, table: str, block: int, low: int, high: int, by: float) -> list[dict[str, Any]]:
+        request = self._query(table, block, low, high)
+        items: list[dict[str, Any]] = []
+        while True:
+            answer = await self._dynamo.call("query", by=by, **request)
+            items += answer["Items"]
+            if (last := answer.get("LastEvaluatedKey")) is None:
+                return items
+            request["ExclusiveStartKey"] = last
+
+    def _query(self, table: str, block: int, low: int, high: int) -> dict[str, Any]:
+        return {
+            "TableName": self._dynamo.settings.prefix + table,
+            "KeyConditionExpression": "b = :b AND s BETWEEN :l AND :h",
+            # Below 0 is what is kept about the block itself.
+            "ExpressionAttributeValues": {
+                ":b": {"N": str(block)},
+                ":l": {"N": str(max(low, 0))},
+                ":h": {"N": str(high)},
+            },
+            "ConsistentRead": True,
+        }
+
+    async def reload(self, chunk: Chunk, by: float) -> None:
+        """Reads what has happened to a chunk's orders."""
+        key = {"b": {"N": str(chunk.block)}, "s": {"N": str(chunk.first)}}
+        table = self._dynamo.settings.prefix + PROGRESS
+        answer = await self._dynamo.call("get_item", by=by, TableName=table, Key=key, ConsistentRead=True)
+        if (item := answer.get("Item")) is not None:
+            chunk.know(item)
+
+    async def change(self, chunk: Chunk, change: Change[T], by: float, *, owner: str | None = None) -> T:
+        """Makes a change, and gives what came of it; with `owner` the chunk becomes that server's.
+
+        Raises StoreError.
+        """
+        while True:
+            rows = list(chunk.rows)
+            outcome = change(rows)
+            if rows == chunk.rows and owner in (None, chunk.owner):
+                return outcome
+            token = uuid.uuid4().hex
+            try:
+                await self._dynamo.call("put_item", by=by, **self.put(chunk, rows, owner or chunk.owner, token))
+            except ConditionFailed:
+                await self.reload(chunk, by)
+                if asyncio.get_running_loop().time() > by:
+                    raise StoreError(
+                        "others kept changing the same orders until the deadline", hint="try again"
+                    ) from None
+                continue
+            chunk.rows, chunk.token, chunk.owner = rows, token, owner or chunk.owner
+            return outcome
+
+    def put(self, chunk: Chunk, rows: Sequence[Row], owner: str, token: str) -> dict[str, Any]:
+        """The members of a call that writes rows in the place of those that were read."""
+        members: dict[str, Any] = {
+            "TableName": self._dynamo.settings.prefix + PROGRESS,
+            "Item": {
+                "b": {"N": str(chunk.block)},
+                "s": {"N": str(chunk.first)},
+                "o": {"S": owner},
+                "w": {"S": token},
+                "x": {"S": pack(rows)},
+            },
+        }
+        if chunk.token is None:
+            return {**members, "ConditionExpression": "attribute_not_exists(b)"}
+        values = {":w": {"S": chunk.token}}
+        return {**members, "ConditionExpression": "w = :w", "ExpressionAttributeValues": values}
+
+
+def chunk_item(
+    first: int, received: int, owner: str, documents: Sequence[str], token: str, *, plain: bool
+) -> dict[str, Any]:
+    """New orders as an item; without any it is a seal, which keeps others from storing orders there."""
+    item: dict[str, Any] = {
+        "b": {"N": str(first // BLOCK)},
+        "s": {"N": str(first)},
+        "r": {"N": str(received)},
+        "o": {"S": owner},
+        "p": {"BOOL": plain},
+        "w": {"S": token},
+    }
+    if documents:
+        item["d"] = {"S": "\n".join(documents)}
+    return item
+
+
+def request_key(request: OrderRequest) -> str | None:
+    """What an order's `request_id` is kept under."""
+    return None if request.request_id is UNSET else str(request.request_id)

@@ -1,0 +1,302 @@
+"""The intake's side of the orders on DynamoDB, for any number of intakes on the same tables.
+
+Each works off what it has accepted. What it cannot any more, since it is dead or has stopped, others take over,
+block by block; the number of an attempt fences off what its workers still try.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from shared.domain.errors import NotFound, StoreError
+from shared.domain.ids import Run, parse_id, split_run
+from shared.domain.orders import Order
+from shared.domain.states import FINAL, State
+from shared.stores.dynamodb.accepting import Acceptor
+from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently, counts
+from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.listing import Lister
+from shared.stores.dynamodb.order_tables import BLOCK
+from shared.stores.dynamodb.progress import Row
+from shared.stores.dynamodb.servers import Server, Servers
+from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, group_open, poisoned
+from shared.stores.ports import Acceptance, Batch, Open, Page, Query, Recovery, Rescue, Tended, Ticket
+
+
+class _Seen(NamedTuple):
+    """The beat of another server, and since when this one has seen it stand still, by the loop's time."""
+
+    beat: int
+    since: float
+
+
+class DynamoOrderStore:
+    """Implements `OrderStore` for the server `servers.me`; the tables have to be there.
+
+    Another server is taken for dead when its beat stands still for `lease_seconds`.
+    """
+
+    def __init__(self, dynamo: Dynamo, servers: Servers, node: int, *, lease_seconds: float) -> None:
+        self._dynamo = dynamo
+        self._servers = servers
+        self._node = node
+        self._lease_seconds = lease_seconds
+        self._chunks = Chunks(dynamo)
+        self._acceptor = Acceptor(dynamo, servers, self._chunks, node)
+        self._lister = Lister(self._chunks, servers, node)
+        self._others: dict[str, _Seen] = {}
+        self._looked = 0.0
+        self._untaken: set[int] = set()
+        self._again: set[int] = set()
+        self._accepting = asyncio.Lock()
+        # A block must not be counted while one of its orders is put back to work.
+        self._counting = asyncio.Lock()
+
+    # Accepting and asking.
+
+    async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
+        """See `OrderStore.accept`.
+
+        What had no answer within the deadline may be stored all the same; `tend` tells of it then.
+        """
+        async with self._accepting:
+            return await self._acceptor.accept(batch, received, room)
+
+    async def get(self, order_id: str) -> Order | None:
+        """See `OrderStore.get`."""
+        found = await self._find(order_id)
+        return None if found is None else found[0].order(found[1], self._node)
+
+    async def _find(self, order_id: str) -> tuple[Chunk, int] | None:
+        """The chunk and the sequence of an order."""
+        parsed = parse_id(order_id)
+        if parsed is None or parsed[1] != self._node:
+            return None
+        milliseconds, _, sequence = parsed
+        chunk = await self._chunks.find(sequence, self._dynamo.deadline())
+        return None if chunk is None or chunk.received // 1000 != milliseconds else (chunk, sequence)
+
+    async def _existing(self, order_id: str) -> tuple[Chunk, int]:
+        found = await self._find(order_id)
+        if found is None:
+            raise NotFound(f"there is no order {order_id}", field="id", hint="ids come with the answer to an order")
+        return found
+
+    async def list(self, query: Query) -> Page:
+        """See `OrderStore.list`. Orders of several servers are in order to within a minute."""
+        return await self._lister.list(query, self._dynamo.deadline())
+
+    async def cancel(self, order_id: str) -> State | None:
+        """See `OrderStore.cancel`."""
+        chunk, sequence = await self._existing(order_id)
+
+        def cancel(rows: list[Row]) -> State | None:
+            row = rows[sequence - chunk.first]
+            if row.state != QUEUED:
+                return STATES[row.state]
+            rows[sequence - chunk.first] = replace(row, state=CANCELLED)
+            return None
+
+        return await self._chunks.change(chunk, cancel, self._dynamo.deadline())
+
+    async def retry(self, order_id: str) -> Open | State | None:
+        """See `OrderStore.retry`."""
+        async with self._counting:
+            return await self._retry(order_id)
+
+    async def _retry(self, order_id: str) -> Open | State | None:
+        chunk, sequence = await self._existing(order_id)
+        by = self._dynamo.deadline()
+        while True:
+            row = chunk.row(sequence)
+            if row.state != FAILED:
+                return STATES[row.state]
+            rows = list(chunk.rows)
+            rows[sequence - chunk.first] = replace(row, state=QUEUED, due=None, finished=None)
+            # The block may be nobody's any more, this server's, or another's.
+            orders, actions = await self._servers.own_again(chunk.block)
+            owner = self._servers.me if actions else chunk.owner
+            counted = bool(actions)
+            if owner != self._servers.me:
+                actions = [self._servers.ask_again(owner, sequence)]
+            token = uuid.uuid4().hex
+            put = {"Put": self._chunks.put(chunk, rows, owner, token)}
+            try:
+                await self._dynamo.call("transact_write_items", by=by, TransactItems=[put, *actions])
+            except ConditionFailed:
+                await self._chunks.reload(chunk, by)
+                if chunk.token != token:
+                    if asyncio.get_running_loop().time() > by:
+                        raise StoreError("the order's server could not be found", hint="try again") from None
+                    continue
+            else:
+                chunk.rows, chunk.token = rows, token
+            if owner != self._servers.me:
+                return None
+            if counted:
+                self._acceptor.used[chunk.block] = orders
+                await self._own(await self._chunks.of_block(chunk.block, by), by)
+            (again,) = self._reopened(chunk, sequence)
+            return again
+
+    def _reopened(self, chunk: Chunk, sequence: int) -> Sequence[Open]:
+        """How an order is queued that was final: at once, whatever it once had to wait for."""
+        return [entry._replace(due=None) for entry in group_open(chunk.open(sequence, sequence + 1), self._node)]
+
+    # What was begun and not finished.
+
+    async def recover(self) -> Recovery:
+        """See `OrderStore.recover`. Of other servers it takes what those have left that stopped."""
+        await self._servers.register()
+        adopted = await self._adopt(lambda server: server.released)
+        shared = await self._servers.shared()
+        totals = {state: shared.totals[state] + sum(one.totals[state] for one in adopted) for state in FINAL}
+        accepted = shared.accepted + sum(one.accepted for one in adopted)
+        return Recovery([entry for one in adopted for entry in one.open], totals, accepted)
+
+    async def tend(self) -> Tended:
+        """See `OrderStore.tend`."""
+        again = await self._servers.beat()
+        self._again &= again
+        by = self._dynamo.deadline()
+        reopened: list[Open] = []
+        for sequence in again - self._again:
+            chunk = await self._chunks.find(sequence, by)
+            if chunk is not None:
+                reopened += self._reopened(chunk, sequence)
+        found: list[Open] = []
+        async with self._accepting:
+            await self._acceptor.settle_doubt()
+            for first in self._acceptor.found:
+                for chunk in await self._chunks.overlapping(first, first + 1, by):
+                    found += group_open(chunk.open(chunk.first, chunk.stop), self._node)
+            self._acceptor.found = []
+        # From here on nothing may keep what was taken from being told of.
+        if again:
+            self._again |= again
+            with contextlib.suppress(StoreError):
+                await self._servers.took(again)
+        return Tended(list(await self._adopt(self._is_dead)), reopened, found)
+
+    def _is_dead(self, server: Server) -> bool:
+        now = asyncio.get_running_loop().time()
+        seen = self._others.get(server.id)
+        if seen is None or seen.beat != server.beat:
+            seen = self._others[server.id] = _Seen(server.beat, now)
+        return server.released or now - seen.since > self._lease_seconds
+
+    async def _adopt(self, is_left: Callable[[Server], bool]) -> Sequence[Recovery]:
+        """Takes over what is left by others, and tells what it is; what fails is done the next time."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._looked > self._lease_seconds / 2:
+            # Whoever did not look for so long, or could not, knows of no silence.
+            self._others.clear()
+        adopted = []
+        with contextlib.suppress(StoreError):
+            others = await self._servers.others()
+            self._looked = loop.time()
+            for server in others:
+                if is_left(server) and await self._servers.take_over(server):
+                    self._untaken |= server.blocks
+            for block in list(self._untaken):
+                adopted.append(await self._take(block))
+                self._untaken.remove(block)
+        return adopted
+
+    async def _take(self, block: int) -> Recovery:
+        """Makes everything that is open in a block this server's work. Raises StoreError."""
+        by = self._dynamo.deadline()
+        while True:
+            chunks = await self._chunks.of_block(block, by)
+            end = max((chunk.stop for chunk in chunks), default=block * BLOCK)
+            if end == (block + 1) * BLOCK or any(chunk.first == end for chunk in chunks):
+                break
+            await self._acceptor.seal(end)
+        totals = dict.fromkeys(FINAL, 0)
+        entries: list[Open] = []
+
+        await self._own(chunks, by)
+        for chunk in chunks:
+            for state, number in counts(chunk.rows).items():
+                if state in FINAL:
+                    totals[state] += number
+            entries += group_open(chunk.open(chunk.first, chunk.stop), self._node)
+        self._acceptor.used[block] = end - block * BLOCK
+        return Recovery(entries, totals, end - block * BLOCK)
+
+    async def _own(self, chunks: Iterable[Chunk], by: float) -> None:
+        """Makes chunks this server's; what was at work by others is queued again."""
+
+        def requeue(rows: list[Row]) -> None:
+            for place, row in enumerate(rows):
+                if row.state == RUNNING:
+                    rows[place] = replace(row, state=QUEUED)
+
+        me = self._servers.me
+        mine = [chunk for chunk in chunks if chunk.documents and chunk.owner != me]
+        await concurrently(self._chunks.change(chunk, requeue, by, owner=me) for chunk in mine)
+
+    async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
+        """See `OrderStore.rescue`."""
+        by = self._dynamo.deadline()
+        now = max((ticket.queued for ticket in tickets), default=0)
+        requeued: list[Open] = []
+        finals: dict[State, list[Run]] = {}
+
+        async def rescue(chunk: Chunk, ticket: Ticket) -> None:
+            first, stop = ticket.run.first, ticket.run.first + ticket.run.count
+            inside = range(max(first, chunk.first), min(stop, chunk.stop))
+
+            def take_back(rows: list[Row]) -> None:
+                for sequence in inside:
+                    row = rows[sequence - chunk.first]
+                    if row.state != RUNNING or row.attempt != ticket.attempt:
+                        continue
+                    if row.rescues >= poison:
+                        row = replace(row, state=FAILED, finished=now, detail=poisoned(poison))
+                    else:
+                        row = replace(row, state=QUEUED, rescues=row.rescues + 1)
+                    rows[sequence - chunk.first] = row
+
+            await self._chunks.change(chunk, take_back, by)
+            requeued.extend(group_open(chunk.open(first, stop), self._node))
+            for state in FINAL:
+                ended = [sequence for sequence in inside if STATES[chunk.row(sequence).state] is state]
+                if ended:
+                    finals.setdefault(state, []).extend(split_run(ticket.run, ended))
+
+        for ticket in tickets:
+            run = ticket.run
+            chunks = await self._chunks.overlapping(run.first, run.first + run.count, by)
+            await concurrently(rescue(chunk, ticket) for chunk in chunks)
+        return Rescue(requeued, finals)
+
+    async def settle(self) -> None:
+        """Lets go of blocks in which every order is final."""
+        await self._settle([block for block in self._acceptor.used if block != self._acceptor.current])
+
+    async def _settle(self, blocks: Iterable[int]) -> None:
+        for block in blocks:
+            async with self._counting:
+                await self._servers.blocks()
+                rows = await self._chunks.progress_of_block(block, self._dynamo.deadline())
+                if len(rows) == self._acceptor.used[block] and all(row.state >= DONE for row in rows):
+                    totals = {state: number for state, number in counts(rows).items() if state in FINAL}
+                    # Where it is not this server's any more, it is somebody else's to count.
+                    await self._servers.count(block, totals)
+                    del self._acceptor.used[block]
+
+    async def close(self) -> None:
+        """See `OrderStore.close`. What is left is anybody's at once."""
+        try:
+            async with self._accepting:
+                await self._acceptor.settle_doubt()
+            await self._settle(list(self._acceptor.used))
+            await self._servers.release()
+        except StoreError:
+            # Others will see the beat of this server stand still.
+            return

@@ -1,0 +1,56 @@
+"""Makes tables and indexes on DynamoDB where they are missing, and waits until they can be used."""
+
+import asyncio
+from typing import Any
+
+from shared.domain.errors import StoreError
+from shared.stores.dynamodb.client import Dynamo
+
+_PAUSE = 0.2
+
+
+async def make_table(dynamo: Dynamo, definition: dict[str, Any]) -> list[str]:
+    """Makes a table, or the indexes that it lacks; gives the names of what was made. Raises StoreError."""
+    name = definition["TableName"]
+    made: list[str] = []
+    found = await _describe(dynamo, name)
+    if found is None:
+        await dynamo.call("create_table", BillingMode="PAY_PER_REQUEST", **definition)
+        made.append(name)
+        found = await _active(dynamo, name)
+    known = {index["IndexName"] for index in found.get("GlobalSecondaryIndexes", [])}
+    for index in definition.get("GlobalSecondaryIndexes", []):
+        if index["IndexName"] not in known:
+            # DynamoDB builds one index at a time.
+            await dynamo.call(
+                "update_table",
+                TableName=name,
+                AttributeDefinitions=definition["AttributeDefinitions"],
+                GlobalSecondaryIndexUpdates=[{"Create": index}],
+            )
+            await _active(dynamo, name)
+            made.append(f"{name}/{index['IndexName']}")
+    return made
+
+
+async def _describe(dynamo: Dynamo, name: str) -> dict[str, Any] | None:
+    try:
+        answer = await dynamo.call("describe_table", TableName=name)
+    except StoreError as error:
+        if "ResourceNotFoundException" in error.message:
+            return None
+        raise
+    table: dict[str, Any] = answer["Table"]
+    return table
+
+
+async def _active(dynamo: Dynamo, name: str) -> dict[str, Any]:
+    """Waits until a table and its indexes can be used."""
+    while True:
+        table = await _describe(dynamo, name)
+        parts = [] if table is None else [table, *table.get("GlobalSecondaryIndexes", [])]
+        if table is not None and all(
+            part.get("TableStatus", part.get("IndexStatus", "ACTIVE")) == "ACTIVE" for part in parts
+        ):
+            return table
+        await asyncio.sleep(_PAUSE)

@@ -1,0 +1,204 @@
+"""A worker's side of the orders on DynamoDB: what has happened to a chunk's orders is one write for all of them.
+
+Every change is such that making it again changes nothing, so that a turn whose answer was lost is done again.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec.structs import replace
+
+from shared.domain.ids import Run, split_run
+from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently
+from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.progress import Row
+from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
+from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
+
+_Step = Callable[[Row], Row | None]
+"""What a result makes of an order's row; None where it is not this attempt's any more."""
+
+
+class _Turn:
+    """What one `advance` is about to do to one chunk."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.results: list[tuple[int, _Step]] = []
+        self.tickets: list[Ticket] = []
+
+    @property
+    def wanted(self) -> int:
+        """How many orders are to be begun."""
+        return sum(len(self.orders(ticket)) for ticket in self.tickets)
+
+    def orders(self, ticket: Ticket) -> range:
+        """The orders of a ticket that are in the chunk."""
+        first, stop = ticket.run.first, ticket.run.first + ticket.run.count
+        return range(max(first, self.chunk.first), min(stop, self.chunk.stop))
+
+
+class DynamoWorkStore:
+    """Implements `WorkStore` for one worker process of the server `server`."""
+
+    def __init__(self, dynamo: Dynamo, server: str) -> None:
+        self._dynamo = dynamo
+        self._server = server
+        self._chunks = Chunks(dynamo)
+        self._in_hand: dict[int, Chunk] = {}
+        """The chunk of each order that was begun and has not ended."""
+
+    async def advance(
+        self,
+        worker: str,
+        *,
+        done: Sequence[Done] = (),
+        failures: Sequence[Failure] = (),
+        handed_back: Sequence[HandBack] = (),
+        tickets: Sequence[Ticket] = (),
+        now: int,
+    ) -> Advance:
+        """See `WorkStore.advance`. A StoreError leaves some of it done; the same call again does the rest."""
+        by = self._dynamo.deadline()
+        turns: dict[int, _Turn] = {}
+        lost: set[int] = set()
+
+        def turn(chunk: Chunk) -> _Turn:
+            return turns.setdefault(chunk.first, _Turn(chunk))
+
+        for sequence, step in _steps(done, failures, handed_back):
+            if (chunk := self._in_hand.get(sequence)) is not None:
+                turn(chunk).results.append((sequence, step))
+            else:
+                lost.add(sequence)
+        known = {chunk.first: chunk for chunk in self._in_hand.values()}
+        found = await concurrently(self._overlapping(ticket.run, known, by) for ticket in tickets)
+        for ticket, chunks in zip(tickets, found, strict=True):
+            for chunk in chunks:
+                turn(chunk).tickets.append(ticket)
+        outcomes = await concurrently(self._advance(one, worker, now, by) for one in turns.values())
+        claimed: dict[Ticket, list[tuple[int, int, str]]] = {ticket: [] for ticket in tickets}
+        for one, (out, begun) in zip(turns.values(), outcomes, strict=True):
+            lost |= out
+            for sequence, _ in one.results:
+                self._in_hand.pop(sequence, None)
+            for ticket, sequence in begun:
+                self._in_hand[sequence] = one.chunk
+                place = sequence - one.chunk.first
+                claimed[ticket].append((sequence, one.chunk.rows[place].failures, one.chunk.documents[place]))
+        claims: list[Claim] = []
+        refused: list[Run] = []
+        for ticket in tickets:
+            orders = sorted(claimed[ticket])
+            claims += _claims(ticket, orders)
+            taken = {sequence for sequence, _, _ in orders}
+            run = ticket.run
+            refused += split_run(run, (one for one in range(run.first, run.first + run.count) if one not in taken))
+        return Advance(claims, refused, lost)
+
+    async def _overlapping(self, run: Run, known: dict[int, Chunk], by: float) -> list[Chunk]:
+        """The chunks of a run, without a read where orders of all of them are in hand."""
+        first, stop = run.first, run.first + run.count
+        chunks = sorted(
+            (chunk for chunk in known.values() if chunk.first < stop and first < chunk.stop), key=lambda one: one.first
+        )
+        reach = first
+        for chunk in chunks:
+            if chunk.first <= reach:
+                reach = chunk.stop
+        if reach >= stop:
+            return chunks
+        return [known.get(chunk.first, chunk) for chunk in await self._chunks.overlapping(first, stop, by)]
+
+    async def _advance(
+        self, turn: _Turn, worker: str, now: int, by: float
+    ) -> tuple[set[int], list[tuple[Ticket, int]]]:
+        """Records the results of a chunk and begins what is claimed of it: what was lost, and what was begun."""
+        chunk = turn.chunk
+
+        def change(rows: list[Row]) -> tuple[set[int], list[tuple[Ticket, int]]]:
+            lost: set[int] = set()
+            for sequence, step in turn.results:
+                row = step(rows[sequence - chunk.first])
+                if row is None:
+                    lost.add(sequence)
+                else:
+                    rows[sequence - chunk.first] = row
+            begun: list[tuple[Ticket, int]] = []
+            for ticket in turn.tickets:
+                for sequence in turn.orders(ticket):
+                    before = rows[sequence - chunk.first]
+                    row = _begun(before, ticket, worker, now)
+                    if row is None or chunk.owner != self._server or (row is before and sequence in self._in_hand):
+                        continue
+                    rows[sequence - chunk.first] = row
+                    begun.append((ticket, sequence))
+            return lost, begun
+
+        lost, begun = await self._chunks.change(chunk, change, by)
+        if lost or len(begun) < turn.wanted:
+            # What is remembered of the chunk may be old.
+            await self._chunks.reload(chunk, by)
+            lost, begun = await self._chunks.change(chunk, change, by)
+        return lost, begun
+
+    async def close(self) -> None:
+        """See `WorkStore.close`. The client is closed by whoever opened it."""
+
+
+def _begun(row: Row, ticket: Ticket, worker: str, now: int) -> Row | None:
+    """The row of an order that this worker begins, or has begun in a turn without an answer; None for any other."""
+    if row.state == RUNNING and row.attempt == ticket.attempt and row.worker == worker:
+        return row
+    if row.state != QUEUED or row.attempt != ticket.attempt - 1:
+        return None
+    return replace(
+        row,
+        state=RUNNING,
+        attempt=ticket.attempt,
+        worker=worker,
+        stored=ticket.stored,
+        queued=ticket.queued,
+        started=now,
+        finished=None,
+        due=None,
+    )
+
+
+def _steps(
+    done: Iterable[Done], failures: Iterable[Failure], handed_back: Iterable[HandBack]
+) -> Iterable[tuple[int, _Step]]:
+    """What results make of their orders, by sequence."""
+    for result in done:
+        yield result.sequence, _step(result.attempt, 0, state=DONE, finished=result.finished)
+    for failure in failures:
+        if failure.retry_at is None:
+            last = _step(failure.attempt, 1, state=FAILED, finished=failure.finished, detail=failure.detail)
+            yield failure.sequence, last
+        else:
+            again = _step(failure.attempt, 1, state=QUEUED, due=failure.retry_at, detail=failure.detail)
+            yield failure.sequence, again
+    for back in handed_back:
+        yield back.sequence, _step(back.attempt, 0, state=QUEUED)
+
+
+def _step(attempt: int, failures: int, **members: int | str) -> _Step:
+    """Sets members of the row, as long as the order is in the very attempt; once set, they stay."""
+
+    def step(row: Row) -> Row | None:
+        if row.attempt != attempt:
+            return None
+        if row.state == RUNNING:
+            return replace(row, failures=row.failures + failures, **members)
+        was_done = all(getattr(row, name) == value for name, value in members.items())
+        return row if was_done else None
+
+    return step
+
+
+def _claims(ticket: Ticket, orders: Sequence[tuple[int, int, str]]) -> Iterable[Claim]:
+    """Orders of a ticket with their failures and documents, as claims of what is consecutive and alike."""
+    for failures in sorted({failed for _, failed, _ in orders}):
+        documents = {sequence: document for sequence, failed, document in orders if failed == failures}
+        for part in split_run(ticket.run, documents):
+            texts = [documents[sequence] for sequence in range(part.first, part.first + part.count)]
+            yield Claim(replace(ticket, run=part), texts, failures)

@@ -1,0 +1,62 @@
+"""What the adapters of orders have in common: numbers of states, and open orders as runs."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from shared.domain.ids import Run
+from shared.domain.orders import OrderRequest, Priority
+from shared.domain.states import State
+from shared.stores.ports import Open
+
+STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED)
+"""States by the number under which stores keep them."""
+
+QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(len(STATES))
+
+
+class OpenOrder(NamedTuple):
+    """An order that is not final; orders that differ in `sequence` alone are alike."""
+
+    sequence: int
+    received: int
+    priority: str | None
+    """None is the normal one."""
+    due: int | None
+    attempt: int
+    rescues: int
+
+
+def group_open(orders: Iterable[OpenOrder], node: int) -> list[Open]:
+    """Orders in ascending order, as runs of those that are alike."""
+    groups: list[Open] = []
+    alike: tuple[int, str | None, int | None, int, int] | None = None
+    first = count = 0
+
+    def close_group() -> None:
+        if alike is not None:
+            received, priority, due, attempt, rescues = alike
+            level = Priority.NORMAL if priority is None else Priority(priority)
+            groups.append(Open(Run(received, node, first, count), attempt, level, due, rescues))
+
+    for sequence, received, priority, due, attempt, rescues in orders:
+        this = (received, priority, due, attempt, rescues)
+        if alike == this and sequence == first + count:
+            count += 1
+            continue
+        close_group()
+        alike, first, count = this, sequence, 1
+    close_group()
+    return groups
+
+
+def same_order(one: OrderRequest, other: OrderRequest) -> bool:
+    """Whether two requests are the same but for their `request_id`."""
+    return replace(one, request_id=UNSET) == replace(other, request_id=UNSET)
+
+
+def poisoned(poison: int) -> str:
+    """Why an order that its workers died over is given up."""
+    return f"its worker died more than {poison} times"

@@ -1,0 +1,279 @@
+"""Orders on DynamoDB: several servers on the same tables, servers that die, and answers that get lost."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from shared.domain.errors import StoreError
+from shared.domain.ids import Run
+from shared.domain.states import State
+from shared.stores.dynamodb.opening import dynamo_orders, dynamo_work
+from shared.stores.dynamodb.orders import DynamoOrderStore
+from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
+from shared.stores.dynamodb.work import DynamoWorkStore
+from shared.stores.ports import Done, Failure, Query, Recovery, Superseded, Tended
+from tests.support.dynamodb import own_tables
+from tests.support.orders import accept, ids, request, ticket
+from tests.support.proxy import Fault, Proxy
+
+NOW = 5_000_000
+LEASE = 0.5
+
+
+class Server(NamedTuple):
+    """An intake and one of its workers."""
+
+    orders: DynamoOrderStore
+    work: DynamoWorkStore
+
+
+class Servers:
+    """Servers on the same tables, started by name."""
+
+    def __init__(self, settings: DynamoSettings) -> None:
+        self.settings = settings
+        self.stack = contextlib.AsyncExitStack()
+
+    async def start(self, endpoint: str | None = None) -> tuple[Server, Recovery]:
+        """Another server, and what it finds."""
+        settings = self.settings
+        if endpoint is not None:
+            settings = msgspec.structs.replace(settings, endpoint=endpoint, attempt_seconds=0.5, deadline_seconds=1.5)
+        orders, where = await self.stack.enter_async_context(dynamo_orders(settings, lease_seconds=LEASE))
+        recovery = await orders.recover()
+        return Server(orders, await self.worker(where)), recovery
+
+    async def worker(self, where: DynamoWork) -> DynamoWorkStore:
+        return await self.stack.enter_async_context(dynamo_work(where))
+
+
+@pytest.fixture
+async def servers(dynamodb: str) -> AsyncIterator[Servers]:
+    """None is running yet."""
+    made = Servers(own_tables(dynamodb))
+    async with made.stack:
+        yield made
+
+
+@pytest.fixture
+async def proxy(dynamodb: str) -> AsyncIterator[Proxy]:
+    """What spoils calls."""
+    async with Proxy(dynamodb).running() as proxy:
+        yield proxy
+
+
+async def tend_until_adopted(server: Server) -> Tended:
+    """As the intake does it, until there is something to take over."""
+    while True:
+        tended = await server.orders.tend()
+        if tended.adopted:
+            return tended
+
+
+async def state(server: Server, order_id: str) -> State:
+    order = await server.orders.get(order_id)
+    assert order is not None
+    return order.state
+
+
+# Several servers.
+
+
+async def test_servers_see_each_others_orders_and_keys(servers: Servers) -> None:
+    one, other = (await servers.start())[0], (await servers.start())[0]
+    first = (await accept(one.orders, request("Ana", request_id="r1"), at=1_000_000)).run
+    second = (await accept(other.orders, request("Eva"), at=2_000_000)).run
+    listed = await one.orders.list(Query())
+    assert [order.id for order in listed.orders] == ids(second) + ids(first)
+    again = await accept(other.orders, request("Ana", request_id="r1"), request("Ana", request_id="r1"))
+    assert [found.id for found in again.existing.values()] == ids(first) * 2
+    assert not (await accept(other.orders, request("Eva", request_id="r1"))).existing[0].same
+
+
+async def test_order_that_another_server_cancels_is_not_begun(servers: Servers) -> None:
+    one, other = (await servers.start())[0], (await servers.start())[0]
+    run = (await accept(one.orders, request())).run
+    assert await other.orders.cancel(ids(run)[0]) is None
+    assert (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == [run]
+
+
+async def test_worker_begins_no_order_of_another_server(servers: Servers) -> None:
+    one, other = (await servers.start())[0], (await servers.start())[0]
+    run = (await accept(one.orders, request())).run
+    assert (await other.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == [run]
+    assert len((await one.work.advance("w", tickets=[ticket(run)], now=NOW)).claims) == 1
+
+
+async def fail(server: Server) -> str:
+    """The id of a new order of this server that is `fallido`."""
+    run = (await accept(server.orders, request())).run
+    await server.work.advance("w", tickets=[ticket(run)], now=NOW)
+    await server.work.advance("w", failures=[Failure(run.first, 1, NOW, "broken", None)], now=NOW)
+    return ids(run)[0]
+
+
+async def test_failed_order_that_is_tried_again_elsewhere_is_queued_by_its_own_server(servers: Servers) -> None:
+    one, other = (await servers.start())[0], (await servers.start())[0]
+    order_id = await fail(one)
+    assert await other.orders.retry(order_id) is None
+    tended = await one.orders.tend()
+    assert [next(entry.run.ids()) for entry in tended.again] == [order_id]
+    assert (await one.orders.tend()).again == []
+    assert await other.orders.retry(order_id) is State.QUEUED
+
+
+async def test_failed_order_that_was_counted_is_tried_again_by_whoever_is_asked(servers: Servers) -> None:
+    one, _ = await servers.start()
+    order_id = await fail(one)
+    await one.orders.close()
+    other, recovery = await servers.start()
+    assert (recovery.open, recovery.totals[State.FAILED]) == ([], 1)
+    entry = await other.orders.retry(order_id)
+    assert not isinstance(entry, State | None)
+    claims = (await other.work.advance("w", tickets=[ticket(entry.run, 2)], now=NOW)).claims
+    assert len(claims) == 1
+    await other.work.advance("w", done=[Done(entry.run.first, 2, NOW)], now=NOW)
+    await other.orders.close()
+    _, recovery = await servers.start()
+    assert recovery.totals == {State.DONE: 1, State.FAILED: 0, State.CANCELLED: 0}
+
+
+async def test_totals_are_counted_once(servers: Servers) -> None:
+    one, _ = await servers.start()
+    for _ in range(3):
+        run = (await accept(one.orders, *(request(str(n)) for n in range(300)))).run
+        await one.work.advance("w", tickets=[ticket(run)], now=NOW)
+        await one.work.advance("w", done=[Done(n, 1, NOW) for n in range(run.first, run.first + 300)], now=NOW)
+        await one.orders.settle()
+    await one.orders.close()
+    for _ in range(2):
+        again, recovery = await servers.start()
+        assert (recovery.accepted, recovery.totals[State.DONE], recovery.open) == (900, 900, [])
+        await again.orders.close()
+
+
+# Servers that die.
+
+
+async def test_dead_servers_orders_are_taken_over_once_and_its_workers_fenced_off(servers: Servers) -> None:
+    dead, one, other = [(await servers.start())[0] for _ in range(3)]
+    run = (await accept(dead.orders, *(request(str(n)) for n in range(3)))).run
+    await dead.work.advance("old", tickets=[ticket(run)], now=NOW)
+    await dead.work.advance("old", done=[Done(run.first, 1, NOW)], now=NOW)
+    found: list[tuple[Server, Recovery]] = []
+    while not found:
+        both = await asyncio.gather(one.orders.tend(), other.orders.tend())
+        found = [(server, left) for server, tended in zip((one, other), both, strict=True) for left in tended.adopted]
+    ((one, recovery),) = found
+    (left,) = recovery.open
+    assert (left.run.first, left.run.count, left.attempt) == (run.first + 1, 2, 1)
+    assert recovery.totals[State.DONE] == 1
+    late = await dead.work.advance("old", done=[Done(run.first + 1, 1, NOW)], now=NOW)
+    assert late.lost == {run.first + 1}
+    assert (await one.work.advance("new", tickets=[ticket(left.run, 2)], now=NOW)).refused == []
+    assert (await one.work.advance("new", done=[Done(run.first + 1, 2, NOW)], now=NOW)).lost == set()
+    assert await state(one, ids(run)[1]) is State.DONE
+    with pytest.raises(Superseded):
+        await dead.orders.tend()
+
+
+async def test_server_taken_for_dead_accepts_nothing_more(servers: Servers) -> None:
+    dead, one = (await servers.start())[0], (await servers.start())[0]
+    await accept(dead.orders, request("before"))
+    await tend_until_adopted(one)
+    with pytest.raises(StoreError):
+        await accept(dead.orders, request("behind the back of the other"))
+    assert [order.request.customer for order in (await one.orders.list(Query())).orders] == ["before"]
+
+
+async def test_server_that_stopped_leaves_its_orders_at_once(servers: Servers) -> None:
+    one, _ = await servers.start()
+    run = (await accept(one.orders, request())).run
+    await one.orders.close()
+    _, recovery = await servers.start()
+    assert [entry.run for entry in recovery.open] == [run]
+
+
+async def test_server_that_shows_its_beat_keeps_its_orders(servers: Servers) -> None:
+    one, other = (await servers.start())[0], (await servers.start())[0]
+    await accept(one.orders, request())
+    dead, _ = await servers.start()
+    await accept(dead.orders, request())
+    while not (await other.orders.tend()).adopted:
+        await one.orders.tend()
+    await one.orders.tend()
+
+
+# Answers that get lost.
+
+
+@pytest.mark.parametrize(("operation", "number"), [("PutItem", 3), ("TransactWriteItems", 600)])
+async def test_acceptance_whose_answer_is_lost_is_stored_once(
+    servers: Servers, proxy: Proxy, operation: str, number: int
+) -> None:
+    one, _ = await servers.start(proxy.endpoint)
+    await accept(one.orders, request("first"))
+    proxy.faults.append(Fault(operation, lost=True))
+    run = (await accept(one.orders, *(request(str(n)) for n in range(number)))).run
+    assert not proxy.faults
+    assert run.count == number
+    listed = await one.orders.list(Query(limit=1000))
+    assert len(listed.orders) == number + 1
+
+
+async def test_keyed_order_whose_answer_is_lost_is_no_duplicate_of_itself(servers: Servers, proxy: Proxy) -> None:
+    one, _ = await servers.start(proxy.endpoint)
+    proxy.faults.append(Fault("TransactWriteItems", lost=True))
+    acceptance = await accept(one.orders, request(request_id="r1"))
+    assert (acceptance.run.count, acceptance.existing) == (1, {})
+
+
+@pytest.mark.parametrize("reaches", [True, False])
+async def test_acceptance_without_an_answer_is_found_or_never_stored(
+    servers: Servers, proxy: Proxy, reaches: bool
+) -> None:
+    one, _ = await servers.start(proxy.endpoint)
+    await accept(one.orders, request("first"))
+    proxy.faults += [Fault("PutItem", lost=reaches, hangs=not reaches)] * 100
+    with pytest.raises(StoreError):
+        await accept(one.orders, request("doubtful"))
+    proxy.faults.clear()
+    tended = await one.orders.tend()
+    run = (await accept(one.orders, request("next"))).run
+    listed = [order.request.customer for order in (await one.orders.list(Query())).orders]
+    assert listed == (["next", "doubtful", "first"] if reaches else ["next", "first"])
+    assert sum(entry.run.count for entry in tended.found) == reaches
+    assert (await one.orders.tend()).found == []
+    assert (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == []
+
+
+async def test_turn_of_a_worker_whose_answer_is_lost_is_recorded_once(servers: Servers, proxy: Proxy) -> None:
+    one, _ = await servers.start(proxy.endpoint)
+    run = (await accept(one.orders, request(), request())).run
+    proxy.faults.append(Fault("PutItem", lost=True))
+    (claim,) = (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).claims
+    assert claim.ticket.run == run
+    proxy.faults.append(Fault("PutItem", lost=True))
+    failure = Failure(run.first + 1, 1, NOW, "busy", NOW + 10)
+    advance = await one.work.advance("w", done=[Done(run.first, 1, NOW)], failures=[failure], now=NOW)
+    assert not advance.lost
+    assert not proxy.faults
+    rest = Run(run.received, run.node, run.first + 1, 1)
+    again = await one.work.advance("w", tickets=[ticket(rest, 2)], now=NOW)
+    assert [claim.failures for claim in again.claims] == [1]
+
+
+async def test_part_of_a_batch_that_the_store_does_not_take_is_refused(servers: Servers, proxy: Proxy) -> None:
+    one, _ = await servers.start(proxy.endpoint)
+    orders = [request(str(n), request_id=f"r{n}") for n in range(150)]
+    proxy.faults += [Fault("TransactWriteItems"), *([Fault("TransactWriteItems", hangs=True)] * 100)]
+    acceptance = await accept(one.orders, *orders)
+    assert acceptance.refused is not None
+    assert (acceptance.run.count, list(acceptance.accepted)) == (99, list(range(99)))
+    proxy.faults.clear()
+    again = await accept(one.orders, *orders)
+    assert (len(again.existing), again.run.count) == (99, 51)
