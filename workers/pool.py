@@ -314,7 +314,7 @@ class Pool:
         return sum(member.running for member in self._members)
 
     def stored_at(self, sequence: int) -> int | None:
-        """When a waiting order was committed, in microseconds; None for one that was recovered."""
+        """When an order was committed that waits here, in microseconds; None for one that does not."""
         for member in self._members:
             if (ticket := member.holding.find(sequence)) is not None:
                 return ticket.stored

@@ -209,7 +209,9 @@ class Actions:
             )
         order = await self._order(order_id)
         _, node, sequence = _parts(order.id)
-        self._tally.cancelled(Run(order.received, node, sequence, 1))
+        if self._pool.stored_at(sequence) is not None:
+            self._tally.cancelled(Run(order.received, node, sequence, 1))
+        # Any other is another server's, which counts it when one of its workers is not allowed to begin it.
         return {"id": order.id, "estado": State.CANCELLED.value}
 
     async def _retry(self, order_id: str) -> dict[str, Any]:

@@ -93,6 +93,11 @@ class ServerProcess:
         assert entry["event"] == event, self.log
         return entry
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """Ends it as a power switch would, as far as a process can tell."""
         assert self._process is not None
