@@ -38,7 +38,7 @@ format: $(STAMP) ## Put the code into its one style
 loadtest: $(STAMP) ## Put the running suite under load, and check that nothing is lost
 	@$(BIN)/python -m clients loadtest --verify
 
-bench: .venv-bench/.installed ## Measure Comanda beside its peers, and write docs/PERFORMANCE.md
+bench: .venv-bench/.installed .venv-dynamodb/.installed ## Measure Comanda beside its peers, and write docs/PERFORMANCE.md
 	.venv-bench/bin/python -m tests.benchmarks
 
 bench-peers: .venv-peers/.installed ## Compare Comanda with task queues, kills included, and write docs/PEERS.md

@@ -40,23 +40,30 @@ def main(argv: list[str]) -> int:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="persistence")
 
+    async def create(_: asyncio.Event) -> None:
+        made = await make_tables(settings)
+        sys.stdout.write("".join(f"made {name}\n" for name in made) or "every table is there\n")
+
     async def serve(stop: asyncio.Event) -> None:
         limits = settings.limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
-        async with open_store(settings) as (store, made):
-            if create_only:
-                sys.stdout.write("".join(f"made {name}\n" for name in made) or "every table is there\n")
-            else:
-                await Persistence(settings, store, limits).serve(stop)
+        async with open_store(settings) as store:
+            await Persistence(settings, store, limits).serve(stop)
 
-    return run(serve)
+    return run(create if create_only else serve)
+
+
+async def make_tables(settings: PersistenceSettings) -> Sequence[str]:
+    """Makes the tables of all servers where the store needs that; gives what was made. Raises StartupError."""
+    if settings.store == "sqlite":
+        return []
+    from shared.stores.dynamodb.opening import create_tables  # noqa: PLC0415
+
+    return await create_tables(settings.dynamo(), tables(settings))
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: PersistenceSettings) -> AsyncIterator[tuple[RecordStore, Sequence[str]]]:
-    """The store that the settings name, and which of its tables had to be made.
-
-    Raises StartupError when it cannot be had.
-    """
+async def open_store(settings: PersistenceSettings) -> AsyncIterator[RecordStore]:
+    """The store that the settings name. Raises StartupError when it cannot be had."""
     if settings.store == "dynamodb":
         # Only here: what it needs takes as long to load as the rest of the server to start.
         from shared.stores.dynamodb.opening import dynamo_records  # noqa: PLC0415
@@ -74,7 +81,7 @@ async def open_store(settings: PersistenceSettings) -> AsyncIterator[tuple[Recor
             hint="check DATA_DIR; a file that is damaged has to be restored from a backup",
         ) from error
     try:
-        yield store, []
+        yield store
     finally:
         await store.close()
 

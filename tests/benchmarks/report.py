@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from tests.benchmarks.dynamodb import DynamoFigures, cost
 from tests.benchmarks.records import Records
 from tests.benchmarks.trials import EndToEnd, Footprint
 
@@ -32,8 +33,19 @@ class Bar(NamedTuple):
     met: bool
 
 
-def bars(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, kept: Records) -> list[Bar]:
+class Figures(NamedTuple):
+    """Everything that was measured."""
+
+    rates: Rates
+    ends: Sequence[EndToEnd]
+    foot: Footprint
+    kept: Records
+    dynamo: DynamoFigures
+
+
+def bars(figures: Figures) -> list[Bar]:
     """Every bar that the measured peers allow to be judged."""
+    rates, ends, foot, kept, dynamo = figures
     found: list[Bar] = []
     ours = {window: median(rates["Comanda", window]) for window in (1, 32)}
     for peer, window, factor in (
@@ -52,7 +64,21 @@ def bars(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, kept: Records)
     found.append(Bar("ping p99 on another connection meanwhile", f"{ping:.1f} ms", "20 ms", ping <= 20))
     found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
     found.append(Bar("start to first answer", f"{foot.start_seconds:.2f} s", "1 s", foot.start_seconds <= 1))
-    return found + _record_bars(kept)
+    return found + _record_bars(kept) + _dynamo_bars(dynamo)
+
+
+def _dynamo_bars(dynamo: DynamoFigures) -> list[Bar]:
+    puts = median(dynamo.puts) / median(dynamo.bare_puts)
+    orders = median(dynamo.orders) / median(dynamo.bare_orders)
+    return [
+        Bar("DynamoDB: conditional puts, beside a bare loop of them", f"{puts:.2f} times", "0.8 times", puts >= 0.8),
+        Bar(
+            "DynamoDB: orders, beside a bare loop of `BatchWriteItem`",
+            f"{orders:.1f} times",
+            "0.8 times",
+            orders >= 0.8,
+        ),
+    ]
 
 
 def _record_bars(kept: Records) -> list[Bar]:
@@ -71,28 +97,31 @@ def _record_bars(kept: Records) -> list[Bar]:
     return found
 
 
-def write(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, kept: Records, json_file: Path | None) -> str:
+def write(figures: Figures, json_file: Path | None) -> str:
     """Writes the report; gives its text."""
-    text = _markdown(rates, ends, kept, bars(rates, ends, foot, kept))
+    text = _markdown(figures, bars(figures))
     # What people have written below the mark stays.
     notes = DOC.read_text().partition(_NOTES)[2]
     DOC.write_text(f"{text}\n{_NOTES}{notes}")
-    CHART.write_text(_chart(rates))
+    CHART.write_text(_chart(figures.rates))
     if json_file is not None:
-        json_file.write_text(json.dumps(_members(rates, ends, foot, kept), indent=1))
+        json_file.write_text(json.dumps(_members(figures), indent=1))
     return text
 
 
-def _members(rates: Rates, ends: Sequence[EndToEnd], foot: Footprint, kept: Records) -> dict[str, Any]:
+def _members(figures: Figures) -> dict[str, Any]:
+    rates = figures.rates.items()
     return {
-        "rates": [{"peer": peer, "window": window, "rounds": list(found)} for (peer, window), found in rates.items()],
-        "end_to_end": [end._asdict() for end in ends],
-        "footprint": foot._asdict(),
-        "records": kept._asdict(),
+        "rates": [{"peer": peer, "window": window, "rounds": list(found)} for (peer, window), found in rates],
+        "end_to_end": [end._asdict() for end in figures.ends],
+        "footprint": figures.foot._asdict(),
+        "records": figures.kept._asdict(),
+        "dynamodb": figures.dynamo._asdict(),
     }
 
 
-def _markdown(rates: Rates, ends: Sequence[EndToEnd], kept: Records, found: Sequence[Bar]) -> str:
+def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
+    rates, ends, _, kept, dynamo = figures
     lines = [
         "# Performance",
         "",
@@ -135,10 +164,39 @@ def _markdown(rates: Rates, ends: Sequence[EndToEnd], kept: Records, found: Sequ
     for name, rounds in named:
         each = ", ".join(f"{rate:,.0f}" for rate in rounds)
         lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
+    lines += _dynamo_lines(dynamo)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
     lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
     return "\n".join(lines)
+
+
+def _dynamo_lines(dynamo: DynamoFigures) -> list[str]:
+    lines = [
+        "",
+        "On DynamoDB, beside bare loops of aioboto3 on the same local server, which is a process of Python itself: puts on",
+        "the condition that nothing is there in 50 tasks, and orders, the bare ones by `BatchWriteItem`.",
+        "",
+        "| | items/s (median) | rounds |",
+        "|---|---|---|",
+    ]
+    named = (
+        ("puts, bare", dynamo.bare_puts),
+        ("puts, Comanda", dynamo.puts),
+        ("orders, bare", dynamo.bare_orders),
+        ("orders, Comanda", dynamo.orders),
+    )
+    for name, rounds in named:
+        each = ", ".join(f"{rate:,.0f}" for rate in rounds)
+        lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
+    full, light = dynamo.units_full, dynamo.units_light
+    return [
+        *lines,
+        "",
+        f"From acceptance to `listo` an order takes {full:.2f} write units with 1,600 orders a turn, and {light:.2f} with 36,",
+        f"counted from the requests. On AWS, on demand in us-east-1, a million orders cost {cost(full):.2f} or",
+        f"{cost(light):.2f} dollars of writes. An order that is alone in its turn takes three units: 1.88 dollars.",
+    ]
 
 
 def machine(command: str) -> list[str]:

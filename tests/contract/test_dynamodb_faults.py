@@ -42,14 +42,14 @@ async def proxy(dynamodb: str) -> AsyncIterator[Proxy]:
 async def records(settings: DynamoSettings, proxy: Proxy) -> AsyncIterator[RecordStore]:
     """The store behind the proxy, which gives up an attempt soon."""
     near = msgspec.structs.replace(settings, endpoint=proxy.endpoint, attempt_seconds=1.0)
-    async with dynamo_records(near, TABLES) as (records, _):
+    async with dynamo_records(near, TABLES) as records:
         yield records
 
 
 @pytest.fixture
 async def others(settings: DynamoSettings) -> AsyncIterator[RecordStore]:
     """The same tables, seen by somebody whose network is good."""
-    async with dynamo_records(settings, TABLES) as (records, _):
+    async with dynamo_records(settings, TABLES) as records:
         yield records
 
 
@@ -159,7 +159,7 @@ async def test_entry_of_the_journal_that_another_server_wrote_refuses_all_that_f
 async def test_hot_item_costs_only_its_own_writers(settings: DynamoSettings, proxy: Proxy) -> None:
     near = msgspec.structs.replace(settings, endpoint=proxy.endpoint, deadline_seconds=0.3)
     proxy.faults += [Fault.error("PutItem", "ConditionalCheckFailedException")] * 10_000
-    async with dynamo_records(near, TABLES) as (records, _):
+    async with dynamo_records(near, TABLES) as records:
         both = [Transaction("t", [ADD]), Transaction("t", [Update("Things", {"id": "y"}, add={"n": 1})], entry(1))]
         refused, done = await records.write(both)
     assert isinstance(refused, StoreError)
@@ -178,7 +178,7 @@ def server() -> Any:
 async def test_server_that_hangs_is_given_up_in_time_and_used_again(server: DynamoServer) -> None:
     settings = msgspec.structs.replace(own_tables(server.endpoint), attempt_seconds=0.2, deadline_seconds=0.5)
     patient = msgspec.structs.replace(settings, attempt_seconds=10.0, deadline_seconds=30.0)
-    async with dynamo_records(patient, TABLES), dynamo_records(settings, TABLES) as (records, _):
+    async with dynamo_records(patient, TABLES), dynamo_records(settings, TABLES) as records:
         server.process.send_signal(signal.SIGSTOP)
         try:
             with pytest.raises(StoreError, match="no good answer"):
@@ -186,7 +186,7 @@ async def test_server_that_hangs_is_given_up_in_time_and_used_again(server: Dyna
             assert isinstance(await write(records, ADD), StoreError)
         finally:
             server.process.send_signal(signal.SIGCONT)
-        async with dynamo_records(patient, TABLES) as (again, _):
+        async with dynamo_records(patient, TABLES) as again:
             # What was given up may have been done when the server went on.
             done = await write(again, ADD)
             assert isinstance(done, list)
@@ -196,7 +196,7 @@ async def test_server_that_hangs_is_given_up_in_time_and_used_again(server: Dyna
 
 async def test_server_killed_in_mid_flight_is_told_as_such(server: DynamoServer) -> None:
     settings = msgspec.structs.replace(own_tables(server.endpoint), deadline_seconds=2.0)
-    async with dynamo_records(settings, TABLES) as (records, _):
+    async with dynamo_records(settings, TABLES) as records:
         writing = asyncio.create_task(
             records.write([Transaction("t", [Put("Things", {"id": f"x{n}"})]) for n in range(500)])
         )

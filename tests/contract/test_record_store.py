@@ -49,8 +49,7 @@ async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         await store.close()
         return
     settings = own_tables(request.getfixturevalue("dynamodb"))
-    async with dynamo_records(settings, TABLES) as (records, made):
-        assert made
+    async with dynamo_records(settings, TABLES) as records:
         yield records
 
 

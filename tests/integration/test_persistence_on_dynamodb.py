@@ -83,7 +83,8 @@ def test_tables_are_made_once(settings: dict[str, str]) -> None:
         command = [sys.executable, "-m", "services.persistence", "--create-tables"]
         ended = subprocess.run(command, env=environ, capture_output=True, timeout=PATIENCE, check=True)
         told.append(ended.stdout.decode())
-    assert f"made {settings['DYNAMODB_PREFIX']}CorporateData\n" in told[0]
+    for name in ("CorporateData", "Orders"):
+        assert f"made {settings['DYNAMODB_PREFIX']}{name}\n" in told[0]
     assert told[1] == "every table is there\n"
 
 

@@ -55,7 +55,7 @@ class Proxy:
     async def running(self) -> AsyncIterator[Self]:
         """Listens for as long as the block lasts."""
         app = web.Application(client_max_size=2**24)
-        app.router.add_post("/{path:.*}", self._handle)
+        app.router.add_post("/{path:.*}", self.handle)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.0)
         await runner.setup()
         try:
@@ -68,7 +68,8 @@ class Proxy:
         finally:
             await runner.cleanup()
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Deals with one call."""
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
         fault = self.faults.popleft() if self.faults and self.faults[0].operation == operation else None
         if fault is not None and fault.answer is not None:

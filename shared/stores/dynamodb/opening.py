@@ -21,20 +21,22 @@ from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
 from shared.stores.dynamodb.work import DynamoWorkStore
 
 
-@contextlib.asynccontextmanager
-async def dynamo_records(
-    settings: DynamoSettings, tables: Tables
-) -> AsyncIterator[tuple[DynamoRecordStore, list[str]]]:
-    """The store, for as long as the block lasts, and which of its tables had to be made.
+async def create_tables(settings: DynamoSettings, tables: Tables) -> list[str]:
+    """Makes every table of records and orders that is not there; gives what was made. Raises StartupError."""
+    with _startup():
+        async with dynamo(settings) as client:
+            return await create_record_tables(client, tables) + await create_order_tables(client)
 
-    Raises StartupError when DynamoDB cannot be had.
-    """
+
+@contextlib.asynccontextmanager
+async def dynamo_records(settings: DynamoSettings, tables: Tables) -> AsyncIterator[DynamoRecordStore]:
+    """The store, for as long as the block lasts. Raises StartupError when DynamoDB cannot be had."""
     async with contextlib.AsyncExitStack() as stack:
         with _startup():
             items = await stack.enter_async_context(dynamo(settings))
             streams = await stack.enter_async_context(dynamo(settings, "dynamodbstreams"))
-            made = await create_record_tables(items, tables)
-        yield DynamoRecordStore(items, Feed(items, streams, tables), tables), made
+            await create_record_tables(items, tables)
+        yield DynamoRecordStore(items, Feed(items, streams, tables), tables)
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StoreError
-from shared.domain.records import Put, Record, Table, Transaction, Written, check_key, item_bytes
+from shared.domain.records import Action, Condition, Put, Record, Table, Transaction, Written, check_key, item_bytes
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, Dynamo
 from shared.stores.dynamodb.feed import Feed
@@ -25,6 +25,7 @@ from shared.stores.records import PAGE_BYTES, Ask, Changes, Page, Position, Quer
 
 _BATCH_GET = 100
 _CONCURRENT = 50
+_NEW = Condition(exists=False)
 _OPERATIONS = {"Put": "put_item", "Delete": "delete_item"}
 
 _Place = tuple[str, str, str]
@@ -66,6 +67,11 @@ class _Group:
     def follows(self, other: "_Group") -> bool:
         """Whether it must not be written before another that was handed in earlier."""
         return (self.journals and other.journals) or not self.places.isdisjoint(other.places)
+
+
+def _is_new(action: Action) -> bool:
+    """Whether an action can do its part only where nothing is."""
+    return isinstance(action, Put) and action.when == _NEW
 
 
 class DynamoRecordStore:
@@ -149,18 +155,24 @@ class DynamoRecordStore:
             if isinstance(result, BaseException) and group.journals:
                 raise result
         async with self._room:
-            while (outcomes := await self._commit(group, by)) is None:
-                if asyncio.get_running_loop().time() > by:
+            # What is to be new is most likely not there: no need to look first.
+            new = all(_is_new(action) for transaction in group.transactions for action in transaction.actions)
+            outcomes = await self._commit(group, dict.fromkeys(group.places), by) if new else None
+            while outcomes is None:
+                places = list(group.places)
+                current = dict(zip(places, await self._read(places, by), strict=True))
+                outcomes = await self._commit(group, current, by)
+                if outcomes is None and asyncio.get_running_loop().time() > by:
                     raise StoreError(
                         "others kept changing the same items until the deadline",
                         hint="try again, or change them less often",
                     )
         return outcomes
 
-    async def _commit(self, group: _Group, by: float) -> list[list[Written] | ComandaError] | None:
-        """Evaluates and writes a group; None when what was read has changed meanwhile."""
-        places = list(group.places)
-        current = dict(zip(places, await self._read(places, by), strict=True))
+    async def _commit(
+        self, group: _Group, current: Mapping[_Place, Raw | None], by: float
+    ) -> list[list[Written] | ComandaError] | None:
+        """Evaluates a group on what is there as far as is known, and writes it; None when that was wrong."""
         outcomes: list[list[Written] | ComandaError] = []
         steps: list[_Step] = []
         for transaction in group.transactions:
