@@ -44,12 +44,12 @@ bench: .venv-bench/.installed .venv-dynamodb/.installed ## Measure Comanda besid
 bench-peers: .venv-peers/.installed ## Compare Comanda with task queues, kills included, and write docs/PEERS.md
 	.venv-peers/bin/python -m tests.benchmarks.queues
 
-chaos: $(STAMP) .venv-fuzz/.installed ## Break the suite in every way, and prove that nothing is lost
+chaos: $(STAMP) .venv-fuzz/.installed .venv-dynamodb/.installed ## Break the suite in every way, and prove that nothing is lost
 	$(BIN)/python -m tests.chaos
 	CHAOS_EXAMPLES=300 $(BIN)/python -m pytest tests/chaos/test_bugs.py tests/chaos/test_wire.py
 	.venv-fuzz/bin/python -m tests.chaos.fuzz -max_total_time=60
 
-chaos-long: $(STAMP) ## The same with over a thousand kills and a million orders; writes docs/RELIABILITY.md
+chaos-long: $(STAMP) .venv-dynamodb/.installed ## The same with over a thousand kills and a million orders; writes docs/RELIABILITY.md
 	$(BIN)/python -m tests.chaos --scale 42 --report docs/RELIABILITY.md
 
 # What only one of the tools above needs has an environment of its own.

@@ -168,6 +168,8 @@ class Intake:
                 self._pool.requeue(entry, stored=entry.run.received)
             for entry in tended.again:
                 self._actions.reopen(entry)
+            if tended.trouble is not None:
+                self._log.warning("orders of another server cannot be taken over yet", reason=tended.trouble)
             self._pool.dispatch()
 
     async def _settle_now_and_then(self) -> None:

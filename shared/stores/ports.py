@@ -135,6 +135,8 @@ class Tended(NamedTuple):
     """Orders of this server that are to be queued: `fallido` ones that were put back elsewhere."""
     found: list[Open]
     """Orders whose storing had no answer, and that were stored."""
+    trouble: str | None = None
+    """Why something that dead servers have left could not be taken over yet."""
 
 
 class Superseded(StoreError):

@@ -174,8 +174,8 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
 def _dynamo_lines(dynamo: DynamoFigures) -> list[str]:
     lines = [
         "",
-        "On DynamoDB, beside bare loops of aioboto3 on the same local server, which is a process of Python itself: puts on",
-        "the condition that nothing is there in 50 tasks, and orders, the bare ones by `BatchWriteItem`.",
+        "On DynamoDB, beside bare loops of aioboto3 on the same local server, which is a process of Python itself:",
+        "puts on the condition that nothing is there in 50 tasks, and orders, the bare ones by `BatchWriteItem`.",
         "",
         "| | items/s (median) | rounds |",
         "|---|---|---|",
@@ -193,9 +193,10 @@ def _dynamo_lines(dynamo: DynamoFigures) -> list[str]:
     return [
         *lines,
         "",
-        f"From acceptance to `listo` an order takes {full:.2f} write units with 1,600 orders a turn, and {light:.2f} with 36,",
-        f"counted from the requests. On AWS, on demand in us-east-1, a million orders cost {cost(full):.2f} or",
-        f"{cost(light):.2f} dollars of writes. An order that is alone in its turn takes three units: 1.88 dollars.",
+        f"From acceptance to `listo` an order takes {full:.2f} write units with 1,600 orders a turn, and {light:.2f}",
+        f"with 36, counted from the requests. On AWS, on demand in us-east-1, a million orders cost {cost(full):.2f}",
+        f"or {cost(light):.2f} dollars of writes. An order that is alone in its turn takes three units: a million",
+        f"such orders cost {cost(3):.2f} dollars.",
     ]
 
 

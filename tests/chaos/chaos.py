@@ -116,10 +116,10 @@ class Chaos:
         history = History(Load(0, self.folder / "clients").logs)
         findings = examine(history, intake.data_dir / "orders.db")
         findings.faults += self._faults
-        self.outcome = Outcome(len(self.kills), findings, _recovery(self.kills, history, findings))
+        self.outcome = Outcome(len(self.kills), findings, recovery(self.kills, history, findings))
 
 
-def _recovery(kills: Sequence[float], history: History, findings: Findings) -> list[float]:
+def recovery(kills: Sequence[float], history: History, findings: Findings) -> list[float]:
     """For each kill, how long it took until all that had been acknowledged before was `listo`."""
     orders = sorted((at, findings.finished_at.get(order_id, at)) for order_id, at in history.acknowledged_at.items())
     last_finished = list(itertools.accumulate((finished for _, finished in orders), max, initial=0.0))

@@ -1,8 +1,9 @@
 """What the clients have written down, held against what the store's files hold."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,7 +20,9 @@ _NUMBER = "customer-"
 class History:
     """The outcomes of a run's orders, by number."""
 
-    def __init__(self, logs: Iterable[Path]) -> None:
+    def __init__(self, logs: Iterable[Path], *, doubtful: str | None = None) -> None:
+        self._doubtful = doubtful
+        """The error after which an order may be stored all the same."""
         self.sent: Counter[int] = Counter()
         self.ok: dict[int, set[str]] = defaultdict(set)
         """The ids under which an order was acknowledged; one that is sent again must keep its id."""
@@ -37,7 +40,7 @@ class History:
             case ["ok", number, order_id, at]:
                 self.ok[int(number)].add(order_id)
                 self.acknowledged_at.setdefault(order_id, float(at))
-            case ["failed", number, _]:
+            case ["failed", number, error] if error != self._doubtful:
                 self._failures[int(number)] += 1
 
     @property
@@ -82,10 +85,20 @@ class Findings(msgspec.Struct):
         return "; ".join([*told, *self.faults]) or "nothing is wrong"
 
 
+class Stored(NamedTuple):
+    """An order as a store has it."""
+
+    id: str
+    document: str
+    state: int | None
+    finished: int | None
+    """In microseconds since the epoch."""
+
+
 def examine(history: History, orders_file: Path) -> Findings:
     """Holds a history against the files of a store that no process has open any more."""
     files = Files(orders_file)
-    findings = Findings(len(history.ok), len(history.unknown), [], [], [], [], [], [], {})
+    findings = no_findings(history)
     connection = connect(files.orders)
     connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))
     try:
@@ -93,26 +106,35 @@ def examine(history: History, orders_file: Path) -> Findings:
             answers = connection.execute(f"PRAGMA {database}.integrity_check").fetchall()
             if answers != [("ok",)]:
                 findings.faults.append(f"integrity check of {database}: {answers[0][0]}")
-        _examine_orders(connection, history, findings)
+        examine_orders(_stored(connection), history, findings)
         _examine_totals(connection, findings)
     finally:
         connection.close()
-    findings.doubled += [number for number, ids in history.ok.items() if len(ids) > 1]
     return findings
 
 
-def _examine_orders(connection: Connection, history: History, findings: Findings) -> None:
+def no_findings(history: History) -> Findings:
+    """Findings of which nothing has been examined yet."""
+    return Findings(len(history.ok), len(history.unknown), [], [], [], [], [], [], {})
+
+
+def _stored(connection: Connection) -> Iterator[Stored]:
     node = connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()[0]
-    decode = msgspec.json.Decoder(OrderRequest).decode
-    failed, times = history.failed, Counter[int]()
     rows = connection.execute(
         "SELECT o.sequence, o.received, o.document, p.state, p.finished FROM orders o "
         "LEFT JOIN progress.progress p ON p.sequence = o.sequence"
     )
     for sequence, received, document, state, finished in rows:
+        yield Stored(f"{id_prefix(received, node)}{sequence:012x}", document, state, finished)
+
+
+def examine_orders(stored: Iterable[Stored], history: History, findings: Findings) -> None:
+    """Holds a history against every order that is stored."""
+    decode = msgspec.json.Decoder(OrderRequest).decode
+    failed, times = history.failed, Counter[int]()
+    for order_id, document, state, finished in stored:
         order = decode(document)
         number = int(order.customer.removeprefix(_NUMBER))
-        order_id = f"{id_prefix(received, node)}{sequence:012x}"
         times[number] += 1
         if number in failed or number not in history.sent:
             findings.surplus.append(number)
@@ -125,7 +147,8 @@ def _examine_orders(connection: Connection, history: History, findings: Findings
         elif finished is not None:
             findings.finished_at[order_id] = finished / 1e6
     findings.lost += [number for number in history.ok if not times[number]]
-    findings.doubled += [number for number, stored in times.items() if stored > 1]
+    findings.doubled += [number for number, often in times.items() if often > 1]
+    findings.doubled += [number for number, ids in history.ok.items() if len(ids) > 1]
 
 
 def _examine_totals(connection: Connection, findings: Findings) -> None:

@@ -18,8 +18,10 @@ _RECORDS = 25
 class _Client:
     """Sends windows of `set` and `save_score`, each about a record or a user of its own."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, doubtful: str | None) -> None:
         self.number = number
+        self._doubtful = doubtful
+        self.doubts = 0
         self.sent: Counter[str] = Counter()
         self.acknowledged: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -49,6 +51,8 @@ class _Client:
             if answer["success"]:
                 self.acknowledged[name] += 1
                 self.last_acknowledged[name] = number
+            elif answer["error"] == self._doubtful:
+                self.doubts += 1
             else:
                 self.refused[name] += 1
                 if answer["error"] not in ("db_error", "unavailable"):
@@ -63,11 +67,14 @@ class _Client:
 
 
 class RecordLoad:
-    """Clients that go on, connecting again as often as it takes, until the block ends."""
+    """Clients that go on, connecting again as often as it takes, until the block ends.
 
-    def __init__(self, server: PersistenceProcess) -> None:
+    After the error `doubtful` a change may have been made all the same.
+    """
+
+    def __init__(self, server: PersistenceProcess, *, doubtful: str | None = None) -> None:
         self._server = server
-        self._clients = [_Client(number) for number in range(_CLIENTS)]
+        self._clients = [_Client(number, doubtful) for number in range(_CLIENTS)]
         self._threads = [threading.Thread(target=self._run, args=(client,)) for client in self._clients]
         self._changed = threading.Condition()
         self._stopping = False
@@ -93,13 +100,15 @@ class RecordLoad:
                         self._changed.notify_all()
 
     def wait_for(self, answers: int, *, refused: bool = False) -> None:
-        """Waits for so many more acknowledgements, or refusals."""
+        """Waits for so many more acknowledgements, or refusals and doubts."""
         with self._changed:
             goal = self._count(refused=refused) + answers
             assert self._changed.wait_for(lambda: self._count(refused=refused) >= goal, PATIENCE), "no progress"
 
     def _count(self, *, refused: bool) -> int:
-        return sum((client.refused if refused else client.acknowledged).total() for client in self._clients)
+        if refused:
+            return sum(client.refused.total() + client.doubts for client in self._clients)
+        return sum(client.acknowledged.total() for client in self._clients)
 
     def examine(self, session: Session) -> Findings:
         """Holds what the server has against the books."""

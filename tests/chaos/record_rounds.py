@@ -2,7 +2,7 @@
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.chaos.chaos import Chaos, Outcome
@@ -13,12 +13,18 @@ from tests.support.intake import PersistenceProcess
 
 
 @contextlib.contextmanager
-def _broken(chaos: Chaos, data_dir: Path | None = None) -> Iterator[tuple[PersistenceProcess, RecordLoad]]:
+def broken(
+    chaos: Chaos,
+    data_dir: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    doubtful: str | None = None,
+) -> Iterator[tuple[PersistenceProcess, RecordLoad]]:
     """A server under load; what it has acknowledged by the end of the block is proved then."""
-    server = PersistenceProcess(data_dir or chaos.folder / "data")
+    server = PersistenceProcess(data_dir or chaos.folder / "data", settings)
     try:
         server.start()
-        with RecordLoad(server) as load:
+        with RecordLoad(server, doubtful=doubtful) as load:
             yield server, load
         with server.connect() as session:
             findings = load.examine(session)
@@ -31,7 +37,7 @@ def _broken(chaos: Chaos, data_dir: Path | None = None) -> Iterator[tuple[Persis
 
 def records_killed_at_random(chaos: Chaos) -> None:
     """The persistence server is killed under load, and started again."""
-    with _broken(chaos) as (server, load):
+    with broken(chaos) as (server, load):
         for _ in range(4 * chaos.scale):
             load.wait_for(chaos.dice.randint(50, 1500))
             chaos.killed()
@@ -42,7 +48,7 @@ def records_killed_at_random(chaos: Chaos) -> None:
 
 def records_power_cut(chaos: Chaos) -> None:
     """The persistence server's machine loses its power."""
-    with PowerDisk(chaos.folder / "disk") as disk, _broken(chaos, disk.mount / "data") as (server, load):
+    with PowerDisk(chaos.folder / "disk") as disk, broken(chaos, disk.mount / "data") as (server, load):
         for number in range(3 * chaos.scale):
             load.wait_for(chaos.dice.randint(50, 1000))
             chaos.killed()
@@ -56,7 +62,7 @@ def records_power_cut(chaos: Chaos) -> None:
 def records_disk_full(chaos: Chaos) -> None:
     """The persistence server's disk fills up to the last byte, and is made larger later."""
     folder = chaos.folder / "disk"
-    with small_disk(folder, 6), _broken(chaos, folder / "data") as (_, load):
+    with small_disk(folder, 6), broken(chaos, folder / "data") as (_, load):
         load.wait_for(200, refused=True)
         enlarge(folder, 256)
         load.wait_for(500)
@@ -64,7 +70,7 @@ def records_disk_full(chaos: Chaos) -> None:
 
 def records_failing_fsync(chaos: Chaos) -> None:
     """Every fsync of the persistence server fails for a while."""
-    with _broken(chaos) as (server, load):
+    with broken(chaos) as (server, load):
         load.wait_for(500)
         inject = strace("-p", str(server.pid), "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO")
         with subprocess.Popen(inject, stderr=subprocess.DEVNULL) as faults:

@@ -14,6 +14,7 @@ import msgspec
 
 from tests.chaos.chaos import Chaos, Missing
 from tests.chaos.disks import PowerDisk, enlarge, small_disk
+from tests.chaos.dynamo_rounds import DYNAMO_ROUNDS
 from tests.chaos.faults import strace
 from tests.chaos.orders import document
 from tests.chaos.record_rounds import RECORD_ROUNDS
@@ -291,6 +292,7 @@ ROUNDS: dict[str, Round] = {
         deaf_observer,
         bytes_one_at_a_time,
         *RECORD_ROUNDS,
+        *DYNAMO_ROUNDS,
     )
 }
 """Every round by its name."""

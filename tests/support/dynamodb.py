@@ -30,6 +30,11 @@ class DynamoServer:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @staticmethod
+    def missing() -> str | None:
+        """What has to be done to have the server; None when it is there."""
+        return None if _SERVER.exists() else "ministack (make .venv-dynamodb/.installed)"
+
     def start(self) -> None:
         """Starts it, empty, and waits until it answers."""
         environ = {**os.environ, **CREDENTIALS, "GATEWAY_PORT": str(self.port), "LOG_LEVEL": "ERROR"}

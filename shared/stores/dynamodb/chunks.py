@@ -122,26 +122,26 @@ async def concurrently(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 class Chunks:
-    """Reads and changes chunks."""
+    """Reads and changes chunks, by a deadline where somebody waits for an answer; else each call has one of its own."""
 
     def __init__(self, dynamo: Dynamo) -> None:
         self._dynamo = dynamo
 
-    async def overlapping(self, first: int, stop: int, by: float) -> list[Chunk]:
+    async def overlapping(self, first: int, stop: int, by: float | None = None) -> list[Chunk]:
         """The chunks that have orders from `first` to `stop`, which are of one block."""
         found = await self._range(first // BLOCK, first - CHUNK_ORDERS + 1, stop - 1, by)
         return [chunk for chunk in found if chunk.stop > first]
 
-    async def of_block(self, block: int, by: float) -> list[Chunk]:
+    async def of_block(self, block: int, by: float | None = None) -> list[Chunk]:
         """Every chunk of a block, seals included."""
         return await self._range(block, block * BLOCK, (block + 1) * BLOCK, by)
 
-    async def progress_of_block(self, block: int, by: float) -> list[Row]:
+    async def progress_of_block(self, block: int, by: float | None = None) -> list[Row]:
         """What has happened to orders of a block, as far as anything has."""
         progress = await self._all(PROGRESS, block, block * BLOCK, (block + 1) * BLOCK, by)
         return [row for item in progress for row in unpack(item["x"]["S"])]
 
-    async def before(self, block: int, sequence: int, limit: int, by: float) -> list[Chunk]:
+    async def before(self, block: int, sequence: int, limit: int, by: float | None = None) -> list[Chunk]:
         """The last chunks of a block that begin before a sequence, the latest first."""
         request = self._query(ORDERS, block, block * BLOCK, sequence - 1)
         answer = await self._dynamo.call("query", by=by, ScanIndexForward=False, Limit=limit, **request)
@@ -150,25 +150,25 @@ class Chunks:
             await self._know(chunks, chunks[-1].first, chunks[0].first, by)
         return chunks
 
-    async def find(self, sequence: int, by: float) -> Chunk | None:
+    async def find(self, sequence: int, by: float | None = None) -> Chunk | None:
         """The chunk that has an order."""
         found = await self.overlapping(sequence, sequence + 1, by)
         return found[-1] if found else None
 
-    async def _range(self, block: int, low: int, high: int, by: float) -> list[Chunk]:
+    async def _range(self, block: int, low: int, high: int, by: float | None = None) -> list[Chunk]:
         chunks = [Chunk(item) for item in await self._all(ORDERS, block, low, high, by)]
         if chunks:
             await self._know(chunks, low, high, by)
         return chunks
 
-    async def _know(self, chunks: Sequence[Chunk], low: int, high: int, by: float) -> None:
+    async def _know(self, chunks: Sequence[Chunk], low: int, high: int, by: float | None = None) -> None:
         progress = await self._all(PROGRESS, chunks[0].block, low, high, by)
         by_first = {int(item["s"]["N"]): item for item in progress}
         for chunk in chunks:
             if chunk.first in by_first:
                 chunk.know(by_first[chunk.first])
 
-    async def _all(self, table: str, block: int, low: int, high: int, by: float) -> list[dict[str, Any]]:
+    async def _all(self, table: str, block: int, low: int, high: int, by: float | None = None) -> list[dict[str, Any]]:
         request = self._query(table, block, low, high)
         items: list[dict[str, Any]] = []
         while True:
@@ -191,7 +191,7 @@ class Chunks:
             "ConsistentRead": True,
         }
 
-    async def reload(self, chunk: Chunk, by: float) -> None:
+    async def reload(self, chunk: Chunk, by: float | None = None) -> None:
         """Reads what has happened to a chunk's orders."""
         key = {"b": {"N": str(chunk.block)}, "s": {"N": str(chunk.first)}}
         table = self._dynamo.settings.prefix + PROGRESS
@@ -199,11 +199,12 @@ class Chunks:
         if (item := answer.get("Item")) is not None:
             chunk.know(item)
 
-    async def change(self, chunk: Chunk, change: Change[T], by: float, *, owner: str | None = None) -> T:
+    async def change(self, chunk: Chunk, change: Change[T], by: float | None = None, *, owner: str | None = None) -> T:
         """Makes a change, and gives what came of it; with `owner` the chunk becomes that server's.
 
         Raises StoreError.
         """
+        limit = self._dynamo.deadline() if by is None else by
         while True:
             rows = list(chunk.rows)
             outcome = change(rows)
@@ -214,7 +215,7 @@ class Chunks:
                 await self._dynamo.call("put_item", by=by, **self.put(chunk, rows, owner or chunk.owner, token))
             except ConditionFailed:
                 await self.reload(chunk, by)
-                if asyncio.get_running_loop().time() > by:
+                if asyncio.get_running_loop().time() > limit:
                     raise StoreError(
                         "others kept changing the same orders until the deadline", hint="try again"
                     ) from None

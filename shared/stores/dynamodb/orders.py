@@ -24,7 +24,9 @@ from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.dynamodb.progress import Row
 from shared.stores.dynamodb.servers import Server, Servers
 from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, group_open, poisoned
-from shared.stores.ports import Acceptance, Batch, Open, Page, Query, Recovery, Rescue, Tended, Ticket
+from shared.stores.ports import Acceptance, Batch, Open, Page, Query, Recovery, Rescue, Superseded, Tended, Ticket
+
+Adopted = list[Recovery]
 
 
 class _Seen(NamedTuple):
@@ -139,7 +141,7 @@ class DynamoOrderStore:
                 return None
             if counted:
                 self._acceptor.used[chunk.block] = orders
-                await self._own(await self._chunks.of_block(chunk.block, by), by)
+                await self._own(await self._chunks.of_block(chunk.block))
             (again,) = self._reopened(chunk, sequence)
             return again
 
@@ -152,7 +154,8 @@ class DynamoOrderStore:
     async def recover(self) -> Recovery:
         """See `OrderStore.recover`. Of other servers it takes what those have left that stopped."""
         await self._servers.register()
-        adopted = await self._adopt(lambda server: server.released)
+        # What cannot be taken over now is taken over by `tend`.
+        adopted, _ = await self._adopt(lambda server: server.released)
         shared = await self._servers.shared()
         totals = {state: shared.totals[state] + sum(one.totals[state] for one in adopted) for state in FINAL}
         accepted = shared.accepted + sum(one.accepted for one in adopted)
@@ -162,17 +165,16 @@ class DynamoOrderStore:
         """See `OrderStore.tend`."""
         again = await self._servers.beat()
         self._again &= again
-        by = self._dynamo.deadline()
         reopened: list[Open] = []
         for sequence in again - self._again:
-            chunk = await self._chunks.find(sequence, by)
+            chunk = await self._chunks.find(sequence)
             if chunk is not None:
                 reopened += self._reopened(chunk, sequence)
         found: list[Open] = []
         async with self._accepting:
             await self._acceptor.settle_doubt()
             for first in self._acceptor.found:
-                for chunk in await self._chunks.overlapping(first, first + 1, by):
+                for chunk in await self._chunks.overlapping(first, first + 1):
                     found += group_open(chunk.open(chunk.first, chunk.stop), self._node)
             self._acceptor.found = []
         # From here on nothing may keep what was taken from being told of.
@@ -180,7 +182,8 @@ class DynamoOrderStore:
             self._again |= again
             with contextlib.suppress(StoreError):
                 await self._servers.took(again)
-        return Tended(list(await self._adopt(self._is_dead)), reopened, found)
+        adopted, trouble = await self._adopt(self._is_dead)
+        return Tended(adopted, reopened, found, trouble)
 
     def _is_dead(self, server: Server) -> bool:
         now = asyncio.get_running_loop().time()
@@ -189,14 +192,14 @@ class DynamoOrderStore:
             seen = self._others[server.id] = _Seen(server.beat, now)
         return server.released or now - seen.since > self._lease_seconds
 
-    async def _adopt(self, is_left: Callable[[Server], bool]) -> Sequence[Recovery]:
-        """Takes over what is left by others, and tells what it is; what fails is done the next time."""
+    async def _adopt(self, is_left: Callable[[Server], bool]) -> tuple[Adopted, str | None]:
+        """Takes over what is left by others: what it is, and why there is more that is left for the next time."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._looked > self._lease_seconds / 2:
             # Whoever did not look for so long, or could not, knows of no silence.
             self._others.clear()
-        adopted = []
-        with contextlib.suppress(StoreError):
+        adopted: Adopted = []
+        try:
             others = await self._servers.others()
             self._looked = loop.time()
             for server in others:
@@ -205,13 +208,16 @@ class DynamoOrderStore:
             for block in list(self._untaken):
                 adopted.append(await self._take(block))
                 self._untaken.remove(block)
-        return adopted
+        except Superseded:
+            raise
+        except StoreError as error:
+            return adopted, error.message
+        return adopted, None
 
     async def _take(self, block: int) -> Recovery:
         """Makes everything that is open in a block this server's work. Raises StoreError."""
-        by = self._dynamo.deadline()
         while True:
-            chunks = await self._chunks.of_block(block, by)
+            chunks = await self._chunks.of_block(block)
             end = max((chunk.stop for chunk in chunks), default=block * BLOCK)
             if end == (block + 1) * BLOCK or any(chunk.first == end for chunk in chunks):
                 break
@@ -219,7 +225,7 @@ class DynamoOrderStore:
         totals = dict.fromkeys(FINAL, 0)
         entries: list[Open] = []
 
-        await self._own(chunks, by)
+        await self._own(chunks)
         for chunk in chunks:
             for state, number in counts(chunk.rows).items():
                 if state in FINAL:
@@ -228,7 +234,7 @@ class DynamoOrderStore:
         self._acceptor.used[block] = end - block * BLOCK
         return Recovery(entries, totals, end - block * BLOCK)
 
-    async def _own(self, chunks: Iterable[Chunk], by: float) -> None:
+    async def _own(self, chunks: Iterable[Chunk]) -> None:
         """Makes chunks this server's; what was at work by others is queued again."""
 
         def requeue(rows: list[Row]) -> None:
@@ -238,11 +244,10 @@ class DynamoOrderStore:
 
         me = self._servers.me
         mine = [chunk for chunk in chunks if chunk.documents and chunk.owner != me]
-        await concurrently(self._chunks.change(chunk, requeue, by, owner=me) for chunk in mine)
+        await concurrently(self._chunks.change(chunk, requeue, owner=me) for chunk in mine)
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
         """See `OrderStore.rescue`."""
-        by = self._dynamo.deadline()
         now = max((ticket.queued for ticket in tickets), default=0)
         requeued: list[Open] = []
         finals: dict[State, list[Run]] = {}
@@ -262,7 +267,7 @@ class DynamoOrderStore:
                         row = replace(row, state=QUEUED, rescues=row.rescues + 1)
                     rows[sequence - chunk.first] = row
 
-            await self._chunks.change(chunk, take_back, by)
+            await self._chunks.change(chunk, take_back)
             requeued.extend(group_open(chunk.open(first, stop), self._node))
             for state in FINAL:
                 ended = [sequence for sequence in inside if STATES[chunk.row(sequence).state] is state]
@@ -271,7 +276,7 @@ class DynamoOrderStore:
 
         for ticket in tickets:
             run = ticket.run
-            chunks = await self._chunks.overlapping(run.first, run.first + run.count, by)
+            chunks = await self._chunks.overlapping(run.first, run.first + run.count)
             await concurrently(rescue(chunk, ticket) for chunk in chunks)
         return Rescue(requeued, finals)
 
@@ -283,7 +288,7 @@ class DynamoOrderStore:
         for block in blocks:
             async with self._counting:
                 await self._servers.blocks()
-                rows = await self._chunks.progress_of_block(block, self._dynamo.deadline())
+                rows = await self._chunks.progress_of_block(block)
                 if len(rows) == self._acceptor.used[block] and all(row.state >= DONE for row in rows):
                     totals = {state: number for state, number in counts(rows).items() if state in FINAL}
                     # Where it is not this server's any more, it is somebody else's to count.

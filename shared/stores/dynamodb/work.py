@@ -10,9 +10,13 @@ from msgspec.structs import replace
 from shared.domain.ids import Run, split_run
 from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently
 from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.dynamodb.progress import Row
 from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
+
+# Orders between runs that are read together.
+_NEAR = 1024
 
 _Step = Callable[[Row], Row | None]
 """What a result makes of an order's row; None where it is not this attempt's any more."""
@@ -41,7 +45,6 @@ class DynamoWorkStore:
     """Implements `WorkStore` for one worker process of the server `server`."""
 
     def __init__(self, dynamo: Dynamo, server: str) -> None:
-        self._dynamo = dynamo
         self._server = server
         self._chunks = Chunks(dynamo)
         self._in_hand: dict[int, Chunk] = {}
@@ -58,7 +61,6 @@ class DynamoWorkStore:
         now: int,
     ) -> Advance:
         """See `WorkStore.advance`. A StoreError leaves some of it done; the same call again does the rest."""
-        by = self._dynamo.deadline()
         turns: dict[int, _Turn] = {}
         lost: set[int] = set()
 
@@ -70,12 +72,11 @@ class DynamoWorkStore:
                 turn(chunk).results.append((sequence, step))
             else:
                 lost.add(sequence)
-        known = {chunk.first: chunk for chunk in self._in_hand.values()}
-        found = await concurrently(self._overlapping(ticket.run, known, by) for ticket in tickets)
-        for ticket, chunks in zip(tickets, found, strict=True):
-            for chunk in chunks:
-                turn(chunk).tickets.append(ticket)
-        outcomes = await concurrently(self._advance(one, worker, now, by) for one in turns.values())
+        for chunk in await self._overlapping([ticket.run for ticket in tickets]):
+            for ticket in tickets:
+                if ticket.run.first < chunk.stop and chunk.first < ticket.run.first + ticket.run.count:
+                    turn(chunk).tickets.append(ticket)
+        outcomes = await concurrently(self._advance(one, worker, now) for one in turns.values())
         claimed: dict[Ticket, list[tuple[int, int, str]]] = {ticket: [] for ticket in tickets}
         for one, (out, begun) in zip(turns.values(), outcomes, strict=True):
             lost |= out
@@ -95,23 +96,24 @@ class DynamoWorkStore:
             refused += split_run(run, (one for one in range(run.first, run.first + run.count) if one not in taken))
         return Advance(claims, refused, lost)
 
-    async def _overlapping(self, run: Run, known: dict[int, Chunk], by: float) -> list[Chunk]:
-        """The chunks of a run, without a read where orders of all of them are in hand."""
-        first, stop = run.first, run.first + run.count
-        chunks = sorted(
-            (chunk for chunk in known.values() if chunk.first < stop and first < chunk.stop), key=lambda one: one.first
-        )
-        reach = first
-        for chunk in chunks:
-            if chunk.first <= reach:
-                reach = chunk.stop
-        if reach >= stop:
-            return chunks
-        return [known.get(chunk.first, chunk) for chunk in await self._chunks.overlapping(first, stop, by)]
+    async def _overlapping(self, runs: Iterable[Run]) -> list[Chunk]:
+        """The chunks of runs, read together where they are near each other, and not at all where they are in hand."""
+        known = {chunk.first: chunk for chunk in self._in_hand.values()}
+        ranges: list[tuple[int, int]] = []
+        for run in sorted(runs, key=lambda one: one.first):
+            first, stop = run.first, run.first + run.count
+            if _covered(first, stop, known.values()):
+                continue
+            if ranges and first // BLOCK == ranges[-1][0] // BLOCK and first - ranges[-1][1] < _NEAR:
+                ranges[-1] = (ranges[-1][0], stop)
+            else:
+                ranges.append((first, stop))
+        for chunks in await concurrently(self._chunks.overlapping(first, stop) for first, stop in ranges):
+            for chunk in chunks:
+                known.setdefault(chunk.first, chunk)
+        return list(known.values())
 
-    async def _advance(
-        self, turn: _Turn, worker: str, now: int, by: float
-    ) -> tuple[set[int], list[tuple[Ticket, int]]]:
+    async def _advance(self, turn: _Turn, worker: str, now: int) -> tuple[set[int], list[tuple[Ticket, int]]]:
         """Records the results of a chunk and begins what is claimed of it: what was lost, and what was begun."""
         chunk = turn.chunk
 
@@ -134,15 +136,23 @@ class DynamoWorkStore:
                     begun.append((ticket, sequence))
             return lost, begun
 
-        lost, begun = await self._chunks.change(chunk, change, by)
+        lost, begun = await self._chunks.change(chunk, change)
         if lost or len(begun) < turn.wanted:
             # What is remembered of the chunk may be old.
-            await self._chunks.reload(chunk, by)
-            lost, begun = await self._chunks.change(chunk, change, by)
+            await self._chunks.reload(chunk)
+            lost, begun = await self._chunks.change(chunk, change)
         return lost, begun
 
     async def close(self) -> None:
         """See `WorkStore.close`. The client is closed by whoever opened it."""
+
+
+def _covered(first: int, stop: int, chunks: Iterable[Chunk]) -> bool:
+    """Whether these chunks have every order of a range."""
+    for chunk in sorted(chunks, key=lambda one: one.first):
+        if chunk.first <= first < chunk.stop:
+            first = chunk.stop
+    return first >= stop
 
 
 def _begun(row: Row, ticket: Ticket, worker: str, now: int) -> Row | None:
