@@ -37,6 +37,9 @@ app = App(
 app.command(
     "clients.loadtest.command:loadtest", name="loadtest", help="Put a server under load, and tell whether it holds."
 )
+app.command(
+    "clients.migrate.command:migrate", name="migrate", help="Copy all orders and records to another kind of store."
+)
 app.command("clients.cli.data:data", name="data", help="Corporate data, and the audit log of it.")
 app.command("clients.cli.data:observe", name="observe", help="Show every change of the corporate data, until stopped.")
 

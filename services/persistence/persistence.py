@@ -17,7 +17,7 @@ from services.persistence.settings import PersistenceSettings
 from shared import VERSION
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.records import Condition, Put, Transaction
-from shared.domain.tables import CHAINS, SCORES, SECRETS, Tables, corporate_data, corporate_log
+from shared.domain.tables import SECRETS, Tables, suite_tables
 from shared.net.fanout import Fanout
 from shared.net.limits import Limits
 from shared.net.listen import listen
@@ -35,8 +35,7 @@ _POLL_SECONDS = 0.25
 
 def tables(settings: PersistenceSettings) -> Tables:
     """Every table that this server keeps."""
-    data, log = corporate_data(settings.corporate_data), corporate_log(settings.corporate_log)
-    return Tables(data, log, CHAINS, SCORES, SECRETS)
+    return suite_tables(settings.corporate_data, settings.corporate_log)
 
 
 class Persistence:

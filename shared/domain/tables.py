@@ -55,3 +55,8 @@ class Tables(dict[str, Table]):
             raise InvalidParams(
                 f"there is no table {name!r}", field="table", hint=f"tables: {', '.join(sorted(self))}"
             ) from None
+
+
+def suite_tables(data: str, log: str) -> Tables:
+    """Every table of the persistence server; `data` and `log` name those of corporate data."""
+    return Tables(corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS)

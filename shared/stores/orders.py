@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from shared.domain.ids import Run
@@ -15,6 +15,26 @@ STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED
 """States by the number under which stores keep them."""
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(len(STATES))
+
+
+class Row(Struct, frozen=True, array_like=True, gc=False):
+    """What has happened to one order; times are microseconds since the epoch."""
+
+    state: int = QUEUED
+    attempt: int = 0
+    worker: str | None = None
+    stored: int | None = None
+    queued: int | None = None
+    started: int | None = None
+    failures: int = 0
+    rescues: int = 0
+    detail: str | None = None
+    due: int | None = None
+    finished: int | None = None
+
+
+NOTHING = Row()
+"""Of an order that nobody has touched since it was accepted."""
 
 
 class OpenOrder(NamedTuple):

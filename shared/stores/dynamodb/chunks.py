@@ -19,8 +19,8 @@ from shared.domain.orders import Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
 from shared.stores.dynamodb.client import ConditionFailed, Dynamo
 from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_ORDERS, ORDERS, PROGRESS
-from shared.stores.dynamodb.progress import NOTHING, Row, pack, unpack
-from shared.stores.orders import QUEUED, STATES, OpenOrder
+from shared.stores.dynamodb.progress import pack, unpack
+from shared.stores.orders import NOTHING, QUEUED, STATES, OpenOrder, Row
 
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ class Lister:
             before = min(query.before, before)
         found: list[Order] = []
         looked_at = 0
-        while before > BLOCK and looked_at < _LOOKED_AT:
+        while before > 0 and looked_at < _LOOKED_AT:
             block = (before - 1) // BLOCK
             chunks = await self._chunks.before(block, before, _CHUNKS, by)
             for chunk in chunks:
@@ -38,7 +38,7 @@ class Lister:
                     if _matches(chunk, sequence, query):
                         found.append(chunk.order(sequence, self._node))
                         if len(found) == query.limit:
-                            return Page(found, sequence if sequence > BLOCK else None)
+                            return Page(found, sequence if sequence > 0 else None)
                 before = chunk.first
                 looked_at += len(chunk.documents)
                 if query.since is not None and chunk.documents and chunk.received < query.since - _SKEW:
@@ -46,7 +46,7 @@ class Lister:
             if len(chunks) < _CHUNKS:
                 before = block * BLOCK
                 looked_at += 1
-        return Page(found, before if before > BLOCK else None)
+        return Page(found, before if before > 0 else None)
 
 
 def _matches(chunk: Chunk, sequence: int, query: Query) -> bool:

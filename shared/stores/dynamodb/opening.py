@@ -18,6 +18,7 @@ from shared.stores.dynamodb.record_tables import create_record_tables
 from shared.stores.dynamodb.records import DynamoRecordStore
 from shared.stores.dynamodb.servers import Servers
 from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
+from shared.stores.dynamodb.transfer import DynamoItemTransfer, DynamoOrderTransfer
 from shared.stores.dynamodb.work import DynamoWorkStore
 
 
@@ -66,6 +67,24 @@ async def dynamo_work(work: DynamoWork) -> AsyncIterator[DynamoWorkStore]:
     """A worker's store, for as long as the block lasts."""
     async with dynamo(work.settings) as client:
         yield DynamoWorkStore(client, work.server)
+
+
+@contextlib.asynccontextmanager
+async def dynamo_transfer(
+    settings: DynamoSettings, tables: Tables
+) -> AsyncIterator[tuple[DynamoOrderTransfer, DynamoItemTransfer]]:
+    """Everything that is there, for as long as the block lasts, to be moved.
+
+    Raises StartupError when an intake is using it, or DynamoDB cannot be had.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        with _startup():
+            client = await stack.enter_async_context(dynamo(settings))
+            await create_record_tables(client, tables)
+            await create_order_tables(client)
+            orders = DynamoOrderTransfer(client)
+            await orders.check_unused()
+        yield orders, DynamoItemTransfer(client, tables)
 
 
 @contextlib.contextmanager

@@ -21,9 +21,8 @@ from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently, counts
 from shared.stores.dynamodb.client import ConditionFailed, Dynamo
 from shared.stores.dynamodb.listing import Lister
 from shared.stores.dynamodb.order_tables import BLOCK
-from shared.stores.dynamodb.progress import Row
 from shared.stores.dynamodb.servers import Server, Servers
-from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, group_open, poisoned
+from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, Row, group_open, poisoned
 from shared.stores.ports import Acceptance, Batch, Open, Page, Query, Recovery, Rescue, Superseded, Tended, Ticket
 
 Adopted = list[Recovery]
@@ -231,8 +230,9 @@ class DynamoOrderStore:
                 if state in FINAL:
                     totals[state] += number
             entries += group_open(chunk.open(chunk.first, chunk.stop), self._node)
-        self._acceptor.used[block] = end - block * BLOCK
-        return Recovery(entries, totals, end - block * BLOCK)
+        orders = sum(len(chunk.documents) for chunk in chunks)
+        self._acceptor.used[block] = orders
+        return Recovery(entries, totals, orders)
 
     async def _own(self, chunks: Iterable[Chunk]) -> None:
         """Makes chunks this server's; what was at work by others is queued again."""

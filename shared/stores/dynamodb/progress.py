@@ -5,29 +5,8 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
-from shared.stores.orders import QUEUED
-
-
-class Row(Struct, frozen=True, array_like=True, gc=False):
-    """What has happened to one order; times are microseconds since the epoch."""
-
-    state: int = QUEUED
-    attempt: int = 0
-    worker: str | None = None
-    stored: int | None = None
-    queued: int | None = None
-    started: int | None = None
-    failures: int = 0
-    rescues: int = 0
-    detail: str | None = None
-    due: int | None = None
-    finished: int | None = None
-
-
-NOTHING = Row()
-"""Of an order that nobody has touched since it was accepted."""
+from shared.stores.orders import Row
 
 _WITHOUT_FINISHED = len(Row.__struct_fields__) - 1
 _encode = msgspec.json.Encoder().encode

@@ -6,6 +6,7 @@ its next beat. No clock is compared with that of another machine.
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from shared.domain.errors import StoreError
@@ -231,6 +232,27 @@ class Servers:
         """The action that leaves an order for another server, on the condition that it is there."""
         values = {":a": {"NS": [str(sequence)]}, ":one": {"N": "1"}}
         return {"Update": self._on(owner, "ADD again :a, asked :one", values)}
+
+    async def install(
+        self, node: int, newest: int, finished: Mapping[int, Mapping[State, int]], left: AbstractSet[int]
+    ) -> None:
+        """Makes orders that were moved here those of these tables: counts `finished` blocks, and leaves the others.
+
+        Raises StoreError.
+        """
+        totals = {state: sum(counted.get(state, 0) for counted in finished.values()) for state in FINAL}
+        for block, counted in finished.items():
+            mark = {"b": {"N": str(block)}, "s": _MARK, "accepted": {"N": str(sum(counted[one] for one in FINAL))}}
+            mark |= {name: {"N": str(counted[state])} for state, name in _TOTALS.items()}
+            await self._dynamo.call("put_item", TableName=self._dynamo.settings.prefix + ORDERS, Item=mark)
+        if left:
+            item = {**self._key(self.me), "beat": {"N": "0"}, "asked": {"N": "0"}, "released": {"BOOL": True}}
+            item["blocks"] = {"NS": [str(block) for block in left]}
+            await self._dynamo.call("put_item", TableName=self._table, Item=item)
+        shared = {**_SHARED, "node": {"N": str(node)}, "newest": {"N": str(newest)}}
+        shared["accepted"] = {"N": str(sum(totals.values()))}
+        shared |= {name: {"N": str(totals[state])} for state, name in _TOTALS.items()}
+        await self._dynamo.call("put_item", TableName=self._table, Item=shared)
 
     async def release(self) -> None:
         """This server stops: what is left in its blocks is anybody's, at once."""

@@ -11,8 +11,7 @@ from shared.domain.ids import Run, split_run
 from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently
 from shared.stores.dynamodb.client import Dynamo
 from shared.stores.dynamodb.order_tables import BLOCK
-from shared.stores.dynamodb.progress import Row
-from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
+from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING, Row
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
 
 # Orders between runs that are read together.

@@ -38,6 +38,9 @@ _FORGOTTEN = "SELECT coalesce((SELECT value FROM meta WHERE name = 'forgotten'),
 _CHANGES = """
 SELECT sequence, collection, partition, at, old_version, old, new_version, new FROM changes
 WHERE sequence > ? ORDER BY sequence LIMIT ?"""
+_ROWS = """
+SELECT collection, partition, sort, version, document FROM items
+WHERE (collection, partition, sort) > (?, ?, ?) ORDER BY collection, partition, sort LIMIT ?"""
 _TIDY_ROWS = 10_000
 
 
@@ -298,6 +301,25 @@ class SqliteRecordStore:
             with self._writer.transaction(_TIDY_ROWS) as connection:
                 connection.execute("DELETE FROM changes WHERE sequence <= ?", (last,))
                 connection.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", (last,))
+
+    # Moving to another store.
+
+    def rows(self, after: _Place | None, limit: int) -> list[tuple[str, str, str, int, str]]:
+        """Items as they are stored, behind a place: table, keys, version and document. Raises StoreError."""
+        name, *keys = after or ("", "", "")
+        names = {number: name for name, number in self._names.items()}
+        with translated(self._path):
+            rows = self._writer.connection.execute(_ROWS, (self._names.get(name, 0), *keys, limit)).fetchall()
+        return [(names[collection], *rest) for collection, *rest in rows]
+
+    def load(self, items: Sequence[tuple[_Place, Record]]) -> None:
+        """Stores items as they are, and tells nobody. Raises StoreError."""
+        work = _Work()
+        for place, record in items:
+            self._find(work, place)
+            work.rows[place] = _Row(record, self._encode(record.item).decode())
+        with self._writer.transaction(4 * len(items)) as connection:
+            self._store(connection, work)
 
     async def close(self) -> None:
         """See `RecordStore.close`."""

@@ -1,0 +1,1 @@
+"""Moves everything from one kind of store to another."""

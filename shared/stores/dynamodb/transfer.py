@@ -1,0 +1,189 @@
+"""Everything of the tables on DynamoDB, given to another store or taken from one."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from shared.domain.errors import StartupError
+from shared.domain.orders import OrderRequest, Priority, due_time
+from shared.domain.states import State
+from shared.domain.tables import CHAINS, SECRETS, Tables
+from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item, concurrently, counts, request_key
+from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.items import PARTITION, SORT, raw_item, raw_key, record_of, text
+from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS, PROGRESS
+from shared.stores.dynamodb.servers import Servers
+from shared.stores.orders import DONE
+from shared.stores.transfer import ItemPlace, StoredItem, StoredOrder
+
+_BATCH = 25
+_OWNER = "migration"
+_LOOK_SECONDS = 5.0
+_decode = msgspec.json.Decoder(OrderRequest).decode
+
+
+class DynamoOrderTransfer:
+    """Implements `OrderTransfer`; the tables have to be there."""
+
+    def __init__(self, dynamo: Dynamo) -> None:
+        self._dynamo = dynamo
+        self._chunks = Chunks(dynamo)
+        self._servers = Servers(dynamo, _OWNER)
+        self._newest: int | None = None
+
+    async def check_unused(self) -> None:
+        """Raises StartupError when an intake is using the tables: its beat goes on."""
+        before = {server.id: server.beat for server in await self._servers.others() if not server.released}
+        if not before:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+        for server in await self._servers.others():
+            if server.id in before and server.beat != before[server.id]:
+                raise StartupError(f"the intake {server.id} is using these tables", hint="stop it first")
+
+    async def node(self) -> int | None:
+        """See `OrderTransfer.node`."""
+        shared = await self._servers.shared()
+        return shared.node if shared.newest or await self.give(0, 1) else None
+
+    async def give(self, after: int, limit: int) -> list[StoredOrder]:
+        """See `OrderTransfer.give`; whole blocks are read, and `limit` is for those."""
+        if self._newest is None:
+            self._newest = (await self._servers.shared()).newest
+        found: list[StoredOrder] = []
+        block = after // BLOCK
+        while block <= self._newest and len(found) < limit:
+            for chunk in await self._chunks.of_block(block):
+                found += _stored(chunk, after)
+            block += 1
+        return found
+
+    async def take(self, orders: Sequence[StoredOrder]) -> None:
+        """See `OrderTransfer.take`."""
+        prefix = self._dynamo.settings.prefix
+        puts: list[tuple[str, dict[str, Any]]] = []
+        for chunk in _grouped(orders):
+            requests = [_decode(order.document) for order in chunk]
+            plain = all(_is_plain(request) for request in requests)
+            first, received = chunk[0].sequence, chunk[0].received
+            item = chunk_item(first, received, _OWNER, [order.document for order in chunk], _OWNER, plain=plain)
+            puts.append((prefix + ORDERS, item))
+            progress = self._chunks.put(Chunk(item), [order.row for order in chunk], _OWNER, _OWNER)["Item"]
+            puts.append((prefix + PROGRESS, progress))
+            for sequence, request in enumerate(requests, first):
+                if (key := request_key(request)) is not None:
+                    entry = {"k": {"S": key}, "q": {"N": str(sequence)}, "r": {"N": str(received)}}
+                    puts.append((prefix + KEYS, entry))
+        await _put_all(self._dynamo, puts)
+
+    async def finish(self, node: int, last: int) -> None:
+        """See `OrderTransfer.finish`. What is open is left to the first intake that starts."""
+        newest = last // BLOCK
+        finished: dict[int, dict[State, int]] = {}
+        left: set[int] = set()
+        for block in range(newest + 1):
+            rows = await self._chunks.progress_of_block(block)
+            if rows and all(row.state >= DONE for row in rows):
+                finished[block] = counts(rows)
+            elif rows:
+                left.add(block)
+        await self._servers.install(node, newest, finished, left)
+
+
+def _stored(chunk: Chunk, after: int) -> Iterator[StoredOrder]:
+    for sequence, document in enumerate(chunk.documents, chunk.first):
+        if sequence > after:
+            yield StoredOrder(sequence, chunk.received, document, chunk.row(sequence))
+
+
+def _grouped(orders: Iterable[StoredOrder]) -> Iterator[list[StoredOrder]]:
+    """Orders that can be one chunk."""
+    chunk: list[StoredOrder] = []
+    size = 0
+    for order in orders:
+        length = len(order.document.encode())
+        fits = (
+            chunk
+            and order.sequence == chunk[-1].sequence + 1
+            and order.sequence % BLOCK
+            and order.received == chunk[0].received
+            and len(chunk) < CHUNK_ORDERS
+            and size + length <= CHUNK_BYTES
+        )
+        if chunk and not fits:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(order)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def _is_plain(request: OrderRequest) -> bool:
+    return request_key(request) is None and request.priority is Priority.NORMAL and due_time(request) is None
+
+
+async def _put_all(dynamo: Dynamo, puts: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Puts items into their tables, whatever was there. Raises StoreError."""
+
+    async def put(part: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        wanted: dict[str, Any] = defaultdict(list)
+        for table, item in part:
+            wanted[table].append({"PutRequest": {"Item": item}})
+        while wanted:
+            answer = await dynamo.call("batch_write_item", RequestItems=dict(wanted))
+            wanted = answer.get("UnprocessedItems") or {}
+
+    await concurrently(put(puts[start : start + _BATCH]) for start in range(0, len(puts), _BATCH))
+
+
+class DynamoItemTransfer:
+    """Implements `ItemTransfer`; the tables have to be there, and nobody may be using them."""
+
+    def __init__(self, dynamo: Dynamo, tables: Tables) -> None:
+        self._dynamo = dynamo
+        self._tables = tables
+
+    async def empty(self) -> bool:
+        """See `ItemTransfer.empty`."""
+        for name in self._tables:
+            if name not in (SECRETS.name, CHAINS.name):
+                answer = await self._dynamo.call("scan", TableName=self._dynamo.settings.prefix + name, Limit=1)
+                if answer["Items"]:
+                    return False
+        return True
+
+    async def give(self, after: ItemPlace | None, limit: int) -> tuple[list[StoredItem], ItemPlace | None]:
+        """See `ItemTransfer.give`: in the order of DynamoDB's own."""
+        names = list(self._tables)
+        name, *keys = after if after is not None else (names[0],)
+        table = self._tables[name]
+        request: dict[str, Any] = {
+            "TableName": self._dynamo.settings.prefix + name,
+            "Limit": limit,
+            "ConsistentRead": True,
+        }
+        if keys and keys[0]:
+            request["ExclusiveStartKey"] = raw_key(table, keys[0], keys[1])
+        answer = await self._dynamo.call("scan", **request)
+        items = []
+        for raw in answer["Items"]:
+            record = record_of(raw)
+            assert record is not None
+            items.append(StoredItem(name, text(raw, PARTITION), text(raw, SORT), record))
+        if (last := answer.get("LastEvaluatedKey")) is not None:
+            return items, (name, text(last, PARTITION), text(last, SORT))
+        following = names[names.index(name) + 1 :]
+        return items, (following[0], "", "") if following else None
+
+    async def take(self, items: Sequence[StoredItem]) -> None:
+        """See `ItemTransfer.take`. The streams tell of every item as new."""
+        prefix = self._dynamo.settings.prefix
+        puts = [
+            (prefix + name, raw_item(self._tables[name], partition, sort, record, _OWNER))
+            for name, partition, sort, record in items
+        ]
+        await _put_all(self._dynamo, puts)

@@ -1,0 +1,118 @@
+"""Everything of the files of one machine, given to another store or taken from one."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from shared.domain.errors import StartupError
+from shared.domain.orders import OrderRequest, Priority, due_time
+from shared.domain.records import Item, Record
+from shared.domain.tables import CHAINS, SECRETS
+from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, Row
+from shared.stores.sqlite.database import Writer, migrate, translated
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.records import SqliteRecordStore
+from shared.stores.transfer import ItemPlace, StoredItem, StoredOrder
+
+_GIVE = """
+SELECT o.sequence, o.received, o.document, p.state, p.attempt, p.worker, p.stored, p.queued, p.started, p.failures,
+    p.rescues, p.detail, p.due, p.finished
+FROM orders o LEFT JOIN progress.progress p ON p.sequence = o.sequence
+WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?"""
+_TAKE = """
+INSERT OR REPLACE INTO orders (sequence, received, document, request_id, priority, due) VALUES (?, ?, ?, ?, ?, ?)"""
+_TAKE_PROGRESS = """
+INSERT OR REPLACE INTO progress (sequence, state, attempt, worker, stored, queued, started, failures, rescues, detail,
+    due, finished)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_COUNT = "UPDATE totals SET orders = (SELECT count(*) FROM progress WHERE state = ?) WHERE state = ?"
+
+
+class SqliteOrderTransfer:
+    """Implements `OrderTransfer`. Raises StartupError when an intake is using the files, and StoreError."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._lock = FileLock(files.owner_lock)
+        if not self._lock.try_acquire():
+            raise StartupError(f"an intake is using {files.orders}", hint="stop it first")
+        self._orders = Writer(files.orders)
+        migrate(self._orders.connection, files.orders, "orders")
+        self._progress = Writer(files.progress)
+        migrate(self._progress.connection, files.progress, "progress")
+        with translated(files.orders):
+            self._orders.connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))
+        self._decode = msgspec.json.Decoder(OrderRequest).decode
+
+    async def node(self) -> int | None:
+        """See `OrderTransfer.node`."""
+        with translated(self._files.orders):
+            if self._orders.connection.execute("SELECT 1 FROM orders LIMIT 1").fetchone() is None:
+                return None
+            row = self._orders.connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()
+        return None if row is None else int(row[0])
+
+    async def give(self, after: int, limit: int) -> list[StoredOrder]:
+        """See `OrderTransfer.give`."""
+        with translated(self._files.orders):
+            rows = self._orders.connection.execute(_GIVE, (after, limit)).fetchall()
+        return [
+            StoredOrder(sequence, received, document, NOTHING if row[0] is None else Row(*row))
+            for sequence, received, document, *row in rows
+        ]
+
+    async def take(self, orders: Sequence[StoredOrder]) -> None:
+        """See `OrderTransfer.take`."""
+        rows = []
+        for order in orders:
+            request = self._decode(order.document)
+            key = None if request.request_id is msgspec.UNSET else str(request.request_id)
+            level = None if request.priority is Priority.NORMAL else request.priority.value
+            rows.append((order.sequence, order.received, order.document, key, level, due_time(request)))
+        with self._orders.transaction(len(rows)) as connection:
+            connection.executemany(_TAKE, rows)
+        touched = [(order.sequence, *msgspec.structs.astuple(order.row)) for order in orders if order.row != NOTHING]
+        with self._progress.transaction(len(touched)) as connection:
+            connection.executemany(_TAKE_PROGRESS, touched)
+
+    async def finish(self, node: int, last: int) -> None:
+        """See `OrderTransfer.finish`."""
+        with self._orders.transaction(1) as connection:
+            connection.execute("INSERT OR REPLACE INTO main.meta VALUES ('node', ?)", (node,))
+        with self._progress.transaction(1) as connection:
+            connection.executemany(_COUNT, [(state, state) for state in (DONE, FAILED, CANCELLED)])
+
+    def close(self) -> None:
+        """Releases the files."""
+        self._progress.close()
+        self._orders.close()
+        self._lock.close()
+
+
+class SqliteItemTransfer:
+    """Implements `ItemTransfer` on a store that nobody else has open."""
+
+    def __init__(self, store: SqliteRecordStore) -> None:
+        self._store = store
+        self._decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode
+
+    async def empty(self) -> bool:
+        """See `ItemTransfer.empty`."""
+        items, _ = await self.give(None, 1000)
+        return all(item.table in (SECRETS.name, CHAINS.name) for item in items)
+
+    async def give(self, after: ItemPlace | None, limit: int) -> tuple[list[StoredItem], ItemPlace | None]:
+        """See `ItemTransfer.give`."""
+        found = self._store.rows(after, limit)
+        items = [
+            StoredItem(table, partition, sort, Record(self._decode(document), version))
+            for table, partition, sort, version, document in found
+        ]
+        last = items[-1][:3] if len(items) == limit else None
+        return items, last
+
+    async def take(self, items: Sequence[StoredItem]) -> None:
+        """See `ItemTransfer.take`."""
+        self._store.load([((item.table, item.partition, item.sort), item.record) for item in items])

@@ -1,0 +1,62 @@
+"""What a store gives and takes when everything is moved to another: as it is, in an order that can be gone on from.
+
+A store that gives or takes must not be in use. What is taken twice is there once, so that a move that was
+interrupted goes on from where it was known to be.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from shared.domain.records import Record
+from shared.stores.orders import Row
+
+
+class StoredOrder(NamedTuple):
+    """One order as it is stored."""
+
+    sequence: int
+    received: int
+    document: str
+    row: Row
+
+
+class StoredItem(NamedTuple):
+    """One item of a table as it is stored."""
+
+    table: str
+    partition: str
+    sort: str
+    record: Record
+
+
+ItemPlace = tuple[str, str, str]
+"""The table and the keys of an item."""
+
+
+class OrderTransfer(Protocol):
+    """The orders of a store."""
+
+    async def node(self) -> int | None:
+        """The store's name in ids; None where there is no order yet."""
+
+    async def give(self, after: int, limit: int) -> list[StoredOrder]:
+        """Orders with a larger sequence, in ascending order."""
+
+    async def take(self, orders: Sequence[StoredOrder]) -> None:
+        """Stores orders, in ascending order."""
+
+    async def finish(self, node: int, last: int) -> None:
+        """Everything is there, up to the sequence `last`: the store is to be used as if it had accepted it itself."""
+
+
+class ItemTransfer(Protocol):
+    """The items of a store."""
+
+    async def empty(self) -> bool:
+        """Whether nothing is there but what a server makes when it starts."""
+
+    async def give(self, after: ItemPlace | None, limit: int) -> tuple[list[StoredItem], ItemPlace | None]:
+        """Items behind a place, and the place behind them; None at the end."""
+
+    async def take(self, items: Sequence[StoredItem]) -> None:
+        """Stores items, without telling of them in the feed where the store can be told so."""
