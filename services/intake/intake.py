@@ -28,8 +28,8 @@ from workers.child import ChildConfig
 from workers.pool import Pool, PoolPolicy
 
 _SETTLE_SECONDS = 60.0
-# Of the lease of a server, how often it shows that it lives.
-_TEND_SHARE = 0.2
+# Of the lease of a server, how often it shows that it lives, and looks after others.
+_BEAT_SHARE = 0.2
 _CLOSE_SECONDS = 1.0
 # What waits in a worker's queue beyond what it can run, as a share of that: it keeps the worker busy
 # until the next orders come, and urgent ones cannot pass it.
@@ -118,17 +118,17 @@ class Intake:
         gc.freeze()
         desk = asyncio.create_task(self._desk.run(), name="desk")
         settle = asyncio.create_task(self._settle_now_and_then(), name="settle")
+        beat = asyncio.create_task(self._beat(), name="beat")
         tend = asyncio.create_task(self._tend(), name="tend")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         # None of these ends by itself: the first to end by a fault ends the whole.
-        parts: list[asyncio.Future[None]] = [desk, settle, tend, self._fault]
+        parts: list[asyncio.Future[None]] = [desk, settle, beat, tend, self._fault]
         ends: list[asyncio.Future[Any]] = [*parts, stopped]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            settle.cancel()
-            tend.cancel()
-            stopped.cancel()
+            for task in (settle, beat, tend, stopped):
+                task.cancel()
             await self._stop(desk, time.monotonic() - began)
         for part in parts:
             if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
@@ -149,10 +149,21 @@ class Intake:
         self._admission.admit(orders, time.monotonic())
         return orders
 
-    async def _tend(self) -> None:
-        """Shows other servers on the same store that this one lives, and works off what dead ones have left."""
+    async def _beat(self) -> None:
+        """Shows other servers on the same store that this one lives."""
         while True:
-            await asyncio.sleep(self._settings.server_lease_seconds * _TEND_SHARE)
+            await asyncio.sleep(self._settings.server_lease_seconds * _BEAT_SHARE)
+            try:
+                await self._store.beat()
+            except Superseded:
+                raise
+            except StoreError as error:
+                self._log.warning("could not show that this server lives", reason=error.message)
+
+    async def _tend(self) -> None:
+        """Works off what dead servers on the same store have left."""
+        while True:
+            await asyncio.sleep(self._settings.server_lease_seconds * _BEAT_SHARE)
             try:
                 tended = await self._store.tend()
             except Superseded:
@@ -162,7 +173,9 @@ class Intake:
                 continue
             for left in tended.adopted:
                 self._tally.adopted(left)
-                self._log.warning("orders of another server taken over", orders=self._queue(left.open))
+            if tended.adopted:
+                orders = self._queue([entry for left in tended.adopted for entry in left.open])
+                self._log.warning("orders of another server taken over", orders=orders)
             for entry in tended.found:
                 self._tally.took(entry.run)
                 self._pool.requeue(entry, stored=entry.run.received)

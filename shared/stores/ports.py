@@ -201,11 +201,14 @@ class OrderStore(Protocol):
         An order that lost more than `poison` workers is `fallido`: it may be what kills them.
         """
 
-    async def tend(self) -> Tended:
-        """Shows others that this server lives, and takes over what dead ones have left; to be called often.
+    async def beat(self) -> None:
+        """Shows others that this server lives; to be called often, whatever else takes long.
 
         Raises Superseded when others have taken over from this one.
         """
+
+    async def tend(self) -> Tended:
+        """Takes over what dead servers have left, and what else is to be worked off here; to be called often."""
 
     async def settle(self) -> None:
         """Remembers up to where every order is final, so that the next start need not look there."""

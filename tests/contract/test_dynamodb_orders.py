@@ -66,10 +66,16 @@ async def proxy(dynamodb: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
+async def tend(server: Server) -> Tended:
+    """What the intake does now and then."""
+    await server.orders.beat()
+    return await server.orders.tend()
+
+
 async def tend_until_adopted(server: Server) -> Tended:
     """As the intake does it, until there is something to take over."""
     while True:
-        tended = await server.orders.tend()
+        tended = await tend(server)
         if tended.adopted:
             return tended
 
@@ -120,9 +126,9 @@ async def test_failed_order_that_is_tried_again_elsewhere_is_queued_by_its_own_s
     one, other = (await servers.start())[0], (await servers.start())[0]
     order_id = await fail(one)
     assert await other.orders.retry(order_id) is None
-    tended = await one.orders.tend()
+    tended = await tend(one)
     assert [next(entry.run.ids()) for entry in tended.again] == [order_id]
-    assert (await one.orders.tend()).again == []
+    assert (await tend(one)).again == []
     assert await other.orders.retry(order_id) is State.QUEUED
 
 
@@ -166,7 +172,7 @@ async def test_dead_servers_orders_are_taken_over_once_and_its_workers_fenced_of
     await dead.work.advance("old", done=[Done(run.first, 1, NOW)], now=NOW)
     found: list[tuple[Server, Recovery]] = []
     while not found:
-        both = await asyncio.gather(one.orders.tend(), other.orders.tend())
+        both = await asyncio.gather(tend(one), tend(other))
         found = [(server, left) for server, tended in zip((one, other), both, strict=True) for left in tended.adopted]
     ((one, recovery),) = found
     (left,) = recovery.open
@@ -178,7 +184,7 @@ async def test_dead_servers_orders_are_taken_over_once_and_its_workers_fenced_of
     assert (await one.work.advance("new", done=[Done(run.first + 1, 2, NOW)], now=NOW)).lost == set()
     assert await state(one, ids(run)[1]) is State.DONE
     with pytest.raises(Superseded):
-        await dead.orders.tend()
+        await dead.orders.beat()
 
 
 async def test_server_taken_for_dead_accepts_nothing_more(servers: Servers) -> None:
@@ -203,9 +209,9 @@ async def test_server_that_shows_its_beat_keeps_its_orders(servers: Servers) -> 
     await accept(one.orders, request())
     dead, _ = await servers.start()
     await accept(dead.orders, request())
-    while not (await other.orders.tend()).adopted:
-        await one.orders.tend()
-    await one.orders.tend()
+    while not (await tend(other)).adopted:
+        await tend(one)
+    await tend(one)
 
 
 # Answers that get lost.
@@ -242,12 +248,12 @@ async def test_acceptance_without_an_answer_is_found_or_never_stored(
     with pytest.raises(StoreError):
         await accept(one.orders, request("doubtful"))
     proxy.faults.clear()
-    tended = await one.orders.tend()
+    tended = await tend(one)
     run = (await accept(one.orders, request("next"))).run
     listed = [order.request.customer for order in (await one.orders.list(Query())).orders]
     assert listed == (["next", "doubtful", "first"] if reaches else ["next", "first"])
     assert sum(entry.run.count for entry in tended.found) == reaches
-    assert (await one.orders.tend()).found == []
+    assert (await tend(one)).found == []
     assert (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == []
 
 

@@ -52,7 +52,10 @@ class DynamoOrderStore:
         self._others: dict[str, _Seen] = {}
         self._looked = 0.0
         self._untaken: set[int] = set()
+        self._asked: set[int] = set()
+        """Orders that others have put back to be worked off here, by the last beat."""
         self._again: set[int] = set()
+        """Those of them that are queued already."""
         self._accepting = asyncio.Lock()
         # A block must not be counted while one of its orders is put back to work.
         self._counting = asyncio.Lock()
@@ -160,9 +163,13 @@ class DynamoOrderStore:
         accepted = shared.accepted + sum(one.accepted for one in adopted)
         return Recovery([entry for one in adopted for entry in one.open], totals, accepted)
 
+    async def beat(self) -> None:
+        """See `OrderStore.beat`."""
+        self._asked = await self._servers.beat()
+
     async def tend(self) -> Tended:
         """See `OrderStore.tend`."""
-        again = await self._servers.beat()
+        again = self._asked
         self._again &= again
         reopened: list[Open] = []
         for sequence in again - self._again:
@@ -204,14 +211,22 @@ class DynamoOrderStore:
             for server in others:
                 if is_left(server) and await self._servers.take_over(server):
                     self._untaken |= server.blocks
-            for block in list(self._untaken):
-                adopted.append(await self._take(block))
-                self._untaken.remove(block)
         except Superseded:
             raise
         except StoreError as error:
-            return adopted, error.message
-        return adopted, None
+            return [], error.message
+        trouble: str | None = None
+
+        async def take(block: int) -> None:
+            nonlocal trouble
+            try:
+                adopted.append(await self._take(block))
+                self._untaken.remove(block)
+            except StoreError as error:
+                trouble = error.message
+
+        await concurrently(take(block) for block in list(self._untaken))
+        return adopted, trouble
 
     async def _take(self, block: int) -> Recovery:
         """Makes everything that is open in a block this server's work. Raises StoreError."""

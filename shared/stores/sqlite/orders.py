@@ -310,8 +310,11 @@ class SqliteOrderStore:
             reading.close()
         return Rescue(requeued, finals)
 
+    async def beat(self) -> None:
+        """See `OrderStore.beat`. One server alone has the files."""
+
     async def tend(self) -> Tended:
-        """See `OrderStore.tend`. One server alone has the files."""
+        """See `OrderStore.tend`."""
         return Tended([], [], [])
 
     async def settle(self) -> None:
