@@ -58,7 +58,7 @@ class Report(Struct, frozen=True, array_like=True, tag=5):
     """Results that the fence kept out."""
     settled_at: int
     waiting: Mapping[int, int]
-    """Microseconds from receipt to start, by bucket (`shared.runtime.quantiles`)."""
+    """Microseconds from receipt to start, by bucket (`shared.domain.quantiles`)."""
     processing: Mapping[int, int]
 
 

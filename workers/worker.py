@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from shared.domain.errors import StoreError
 from shared.domain.ids import Run, id_prefix, split_run
 from shared.domain.orders import OrderRequest
-from shared.runtime.quantiles import bucket
+from shared.domain.quantiles import bucket
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
 from workers.handlers import Handler, Job
 from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, ToWorker, Work, decode_to_worker

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from shared.runtime.quantiles import Quantiles
+from shared.domain.quantiles import Quantiles
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 

@@ -10,7 +10,7 @@ from clients.errors import ClientError
 from clients.loadtest.measure import QUANTILES, Measure, Timeline
 from clients.loadtest.plan import Plan
 from clients.loadtest.verify import Verdict
-from shared.runtime.quantiles import Quantiles
+from shared.domain.quantiles import Quantiles
 
 
 class Course(Struct, frozen=True):

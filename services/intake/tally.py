@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from services.intake.admission import Admission
 from services.intake.watchers import Watchers
 from shared.domain.ids import Run
+from shared.domain.quantiles import Quantiles
 from shared.domain.states import FINAL, State
 from shared.runtime.metrics import Metrics
-from shared.runtime.quantiles import Quantiles
 from shared.stores.ports import Open, Recovery, Rescue
 from workers.messages import Report
 

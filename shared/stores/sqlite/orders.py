@@ -33,11 +33,13 @@ from shared.stores.orders import (
     poisoned,
     same_order,
 )
+from shared.stores.outbox import Moves, told
 from shared.stores.ports import Acceptance, Batch, Existing, Open, Page, Query, Recovery, Rescue, Tended, Ticket
 from shared.stores.sqlite.database import Writer, migrate, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import Lister, attach
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.outbox import add_moves
 from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader
 
 T = TypeVar("T")
@@ -67,10 +69,12 @@ _CANCEL = f"""
 INSERT INTO progress (sequence, state, attempt) VALUES (?, {CANCELLED}, 0)
 ON CONFLICT (sequence) DO UPDATE SET state = {CANCELLED} WHERE state = {QUEUED}"""
 _RETRY = f"UPDATE progress SET state = {QUEUED}, due = NULL, finished = NULL WHERE sequence = ? AND state = {FAILED}"
-_REQUEUE_ALL = f"UPDATE progress SET state = {QUEUED} WHERE sequence > ? AND state = {RUNNING}"
+_REQUEUE_ALL = f"UPDATE progress SET state = {QUEUED} WHERE sequence > ? AND state = {RUNNING} RETURNING sequence"
 _IN_ATTEMPT = f"sequence BETWEEN ?1 AND ?2 AND state = {RUNNING} AND attempt = ?3"
-_POISON = f"UPDATE progress SET state = {FAILED}, finished = ?5, detail = ?6 WHERE {_IN_ATTEMPT} AND rescues >= ?4"
-_REQUEUE = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE {_IN_ATTEMPT}"
+_POISON = f"""
+UPDATE progress SET state = {FAILED}, finished = ?5, detail = ?6 WHERE {_IN_ATTEMPT} AND rescues >= ?4
+RETURNING sequence"""
+_REQUEUE = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE {_IN_ATTEMPT} RETURNING sequence"
 _TOTAL = "UPDATE totals SET orders = orders + ? WHERE state = ?"
 _SETTLED = "INSERT OR REPLACE INTO meta (name, value) VALUES ('settled', ?)"
 
@@ -130,7 +134,8 @@ class SqliteOrderStore:
             )
         self._workers_lock.release()
         with self._progress_lock, self._progress.transaction(0) as connection:
-            connection.execute(_REQUEUE_ALL, (self._settled,))
+            requeued = _sequences(connection.execute(_REQUEUE_ALL, (self._settled,)))
+            add_moves(connection, Moves(requeued=told((one, None) for one in requeued)), time.time_ns() // 1000)
         with translated(self._files.orders):
             open_orders = _group(self._reading.execute(_OPEN, (self._settled,)), self._node)
             rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
@@ -255,6 +260,8 @@ class SqliteOrderStore:
             with self._progress_lock, self._progress.transaction(1) as connection:
                 changed = bool(connection.execute(_CANCEL, (sequence,)).rowcount)
                 connection.execute(_TOTAL, (int(changed), CANCELLED))
+                if changed:
+                    add_moves(connection, Moves(cancelled=[(sequence, 1)]), time.time_ns() // 1000)
                 return changed
 
         if order.state is State.QUEUED and await self._in_thread(write):
@@ -270,6 +277,8 @@ class SqliteOrderStore:
             with self._progress_lock, self._progress.transaction(1) as connection:
                 changed = bool(connection.execute(_RETRY, (sequence,)).rowcount)
                 connection.execute(_TOTAL, (-int(changed), FAILED))
+                if changed:
+                    add_moves(connection, Moves(reopened=[(sequence, 1)]), time.time_ns() // 1000)
                 return changed
 
         if order.state is State.FAILED and await self._in_thread(write):
@@ -290,12 +299,16 @@ class SqliteOrderStore:
     def _rescue(self, tickets: Sequence[Ticket], poison: int) -> Rescue:
         now = max((ticket.queued for ticket in tickets), default=0)
         detail = poisoned(poison)
+        failed: list[int] = []
+        back: list[int] = []
         with self._progress_lock, self._progress.transaction(len(tickets)) as connection:
             for ticket in tickets:
                 place = (ticket.run.first, ticket.run.first + ticket.run.count - 1, ticket.attempt)
-                failed = connection.execute(_POISON, (*place, poison, now, detail)).rowcount
-                connection.execute(_TOTAL, (failed, FAILED))
-                connection.execute(_REQUEUE, place)
+                failed += _sequences(connection.execute(_POISON, (*place, poison, now, detail)))
+                back += _sequences(connection.execute(_REQUEUE, place))
+            connection.execute(_TOTAL, (len(failed), FAILED))
+            moves = Moves(failed=told((one, detail) for one in failed), requeued=told((one, None) for one in back))
+            add_moves(connection, moves, time.time_ns() // 1000)
         requeued: list[Open] = []
         finals: dict[State, list[Run]] = {}
         reading = attach(self._files)
@@ -350,6 +363,10 @@ class SqliteOrderStore:
         self._orders.close()
         for lock in (self._progress_lock, self._workers_lock, self._owner_lock):
             lock.close()
+
+
+def _sequences(rows: Iterable[Sequence[Any]]) -> list[int]:
+    return [int(row[0]) for row in rows]
 
 
 def _group(rows: Iterable[Sequence[Any]], node: int) -> list[Open]:

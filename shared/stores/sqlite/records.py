@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import aiosqlite
 import msgspec
 
-from shared.domain.errors import ComandaError, Conflict, Gone, InvalidParams, StartupError
+from shared.domain.errors import ComandaError, Conflict, InvalidParams, StartupError
 from shared.domain.records import Index, Item, Put, Record, Table, Transaction, Written, check_key
 from shared.domain.tables import Tables
 from shared.stores.evaluate import evaluate, key_of
 from shared.stores.keys import ALL, index_keys, item_keys, partition_key, tenant_of
-from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Change, Changes, Page, Position, Query
+from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, Position, Query
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, translated
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.record_changes import NEWEST, read_changes
 from shared.stores.sqlite.selection import Selection
 
 _ITEM = "SELECT version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
@@ -33,11 +34,6 @@ DELETE FROM entries
 WHERE collection = ? AND partition = ? AND sort = ? AND item_partition = ? AND item_sort = ?"""
 _CHANGED = """
 INSERT INTO changes (collection, partition, at, old_version, old, new_version, new) VALUES (?, ?, ?, ?, ?, ?, ?)"""
-_NEWEST = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"
-_FORGOTTEN = "SELECT coalesce((SELECT value FROM meta WHERE name = 'forgotten'), 0)"
-_CHANGES = """
-SELECT sequence, collection, partition, at, old_version, old, new_version, new FROM changes
-WHERE sequence > ? ORDER BY sequence LIMIT ?"""
 _ROWS = """
 SELECT collection, partition, sort, version, document FROM items
 WHERE (collection, partition, sort) > (?, ?, ?) ORDER BY collection, partition, sort LIMIT ?"""
@@ -256,38 +252,13 @@ class SqliteRecordStore:
 
     async def changes(self, after: str | None, *, limit: int = 1000) -> Changes:
         """See `RecordStore.changes`. A position is the number of a change."""
-        if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
-            raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
         with translated(self._path):
-            reader = await self._reading()
-            (newest,), (forgotten,) = await reader.execute_fetchall(f"{_NEWEST} UNION ALL {_FORGOTTEN}")
-            position = forgotten if after is None else int(after)
-            if position < forgotten:
-                raise Gone("the changes behind this position are older than a day", hint="read the tables anew")
-            if position > newest:
-                raise InvalidParams("after lies in the future", field="after", hint=f"the newest position is {newest}")
-            changes: list[Change] = []
-            size = 0
-            async with reader.execute(_CHANGES, (position, limit)) as found:
-                async for sequence, collection, partition, at, old_version, old, new_version, new in found:
-                    table = self._tables_by_id.get(collection)
-                    position = sequence
-                    if table is None:
-                        continue
-                    before, behind = self._image(old, old_version), self._image(new, new_version)
-                    changes.append(Change(table.name, tenant_of(partition), before, behind, at))
-                    size += len(old or "") + len(new or "")
-                    if size > PAGE_BYTES:
-                        break
-        return Changes(changes, str(position))
+            return await read_changes(await self._reading(), self._tables_by_id, after, limit)
 
     async def newest(self) -> str:
         """See `RecordStore.newest`."""
         with translated(self._path):
-            return str(self._writer.connection.execute(_NEWEST).fetchone()[0])
-
-    def _image(self, document: str | None, version: int) -> Record | None:
-        return None if document is None else Record(self._decode(document), version)
+            return str(self._writer.connection.execute(NEWEST).fetchone()[0])
 
     async def tidy(self) -> None:
         """See `RecordStore.tidy`."""

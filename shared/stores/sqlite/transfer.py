@@ -83,6 +83,8 @@ class SqliteOrderTransfer:
             connection.execute("INSERT OR REPLACE INTO main.meta VALUES ('node', ?)", (node,))
         with self._progress.transaction(1) as connection:
             connection.executemany(_COUNT, [(state, state) for state in (DONE, FAILED, CANCELLED)])
+            connection.execute("DELETE FROM moves")
+            connection.execute("INSERT INTO moves (at, last, moves) SELECT at, last, moves FROM past")
 
     def close(self) -> None:
         """Releases the files."""

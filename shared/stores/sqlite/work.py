@@ -7,10 +7,12 @@ from msgspec.structs import replace
 
 from shared.domain.ids import Run, split_run
 from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
+from shared.stores.outbox import Moves, spans, told
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
 from shared.stores.sqlite.database import Connection, Writer, connect, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.outbox import add_moves
 
 _BEGIN_FIRST = f"""
 INSERT INTO progress (sequence, state, attempt, worker, stored, queued, started)
@@ -64,6 +66,7 @@ class SqliteWorkStore:
         with self._lock, self._writer.transaction(rows) as connection:
             lost = _record(connection, done, failures, handed_back)
             begun = [_begin(connection, worker, ticket, now) for ticket in tickets]
+            add_moves(connection, _moves(done, failures, handed_back, lost, begun), now)
         claims: list[Claim] = []
         refused: list[Run] = []
         for asked, found, (claimed, left) in zip(tickets, documents, begun, strict=True):
@@ -88,6 +91,25 @@ class SqliteWorkStore:
             self._writer.close()
         self._lock.close()
         self._workers_lock.close()
+
+
+def _moves(
+    done: Sequence[Done],
+    failures: Sequence[Failure],
+    handed_back: Sequence[HandBack],
+    lost: set[int],
+    begun: Sequence[tuple[list[tuple[Ticket, int]], list[Run]]],
+) -> Moves:
+    """What the transaction has done."""
+    final = [(failure.sequence, failure.detail) for failure in failures if failure.retry_at is None]
+    back: list[tuple[int, str | None]] = [(one.sequence, None) for one in handed_back]
+    back += [(failure.sequence, failure.detail) for failure in failures if failure.retry_at is not None]
+    return Moves(
+        done=spans(one.sequence for one in done if one.sequence not in lost),
+        failed=told(one for one in final if one[0] not in lost),
+        requeued=told(one for one in back if one[0] not in lost),
+        started=[(ticket.run.first, ticket.run.count) for claimed, _ in begun for ticket, _ in claimed],
+    )
 
 
 def _record(

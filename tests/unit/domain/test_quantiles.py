@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.runtime.quantiles import Quantiles, bucket
+from shared.domain.quantiles import Quantiles, bucket
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1), st.sampled_from([0.1, 0.5, 0.95, 1.0]))

@@ -1,0 +1,55 @@
+"""What has happened to orders, for those who follow: read out of a store's outbox, in order, from a position on."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from shared.domain.ids import Run
+from shared.domain.states import State
+
+
+class Happened(NamedTuple):
+    """The same thing that has happened to several orders at one time."""
+
+    event: str
+    """A name of `shared.domain.states.TRANSITIONS`."""
+    source: State | None
+    target: State
+    at: int
+    """Microseconds since the epoch."""
+    runs: Sequence[Run]
+    customers: Sequence[str]
+    """Whose each order is, in the order of the runs."""
+    detail: str | None = None
+    products: Mapping[str, tuple[int, int]] = {}
+    """Of new orders: in how many each product stands, and how many units of it."""
+    waiting: Mapping[int, int] = {}
+    """Of orders that are done: times from receipt to start, by bucket (`shared.domain.quantiles`)."""
+    processing: Mapping[int, int] = {}
+    """Of orders that are done: times from start to end."""
+
+    @property
+    def orders(self) -> int:
+        """Number of orders."""
+        return len(self.customers)
+
+
+class OrderEvents(NamedTuple):
+    """Some events in the order in which they happened, and the position behind them."""
+
+    events: list[Happened]
+    position: str
+    restarted: bool = False
+    """The position was of another store, or of a time that was undone: these are the first events of all."""
+
+
+class OrderFeed(Protocol):
+    """Follows the orders of a store."""
+
+    async def events(self, after: str | None, *, limit: int) -> OrderEvents | None:
+        """What happened after a position, about `limit` events of single orders; None is from the very first on.
+
+        Gives None where there is no store yet. Raises StoreError.
+        """
+
+    def close(self) -> None:
+        """Releases the store."""

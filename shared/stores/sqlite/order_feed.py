@@ -1,0 +1,249 @@
+"""Follows the orders of an intake on this machine, in its files.
+
+New orders are read where they are stored: their table is never changed, and is its own outbox. What happens
+to them later is in the outbox of the other file. New orders come first, so that nothing is told of an order
+that has not been told of itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from shared.domain.errors import StoreError
+from shared.domain.ids import Run
+from shared.domain.quantiles import bucket
+from shared.domain.states import State
+from shared.stores.events import Happened, OrderEvents
+from shared.stores.outbox import Span, decode_moves
+from shared.stores.sqlite.database import Connection, translated
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.listing import attach
+
+_SCHEMAS = (("main", 1), ("progress", 2))
+_ACCEPTED = "SELECT sequence, received, document FROM orders WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_MOVES = "SELECT number, at, last, moves FROM progress.moves WHERE number > ? ORDER BY number LIMIT ?"
+_ORDERS = "SELECT sequence, received, document FROM orders WHERE sequence BETWEEN ? AND ? ORDER BY sequence"
+_DONE = """
+SELECT o.sequence, o.received, o.document, p.started, p.finished
+FROM orders o JOIN progress.progress p ON p.sequence = o.sequence
+WHERE o.sequence BETWEEN ? AND ? ORDER BY o.sequence"""
+_NEWEST = """
+SELECT (SELECT coalesce(max(sequence), 0) FROM orders), (SELECT coalesce(max(number), 0) FROM progress.moves)"""
+_MOVES_AT_ONCE = 200
+
+
+class _Line(Struct, rename={"name": "producto", "quantity": "cantidad"}):
+    """A product of an order, as far as it is counted."""
+
+    name: str
+    quantity: int = 1
+
+
+class _Brief(Struct, rename={"customer": "cliente", "items": "productos"}):
+    """An order, as far as it is counted."""
+
+    customer: str
+    items: list[str | _Line]
+
+
+class _Who(Struct, rename={"customer": "cliente"}):
+    """Whose an order is."""
+
+    customer: str
+
+
+class _Place(NamedTuple):
+    """How far the files were read: of which store, the last order, the last entry of the outbox."""
+
+    node: int
+    order: int = 0
+    move: int = 0
+
+
+_briefs = msgspec.json.Decoder(_Brief).decode_lines
+_whos = msgspec.json.Decoder(_Who).decode_lines
+
+
+class SqliteOrderFeed:
+    """Implements `OrderFeed`. The files may come later, and are never written."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._connection: Connection | None = None
+        self._seen: tuple[int, ...] | None = None
+
+    async def events(self, after: str | None, *, limit: int) -> OrderEvents | None:
+        """See `OrderFeed.events`. Blocks, for some microseconds an event."""
+        connection = self._opened()
+        if connection is None:
+            return None
+        with translated(self._files.orders):
+            versions = tuple(
+                connection.execute(f"PRAGMA {schema}.data_version").fetchone()[0] for schema, _ in _SCHEMAS
+            )
+            if after is not None and versions == self._seen:
+                return OrderEvents([], after)
+            place, restarted = self._place(connection, after)
+            accepted = connection.execute(_ACCEPTED, (place.order, limit)).fetchall()
+            events = list(_accepted(accepted, place.node))
+            newest = accepted[-1][0] if accepted else place.order
+            moved, events_of_moves = self._moves(connection, place, newest, limit)
+        if not accepted and moved == place.move:
+            self._seen = versions
+        following = _Place(place.node, newest, moved)
+        return OrderEvents(events + events_of_moves, ":".join(map(str, following)), restarted)
+
+    def _opened(self) -> Connection | None:
+        if self._connection is None and self._files.orders.exists() and self._files.progress.exists():
+            connection = attach(self._files)
+            with translated(self._files.orders):
+                found = [connection.execute(f"PRAGMA {schema}.user_version").fetchone()[0] for schema, _ in _SCHEMAS]
+                if any(version < needed for version, (_, needed) in zip(found, _SCHEMAS, strict=True)):
+                    # The intake is about to make them.
+                    connection.close()
+                    return None
+            self._connection = connection
+        return self._connection
+
+    def _place(self, connection: Connection, after: str | None) -> tuple[_Place, bool]:
+        """Where to go on, and whether that is the beginning although it should not be."""
+        row = connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()
+        if row is None:
+            raise StoreError("the intake's files have no name yet", hint="try again")
+        beginning = _Place(row[0])
+        if after is None:
+            return beginning, False
+        place = _Place(*map(int, after.split(":")))
+        newest = connection.execute(_NEWEST).fetchone()
+        if place.node != beginning.node or place.order > newest[0] or place.move > newest[1]:
+            return beginning, True
+        return place, False
+
+    def _moves(self, connection: Connection, place: _Place, newest: int, limit: int) -> tuple[int, list[Happened]]:
+        """What happened to orders up to `newest`, and the last entry that was read."""
+        events: list[Happened] = []
+        reached, told = place.move, 0
+        for number, at, last, text in connection.execute(_MOVES, (place.move, _MOVES_AT_ONCE)).fetchall():
+            if last > newest or told >= limit:
+                break
+            moves = decode_moves(text)
+            read = _Reader(connection, place.node, at)
+            if moves.done:
+                events.append(read.done(moves.done))
+            for event, source, target, group in (
+                ("order.failed", State.RUNNING, State.FAILED, moves.failed),
+                ("order.requeued", State.RUNNING, State.QUEUED, moves.requeued),
+            ):
+                for why, same in groupby(group, lambda one: one[2]):
+                    events.append(read.moved(event, source, target, [(first, count) for first, count, _ in same], why))
+            for event, source, target, plain in (
+                ("order.requeued", State.FAILED, State.QUEUED, moves.reopened),
+                ("order.cancelled", State.QUEUED, State.CANCELLED, moves.cancelled),
+                ("order.started", State.QUEUED, State.RUNNING, moves.started),
+            ):
+                if plain:
+                    events.append(read.moved(event, source, target, plain))
+            told += read.orders
+            reached = number
+        return reached, events
+
+    def close(self) -> None:
+        """See `OrderFeed.close`."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _Reader:
+    """Reads the orders that one entry of the outbox is about."""
+
+    def __init__(self, connection: Connection, node: int, at: int) -> None:
+        self._connection = connection
+        self._node = node
+        self._at = at
+        self.orders = 0
+        """How many were read."""
+
+    def moved(
+        self, event: str, source: State, target: State, spans: Sequence[Span], detail: str | None = None
+    ) -> Happened:
+        rows = self._rows(_ORDERS, spans)
+        return Happened(event, source, target, self._at, _runs(rows, self._node), _customers(rows), detail)
+
+    def done(self, spans: Sequence[Span]) -> Happened:
+        rows = self._rows(_DONE, spans)
+        # What is done is not changed any more: its times are those of the attempt that ended it.
+        waiting = Counter(bucket(max(started - received, 0)) for _, received, _, started, _ in rows)
+        processing = Counter(bucket(max(finished - started, 0)) for _, _, _, started, finished in rows)
+        return Happened(
+            "order.finished",
+            State.RUNNING,
+            State.DONE,
+            self._at,
+            _runs(rows, self._node),
+            _customers(rows),
+            waiting=waiting,
+            processing=processing,
+        )
+
+    def _rows(self, statement: str, spans: Sequence[Span]) -> list[Any]:
+        orders = sum(count for _, count in spans)
+        self.orders += orders
+        spans = sorted(spans)
+        first, stop = spans[0][0], spans[-1][0] + spans[-1][1]
+        if stop - first <= 2 * orders + 8:
+            # What lies between costs less than asking for each.
+            wanted = {sequence for begin, count in spans for sequence in range(begin, begin + count)}
+            found = self._connection.execute(statement, (first, stop - 1))
+            return [row for row in found if row[0] in wanted]
+        return [
+            row
+            for begin, count in spans
+            for row in self._connection.execute(statement, (begin, begin + count - 1)).fetchall()
+        ]
+
+
+def _accepted(rows: Sequence[Any], node: int) -> Iterable[Happened]:
+    """New orders, those of one time together."""
+    if not rows:
+        return
+    briefs = iter(_briefs("\n".join([document for _, _, document in rows])))
+    for received, group in groupby(rows, lambda row: row[1]):
+        together = list(group)
+        customers: list[str] = []
+        orders: Counter[str] = Counter()
+        units: Counter[str] = Counter()
+        for _, brief in zip(together, briefs, strict=False):
+            customers.append(brief.customer)
+            names: set[str] = set()
+            for item in brief.items:
+                name, quantity = (item, 1) if isinstance(item, str) else (item.name, item.quantity)
+                names.add(name)
+                units[name] += quantity
+            orders.update(names)
+        products = {name: (count, units[name]) for name, count in orders.items()}
+        runs = _runs(together, node)
+        yield Happened("order.accepted", None, State.QUEUED, received, runs, customers, products=products)
+
+
+def _customers(rows: Sequence[Any]) -> list[str]:
+    return [who.customer for who in _whos("\n".join([row[2] for row in rows]))] if rows else []
+
+
+def _runs(rows: Sequence[Any], node: int) -> list[Run]:
+    runs: list[Run] = []
+    first = count = received = 0
+    for sequence, at, *_ in rows:
+        if count and sequence == first + count and at == received:
+            count += 1
+            continue
+        if count:
+            runs.append(Run(received, node, first, count))
+        first, count, received = sequence, 1, at
+    if count:
+        runs.append(Run(received, node, first, count))
+    return runs

@@ -1,0 +1,55 @@
+"""The change feed of records on SQLite, for the server that writes them and for those who follow it."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import aiosqlite
+import msgspec
+
+from shared.domain.errors import Gone, InvalidParams
+from shared.domain.records import Item, Record, Table
+from shared.stores.keys import tenant_of
+from shared.stores.records import PAGE_BYTES, Change, Changes
+
+NEWEST = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"
+"""The number of the last change."""
+_FORGOTTEN = "SELECT coalesce((SELECT value FROM meta WHERE name = 'forgotten'), 0)"
+_CHANGES = """
+SELECT sequence, collection, partition, at, old_version, old, new_version, new FROM changes
+WHERE sequence > ? ORDER BY sequence LIMIT ?"""
+
+decode_item = msgspec.json.Decoder(Item, float_hook=Decimal).decode
+"""An item out of the file."""
+
+
+async def read_changes(
+    reader: aiosqlite.Connection, tables: Mapping[int, Table], after: str | None, limit: int
+) -> Changes:
+    """See `RecordStore.changes`; `tables` are those that are followed, by their numbers in the file."""
+    if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
+        raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
+    (newest,), (forgotten,) = await reader.execute_fetchall(f"{NEWEST} UNION ALL {_FORGOTTEN}")
+    position = forgotten if after is None else int(after)
+    if position < forgotten:
+        raise Gone("the changes behind this position are older than a day", hint="read the tables anew")
+    if position > newest:
+        raise InvalidParams("after lies in the future", field="after", hint=f"the newest position is {newest}")
+    changes: list[Change] = []
+    size = 0
+    async with reader.execute(_CHANGES, (position, limit)) as found:
+        async for sequence, collection, partition, at, old_version, old, new_version, new in found:
+            table = tables.get(collection)
+            position = sequence
+            if table is None:
+                continue
+            before, behind = _image(old, old_version), _image(new, new_version)
+            changes.append(Change(table.name, tenant_of(partition), before, behind, at))
+            size += len(old or "") + len(new or "")
+            if size > PAGE_BYTES:
+                break
+    return Changes(changes, str(position))
+
+
+def _image(document: Any, version: int) -> Record | None:
+    return None if document is None else Record(decode_item(document), version)
