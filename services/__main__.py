@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from typing import Literal
 
 from msgspec import Struct
 
@@ -12,13 +13,18 @@ from shared.runtime import logs
 from shared.runtime.lifecycle import report, run
 from shared.runtime.settings import Seconds, load, parse_flags
 
-SERVERS = (Server("persistence", "services.persistence"), Server("intake", "services.intake"))
+SERVERS = (
+    Server("persistence", "services.persistence"),
+    Server("intake", "services.intake"),
+    Server("distributed", "services.distributed"),
+)
 """Every server, in the order of starting."""
 
 
 class SuiteSettings(Struct, frozen=True):
     """What the supervisor itself needs to know; each server reads its own settings."""
 
+    store: Literal["sqlite", "dynamodb"] = "sqlite"
     shutdown_seconds: Seconds = 10.0
     log_format: logs.LogFormat = "console"
     log_level: logs.LogLevel = "info"
@@ -37,7 +43,9 @@ def main(argv: list[str]) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         nonlocal status
-        status = await Supervisor(SERVERS, shutdown_seconds=settings.shutdown_seconds).run(stop)
+        # Events are read from the files of this machine.
+        servers = SERVERS if settings.store == "sqlite" else SERVERS[:-1]
+        status = await Supervisor(servers, shutdown_seconds=settings.shutdown_seconds).run(stop)
 
     return run(serve) or status
 

@@ -1,11 +1,16 @@
 """The settings that every server of the suite has."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from shared.net.limits import LimitSettings
 from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Seconds
 from shared.stores.dynamodb.settings import DynamoSettings
+
+TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
 
 class ServerSettings(LimitSettings, frozen=True):
@@ -13,6 +18,8 @@ class ServerSettings(LimitSettings, frozen=True):
 
     store: Literal["sqlite", "dynamodb"] = "sqlite"
     data_dir: str = "data"
+    db_path: str | None = None
+    corporate_data: TableName = "CorporateData"
     dynamodb_endpoint: str | None = None
     dynamodb_prefix: str = "comanda-"
     aws_region: str | None = None
@@ -30,3 +37,13 @@ class ServerSettings(LimitSettings, frozen=True):
             attempt_seconds=self.store_seconds * 0.4,
             deadline_seconds=self.store_seconds,
         )
+
+    @property
+    def orders_file(self) -> Path:
+        """The first file of the intake's store."""
+        return Path(self.db_path) if self.db_path else Path(self.data_dir) / "orders.db"
+
+    @property
+    def records_file(self) -> Path:
+        """The file of the persistence server's store."""
+        return Path(self.data_dir) / "records.db"

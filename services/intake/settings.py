@@ -1,6 +1,5 @@
 """The intake's settings; `.env.local` explains each."""
 
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
@@ -15,7 +14,6 @@ class IntakeSettings(ServerSettings, frozen=True):
     server_host: str = "::"
     server_port: Port = 8888
     worker_count: Annotated[int, Meta(ge=1, le=256)] = 2
-    db_path: str | None = None
     disk_reserve_mib: Annotated[int, Meta(ge=0)] = 64
     max_pedidos_en_cola: Count = 100_000
     processing_seconds: Annotated[float, Meta(ge=0, le=1e9)] = 1.0
@@ -30,8 +28,3 @@ class IntakeSettings(ServerSettings, frozen=True):
     ageing_seconds: Seconds = 30.0
     max_document_bytes: Annotated[int, Meta(ge=1024)] = 262_144
     max_array_orders: Count = 1000
-
-    @property
-    def orders_file(self) -> Path:
-        """The store's first file."""
-        return Path(self.db_path) if self.db_path else Path(self.data_dir) / "orders.db"

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import structs
 
 from services.persistence import dialect
-from services.persistence.requests import REQUESTS, AnyRequest, Request, decode_request, decoder, parse_verb
+from services.persistence.requests import CATALOGUE, REQUESTS, AnyRequest, Request, decoder
 from shared.domain.errors import ComandaError, InvalidParams
 from shared.wire.framing import Document, Frame, Line
 from shared.wire.ready import Ready, answer_frame, refusal
@@ -45,7 +45,7 @@ def frame(found: Frame) -> Item:
             return _document(data)
         case Line(text):
             try:
-                return Asked(parse_verb(text))
+                return Asked(CATALOGUE.verb(text))
             except ComandaError as error:
                 return refusal(error)
         case _:
@@ -62,7 +62,7 @@ def _document(data: bytes) -> Item:
             return Asked(dialect.translate(_exact.decode(data)), dialect=True)
         if not isinstance(members, dict) or "action" not in members:
             raise InvalidParams("a request is an object with an action", hint="try: help", example={"action": "ping"})
-        return Asked(decode_request(data, members["action"]))
+        return Asked(CATALOGUE.decode(data, members["action"]))
     except ComandaError as error:
         return dialect.refused(error) if in_dialect else refusal(error, members)
 

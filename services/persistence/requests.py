@@ -1,15 +1,14 @@
 """What can be asked of the persistence server: actions as JSON, and verbs as the short form of some."""
 
 from decimal import Decimal
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
-from shared.domain.errors import InvalidParams, UnknownAction
 from shared.domain.orders import RequestId
 from shared.domain.records import MAX_ACTIONS, MAX_PARTITION_BYTES, Action, Condition, Tenant, Value
-from shared.wire.strict import did_you_mean, explain, shortened
+from shared.wire.catalogue import Catalogue
 
 RecordId = Annotated[str, Meta(min_length=1, max_length=MAX_PARTITION_BYTES)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -215,9 +214,6 @@ AnyRequest = (
     | ListChanges
 )
 
-REQUESTS: dict[str, type[Request]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyRequest)}
-"""Every request by its name."""
-
 _VERBS: dict[str, str | None] = {
     "help": None,
     "ping": None,
@@ -234,43 +230,8 @@ _VERBS: dict[str, str | None] = {
 }
 _SYNONYMS = {"exit": "quit", "salir": "quit", "logs": "list_logs"}
 
+CATALOGUE: Catalogue[Request] = Catalogue(get_args(AnyRequest), _VERBS, _SYNONYMS)
+REQUESTS = CATALOGUE.kinds
+"""Every request by its name."""
+
 decoder: "msgspec.json.Decoder[AnyRequest]" = msgspec.json.Decoder(AnyRequest, float_hook=Decimal)
-
-
-def decode_request(document: bytes, name: object) -> Request:
-    """The request that a document of strict JSON makes; `name` is its member `action`.
-
-    Raises UnknownAction or InvalidParams.
-    """
-    if not isinstance(name, str):
-        raise InvalidParams("action must be text", field="action", example={"action": "ping"})
-    kind = REQUESTS.get(name)
-    if kind is None:
-        shown = shortened(name)
-        hint = did_you_mean(shown, REQUESTS) or f"known: {', '.join(REQUESTS)}"
-        raise UnknownAction(f"there is no action {shown!r}", field="action", hint=hint)
-    try:
-        return msgspec.json.Decoder(kind, float_hook=Decimal).decode(document)
-    except msgspec.ValidationError as error:
-        raise explain(str(error), kind) from None
-
-
-def parse_verb(text: str) -> Request:
-    """The request that a line makes. Raises UnknownAction or InvalidParams."""
-    word, _, rest = text.partition(" ")
-    name = _SYNONYMS.get(word.lower(), word.lower())
-    if name not in _VERBS:
-        shown = shortened(word)
-        hint = did_you_mean(shown, [*_VERBS, *_SYNONYMS]) or "try: help"
-        raise UnknownAction(f"there is no verb {shown!r}", hint=hint)
-    members: dict[str, Any] = {"action": name}
-    if argument := rest.strip():
-        member = _VERBS[name]
-        if member is None:
-            raise InvalidParams(f"{name} takes no argument", hint=f"send just: {name}")
-        members[member] = argument
-    kind = REQUESTS[name]
-    try:
-        return msgspec.convert(members, kind)
-    except msgspec.ValidationError as error:
-        raise explain(str(error), kind) from None

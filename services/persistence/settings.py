@@ -1,14 +1,11 @@
 """The settings of the persistence server; `.env.local` explains each."""
 
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import ServerSettings
+from services.settings import ServerSettings, TableName
 from shared.runtime.settings import Port
-
-TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
 
 class PersistenceSettings(ServerSettings, frozen=True):
@@ -16,11 +13,5 @@ class PersistenceSettings(ServerSettings, frozen=True):
 
     tcp_persist_host: str = "127.0.0.1"
     tcp_persist_port: Port = 6000
-    corporate_data: TableName = "CorporateData"
     corporate_log: TableName = "CorporateLog"
     max_transaction_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
-
-    @property
-    def records_file(self) -> Path:
-        """The store's file."""
-        return Path(self.data_dir) / "records.db"

@@ -10,6 +10,9 @@ SCORES = Table(
     indexes=(Index("ranking", sort="puntaje_maximo"),),
 )
 
+USERS = Table("Users", partition="user_id", numbers=frozenset({"user_id"}))
+"""Who users are: `nombre` and `email`."""
+
 SECRETS = Table("Secrets", partition="name", feed=False)
 """What instances of a server have to agree on and nobody else may know."""
 
@@ -37,7 +40,7 @@ def corporate_log(name: str) -> Table:
 CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="chain"),), feed=False)
 """The last entry of each chain of the audit log."""
 
-OPEN = frozenset({SCORES.name})
+OPEN = frozenset({SCORES.name, USERS.name})
 """Tables that other services read and write as they like."""
 
 
@@ -59,4 +62,4 @@ class Tables(dict[str, Table]):
 
 def suite_tables(data: str, log: str) -> Tables:
     """Every table of the persistence server; `data` and `log` name those of corporate data."""
-    return Tables(corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS)
+    return Tables(corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, USERS)

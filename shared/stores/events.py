@@ -1,10 +1,12 @@
 """What has happened to orders, for those who follow: read out of a store's outbox, in order, from a position on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from shared.domain.ids import Run
+from shared.domain.records import Record, Table
 from shared.domain.states import State
+from shared.stores.records import Changes
 
 
 class Happened(NamedTuple):
@@ -52,4 +54,24 @@ class OrderFeed(Protocol):
         """
 
     def close(self) -> None:
+        """Releases the store."""
+
+
+class RecordFeed(Protocol):
+    """Follows the records of a store."""
+
+    async def changes(self, after: str | None, *, limit: int) -> Changes | None:
+        """What was changed after a position; None is from the very first change on.
+
+        Gives None where there is no store yet. Raises Gone where changes behind the position are not kept any
+        more, or the position is not one of this store; and StoreError.
+        """
+
+    async def newest(self) -> str:
+        """The position behind everything that was written before this call."""
+
+    def everything(self, table: Table) -> AsyncIterator[list[Record]]:
+        """The items of a table, page by page, each as it was at some time since the call."""
+
+    async def close(self) -> None:
         """Releases the store."""

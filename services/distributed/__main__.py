@@ -1,0 +1,81 @@
+"""Starts the distributed service alone: `python -m services.distributed --port 7000`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+from services.distributed.distributed import Distributed
+from services.distributed.knowledge import Knowledge
+from services.distributed.settings import DistributedSettings
+from shared.domain.errors import StartupError, StoreError
+from shared.domain.tables import SCORES, USERS, corporate_data
+from shared.runtime import logs
+from shared.runtime.lifecycle import raise_file_limit, report, run
+from shared.runtime.parent import PARENT_PID, die_with_parent
+from shared.runtime.settings import load, parse_flags
+from shared.stores.sqlite.files import Files, make_folder
+from shared.stores.sqlite.order_feed import SqliteOrderFeed
+from shared.stores.sqlite.record_feed import SqliteRecordFeed
+
+FLAGS = {"--host": "DISTRIBUTED_HOST", "-p/--port": "DISTRIBUTED_PORT", "--data-dir": "DATA_DIR"}
+
+
+def main(argv: list[str]) -> int:
+    """Reads the settings, opens what is followed, serves. Gives the exit status."""
+    if parent := os.environ.get(PARENT_PID):
+        die_with_parent(signal.SIGTERM, int(parent))
+    flags = parse_flags(
+        DistributedSettings,
+        argv,
+        prog="python -m services.distributed",
+        description="Statistics, notifications and events.",
+        names=FLAGS,
+    )
+    try:
+        settings = load(DistributedSettings, flags=flags, environ=os.environ)
+    except StartupError as error:
+        return report(error)
+    logs.configure(form=settings.log_format, level=settings.log_level, service="distributed")
+
+    async def serve(stop: asyncio.Event) -> None:
+        limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
+        async with open_files(settings) as (knowledge, orders, records):
+            await Distributed(settings, knowledge, orders, records, limits).serve(stop)
+
+    return run(serve)
+
+
+@contextlib.asynccontextmanager
+async def open_files(
+    settings: DistributedSettings,
+) -> AsyncIterator[tuple[Knowledge, SqliteOrderFeed, SqliteRecordFeed]]:
+    """The service's own file, and what it follows. Raises StartupError when they cannot be had."""
+    path = settings.distributed_file
+    make_folder(path.parent)
+    try:
+        knowledge = Knowledge(
+            path,
+            max_events=settings.max_events,
+            event_seconds=settings.event_seconds,
+            max_notifications=settings.max_notifications,
+        )
+    except StoreError as error:
+        raise StartupError(
+            f"the store {path} cannot be opened: {error.message}",
+            hint="check DATA_DIR; a file that is damaged has to be restored from a backup",
+        ) from error
+    orders = SqliteOrderFeed(Files(settings.orders_file))
+    records = SqliteRecordFeed(settings.records_file, [SCORES, USERS, corporate_data(settings.corporate_data)])
+    try:
+        yield knowledge, orders, records
+    finally:
+        await records.close()
+        orders.close()
+        knowledge.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

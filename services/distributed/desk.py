@@ -1,0 +1,220 @@
+"""Where requests are answered: those of one turn of the event loop together, after the commit of what they write."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import structlog
+
+from services.distributed import requests
+from services.distributed.events import TOPICS, PlainEvent
+from services.distributed.help import help_lines
+from services.distributed.knowledge import Knowledge
+from services.distributed.observers import Choice, Observers
+from services.distributed.requests import CATALOGUE, Request
+from shared.domain.errors import ComandaError, InvalidParams, StoreError
+from shared.net.connection import Connection
+from shared.wire.framing import Document, Frame, Line
+from shared.wire.ready import Ready, answer_frame, refusal
+from shared.wire.replies import failure, line, success
+from shared.wire.strict import did_you_mean, parse, shortened
+
+# More than this waits for the next turn, so that the relay gets its own.
+_TURN_REQUESTS = 64
+_WRITES = (requests.AddNotification, requests.MarkRead)
+
+Members = Mapping[str, Any]
+Result = Members | ComandaError
+
+
+class _Entry(NamedTuple):
+    connection: Connection
+    item: Request | Ready
+
+
+class Desk:
+    """The service behind the distributed port."""
+
+    def __init__(
+        self, knowledge: Knowledge, observers: Observers, *, version: str, relay: Callable[[], Members]
+    ) -> None:
+        self._knowledge = knowledge
+        self._observers = observers
+        self._version = version
+        self._relay = relay
+        self._started = time.monotonic()
+        self._inbox: deque[_Entry] = deque()
+        self._turn_is_due = False
+        self._loop = asyncio.get_running_loop()
+        self._log = structlog.get_logger()
+
+    # What connections call.
+
+    def greeting(self) -> bytes:
+        """None: clients take the first bytes for an answer."""
+        return b""
+
+    def block(self, connection: Connection, block: bytes) -> int:
+        """See `Service.block`. Nothing here comes in such numbers that it would pay."""
+        return 0
+
+    def frame(self, connection: Connection, frame: Frame) -> None:
+        """See `Service.frame`."""
+        self._inbox.append(_Entry(connection, _understood(frame)))
+        self._wake()
+
+    def closed(self, connection: Connection) -> None:
+        """See `Service.closed`."""
+        self._observers.remove(connection)
+
+    # The turn.
+
+    def _wake(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_is_due = False
+        entries = [self._inbox.popleft() for _ in range(min(len(self._inbox), _TURN_REQUESTS))]
+        if self._inbox:
+            self._wake()
+        written = self._write([entry.item for entry in entries if isinstance(entry.item, _WRITES)])
+        for connection, item in entries:
+            if isinstance(item, Ready):
+                connection.answer(item.answer)
+                if item.last:
+                    connection.finish()
+            elif isinstance(item, _WRITES):
+                self._answer(connection, item, next(written))
+            else:
+                self._perform(connection, item)
+
+    def _answer(self, connection: Connection, request: Request, result: Result) -> None:
+        request_id = request.request_id
+        members = failure(result, request_id) if isinstance(result, ComandaError) else success(result, request_id)
+        connection.answer(line(members))
+
+    # What writes.
+
+    def _write(self, writes: list[Any]) -> Iterator[Result]:
+        if not writes:
+            return iter(())
+        results: list[Result] = []
+        events: list[PlainEvent] = []
+        try:
+            with self._knowledge.transaction(len(writes)) as commit:
+                for request in writes:
+                    try:
+                        results.append(self._written(request, events))
+                    except ComandaError as error:
+                        results.append(error)
+                commit(events)
+        except StoreError as error:
+            self._log.error("requests were refused by the store", requests=len(writes), reason=error.message)
+            return iter([error] * len(writes))
+        return iter(results)
+
+    def _written(self, request: Request, events: list[PlainEvent]) -> Members:
+        notifications = self._knowledge.notifications
+        match request:
+            case requests.AddNotification(user_id=user, message=message, type=kind):
+                number, event = notifications.add(user, message, kind)
+                events.append(event)
+                return {"id": number}
+            case requests.MarkRead(user_id=user, ids=ids):
+                return {"marcadas": notifications.mark_read(user, ids)}
+        raise AssertionError(f"{type(request).__name__} writes nothing")
+
+    # What reads.
+
+    def _perform(self, connection: Connection, request: Request) -> None:
+        try:
+            if isinstance(request, requests.Subscribe):
+                self._subscribe(connection, request)
+                return
+            if isinstance(request, requests.Quit):
+                connection.finish()
+            result: Result = self._read(connection, request)
+        except ComandaError as error:
+            result = error
+        self._answer(connection, request, result)
+
+    def _read(self, connection: Connection, request: Request) -> Members:
+        knowledge = self._knowledge
+        match request:
+            case requests.GetUserStats(user_id=user):
+                return {"stats": knowledge.read(lambda: knowledge.ranking.user(user))}
+            case requests.GetGlobalStats():
+                return {
+                    "stats": knowledge.read(
+                        lambda: {**knowledge.ranking.everybody(), "pedidos": knowledge.orders.view()}
+                    )
+                }
+            case requests.GetNotifications(user_id=user, unread=unread, limit=limit, cursor=cursor):
+                shown, following = knowledge.read(
+                    lambda: knowledge.notifications.page(user, unread=unread, limit=limit, before=cursor)
+                )
+                left = knowledge.read(lambda: knowledge.notifications.unread(user))
+                return {"notifications": shown, "no_leidas": left, "cursor": following}
+            case requests.Unsubscribe():
+                self._observers.remove(connection)
+                return {"topics": []}
+            case requests.Help():
+                return {"help": help_lines()}
+            case requests.Health():
+                return self._health()
+            case requests.Quit():
+                return {"bye": True}
+        return {"pong": True}
+
+    def _subscribe(self, connection: Connection, request: requests.Subscribe) -> None:
+        """The answer goes out before the first event."""
+        topics = request.topics if isinstance(request.topics, list) else request.topics.replace(",", " ").split()
+        if not topics:
+            raise InvalidParams("topics is empty", field="topics", hint=f"topics: {', '.join(TOPICS)}")
+        for topic in topics:
+            if topic not in TOPICS:
+                hint = did_you_mean(shortened(topic), TOPICS) or f"topics: {', '.join(TOPICS)}"
+                raise InvalidParams(f"there is no topic {shortened(topic)!r}", field="topics", hint=hint)
+        since = self._observers.check(request.since)
+        order = None if request.id is None else request.id.lower()
+        choice = Choice(frozenset(topics), request.cliente, order, request.user_id)
+        self._answer(connection, request, {"topics": sorted(choice.topics), "since": since})
+        self._observers.add(connection, choice, since)
+
+    def _health(self) -> Members:
+        relay = self._relay()
+        trouble = relay.get("trouble")
+        return {
+            "status": "ok" if trouble is None else "degraded",
+            "relay": relay,
+            "eventos": self._knowledge.log.next - 1,
+            "version": self._version,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+
+
+def _understood(frame: Frame) -> Request | Ready:
+    """What one frame asks for; a wrong one is an answer that says so."""
+    match frame:
+        case Document(data):
+            members: Any = None
+            try:
+                members = parse(data)
+                if not isinstance(members, dict) or "action" not in members:
+                    raise InvalidParams(
+                        "a request is an object with an action", hint="try: help", example={"action": "ping"}
+                    )
+                return CATALOGUE.decode(data, members["action"])
+            except ComandaError as error:
+                return refusal(error, members)
+        case Line(text):
+            try:
+                return CATALOGUE.verb(text)
+            except ComandaError as error:
+                return refusal(error)
+        case _:
+            return answer_frame(frame)

@@ -1,0 +1,84 @@
+"""One running distributed service: what its parts are, and its life from the start to the stop."""
+
+import asyncio
+import gc
+from typing import Any
+
+import structlog
+
+from services.distributed.desk import Desk
+from services.distributed.knowledge import Knowledge
+from services.distributed.observers import Observers
+from services.distributed.relay import Relay
+from services.distributed.settings import DistributedSettings
+from shared import VERSION
+from shared.domain.errors import StoreError
+from shared.net.limits import Limits
+from shared.net.listen import listen
+from shared.net.server import TcpServer
+from shared.runtime.lifecycle import bind_error
+from shared.stores.events import OrderFeed, RecordFeed
+
+_TRIM_SECONDS = 60.0
+_CLOSE_SECONDS = 1.0
+
+
+class Distributed:
+    """One service that follows `orders` and `records`. `serve` is its whole life."""
+
+    def __init__(
+        self,
+        settings: DistributedSettings,
+        knowledge: Knowledge,
+        orders: OrderFeed,
+        records: RecordFeed,
+        limits: Limits,
+    ) -> None:
+        self._settings = settings
+        self._knowledge = knowledge
+        self._orders = orders
+        self._records = records
+        self._limits = limits
+        self._log = structlog.get_logger()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serves until `stop`. Raises StartupError when the port cannot be had."""
+        settings, knowledge = self._settings, self._knowledge
+        host, port = settings.distributed_host, settings.distributed_port
+        try:
+            listeners = listen(host, port)
+        except OSError as error:
+            raise bind_error(error, host, port, "DISTRIBUTED_PORT") from error
+        observers = Observers(knowledge.log, unread_bytes=settings.max_unread_bytes)
+        knowledge.told = observers.publish
+        relay = Relay(knowledge, self._orders, self._records, data=settings.corporate_data)
+        desk = Desk(knowledge, observers, version=VERSION, relay=relay.state)
+        server = TcpServer(desk, self._limits)
+        await server.start(listeners)
+        self._log.info("listening", host=host, port=listeners[0].getsockname()[1])
+        gc.freeze()
+        loop = asyncio.get_running_loop()
+        parts = [loop.create_task(relay.run(), name="relay")]
+        parts.append(loop.create_task(self._trim_now_and_then(), name="trim"))
+        stopped = loop.create_task(stop.wait(), name="stop")
+        ends: list[asyncio.Task[Any]] = [*parts, stopped]
+        # None of these ends by itself: the first to end by a fault ends the whole.
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self._log.info("stopping")
+        for task in (stopped, *parts):
+            task.cancel()
+        await asyncio.wait(ends)
+        observers.close()
+        await server.stop(_CLOSE_SECONDS)
+        self._log.info("stopped")
+        for part in parts:
+            if not part.cancelled() and (fault := part.exception()) is not None:
+                raise fault
+
+    async def _trim_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_TRIM_SECONDS)
+            try:
+                self._knowledge.trim()
+            except StoreError as error:
+                self._log.warning("could not let go of old events", reason=error.message)

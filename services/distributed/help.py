@@ -1,0 +1,19 @@
+"""What `help` says."""
+
+_HELP = """\
+stats                                      all users and all orders
+get_user_stats USER                        one user's scores and rank
+notifications USER                         what a user was told, newest first
+mark_read USER                             marks them as read; with "ids", some of them
+{"action":"add_notification","user_id":1,"message":"...","type":"info"}
+subscribe orders,scores                    events as they happen; unsubscribe ends it
+                                           with "since":N first those behind event N
+                                           with "cliente", "id" or "user_id" one's own alone
+health, ping                               is everything well?
+quit                                       ends the connection
+Each verb is an action, too: {"action":"get_user_stats","user_id":1}"""
+
+
+def help_lines() -> list[str]:
+    """The general help."""
+    return _HELP.splitlines()

@@ -1,0 +1,81 @@
+"""Everything that the service knows, in one file: each change of it is one transaction with the events it makes."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from services.distributed.events import Entry
+from services.distributed.log import EventLog, Logged
+from services.distributed.notifications import Notifications
+from services.distributed.order_totals import OrderTotals
+from services.distributed.ranking import Ranking
+from shared.domain.errors import StartupError
+from shared.stores.sqlite.database import Writer, migrate, translated
+from shared.stores.sqlite.lock import FileLock
+
+T = TypeVar("T")
+
+Commit = Callable[[Sequence[Entry]], None]
+"""Adds events to the log, within the transaction; to be called once, at its end."""
+
+
+class Knowledge:
+    """The service's file. Raises StartupError when another one has it, and StoreError."""
+
+    def __init__(self, path: Path, *, max_events: int, event_seconds: float, max_notifications: int) -> None:
+        self._path = path
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
+        if not self._lock.try_acquire():
+            raise StartupError(f"another server is using {path}", hint="stop it, or point DATA_DIR at another folder")
+        self._writer = Writer(path)
+        connection = self._writer.connection
+        migrate(connection, path, "distributed")
+        with translated(path):
+            self.log = EventLog(connection, limit=max_events, seconds=event_seconds)
+        self.orders = OrderTotals(connection)
+        self.ranking = Ranking(connection)
+        self.notifications = Notifications(connection, limit=max_notifications)
+        self.told: Callable[[Sequence[Logged]], None] = lambda _: None
+        """Called with the events of each transaction once it is committed."""
+
+    @contextlib.contextmanager
+    def transaction(self, rows: int) -> Iterator[Commit]:
+        """One change of what is known; blocks for one fsync. Raises StoreError, and then nothing has changed."""
+        logged: list[Logged] = []
+        trim = self.log.too_long
+        with self._writer.transaction(rows):
+            yield lambda entries: logged.extend(self.log.append(entries))
+            if trim:
+                self.log.trim()
+        self.log.appended(logged)
+        if trim:
+            self.log.trimmed()
+        self.told(logged)
+
+    def read(self, read: Callable[[], T]) -> T:
+        """What a reading of one of the parts gives. Raises StoreError."""
+        with translated(self._path):
+            return read()
+
+    def position(self, source: str) -> str | None:
+        """How far a source of events has been read."""
+        with translated(self._path):
+            row = self._writer.connection.execute("SELECT value FROM meta WHERE name = ?", (source,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def move(self, source: str, position: str) -> None:
+        """A source of events has been read up to here, in this transaction."""
+        self._writer.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (source, position))
+
+    def trim(self) -> None:
+        """Lets go of what is too old; to be called now and then. Raises StoreError."""
+        with self._writer.transaction(1):
+            self.log.trim()
+            self.orders.trim()
+        self.log.trimmed()
+
+    def close(self) -> None:
+        """Releases the file."""
+        self._writer.close()
+        self._lock.close()

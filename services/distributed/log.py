@@ -1,0 +1,82 @@
+"""The event log: every event under a number of its own, until there are too many or they are too old."""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from services.distributed.events import Entry, decode_entry, encode_entry
+from shared.stores.sqlite.database import Connection
+
+_APPEND = "INSERT INTO log (number, events, at, body) VALUES (?, ?, ?, ?)"
+_FROM = "SELECT number, events, body FROM log WHERE number > ? - ? AND number + events > ? ORDER BY number LIMIT ?"
+_FIRST_SINCE = "SELECT number FROM log WHERE at >= ? ORDER BY number LIMIT 1"
+_PAGE_ROWS = 20
+# Rows are let go of in such portions: a few at a time would cost more than they hold.
+_SLACK = 0.05
+
+
+class Logged(NamedTuple):
+    """An entry with the number of its first event."""
+
+    number: int
+    entry: Entry
+
+
+class EventLog:
+    """The log in the service's file, of at most about `limit` events, none older than `seconds`."""
+
+    def __init__(self, connection: Connection, *, limit: int, seconds: float) -> None:
+        self._connection = connection
+        self._limit = limit
+        self._seconds = seconds
+        self._largest: int = connection.execute("SELECT coalesce(max(events), 1) FROM log").fetchone()[0]
+        row = connection.execute("SELECT value FROM counts WHERE name = 'events'").fetchone()
+        self.next: int = 1 if row is None else row[0]
+        """The number that the next event gets."""
+        self.oldest = self._oldest()
+        """The number of the first event that is kept; the next one's when there is none."""
+
+    def _oldest(self) -> int:
+        row = self._connection.execute("SELECT number FROM log ORDER BY number LIMIT 1").fetchone()
+        return self.next if row is None else int(row[0])
+
+    def append(self, entries: Sequence[Entry]) -> list[Logged]:
+        """Adds entries, within the caller's transaction; `appended` is for after its commit."""
+        number = self.next
+        logged: list[Logged] = []
+        for entry in entries:
+            logged.append(Logged(number, entry))
+            number += entry.events
+        rows = [(one.number, one.entry.events, one.entry.at, encode_entry(one.entry).decode()) for one in logged]
+        self._connection.executemany(_APPEND, rows)
+        self._connection.execute("INSERT OR REPLACE INTO counts VALUES ('events', ?)", (number,))
+        return logged
+
+    def appended(self, logged: Sequence[Logged]) -> None:
+        """These entries are committed."""
+        if logged:
+            last = logged[-1]
+            self.next = last.number + last.entry.events
+            self._largest = max(self._largest, *(one.entry.events for one in logged))
+
+    def read(self, number: int) -> list[Logged]:
+        """A page of entries from the one that has the event of this number; empty at the end."""
+        rows = self._connection.execute(_FROM, (number, self._largest, number, _PAGE_ROWS)).fetchall()
+        return [Logged(first, decode_entry(body)) for first, _, body in rows]
+
+    @property
+    def too_long(self) -> bool:
+        """Whether there is enough to be let go of."""
+        return self.next - self.oldest > self._limit * (1 + _SLACK)
+
+    def trim(self) -> None:
+        """Lets go of what is too much or too old, within the caller's transaction; `trimmed` is for after it."""
+        old = time.time_ns() // 1000 - round(self._seconds * 1e6)
+        self._connection.execute("DELETE FROM log WHERE number + events <= ?", (self.next - self._limit,))
+        # Senders have clocks of their own: what is behind an event that is kept is kept as well.
+        row = self._connection.execute(_FIRST_SINCE, (old,)).fetchone()
+        self._connection.execute("DELETE FROM log WHERE number < ?", (self.next if row is None else row[0],))
+
+    def trimmed(self) -> None:
+        """What `trim` has done is committed."""
+        self.oldest = self._oldest()

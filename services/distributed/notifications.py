@@ -1,0 +1,69 @@
+"""Notifications of users: added, listed, marked as read."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from services.distributed.events import PlainEvent
+from shared.domain.errors import NotFound
+from shared.domain.orders import iso_time
+from shared.stores.sqlite.database import Connection
+
+_ADD = "INSERT INTO notifications (user_id, message, type, at) VALUES (?, ?, ?, ?)"
+_BOUND = """
+DELETE FROM notifications WHERE user_id = ?1
+AND id <= (SELECT id FROM notifications WHERE user_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"""
+_PAGE = """
+SELECT id, message, type, at, read FROM notifications
+WHERE user_id = ? AND id < ?{} ORDER BY id DESC LIMIT ?"""
+_LAST = 2**62
+
+
+class Notifications:
+    """The part of the service's file that is about notifications; of each user the last `limit` are kept."""
+
+    def __init__(self, connection: Connection, *, limit: int) -> None:
+        self._connection = connection
+        self._limit = limit
+
+    def add(self, user: int, message: str, kind: str) -> tuple[int, PlainEvent]:
+        """Adds one, within the caller's transaction: its id, and the event that tells of it."""
+        now = time.time_ns() // 1000
+        number = self._connection.execute(_ADD, (user, message, kind, now)).lastrowid
+        self._connection.execute(_BOUND, (user, self._limit))
+        members = {"id": number, "user_id": user, "message": message, "type": kind}
+        return number, PlainEvent("notifications", "notification.added", now, members, user)
+
+    def page(
+        self, user: int, *, unread: bool, limit: int, before: int | None
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Some of a user's, newest first, and where the next page begins; None at the end."""
+        statement = _PAGE.format(" AND read = 0" if unread else "")
+        rows = self._connection.execute(statement, (user, _LAST if before is None else before, limit + 1)).fetchall()
+        shown = [
+            {"id": number, "message": message, "type": kind, "timestamp": iso_time(at), "leida": bool(read)}
+            for number, message, kind, at, read in rows[:limit]
+        ]
+        return shown, rows[limit - 1][0] if len(rows) > limit else None
+
+    def unread(self, user: int) -> int:
+        """How many a user has not read."""
+        statement = "SELECT count(*) FROM notifications WHERE user_id = ? AND read = 0"
+        return int(self._connection.execute(statement, (user,)).fetchone()[0])
+
+    def mark_read(self, user: int, numbers: Sequence[int] | None) -> int:
+        """Marks some of a user's, or all, within the caller's transaction: how many were unread.
+
+        Raises NotFound, with nothing marked, for one that is not this user's.
+        """
+        if numbers is None:
+            update = "UPDATE notifications SET read = 1 WHERE user_id = ? AND read = 0"
+            return int(self._connection.execute(update, (user,)).rowcount)
+        for number in numbers:
+            found = "SELECT 1 FROM notifications WHERE id = ? AND user_id = ?"
+            if self._connection.execute(found, (number, user)).fetchone() is None:
+                raise NotFound(
+                    f"user {user} has no notification {number}", field="ids", hint="take ids of get_notifications"
+                )
+        update = "UPDATE notifications SET read = 1 WHERE id = ? AND read = 0"
+        return sum(self._connection.execute(update, (number,)).rowcount for number in set(numbers))

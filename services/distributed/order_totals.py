@@ -1,0 +1,109 @@
+"""Statistics of orders: counts by state, by the minute, times, products."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shared.domain.orders import iso_time
+from shared.domain.quantiles import Quantiles
+from shared.domain.states import State
+from shared.stores.events import Happened
+from shared.stores.sqlite.database import Connection
+
+_MINUTE = 60_000_000
+_HOUR = 60 * _MINUTE
+_MINUTES_SHOWN = 60
+_MINUTES_KEPT = 24 * 60
+_TOP = 10
+_ADD_COUNT = "INSERT INTO counts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
+_ADD_MINUTE = """
+INSERT INTO minutes VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET accepted = accepted + excluded.accepted, finished = finished + excluded.finished"""
+_ADD_DURATION = """
+INSERT INTO durations VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET orders = orders + excluded.orders"""
+_ADD_PRODUCT = """
+INSERT INTO products VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET orders = orders + excluded.orders, units = units + excluded.units"""
+_MOST_UNITS = 2**62
+ACCEPTED = "aceptados"
+
+
+class OrderTotals:
+    """The part of the service's file that is about orders."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def apply(self, events: Iterable[Happened]) -> None:
+        """Counts events, within the caller's transaction."""
+        counts: Counter[str] = Counter()
+        minutes: dict[int, list[int]] = {}
+        durations: Counter[tuple[int, str, int]] = Counter()
+        orders: Counter[str] = Counter()
+        units: Counter[str] = Counter()
+        for event in events:
+            if event.source is None:
+                counts[ACCEPTED] += event.orders
+                minutes.setdefault(event.at // _MINUTE, [0, 0])[0] += event.orders
+                for name, (count, quantity) in event.products.items():
+                    orders[name] += count
+                    units[name] += quantity
+            else:
+                counts[event.source.value] -= event.orders
+            counts[event.target.value] += event.orders
+            if event.target is State.DONE:
+                minutes.setdefault(event.at // _MINUTE, [0, 0])[1] += event.orders
+                for kind, times in (("waiting", event.waiting), ("processing", event.processing)):
+                    for bucket, count in times.items():
+                        durations[event.at // _HOUR, kind, bucket] += count
+        write = self._connection.executemany
+        write(_ADD_COUNT, [(name, value) for name, value in counts.items() if value])
+        write(_ADD_MINUTE, [(minute, *both) for minute, both in minutes.items()])
+        write(_ADD_DURATION, [(*key, count) for key, count in durations.items()])
+        write(_ADD_PRODUCT, [(name, count, min(units[name], _MOST_UNITS)) for name, count in orders.items()])
+
+    def reset(self) -> None:
+        """Forgets everything, within the caller's transaction: it is counted anew from the first event on."""
+        for state in (ACCEPTED, *State):
+            self._connection.execute("DELETE FROM counts WHERE name = ?", (str(state),))
+        for table in ("minutes", "durations", "products"):
+            self._connection.execute(f"DELETE FROM {table}")
+
+    def trim(self) -> None:
+        """Lets go of minutes and hours that are not shown any more, within the caller's transaction."""
+        now = time.time_ns() // 1000
+        self._connection.execute("DELETE FROM minutes WHERE minute < ?", (now // _MINUTE - _MINUTES_KEPT,))
+        self._connection.execute("DELETE FROM durations WHERE hour < ?", (now // _HOUR - 1,))
+
+    def view(self) -> dict[str, Any]:
+        """The statistics as a client sees them."""
+        select = self._connection.execute
+        now = time.time_ns() // 1000
+        counts = dict(select("SELECT name, value FROM counts").fetchall())
+        shown = select(
+            "SELECT minute, accepted, finished FROM minutes WHERE minute > ? ORDER BY minute",
+            (now // _MINUTE - _MINUTES_SHOWN,),
+        )
+        top = select("SELECT name, orders, units FROM products ORDER BY orders DESC LIMIT ?", (_TOP,))
+        times = select(
+            "SELECT kind, bucket, sum(orders) FROM durations WHERE hour >= ? GROUP BY kind, bucket", (now // _HOUR - 1,)
+        ).fetchall()
+        return {
+            ACCEPTED: counts.get(ACCEPTED, 0),
+            "por_estado": {state.value: counts.get(state.value, 0) for state in State},
+            "por_minuto": [
+                {"minuto": iso_time(minute * _MINUTE), "aceptados": accepted, "terminados": finished}
+                for minute, accepted, finished in shown
+            ],
+            "espera_ms": _percentiles(times, "waiting"),
+            "proceso_ms": _percentiles(times, "processing"),
+            "productos": [{"producto": name, "pedidos": orders, "unidades": units} for name, orders, units in top],
+        }
+
+
+def _percentiles(rows: Iterable[tuple[str, int, int]], kind: str) -> Mapping[str, float | None]:
+    times = Quantiles()
+    times.merge({bucket: orders for of, bucket, orders in rows if of == kind})
+    found = {"p50": times.quantile(0.5), "p95": times.quantile(0.95)}
+    return {name: None if value is None else round(value / 1000, 3) for name, value in found.items()}

@@ -1,0 +1,158 @@
+"""Statistics of users: scores, ranks, who plays."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from shared.domain.errors import NotFound
+from shared.domain.records import Item, Record
+from shared.stores.sqlite.database import Connection
+
+_TOP = 10
+_ACTIVE_DAYS = 30
+_DAY_SECONDS = 24 * 60 * 60
+_LARGEST = 2**62
+_LEVELS = range(8)
+_BITS = 8
+_USER = "SELECT version, best, day FROM users WHERE id = ?"
+_SCORE = """
+INSERT INTO users (id, version, best, games, played, day) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET version = excluded.version, best = excluded.best, games = excluded.games,
+    played = excluded.played, day = excluded.day"""
+_NAME = """
+INSERT INTO users (id, name, email) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET name = excluded.name, email = excluded.email"""
+_ADD_RANK = "INSERT INTO ranks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET users = users + excluded.users"
+_ADD_DAY = "INSERT INTO days VALUES (?, ?) ON CONFLICT DO UPDATE SET users = users + excluded.users"
+_ADD_COUNT = "INSERT INTO counts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
+_ABOVE = "SELECT coalesce(sum(users), 0) FROM ranks WHERE level = ? AND range > ? AND range < ?"
+_RANKING = """
+SELECT id, name, best, games FROM users WHERE best IS NOT NULL ORDER BY best DESC, id LIMIT ?"""
+
+
+class Ranking:
+    """The part of the service's file that is about users."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def score(self, record: Record) -> None:
+        """Takes a user's scores as they are stored, within the caller's transaction; older ones than known are left."""
+        item = record.item
+        user = whole(item.get("user_id"))
+        if user is None:
+            return
+        known = self._connection.execute(_USER, (user,)).fetchone() or (None, None, None)
+        if known[0] is not None and known[0] >= record.version:
+            return
+        best, played = whole(item.get("puntaje_maximo")), item.get("fecha_ultimo_juego")
+        day = _day(played)
+        self._move(known[1], best, known[2], day)
+        shown = played if isinstance(played, str) else None
+        values = (user, record.version, best, whole(item.get("partidas")) or 0, shown, day)
+        self._connection.execute(_SCORE, values)
+
+    def forget_score(self, item: Item) -> None:
+        """A user's scores were removed."""
+        user = whole(item.get("user_id"))
+        known = self._connection.execute(_USER, (user,)).fetchone()
+        if known is not None:
+            self._move(known[1], None, known[2], None)
+            self._connection.execute(_SCORE, (user, None, None, None, None, None))
+
+    def name(self, item: Item) -> None:
+        """Takes who a user is."""
+        user = whole(item.get("user_id"))
+        texts = [value if isinstance(value := item.get(name), str) else None for name in ("nombre", "email")]
+        if user is not None:
+            self._connection.execute(_NAME, (user, *texts))
+
+    def reset(self) -> None:
+        """Forgets everything, within the caller's transaction."""
+        for table in ("users", "ranks", "days"):
+            self._connection.execute(f"DELETE FROM {table}")
+        self._connection.execute("DELETE FROM counts WHERE name = 'usuarios'")
+        self._connection.execute("DELETE FROM meta WHERE name = 'puntajes'")
+
+    def _move(self, old: int | None, new: int | None, old_day: int | None, new_day: int | None) -> None:
+        if old != new:
+            for best, users in ((old, -1), (new, 1)):
+                if best is not None:
+                    rows = [(level, best >> (level * _BITS), users) for level in _LEVELS]
+                    self._connection.executemany(_ADD_RANK, rows)
+            self._connection.execute(_ADD_COUNT, ("usuarios", (new is not None) - (old is not None)))
+            # Sums of scores may be larger than what a column holds.
+            total = int(self._text("puntajes") or 0) + (new or 0) - (old or 0)
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('puntajes', ?)", (str(total),))
+        if old_day != new_day:
+            days = [(day, users) for day, users in ((old_day, -1), (new_day, 1)) if day is not None]
+            self._connection.executemany(_ADD_DAY, days)
+
+    def _text(self, name: str) -> str | None:
+        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _rank(self, best: int) -> int:
+        """1 and the number of users with a higher score: at each level, those further right below the same node."""
+        above = 0
+        for level in _LEVELS:
+            own = best >> (level * _BITS)
+            # The next level counts what is beyond this node's siblings.
+            end = ((own >> _BITS) + 1) << _BITS if level < _LEVELS[-1] else _LARGEST
+            above += self._connection.execute(_ABOVE, (level, own, end)).fetchone()[0]
+        return above + 1
+
+    def user(self, user: int) -> Mapping[str, Any]:
+        """One user's statistics as a client sees them. Raises NotFound."""
+        row = self._connection.execute(
+            "SELECT name, email, best, games, played FROM users WHERE id = ?", (user,)
+        ).fetchone()
+        if row is None:
+            raise NotFound(f"nothing is known of the user {user}", field="user_id", hint="users come with save_score")
+        name, email, best, games, played = row
+        return {
+            "user_id": user,
+            "nombre": name,
+            "email": email,
+            "puntaje_maximo": best,
+            "partidas": games or 0,
+            "fecha_ultimo_juego": played,
+            "posicion": None if best is None else self._rank(best),
+        }
+
+    def everybody(self) -> dict[str, Any]:
+        """The statistics of all users as a client sees them."""
+        select = self._connection.execute
+        row = select("SELECT value FROM counts WHERE name = 'usuarios'").fetchone()
+        users = 0 if row is None else row[0]
+        today = int(time.time()) // _DAY_SECONDS
+        (active,) = select("SELECT coalesce(sum(users), 0) FROM days WHERE day > ?", (today - _ACTIVE_DAYS,)).fetchone()
+        top = select(_RANKING, (_TOP,)).fetchall()
+        ranking = [
+            {"posicion": self._rank(best), "user_id": user, "nombre": name, "puntaje_maximo": best, "partidas": games}
+            for user, name, best, games in top
+        ]
+        total = int(self._text("puntajes") or 0)
+        return {
+            "total_usuarios": users,
+            "usuarios_activos": active,
+            "puntaje_promedio": round(total / users, 2) if users else None,
+            "puntaje_maximo": top[0][2] if top else None,
+            "ranking": ranking,
+        }
+
+
+def whole(value: Any) -> int | None:
+    """A number of a record as a whole one that a column holds; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    return max(min(int(value), _LARGEST), -_LARGEST)
+
+
+def _day(moment: Any) -> int | None:
+    try:
+        return int(datetime.fromisoformat(moment).timestamp()) // _DAY_SECONDS
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,154 @@
+"""Follows the other servers: reads what has happened there, and brings what is known here up to date with it.
+
+A batch, what is made of it, and the position behind it are one transaction. So each event counts once,
+whoever is killed when; and what happened while this service was away is read when it comes back.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from services.distributed.events import Entry, PlainEvent, order_event
+from services.distributed.knowledge import Knowledge
+from services.distributed.ranking import whole
+from shared.domain.errors import Gone, StoreError
+from shared.domain.tables import SCORES, USERS
+from shared.stores.events import OrderEvents, OrderFeed, RecordFeed
+from shared.stores.records import Change, Changes
+
+_POLL_SECONDS = 0.02
+_RETRY_SECONDS = 1.0
+_ORDERS = 1000
+_CHANGES = 500
+_TENANT = "main"
+ORDERS = "orders"
+RECORDS = "records"
+
+
+class Relay:
+    """Keeps `knowledge` up to date until cancelled; `data` is the table of corporate data."""
+
+    def __init__(self, knowledge: Knowledge, orders: OrderFeed, records: RecordFeed, *, data: str) -> None:
+        self._knowledge = knowledge
+        self._orders = orders
+        self._records = records
+        self._data = data
+        self._trouble: str | None = None
+        self._sources = dict.fromkeys((ORDERS, RECORDS), "not there yet")
+        self._log = structlog.get_logger()
+
+    def state(self) -> dict[str, Any]:
+        """How far the others are followed."""
+        return dict(self._sources) if self._trouble is None else {**self._sources, "trouble": self._trouble}
+
+    async def run(self) -> None:
+        """Reads whenever there is something to read."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                busy = await self.step()
+                self._trouble = None
+            except StoreError as error:
+                if self._trouble is None:
+                    self._log.error("cannot follow the other servers; trying again", reason=error.message)
+                self._trouble = error.message
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            # When there is much to catch up with, half of the time is for everybody else.
+            await asyncio.sleep(loop.time() - began if busy else _POLL_SECONDS)
+
+    async def step(self) -> bool:
+        """Reads what there is, up to a bound: whether there may be more. Raises StoreError."""
+        knowledge = self._knowledge
+        orders = await self._orders.events(knowledge.position(ORDERS), limit=_ORDERS)
+        changes = await self._changes()
+        for name, found in ((ORDERS, orders), (RECORDS, changes)):
+            self._sources[name] = "not there yet" if found is None else "followed"
+        happened = [] if orders is None else orders.events
+        changed = [] if changes is None else changes.changes
+        read = {ORDERS: orders and orders.position, RECORDS: changes and changes.position}
+        if all(position in (None, knowledge.position(name)) for name, position in read.items()):
+            return False
+        with knowledge.transaction(20 + len(happened) + 4 * len(changed)) as commit:
+            entries = [] if orders is None else self._take_orders(orders)
+            entries += [] if changes is None else self._take_changes(changes)
+            commit(entries)
+        return sum(one.orders for one in happened) >= _ORDERS or len(changed) >= _CHANGES
+
+    def _take_orders(self, found: OrderEvents) -> list[Entry]:
+        if found.restarted:
+            self._log.warning("the orders are of another store than before; counting them anew")
+            self._knowledge.orders.reset()
+        self._knowledge.orders.apply(found.events)
+        self._knowledge.move(ORDERS, found.position)
+        return [order_event(one) for one in found.events]
+
+    # Records.
+
+    async def _changes(self) -> Changes | None:
+        try:
+            return await self._records.changes(self._knowledge.position(RECORDS), limit=_CHANGES)
+        except Gone:
+            await self._read_anew()
+            return await self._records.changes(self._knowledge.position(RECORDS), limit=_CHANGES)
+
+    async def _read_anew(self) -> None:
+        """Takes records as they are, where the changes that made them are not kept any more."""
+        self._log.warning("changes of records are gone; reading all scores anew")
+        position = await self._records.newest()
+        with self._knowledge.transaction(1):
+            self._knowledge.ranking.reset()
+        async for page in self._records.everything(USERS):
+            with self._knowledge.transaction(len(page)):
+                for record in page:
+                    self._knowledge.ranking.name(record.item)
+        async for page in self._records.everything(SCORES):
+            with self._knowledge.transaction(10 * len(page)):
+                for record in page:
+                    self._knowledge.ranking.score(record)
+        with self._knowledge.transaction(1):
+            self._knowledge.move(RECORDS, position)
+
+    def _take_changes(self, found: Changes) -> Sequence[Entry]:
+        entries: list[Entry] = []
+        for change in found.changes:
+            if change.tenant == _TENANT:
+                entries += self._take_change(change)
+        self._knowledge.move(RECORDS, found.position)
+        return entries
+
+    def _take_change(self, change: Change) -> Sequence[Entry]:
+        ranking = self._knowledge.ranking
+        record = change.new or change.old
+        assert record is not None
+        if change.table == USERS.name:
+            ranking.name(record.item if change.new is not None else {"user_id": record.item["user_id"]})
+        elif change.table == SCORES.name:
+            if change.new is None:
+                ranking.forget_score(record.item)
+                return []
+            ranking.score(record)
+            return self._scored(change)
+        elif change.table == self._data:
+            members = {"id": record.item["id"], "version": record.version}
+            return [
+                PlainEvent("records", f"record.{'deleted' if change.new is None else 'changed'}", change.at, members)
+            ]
+        return []
+
+    def _scored(self, change: Change) -> Sequence[Entry]:
+        """What is told of a game: a record is a notification as well."""
+        assert change.new is not None
+        item = change.new.item
+        user, best = whole(item.get("user_id")), whole(item.get("puntaje_maximo"))
+        if user is None or best is None:
+            return []
+        before = None if change.old is None else whole(change.old.item.get("puntaje_maximo"))
+        members = {"user_id": user, "puntaje_maximo": best, "partidas": whole(item.get("partidas")) or 0}
+        if before is not None and best <= before:
+            return [PlainEvent("scores", "score.saved", change.at, members, user)]
+        _, told = self._knowledge.notifications.add(user, f"New record: {best}", "success")
+        return [PlainEvent("scores", "score.record", change.at, {**members, "anterior": before}, user), told]

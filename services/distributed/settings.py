@@ -1,0 +1,22 @@
+"""The settings of the distributed service; `.env.local` explains each."""
+
+from pathlib import Path
+
+from services.settings import ServerSettings
+from shared.runtime.settings import Count, Port, Seconds
+
+
+class DistributedSettings(ServerSettings, frozen=True):
+    """Names are those of the environment, in lower case; times are seconds."""
+
+    distributed_host: str = "127.0.0.1"
+    distributed_port: Port = 7000
+    max_document_bytes: Count = 262_144
+    max_events: Count = 1_000_000
+    event_seconds: Seconds = 604_800.0
+    max_notifications: Count = 1000
+
+    @property
+    def distributed_file(self) -> Path:
+        """The file of everything that this service knows."""
+        return Path(self.data_dir) / "distributed.db"
