@@ -41,7 +41,12 @@ app.command(
     "clients.migrate.command:migrate", name="migrate", help="Copy all orders and records to another kind of store."
 )
 app.command("clients.cli.data:data", name="data", help="Corporate data, and the audit log of it.")
-app.command("clients.cli.data:observe", name="observe", help="Show every change of the corporate data, until stopped.")
+app.command(
+    "clients.cli.observing:observe", name="observe", help="Show changes and events as they happen, until stopped."
+)
+app.command("clients.cli.statistics:stats", name="stats", help="Show the statistics of users and orders.")
+app.command("clients.cli.statistics:notifications", name="notifications", help="Show what a user was told.")
+app.command("clients.cli.audit:audit", name="audit", help="Prove that the statistics have counted every order.")
 
 
 @app.command
@@ -162,16 +167,8 @@ async def retry(order_id: OrderId, /, *, host: Host = None, port: Port = None, j
 
 
 @app.command
-async def stats(*, host: Host = None, port: Port = None, json: Json = False) -> int:
-    """Show the server's numbers."""
-    async with IntakeClient(*target(host, port)) as client:
-        Output(json=json).members(await client.stats())
-    return 0
-
-
-@app.command
 async def health(*, host: Host = None, port: Port = None, json: Json = False) -> int:
-    """Show how the server and its workers are."""
+    """Show how the intake and its workers are."""
     async with IntakeClient(*target(host, port)) as client:
         Output(json=json).members(await client.health())
     return 0

@@ -1,4 +1,4 @@
-"""The commands around the persistence server: `data` with its own commands, and `observe`."""
+"""The commands around the persistence server: `data` with its own commands."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -156,26 +156,6 @@ async def ping(*, common: Common = _COMMON) -> int:
     """Exit with 0 when the server answers."""
     async with common.client() as client:
         await client.ping()
-    return 0
-
-
-async def observe(
-    record_id: str | None = None,
-    /,
-    *,
-    reconnect: Annotated[
-        float, Parameter(alias="-r", validator=Number(gt=0), help="Seconds before it connects again.")
-    ] = 2.0,
-    common: Common = _COMMON,
-) -> int:
-    """Show every change of the corporate data, or of one record, until stopped; nothing is missed in between."""
-    out = common.open()
-    client = common.client()
-    async for event in client.observe(record_id, pause=reconnect):
-        if event["event"] in ("connected", "lost"):
-            common.note(str(event))
-        else:
-            common.show(out, event)
     return 0
 
 

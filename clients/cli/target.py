@@ -23,6 +23,7 @@ class Server(NamedTuple):
 
 INTAKE = Server("SERVER_HOST", "SERVER_PORT", 8888)
 PERSISTENCE = Server("TCP_PERSIST_HOST", "TCP_PERSIST_PORT", 6000)
+DISTRIBUTED = Server("DISTRIBUTED_HOST", "DISTRIBUTED_PORT", 7000)
 
 
 def target(host: str | None, port: int | None, server: Server = INTAKE) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.record_feed import SqliteRecordFeed
 
+_NICE = 10
 FLAGS = {"--host": "DISTRIBUTED_HOST", "-p/--port": "DISTRIBUTED_PORT", "--data-dir": "DATA_DIR"}
 
 
@@ -39,6 +40,9 @@ def main(argv: list[str]) -> int:
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="distributed")
+
+    # Where there is not enough for all, taking orders comes first.
+    os.nice(_NICE)
 
     async def serve(stop: asyncio.Event) -> None:
         limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())

@@ -1,6 +1,9 @@
 """The settings of the distributed service; `.env.local` explains each."""
 
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from services.settings import ServerSettings
 from shared.runtime.settings import Count, Port, Seconds
@@ -11,7 +14,7 @@ class DistributedSettings(ServerSettings, frozen=True):
 
     distributed_host: str = "127.0.0.1"
     distributed_port: Port = 7000
-    max_document_bytes: Count = 262_144
+    max_document_bytes: Annotated[int, Meta(ge=1024)] = 262_144
     max_events: Count = 1_000_000
     event_seconds: Seconds = 604_800.0
     max_notifications: Count = 1000

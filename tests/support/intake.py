@@ -159,6 +159,17 @@ class PersistenceProcess(ServerProcess):
         return Session("127.0.0.1", self.port, greeted=False)
 
 
+class DistributedProcess(ServerProcess):
+    """`python -m services.distributed`, which follows the servers on the same folder."""
+
+    module = "services.distributed"
+    port_setting = "DISTRIBUTED_PORT"
+
+    def connect(self) -> "Session":
+        """A new connection."""
+        return Session("127.0.0.1", self.port, greeted=False)
+
+
 class Session:
     """One plain TCP connection that speaks lines."""
 

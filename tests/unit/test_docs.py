@@ -8,6 +8,9 @@ import msgspec
 import pytest
 
 from clients.cli.app import app
+from services.distributed.events import TOPICS
+from services.distributed.requests import CATALOGUE
+from services.distributed.settings import DistributedSettings
 from services.intake.requests import ACTIONS
 from services.intake.settings import IntakeSettings
 from services.persistence.requests import REQUESTS
@@ -22,10 +25,14 @@ DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
 # Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
 NOT_SETTINGS = {"COMANDA_PARENT_PID"}
-DIFFERENT: dict[str, set[str]] = {".env.local": set(), ".env.docker": {"data_dir", "log_format", "tcp_persist_host"}}
+HOSTS = {"tcp_persist_host", "distributed_host"}
+DIFFERENT: dict[str, set[str]] = {
+    ".env.local": set(),
+    ".env.docker": {"data_dir", "log_format", "tcp_persist_host", "distributed_host"},
+}
 SETTINGS = {
     field.encode_name.upper(): field
-    for kind in (IntakeSettings, PersistenceSettings)
+    for kind in (IntakeSettings, PersistenceSettings, DistributedSettings)
     for field in msgspec.structs.fields(kind)
 }
 """Every setting of every server; where two have the same it means the same."""
@@ -98,7 +105,8 @@ def test_limits_in_the_protocol_are_the_defaults() -> None:
 
 def test_every_action_verb_event_and_code_is_in_the_protocol() -> None:
     text = (ROOT / "docs/PROTOCOL.md").read_text()
-    assert not [name for name in (*ACTIONS, *REQUESTS) if f'{{"action":"{name}"' not in text]
+    assert not [topic for topic in TOPICS if f"`{topic}`" not in text]
+    assert not [name for name in (*ACTIONS, *REQUESTS, *CATALOGUE.kinds) if f'{{"action":"{name}"' not in text]
     assert not [step.event for step in TRANSITIONS if f"`{step.event}`" not in text]
     assert not [code for code in codes() if f"| `{code}` |" not in text]
 

@@ -50,7 +50,7 @@ def test_orders_from_a_file_and_from_standard_input(intake: IntakeProcess, tmp_p
     (tmp_path / "orders").write_text(lines)
     assert len(run(intake, "order", "--file", str(tmp_path / "orders"))[1]) == 3
     assert len(run(intake, "order", "-f", "-", stdin=lines)[1]) == 3
-    assert run(intake, "stats")[1][0]["aceptados"] == 6
+    assert run(intake, "stats", "--intake")[1][0]["aceptados"] == 6
 
 
 def test_wrong_order_costs_only_itself(intake: IntakeProcess) -> None:

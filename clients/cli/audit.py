@@ -1,0 +1,83 @@
+"""The command `audit`: proves that the statistics have counted what the intake has done, order by order if need be."""
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from clients.cli.output import Output
+from clients.cli.statistics import Service
+from clients.cli.target import INTAKE, target
+from clients.distributed import DistributedClient
+from clients.intake import IntakeClient
+
+_PAUSE = 0.25
+_SHOWN = 10
+_SERVICE = Service()
+
+
+async def audit(
+    *,
+    wait: Annotated[float, Parameter(validator=Number(gte=0), help="Seconds to wait until both are at rest.")] = 10.0,
+    intake_host: Annotated[str | None, Parameter(help="The intake's name or address; else SERVER_HOST.")] = None,
+    intake_port: Annotated[int | None, Parameter(help="The intake's port; else SERVER_PORT.")] = None,
+    service: Service = _SERVICE,
+) -> int:
+    """Compare the intake's orders with what the distributed service has counted. Exit status 1 where they differ."""
+    output = Output(json=service.json)
+    async with IntakeClient(*target(intake_host, intake_port, INTAKE)) as intake, service.client() as client:
+        until = time.monotonic() + wait
+        while True:
+            counted, known = await _counted(client), await _known(intake)
+            sound = counted == known and _balanced(counted)
+            if sound or time.monotonic() > until:
+                break
+            await asyncio.sleep(_PAUSE)
+        output.members({"sound": sound, "intake": known, "distributed": counted})
+        if sound:
+            return 0
+        await _explain(intake, client, output)
+        return 1
+
+
+def _balanced(counts: dict[str, int]) -> bool:
+    return counts["aceptados"] == sum(count for name, count in counts.items() if name != "aceptados")
+
+
+async def _counted(client: DistributedClient) -> dict[str, int]:
+    orders = (await client.get_global_stats())["pedidos"]
+    return {"aceptados": orders["aceptados"], **orders["por_estado"]}
+
+
+async def _known(intake: IntakeClient) -> dict[str, int]:
+    stats = await intake.stats()
+    return {"aceptados": stats["aceptados"], **stats["pedidos"]}
+
+
+async def _explain(intake: IntakeClient, client: DistributedClient, output: Output) -> None:
+    """Goes through the events that are kept, and names orders whose last one is not what the intake says."""
+    last = (await client.health())["eventos"]
+    told: dict[str, tuple[int, str]] = {}
+    gone: dict[str, Any] | None = None
+    if last:
+        async for event in client.subscribe(["orders", "scores", "records", "notifications"], since=0):
+            if event["event"] == "gap":
+                gone = event
+            elif "estado" in event:
+                told[event["id"]] = (event["seq"], event["estado"])
+            if event.get("seq", 0) >= last:
+                break
+    if gone is not None:
+        output.members({"not_kept": f"events {gone['from']} to {gone['to']}: orders of that time are left out"})
+    shown = 0
+    async for order in intake.list(page_size=1000):
+        seq, state = told.pop(order.id, (None, None))
+        if state != order.state.value and not (state is None and gone is not None):
+            output.members({"id": order.id, "intake": order.state.value, "distributed": state, "seq": seq})
+            shown += 1
+        if shown == _SHOWN:
+            return
+    for order_id, (seq, state) in list(told.items())[: _SHOWN - shown]:
+        output.members({"id": order_id, "intake": None, "distributed": state, "seq": seq})

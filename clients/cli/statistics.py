@@ -1,0 +1,114 @@
+"""The commands around the distributed service: statistics, notifications, events."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from clients.cli.output import Output
+from clients.cli.target import DISTRIBUTED, INTAKE, target
+from clients.cli.text import printable
+from clients.distributed import DistributedClient
+from clients.intake import IntakeClient
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Service:
+    """What every command about the distributed service can be told."""
+
+    host: Annotated[str | None, Parameter(help="The service's name or address; else DISTRIBUTED_HOST.")] = None
+    port: Annotated[int | None, Parameter(alias="-p", help="The service's port; else DISTRIBUTED_PORT.")] = None
+    json: Annotated[bool, Parameter(negative="", help="JSON lines, also on a terminal.")] = False
+
+    def client(self) -> DistributedClient:
+        """A client of the service that is meant."""
+        return DistributedClient(*target(self.host, self.port, DISTRIBUTED))
+
+
+_SERVICE = Service()
+
+
+async def stats(
+    user: int | None = None,
+    /,
+    *,
+    intake: Annotated[bool, Parameter(negative="", help="The intake's own numbers, workers included.")] = False,
+    service: Service = _SERVICE,
+) -> int:
+    """Show the statistics of all users and orders, or those of one user."""
+    output = Output(json=service.json)
+    if intake:
+        async with IntakeClient(*target(service.host, service.port, INTAKE)) as server:
+            output.members(await server.stats())
+        return 0
+    async with service.client() as client:
+        found = await (client.get_global_stats() if user is None else client.get_user_stats(user))
+    if output.json or user is not None:
+        output.members(found)
+        return 0
+    orders = found.pop("pedidos")
+    ranking = found.pop("ranking")
+    output.members(found)
+    _show("ranking", ranking)
+    counts, products, minutes = orders.pop("por_estado"), orders.pop("productos"), orders.pop("por_minuto")
+    output.members({**orders, **counts})
+    _show("products", products)
+    _show("the last minutes", minutes[-10:])
+    return 0
+
+
+async def notifications(
+    user: int,
+    /,
+    *,
+    unread: Annotated[bool, Parameter(negative="", help="Those alone that are not read yet.")] = False,
+    read: Annotated[bool, Parameter(negative="", help="Mark all as read afterwards.")] = False,
+    service: Service = _SERVICE,
+) -> int:
+    """Show what a user was told, newest first."""
+    output = Output(json=service.json)
+    async with service.client() as client:
+        found = [one async for one in client.notifications(user, unread=unread)]
+        if read:
+            await client.mark_read(user)
+    if output.json:
+        for one in found:
+            output.members(one)
+    else:
+        _show("", found)
+    return 0
+
+
+async def follow(
+    topics: str,
+    *,
+    since: int | None,
+    cliente: str | None,
+    order: str | None,
+    user: int | None,
+    reconnect: float,
+    service: Service,
+) -> int:
+    """Shows events of topics, named with commas between them, until stopped; nothing is missed in between."""
+    output = Output(json=service.json)
+    client = service.client()
+    chosen = topics.replace(",", " ").split()
+    events = client.observe(chosen, since=since, pause=reconnect, customer=cliente, order=order, user_id=user)
+    async for event in events:
+        if event["event"] not in ("connected", "lost"):
+            output.plain(event, printable(msgspec.json.encode(event).decode()))
+    return 0
+
+
+def _show(title: str, rows: list[dict[str, Any]]) -> None:
+    """Rows that are alike, as a table."""
+    if not rows:
+        return
+    table = Table(*rows[0], title=title or None, title_justify="left", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if value is None else printable(str(value)) for value in row.values()))
+    Console(highlight=False, markup=False).print(table)

@@ -1,0 +1,199 @@
+"""What the outbox of orders tells: everything that has happened, in order, once, from any position on."""
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.domain.states import TRANSITIONS, State
+from shared.stores.events import Happened
+from shared.stores.ports import Done, Failure, HandBack, OrderStore, WorkStore
+from shared.stores.sqlite.order_feed import SqliteOrderFeed
+from tests.contract.conftest import SqliteAdapter
+from tests.support.orders import accept, ids, request, ticket
+
+LIMIT = 1000
+
+
+@pytest.fixture
+async def adapter(tmp_path: Path) -> AsyncIterator[SqliteAdapter]:
+    """An empty database."""
+    made = SqliteAdapter(tmp_path)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def feed(adapter: SqliteAdapter, orders: OrderStore) -> AsyncIterator[SqliteOrderFeed]:
+    """Follows the orders."""
+    made = SqliteOrderFeed(adapter.files)
+    yield made
+    made.close()
+
+
+async def follow(feed: SqliteOrderFeed, after: str | None = None, limit: int = LIMIT) -> tuple[list[Happened], str]:
+    """Everything behind a position, and the position at its end."""
+    found: list[Happened] = []
+    while True:
+        events = await feed.events(after, limit=limit)
+        assert events is not None
+        if events.position == after:
+            return found, after
+        found += events.events
+        after = events.position
+
+
+def told(events: list[Happened]) -> list[tuple[str, list[str]]]:
+    return [(one.event, [order for run in one.runs for order in run.ids()]) for one in events]
+
+
+def counted(events: list[Happened]) -> dict[State, int]:
+    counts: Counter[State] = Counter()
+    for one in events:
+        assert (one.source, one.target, one.event) in [step[:3] for step in TRANSITIONS]
+        if one.source is not None:
+            counts[one.source] -= one.orders
+        counts[one.target] += one.orders
+    return {state: count for state, count in counts.items() if count}
+
+
+async def test_files_that_are_not_there_yet_are_waited_for(tmp_path: Path) -> None:
+    adapter = SqliteAdapter(tmp_path)
+    feed = SqliteOrderFeed(adapter.files)
+    assert await feed.events(None, limit=LIMIT) is None
+    store = await adapter.orders()
+    await accept(store, request())
+    assert [event for event, _ in told((await follow(feed))[0])] == ["order.accepted"]
+    feed.close()
+    await adapter.close()
+
+
+async def test_life_of_an_order(feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, request("Ana", productos=["pan", {"producto": "agua", "cantidad": 3}, "pan"]))).run
+    await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
+    await work.advance("w1", done=[Done(run.first, 1, 1_900_000)], now=1_900_100)
+    events, _ = await follow(feed)
+    assert told(events) == [(event, ids(run)) for event in ("order.accepted", "order.started", "order.finished")]
+    accepted, _, finished = events
+    assert accepted.products == {"pan": (1, 2), "agua": (1, 3)}
+    assert {tuple(one.customers) for one in events} == {("Ana",)}
+    assert (accepted.at, finished.at) == (1_000_000, 1_900_100)
+    assert sum(finished.waiting.values()) == sum(finished.processing.values()) == 1
+    assert counted(events) == {State.DONE: 1}
+
+
+async def test_every_way_through_the_states_is_told(feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, *(request(f"c{number}") for number in range(8)))).run
+    one, two, three, four, five, *_ = range(run.first, run.first + 8)
+    await orders.cancel(ids(run)[6])
+    await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
+    failures = [Failure(two, 1, 1_500_000, "no", None), Failure(three, 1, 1_500_000, "not yet", 1_600_000)]
+    await work.advance(
+        "w1",
+        done=[Done(one, 1, 1_500_000), Done(four, 9, 1)],
+        failures=failures,
+        handed_back=[HandBack(five, 1)],
+        now=2,
+    )
+    await orders.retry(ids(run)[1])
+    await orders.rescue([ticket(run)], poison=0)
+    events, _ = await follow(feed)
+    assert counted(events) == {State.DONE: 1, State.FAILED: 3, State.CANCELLED: 1, State.QUEUED: 3}
+    details = {(one.event, one.detail) for one in events if one.detail}
+    assert details == {
+        ("order.failed", "no"),
+        ("order.requeued", "not yet"),
+        ("order.failed", "its worker died more than 0 times"),
+    }
+
+
+async def test_what_was_under_way_at_the_end_is_told_to_be_queued_again(
+    adapter: SqliteAdapter, feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore
+) -> None:
+    run = (await accept(orders, request(), request())).run
+    await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
+    await adapter.close()
+    await (await adapter.orders()).recover()
+    events, _ = await follow(feed)
+    assert [event for event, _ in told(events)] == ["order.accepted", "order.started", "order.requeued"]
+    assert counted(events) == {State.QUEUED: 2}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+async def test_any_position_can_be_gone_on_from(
+    feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore, limit: int
+) -> None:
+    runs = [(await accept(orders, *[request()] * 3, at=at)).run for at in (1_000_000, 2_000_000, 3_000_000)]
+    for run in reversed(runs):
+        await work.advance("w1", tickets=[ticket(run)], now=4_000_000)
+    done = [Done(run.first + place, 1, 5_000_000) for place in (2, 0) for run in runs]
+    await work.advance("w1", done=done, now=5_000_000)
+    events, end = await follow(feed, limit=limit)
+    whole, same_end = await follow(feed)
+    assert end == same_end
+    assert counted(events) == counted(whole) == {State.DONE: 6, State.RUNNING: 3}
+    seen: set[str] = set()
+    for event, orders_of_it in told(events):
+        if event == "order.accepted":
+            seen |= set(orders_of_it)
+        assert set(orders_of_it) <= seen, "something happened to an order before it was accepted"
+    assert (await follow(feed, end)) == ([], end)
+
+
+async def test_position_of_another_store_begins_anew(
+    adapter: SqliteAdapter, feed: SqliteOrderFeed, orders: OrderStore, tmp_path: Path
+) -> None:
+    await accept(orders, request(), request())
+    _, end = await follow(feed)
+    other = SqliteAdapter(tmp_path / "other")
+    other.files.orders.parent.mkdir()
+    await accept(await other.orders(), request("new"))
+    follower = SqliteOrderFeed(other.files)
+    events = await follower.events(end, limit=LIMIT)
+    assert events is not None
+    assert events.restarted
+    assert [one.customers for one in events.events] == [["new"]]
+    follower.close()
+    await other.close()
+
+
+async def test_position_behind_the_end_of_a_restored_store_begins_anew(
+    adapter: SqliteAdapter, feed: SqliteOrderFeed, orders: OrderStore, tmp_path: Path
+) -> None:
+    await accept(orders, request("first"))
+    await adapter.close()
+    restored = SqliteAdapter(tmp_path / "restored")
+    shutil.copytree(
+        adapter.files.orders.parent, restored.files.orders.parent, ignore=shutil.ignore_patterns("restored")
+    )
+    await accept(await adapter.orders(), request("second"))
+    _, end = await follow(feed)
+    follower = SqliteOrderFeed(restored.files)
+    events = await follower.events(end, limit=LIMIT)
+    assert events is not None
+    assert events.restarted
+    assert [one.customers for one in events.events] == [["first"]]
+    follower.close()
+
+
+async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
+    adapter: SqliteAdapter, orders: OrderStore, work: WorkStore
+) -> None:
+    run = (await accept(orders, *(request(f"c{number}") for number in range(5)))).run
+    await orders.cancel(ids(run)[4])
+    await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
+    failures = [Failure(run.first + 1, 1, 1_500_000, "no", None), Failure(run.first + 2, 1, 1_500_000, "", 1_600_000)]
+    await work.advance("w1", done=[Done(run.first, 1, 1_500_000)], failures=failures, now=1_500_000)
+    await adapter.close()
+    with sqlite3.connect(adapter.files.progress) as connection:
+        connection.executescript("DROP VIEW past; DROP TABLE moves; PRAGMA user_version = 1;")
+    connection.close()
+    await adapter.orders()
+    feed = SqliteOrderFeed(adapter.files)
+    events, _ = await follow(feed)
+    expected = {State.DONE: 1, State.FAILED: 1, State.QUEUED: 1, State.RUNNING: 1, State.CANCELLED: 1}
+    assert counted(events) == expected
+    feed.close()

@@ -1,0 +1,76 @@
+"""Statistics of users, against what a list that is sorted anew says."""
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.distributed.ranking import Ranking
+from shared.domain.errors import NotFound
+from shared.domain.records import Record
+from shared.stores.sqlite.database import SCHEMA
+
+SCRIPT = Path(SCHEMA / "distributed-1.sql").read_text()
+
+
+def ranking() -> Ranking:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(SCRIPT)
+    return Ranking(connection)
+
+
+def score(user: int, best: object, version: int = 1, **members: object) -> Record:
+    item = {"user_id": user, "puntaje_maximo": best, "partidas": version, **members}
+    return Record(item, version)
+
+
+def rank(board: Ranking, user: int) -> object:
+    return board.user(user)["posicion"]
+
+
+@given(st.lists(st.integers(-(10**15), 10**15) | st.integers(-300, 300), min_size=1, max_size=40), st.randoms())
+def test_rank_is_one_and_the_number_of_higher_scores(scores: list[int], shuffle: random.Random) -> None:
+    board = ranking()
+    for user, first in enumerate(shuffle.sample(scores, len(scores))):
+        board.score(score(user, first))
+    for user, best in enumerate(scores):
+        board.score(score(user, best, version=2))
+    for user, best in enumerate(scores):
+        assert rank(board, user) == 1 + sum(other > best for other in scores)
+    stats = board.everybody()
+    assert stats["total_usuarios"] == len(scores)
+    assert stats["puntaje_maximo"] == max(scores)
+    assert stats["puntaje_promedio"] == round(sum(scores) / len(scores), 2)
+    assert [row["puntaje_maximo"] for row in stats["ranking"]] == sorted(scores, reverse=True)[:10]
+
+
+def test_older_versions_than_known_are_left() -> None:
+    board = ranking()
+    board.score(score(1, 50, version=3))
+    board.score(score(1, 20, version=2))
+    assert board.user(1)["puntaje_maximo"] == 50
+
+
+def test_removed_scores_count_no_more_and_may_come_back() -> None:
+    board = ranking()
+    board.name({"user_id": 1, "nombre": "Ana", "email": 7})
+    board.score(score(1, 50, version=3))
+    board.score(score(2, 40))
+    board.forget_score({"user_id": 1})
+    assert (rank(board, 1), rank(board, 2), board.user(1)["nombre"]) == (None, 1, "Ana")
+    board.score(score(1, 30))
+    assert (rank(board, 1), board.everybody()["total_usuarios"]) == (2, 2)
+    with pytest.raises(NotFound):
+        board.user(9)
+
+
+@pytest.mark.parametrize("best", [10**38, -(10**38), None, "x", True])
+def test_odd_scores_of_other_services_break_nothing(best: object) -> None:
+    board = ranking()
+    board.score(score(1, best, fecha_ultimo_juego="never"))
+    board.score(score(2, 5, fecha_ultimo_juego="2020-01-01T00:00:00Z"))
+    assert board.everybody()["usuarios_activos"] == 0
+    assert rank(board, 2) in (1, 2)
