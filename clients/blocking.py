@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
+from clients.access import OPEN, Access
 from clients.errors import Refused
 from clients.intake import IntakeClient, NewOrder
 from clients.replies import Accepted, Event, Members, StoredOrder
@@ -24,10 +25,16 @@ class BlockingIntakeClient:
     """`IntakeClient`, one call at a time; for one thread. See there for the methods and their errors."""
 
     def __init__(
-        self, host: str = "localhost", port: int = 8888, *, timeout: float = 10.0, wait_for_room: bool = False
+        self,
+        host: str = "localhost",
+        port: int = 8888,
+        access: Access = OPEN,
+        *,
+        timeout: float = 10.0,
+        wait_for_room: bool = False,
     ) -> None:
         self._runner = asyncio.Runner()
-        self._client = IntakeClient(host, port, timeout=timeout, wait_for_room=wait_for_room)
+        self._client = IntakeClient(host, port, access, timeout=timeout, wait_for_room=wait_for_room)
 
     def __enter__(self) -> "BlockingIntakeClient":
         try:

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from clients.access import Access
 from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Unreachable
 from clients.link import Link
@@ -23,17 +24,20 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 class Caller:
     """The part of a client that does not know what it talks about.
 
-    `timeout` is how long an answer may take, in seconds, reconnections included; `greeted` whether the
-    server speaks first, `exact` whether numbers with decimals are given as `Decimal`.
+    `access` is what lets it in; `timeout` is how long an answer may take, in seconds, reconnections included;
+    `greeted` whether the server speaks first, `exact` whether numbers with decimals are given as `Decimal`.
 
     Requests raise Refused when the server answers with an error, Unreachable when there is no server,
     AnswerTimeout, and ConnectionLost where sending again would not be safe. A server that was there before
     is waited for until the time-out.
     """
 
-    def __init__(self, host: str, port: int, *, timeout: float, greeted: bool, exact: bool = False) -> None:
+    def __init__(
+        self, host: str, port: int, access: Access, *, timeout: float, greeted: bool, exact: bool = False
+    ) -> None:
         self._host = host
         self._port = port
+        self._access = access
         self._timeout = timeout
         self._greeted = greeted
         self._exact = exact
@@ -66,11 +70,14 @@ class Caller:
             return self._link
 
     async def _opened(self, deadline: float) -> Link:
-        """A new connection. Raises Unreachable."""
+        """A new connection, let in. Raises Unreachable, ConnectionLost, and Refused for a wrong token."""
         pause = _FIRST_PAUSE
         while True:
             try:
-                link = await dial(lambda: Link(greeted=self._greeted), self._host, self._port)
+                link = await dial(lambda: Link(greeted=self._greeted), self._host, self._port, tls=self._access.tls)
+                if self._access.token is not None:
+                    shown = {"action": "authenticate", "token": self._access.token}
+                    read_answer(Members, await link.request(_encode(shown)))
             except Unreachable:
                 if not self._was_there or asyncio.get_running_loop().time() + pause > deadline:
                     raise

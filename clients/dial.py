@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar, cast
 
@@ -26,7 +27,14 @@ class Greeted(Protocol):
 C = TypeVar("C", bound=Greeted)
 
 
-async def dial(made: Callable[[], C], host: str, port: int, *, family: socket.AddressFamily = socket.AF_UNSPEC) -> C:
+async def dial(
+    made: Callable[[], C],
+    host: str,
+    port: int,
+    *,
+    family: socket.AddressFamily = socket.AF_UNSPEC,
+    tls: ssl.SSLContext | None = None,
+) -> C:
     """A greeted connection to `host`, over IPv6 and IPv4 alike unless `family` says which.
 
     The next address is tried when one has failed, or has not greeted within a quarter of a second; three
@@ -42,13 +50,14 @@ async def dial(made: Callable[[], C], host: str, port: int, *, family: socket.Ad
             hint="check --host; an address such as ::1 or 127.0.0.1 will do",
         ) from error
     addresses = iter(_alternating(str(entry[4][0]) for entry in found))
+    secured = None if tls is None else (tls, host)
     reasons: list[str] = []
     tries: set[asyncio.Task[C]] = set()
     try:
         while True:
             address = next(addresses, None)
             if address is not None:
-                tries.add(asyncio.create_task(_greeted(made, address, port)))
+                tries.add(asyncio.create_task(_greeted(made, address, port, secured)))
             elif not tries:
                 break
             patience = None if address is None else _NEXT_ADDRESS_SECONDS
@@ -80,11 +89,14 @@ def _alternating(addresses: Iterable[str]) -> list[str]:
     return [one for pair in itertools.zip_longest(*families) for one in pair if one is not None]
 
 
-async def _greeted(made: Callable[[], C], address: str, port: int) -> C:
+_Secured = tuple[ssl.SSLContext, str] | None
+
+
+async def _greeted(made: Callable[[], C], address: str, port: int, secured: _Secured) -> C:
     connection: C | None = None
     try:
         async with asyncio.timeout(_ADDRESS_SECONDS):
-            connection = await _opened(made, address, port)
+            connection = await _opened(made, address, port, secured)
             await connection.hello
     except BaseException as error:
         if connection is not None:
@@ -92,6 +104,9 @@ async def _greeted(made: Callable[[], C], address: str, port: int) -> C:
         match error:
             case TimeoutError():
                 raise Unreachable(f"{address}: no answer") from None
+            case ssl.SSLError():
+                reason = getattr(error, "verify_message", "") or error.reason or error
+                raise Unreachable(f"{address}: TLS: {reason}") from error
             case OSError():
                 raise Unreachable(f"{address}: {os.strerror(error.errno) if error.errno else error}") from error
             case Unreachable():
@@ -100,9 +115,12 @@ async def _greeted(made: Callable[[], C], address: str, port: int) -> C:
     return connection
 
 
-async def _opened(made: Callable[[], C], address: str, port: int) -> C:
+async def _opened(made: Callable[[], C], address: str, port: int, secured: _Secured) -> C:
     connection = made()
-    await asyncio.get_running_loop().create_connection(lambda: cast(asyncio.Protocol, connection), address, port)
+    tls, name = secured or (None, None)
+    await asyncio.get_running_loop().create_connection(
+        lambda: cast(asyncio.Protocol, connection), address, port, ssl=tls, server_hostname=name
+    )
     return connection
 
 

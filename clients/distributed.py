@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from clients.access import OPEN, Access
 from clients.caller import Caller
 from clients.errors import ConnectionLost, Unreachable
 from clients.replies import Members
@@ -22,8 +23,15 @@ from clients.replies import Members
 class DistributedClient(Caller):
     """A client of one distributed service. See `Caller` for `timeout` and for what every method raises."""
 
-    def __init__(self, host: str = "localhost", port: int = 7000, *, timeout: float = 10.0) -> None:
-        super().__init__(host, port, timeout=timeout, greeted=False)
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 7000,
+        access: Access = OPEN,
+        *,
+        timeout: float = 10.0,
+    ) -> None:
+        super().__init__(host, port, access, timeout=timeout, greeted=False)
 
     async def get_user_stats(self, user_id: int) -> Members:
         """One user's scores and rank."""

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from clients.access import OPEN, Access
 from clients.caller import Caller
 from clients.errors import Refused
 from clients.replies import Accepted, Event, Members, Moved, Page, StatsAnswer, StatusAnswer, StoredOrder, read_answer
@@ -40,9 +41,15 @@ class IntakeClient(Caller):
     """
 
     def __init__(
-        self, host: str = "localhost", port: int = 8888, *, timeout: float = 10.0, wait_for_room: bool = False
+        self,
+        host: str = "localhost",
+        port: int = 8888,
+        access: Access = OPEN,
+        *,
+        timeout: float = 10.0,
+        wait_for_room: bool = False,
     ) -> None:
-        super().__init__(host, port, timeout=timeout, greeted=True)
+        super().__init__(host, port, access, timeout=timeout, greeted=True)
         self._wait_for_room = wait_for_room
 
     async def order(self, order: NewOrder, *, add_request_id: bool = True) -> Accepted:

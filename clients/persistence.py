@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from clients.access import OPEN, Access
 from clients.caller import Caller
 from clients.errors import ConnectionLost, Unreachable
 from clients.replies import Members
@@ -44,9 +45,15 @@ class PersistenceClient(Caller):
     """
 
     def __init__(
-        self, host: str = "localhost", port: int = 6000, *, timeout: float = 10.0, uuid: str | None = None
+        self,
+        host: str = "localhost",
+        port: int = 6000,
+        access: Access = OPEN,
+        *,
+        timeout: float = 10.0,
+        uuid: str | None = None,
     ) -> None:
-        super().__init__(host, port, timeout=timeout, greeted=False, exact=True)
+        super().__init__(host, port, access, timeout=timeout, greeted=False, exact=True)
         self._who: Members = {} if uuid is None else {"uuid": uuid}
 
     async def set(self, record_id: str, data: Mapping[str, Any], *, version: int | None = None) -> StoredRecord:

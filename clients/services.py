@@ -11,9 +11,10 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
+from clients.access import OPEN, Access
 from clients.caller import Caller
 from clients.distributed import DistributedClient
-from clients.errors import ClientError
+from clients.errors import ClientError, Refused
 from clients.persistence import PersistenceClient
 from clients.replies import Members
 from shared.wire.replies import failure
@@ -48,6 +49,8 @@ class _ServiceClient:
     def _ask(self, request: Members, *, safe: bool = True) -> Outcome:
         try:
             reply: Any = self._runner.run(self._client.request(request, safe=safe))
+        except Refused as error:
+            return False, error.reply
         except ClientError as error:
             return False, failure(error)
         return bool(reply["success"]), reply
@@ -56,8 +59,15 @@ class _ServiceClient:
 class DistributedServiceClient(_ServiceClient):
     """Statistics and notifications; `timeout` is how long an answer may take, in seconds."""
 
-    def __init__(self, host: str = "localhost", port: int = 7000, *, timeout: float = 5.0) -> None:
-        super().__init__(DistributedClient(host, port, timeout=timeout))
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 7000,
+        access: Access = OPEN,
+        *,
+        timeout: float = 5.0,
+    ) -> None:
+        super().__init__(DistributedClient(host, port, access, timeout=timeout))
 
     def get_user_stats(self, user_id: int) -> Outcome:
         """One user's scores and rank, under `stats`."""
@@ -84,8 +94,15 @@ class DistributedServiceClient(_ServiceClient):
 class PersistenceServiceClient(_ServiceClient):
     """Scores; `timeout` is how long an answer may take, in seconds."""
 
-    def __init__(self, host: str = "localhost", port: int = 6000, *, timeout: float = 5.0) -> None:
-        super().__init__(PersistenceClient(host, port, timeout=timeout))
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 6000,
+        access: Access = OPEN,
+        *,
+        timeout: float = 5.0,
+    ) -> None:
+        super().__init__(PersistenceClient(host, port, access, timeout=timeout))
 
     def save_score_via_tcp(self, user_id: int, puntaje: int) -> Outcome:
         """Counts a game of a user: `nuevo_record` and `puntaje_maximo`."""

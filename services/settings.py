@@ -1,11 +1,16 @@
 """The settings that every server of the suite has."""
 
+import socket
+import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from shared.net.gate import check_exposure
 from shared.net.limits import LimitSettings
+from shared.net.tls import server_tls
 from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Seconds
 from shared.stores.dynamodb.settings import DynamoSettings
@@ -24,9 +29,15 @@ class ServerSettings(LimitSettings, frozen=True):
     dynamodb_prefix: str = "comanda-"
     aws_region: str | None = None
     store_seconds: Seconds = 5.0
+    tls_cert: str | None = None
+    tls_key: str | None = None
     shutdown_seconds: Seconds = 10.0
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What connections are encrypted with. Raises StartupError."""
+        return server_tls(self.tls_cert, self.tls_key)
 
     def dynamo(self) -> DynamoSettings:
         """Where DynamoDB is."""
@@ -47,3 +58,14 @@ class ServerSettings(LimitSettings, frozen=True):
     def records_file(self) -> Path:
         """The file of the persistence server's store."""
         return Path(self.data_dir) / "records.db"
+
+
+class InternalSettings(ServerSettings, frozen=True):
+    """The settings of servers that are for other services, and not for everybody."""
+
+    service_token: Annotated[str, Meta(min_length=16)] | None = None
+    open_internal_ports: bool = False
+
+    def check_exposure(self, listeners: Sequence[socket.socket], setting: str) -> None:
+        """Raises StartupError for a port that anybody could use; `setting` says where it listens."""
+        check_exposure(listeners, setting, guarded=self.service_token is not None or self.open_internal_ports)

@@ -42,9 +42,9 @@ class Common:
 
     def client(self) -> PersistenceClient:
         """A client of the server that is meant."""
-        host, port = target(self.server, self.port, PERSISTENCE)
-        self.note(f"server {host} port {port}")
-        return PersistenceClient(host, port, uuid=self.uuid)
+        where = target(self.server, self.port, PERSISTENCE)
+        self.note(f"server {where.host} port {where.port}")
+        return PersistenceClient(*where, uuid=self.uuid)
 
     def open(self) -> TextIO:
         """Where results go. Raises ClientError."""

@@ -1,12 +1,14 @@
 """Where the server is: flags, the environment, the settings file."""
 
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import dotenv
 from cyclopts import Parameter
 
+from clients.access import Access, Target, client_tls
 from clients.errors import WrongUsage
 
 Host = Annotated[str | None, Parameter(help="The server's name or address; else SERVER_HOST.")]
@@ -26,8 +28,8 @@ PERSISTENCE = Server("TCP_PERSIST_HOST", "TCP_PERSIST_PORT", 6000)
 DISTRIBUTED = Server("DISTRIBUTED_HOST", "DISTRIBUTED_PORT", 7000)
 
 
-def target(host: str | None, port: int | None, server: Server = INTAKE) -> tuple[str, int]:
-    """Host and port to connect to. Raises WrongUsage for what is no port.
+def target(host: str | None, port: int | None, server: Server = INTAKE) -> Target:
+    """Where to connect to. Raises WrongUsage for what is no port, and for certificates that cannot be used.
 
     An address that means "everywhere" to a server means this machine to a client.
     """
@@ -40,8 +42,21 @@ def target(host: str | None, port: int | None, server: Server = INTAKE) -> tuple
     if chosen in ("::", "0.0.0.0"):
         chosen = "localhost"
     if port is not None:
-        return chosen, _port("--port", str(port))
-    return chosen, _port(server.port_setting, setting(server.port_setting, str(server.port)))
+        number = _port("--port", str(port))
+    else:
+        number = _port(server.port_setting, setting(server.port_setting, str(server.port)))
+    token = None if server is INTAKE else setting("SERVICE_TOKEN", "") or None
+    # A certificate that nobody else has signed is its own authority.
+    trusted = setting("TLS_CA", "") or setting("TLS_CERT", "")
+    return Target(chosen, number, Access(token, _tls(trusted) if trusted else None))
+
+
+def _tls(trusted: str) -> ssl.SSLContext:
+    try:
+        return client_tls(trusted)
+    except (OSError, ValueError) as error:
+        told = f"the certificates in {trusted} cannot be used: {error}"
+        raise WrongUsage(told, hint="TLS_CA names a PEM file") from None
 
 
 def _port(name: str, text: str) -> int:

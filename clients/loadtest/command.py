@@ -18,6 +18,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from clients.access import Target
 from clients.cli.target import Host, Port, target
 from clients.errors import ClientError
 from clients.intake import IntakeClient
@@ -49,8 +50,7 @@ class _Test(Struct, frozen=True):
 
     workload: Workload
     plan: Plan
-    host: str
-    port: int
+    target: Target
     verify_seconds: float | None
     chaos: bool
 
@@ -95,7 +95,7 @@ def loadtest(
     if report is not None:
         _check_writable(report)
     where = target(host, port)
-    test = _Test(workload, plan, *where, timeout if verify else None, chaos)
+    test = _Test(workload, plan, where, timeout if verify else None, chaos)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(_run(test))
     if json or not sys.stdout.isatty():
@@ -104,7 +104,8 @@ def loadtest(
         show(Console(highlight=False, stderr=not sys.stdout.isatty()), result, compared)
     if report is not None:
         ended = datetime.datetime.now().astimezone()
-        report.write_text(page(result, compared, target=f"{where[0]} port {where[1]}", ended=ended), encoding="utf-8")
+        text = page(result, compared, target=f"{where.host} port {where.port}", ended=ended)
+        report.write_text(text, encoding="utf-8")
     return 0 if result.passed else 1
 
 
@@ -120,12 +121,12 @@ def _check_writable(file: Path) -> None:
 
 async def _run(test: _Test) -> Result:
     measure = Measure()
-    generator = Generator(test.workload, measure, test.plan, host=test.host, port=test.port)
+    generator = Generator(test.workload, measure, test.plan, target=test.target)
     verdict: Verdict | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     note = TextColumn("{task.fields[note]}")
     with Progress(*columns, note, console=Console(stderr=True), transient=True) as progress:
-        killer = Killer(test.host, test.port)
+        killer = Killer(test.target)
         if test.chaos:
             await killer.check()
         cpu = time.process_time()
@@ -134,7 +135,7 @@ async def _run(test: _Test) -> Result:
         cpu = time.process_time() - cpu
         if test.verify_seconds is not None:
             bar = progress.add_task("verifying", total=measure.accepted, note="")
-            async with IntakeClient(test.host, test.port, timeout=_ANSWER_SECONDS) as client:
+            async with IntakeClient(*test.target, timeout=_ANSWER_SECONDS) as client:
                 verdict = await verify(
                     client,
                     test.workload,

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import deque
 
+from clients.access import Target
 from clients.dial import dial
 from clients.errors import Unreachable
 from clients.loadtest.connection import Connection
@@ -22,12 +23,11 @@ _TICK_SECONDS = 0.001
 class Generator:
     """One run of a load test."""
 
-    def __init__(self, workload: Workload, measure: Measure, plan: Plan, *, host: str, port: int) -> None:
+    def __init__(self, workload: Workload, measure: Measure, plan: Plan, *, target: Target) -> None:
         self.workload = workload
         self.measure = measure
         self.plan = plan
-        self._host = host
-        self._port = port
+        self._target = target
         self._families = itertools.cycle(plan.families)
         self._limit = sys.maxsize if plan.orders is None else plan.orders
         self._next = 0
@@ -64,7 +64,8 @@ class Generator:
 
     async def _connect(self) -> Connection:
         family = next(self._families)
-        connection = await dial(lambda: Connection(self, family), self._host, self._port, family=family)
+        host, port, access = self._target
+        connection = await dial(lambda: Connection(self, family), host, port, family=family, tls=access.tls)
         if connection.open:
             self._connections.append(connection)
         return connection

@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 
+from clients.access import Target
 from clients.errors import ClientError
 from clients.intake import IntakeClient
 
@@ -20,18 +21,17 @@ _TITLE = "comanda-worker"
 class Killer:
     """Kills one worker after the other, chosen at random, until it is cancelled."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, target: Target) -> None:
+        self._target = target
         self.killed = 0
         """Workers killed so far."""
 
     async def check(self) -> None:
         """Raises ClientError unless the server runs on this machine."""
-        found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(*self._target[:2], type=socket.SOCK_STREAM)
         if not all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found):
-            raise _not_here(f"{self._host} is not this machine")
-        async with IntakeClient(self._host, self._port) as client:
+            raise _not_here(f"{self._target.host} is not this machine")
+        async with IntakeClient(*self._target) as client:
             await _started(client)
             pids = await _workers(client)
         if not any([await _is_worker(pid) for pid in pids]):
@@ -39,7 +39,7 @@ class Killer:
 
     async def run(self) -> None:
         """Kills until cancelled."""
-        async with IntakeClient(self._host, self._port) as client:
+        async with IntakeClient(*self._target) as client:
             while True:
                 await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
                 with contextlib.suppress(ClientError, ProcessLookupError):

@@ -13,6 +13,7 @@ from services.distributed.relay import Relay
 from services.distributed.settings import DistributedSettings
 from shared import VERSION
 from shared.domain.errors import StoreError
+from shared.net.gate import guard
 from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
@@ -49,11 +50,12 @@ class Distributed:
             listeners = listen(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "DISTRIBUTED_PORT") from error
+        settings.check_exposure(listeners, "DISTRIBUTED_HOST")
         observers = Observers(knowledge.log, unread_bytes=settings.max_unread_bytes)
         knowledge.told = observers.publish
         relay = Relay(knowledge, self._orders, self._records, data=settings.corporate_data)
         desk = Desk(knowledge, observers, version=VERSION, relay=relay.state)
-        server = TcpServer(desk, self._limits)
+        server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         self._log.info("listening", host=host, port=listeners[0].getsockname()[1])
         gc.freeze()

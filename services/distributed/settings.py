@@ -5,11 +5,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import ServerSettings
+from services.settings import InternalSettings
 from shared.runtime.settings import Count, Port, Seconds
 
 
-class DistributedSettings(ServerSettings, frozen=True):
+class DistributedSettings(InternalSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
     distributed_host: str = "127.0.0.1"

@@ -80,7 +80,7 @@ class Intake:
             self._greeting(limits),
             settings.max_array_orders,
         )
-        self._server = TcpServer(self._desk, limits)
+        self._server = TcpServer(self._desk, limits, settings.tls())
 
     def _greeting(self, limits: Limits) -> bytes:
         return line(

@@ -19,6 +19,7 @@ from shared.domain.errors import StartupError, StoreError
 from shared.domain.records import Condition, Put, Transaction
 from shared.domain.tables import SECRETS, Tables, suite_tables
 from shared.net.fanout import Fanout
+from shared.net.gate import guard
 from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
@@ -55,6 +56,7 @@ class Persistence:
             listeners = listen(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "TCP_PERSIST_PORT") from error
+        settings.check_exposure(listeners, "TCP_PERSIST_HOST")
         known = tables(settings)
         data, log = known[settings.corporate_data], known[settings.corporate_log]
         # One server alone on its file goes on with its chain; of several each has its own.
@@ -73,7 +75,7 @@ class Persistence:
         )
         pages = Pages(store, known, data, log, audit, cursors)
         desk = Desk(store, audit, Operations(audit, known, data), pages, observers, version=VERSION)
-        server = TcpServer(desk, self._limits)
+        server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         self._log.info("listening", host=host, port=listeners[0].getsockname()[1])
         gc.freeze()

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import ServerSettings, TableName
+from services.settings import InternalSettings, TableName
 from shared.runtime.settings import Port
 
 
-class PersistenceSettings(ServerSettings, frozen=True):
+class PersistenceSettings(InternalSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
     tcp_persist_host: str = "127.0.0.1"

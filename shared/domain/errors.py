@@ -91,6 +91,12 @@ class Gone(RequestError):
     code = "gone"
 
 
+class Unauthorized(RequestError):
+    """The caller has not shown that they may talk to this port."""
+
+    code = "unauthorized"
+
+
 class TooLarge(RequestError):
     """A document beyond the limit; the stream cannot be followed any further."""
 

@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
     """The server's end of one connection."""
 
     __slots__ = (
+        "_can_half_close",
         "_ending",
         "_framer",
         "_going_on",
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._unread_since: float | None = None
         self._reading = True
         self._ending = False
+        self._can_half_close = True
         self._peer_done = False
         self.observing = False
         """Whether the peer waits for events: it may then stay silent for as long as it likes."""
@@ -117,6 +119,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._can_half_close = transport.get_extra_info("sslcontext") is None
         server = self._server
         if len(server.connections) >= server.limits.connections:
             full = Unavailable(
@@ -233,7 +236,8 @@ class Connection(asyncio.Protocol):
         self._peer_done = True
         if not self._rest:
             self._end_of_input()
-        return True
+        # Over TLS there is no end of one side alone: what was answered is still sent.
+        return self._can_half_close
 
     def _end_of_input(self) -> None:
         if self._framer is not None and not self._ending:
@@ -295,7 +299,7 @@ class Connection(asyncio.Protocol):
     def _end_stream(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if self._peer_done:
+        if self._peer_done or not self._can_half_close:
             self._transport.close()
         else:
             self._transport.write_eof()

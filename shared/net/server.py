@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 
 from shared.net.connection import Connection, Service
 from shared.net.limits import Limits
@@ -10,10 +11,11 @@ _SWEEP_SECONDS = 1.0
 
 
 class TcpServer:
-    """Serves `service` on listening sockets, each connection within `limits`."""
+    """Serves `service` on listening sockets, each connection within `limits`, and over `tls` where there is any."""
 
-    def __init__(self, service: Service, limits: Limits) -> None:
+    def __init__(self, service: Service, limits: Limits, tls: ssl.SSLContext | None) -> None:
         self.service = service
+        self._tls = tls
         self.limits = limits
         self.connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
@@ -24,7 +26,9 @@ class TcpServer:
         loop = asyncio.get_running_loop()
         for listener in listeners:
             backlog = 1024
-            server = await loop.create_server(lambda: Connection(self, loop), sock=listener, backlog=backlog)
+            server = await loop.create_server(
+                lambda: Connection(self, loop), sock=listener, backlog=backlog, ssl=self._tls
+            )
             self._servers.append(server)
         self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
 

@@ -24,11 +24,10 @@ ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
 # Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
-NOT_SETTINGS = {"COMANDA_PARENT_PID"}
-HOSTS = {"tcp_persist_host", "distributed_host"}
+NOT_SETTINGS = {"COMANDA_PARENT_PID", "TLS_CA"}
 DIFFERENT: dict[str, set[str]] = {
     ".env.local": set(),
-    ".env.docker": {"data_dir", "log_format", "tcp_persist_host", "distributed_host"},
+    ".env.docker": {"data_dir", "log_format", "tcp_persist_host", "distributed_host", "open_internal_ports"},
 }
 SETTINGS = {
     field.encode_name.upper(): field

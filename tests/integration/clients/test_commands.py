@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from clients.access import Target
 from clients.loadtest.killer import Killer
 from tests.support.intake import PATIENCE, IntakeProcess
 
@@ -236,7 +237,7 @@ def test_load_test_kills_workers_and_nothing_is_lost(intake: IntakeProcess) -> N
 
 
 def test_killer_waits_for_workers_that_are_starting(intake: IntakeProcess) -> None:
-    asyncio.run(Killer("127.0.0.1", intake.port).check())
+    asyncio.run(Killer(Target("127.0.0.1", intake.port)).check())
 
 
 def test_load_test_sends_a_file_and_sees_that_prices_and_times_are_kept(intake: IntakeProcess, tmp_path: Path) -> None:

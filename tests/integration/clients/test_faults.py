@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from clients import dial as dialing
+from clients.access import Target
 from clients.blocking import BlockingIntakeClient
 from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
@@ -191,7 +192,7 @@ async def load(port: int, size: int, *, keyed: bool, connections: int = 1) -> Me
     """What a load test counts."""
     measure = Measure()
     plan = Plan(connections, pipeline=8, orders=size)
-    await Generator(made_up_workload(keyed=keyed), measure, plan, host=HOST, port=port).run()
+    await Generator(made_up_workload(keyed=keyed), measure, plan, target=Target(HOST, port)).run()
     return measure
 
 

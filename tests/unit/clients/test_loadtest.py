@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 import pytest
 
+from clients.access import Target
 from clients.intake import IntakeClient
 from clients.loadtest.generator import Generator
 from clients.loadtest.measure import Measure, Timeline
@@ -155,6 +156,6 @@ def test_long_run_has_longer_slices() -> None:
 
 def test_order_of_an_open_loop_is_due_whatever_the_server_does() -> None:
     plan = Plan(connections=1, pipeline=1, orders=10, rate=100.0)
-    generator = Generator(WORKLOAD, Measure(), plan, host="", port=0)
+    generator = Generator(WORKLOAD, Measure(), plan, target=Target("", 0))
     (first, _), (second, _) = generator.due([3, 5])
     assert second - first == pytest.approx(0.02)
