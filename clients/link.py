@@ -71,8 +71,13 @@ class Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Ends the connection once everything is sent."""
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._transport.get_extra_info("sslcontext") is None:
             self._transport.close()
+        else:
+            # A goodbye over TLS is answered, and whoever closes does not wait for that. All that was sent is answered.
+            self._transport.abort()
 
     def abort(self) -> None:
         """Ends the connection at once."""

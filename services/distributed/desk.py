@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from services.distributed import requests
+from services.distributed.encoding import Ways, decode_request, encode_answer
 from services.distributed.events import TOPICS, PlainEvent
 from services.distributed.help import help_lines
 from services.distributed.knowledge import Knowledge
@@ -32,14 +33,23 @@ Result = Members | ComandaError
 class _Entry(NamedTuple):
     connection: Connection
     item: Request | Ready
+    pickled: bool = False
+    """Whether it came in a pickle, and is answered in one."""
 
 
 class Desk:
     """The service behind the distributed port."""
 
     def __init__(
-        self, knowledge: Knowledge, observers: Observers, *, version: str, relay: Callable[[], Members]
+        self,
+        knowledge: Knowledge,
+        observers: Observers,
+        ways: Ways,
+        *,
+        version: str,
+        relay: Callable[[], Members],
     ) -> None:
+        self._ways = ways
         self._knowledge = knowledge
         self._observers = observers
         self._version = version
@@ -62,8 +72,29 @@ class Desk:
 
     def frame(self, connection: Connection, frame: Frame) -> None:
         """See `Service.frame`."""
-        self._inbox.append(_Entry(connection, _understood(frame)))
+        self._inbox.append(self._understood(connection, frame))
         self._wake()
+
+    def _understood(self, connection: Connection, frame: Frame) -> _Entry:
+        """What one frame asks for; a wrong one is an answer that says so."""
+        members: Any = None
+        try:
+            match frame:
+                case Document(data):
+                    members = parse(data)
+                    if isinstance(members, dict) and "encoding" in members:
+                        return _Entry(connection, decode_request(members, self._ways.requests), pickled=True)
+                    if not isinstance(members, dict) or "action" not in members:
+                        raise InvalidParams(
+                            "a request is an object with an action", hint="try: help", example={"action": "ping"}
+                        )
+                    return _Entry(connection, CATALOGUE.decode(data, members["action"]))
+                case Line(text):
+                    return _Entry(connection, CATALOGUE.verb(text))
+                case _:
+                    return _Entry(connection, answer_frame(frame))
+        except ComandaError as error:
+            return _Entry(connection, refusal(error, members))
 
     def closed(self, connection: Connection) -> None:
         """See `Service.closed`."""
@@ -82,20 +113,20 @@ class Desk:
         if self._inbox:
             self._wake()
         written = self._write([entry.item for entry in entries if isinstance(entry.item, _WRITES)])
-        for connection, item in entries:
-            if isinstance(item, Ready):
-                connection.answer(item.answer)
-                if item.last:
-                    connection.finish()
-            elif isinstance(item, _WRITES):
-                self._answer(connection, item, next(written))
+        for entry in entries:
+            if isinstance(entry.item, Ready):
+                entry.connection.answer(entry.item.answer)
+                if entry.item.last:
+                    entry.connection.finish()
+            elif isinstance(entry.item, _WRITES):
+                self._answer(entry, entry.item, next(written))
             else:
-                self._perform(connection, item)
+                self._perform(entry, entry.item)
 
-    def _answer(self, connection: Connection, request: Request, result: Result) -> None:
+    def _answer(self, entry: _Entry, request: Request, result: Result) -> None:
         request_id = request.request_id
         members = failure(result, request_id) if isinstance(result, ComandaError) else success(result, request_id)
-        connection.answer(line(members))
+        entry.connection.answer(line(encode_answer(members, self._ways.answers) if entry.pickled else members))
 
     # What writes.
 
@@ -130,17 +161,17 @@ class Desk:
 
     # What reads.
 
-    def _perform(self, connection: Connection, request: Request) -> None:
+    def _perform(self, entry: _Entry, request: Request) -> None:
         try:
             if isinstance(request, requests.Subscribe):
-                self._subscribe(connection, request)
+                self._subscribe(entry, request)
                 return
             if isinstance(request, requests.Quit):
-                connection.finish()
-            result: Result = self._read(connection, request)
+                entry.connection.finish()
+            result: Result = self._read(entry.connection, request)
         except ComandaError as error:
             result = error
-        self._answer(connection, request, result)
+        self._answer(entry, request, result)
 
     def _read(self, connection: Connection, request: Request) -> Members:
         knowledge = self._knowledge
@@ -170,7 +201,7 @@ class Desk:
                 return {"bye": True}
         return {"pong": True}
 
-    def _subscribe(self, connection: Connection, request: requests.Subscribe) -> None:
+    def _subscribe(self, entry: _Entry, request: requests.Subscribe) -> None:
         """The answer goes out before the first event."""
         topics = request.topics if isinstance(request.topics, list) else request.topics.replace(",", " ").split()
         if not topics:
@@ -182,8 +213,8 @@ class Desk:
         since = self._observers.check(request.since)
         order = None if request.id is None else request.id.lower()
         choice = Choice(frozenset(topics), request.cliente, order, request.user_id)
-        self._answer(connection, request, {"topics": sorted(choice.topics), "since": since})
-        self._observers.add(connection, choice, since)
+        self._answer(entry, request, {"topics": sorted(choice.topics), "since": since})
+        self._observers.add(entry.connection, choice, since)
 
     def _health(self) -> Members:
         relay = self._relay()
@@ -195,26 +226,3 @@ class Desk:
             "version": self._version,
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
-
-
-def _understood(frame: Frame) -> Request | Ready:
-    """What one frame asks for; a wrong one is an answer that says so."""
-    match frame:
-        case Document(data):
-            members: Any = None
-            try:
-                members = parse(data)
-                if not isinstance(members, dict) or "action" not in members:
-                    raise InvalidParams(
-                        "a request is an object with an action", hint="try: help", example={"action": "ping"}
-                    )
-                return CATALOGUE.decode(data, members["action"])
-            except ComandaError as error:
-                return refusal(error, members)
-        case Line(text):
-            try:
-                return CATALOGUE.verb(text)
-            except ComandaError as error:
-                return refusal(error)
-        case _:
-            return answer_frame(frame)

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from services.distributed.desk import Desk
+from services.distributed.encoding import ways
 from services.distributed.knowledge import Knowledge
 from services.distributed.observers import Observers
 from services.distributed.relay import Relay
@@ -54,7 +55,8 @@ class Distributed:
         observers = Observers(knowledge.log, unread_bytes=settings.max_unread_bytes)
         knowledge.told = observers.publish
         relay = Relay(knowledge, self._orders, self._records, data=settings.corporate_data)
-        desk = Desk(knowledge, observers, version=VERSION, relay=relay.state)
+        both = ways(settings.pickle_key, payload_bytes=settings.max_document_bytes)
+        desk = Desk(knowledge, observers, both, version=VERSION, relay=relay.state)
         server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         self._log.info("listening", host=host, port=listeners[0].getsockname()[1])

@@ -15,6 +15,7 @@ class DistributedSettings(InternalSettings, frozen=True):
     distributed_host: str = "127.0.0.1"
     distributed_port: Port = 7000
     max_document_bytes: Annotated[int, Meta(ge=1024)] = 262_144
+    pickle_key: Annotated[str, Meta(min_length=32)] | None = None
     max_events: Count = 1_000_000
     event_seconds: Seconds = 604_800.0
     max_notifications: Count = 1000

@@ -33,15 +33,19 @@ class Catalogue(Generic[R]):
 
         Raises UnknownAction or InvalidParams.
         """
-        if not isinstance(name, str):
-            raise InvalidParams("action must be text", field="action", example={"action": "ping"})
-        kind = self.kinds.get(name)
-        if kind is None:
-            shown = shortened(name)
-            hint = did_you_mean(shown, self.kinds) or f"known: {', '.join(self.kinds)}"
-            raise UnknownAction(f"there is no action {shown!r}", field="action", hint=hint)
+        kind = self._kind(name)
         try:
             return msgspec.json.Decoder(kind, float_hook=Decimal).decode(document)
+        except msgspec.ValidationError as error:
+            raise explain(str(error), kind) from None
+
+    def convert(self, members: object) -> R:
+        """The request that members make which came in another form than JSON. Raises UnknownAction or InvalidParams."""
+        if not isinstance(members, dict) or not all(isinstance(name, str) for name in members):
+            raise InvalidParams("a request is made of members with names", example={"action": "ping"})
+        kind = self._kind(members.get("action"))
+        try:
+            return msgspec.convert(members, kind)
         except msgspec.ValidationError as error:
             raise explain(str(error), kind) from None
 
@@ -64,3 +68,13 @@ class Catalogue(Generic[R]):
             return msgspec.convert(members, kind, strict=False)
         except msgspec.ValidationError as error:
             raise explain(str(error), kind) from None
+
+    def _kind(self, name: object) -> type[R]:
+        if not isinstance(name, str):
+            raise InvalidParams("action must be text", field="action", example={"action": "ping"})
+        kind = self.kinds.get(name)
+        if kind is None:
+            shown = shortened(name)
+            hint = did_you_mean(shown, self.kinds) or f"known: {', '.join(self.kinds)}"
+            raise UnknownAction(f"there is no action {shown!r}", field="action", hint=hint)
+        return kind

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from clients.services import DistributedServiceClient, PersistenceServiceClient
+from services.distributed.encoding import ANSWER, REQUEST
+from shared.wire.pickles import Pickles
+from shared.wire.serialization import deserialize, serialize
 from tests.support.intake import PATIENCE, DistributedProcess, IntakeProcess, PersistenceProcess, Session
 
 ORDER = {"cliente": "Ana", "productos": ["pan", {"producto": "agua", "cantidad": 3}], "direccion": "Mayor 1"}
@@ -397,3 +400,47 @@ def test_clients_tell_of_a_service_that_is_away(
         assert (ok, reply["success"]) == (False, False)
         assert reply["error"] in ("unreachable", "connection_lost", "answer_timeout")
         assert scores.save_score_via_tcp(user_id=1, puntaje=20)[0]
+
+
+# Pickles.
+
+KEY = "a key of the tests, long enough to be one"
+
+
+def pickled(members: dict[str, Any], *, key: str = KEY, purpose: str = REQUEST) -> dict[str, Any]:
+    """A request in a signed pickle."""
+    made = Pickles(key.encode(), purpose=purpose, sender="test")
+    return {"encoding": "pickle", "payload": serialize(members, "pickle_base64", pickles=made).decode()}
+
+
+@pytest.mark.distributed(PICKLE_KEY=KEY)
+def test_request_in_a_pickle_is_answered_in_one(service: Session) -> None:
+    answers = Pickles(KEY.encode(), purpose=ANSWER, sender="test")
+
+    def ask(members: dict[str, Any]) -> Any:
+        answer = service.ask(pickled(members))
+        assert answer["encoding"] == "pickle"
+        return deserialize(answer["payload"].encode(), "pickle_base64", pickles=answers)
+
+    assert ask({"action": "add_notification", "user_id": 1, "message": "hola", "request_id": 5})["request_id"] == 5
+    assert ask({"action": "get_notifications", "user_id": 1})["notifications"][0]["message"] == "hola"
+    assert ask({"action": "get_user_stats", "user_id": 1})["error"] == "not_found"
+    assert ask({"action": "get_global_stats"})["stats"]["total_usuarios"] == 0
+
+
+@pytest.mark.distributed(PICKLE_KEY=KEY)
+def test_forged_replayed_and_reflected_pickles_are_refused_and_nothing_is_done(service: Session) -> None:
+    good = {"action": "add_notification", "user_id": 1, "message": "hola"}
+    once = pickled(good)
+    assert service.ask(once)["success"]
+    refused = [once, pickled(good, key=KEY[::-1]), pickled(good, purpose=ANSWER), {**pickled(good), "payload": "AAAA"}]
+    assert [service.ask(request)["error"] for request in refused] == ["unauthorized"] * 4
+    odd = [{**pickled(good), "encoding": "yaml"}, {"encoding": "pickle"}, {**pickled(good), "user_id": 2}]
+    odd += [{"encoding": "pickle", "payload": "?"}, pickled({"action": "add_notification"}), pickled({"user_id": 1})]
+    assert {service.ask(request)["error"] for request in odd} == {"invalid_params"}
+    assert service.ask("notifications 1")["no_leidas"] == 1
+
+
+def test_pickles_are_off_without_a_key(service: Session) -> None:
+    answer = service.ask(pickled({"action": "ping"}))
+    assert (answer["error"], answer["message"]) == ("invalid_params", "pickle is off")

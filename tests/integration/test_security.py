@@ -189,7 +189,9 @@ def test_plain_text_on_a_tls_port_gets_nowhere_and_harms_nobody(tmp_path: Path, 
             assert b"success" not in session.rest()
 
         async def ping() -> None:
-            await PersistenceClient("localhost", records.port, Access(tls=client_tls(str(certificate[0])))).ping()
+            access = Access(tls=client_tls(str(certificate[0])))
+            async with PersistenceClient("localhost", records.port, access) as client:
+                await client.ping()
 
         asyncio.run(ping())
 

@@ -1,0 +1,144 @@
+"""Signed pickles: who made one, for what and until when is certain before one byte of it is looked at.
+
+A payload is a mark, a signature (HMAC-SHA-256 of everything behind it), and then as MessagePack: purpose,
+sender, when it was made and until when it holds (milliseconds since the epoch), a number used once, and the
+pickle. What a pickle may hold is in `shared.wire.unpickling`.
+"""
+
+import hmac
+import pickle
+import secrets
+import time
+from collections import OrderedDict
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from shared.domain.errors import InvalidParams, Unauthorized
+from shared.wire.registry import NOTHING, Registry
+from shared.wire.unpickling import unpickle
+
+_MARK = b"CP1"
+_SIGNATURE_BYTES = 32
+_NONCE_BYTES = 16
+_MIN_KEY_BYTES = 32
+_PROTOCOL = 5
+_MAX_NONCES = 100_000
+_SKEW_SECONDS = 5.0
+"""How far clocks may be apart."""
+
+
+class _Payload(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    purpose: str
+    sender: str
+    made: int
+    expires: int
+    nonce: bytes
+    pickle: bytes
+
+
+class PickleLimits(NamedTuple):
+    """What a payload may be."""
+
+    payload_bytes: int = 262_144
+    depth: int = 64
+    values: int = 100_000
+    seconds: float = 30.0
+    """How long one holds."""
+
+
+class Pickles:
+    """Makes and reads pickles for one purpose with a key that both sides have.
+
+    `sender` is who this side is; `senders`, if given, are those whose payloads are read. Raises ValueError for a
+    key of less than 32 bytes.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        purpose: str,
+        sender: str,
+        senders: frozenset[str] | None = None,
+        registry: Registry = NOTHING,
+        limits: PickleLimits | None = None,
+    ) -> None:
+        if len(key) < _MIN_KEY_BYTES:
+            raise ValueError(f"the key has {len(key)} bytes, and needs {_MIN_KEY_BYTES}")
+        self._key = key
+        self._purpose = purpose
+        self._sender = sender
+        self._senders = senders
+        self._registry = registry
+        self._limits = limits or PickleLimits()
+        self._since = time.time()
+        self._nonces: OrderedDict[bytes, float] = OrderedDict()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(_Payload).decode
+
+    def dumps(self, value: object) -> bytes:
+        """A signed payload. Raises InvalidParams for what the other side would not take."""
+        limits = self._limits
+        try:
+            pickled = pickle.dumps(value, protocol=_PROTOCOL)
+        except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+            raise InvalidParams(f"this cannot be pickled: {error}") from None
+        # What would be refused there is refused here.
+        unpickle(pickled, self._registry, depth=limits.depth, values=limits.values)
+        now = time.time()
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        expires = round((now + limits.seconds) * 1000)
+        body = self._encode(_Payload(self._purpose, self._sender, round(now * 1000), expires, nonce, pickled))
+        payload = _MARK + self._sign(body) + body
+        if len(payload) > limits.payload_bytes:
+            raise InvalidParams(f"the payload has {len(payload)} bytes, and may have {limits.payload_bytes}")
+        return payload
+
+    def loads(self, payload: bytes) -> object:
+        """The value of a payload.
+
+        Raises Unauthorized for one that was not made with the key, for this purpose, by one of the senders, now, or
+        that was read before; and InvalidParams for a pickle that holds what it may not.
+        """
+        limits = self._limits
+        if len(payload) > limits.payload_bytes:
+            raise InvalidParams(f"the payload has {len(payload)} bytes, and may have {limits.payload_bytes}")
+        head = len(_MARK) + _SIGNATURE_BYTES
+        body = payload[head:]
+        signature = payload[len(_MARK) : head]
+        if not payload.startswith(_MARK) or not hmac.compare_digest(signature, self._sign(body)):
+            raise Unauthorized("the payload is not signed with the key", hint="both sides need the same PICKLE_KEY")
+        try:
+            found = self._decode(body)
+        except msgspec.MsgspecError as error:
+            raise InvalidParams(f"the payload is not one of these: {error}") from None
+        self._check(found)
+        return unpickle(found.pickle, self._registry, depth=limits.depth, values=limits.values)
+
+    def _check(self, found: _Payload) -> None:
+        now = time.time()
+        if found.purpose != self._purpose:
+            raise Unauthorized(f"the payload is for {found.purpose[:40]!r}, not for {self._purpose!r}")
+        if self._senders is not None and found.sender not in self._senders:
+            raise Unauthorized(f"payloads of {found.sender[:40]!r} are not read here")
+        made, expires = found.made / 1000, found.expires / 1000
+        if expires < now or made > now + _SKEW_SECONDS or expires - made > self._limits.seconds + 1:
+            raise Unauthorized("the payload's time is over, or has not come", hint="make a new one; check both clocks")
+        if made < self._since - _SKEW_SECONDS:
+            # Numbers that were used before are not known any more.
+            raise Unauthorized("the payload is older than this service", hint="make a new one")
+        self._use(found.nonce, expires, now)
+
+    def _use(self, nonce: bytes, expires: float, now: float) -> None:
+        while self._nonces and next(iter(self._nonces.values())) < now - _SKEW_SECONDS - self._limits.seconds:
+            self._nonces.popitem(last=False)
+        if nonce in self._nonces:
+            raise Unauthorized("the payload was read before", hint="make a new one for each request")
+        if len(self._nonces) >= _MAX_NONCES:
+            raise Unauthorized("too many payloads at a time", hint="come back in a moment")
+        self._nonces[nonce] = expires
+
+    def _sign(self, body: bytes) -> bytes:
+        return hmac.digest(self._key, _MARK + body, "sha256")
