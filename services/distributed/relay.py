@@ -5,6 +5,7 @@ whoever is killed when; and what happened while this service was away is read wh
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,9 +48,8 @@ class Relay:
 
     async def run(self) -> None:
         """Reads whenever there is something to read."""
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
+            began = time.process_time()
             try:
                 busy = await self.step()
                 self._trouble = None
@@ -59,7 +59,7 @@ class Relay:
                 self._trouble = error.message
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            await asyncio.sleep((loop.time() - began) * _SPARE if busy else _POLL_SECONDS)
+            await asyncio.sleep((time.process_time() - began) * _SPARE if busy else _POLL_SECONDS)
 
     async def step(self) -> bool:
         """Reads what there is, up to a bound: whether there may be more. Raises StoreError."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.benchmarks import report
 from tests.benchmarks.driver import drive
 from tests.benchmarks.dynamodb import dynamodb
+from tests.benchmarks.events import events
 from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, RedisStreams, sample_orders
 from tests.benchmarks.records import records
 from tests.benchmarks.trials import end_to_end, footprint
@@ -42,7 +43,8 @@ def main() -> int:
     _say(f"end to end: {ends[0].rate:,.0f} orders/s")
     foot = footprint(options.idle)
     kept = records(options.rounds, options.seconds)
-    figures = report.Figures(rates, ends, foot, kept, dynamodb(options.rounds, options.seconds, orders))
+    told = events(options.rounds, options.seconds, orders)
+    figures = report.Figures(rates, ends, foot, kept, dynamodb(options.rounds, options.seconds, orders), told)
     _say("\n" + report.write(figures, options.json))
     return 0 if all(bar.met for bar in report.bars(figures)) else 1
 

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from tests.benchmarks.dynamodb import DynamoFigures, cost
+from tests.benchmarks.events import EventFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.trials import EndToEnd, Footprint
 
@@ -41,11 +42,12 @@ class Figures(NamedTuple):
     foot: Footprint
     kept: Records
     dynamo: DynamoFigures
+    told: EventFigures
 
 
 def bars(figures: Figures) -> list[Bar]:
     """Every bar that the measured peers allow to be judged."""
-    rates, ends, foot, kept, dynamo = figures
+    rates, ends, foot, kept, dynamo, told = figures
     found: list[Bar] = []
     ours = {window: median(rates["Comanda", window]) for window in (1, 32)}
     for peer, window, factor in (
@@ -64,7 +66,24 @@ def bars(figures: Figures) -> list[Bar]:
     found.append(Bar("ping p99 on another connection meanwhile", f"{ping:.1f} ms", "20 ms", ping <= 20))
     found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
     found.append(Bar("start to first answer", f"{foot.start_seconds:.2f} s", "1 s", foot.start_seconds <= 1))
-    return found + _record_bars(kept) + _dynamo_bars(dynamo)
+    return found + _record_bars(kept) + _dynamo_bars(dynamo) + _event_bars(told)
+
+
+def _event_bars(told: EventFigures) -> list[Bar]:
+    deliveries = median(told.fan_out["Comanda"])
+    cost = 1 - median(told.followed) / median(told.alone)
+    growth = told.memory_after_mb - told.memory_before_mb
+    late, asked, blocked = told.delivery_p99_ms, told.stats_p99_ms, told.blocked_kib
+    behind = told.keep_up_seconds
+    return [
+        Bar("events delivered to 1,000 observers", f"{deliveries:,.0f}/s", "150,000/s", deliveries >= 150_000),
+        Bar("p99 from commit to an observer at 1,000 orders/s", f"{late:.0f} ms", "100 ms", late <= 100),
+        Bar("counted after the last of 20,000 orders/s", f"{behind:.2f} s", "1 s", behind <= 1),
+        Bar("what following costs the accept rate", f"{cost:.0%}", "15 %", cost <= 0.15),
+        Bar(f"p99 of statistics about {told.history:,} orders", f"{asked:.1f} ms", "2 ms", asked <= 2),
+        Bar("memory that a million events leave behind", f"{growth:.0f} MB", "10 MB", growth <= 10),
+        Bar("an observer that reads nothing", f"{blocked:.0f} KiB", "1024 KiB", blocked <= 1024),
+    ]
 
 
 def _dynamo_bars(dynamo: DynamoFigures) -> list[Bar]:
@@ -117,11 +136,12 @@ def _members(figures: Figures) -> dict[str, Any]:
         "footprint": figures.foot._asdict(),
         "records": figures.kept._asdict(),
         "dynamodb": figures.dynamo._asdict(),
+        "events": figures.told._asdict(),
     }
 
 
 def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
-    rates, ends, _, kept, dynamo = figures
+    rates, ends, _, kept, dynamo, told = figures
     lines = [
         "# Performance",
         "",
@@ -164,7 +184,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     for name, rounds in named:
         each = ", ".join(f"{rate:,.0f}" for rate in rounds)
         lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
-    lines += _dynamo_lines(dynamo)
+    lines += _dynamo_lines(dynamo) + _event_lines(told)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
     lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
@@ -197,6 +217,28 @@ def _dynamo_lines(dynamo: DynamoFigures) -> list[str]:
         f"with 36, counted from the requests. On AWS, on demand in us-east-1, a million orders cost {cost(full):.2f}",
         f"or {cost(light):.2f} dollars of writes. An order that is alone in its turn takes three units: a million",
         f"such orders cost {cost(3):.2f} dollars.",
+    ]
+
+
+def _event_lines(told: EventFigures) -> list[str]:
+    lines = [
+        "",
+        "Events to 1,000 observers, 3,000 of them, from the first byte sent to the last one delivered, the observers'",
+        "process included. Comanda takes 1,000 orders for it, stores and works them off, and keeps every event; the",
+        "others pass on 3,000 texts of the same size that one connection publishes, and keep none.",
+        "",
+        "| server | deliveries/s (median) | rounds |",
+        "|---|---|---|",
+    ]
+    for name, rounds in told.fan_out.items():
+        each = ", ".join(f"{rate:,.0f}" for rate in rounds)
+        lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
+    return [
+        *lines,
+        "",
+        "Orders of 100 customers at 1,000/s, each told to the customer's ten observers: from the commit to the",
+        f"observer {told.delivery_p50_ms:.0f} ms at the median, {told.delivery_p99_ms:.0f} ms at p99. Accepted orders a",
+        f"second with nobody following {median(told.alone):,.0f}, with the distributed service {median(told.followed):,.0f}.",
     ]
 
 

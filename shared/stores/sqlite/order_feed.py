@@ -50,6 +50,13 @@ class _Brief(Struct, rename={"customer": "cliente", "items": "productos"}):
     items: list[str | _Line]
 
 
+class _Plain(Struct, rename={"customer": "cliente", "items": "productos"}):
+    """An order of names alone, as nearly all are."""
+
+    customer: str
+    items: list[str]
+
+
 class _Who(Struct, rename={"customer": "cliente"}):
     """Whose an order is."""
 
@@ -65,6 +72,7 @@ class _Place(NamedTuple):
 
 
 _briefs = msgspec.json.Decoder(_Brief).decode_lines
+_plains = msgspec.json.Decoder(_Plain).decode_lines
 _whos = msgspec.json.Decoder(_Who).decode_lines
 
 
@@ -211,23 +219,43 @@ def _accepted(rows: Sequence[Any], node: int) -> Iterable[Happened]:
     """New orders, those of one time together."""
     if not rows:
         return
-    briefs = iter(_briefs("\n".join([document for _, _, document in rows])))
+    documents = "\n".join([document for _, _, document in rows])
+    try:
+        briefs: Sequence[_Plain | _Brief] = _plains(documents)
+    except msgspec.ValidationError:
+        briefs = _briefs(documents)
+    begin = 0
     for received, group in groupby(rows, lambda row: row[1]):
         together = list(group)
-        customers: list[str] = []
-        orders: Counter[str] = Counter()
-        units: Counter[str] = Counter()
-        for _, brief in zip(together, briefs, strict=False):
-            customers.append(brief.customer)
-            names: set[str] = set()
-            for item in brief.items:
-                name, quantity = (item, 1) if isinstance(item, str) else (item.name, item.quantity)
-                names.add(name)
-                units[name] += quantity
-            orders.update(names)
-        products = {name: (count, units[name]) for name, count in orders.items()}
-        runs = _runs(together, node)
-        yield Happened("order.accepted", None, State.QUEUED, received, runs, customers, products=products)
+        own = briefs[begin : begin + len(together)]
+        begin += len(together)
+        yield Happened(
+            "order.accepted",
+            None,
+            State.QUEUED,
+            received,
+            _runs(together, node),
+            [brief.customer for brief in own],
+            products=_products(own),
+        )
+
+
+def _products(briefs: Sequence[_Plain | _Brief]) -> dict[str, tuple[int, int]]:
+    """In how many orders each product stands, and how many units of it."""
+    standing: list[str] = []
+    named: list[str] = []
+    more: Counter[str] = Counter()
+    for brief in briefs:
+        if isinstance(brief, _Plain):
+            standing += set(brief.items)
+            named += brief.items
+            continue
+        lines = [_Line(item) if isinstance(item, str) else item for item in brief.items]
+        standing += {line.name for line in lines}
+        for line in lines:
+            more[line.name] += line.quantity
+    more.update(named)
+    return {name: (count, more[name]) for name, count in Counter(standing).items()}
 
 
 def _customers(rows: Sequence[Any]) -> list[str]:
