@@ -233,12 +233,13 @@ def _event_lines(told: EventFigures) -> list[str]:
     for name, rounds in told.fan_out.items():
         each = ", ".join(f"{rate:,.0f}" for rate in rounds)
         lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
+    alone, followed = median(told.alone), median(told.followed)
     return [
         *lines,
         "",
         "Orders of 100 customers at 1,000/s, each told to the customer's ten observers: from the commit to the",
-        f"observer {told.delivery_p50_ms:.0f} ms at the median, {told.delivery_p99_ms:.0f} ms at p99. Accepted orders a",
-        f"second with nobody following {median(told.alone):,.0f}, with the distributed service {median(told.followed):,.0f}.",
+        f"observer {told.delivery_p50_ms:.0f} ms at the median, {told.delivery_p99_ms:.0f} ms at p99. Accepted",
+        f"orders a second with nobody following {alone:,.0f}, with the distributed service {followed:,.0f}.",
     ]
 
 

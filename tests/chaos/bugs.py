@@ -1,14 +1,17 @@
-"""The intake with one bug put in: `python -m tests.chaos.bugs NAME`. The harness has to see each of them.
+"""A server with one bug put in: `python -m tests.chaos.bugs NAME`. The harness has to see each of them.
 
 Worker processes run this module too when they start, so a bug is in them as well.
 """
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.intake.__main__ import main
+from services.distributed import __main__ as distributed
+from services.distributed.knowledge import Knowledge
+from services.intake import __main__ as intake
 from shared.domain.ids import Run
 from shared.stores.orders import RUNNING
 from shared.stores.ports import Acceptance, Batch, Ticket
@@ -107,19 +110,41 @@ def queue_not_refilled() -> None:
     Pool._rescue = forget  # type: ignore[method-assign]
 
 
-BUGS: dict[str, Callable[[], None]] = {
-    bug.__name__: bug
-    for bug in (
-        answer_before_commit,
-        commit_without_sync,
-        no_unique_key,
-        no_fencing,
-        queue_not_refilled,
+def events_without_sync() -> None:
+    """The distributed service leaves its commits to the operating system."""
+    commit_without_sync()
+
+
+def position_kept_now_and_then() -> None:
+    """How far the others were followed is written down every fifth time only."""
+    read, write = Knowledge.position, Knowledge.move
+    positions: dict[str, str] = {}
+    moves = itertools.count(1)
+
+    def position(self: Knowledge, source: str) -> str | None:
+        return positions.get(source) or read(self, source)
+
+    def move(self: Knowledge, source: str, to: str) -> None:
+        positions[source] = to
+        if next(moves) % 5 == 0:
+            write(self, source, to)
+
+    Knowledge.position = position  # type: ignore[method-assign]
+    Knowledge.move = move  # type: ignore[assignment, method-assign]
+
+
+BUGS: dict[str, tuple[Callable[[], None], Callable[[list[str]], int]]] = {
+    bug.__name__: (bug, main)
+    for main, bugs in (
+        (intake.main, (answer_before_commit, commit_without_sync, no_unique_key, no_fencing, queue_not_refilled)),
+        (distributed.main, (events_without_sync, position_kept_now_and_then)),
     )
+    for bug in bugs
 }
+"""Each bug, and the server that it is put into."""
 
 if __name__ in ("__main__", "__mp_main__"):
-    BUGS[sys.argv[1]]()
+    BUGS[sys.argv[1]][0]()
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[2:]))
+    sys.exit(BUGS[sys.argv[1]][1](sys.argv[2:]))

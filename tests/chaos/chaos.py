@@ -19,6 +19,7 @@ from tests.support.intake import PATIENCE, IntakeProcess
 
 _AT_ONCE = 0.25
 SERVER = (sys.executable, "-m", "services.intake")
+FOLLOWER = (sys.executable, "-m", "services.distributed")
 
 
 class Missing(Exception):
@@ -37,14 +38,14 @@ class Outcome(Struct):
 class Chaos:
     """A round in progress. Everything random in it comes from `dice`."""
 
-    def __init__(
-        self, folder: Path, seed: int, *, scale: int = 1, patience: float = PATIENCE, command: Sequence[str] = SERVER
-    ) -> None:
+    def __init__(self, folder: Path, seed: int, *, scale: int = 1, patience: float = PATIENCE) -> None:
         self.folder = folder
         self.dice = random.Random(seed)
         self.scale = scale
         self.patience = patience
-        self.command = command
+        self.command: Sequence[str] = SERVER
+        self.follower: Sequence[str] = FOLLOWER
+        """What runs the distributed service."""
         self.kills: list[float] = []
         """When something was killed, in seconds since the epoch."""
         self.outcome: Outcome | None = None

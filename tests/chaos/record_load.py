@@ -133,6 +133,10 @@ class RecordLoad:
         findings.faults += _feed_faults(session)
         return findings
 
+    def games(self, session: Session) -> dict[int, int]:
+        """How many games the server has of each user."""
+        return {client.number: self._stored(session, client, client.user)[0] for client in self._clients}
+
     def _stored(self, session: Session, client: _Client, name: str) -> tuple[int, int]:
         """How often it was changed, and the last number stored."""
         if name == client.user:

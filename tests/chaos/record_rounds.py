@@ -1,13 +1,12 @@
 """Rounds that break the persistence server under load: nothing acknowledged is lost, nothing is applied twice."""
 
 import contextlib
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.chaos.chaos import Chaos, Outcome
 from tests.chaos.disks import PowerDisk, enlarge, small_disk
-from tests.chaos.faults import strace
+from tests.chaos.faults import failing_syncs
 from tests.chaos.record_load import RecordLoad
 from tests.support.intake import PersistenceProcess
 
@@ -72,10 +71,8 @@ def records_failing_fsync(chaos: Chaos) -> None:
     """Every fsync of the persistence server fails for a while."""
     with broken(chaos) as (server, load):
         load.wait_for(500)
-        inject = strace("-p", str(server.pid), "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO")
-        with subprocess.Popen(inject, stderr=subprocess.DEVNULL) as faults:
+        with failing_syncs(server.pid):
             load.wait_for(200, refused=True)
-            faults.terminate()
         load.wait_for(500)
 
 

@@ -15,7 +15,8 @@ import msgspec
 from tests.chaos.chaos import Chaos, Missing
 from tests.chaos.disks import PowerDisk, enlarge, small_disk
 from tests.chaos.dynamo_rounds import DYNAMO_ROUNDS
-from tests.chaos.faults import strace
+from tests.chaos.event_rounds import EVENT_ROUNDS
+from tests.chaos.faults import failing_syncs, strace
 from tests.chaos.orders import document
 from tests.chaos.record_rounds import RECORD_ROUNDS
 from tests.support.intake import IntakeProcess
@@ -190,11 +191,8 @@ def failing_fsync(chaos: Chaos) -> None:
     """Every fsync fails for a while, of the server and of its workers."""
     with chaos.suite() as intake, chaos.load(intake) as load:
         load.wait_for(500)
-        pids = [word for pid in (intake.pid, *intake.workers()) for word in ("-p", str(pid))]
-        inject = strace(*pids, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO")
-        with subprocess.Popen(inject, stderr=subprocess.DEVNULL) as faults:
+        with failing_syncs(intake.pid, *intake.workers()):
             load.wait_for_refusals(200)
-            faults.terminate()
         load.wait_for(500)
 
 
@@ -292,6 +290,7 @@ ROUNDS: dict[str, Round] = {
         deaf_observer,
         bytes_one_at_a_time,
         *RECORD_ROUNDS,
+        *EVENT_ROUNDS,
         *DYNAMO_ROUNDS,
     )
 }
