@@ -308,7 +308,7 @@ def _standing(orders: list[bytes]) -> tuple[float, int, float, float, float]:
                 dialect = intake.dialect(orders)
                 return drive(intake.port, dialect, connections=50, window=32, seconds=600, limit=number)
 
-            first = (await loop.run_in_executor(None, fill, 150_000)).answers
+            first = (await loop.run_in_executor(None, fill, 350_000)).answers
             await _until(lambda: _counted(server.port) >= first)
             before = _memory_mb(pid)
             total = first + (await loop.run_in_executor(None, fill, 350_000)).answers
