@@ -39,7 +39,7 @@ def _followed(chaos: Chaos, data_dir: Path | None = None) -> Iterator[_Suite]:
         with chaos.load(intake) as orders, RecordLoad(records) as changes:
             yield _Suite(intake, records, service, orders, changes)
         with intake.connect() as session, records.connect() as recorded:
-            session.wait_until("stats", "stats.abiertos", 0, seconds=chaos.patience)
+            session.wait_until("stats", "stats.abiertos", 0)
             of_records = changes.examine(recorded)
             observer.prove(session, changes.games(recorded), seconds=chaos.patience)
     assert chaos.outcome is not None
