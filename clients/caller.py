@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from clients import call
 from clients.access import Access
 from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Unreachable
@@ -26,14 +27,22 @@ class Caller:
 
     `access` is what lets it in; `timeout` is how long an answer may take, in seconds, reconnections included;
     `greeted` whether the server speaks first, `exact` whether numbers with decimals are given as `Decimal`.
+    `patience` is how long to wait for a server that was there before, in seconds; if None, until the time-out.
 
     Requests raise Refused when the server answers with an error, Unreachable when there is no server,
-    AnswerTimeout, and ConnectionLost where sending again would not be safe. A server that was there before
-    is waited for until the time-out.
+    AnswerTimeout, and ConnectionLost where sending again would not be safe. A `clients.call.Call` goes along.
     """
 
     def __init__(
-        self, host: str, port: int, access: Access, *, timeout: float, greeted: bool, exact: bool = False
+        self,
+        host: str,
+        port: int,
+        access: Access,
+        *,
+        timeout: float,
+        greeted: bool,
+        exact: bool = False,
+        patience: float | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -41,6 +50,7 @@ class Caller:
         self._timeout = timeout
         self._greeted = greeted
         self._exact = exact
+        self._patience = timeout if patience is None else patience
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
         self._was_there = False
@@ -72,6 +82,8 @@ class Caller:
     async def _opened(self, deadline: float) -> Link:
         """A new connection, let in. Raises Unreachable, ConnectionLost, and Refused for a wrong token."""
         pause = _FIRST_PAUSE
+        now = asyncio.get_running_loop().time
+        deadline = min(deadline, now() + self._patience)
         while True:
             try:
                 link = await dial(lambda: Link(greeted=self._greeted), self._host, self._port, tls=self._access.tls)
@@ -79,7 +91,7 @@ class Caller:
                     shown = {"action": "authenticate", "token": self._access.token}
                     read_answer(Members, await link.request(_encode(shown)))
             except Unreachable:
-                if not self._was_there or asyncio.get_running_loop().time() + pause > deadline:
+                if not self._was_there or now() + pause > deadline:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
@@ -93,8 +105,11 @@ class Caller:
 
     async def _send(self, document: Any, *, safe: bool) -> bytes:
         """Sends a document; gives the line that answers it."""
-        encoded = _encode(document)
         deadline = self._deadline()
+        if (served := call.current()) is not None:
+            document = served.marked(document)
+            deadline = min(deadline, served.deadline)
+        encoded = _encode(document)
         pause = _FIRST_PAUSE
         lost: ConnectionLost | None = None
         link: Link | None = None

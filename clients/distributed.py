@@ -18,10 +18,11 @@ from clients.access import OPEN, Access
 from clients.caller import Caller
 from clients.errors import ConnectionLost, Unreachable
 from clients.replies import Members
+from shared.wire.replies import encode
 
 
 class DistributedClient(Caller):
-    """A client of one distributed service. See `Caller` for `timeout` and for what every method raises."""
+    """A client of one distributed service. See `Caller` for arguments and what methods raise."""
 
     def __init__(
         self,
@@ -30,8 +31,9 @@ class DistributedClient(Caller):
         access: Access = OPEN,
         *,
         timeout: float = 10.0,
+        patience: float | None = None,
     ) -> None:
-        super().__init__(host, port, access, timeout=timeout, greeted=False)
+        super().__init__(host, port, access, timeout=timeout, greeted=False, patience=patience)
 
     async def get_user_stats(self, user_id: int) -> Members:
         """One user's scores and rank."""
@@ -54,13 +56,19 @@ class DistributedClient(Caller):
         """What a user was told, newest first."""
         cursor: int | None = None
         while True:
-            request = {"action": "get_notifications", "user_id": user_id, "unread": unread, "cursor": cursor}
-            page = await self._ask_members(request)
+            page = await self.notification_page(user_id, unread=unread, cursor=cursor)
             for item in page["notifications"]:
                 yield item
             cursor = page["cursor"]
             if cursor is None:
                 return
+
+    async def notification_page(
+        self, user_id: int, *, unread: bool = False, page_size: int = 50, cursor: int | None = None
+    ) -> Members:
+        """A page of what `notifications` gives, with `no_leidas`, how many are unread."""
+        request = {"action": "get_notifications", "user_id": user_id, "unread": unread, "cursor": cursor}
+        return await self._ask_members({**request, "limit": page_size})
 
     async def mark_read(self, user_id: int, ids: Sequence[int] | None = None) -> int:
         """Marks some of a user's notifications as read, or all: how many were not."""
@@ -87,12 +95,25 @@ class DistributedClient(Caller):
 
         The first of all, `subscribed`, has the `seq` behind which they begin. A `gap` says what was left out.
         """
+        async for line in self.lines(topics, customer=customer, order=order, user_id=user_id, since=since):
+            yield msgspec.json.decode(line)
+
+    async def lines(
+        self,
+        topics: Sequence[str],
+        *,
+        customer: str | None = None,
+        order: str | None = None,
+        user_id: int | None = None,
+        since: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """What `subscribe` gives, each event as its line of JSON."""
         request = {"action": "subscribe", "topics": list(topics), "since": since}
         request |= {"cliente": customer, "id": order, "user_id": user_id}
         async with self._watching(request) as (link, answer):
-            yield {"event": "subscribed", "seq": answer["since"]}
+            yield encode({"event": "subscribed", "seq": answer["since"]})
             while (line := await link.event()) is not None:
-                yield msgspec.json.decode(line)
+                yield line
 
     async def observe(
         self, topics: Sequence[str], *, since: int | None = None, pause: float = 2.0, **choice: Any

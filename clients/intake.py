@@ -12,7 +12,7 @@ safe: reads, and orders under their request_id.
 import asyncio
 import datetime
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +27,9 @@ from shared.domain.states import FINAL, State
 T = TypeVar("T")
 
 _ARRAY_ORDERS = 500
+# Well below the least that a server has for MAX_DOCUMENT_BYTES by default, with room for what goes along.
+_ARRAY_BYTES = 200_000
+_MARKS_BYTES = 200
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 NewOrder = OrderRequest | Mapping[str, Any]
@@ -36,7 +39,7 @@ NewOrder = OrderRequest | Mapping[str, Any]
 class IntakeClient(Caller):
     """A client of one intake.
 
-    See `Caller` for `timeout` and for what every method raises. With `wait_for_room`, an order that finds
+    See `Caller` for `timeout`, `patience` and for what every method raises. With `wait_for_room`, an order that finds
     no room is sent again as often as it takes, each time after as long as the server asks for.
     """
 
@@ -47,9 +50,10 @@ class IntakeClient(Caller):
         access: Access = OPEN,
         *,
         timeout: float = 10.0,
+        patience: float | None = None,
         wait_for_room: bool = False,
     ) -> None:
-        super().__init__(host, port, access, timeout=timeout, greeted=True)
+        super().__init__(host, port, access, timeout=timeout, greeted=True, patience=patience)
         self._wait_for_room = wait_for_room
 
     async def order(self, order: NewOrder, *, add_request_id: bool = True) -> Accepted:
@@ -70,8 +74,7 @@ class IntakeClient(Caller):
     async def orders(self, orders: Sequence[NewOrder]) -> list[Accepted | Refused]:
         """Places several orders, some hundreds with one request: what became of each, in order."""
         found: list[Accepted | Refused] = []
-        for start in range(0, len(orders), _ARRAY_ORDERS):
-            document = [_members(order, add_request_id=True) for order in orders[start : start + _ARRAY_ORDERS]]
+        for document in _arrays([_members(order, add_request_id=True) for order in orders]):
             line = await self._send(document, safe=True)
             if line.startswith(b"{"):
                 # The array as a whole was refused.
@@ -97,15 +100,30 @@ class IntakeClient(Caller):
         page_size: int = 100,
     ) -> AsyncGenerator[StoredOrder, None]:
         """Orders, newest first; `since` and `until` bound their time of receipt (inclusive, exclusive)."""
-        document = {"action": "list", "estado": state, "cliente": customer, "desde": since, "hasta": until}
         cursor: str | None = None
         while True:
-            page = await self._ask(Page, {**document, "limite": page_size, "cursor": cursor})
+            page = await self.page(
+                state=state, customer=customer, since=since, until=until, page_size=page_size, cursor=cursor
+            )
             for order in page.orders:
                 yield order
             cursor = page.cursor
             if cursor is None:
                 return
+
+    async def page(
+        self,
+        *,
+        state: State | str | None = None,
+        customer: str | None = None,
+        since: datetime.datetime | str | None = None,
+        until: datetime.datetime | str | None = None,
+        page_size: int = 100,
+        cursor: str | None = None,
+    ) -> Page:
+        """A page of what `list` gives, from behind the page that gave `cursor`."""
+        document = {"action": "list", "estado": state, "cliente": customer, "desde": since, "hasta": until}
+        return await self._ask(Page, {**document, "limite": page_size, "cursor": cursor})
 
     async def cancel(self, order_id: str) -> State:
         """Takes an order back that no worker has begun; gives its new state."""
@@ -151,6 +169,21 @@ class IntakeClient(Caller):
                     if order.state in FINAL:
                         return order
                     change = await link.event()
+
+
+def _arrays(orders: list[Members]) -> Iterator[list[Members]]:
+    """The orders in arrays that a server takes as one document."""
+    array: list[Members] = []
+    size = 0
+    for order in orders:
+        length = len(_encode(order)) + _MARKS_BYTES
+        if array and (len(array) == _ARRAY_ORDERS or size + length > _ARRAY_BYTES):
+            yield array
+            array, size = [], 0
+        array.append(order)
+        size += length
+    if array:
+        yield array
 
 
 def _accepted_or_refused(answer: bytes) -> Accepted | Refused:

@@ -19,6 +19,7 @@ from clients.access import OPEN, Access
 from clients.caller import Caller
 from clients.errors import ConnectionLost, Unreachable
 from clients.replies import Members
+from shared.domain.records import Condition
 
 _decode_event = msgspec.json.Decoder(Members, float_hook=Decimal).decode
 
@@ -31,6 +32,20 @@ class StoredRecord(Struct, frozen=True):
     data: Members
 
 
+class StoredItem(Struct, frozen=True):
+    """An item of another service's table, None where there is none; each change counts its `version` up."""
+
+    item: Members | None
+    version: int
+
+
+class ItemPage(Struct, frozen=True):
+    """Answer to `query`; `cursor` leads to the next page."""
+
+    items: list[StoredItem]
+    cursor: str | None
+
+
 class Score(Struct, frozen=True, rename={"record": "nuevo_record", "best": "puntaje_maximo"}):
     """What became of a score: whether it is a record, and the user's best."""
 
@@ -41,7 +56,7 @@ class Score(Struct, frozen=True, rename={"record": "nuevo_record", "best": "punt
 class PersistenceClient(Caller):
     """A client of one persistence server; `uuid` is who asks, as the audit log has it.
 
-    See `Caller` for `timeout` and for what every method raises.
+    See `Caller` for `timeout`, `patience` and for what every method raises.
     """
 
     def __init__(
@@ -51,9 +66,10 @@ class PersistenceClient(Caller):
         access: Access = OPEN,
         *,
         timeout: float = 10.0,
+        patience: float | None = None,
         uuid: str | None = None,
     ) -> None:
-        super().__init__(host, port, access, timeout=timeout, greeted=False, exact=True)
+        super().__init__(host, port, access, timeout=timeout, greeted=False, exact=True, patience=patience)
         self._who: Members = {} if uuid is None else {"uuid": uuid}
 
     async def set(self, record_id: str, data: Mapping[str, Any], *, version: int | None = None) -> StoredRecord:
@@ -107,6 +123,40 @@ class PersistenceClient(Caller):
         """Counts a game of a user."""
         request = {"action": "save_score", "user_id": user_id, "puntaje": score, **self._who}
         return await self._ask(Score, request, safe=False)
+
+    async def get_item(self, table: str, key: Members) -> StoredItem:
+        """One item of another service's table."""
+        return await self._ask(StoredItem, {"action": "get_item", "table": table, "key": key})
+
+    async def put_item(self, table: str, item: Members, *, when: Condition | None = None) -> StoredItem:
+        """Stores an item, where `when` holds."""
+        request = {"action": "put_item", "table": table, "item": item, "when": when}
+        return await self._ask(StoredItem, request, safe=False)
+
+    async def update_item(
+        self, table: str, key: Members, members: Members, *, when: Condition | None = None
+    ) -> StoredItem:
+        """Gives members of an item new values, where `when` holds."""
+        request = {"action": "update_item", "table": table, "key": key, "set": members, "when": when}
+        return await self._ask(StoredItem, request, safe=False)
+
+    async def delete_item(self, table: str, key: Members, *, when: Condition | None = None) -> None:
+        """Removes an item, where `when` holds."""
+        await self._ask_members({"action": "delete_item", "table": table, "key": key, "when": when}, safe=False)
+
+    async def query(
+        self,
+        table: str,
+        index: str,
+        *,
+        partition: Any = None,
+        descending: bool = False,
+        page_size: int = 100,
+        cursor: str | None = None,
+    ) -> ItemPage:
+        """A page of the items that an index has under `partition`, or of all that it has."""
+        request = {"action": "query", "table": table, "index": index, "partition": partition, "cursor": cursor}
+        return await self._ask(ItemPage, {**request, "descending": descending, "limit": page_size})
 
     async def health(self) -> Members:
         """How the server is."""

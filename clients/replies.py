@@ -63,6 +63,7 @@ class StoredOrder(
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
     detail: str | None = None
+    trace: str | None = None
 
 
 class Event(Struct, frozen=True, omit_defaults=True, rename={"state": "estado", "when": "cuando", "detail": "detalle"}):

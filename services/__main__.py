@@ -17,6 +17,7 @@ SERVERS = (
     Server("persistence", "services.persistence"),
     Server("intake", "services.intake"),
     Server("distributed", "services.distributed"),
+    Server("gateway", "services.gateway"),
 )
 """Every server, in the order of starting."""
 
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
     async def serve(stop: asyncio.Event) -> None:
         nonlocal status
         # Events are read from the files of this machine.
-        servers = SERVERS if settings.store == "sqlite" else SERVERS[:-1]
+        servers = [one for one in SERVERS if settings.store == "sqlite" or one.name != "distributed"]
         status = await Supervisor(servers, shutdown_seconds=settings.shutdown_seconds).run(stop)
 
     return run(serve) or status

@@ -15,6 +15,7 @@ from services.distributed.help import help_lines
 from services.distributed.knowledge import Knowledge
 from services.distributed.observers import Choice, Observers
 from services.distributed.requests import CATALOGUE, Request
+from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, InvalidParams, StoreError
 from shared.net.connection import Connection
 from shared.wire.framing import Document, Frame, Line
@@ -33,8 +34,18 @@ Result = Members | ComandaError
 class _Entry(NamedTuple):
     connection: Connection
     item: Request | Ready
+    arrived: float
+    """By the loop's clock."""
     pickled: bool = False
     """Whether it came in a pickle, and is answered in one."""
+
+
+def _if_in_time(entry: _Entry, now: float) -> _Entry:
+    """The entry, or one that is refused where nobody waits for it any more."""
+    item = entry.item
+    if isinstance(item, Ready) or not is_late(item.deadline_ms, now - entry.arrived):
+        return entry
+    return entry._replace(item=Ready(line(failure(too_late(), item.request_id))))
 
 
 class Desk:
@@ -78,23 +89,24 @@ class Desk:
     def _understood(self, connection: Connection, frame: Frame) -> _Entry:
         """What one frame asks for; a wrong one is an answer that says so."""
         members: Any = None
+        arrived = self._loop.time()
         try:
             match frame:
                 case Document(data):
                     members = parse(data)
                     if isinstance(members, dict) and "encoding" in members:
-                        return _Entry(connection, decode_request(members, self._ways.requests), pickled=True)
+                        return _Entry(connection, decode_request(members, self._ways.requests), arrived, pickled=True)
                     if not isinstance(members, dict) or "action" not in members:
                         raise InvalidParams(
                             "a request is an object with an action", hint="try: help", example={"action": "ping"}
                         )
-                    return _Entry(connection, CATALOGUE.decode(data, members["action"]))
+                    return _Entry(connection, CATALOGUE.decode(data, members["action"]), arrived)
                 case Line(text):
-                    return _Entry(connection, CATALOGUE.verb(text))
+                    return _Entry(connection, CATALOGUE.verb(text), arrived)
                 case _:
-                    return _Entry(connection, answer_frame(frame))
+                    return _Entry(connection, answer_frame(frame), arrived)
         except ComandaError as error:
-            return _Entry(connection, refusal(error, members))
+            return _Entry(connection, refusal(error, members), arrived)
 
     def closed(self, connection: Connection) -> None:
         """See `Service.closed`."""
@@ -112,6 +124,8 @@ class Desk:
         entries = [self._inbox.popleft() for _ in range(min(len(self._inbox), _TURN_REQUESTS))]
         if self._inbox:
             self._wake()
+        now = self._loop.time()
+        entries = [_if_in_time(entry, now) for entry in entries]
         written = self._write([entry.item for entry in entries if isinstance(entry.item, _WRITES)])
         for entry in entries:
             if isinstance(entry.item, Ready):
@@ -125,6 +139,9 @@ class Desk:
 
     def _answer(self, entry: _Entry, request: Request, result: Result) -> None:
         request_id = request.request_id
+        if request.trace is not None:
+            error = result.code if isinstance(result, ComandaError) else None
+            self._log.debug("answered", request=type(request).__name__, error=error, trace=request.trace)
         members = failure(result, request_id) if isinstance(result, ComandaError) else success(result, request_id)
         entry.connection.answer(line(encode_answer(members, self._ways.answers) if entry.pickled else members))
 

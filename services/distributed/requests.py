@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from shared.domain.orders import RequestId
+from shared.domain.orders import DeadlineMs, RequestId, Trace
 from shared.wire.catalogue import Catalogue
 
 UserId = Annotated[int, Meta(ge=-(10**15), le=10**15)]
@@ -16,6 +16,8 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, tag_field="action
     """Anything asked by name; `request_id` comes back in the answer."""
 
     request_id: RequestId | None = None
+    trace: Trace | None = None
+    deadline_ms: DeadlineMs | None = None
 
 
 class Help(Request, frozen=True, tag="help"):

@@ -6,12 +6,14 @@ requests. What asks the store something is answered on the side, and its connect
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from itertools import groupby
 
 import structlog
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from services.intake.actions import Actions
 from services.intake.admission import Admission
@@ -20,6 +22,7 @@ from services.intake.inbox import Item, OrderArray, Reader
 from services.intake.requests import Action
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
+from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, InvalidParams, StoreError, Unavailable
 from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, due_time
@@ -35,9 +38,11 @@ from workers.pool import Pool
 # More than this waits for the next turn, so that a turn stays short and other connections get theirs.
 _TURN_ORDERS = 2048
 _STRETCH = 64
+_TOLD_TRACES = 10
 
 
-_Entry = tuple[Connection, Item]
+_Entry = tuple[Connection, Item, float]
+"""What came in, and when by the loop's clock."""
 
 
 class Desk:
@@ -70,6 +75,7 @@ class Desk:
         self._woken = asyncio.Event()
         self._refusing = False
         self._closed = False
+        self._loop = asyncio.get_running_loop()
         self._log = structlog.get_logger()
 
     # What connections call.
@@ -83,7 +89,7 @@ class Desk:
         orders = self._reader.block(block)
         if orders is None:
             return 0
-        self._inbox.append((connection, orders))
+        self._inbox.append((connection, orders, self._loop.time()))
         self._woken.set()
         return len(orders.orders)
 
@@ -94,7 +100,7 @@ class Desk:
             # Nothing is owed to this connection before it, and it touches no store: no turn to wait for.
             self._act(connection, item)
             return
-        self._inbox.append((connection, item))
+        self._inbox.append((connection, item, self._loop.time()))
         self._woken.set()
 
     def closed(self, connection: Connection) -> None:
@@ -132,7 +138,7 @@ class Desk:
         work = 0
         while self._inbox and work < _TURN_ORDERS:
             entry = self._inbox.popleft()
-            connection, item = entry
+            connection, item, _ = entry
             if self._held and (held := self._held.get(connection)) is not None:
                 held.append(entry)
                 continue
@@ -150,16 +156,26 @@ class Desk:
     async def _turn(self, entries: list[_Entry]) -> None:
         requests: list[OrderRequest] = []
         plain = True
-        for _, item in entries:
+        late: set[int] = set()
+        now = self._loop.time()
+        for _, item, arrived in entries:
             if type(item) is OrderBlock:
-                requests += item.orders
+                orders = item.orders
                 plain = plain and item.plain
+                if item.plain:
+                    requests += orders
+                    continue
             elif isinstance(item, OrderArray):
-                requests += (member for member in item.members if not isinstance(member, InvalidParams))
+                orders = [member for member in item.members if not isinstance(member, InvalidParams)]
                 plain = False
-        texts = await self._accept(requests, plain) if requests else []
+            else:
+                continue
+            places = enumerate(orders, len(requests))
+            late.update(place for place, order in places if is_late(order.deadline_ms, now - arrived))
+            requests += orders
+        texts = await self._accept_in_time(requests, late, plain) if requests else []
         position = 0
-        for connection, item in entries:
+        for connection, item, arrived in entries:
             if type(item) is OrderBlock:
                 stop = position + len(item.orders)
                 connection.answer(("\n".join(texts[position:stop]) + "\n").encode(), stop - position)
@@ -179,9 +195,22 @@ class Desk:
                     connection.finish()
             else:
                 assert isinstance(item, Action)
-                self._act(connection, item)
+                self._act(connection, item, late=is_late(item.deadline_ms, now - arrived))
         if requests:
             self._pool.dispatch()
+
+    async def _accept_in_time(self, requests: list[OrderRequest], late: set[int], plain: bool) -> list[str]:
+        """Stores the new ones among `requests` but for those in the places `late`; gives the answer to each."""
+        if not plain:
+            requests = [
+                order if order.deadline_ms is UNSET else replace(order, deadline_ms=UNSET) for order in requests
+            ]
+        if not late:
+            return await self._accept(requests, plain)
+        in_time = [order for place, order in enumerate(requests) if place not in late]
+        texts = iter(await self._accept(in_time, plain) if in_time else [])
+        refused = iter(self._refuse([requests[place] for place in sorted(late)], too_late()))
+        return [next(refused if place in late else texts) for place in range(len(requests))]
 
     async def _accept(self, requests: list[OrderRequest], plain: bool) -> list[str]:
         """Stores the new ones among `requests`; gives the answer to each."""
@@ -193,7 +222,10 @@ class Desk:
         try:
             acceptance = await self._store.accept(batch, received=received, room=self._admission.room)
         except StoreError as error:
-            self._log.error("orders were refused by the store", orders=len(requests), reason=error.message)
+            traces = sorted({order.trace for order in requests if order.trace is not UNSET})[:_TOLD_TRACES]
+            self._log.error(
+                "orders were refused by the store", orders=len(requests), reason=error.message, traces=traces
+            )
             self._actions.store_trouble = error.message
             return self._refuse(requests, error)
         self._actions.store_trouble = None if acceptance.refused is None else acceptance.refused.message
@@ -202,12 +234,19 @@ class Desk:
         ahead = self._admission.open
         self._tally.took(acceptance.run)
         self._enqueue(batch, acceptance, time.time_ns() // 1000)
+        if not plain and self._log.is_enabled_for(logging.DEBUG):
+            self._tell_traces(requests, acceptance)
         new = accepted_texts(
             acceptance, ahead=ahead, places=self._admission.places, per_order_ms=self._admission.per_order_ms()
         )
         if plain and len(new) == len(requests):
             return new
         return batch_texts(requests, acceptance, new, self._admission, now)
+
+    def _tell_traces(self, requests: list[OrderRequest], acceptance: Acceptance) -> None:
+        for index, order_id in zip(acceptance.accepted, acceptance.run.ids(), strict=True):
+            if (trace := requests[index].trace) is not UNSET:
+                self._log.debug("order accepted", id=order_id, trace=trace)
 
     def _refuse(self, requests: list[OrderRequest], error: ComandaError) -> list[str]:
         self._metrics.refused(error.code, len(requests))
@@ -233,9 +272,13 @@ class Desk:
 
     # Actions.
 
-    def _act(self, connection: Connection, action: Action) -> None:
+    def _act(self, connection: Connection, action: Action, *, late: bool = False) -> None:
         if self._actions.is_immediate(action):
             connection.answer(line(self._actions.at_once(action, connection)))
+            return
+        if late:
+            connection.answer(line(failure(too_late(), action.request_id)))
+            self._release(connection)
             return
         task = asyncio.get_running_loop().create_task(self._aside(connection, action), name="action")
         self._asides.add(task)
@@ -255,15 +298,20 @@ class Desk:
             stretch += 1
             if stretch % _STRETCH == 0:
                 await asyncio.sleep(0)
-        del self._held[connection]
-        self._inbox.extendleft(reversed(held))
+        self._release(connection)
+
+    def _release(self, connection: Connection) -> None:
+        """The connection's later requests may go on."""
+        self._inbox.extendleft(reversed(self._held.pop(connection)))
         self._woken.set()
 
     async def _perform(self, connection: Connection, action: Action) -> bytes:
+        if action.trace is not None:
+            self._log.debug("action", action=type(action).__name__, trace=action.trace)
         try:
             return line(success(await self._actions.perform(action, connection), action.request_id))
         except ComandaError as error:
             return line(failure(error, action.request_id))
         except Exception:
-            self._log.exception("an action failed", action=type(action).__name__)
+            self._log.exception("an action failed", action=type(action).__name__, trace=action.trace)
             return line(failure(ComandaError("the server failed; its log says why"), action.request_id))

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.domain.errors import InvalidParams, UnknownAction
-from shared.domain.orders import RequestId
+from shared.domain.orders import DeadlineMs, RequestId, Trace
 from shared.domain.states import State
 from shared.wire.strict import convert, did_you_mean, explain, shortened
 
@@ -21,6 +21,8 @@ class Action(Struct, frozen=True, forbid_unknown_fields=True, tag_field="action"
     """Anything asked by name; `request_id` comes back in the answer."""
 
     request_id: RequestId | None = None
+    trace: Trace | None = None
+    deadline_ms: DeadlineMs | None = None
 
 
 class Help(Action, frozen=True, tag="help"):

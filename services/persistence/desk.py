@@ -22,6 +22,7 @@ from services.persistence.inbox import Asked, Item
 from services.persistence.observers import Observer, Observers
 from services.persistence.operations import Members, Operations, Outcome, Step
 from services.persistence.pages import KINDS, Pages
+from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, StoreError
 from shared.domain.records import Record, Transaction
 from shared.net.connection import Connection
@@ -36,7 +37,8 @@ _ASIDE = (*KINDS, requests.Watch)
 _AT_ONCE = (requests.Ping, requests.Help, requests.Health, requests.Unwatch, requests.Quit)
 _READS = (requests.Get, requests.GetItem)
 
-_Entry = tuple[Connection, Item]
+_Entry = tuple[Connection, Item, float]
+"""What came in, and when by the loop's clock."""
 
 
 class _Part(NamedTuple):
@@ -75,6 +77,7 @@ class Desk:
         self._asides: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._closed = False
+        self._loop = asyncio.get_running_loop()
         self._log = structlog.get_logger()
 
     # What connections call.
@@ -88,13 +91,14 @@ class Desk:
         items = inbox.block(block)
         if items is None:
             return 0
-        self._inbox.extend([(connection, item) for item in items])
+        arrived = self._loop.time()
+        self._inbox.extend([(connection, item, arrived) for item in items])
         self._woken.set()
         return len(items)
 
     def frame(self, connection: Connection, frame: Frame) -> None:
         """See `Service.frame`."""
-        self._inbox.append((connection, inbox.frame(frame)))
+        self._inbox.append((connection, inbox.frame(frame), self._loop.time()))
         self._woken.set()
 
     def closed(self, connection: Connection) -> None:
@@ -131,7 +135,7 @@ class Desk:
         waiting: set[Connection] = set()
         while self._inbox and len(entries) < _TURN_REQUESTS:
             entry = self._inbox.popleft()
-            connection, item = entry
+            connection, item, _ = entry
             if self._held and (held := self._held.get(connection)) is not None:
                 held.append(entry)
                 continue
@@ -152,7 +156,11 @@ class Desk:
 
     async def _turn(self, entries: list[_Entry]) -> None:
         self._operations.begin_turn()
-        parts = [_Part(connection, item, await self._plan(connection, item)) for connection, item in entries]
+        now = self._loop.time()
+        parts = [
+            _Part(connection, item, await self._plan(connection, item, now - arrived))
+            for connection, item, arrived in entries
+        ]
         steps = [part.step for part in parts if isinstance(part.step, Step)]
         outcomes = await self._write([one for step in steps for one in step.transactions])
         asks = [ask for step in steps for ask in step.asks]
@@ -177,9 +185,11 @@ class Desk:
                 written, read = to_write, to_read
                 self._finish(connection, item, step, own, records)
 
-    async def _plan(self, connection: Connection, item: Item) -> Step | ComandaError | None:
+    async def _plan(self, connection: Connection, item: Item, waited: float) -> Step | ComandaError | None:
         if isinstance(item, Ready) or isinstance(item.request, _AT_ONCE):
             return None
+        if is_late(item.request.deadline_ms, waited):
+            return too_late()
         try:
             if not self._audit_is_known:
                 await self._audit.load()
@@ -254,6 +264,9 @@ class Desk:
 
     def _answer(self, connection: Connection, asked: Asked, result: Members | ComandaError) -> None:
         request_id = asked.request.request_id
+        if asked.request.trace is not None:
+            error = result.code if isinstance(result, ComandaError) else None
+            self._log.debug("answered", request=type(asked.request).__name__, error=error, trace=asked.request.trace)
         members = failure(result, request_id) if isinstance(result, ComandaError) else success(result, request_id)
         connection.answer(dialect.answer(members) if asked.dialect else line(members))
 

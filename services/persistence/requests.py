@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from shared.domain.orders import RequestId
+from shared.domain.orders import DeadlineMs, RequestId, Trace
 from shared.domain.records import MAX_ACTIONS, MAX_PARTITION_BYTES, Action, Condition, Tenant, Value
 from shared.wire.catalogue import Catalogue
 
@@ -20,6 +20,8 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, tag_field="action
     """Anything asked by name; `request_id` comes back in the answer, `uuid` says who asks."""
 
     request_id: RequestId | None = None
+    trace: Trace | None = None
+    deadline_ms: DeadlineMs | None = None
     uuid: Annotated[str, Meta(max_length=128)] = "unknown"
 
 

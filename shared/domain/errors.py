@@ -115,6 +115,12 @@ class Timeout(RequestError):
     code = "timeout"
 
 
+class PreconditionFailed(RequestError):
+    """What was to be changed has been changed by somebody else since."""
+
+    code = "precondition_failed"
+
+
 class CapacityError(ComandaError):
     """Nobody's fault: come back later."""
 
@@ -129,6 +135,18 @@ class Unavailable(CapacityError):
     """The server is stopping, or has no room for another connection."""
 
     code = "unavailable"
+
+
+class RateLimited(CapacityError):
+    """The caller has asked more often than is allowed."""
+
+    code = "rate_limited"
+
+
+class DeadlineExceeded(CapacityError):
+    """Nobody waits for the answer any more, or none came in time."""
+
+    code = "deadline_exceeded"
 
 
 class StoreError(ComandaError):

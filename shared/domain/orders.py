@@ -12,6 +12,12 @@ from shared.domain.states import State
 RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
 """The caller's own name for a request; in an order also its idempotency key."""
 
+Trace = Annotated[str, Meta(min_length=1, max_length=128)]
+"""Names the request that this serves in the logs of every server."""
+
+DeadlineMs = Annotated[int, Meta(ge=1, le=86_400_000)]
+"""How long whoever asks waits for the answer, in milliseconds from its arrival; what comes later is not done."""
+
 MAX_PRICE = Decimal(10**12)
 PRICE_DECIMALS = 6
 
@@ -72,6 +78,8 @@ class OrderRequest(
     request_id: RequestId | UnsetType = UNSET
     priority: Priority = Priority.NORMAL
     not_before: Annotated[datetime.datetime, Meta(tz=True)] | UnsetType = UNSET
+    trace: Trace | UnsetType = UNSET
+    deadline_ms: DeadlineMs | UnsetType = UNSET
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -122,6 +130,8 @@ def order_view(order: Order) -> dict[str, Any]:
         view["request_id"] = request.request_id
     if request.not_before is not UNSET:
         view["no_antes_de"] = request.not_before
+    if request.trace is not UNSET:
+        view["trace"] = request.trace
     for name, moment in (("fecha_inicio", order.started), ("fecha_fin", order.finished)):
         if moment is not None:
             view[name] = iso_time(moment)

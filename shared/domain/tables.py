@@ -13,6 +13,14 @@ SCORES = Table(
 USERS = Table("Users", partition="user_id", numbers=frozenset({"user_id"}))
 """Who users are: `nombre` and `email`."""
 
+TASKS = Table(
+    "Tasks",
+    partition="id",
+    indexes=(Index("by_time", sort="created"), Index("by_status", partition="status", sort="created")),
+    feed=False,
+)
+"""Things to do; `status` is `open` or `done`."""
+
 SECRETS = Table("Secrets", partition="name", feed=False)
 """What instances of a server have to agree on and nobody else may know."""
 
@@ -40,7 +48,7 @@ def corporate_log(name: str) -> Table:
 CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="chain"),), feed=False)
 """The last entry of each chain of the audit log."""
 
-OPEN = frozenset({SCORES.name, USERS.name})
+OPEN = frozenset({SCORES.name, TASKS.name, USERS.name})
 """Tables that other services read and write as they like."""
 
 
@@ -62,4 +70,4 @@ class Tables(dict[str, Table]):
 
 def suite_tables(data: str, log: str) -> Tables:
     """Every table of the persistence server; `data` and `log` name those of corporate data."""
-    return Tables(corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, USERS)
+    return Tables(corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, TASKS, USERS)

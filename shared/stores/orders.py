@@ -73,8 +73,8 @@ def group_open(orders: Iterable[OpenOrder], node: int) -> list[Open]:
 
 
 def same_order(one: OrderRequest, other: OrderRequest) -> bool:
-    """Whether two requests are the same but for their `request_id`."""
-    return replace(one, request_id=UNSET) == replace(other, request_id=UNSET)
+    """Whether two requests are the same but for their `request_id` and what they serve."""
+    return replace(one, request_id=UNSET, trace=UNSET) == replace(other, request_id=UNSET, trace=UNSET)
 
 
 def poisoned(poison: int) -> str:

@@ -91,6 +91,8 @@ def count_keys(order: OrderRequest) -> int:
     keys += order.request_id is not UNSET
     keys += order.not_before is not UNSET
     keys += order.priority != "normal"
+    keys += order.trace is not UNSET
+    keys += order.deadline_ms is not UNSET
     for item in order.items:
         if isinstance(item, Item):
             keys += 1 + (item.quantity != 1) + (item.price is not None)

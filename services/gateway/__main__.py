@@ -1,0 +1,40 @@
+"""Starts the gateway alone: `python -m services.gateway --port 5000`."""
+
+import asyncio
+import os
+import signal
+import sys
+
+from services.gateway.gateway import Gateway
+from services.gateway.settings import GatewaySettings
+from shared.domain.errors import StartupError
+from shared.runtime import logs
+from shared.runtime.lifecycle import raise_file_limit, report, run
+from shared.runtime.parent import PARENT_PID, die_with_parent
+from shared.runtime.settings import load, parse_flags
+
+FLAGS = {"--host": "MAIN_SERVER_HOST", "-p/--port": "MAIN_SERVER_PORT"}
+
+
+def main(argv: list[str]) -> int:
+    """Reads the settings, serves. Gives the exit status."""
+    if parent := os.environ.get(PARENT_PID):
+        die_with_parent(signal.SIGTERM, int(parent))
+    flags = parse_flags(
+        GatewaySettings, argv, prog="python -m services.gateway", description="The HTTP API.", names=FLAGS
+    )
+    try:
+        settings = load(GatewaySettings, flags=flags, environ=os.environ)
+    except StartupError as error:
+        return report(error)
+    logs.configure(form=settings.log_format, level=settings.log_level, service="gateway")
+    raise_file_limit()
+
+    async def serve(stop: asyncio.Event) -> None:
+        await Gateway(settings).serve(stop)
+
+    return run(serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

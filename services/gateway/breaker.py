@@ -1,0 +1,61 @@
+"""A circuit breaker: a server that fails again and again is left alone for a while, so that nobody waits for it.
+
+After Michael Nygard, Release It!: closed, everything passes; open, nothing does; after a pause one trial decides.
+"""
+
+import enum
+from collections.abc import Callable
+
+_FAILURES = 5
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 5.0
+
+
+class BreakerState(enum.StrEnum):
+    """What a breaker lets pass."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    TRIAL = "trial"
+
+
+class Breaker:
+    """The breaker of one server; `clock` gives seconds.
+
+    Five failures in a row open it, for half a second; each trial that fails doubles that, up to five seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures = 0
+        self._pause = _FIRST_PAUSE
+        self._until = 0.0
+        self.state = BreakerState.CLOSED
+
+    def wait(self) -> float:
+        """How many seconds to stay away; 0 to go on. Where that begins a trial, its outcome has to be told."""
+        if self.state is BreakerState.CLOSED:
+            return 0.0
+        left = self._until - self._clock()
+        if left > 0:
+            return left
+        # Whoever comes while the trial is on waits for its outcome, and for no longer than one more pause.
+        self.state = BreakerState.TRIAL
+        self._until = self._clock() + self._pause
+        return 0.0
+
+    def succeeded(self) -> None:
+        """An answer came."""
+        self.state = BreakerState.CLOSED
+        self._failures = 0
+        self._pause = _FIRST_PAUSE
+
+    def failed(self) -> None:
+        """No answer came, or one that says that the server cannot work."""
+        self._failures += 1
+        if self.state is BreakerState.TRIAL:
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        elif self._failures < _FAILURES or self.state is BreakerState.OPEN:
+            return
+        self.state = BreakerState.OPEN
+        self._until = self._clock() + self._pause

@@ -1,0 +1,156 @@
+"""What every HTTP request goes through, whatever it is for: a name, limits, headers of safety, the access log."""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import structlog
+
+from clients.call import Call, serving
+from services.gateway.metrics import GatewayMetrics
+from services.gateway.problems import refuse
+from shared.domain.errors import ComandaError, Timeout, Unavailable
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_BODY = {b"content-length", b"transfer-encoding"}
+_STREAM = b"text/event-stream"
+POLICY = b"default-src 'none'; frame-ancestors 'none'"
+_SAFETY = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
+
+
+class Edge:
+    """The outermost part of the application; `app` is the rest.
+
+    A request has `request_seconds`, and at most `max_requests` are at work at a time; a stream of events counts
+    until it has begun.
+    """
+
+    def __init__(
+        self, app: App, metrics: GatewayMetrics, *, request_seconds: float, max_requests: int, encrypted: bool
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self.request_seconds = request_seconds
+        self._max_requests = max_requests
+        self.headers = [*_SAFETY, _STRICT_TRANSPORT] if encrypted else _SAFETY
+        self.at_work = 0
+        self._log = structlog.get_logger()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        exchange = _Exchange(self, scope["headers"], receive, send)
+        scope["request_id"] = exchange.request_id
+        try:
+            if self.at_work > self._max_requests:
+                raise Unavailable(
+                    f"{self._max_requests} requests are at work already", hint="try again later; nothing was done"
+                )
+            with serving(Call(exchange.request_id, exchange.deadline)):
+                await self._app(scope, exchange.receive, exchange.send)
+        except ComandaError as error:
+            await exchange.refuse(error)
+        finally:
+            exchange.done()
+            seconds = time.perf_counter() - began
+            self._metrics.answered(scope["method"], scope.get("path_template") or "none", exchange.status, seconds)
+            self._log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=exchange.status,
+                ms=round(seconds * 1000, 2),
+                client=(scope.get("client") or ("unknown",))[0],
+                trace=exchange.request_id,
+            )
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "deadline", "request_id", "status")
+
+    def __init__(self, edge: Edge, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+        self._edge = edge
+        self._receive = receive
+        self._send = send
+        self._reading = any(name in _BODY and value != b"0" for name, value in headers)
+        self._at_work = True
+        edge.at_work += 1
+        self.request_id = _request_id(headers)
+        self.deadline = asyncio.get_running_loop().time() + edge.request_seconds
+        self.status = 0
+        """The status of the answer; 0 until there is one."""
+
+    def done(self) -> None:
+        """It does not count as work any more."""
+        if self._at_work:
+            self._at_work = False
+            self._edge.at_work -= 1
+
+    async def receive(self) -> Message:
+        """The next part of the body. Raises Timeout."""
+        if not self._reading:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise Timeout(
+                f"the body did not come within {self._edge.request_seconds:g} s", hint="send it in one go"
+            ) from None
+        self._reading = message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Sends a part of the answer, with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message["headers"])
+            names = {name for name, _ in headers}
+            headers += [header for header in self._edge.headers if header[0] not in names]
+            headers.append((b"x-request-id", self.request_id.encode()))
+            if b"content-security-policy" not in names:
+                headers.append((b"content-security-policy", POLICY))
+            if b"cache-control" not in names:
+                headers.append((b"cache-control", b"no-cache" if b"etag" in names else b"no-store"))
+            if self._reading and self.status >= 400:
+                # What is left of the body would be taken for the next request.
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
+            if any(name == b"content-type" and value.startswith(_STREAM) for name, value in headers):
+                self.done()
+        await self._send(message)
+
+    async def refuse(self, error: ComandaError) -> None:
+        """Answers what the application has not answered. Raises `error` where it has begun to."""
+        if self.status:
+            raise error
+        refusal = refuse(error, self.request_id)
+        await self.send({"type": "http.response.start", "status": refusal.status, "headers": refusal.headers})
+        await self._send({"type": "http.response.body", "body": refusal.body})
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    """The request's name: the caller's own, where it is one, or a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return secrets.token_hex(16)

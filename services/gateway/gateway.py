@@ -1,0 +1,108 @@
+"""One running gateway: what it is made of, and its life from the start to the stop."""
+
+import asyncio
+import gc
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from clients.access import Access, client_tls
+from clients.caller import Caller
+from clients.distributed import DistributedClient
+from clients.intake import IntakeClient
+from clients.persistence import PersistenceClient
+from services.gateway.app import build_app
+from services.gateway.backend import Backend
+from services.gateway.hub import Hub
+from services.gateway.server import HttpServer
+from services.gateway.settings import GatewaySettings
+from shared.domain.errors import StartupError
+from shared.net.listen import listen
+from shared.net.tls import server_tls
+from shared.runtime.lifecycle import bind_error
+
+C = TypeVar("C", bound=Caller)
+
+# How long a request waits for a server that is being started again, before it is told to come back.
+_PATIENCE_SECONDS = 1.0
+
+
+class Gateway:
+    """One gateway. `serve` is its whole life."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._log = structlog.get_logger()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serves until `stop`. Raises StartupError."""
+        settings = self._settings
+        settings.check_stage()
+        encrypted = server_tls(settings.tls_cert, settings.tls_key) is not None
+        access = _access(settings)
+        intake = self._backend(
+            "intake", IntakeClient, settings.server_host, settings.server_port, access._replace(token=None)
+        )
+        persistence = self._backend(
+            "persistence", PersistenceClient, settings.tcp_persist_host, settings.tcp_persist_port, access
+        )
+        follow = partial(
+            DistributedClient,
+            _reachable(settings.distributed_host),
+            settings.distributed_port,
+            access,
+            timeout=settings.request_seconds,
+        )
+        distributed = self._backend(
+            "distributed", DistributedClient, settings.distributed_host, settings.distributed_port, access
+        )
+        hub = Hub(follow)
+        app = build_app(settings, intake, persistence, distributed, hub, encrypted=encrypted)
+        host, port = settings.main_server_host, settings.main_server_port
+        try:
+            listeners = listen(host, port)
+        except OSError as error:
+            raise bind_error(error, host, port, "MAIN_SERVER_PORT") from error
+        self._log.info("listening", host=host, port=listeners[0].getsockname()[1])
+        gc.freeze()
+        server = HttpServer(app, settings)
+        closing = asyncio.create_task(_when(stop, hub), name="close streams")
+        await server.serve_until(stop, listeners)
+        self._log.info("stopping")
+        closing.cancel()
+        for backend in (intake, persistence, distributed):
+            backend.close()
+        self._log.info("stopped")
+
+    def _backend(self, name: str, kind: type[C], host: str, port: int, access: Access) -> Backend[C]:
+        settings = self._settings
+        clients = [
+            kind(_reachable(host), port, access, timeout=settings.request_seconds, patience=_PATIENCE_SECONDS)  # type: ignore[call-arg]
+            for _ in range(settings.backend_connections)
+        ]
+        return Backend(name, clients, max_waiting=settings.max_requests)
+
+
+async def _when(stop: asyncio.Event, hub: Hub) -> None:
+    await stop.wait()
+    hub.close()
+
+
+def _reachable(host: str) -> str:
+    """Where to find a server that listens on `host`."""
+    return "localhost" if host in ("::", "0.0.0.0") else host
+
+
+def _access(settings: GatewaySettings) -> Access:
+    """What lets the gateway in. Raises StartupError."""
+    # A certificate that nobody else has signed is its own authority.
+    trusted = settings.tls_ca or settings.tls_cert
+    if trusted is None:
+        return Access(settings.service_token)
+    try:
+        return Access(settings.service_token, client_tls(trusted))
+    except (OSError, ValueError) as error:
+        raise StartupError(
+            f"the certificates in {trusted} cannot be used: {error}", hint="TLS_CA names a PEM file"
+        ) from error

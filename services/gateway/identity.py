@@ -1,0 +1,58 @@
+"""Who asks: the subject of a bearer token (RFC 7519), or in development whoever they say they are."""
+
+from typing import Any
+
+import jwt
+from litestar.connection import ASGIConnection
+
+from shared.domain.errors import InvalidParams, Unauthorized
+
+ALGORITHM = "HS256"
+_LEEWAY_SECONDS = 10
+_HINT = "send a header Authorization: Bearer TOKEN; python -m clients token --user 1 makes one"
+
+
+class Identity:
+    """Tells users by their tokens, which `secret` signs; in `development` a plain `user_id` will do."""
+
+    def __init__(self, secret: str | None, *, development: bool) -> None:
+        self._secret = secret
+        self._development = development
+
+    def user(self, connection: ASGIConnection[Any, Any, Any, Any], user_id: int | None) -> int:
+        """The user of a request, which may name one as well.
+
+        Raises Unauthorized, and InvalidParams where it is not said whose request it is.
+        """
+        header = connection.headers.get("authorization")
+        if header is None:
+            if not self._development:
+                raise Unauthorized("there is no bearer token", hint=_HINT)
+            if user_id is None:
+                raise InvalidParams("user_id is missing", field="user_id", hint="name a user, or send a token")
+            return user_id
+        user = self._subject(header)
+        if user_id is not None and user_id != user:
+            raise Unauthorized(f"the token is user {user}'s, not user {user_id}'s", field="user_id", hint=_HINT)
+        return user
+
+    def _subject(self, header: str) -> int:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthorized("the header Authorization is not a bearer token", field="Authorization", hint=_HINT)
+        if self._secret is None:
+            raise Unauthorized("tokens cannot be checked: JWT_SECRET is not set", hint="set it, or send a user_id")
+        try:
+            claims = jwt.decode(
+                token.strip(),
+                self._secret,
+                algorithms=[ALGORITHM],
+                leeway=_LEEWAY_SECONDS,
+                options={"require": ["exp", "iat", "sub"]},
+            )
+            user = int(claims["sub"])
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise Unauthorized(f"the token is not valid: {error}", field="Authorization", hint=_HINT) from None
+        if abs(user) > 10**15:
+            raise Unauthorized("the token's subject is no user", field="Authorization", hint=_HINT)
+        return user

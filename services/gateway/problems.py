@@ -1,0 +1,133 @@
+"""The one place where an error becomes an HTTP answer: problem details, as RFC 9457 has them."""
+
+import math
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from clients.errors import Refused
+from shared.domain.errors import ComandaError
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS = {
+    "invalid_json": 400,
+    "bad_request": 400,
+    "unauthorized": 401,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "timeout": 408,
+    "conflict": 409,
+    "gone": 410,
+    "precondition_failed": 412,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_params": 422,
+    "rate_limited": 429,
+    "headers_too_large": 431,
+    "internal_error": 500,
+    "queue_full": 503,
+    "unavailable": 503,
+    "db_error": 503,
+    "deadline_exceeded": 504,
+}
+"""The HTTP status of each code."""
+
+TITLES = {
+    "invalid_json": "The body is not JSON",
+    "bad_request": "The request is not HTTP as it should be",
+    "unauthorized": "Who asks is not known",
+    "not_found": "There is nothing here",
+    "method_not_allowed": "This cannot be done here",
+    "not_acceptable": "This is not to be had in that form",
+    "timeout": "The request came too slowly",
+    "conflict": "What is stored contradicts the request",
+    "gone": "What was asked for is not kept any more",
+    "precondition_failed": "It was changed by somebody else",
+    "too_large": "The request is too large",
+    "unsupported_media_type": "The body is of a kind that is not read here",
+    "invalid_params": "A value is wrong",
+    "rate_limited": "Too many requests",
+    "headers_too_large": "The headers are too large",
+    "internal_error": "The server failed",
+    "queue_full": "Too many orders are open",
+    "unavailable": "Come back later",
+    "db_error": "The store refused",
+    "deadline_exceeded": "No answer in time",
+}
+
+_BY_STATUS = {status: code for code, status in STATUS.items() if code not in {"queue_full", "db_error"}}
+_RETRY_STATUS = {429, 503, 504}
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """What went wrong, and how to mend it. `error` is the code that programs look at."""
+
+    type: Annotated[str, Meta(description="`urn:comanda:error:` and the code")]
+    title: str
+    status: int
+    detail: Annotated[str, Meta(description="What is wrong with this very request")]
+    error: Annotated[str, Meta(description="The code, as docs/PROTOCOL.md lists it")]
+    request_id: Annotated[str, Meta(description="Names the request in the logs of every server")]
+    field: Annotated[str | None, Meta(description="Where it is wrong")] = None
+    line: int | None = None
+    column: int | None = None
+    hint: Annotated[str | None, Meta(description="How to mend it")] = None
+    example: Any = None
+    retry_after_ms: int | None = None
+
+
+class Refusal(Struct, frozen=True):
+    """An HTTP answer that refuses: status, headers and body."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def code_of(status: int) -> str:
+    """The code for a status that the HTTP side itself answers with."""
+    return _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
+
+
+def problem(error: ComandaError, request_id: str) -> Problem:
+    """The problem details of an error. What another server answered is told in its own words."""
+    code, told = error.code, error.details
+    line, column, example = error.line, error.column, error.example
+    if isinstance(error, Refused):
+        code, told = error.error, error.reply
+        line, column, example = told.get("line"), told.get("column"), told.get("example")
+    if code not in STATUS:
+        code = "internal_error"
+    retry = told.get("retry_after_ms")
+    if retry is None and STATUS[code] in _RETRY_STATUS:
+        retry = 1000
+    return Problem(
+        type=f"urn:comanda:error:{code}",
+        title=TITLES[code],
+        status=STATUS[code],
+        detail=error.message,
+        error=code,
+        request_id=request_id,
+        field=error.field,
+        line=line,
+        column=column,
+        hint=error.hint,
+        example=example,
+        retry_after_ms=retry,
+    )
+
+
+def refuse(error: ComandaError, request_id: str) -> Refusal:
+    """The whole answer to a request that ends in `error`."""
+    told = problem(error, request_id)
+    body = _encode(told)
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
+    if told.retry_after_ms is not None:
+        headers.append((b"retry-after", b"%d" % max(math.ceil(told.retry_after_ms / 1000), 1)))
+    if told.status == STATUS["unauthorized"]:
+        headers.append((b"www-authenticate", b'Bearer realm="comanda"'))
+    return Refusal(told.status, headers, body)

@@ -1,0 +1,90 @@
+"""How often a client may call a route; counted here, or in a Redis that several gateways share."""
+
+import ipaddress
+from typing import Any
+
+import structlog
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from shared.domain.errors import RateLimited, StartupError
+
+UNLIMITED = "unlimited"
+"""The mark of routes that anybody may call as often as they like: probes."""
+
+NO_LIMIT = "none"
+_WAIT_MS = 1000
+
+
+class Rates:
+    """Holds clients to `limit` on each route, as the package limits writes it (`100/second`), or to `none`.
+
+    While the Redis at `redis_url` is away, each gateway counts for itself. Raises StartupError.
+    """
+
+    def __init__(self, limit: str, redis_url: str | None) -> None:
+        self._limit: RateLimitItem | None = None
+        if limit != NO_LIMIT:
+            try:
+                self._limit = parse(limit)
+            except ValueError as error:
+                raise StartupError(f"RATE_LIMIT={limit} is wrong: {error}", hint="write it like 100/second, or none") from None
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        if redis_url:
+            try:
+                storage = storage_from_string(f"async+{redis_url}", implementation="redispy", wrap_exceptions=True)
+            except Exception as error:
+                raise StartupError(
+                    f"REDIS_URL={redis_url} cannot be used: {error}", hint="write it like redis://localhost:6379"
+                ) from error
+            assert isinstance(storage, Storage)
+            self._shared = SlidingWindowCounterRateLimiter(storage)
+        self._log = structlog.get_logger()
+        self._alone = False
+
+    async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Raises RateLimited for a client that calls this route too often."""
+        if self._limit is None or handler.opt.get(UNLIMITED):
+            return
+        client = client_of(connection.scope.get("client"))
+        scope: Any = connection.scope
+        route = f"{scope['method']} {scope['path_template']}"
+        if not await self._hit(client, route):
+            raise RateLimited(
+                f"{client} has called {route} more than {self._limit}",
+                hint="wait; the limit is the setting RATE_LIMIT",
+                details={"retry_after_ms": _WAIT_MS},
+            )
+
+    async def _hit(self, client: str, route: str) -> bool:
+        assert self._limit is not None
+        if self._shared is not None:
+            try:
+                allowed = await self._shared.hit(self._limit, client, route)
+            except StorageError as error:
+                if not self._alone:
+                    self._log.warning("Redis is away; counting requests alone", reason=str(error))
+                self._alone = True
+            else:
+                self._alone = False
+                return allowed
+        return await self._own.hit(self._limit, client, route)
+
+
+def client_of(address: tuple[str, int] | None) -> str:
+    """Whom to count a request to: an IPv4 address, or the network of an IPv6 one, which is one customer's."""
+    try:
+        ip = ipaddress.ip_address("" if address is None else address[0].partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, 64), strict=False))

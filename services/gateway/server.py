@@ -1,0 +1,146 @@
+"""The HTTP server: uvicorn, with limits on what comes before the application has a say."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.gateway.edge import App
+from services.gateway.problems import TITLES, refuse
+from services.gateway.settings import GatewaySettings
+from shared.domain.errors import ComandaError, Timeout, Unavailable
+
+
+class _BadRequest(ComandaError):
+    """What is not HTTP."""
+
+    code = "bad_request"
+
+
+class _HeadersTooLarge(ComandaError):
+    """More header than anybody needs."""
+
+    code = "headers_too_large"
+
+
+class _LimitedProtocol(HttpToolsProtocol):
+    """One connection. What is refused here gets a problem document as well."""
+
+    max_connections = 0
+    max_header_bytes = 0
+    header_seconds = 0.0
+
+    _header_bytes = 0
+    _in_header = False
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self._refuse(Unavailable("there are too many connections", hint="the limit is MAX_CONNECTIONS"))
+            return
+        self._await_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_header or self._header_timer is not None:
+            self._header_bytes += len(data)
+        self._piece = len(data)
+        super().data_received(data)
+        if self._in_header and self._header_bytes > self.max_header_bytes:
+            self._refuse(
+                _HeadersTooLarge(
+                    f"the headers are larger than {self.max_header_bytes} bytes", hint="the limit is MAX_HEADER_BYTES"
+                )
+            )
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_header = True
+        self._header_bytes = self._piece
+        if self._header_timer is None:
+            self._await_header()
+
+    def on_headers_complete(self) -> None:
+        self._in_header = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(_BadRequest(TITLES["bad_request"], hint="the port speaks HTTP/1.1"))
+
+    def _await_header(self) -> None:
+        self._header_timer = self.loop.call_later(self.header_seconds, self._too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _too_slow(self) -> None:
+        self._header_timer = None
+        if self._in_header:
+            self._refuse(Timeout(f"the headers did not come within {self.header_seconds:g} s"))
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: ComandaError) -> None:
+        """Answers without the application, and ends the connection."""
+        if self.transport.is_closing():
+            return
+        self._in_header = False
+        self._stop_timer()
+        refusal = refuse(error, "-")
+        lines = [b"HTTP/1.1 %d %s" % (refusal.status, TITLES[error.code].encode())]
+        lines += [name + b": " + value for name, value in (*refusal.headers, (b"connection", b"close"))]
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + refusal.body)
+        self.transport.close()
+
+
+class HttpServer(uvicorn.Server):
+    """Serves `app` within the limits of `settings`; signals are the caller's to handle."""
+
+    def __init__(self, app: App, settings: GatewaySettings) -> None:
+        limits: dict[str, Any] = {
+            "max_connections": settings.max_connections,
+            "max_header_bytes": settings.max_header_bytes,
+            "header_seconds": settings.request_seconds,
+        }
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=type("Protocol", (_LimitedProtocol,), limits),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=settings.trusted_proxies or None,
+                timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
+                timeout_graceful_shutdown=int(settings.shutdown_seconds),
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to those who run this."""
+        yield
+
+    async def serve_until(self, stop: asyncio.Event, listeners: list[socket.socket]) -> None:
+        """Serves `listeners` until `stop`; then answers what has been asked, and ends."""
+        serving = asyncio.create_task(self.serve(sockets=listeners), name="http")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        self.should_exit = True
+        await serving

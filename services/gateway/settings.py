@@ -1,0 +1,57 @@
+"""The settings of the gateway; `.env.local` explains each."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from shared.domain.errors import StartupError
+from shared.runtime.logs import LogFormat, LogLevel
+from shared.runtime.settings import Count, Port, Seconds
+
+NonNegative = Annotated[int, Meta(ge=0)]
+
+
+class GatewaySettings(Struct, frozen=True):
+    """Names are those of the environment, in lower case; times are seconds.
+
+    The other servers' hosts are where they listen; `::` and `0.0.0.0` mean this machine.
+    """
+
+    main_server_host: str = "127.0.0.1"
+    main_server_port: Port = 5000
+    server_host: str = "::"
+    server_port: Port = 8888
+    tcp_persist_host: str = "127.0.0.1"
+    tcp_persist_port: Port = 6000
+    distributed_host: str = "127.0.0.1"
+    distributed_port: Port = 7000
+    service_token: Annotated[str, Meta(min_length=16)] | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_ca: str | None = None
+    stage: Literal["dev", "prod"] = "prod"
+    jwt_secret: Annotated[str, Meta(min_length=32)] | None = None
+    cors_origins: str = ""
+    trusted_proxies: str = ""
+    rate_limit: str = "2000/second"
+    redis_url: str | None = None
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = 1_048_576
+    max_header_bytes: Annotated[int, Meta(ge=1024)] = 32_768
+    max_requests: Count = 1000
+    max_event_streams: NonNegative = 2000
+    max_connections: Count = 12_000
+    max_array_orders: Count = 1000
+    request_seconds: Seconds = 10.0
+    idle_seconds: Seconds = 300.0
+    backend_connections: Count = 4
+    shutdown_seconds: Seconds = 10.0
+    log_format: LogFormat = "console"
+    log_level: LogLevel = "info"
+
+    def check_stage(self) -> None:
+        """Raises StartupError where users could not be told apart."""
+        if self.stage == "prod" and self.jwt_secret is None:
+            raise StartupError(
+                "JWT_SECRET is not set, so nobody could show who they are",
+                hint="set JWT_SECRET to at least 32 characters; or STAGE=dev, where a user_id is taken at its word",
+            )
