@@ -74,6 +74,8 @@ class Caller:
         return asyncio.get_running_loop().time() + self._timeout
 
     async def _connected(self, deadline: float) -> Link:
+        if self._link is not None and self._link.open:
+            return self._link
         async with self._connecting:
             if self._link is None or not self._link.open:
                 self._link = await self._opened(deadline)

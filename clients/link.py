@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from clients.errors import ConnectionLost, Unreachable
+from clients.replies import SUCCESS
 
 _WAITING_EVENTS = 1000
 
@@ -46,6 +47,7 @@ class Link(asyncio.Protocol):
         self._pending: deque[asyncio.Future[bytes]] = deque()
         self._transport: asyncio.Transport | None = None
         self._held = bytearray()
+        self._unsent: list[bytes] = []
 
     @property
     def open(self) -> bool:
@@ -59,8 +61,17 @@ class Link(asyncio.Protocol):
             answer.set_exception(_lost())
         else:
             self._pending.append(answer)
-            self._transport.write(document + b"\n")
+            if not self._unsent:
+                # What is asked in one turn of the event loop goes out together.
+                self._loop.call_soon(self._flush)
+            self._unsent.append(document)
         return answer
+
+    def _flush(self) -> None:
+        if self._unsent and self._transport is not None:
+            self._unsent.append(b"")
+            self._transport.write(b"\n".join(self._unsent))
+        self._unsent.clear()
 
     async def event(self) -> bytes | None:
         """The next event of `watch`; None when the connection has ended."""
@@ -71,6 +82,7 @@ class Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Ends the connection once everything is sent."""
+        self._flush()
         if self._transport is None:
             return
         if self._transport.get_extra_info("sslcontext") is None:
@@ -108,6 +120,12 @@ class Link(asyncio.Protocol):
 
     def _take(self, line: bytes) -> None:
         """One line. Raises _Ended when the server speaks of the connection, or not in its protocol."""
+        if line.startswith(SUCCESS) and self._pending and self.hello.done():
+            # Nearly every line: no need to look further for what it is.
+            answer = self._pending.popleft()
+            if not answer.done():
+                answer.set_result(line)
+            return
         message = _decode(line)
         if isinstance(message, _Head) and message.event is not None:
             if not self.hello.done():

@@ -1,8 +1,9 @@
 """The intake's answers, typed. Names are English here and map to those of the wire."""
 
 import datetime
+import functools
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +11,9 @@ from msgspec import Struct
 from clients.errors import Refused
 from shared.domain.orders import Item, Priority
 from shared.domain.states import State
+
+SUCCESS = b'{"success":true'
+"""How servers begin a positive answer."""
 
 Members = dict[str, Any]
 """The members of an answer that has no type of its own."""
@@ -111,6 +115,12 @@ T = TypeVar("T")
 
 def read_answer(kind: type[T], line: bytes, *, exact: bool = False) -> T:
     """An answer, read from its line of JSON; `exact` numbers are `Decimal`. Raises Refused when it is an error."""
-    if not msgspec.json.decode(line, type=_Outcome).success:
+    if not line.startswith(SUCCESS) and not msgspec.json.decode(line, type=_Outcome).success:
         raise Refused(msgspec.json.decode(line))
-    return msgspec.json.Decoder(kind, float_hook=Decimal if exact else None).decode(line)
+    decoder: msgspec.json.Decoder[T] = _decoder(cast(Any, kind), exact=exact)
+    return decoder.decode(line)
+
+
+@functools.cache
+def _decoder(kind: Any, *, exact: bool) -> Any:
+    return msgspec.json.Decoder(kind, float_hook=Decimal if exact else None)

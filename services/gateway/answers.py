@@ -1,30 +1,30 @@
-"""Answers in the product's JSON, entity tags, and what the API's description says of refusals."""
+"""Answers in the product's JSON, and entity tags."""
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from litestar import Response
-from litestar.openapi.datastructures import ResponseSpec
 
-from services.gateway.problems import MEDIA_TYPE, STATUS, TITLES, Problem
+from services.gateway.routing import Answer
 from shared.domain.errors import PreconditionFailed
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_JSON = (b"content-type", b"application/json")
 
 
-def answer(
-    content: Any, *, status: int = 200, etag: str | None = None, headers: Mapping[str, str] | None = None
-) -> Response[Any]:
+def answer(content: Any, *, status: int = 200, etag: str | None = None, location: str | None = None) -> Answer:
     """A JSON answer; numbers with decimals are written as they are."""
-    sent = {**(headers or {}), **({"ETag": etag} if etag else {})}
-    return Response(_encode(content), status_code=status, headers=sent, media_type="application/json")
+    headers = [_JSON]
+    if etag is not None:
+        headers.append((b"etag", etag.encode()))
+    if location is not None:
+        headers.append((b"location", location.encode()))
+    return Answer(status, headers, _encode(content))
 
 
-def unchanged(etag: str) -> Response[Any]:
+def unchanged(etag: str) -> Answer:
     """The answer to somebody who has it already."""
-    return Response(None, status_code=304, headers={"ETag": etag})
+    return Answer(304, [(b"etag", etag.encode())], b"")
 
 
 def etag_of(content: Any) -> str:
@@ -48,20 +48,3 @@ def check_match(etag: str, if_match: str | None) -> None:
             field="If-Match",
             hint="get it again, and send the ETag that comes with it",
         )
-
-
-def refusals(*codes: str) -> dict[int, ResponseSpec]:
-    """What the description says of an operation that may end in these codes, and in those that any may end in."""
-    always = ("bad_request", "too_large", "rate_limited", "headers_too_large", "internal_error", "unavailable")
-    by_status: dict[int, list[str]] = {}
-    for code in (*codes, *always):
-        by_status.setdefault(STATUS[code], []).append(code)
-    return {
-        status: ResponseSpec(
-            data_container=Problem,
-            generate_examples=False,
-            media_type=MEDIA_TYPE,
-            description="; ".join(f"{TITLES[code]} (`{code}`)" for code in dict.fromkeys(found)),
-        )
-        for status, found in by_status.items()
-    }

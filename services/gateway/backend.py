@@ -22,9 +22,10 @@ _OUR_FAULT = {"unauthorized", "unknown_action"}
 
 
 class Backend(Generic[C]):
-    """One server. Any number of tasks may ask; `clients` are its connections, taken in turn.
+    """One server. Any number of tasks may ask; beyond `max_waiting` requests at a time nobody else waits for it.
 
-    Beyond `max_waiting` requests at a time nobody else waits for it.
+    `clients` are its connections. On one of them a request that looks something up makes the later ones wait: so
+    the first is for what is done at once, most of all, and travels well together; the others take turns.
     """
 
     def __init__(self, name: str, clients: Sequence[C], *, max_waiting: int) -> None:
@@ -42,8 +43,8 @@ class Backend(Generic[C]):
         """What the breaker lets pass."""
         return self._breaker.state
 
-    async def ask(self, question: Callable[[C], Awaitable[T]]) -> T:
-        """What `question` makes of a client.
+    async def ask(self, question: Callable[[C], Awaitable[T]], *, at_once: bool = False) -> T:
+        """What `question` makes of a client; `at_once` says that it makes nobody behind it wait.
 
         Raises Refused for what the server says against the request itself, Unavailable where nothing was done,
         and DeadlineExceeded where that cannot be known.
@@ -53,9 +54,8 @@ class Backend(Generic[C]):
         if self.waiting >= self._max_waiting:
             raise self._away(f"{self.waiting} requests wait for {self.name} already", 1.0)
         self.waiting += 1
-        self._next = (self._next + 1) % len(self._clients)
         try:
-            answer = await question(self._clients[self._next])
+            answer = await question(self._clients[0] if at_once else self._in_turn())
         except Refused as refusal:
             raise self._told(refusal) from None
         except Unreachable as error:
@@ -76,6 +76,10 @@ class Backend(Generic[C]):
             self.waiting -= 1
         self._answered()
         return answer
+
+    def _in_turn(self) -> C:
+        self._next = self._next % (len(self._clients) - 1) + 1
+        return self._clients[self._next]
 
     def close(self) -> None:
         """Ends the connections."""

@@ -4,21 +4,14 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 import structlog
 
 from clients.call import Call, serving
+from services.gateway.asgi import App, Message, Receive, Scope, Send
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.problems import refuse
 from shared.domain.errors import ComandaError, Timeout, Unavailable
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _BODY = {b"content-length", b"transfer-encoding"}
@@ -67,10 +60,13 @@ class Edge:
                 await self._app(scope, exchange.receive, exchange.send)
         except ComandaError as error:
             await exchange.refuse(error)
+        except Exception:
+            self._log.exception("a request failed", path=scope["path"], trace=exchange.request_id)
+            await exchange.refuse(ComandaError("the server failed; its log says why"))
         finally:
             exchange.done()
             seconds = time.perf_counter() - began
-            self._metrics.answered(scope["method"], scope.get("path_template") or "none", exchange.status, seconds)
+            self._metrics.answered(scope["method"], scope.get("route", "none"), exchange.status, seconds)
             self._log.info(
                 "request",
                 method=scope["method"],
@@ -140,7 +136,7 @@ class _Exchange:
         await self._send(message)
 
     async def refuse(self, error: ComandaError) -> None:
-        """Answers what the application has not answered. Raises `error` where it has begun to."""
+        """Answers what the application has not answered; where it has begun to, the answer ends short."""
         if self.status:
             raise error
         refusal = refuse(error, self.request_id)

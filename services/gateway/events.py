@@ -1,66 +1,80 @@
 """Events over HTTP, as server-sent events: `new EventSource("/api/v1/events")` in a browser."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import get
-from litestar.handlers import BaseRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
-from litestar.response import Stream
+from msgspec import Meta, Struct
 
-from services.gateway.answers import refusals
 from services.gateway.hub import TOPICS, Choice, Hub
 from services.gateway.identity import Identity
-from services.gateway.scores import BEARER, WhichUser
+from services.gateway.parameters import AskingUser
+from services.gateway.routing import Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, Unavailable
 
 _PERSONAL = {"scores", "notifications"}
-_MEDIA_TYPE = "text/event-stream"
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-Number = Annotated[int | None, Parameter(ge=0, le=2**62, description="The last event that is known already")]
-LastEventId = Annotated[
-    int | None, Parameter(header="Last-Event-ID", ge=0, le=2**62, description="The same, as browsers say it")
-]
+MEDIA_TYPE = "text/event-stream"
+_HEADERS = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+Customer = Annotated[str, Meta(min_length=1, max_length=200)]
+OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
+EventNumber = Annotated[int, Meta(ge=0, le=2**62)]
 
 
-def event_routes(hub: Hub, identity: Identity, *, max_streams: int) -> Sequence[BaseRouteHandler]:
-    """The stream of events."""
+class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events."""
 
-    @get(
-        "/api/v1/events",
-        tags=["events"],
-        summary="Follow what happens",
-        description=(
-            "Server-sent events: each with its number as `id`, its name as `event`, and as `data` the JSON that "
-            f"docs/PROTOCOL.md describes. Topics: {', '.join(TOPICS)}; the last two are those of one user."
-        ),
-        security=BEARER,
-        responses={
-            200: ResponseSpec(str, generate_examples=False, media_type=_MEDIA_TYPE, description="A stream without end"),
-            **refusals("unauthorized", "invalid_params", "gone"),
-        },
-    )
-    async def events(
-        request: Any,
-        topics: Annotated[str, Parameter(max_length=100, description="Names with commas between them")] = "orders",
-        cliente: Annotated[str | None, Parameter(max_length=200, description="Orders of this customer alone")] = None,
-        id: Annotated[str | None, Parameter(max_length=64, description="This order alone")] = None,  # noqa: A002
-        user_id: WhichUser = None,
-        since: Number = None,
-        last_event_id: LastEventId = None,
-    ) -> Stream:
-        chosen = frozenset(topic.strip() for topic in topics.split(",") if topic.strip())
+    topics: Annotated[str, Meta(max_length=100, description="Names with commas between them")] = "orders"
+    cliente: Annotated[Customer | None, Meta(description="Orders of this customer alone")] = None
+    id: Annotated[OrderId | None, Meta(description="This order alone")] = None
+    user_id: AskingUser = None
+    since: Annotated[EventNumber | None, Meta(description="The last event that is known already")] = None
+
+
+class LastEvent(Struct, frozen=True, rename={"number": "last-event-id"}):
+    """What browsers send when they connect again."""
+
+    number: Annotated[EventNumber | None, Meta(description="As `since`, and before it")] = None
+
+
+class EventRoutes:
+    """The stream of events; at most `max_streams` are open at a time."""
+
+    def __init__(self, hub: Hub, identity: Identity, *, max_streams: int) -> None:
+        self._hub = hub
+        self._identity = identity
+        self._max_streams = max_streams
+
+    def operations(self) -> Sequence[Operation]:
+        """What can be asked."""
+        return [
+            Operation(
+                method="GET",
+                path="/api/v1/events",
+                serve=self._follow,
+                tag="events",
+                summary="Follow what happens",
+                description=(
+                    "Server-sent events: each with its number as `id`, its name as `event`, and as `data` the JSON of "
+                    f"docs/PROTOCOL.md. Topics: {', '.join(TOPICS)}; the last two are those of one user."
+                ),
+                query=EventQuery,
+                headers=LastEvent,
+                answers={200: Meant(str, "A stream without an end", MEDIA_TYPE)},
+                refusals=("gone",),
+                bearer=True,
+            )
+        ]
+
+    async def _follow(self, request: Request) -> Answer:
+        query: EventQuery = request.query
+        chosen = frozenset(topic.strip() for topic in query.topics.split(",") if topic.strip())
         if not chosen or not chosen <= set(TOPICS):
             unknown = ", ".join(sorted(chosen - set(TOPICS))) or "nothing"
             raise InvalidParams(f"no topics: {unknown}", field="topics", hint=f"topics: {', '.join(TOPICS)}")
-        user = identity.user(request, user_id) if chosen & _PERSONAL else None
-        if hub.listeners >= max_streams:
+        user = self._identity.user(request, query.user_id) if chosen & _PERSONAL else None
+        if self._hub.listeners >= self._max_streams:
             raise Unavailable(
-                f"{hub.listeners} streams of events are open already", hint="the limit is MAX_EVENT_STREAMS"
+                f"{self._hub.listeners} streams of events are open already", hint="the limit is MAX_EVENT_STREAMS"
             )
-        choice = Choice(chosen, cliente, None if id is None else id.lower(), user)
-        stream = await hub.listen(choice, last_event_id if last_event_id is not None else since)
-        return Stream(stream, media_type=_MEDIA_TYPE, headers=_HEADERS)
-
-    return [events]
+        choice = Choice(chosen, query.cliente, None if query.id is None else query.id.lower(), user)
+        known = query.since if request.headers.number is None else request.headers.number
+        return Answer(200, list(_HEADERS), await self._hub.listen(choice, known))

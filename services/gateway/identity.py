@@ -1,10 +1,8 @@
 """Who asks: the subject of a bearer token (RFC 7519), or in development whoever they say they are."""
 
-from typing import Any
-
 import jwt
-from litestar.connection import ASGIConnection
 
+from services.gateway.routing import Request
 from shared.domain.errors import InvalidParams, Unauthorized
 
 ALGORITHM = "HS256"
@@ -19,12 +17,12 @@ class Identity:
         self._secret = secret
         self._development = development
 
-    def user(self, connection: ASGIConnection[Any, Any, Any, Any], user_id: int | None) -> int:
+    def user(self, request: Request, user_id: int | None) -> int:
         """The user of a request, which may name one as well.
 
         Raises Unauthorized, and InvalidParams where it is not said whose request it is.
         """
-        header = connection.headers.get("authorization")
+        header = request.header(b"authorization")
         if header is None:
             if not self._development:
                 raise Unauthorized("there is no bearer token", hint=_HINT)

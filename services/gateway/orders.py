@@ -2,38 +2,43 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Response, delete, get, post
-from litestar.handlers import BaseRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, Parameter
 from msgspec import UNSET, Meta, Struct, structs
 
 from clients.errors import Refused
 from clients.intake import IntakeClient
 from clients.replies import Accepted, Moved, Page, StoredOrder
-from services.gateway.answers import answer, check_match, etag_of, is_named, refusals, unchanged
+from services.gateway.answers import answer, check_match, etag_of, is_named, unchanged
 from services.gateway.backend import Backend
+from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.problems import Problem, problem
+from services.gateway.routing import Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, TooLarge
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
-from shared.wire.orders import EXAMPLE
 
-OrderId = Annotated[str, Parameter(description="As `POST` answered it")]
-Limit = Annotated[int, Parameter(ge=1, le=1000, description="How many, at most")]
-Cursor = Annotated[str | None, Parameter(max_length=200, description="From the page before")]
-Moment = Annotated[datetime.datetime | None, Parameter(description="A time with its zone")]
-Key = Annotated[
-    str | None,
-    Parameter(
-        header="Idempotency-Key", min_length=1, max_length=100, description="Makes it safe to send the same again"
-    ),
-]
-IfMatch = Annotated[str | None, Parameter(header="If-Match", description="The ETag that was seen")]
-IfNoneMatch = Annotated[str | None, Parameter(header="If-None-Match", description="The ETag that is there already")]
+_PATH = "/api/v1/orders"
+Moment = Annotated[datetime.datetime, Meta(tz=True)]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=100)]
 Orders = Annotated[list[OrderRequest], Meta(min_length=1, max_length=1000)]
+
+
+class KeyHeader(Struct, frozen=True, rename={"key": "idempotency-key"}):
+    """Of new orders."""
+
+    key: Annotated[IdempotencyKey | None, Meta(description="Makes it safe to send the same again")] = None
+
+
+class OrderQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which orders."""
+
+    estado: State | None = None
+    cliente: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    desde: Annotated[Moment | None, Meta(description="Received at this time or later")] = None
+    hasta: Annotated[Moment | None, Meta(description="Received before this time")] = None
+    limite: Limit = 50
+    cursor: Cursor | None = None
 
 
 class Outcome(Struct, frozen=True, omit_defaults=True):
@@ -49,117 +54,127 @@ class Outcomes(Struct, frozen=True, rename={"results": "resultados"}):
     results: list[Outcome]
 
 
-def order_routes(intake: Backend[IntakeClient], *, max_orders: int) -> Sequence[BaseRouteHandler]:
-    """Everything below /api/v1/orders."""
+class OrderRoutes:
+    """Everything below /api/v1/orders, done by the intake; at most `max_orders` come in one array."""
 
-    @post(
-        "/api/v1/orders",
-        tags=["orders"],
-        summary="Place one order, or many",
-        description="An order is on disk when it is answered. Many come as an array, and each has its own outcome.",
-        responses={
-            200: ResponseSpec(Accepted, generate_examples=False, description="It was there under this key already"),
-            207: ResponseSpec(Outcomes, generate_examples=False, description="What became of each of many"),
-            **refusals(
-                "invalid_json",
-                "unsupported_media_type",
-                "invalid_params",
-                "conflict",
-                "timeout",
-                "queue_full",
-                "deadline_exceeded",
+    def __init__(self, intake: Backend[IntakeClient], *, max_orders: int) -> None:
+        self._intake = intake
+        self._max_orders = max_orders
+
+    def operations(self) -> Sequence[Operation]:
+        """What can be asked."""
+        changes = ("not_found", "invalid_params", "conflict", "precondition_failed", "deadline_exceeded")
+        return [
+            Operation(
+                method="POST",
+                path=_PATH,
+                serve=self._place,
+                tag="orders",
+                summary="Place one order, or many",
+                description="What is answered is on disk. Many come as an array, and each has its own outcome.",
+                headers=KeyHeader,
+                body=OrderRequest | Orders,
+                answers={
+                    201: Meant(Accepted, "The order is accepted"),
+                    200: Meant(Accepted, "It was there under this key already"),
+                    207: Meant(Outcomes, "What became of each of many"),
+                },
+                refusals=("conflict", "queue_full", "deadline_exceeded"),
             ),
-        },
-    )
-    async def place(
-        data: JSONBody[OrderRequest | Orders], request: Any, idempotency_key: Key = None
-    ) -> Response[Accepted]:
-        if isinstance(data, list):
-            return await place_many(data, request.scope["request_id"], idempotency_key)
-        order = _keyed(data, idempotency_key)
-        accepted = await intake.ask(lambda client: client.order(order, add_request_id=False))
-        where = {"Location": f"/api/v1/orders/{accepted.id}"}
-        return answer(accepted, status=200 if accepted.duplicate else 201, headers=where)
+            Operation(
+                method="GET",
+                path=_PATH,
+                serve=self._list,
+                tag="orders",
+                summary="List orders, newest first",
+                query=OrderQuery,
+                answers={200: Meant(Page, "A page of orders; `cursor` leads to the next one")},
+                refusals=("deadline_exceeded",),
+            ),
+            Operation(
+                method="GET",
+                path=f"{_PATH}/{{id}}",
+                serve=self._show,
+                tag="orders",
+                summary="Look at an order",
+                headers=NoneMatch,
+                answers={
+                    200: Meant(StoredOrder, "The order"),
+                    304: Meant(None, "It is what the ETag stands for"),
+                },
+                refusals=("not_found", "deadline_exceeded"),
+            ),
+            Operation(
+                method="DELETE",
+                path=f"{_PATH}/{{id}}",
+                serve=self._cancel,
+                tag="orders",
+                summary="Cancel an order",
+                description="Only what no worker has begun can be taken back.",
+                headers=Match,
+                answers={200: Meant(Moved, "It is cancelled")},
+                refusals=changes,
+            ),
+            Operation(
+                method="POST",
+                path=f"{_PATH}/{{id}}/retry",
+                serve=self._retry,
+                tag="orders",
+                summary="Try a failed order again",
+                headers=Match,
+                answers={200: Meant(Moved, "It is queued again")},
+                refusals=(*changes, "queue_full"),
+            ),
+        ]
 
-    async def place_many(orders: list[OrderRequest], request_id: str, key: str | None) -> Response[Any]:
-        if not orders:
-            raise InvalidParams("the array is empty", hint="put orders into it", example=[EXAMPLE])
-        if len(orders) > max_orders:
+    async def _place(self, request: Request) -> Answer:
+        key: str | None = request.headers.key
+        if isinstance(request.body, list):
+            return await self._place_many(request.body, key, request.request_id)
+        order = _keyed(request.body, key)
+        accepted = await self._intake.ask(lambda client: client.order(order, add_request_id=False), at_once=True)
+        return answer(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
+
+    async def _place_many(self, orders: list[OrderRequest], key: str | None, request_id: str) -> Answer:
+        if len(orders) > self._max_orders:
             raise TooLarge(
-                f"{len(orders)} orders are too many at once", hint=f"the limit is MAX_ARRAY_ORDERS={max_orders}"
+                f"{len(orders)} orders are too many at once", hint=f"the limit is MAX_ARRAY_ORDERS={self._max_orders}"
             )
         keyed = [_keyed(order, None if key is None else f"{key}:{place}") for place, order in enumerate(orders)]
-        found = await intake.ask(lambda client: client.orders(keyed))
+        found = await self._intake.ask(lambda client: client.orders(keyed), at_once=True)
         return answer(Outcomes([_outcome(one, request_id) for one in found]), status=207)
 
-    @get(
-        "/api/v1/orders",
-        tags=["orders"],
-        summary="List orders, newest first",
-        responses=refusals("invalid_params", "deadline_exceeded"),
-    )
-    async def listed(
-        estado: State | None = None,
-        cliente: Annotated[str | None, Parameter(max_length=200)] = None,
-        desde: Moment = None,
-        hasta: Moment = None,
-        limite: Limit = 50,
-        cursor: Cursor = None,
-    ) -> Response[Page]:
-        for name, moment in (("desde", desde), ("hasta", hasta)):
-            if moment is not None and moment.tzinfo is None:
-                raise InvalidParams(f"{name} has no time zone", field=name, hint="write it like 2030-01-31T08:00:00Z")
-        page = await intake.ask(
+    async def _list(self, request: Request) -> Answer:
+        query: OrderQuery = request.query
+        page = await self._intake.ask(
             lambda client: client.page(
-                state=estado, customer=cliente, since=desde, until=hasta, page_size=limite, cursor=cursor
+                state=query.estado,
+                customer=query.cliente,
+                since=query.desde,
+                until=query.hasta,
+                page_size=query.limite,
+                cursor=query.cursor,
             )
         )
         return answer(page)
 
-    @get(
-        "/api/v1/orders/{id:str}",
-        tags=["orders"],
-        summary="Look at an order",
-        responses={
-            304: ResponseSpec(None, generate_examples=False, description="It is what the ETag stands for"),
-            **refusals("not_found", "invalid_params", "deadline_exceeded"),
-        },
-    )
-    async def shown(id: OrderId, if_none_match: IfNoneMatch = None) -> Response[StoredOrder]:  # noqa: A002
-        order = await intake.ask(lambda client: client.status(id))
+    async def _show(self, request: Request) -> Answer:
+        order = await self._intake.ask(lambda client: client.status(request.id))
         etag = etag_of(order)
-        return unchanged(etag) if is_named(etag, if_none_match) else answer(order, etag=etag)
+        return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(order, etag=etag)
 
-    changes = refusals("not_found", "invalid_params", "conflict", "precondition_failed", "deadline_exceeded")
+    async def _cancel(self, request: Request) -> Answer:
+        await self._check(request)
+        return answer(Moved(await self._intake.ask(lambda client: client.cancel(request.id))))
 
-    @delete(
-        "/api/v1/orders/{id:str}",
-        tags=["orders"],
-        status_code=200,
-        summary="Cancel an order",
-        description="Only what no worker has begun can be taken back.",
-        responses=changes,
-    )
-    async def cancelled(id: OrderId, if_match: IfMatch = None) -> Response[Moved]:  # noqa: A002
-        await check(id, if_match)
-        return answer(Moved(await intake.ask(lambda client: client.cancel(id))))
+    async def _retry(self, request: Request) -> Answer:
+        await self._check(request)
+        return answer(Moved(await self._intake.ask(lambda client: client.retry(request.id))))
 
-    @post(
-        "/api/v1/orders/{id:str}/retry",
-        tags=["orders"],
-        status_code=200,
-        summary="Try a failed order again",
-        responses={**changes, **refusals("queue_full")},
-    )
-    async def retried(id: OrderId, if_match: IfMatch = None) -> Response[Moved]:  # noqa: A002
-        await check(id, if_match)
-        return answer(Moved(await intake.ask(lambda client: client.retry(id))))
-
-    async def check(order_id: str, if_match: str | None) -> None:
+    async def _check(self, request: Request) -> None:
+        if_match = request.headers.if_match
         if if_match is not None:
-            check_match(etag_of(await intake.ask(lambda client: client.status(order_id))), if_match)
-
-    return [place, listed, shown, cancelled, retried]
+            check_match(etag_of(await self._intake.ask(lambda client: client.status(request.id))), if_match)
 
 
 def _outcome(found: Accepted | Refused, request_id: str) -> Outcome:

@@ -2,32 +2,51 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from litestar import MediaType, Response, get
-from litestar.handlers import BaseRouteHandler
-from litestar.router import Router
-from litestar.static_files import create_static_files_router
+from services.gateway.routing import Answer, Meant, Operation, Request
 
 FILES = Path(__file__).parent / "static"
 # The page's pictures are within its style sheet.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_HTML = "text/html; charset=utf-8"
 
 
-def page_routes(description: Callable[[], bytes]) -> Sequence[BaseRouteHandler | Router]:
+class PageRoutes:
     """/docs and /openapi.json; `description` gives the latter."""
-    page = (FILES / "docs.html").read_bytes()
 
-    @get("/docs", include_in_schema=False, media_type=MediaType.HTML)
-    async def docs() -> Response[bytes]:
-        return Response(page, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
+    def __init__(self, description: Callable[[], bytes]) -> None:
+        self._description = description
+        self._page = (FILES / "docs.html").read_bytes()
 
-    @get("/openapi.json", include_in_schema=False)
-    async def openapi() -> Response[Any]:
-        return Response(description(), media_type="application/json")
+    def operations(self) -> Sequence[Operation]:
+        """What can be asked."""
+        return [
+            Operation(
+                method="GET",
+                path="/docs",
+                serve=self._docs,
+                tag="pages",
+                summary="The API in a browser",
+                answers={200: Meant(str, "The page", _HTML)},
+                listed=False,
+            ),
+            Operation(
+                method="GET",
+                path="/openapi.json",
+                serve=self._openapi,
+                tag="pages",
+                summary="The API for programs",
+                answers={200: Meant(dict, "Its description")},
+                listed=False,
+            ),
+        ]
 
-    files = create_static_files_router("/static", [FILES], include_in_schema=False, cache_control=None)
-    return [docs, openapi, files]
+    async def _docs(self, _: Request) -> Answer:
+        headers = [(b"content-type", _HTML.encode()), (b"content-security-policy", _POLICY)]
+        return Answer(200, headers, self._page)
+
+    async def _openapi(self, _: Request) -> Answer:
+        return Answer(200, [(b"content-type", b"application/json")], self._description())

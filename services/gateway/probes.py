@@ -6,21 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 import structlog
-from litestar import MediaType, Request, Response, get, route
-from litestar.enums import HttpMethod
-from litestar.handlers import BaseRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from services.gateway.answers import answer
 from services.gateway.backend import Backend
 from services.gateway.metrics import together
-from services.gateway.rates import UNLIMITED
+from services.gateway.routing import Answer, Meant, Operation, Request
 from shared import VERSION
 from shared.domain.errors import ComandaError
 
 _PATIENCE_SECONDS = 2.0
+_METRICS_TYPE = CONTENT_TYPE_LATEST.partition(";")[0]
 
 
 class Health(Struct, frozen=True):
@@ -41,7 +38,7 @@ class Dependency(Struct, frozen=True, omit_defaults=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether the gateway can work: `degraded` is without the distributed service, which orders do not need."""
+    """Whether the gateway can work: `degraded` is with less than everything, `unavailable` without what is needed."""
 
     status: Literal["ok", "degraded", "unavailable"]
     dependencies: dict[str, Dependency]
@@ -53,68 +50,83 @@ class Welcome(Struct, frozen=True):
     message: str
 
 
-def probe_routes(
-    needed: Sequence[Backend[Any]], useful: Sequence[Backend[Any]], own_metrics: Callable[[], str]
-) -> Sequence[BaseRouteHandler]:
-    """Probes; the gateway is ready when every server that is `needed` is."""
-    started = time.monotonic()
-    log = structlog.get_logger()
+class ProbeRoutes:
+    """Probes, which no rate limit holds; the gateway is ready when every server that is `needed` answers."""
 
-    @route(
-        "/",
-        http_method=[HttpMethod.GET, HttpMethod.HEAD],
-        tags=["probes"],
-        summary="What is here",
-        opt={UNLIMITED: True},
-        responses={303: ResponseSpec(None, generate_examples=False, description="A browser is sent to /docs")},
-    )
-    async def root(request: Request[Any, Any, Any]) -> Response[Welcome]:
-        if "text/html" in request.headers.get("accept", ""):
-            return Response(None, status_code=303, headers={"Location": "/docs"})  # type: ignore[arg-type]
+    def __init__(
+        self, needed: Sequence[Backend[Any]], useful: Sequence[Backend[Any]], own_metrics: Callable[[], str]
+    ) -> None:
+        self._needed = needed
+        self._backends = (*needed, *useful)
+        self._own_metrics = own_metrics
+        self._started = time.monotonic()
+        self._log = structlog.get_logger()
+
+    def operations(self) -> Sequence[Operation]:
+        """What can be asked."""
+        return [
+            Operation(
+                method="GET",
+                path="/",
+                serve=self._welcome,
+                tag="probes",
+                summary="What is here",
+                answers={200: Meant(Welcome, "To programs"), 303: Meant(None, "Browsers are sent to /docs")},
+                limited=False,
+            ),
+            Operation(
+                method="GET",
+                path="/health",
+                serve=self._health,
+                tag="probes",
+                summary="Is it alive?",
+                answers={200: Meant(Health, "It is")},
+                limited=False,
+            ),
+            Operation(
+                method="GET",
+                path="/ready",
+                serve=self._ready,
+                tag="probes",
+                summary="Can it work?",
+                answers={200: Meant(Readiness, "It can"), 503: Meant(Readiness, "A server that is needed is away")},
+                limited=False,
+            ),
+            Operation(
+                method="GET",
+                path="/metrics",
+                serve=self._metrics,
+                tag="probes",
+                summary="What all servers count",
+                answers={200: Meant(str, "In the text format of Prometheus", _METRICS_TYPE)},
+                limited=False,
+            ),
+        ]
+
+    async def _welcome(self, request: Request) -> Answer:
+        if "text/html" in (request.header(b"accept") or ""):
+            return Answer(303, [(b"location", b"/docs")], b"")
         return answer(Welcome(f"Comanda {VERSION}: orders, scores and tasks. How to use it is at /docs"))
 
-    @route(
-        "/health",
-        http_method=[HttpMethod.GET, HttpMethod.HEAD],
-        tags=["probes"],
-        summary="Is it alive?",
-        opt={UNLIMITED: True},
-    )
-    async def health() -> Response[Health]:
-        return answer(Health("ok", VERSION, round(time.monotonic() - started, 1)))
+    async def _health(self, _: Request) -> Answer:
+        return answer(Health("ok", VERSION, round(time.monotonic() - self._started, 1)))
 
-    @get(
-        "/ready",
-        tags=["probes"],
-        summary="Can it work?",
-        opt={UNLIMITED: True},
-        responses={
-            503: ResponseSpec(Readiness, generate_examples=False, description="A server that is needed is away")
-        },
-    )
-    async def ready() -> Response[Readiness]:
-        backends = (*needed, *useful)
-        states = await asyncio.gather(*map(_state, backends))
-        found = {backend.name: state for backend, state in zip(backends, states, strict=True)}
-        away = {name for name, state in found.items() if state.status == "away"}
-        if away & {backend.name for backend in needed}:
+    async def _ready(self, _: Request) -> Answer:
+        states = await asyncio.gather(*map(_state, self._backends))
+        found = {backend.name: state for backend, state in zip(self._backends, states, strict=True)}
+        if any(found[backend.name].status == "away" for backend in self._needed):
             return answer(Readiness("unavailable", found), status=503)
         whole = all(state.status == "ok" for state in found.values())
         return answer(Readiness("ok" if whole else "degraded", found))
 
-    @get(
-        "/metrics", tags=["probes"], summary="What all servers count", opt={UNLIMITED: True}, media_type=MediaType.TEXT
-    )
-    async def metrics() -> Response[str]:
-        expositions = {"gateway": own_metrics()}
-        for backend in (*needed, *useful):
+    async def _metrics(self, _: Request) -> Answer:
+        expositions = {"gateway": self._own_metrics()}
+        for backend in self._backends:
             try:
                 expositions[backend.name] = await _in_time(backend.ask(lambda client: client.metrics()))
             except ComandaError as error:
-                log.debug("no metrics of a server", server=backend.name, reason=error.message)
-        return Response(together(expositions), headers={"Content-Type": CONTENT_TYPE_LATEST})  # type: ignore[arg-type]
-
-    return [root, health, ready, metrics]
+                self._log.debug("no metrics of a server", server=backend.name, reason=error.message)
+        return Answer(200, [(b"content-type", CONTENT_TYPE_LATEST.encode())], together(expositions))
 
 
 async def _state(backend: Backend[Any]) -> Dependency:
@@ -128,9 +140,9 @@ async def _state(backend: Backend[Any]) -> Dependency:
     return Dependency(status, backend.state.value, round((time.perf_counter() - began) * 1000, 2), reason)
 
 
-async def _in_time(answer: Awaitable[Any]) -> Any:
+async def _in_time(asked: Awaitable[Any]) -> Any:
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            return await answer
+            return await asked
     except TimeoutError:
         raise ComandaError(f"no answer within {_PATIENCE_SECONDS:g} s") from None

@@ -1,13 +1,14 @@
 """The one place where an error becomes an HTTP answer: problem details, as RFC 9457 has them."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from clients.errors import Refused
-from shared.domain.errors import ComandaError
+from shared.domain.errors import ComandaError, RequestError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -17,7 +18,6 @@ STATUS = {
     "unauthorized": 401,
     "not_found": 404,
     "method_not_allowed": 405,
-    "not_acceptable": 406,
     "timeout": 408,
     "conflict": 409,
     "gone": 410,
@@ -41,7 +41,6 @@ TITLES = {
     "unauthorized": "Who asks is not known",
     "not_found": "There is nothing here",
     "method_not_allowed": "This cannot be done here",
-    "not_acceptable": "This is not to be had in that form",
     "timeout": "The request came too slowly",
     "conflict": "What is stored contradicts the request",
     "gone": "What was asked for is not kept any more",
@@ -58,9 +57,36 @@ TITLES = {
     "deadline_exceeded": "No answer in time",
 }
 
-_BY_STATUS = {status: code for code, status in STATUS.items() if code not in {"queue_full", "db_error"}}
 _RETRY_STATUS = {429, 503, 504}
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class MethodNotAllowed(RequestError):
+    """The address is right and the method is not; `allowed` are those that are."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__("this cannot be done here", hint=f"methods: {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+class UnsupportedMediaType(RequestError):
+    """A body that does not say that it is JSON."""
+
+    code = "unsupported_media_type"
+
+
+class BadRequest(RequestError):
+    """What is not HTTP."""
+
+    code = "bad_request"
+
+
+class HeadersTooLarge(RequestError):
+    """More header than anybody needs."""
+
+    code = "headers_too_large"
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
@@ -86,11 +112,6 @@ class Refusal(Struct, frozen=True):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
-
-
-def code_of(status: int) -> str:
-    """The code for a status that the HTTP side itself answers with."""
-    return _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
 
 
 def problem(error: ComandaError, request_id: str) -> Problem:
@@ -128,6 +149,8 @@ def refuse(error: ComandaError, request_id: str) -> Refusal:
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
     if told.retry_after_ms is not None:
         headers.append((b"retry-after", b"%d" % max(math.ceil(told.retry_after_ms / 1000), 1)))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
     if told.status == STATUS["unauthorized"]:
         headers.append((b"www-authenticate", b'Bearer realm="comanda"'))
     return Refusal(told.status, headers, body)

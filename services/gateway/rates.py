@@ -1,7 +1,6 @@
 """How often a client may call a route; counted here, or in a Redis that several gateways share."""
 
 import ipaddress
-from typing import Any
 
 import structlog
 from limits import RateLimitItem, parse
@@ -9,13 +8,10 @@ from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 
+from services.gateway.asgi import Scope
+from services.gateway.routing import Operation
 from shared.domain.errors import RateLimited, StartupError
-
-UNLIMITED = "unlimited"
-"""The mark of routes that anybody may call as often as they like: probes."""
 
 NO_LIMIT = "none"
 _WAIT_MS = 1000
@@ -33,7 +29,9 @@ class Rates:
             try:
                 self._limit = parse(limit)
             except ValueError as error:
-                raise StartupError(f"RATE_LIMIT={limit} is wrong: {error}", hint="write it like 100/second, or none") from None
+                raise StartupError(
+                    f"RATE_LIMIT={limit} is wrong: {error}", hint="write it like 100/second, or none"
+                ) from None
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: SlidingWindowCounterRateLimiter | None = None
         if redis_url:
@@ -48,13 +46,12 @@ class Rates:
         self._log = structlog.get_logger()
         self._alone = False
 
-    async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    async def admit(self, scope: Scope, operation: Operation) -> None:
         """Raises RateLimited for a client that calls this route too often."""
-        if self._limit is None or handler.opt.get(UNLIMITED):
+        if self._limit is None or not operation.limited:
             return
-        client = client_of(connection.scope.get("client"))
-        scope: Any = connection.scope
-        route = f"{scope['method']} {scope['path_template']}"
+        client = client_of(scope.get("client"))
+        route = f"{operation.method} {operation.path}"
         if not await self._hit(client, route):
             raise RateLimited(
                 f"{client} has called {route} more than {self._limit}",

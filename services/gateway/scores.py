@@ -3,23 +3,17 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from litestar import Response, get, post
-from litestar.handlers import BaseRouteHandler
-from litestar.params import JSONBody, Parameter
 from msgspec import Meta, Struct
 
 from clients.distributed import DistributedClient
 from clients.persistence import PersistenceClient
-from services.gateway.answers import answer, refusals
+from services.gateway.answers import answer
 from services.gateway.backend import Backend
 from services.gateway.identity import Identity
+from services.gateway.parameters import AskingUser, AsUser, Limit, UserId
+from services.gateway.routing import Answer, Meant, Operation, Request
 
-UserId = Annotated[int, Meta(ge=-(10**15), le=10**15)]
-WhichUser = Annotated[
-    int | None, Parameter(ge=-(10**15), le=10**15, description="In development alone; else the token says it")
-]
-BEARER: list[dict[str, list[str]]] = [{"bearer": []}, {}]
-"""A token, or none in development."""
+NotificationId = Annotated[int, Meta(ge=1, le=2**62, description="From the page before")]
 
 
 class ScoreRequest(Struct, frozen=True, forbid_unknown_fields=True, rename={"score": "puntaje"}):
@@ -45,8 +39,17 @@ class StatsAnswer(Struct, frozen=True):
     success: Literal[True] = True
 
 
+class NotificationQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which notifications."""
+
+    user_id: AskingUser = None
+    unread: bool = False
+    limit: Limit = 50
+    cursor: NotificationId | None = None
+
+
 class NotificationPage(Struct, frozen=True, rename={"unread": "no_leidas"}):
-    """What a user was told, newest first."""
+    """What a user was told, newest first; `cursor` leads to the next page."""
 
     notifications: list[dict[str, Any]]
     unread: int
@@ -54,61 +57,83 @@ class NotificationPage(Struct, frozen=True, rename={"unread": "no_leidas"}):
     success: Literal[True] = True
 
 
-def score_routes(
-    persistence: Backend[PersistenceClient], distributed: Backend[DistributedClient], identity: Identity
-) -> Sequence[BaseRouteHandler]:
+class ScoreRoutes:
     """Saving needs the persistence server alone; the others need the distributed service."""
 
-    @post(
-        "/api/guardar_puntaje",
-        tags=["scores"],
-        status_code=200,
-        summary="Save the score of a game",
-        security=BEARER,
-        responses=refusals(
-            "invalid_json", "unsupported_media_type", "unauthorized", "invalid_params", "timeout", "deadline_exceeded"
-        ),
-    )
-    async def save_score(data: JSONBody[ScoreRequest], request: Any) -> Response[ScoreAnswer]:
-        user = identity.user(request, data.user_id)
-        saved = await persistence.ask(lambda client: client.save_score(user, data.score))
+    def __init__(
+        self, persistence: Backend[PersistenceClient], distributed: Backend[DistributedClient], identity: Identity
+    ) -> None:
+        self._persistence = persistence
+        self._distributed = distributed
+        self._identity = identity
+
+    def operations(self) -> Sequence[Operation]:
+        """What can be asked."""
+        return [
+            Operation(
+                method="POST",
+                path="/api/guardar_puntaje",
+                serve=self._save,
+                tag="scores",
+                summary="Save the score of a game",
+                body=ScoreRequest,
+                answers={200: Meant(ScoreAnswer, "It is stored")},
+                refusals=("deadline_exceeded",),
+                bearer=True,
+            ),
+            Operation(
+                method="GET",
+                path="/api/stats/usuario",
+                serve=self._user,
+                tag="scores",
+                summary="A user's scores and rank",
+                query=AsUser,
+                answers={200: Meant(StatsAnswer, "Their statistics")},
+                refusals=("not_found", "deadline_exceeded"),
+                bearer=True,
+            ),
+            Operation(
+                method="GET",
+                path="/api/stats/global",
+                serve=self._everybody,
+                tag="scores",
+                summary="All users and all orders",
+                answers={200: Meant(StatsAnswer, "Their statistics")},
+                refusals=("deadline_exceeded",),
+            ),
+            Operation(
+                method="GET",
+                path="/api/notificaciones",
+                serve=self._notifications,
+                tag="scores",
+                summary="What a user was told, newest first",
+                query=NotificationQuery,
+                answers={200: Meant(NotificationPage, "A page of notifications")},
+                refusals=("deadline_exceeded",),
+                bearer=True,
+            ),
+        ]
+
+    async def _save(self, request: Request) -> Answer:
+        game: ScoreRequest = request.body
+        user = self._identity.user(request, game.user_id)
+        saved = await self._persistence.ask(lambda client: client.save_score(user, game.score))
         message = f"New record: {saved.best}" if saved.record else f"Saved; the record is {saved.best}"
         return answer(ScoreAnswer(message, saved.record, saved.best))
 
-    reading = refusals("unauthorized", "invalid_params", "deadline_exceeded")
+    async def _user(self, request: Request) -> Answer:
+        user = self._identity.user(request, request.query.user_id)
+        return answer(StatsAnswer(await self._distributed.ask(lambda client: client.get_user_stats(user))))
 
-    @get("/api/stats/usuario", tags=["scores"], summary="A user's scores and rank", security=BEARER, responses=reading)
-    async def user_stats(request: Any, user_id: WhichUser = None) -> Response[StatsAnswer]:
-        user = identity.user(request, user_id)
-        return answer(StatsAnswer(await distributed.ask(lambda client: client.get_user_stats(user))))
+    async def _everybody(self, _: Request) -> Answer:
+        return answer(StatsAnswer(await self._distributed.ask(lambda client: client.get_global_stats())))
 
-    @get(
-        "/api/stats/global",
-        tags=["scores"],
-        summary="All users and all orders",
-        responses=refusals("deadline_exceeded"),
-    )
-    async def global_stats() -> Response[StatsAnswer]:
-        return answer(StatsAnswer(await distributed.ask(lambda client: client.get_global_stats())))
-
-    @get(
-        "/api/notificaciones",
-        tags=["scores"],
-        summary="What a user was told, newest first",
-        security=BEARER,
-        responses=reading,
-    )
-    async def notifications(
-        request: Any,
-        user_id: WhichUser = None,
-        unread: bool = False,
-        limit: Annotated[int, Parameter(ge=1, le=1000)] = 50,
-        cursor: Annotated[int | None, Parameter(ge=1, le=2**62)] = None,
-    ) -> Response[NotificationPage]:
-        user = identity.user(request, user_id)
-        page = await distributed.ask(
-            lambda client: client.notification_page(user, unread=unread, page_size=limit, cursor=cursor)
+    async def _notifications(self, request: Request) -> Answer:
+        query: NotificationQuery = request.query
+        user = self._identity.user(request, query.user_id)
+        page = await self._distributed.ask(
+            lambda client: client.notification_page(
+                user, unread=query.unread, page_size=query.limit, cursor=query.cursor
+            )
         )
         return answer(NotificationPage(page["notifications"], page["no_leidas"], page["cursor"]))
-
-    return [save_score, user_stats, global_stats, notifications]

@@ -9,22 +9,10 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.gateway.edge import App
-from services.gateway.problems import TITLES, refuse
+from services.gateway.asgi import App
+from services.gateway.problems import TITLES, BadRequest, HeadersTooLarge, refuse
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import ComandaError, Timeout, Unavailable
-
-
-class _BadRequest(ComandaError):
-    """What is not HTTP."""
-
-    code = "bad_request"
-
-
-class _HeadersTooLarge(ComandaError):
-    """More header than anybody needs."""
-
-    code = "headers_too_large"
 
 
 class _LimitedProtocol(HttpToolsProtocol):
@@ -56,7 +44,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_header and self._header_bytes > self.max_header_bytes:
             self._refuse(
-                _HeadersTooLarge(
+                HeadersTooLarge(
                     f"the headers are larger than {self.max_header_bytes} bytes", hint="the limit is MAX_HEADER_BYTES"
                 )
             )
@@ -74,7 +62,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(_BadRequest(TITLES["bad_request"], hint="the port speaks HTTP/1.1"))
+        self._refuse(BadRequest(TITLES["bad_request"], hint="the port speaks HTTP/1.1"))
 
     def _await_header(self) -> None:
         self._header_timer = self.loop.call_later(self.header_seconds, self._too_slow)

@@ -43,7 +43,7 @@ class GatewaySettings(Struct, frozen=True):
     max_array_orders: Count = 1000
     request_seconds: Seconds = 10.0
     idle_seconds: Seconds = 300.0
-    backend_connections: Count = 4
+    backend_connections: Annotated[int, Meta(ge=2)] = 4
     shutdown_seconds: Seconds = 10.0
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"

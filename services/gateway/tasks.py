@@ -2,23 +2,23 @@
 
 import datetime
 import uuid
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
-from litestar import Response, delete, get, patch, post, put
-from litestar.handlers import BaseRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from clients.errors import Refused
 from clients.persistence import PersistenceClient, StoredItem
-from services.gateway.answers import answer, is_named, refusals, unchanged
+from services.gateway.answers import answer, is_named, unchanged
 from services.gateway.backend import Backend
-from services.gateway.orders import Cursor, IfMatch, IfNoneMatch, Limit
+from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
+from services.gateway.routing import Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, NotFound, PreconditionFailed
 from shared.domain.records import Condition
 from shared.domain.tables import TASKS
+from shared.wire.strict import shortened
+
+T = TypeVar("T")
 
 Title = Annotated[str, Meta(min_length=1, max_length=200)]
 Description = Annotated[str, Meta(max_length=10_000)]
@@ -58,98 +58,148 @@ class TaskPage(Struct, frozen=True):
     cursor: str | None
 
 
-def task_routes(persistence: Backend[PersistenceClient]) -> Sequence[BaseRouteHandler]:
-    """Everything below /tasks."""
-    bodies = ("invalid_json", "unsupported_media_type", "invalid_params", "timeout", "deadline_exceeded")
-    changes = refusals(*bodies, "not_found", "precondition_failed")
+class TaskQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which tasks."""
 
-    @get(
-        "/tasks",
-        tags=["tasks"],
-        summary="List tasks, newest first",
-        responses=refusals("invalid_params", "deadline_exceeded"),
-    )
-    async def listed(completed: bool | None = None, limit: Limit = 50, cursor: Cursor = None) -> Response[TaskPage]:
-        index = "by_time" if completed is None else "by_status"
-        partition = None if completed is None else _status(completed)
-        page = await persistence.ask(
+    completed: bool | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class TaskRoutes:
+    """Everything below /tasks, kept by the persistence server."""
+
+    def __init__(self, persistence: Backend[PersistenceClient]) -> None:
+        self._persistence = persistence
+
+    def operations(self) -> Sequence[Operation]:
+        """What can be asked."""
+        changes = ("not_found", "precondition_failed", "deadline_exceeded")
+        task = {200: Meant(Task, "The task")}
+        return [
+            Operation(
+                method="GET",
+                path="/tasks",
+                serve=self._list,
+                tag="tasks",
+                summary="List tasks, newest first",
+                query=TaskQuery,
+                answers={200: Meant(TaskPage, "A page of tasks")},
+                refusals=("deadline_exceeded",),
+            ),
+            Operation(
+                method="POST",
+                path="/tasks",
+                serve=self._add,
+                tag="tasks",
+                summary="Add a task",
+                body=NewTask,
+                answers={201: Meant(Task, "The task is stored")},
+                refusals=("deadline_exceeded",),
+            ),
+            Operation(
+                method="GET",
+                path="/tasks/{id}",
+                serve=self._show,
+                tag="tasks",
+                summary="Look at a task",
+                headers=NoneMatch,
+                answers={**task, 304: Meant(None, "It is what the ETag stands for")},
+                refusals=("not_found", "deadline_exceeded"),
+            ),
+            Operation(
+                method="PUT",
+                path="/tasks/{id}",
+                serve=self._change,
+                tag="tasks",
+                summary="Write a task anew",
+                headers=Match,
+                body=NewTask,
+                answers=task,
+                refusals=changes,
+            ),
+            Operation(
+                method="PATCH",
+                path="/tasks/{id}",
+                serve=self._change,
+                tag="tasks",
+                summary="Change some of a task",
+                headers=Match,
+                body=TaskChange,
+                answers=task,
+                refusals=changes,
+            ),
+            Operation(
+                method="DELETE",
+                path="/tasks/{id}",
+                serve=self._remove,
+                tag="tasks",
+                summary="Remove a task",
+                headers=Match,
+                answers={204: Meant(None, "It is gone")},
+                refusals=changes,
+            ),
+        ]
+
+    async def _list(self, request: Request) -> Answer:
+        query: TaskQuery = request.query
+        index = "by_time" if query.completed is None else "by_status"
+        partition = None if query.completed is None else _status(query.completed)
+        page = await self._persistence.ask(
             lambda client: client.query(
-                TASKS.name, index, partition=partition, descending=True, page_size=limit, cursor=cursor
+                TASKS.name, index, partition=partition, descending=True, page_size=query.limit, cursor=query.cursor
             )
         )
         return answer(TaskPage([_task(stored) for stored in page.items], page.cursor))
 
-    @post("/tasks", tags=["tasks"], summary="Add a task", responses=refusals(*bodies))
-    async def added(data: JSONBody[NewTask]) -> Response[Task]:
-        _check(data.title)
+    async def _add(self, request: Request) -> Answer:
+        members = _members(request.body)
         now = _now()
-        item = {"id": str(uuid.uuid4()), **_members(to_builtins(data)), "created": now, "updated": now}
+        item = {"id": str(uuid.uuid4()), **members, "created": now, "updated": now}
         when = Condition(exists=False)
-        stored = await persistence.ask(lambda client: client.put_item(TASKS.name, item, when=when))
-        return answer(_task(stored), status=201, etag=_etag(stored), headers={"Location": f"/tasks/{item['id']}"})
+        stored = await self._persistence.ask(lambda client: client.put_item(TASKS.name, item, when=when))
+        return answer(_task(stored), status=201, etag=_etag(stored), location=f"/tasks/{item['id']}")
 
-    @get(
-        "/tasks/{id:str}",
-        tags=["tasks"],
-        summary="Look at a task",
-        responses={
-            304: ResponseSpec(None, generate_examples=False, description="It is what the ETag stands for"),
-            **refusals("not_found", "invalid_params", "deadline_exceeded"),
-        },
-    )
-    async def shown(id: str, if_none_match: IfNoneMatch = None) -> Response[Task]:  # noqa: A002
-        stored = await found(id)
+    async def _show(self, request: Request) -> Answer:
+        stored = await self._found(request.id)
         etag = _etag(stored)
-        return unchanged(etag) if is_named(etag, if_none_match) else answer(_task(stored), etag=etag)
+        return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(_task(stored), etag=etag)
 
-    @put("/tasks/{id:str}", tags=["tasks"], summary="Write a task anew", responses=changes)
-    async def replaced(id: str, data: JSONBody[NewTask], if_match: IfMatch = None) -> Response[Task]:  # noqa: A002
-        return await change(id, to_builtins(data), if_match)
+    async def _change(self, request: Request) -> Answer:
+        members = {**_members(request.body), "updated": _now()}
 
-    @patch("/tasks/{id:str}", tags=["tasks"], summary="Change some of a task", responses=changes)
-    async def changed(id: str, data: JSONBody[TaskChange], if_match: IfMatch = None) -> Response[Task]:  # noqa: A002
-        return await change(id, to_builtins(data), if_match)
+        def update(client: PersistenceClient, when: Condition) -> Awaitable[StoredItem]:
+            return client.update_item(TASKS.name, {"id": request.id}, members, when=when)
 
-    @delete("/tasks/{id:str}", tags=["tasks"], summary="Remove a task", responses=changes)
-    async def removed(id: str, if_match: IfMatch = None) -> None:  # noqa: A002
-        async def remove(when: Condition) -> None:
-            await persistence.ask(lambda client: client.delete_item(TASKS.name, {"id": id}, when=when))
-
-        await where_it_is(id, if_match, remove)
-
-    async def change(task: str, members: dict[str, Any], if_match: str | None) -> Response[Any]:
-        _check(members.get("title", "-"))
-        members = {**_members(members), "updated": _now()}
-
-        async def update(when: Condition) -> StoredItem:
-            return await persistence.ask(
-                lambda client: client.update_item(TASKS.name, {"id": task}, members, when=when)
-            )
-
-        stored = await where_it_is(task, if_match, update)
+        stored = await self._write(request, update)
         return answer(_task(stored), etag=_etag(stored))
 
-    async def where_it_is(task: str, if_match: str | None, write: Any) -> Any:
+    async def _remove(self, request: Request) -> Answer:
+        def remove(client: PersistenceClient, when: Condition) -> Awaitable[None]:
+            return client.delete_item(TASKS.name, {"id": request.id}, when=when)
+
+        await self._write(request, remove)
+        return Answer(204, [], b"")
+
+    async def _write(self, request: Request, write: Callable[[PersistenceClient, Condition], Awaitable[T]]) -> T:
         """Writes on the condition that the task is there, in the version that the caller has seen."""
+        when = _condition(request.headers.if_match)
         try:
-            return await write(_condition(if_match))
+            return await self._persistence.ask(lambda client: write(client, when))
         except Refused as refusal:
             if refusal.error != "conflict":
                 raise
-        await found(task)
+        await self._found(request.id)
         raise PreconditionFailed(
             "the task is of another version", field="If-Match", hint="get it again, and send the ETag it has then"
         )
 
-    async def found(task: str) -> StoredItem:
-        if not 1 <= len(task) <= 64:
-            raise NotFound("there is no task of this id", field="id")
-        stored = await persistence.ask(lambda client: client.get_item(TASKS.name, {"id": task}))
+    async def _found(self, task: str) -> StoredItem:
+        """A task as it is stored. Raises NotFound."""
+        stored = await self._persistence.ask(lambda client: client.get_item(TASKS.name, {"id": task}), at_once=True)
         if stored.item is None:
-            raise NotFound(f"there is no task {task}", field="id", hint="GET /tasks lists what there is")
+            raise NotFound(f"there is no task {shortened(task)}", field="id", hint="GET /tasks lists what there is")
         return stored
-
-    return [listed, added, shown, replaced, changed, removed]
 
 
 def _condition(if_match: str | None) -> Condition:
@@ -161,17 +211,14 @@ def _condition(if_match: str | None) -> Condition:
     return Condition(exists=True, version=int(version))
 
 
-def _check(title: str) -> None:
-    if not title.strip():
+def _members(sent: NewTask | TaskChange) -> dict[str, Any]:
+    """A task's members as the table has them. Raises InvalidParams."""
+    members: dict[str, Any] = to_builtins(sent)
+    if "title" in members and not members["title"].strip():
         raise InvalidParams("title must not be blank", field="title")
-
-
-def _members(sent: dict[str, Any]) -> dict[str, Any]:
-    """A task's members as the table has them."""
-    kept: dict[str, Any] = {name: sent[name] for name in ("title", "description") if name in sent}
-    if "completed" in sent:
-        kept["status"] = _status(sent["completed"])
-    return kept
+    if "completed" in members:
+        members["status"] = _status(members.pop("completed"))
+    return members
 
 
 def _status(completed: bool) -> str:

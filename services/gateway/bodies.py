@@ -1,0 +1,56 @@
+"""Bodies of requests: strict JSON into types, read as strictly as on the other ports."""
+
+from typing import Any, get_args
+
+from services.gateway.problems import UnsupportedMediaType
+from shared.domain.errors import InvalidJson, InvalidParams
+from shared.domain.orders import OrderRequest
+from shared.wire.orders import EXAMPLE, OrderDecoder
+from shared.wire.strict import convert, parse
+
+
+class BodyReader:
+    """Reads bodies as types. One reader serves a process."""
+
+    def __init__(self) -> None:
+        self._orders = OrderDecoder()
+
+    def read(self, body: bytes, kind: Any) -> Any:
+        """A body as `kind`: a struct; or orders, one or many, where OrderRequest is among its members.
+
+        Raises InvalidJson and InvalidParams.
+        """
+        orders = OrderRequest in get_args(kind)
+        if orders and (block := self._orders.block(body)) is not None and len(block.orders) == 1:
+            return block.orders[0]
+        example = EXAMPLE if orders else None
+        if not body.strip():
+            raise InvalidJson("there is no body", hint="send a JSON document", example=example)
+        found = parse(body)
+        if not orders:
+            return convert(body, kind)
+        return self._many(body) if isinstance(found, list) else self._orders.document(body)
+
+    def _many(self, body: bytes) -> list[OrderRequest]:
+        """All orders of an array. Raises the first error in it."""
+        orders: list[OrderRequest] = []
+        for place, order in enumerate(self._orders.array(body)):
+            if isinstance(order, InvalidParams):
+                order.field = f"[{place}].{order.field}" if order.field else f"[{place}]"
+                order.example = [EXAMPLE]
+                raise order
+            orders.append(order)
+        if not orders:
+            raise InvalidParams("the array is empty", hint="put orders into it", example=[EXAMPLE])
+        return orders
+
+
+def check_media_type(content_type: str | None) -> None:
+    """Raises UnsupportedMediaType for a body that says to be something else than JSON."""
+    media_type = (content_type or "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(
+            f"a body of {media_type[:80]} is not read here",
+            field="Content-Type",
+            hint="send JSON, with the header Content-Type: application/json",
+        )

@@ -1,0 +1,32 @@
+"""Parameters that several operations have."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Limit = Annotated[int, Meta(ge=1, le=1000, description="How many, at most")]
+Cursor = Annotated[str, Meta(max_length=200, description="From the page before")]
+UserId = Annotated[int, Meta(ge=-(10**15), le=10**15)]
+AskingUser = Annotated[UserId | None, Meta(description="In development alone; else the token says it")]
+
+
+class Match(Struct, frozen=True, rename={"if_match": "if-match"}):
+    """Of what is to be changed."""
+
+    if_match: Annotated[str | None, Meta(description="The ETag that was seen: nothing is done to another version")] = (
+        None
+    )
+
+
+class NoneMatch(Struct, frozen=True, rename={"if_none_match": "if-none-match"}):
+    """Of what is looked at."""
+
+    if_none_match: Annotated[str | None, Meta(description="The ETag that is there already: 304 if it is the same")] = (
+        None
+    )
+
+
+class AsUser(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose it is."""
+
+    user_id: AskingUser = None

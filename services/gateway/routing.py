@@ -1,0 +1,190 @@
+"""From an HTTP request to the function that serves it, and back: paths, parameters and bodies as types.
+
+An `Operation` says all there is to know of something that can be asked; `services/gateway/openapi.py` describes
+the API from the same. There are about twenty paths: a dictionary and a few prefixes find them.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from services.gateway.asgi import Receive, Scope, Send
+from services.gateway.bodies import BodyReader, check_media_type
+from services.gateway.problems import MethodNotAllowed
+from services.gateway.streams import send_stream
+from shared.domain.errors import InvalidParams, NotFound, TooLarge
+from shared.wire.strict import explain, shortened
+
+_ID = "{id}"
+
+
+class Answer(NamedTuple):
+    """What is answered; a stream is sent piece by piece."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | AsyncIterator[bytes]
+
+
+class Request:
+    """What is asked, as the operation has it: `query`, `headers` and `body` are of its types."""
+
+    __slots__ = ("_scope", "body", "headers", "id", "query", "request_id")
+
+    def __init__(self, scope: Scope, request_id: str, found: str) -> None:
+        self._scope = scope
+        self.request_id = request_id
+        self.id = found
+        """What stands in the place of {id} in the path."""
+        self.query: Any = None
+        self.headers: Any = None
+        self.body: Any = None
+
+    def header(self, name: bytes) -> str | None:
+        """A header by its name in lower case."""
+        for found, value in self._scope["headers"]:
+            if found == name:
+                return str(value, "latin-1")
+        return None
+
+
+class Meant(NamedTuple):
+    """What an answer is: its type, None without a body, and when it is given."""
+
+    kind: Any
+    description: str
+    media_type: str = "application/json"
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One thing that can be asked. `refusals` are the codes of `services.gateway.problems` that it may end in."""
+
+    method: str
+    path: str
+    serve: Callable[[Request], Awaitable[Answer]]
+    tag: str
+    summary: str
+    description: str = ""
+    query: type[Struct] | None = None
+    headers: type[Struct] | None = None
+    body: Any = None
+    answers: Mapping[int, Meant]
+    refusals: tuple[str, ...] = ()
+    bearer: bool = False
+    """Whether a bearer token says who asks."""
+    limited: bool = True
+    """Whether clients are held to the rate limit."""
+    listed: bool = True
+    """Whether the description has it."""
+
+
+class Router:
+    """The application behind the edge. `admit` is asked before a request is read; it raises what refuses it."""
+
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        admit: Callable[[Scope, Operation], Awaitable[None]],
+        *,
+        max_body_bytes: int,
+    ) -> None:
+        self._admit = admit
+        self._max_body_bytes = max_body_bytes
+        self._bodies = BodyReader()
+        self._fixed: dict[str, dict[str, Operation]] = {}
+        self._with_id: dict[tuple[str, str], dict[str, Operation]] = {}
+        for operation in operations:
+            prefix, with_id, suffix = operation.path.partition(_ID)
+            methods = self._with_id.setdefault((prefix, suffix), {}) if with_id else self._fixed.setdefault(prefix, {})
+            methods[operation.method] = operation
+        for methods in (*self._fixed.values(), *self._with_id.values()):
+            if "GET" in methods:
+                methods["HEAD"] = methods["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request. Raises ComandaError where that is the answer."""
+        operation, found = self._find(scope["method"], scope["path"])
+        scope["route"] = operation.path
+        await self._admit(scope, operation)
+        request = Request(scope, scope["request_id"], found)
+        if operation.query is not None:
+            request.query = _query(scope["query_string"], operation.query)
+        if operation.headers is not None:
+            request.headers = _headers(scope["headers"], operation.headers)
+        if operation.body is not None:
+            check_media_type(request.header(b"content-type"))
+            length = request.header(b"content-length")
+            request.body = self._bodies.read(await self._body(length, receive), operation.body)
+        status, headers, body = await operation.serve(request)
+        if not isinstance(body, bytes):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send_stream(body, receive, send)
+            return
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _find(self, method: str, path: str) -> tuple[Operation, str]:
+        """The operation, and what stands for {id}. Raises NotFound and MethodNotAllowed."""
+        found = ""
+        methods = self._fixed.get(path)
+        if methods is None:
+            for (prefix, suffix), candidates in self._with_id.items():
+                if path.startswith(prefix) and path.endswith(suffix):
+                    found = path[len(prefix) : len(path) - len(suffix)]
+                    if found and "/" not in found:
+                        methods = candidates
+                        break
+        if methods is None:
+            raise NotFound("nothing is at this address", hint="/docs shows what there is")
+        operation = methods.get(method)
+        if operation is None:
+            raise MethodNotAllowed(sorted(methods))
+        return operation, found
+
+    async def _body(self, length: str | None, receive: Receive) -> bytes:
+        if length is not None and int(length) > self._max_body_bytes:
+            raise self._too_large()
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+        parts = bytearray(body)
+        while message.get("more_body"):
+            message = await receive()
+            parts += message.get("body", b"")
+            if len(parts) > self._max_body_bytes:
+                raise self._too_large()
+        return bytes(parts)
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"the body is larger than {self._max_body_bytes} bytes", hint="the limit is MAX_BODY_BYTES")
+
+
+def _query(query_string: bytes, kind: type[Struct]) -> Any:
+    members: dict[str, str] = {}
+    if query_string:
+        try:
+            pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
+        except ValueError:
+            raise InvalidParams("the query is not UTF-8", hint="percent-encode what is not ASCII") from None
+        for name, value in pairs:
+            if name in members:
+                raise InvalidParams(f"{shortened(name)} stands twice in the query", field=shortened(name))
+            members[name] = value
+    return _converted(members, kind)
+
+
+def _headers(headers: Sequence[tuple[bytes, bytes]], kind: type[Struct]) -> Any:
+    names = {name.encode(): name for name in (field.encode_name for field in msgspec.structs.fields(kind))}
+    return _converted({names[name]: str(value, "latin-1") for name, value in headers if name in names}, kind)
+
+
+def _converted(members: dict[str, str], kind: type[Struct]) -> Any:
+    try:
+        return msgspec.convert(members, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise explain(str(error), kind) from None
