@@ -26,6 +26,7 @@ _KEPT = 20_000
 _TICK_SECONDS = 0.02
 _PAUSE_SECONDS = 0.5
 _PATIENCE_SECONDS = 2.0
+_LINGER_SECONDS = 10.0
 # Something is said at least so often: whatever is in between would take silence for the end.
 _SILENCE_SECONDS = 15.0
 _STILL_HERE = b":\n\n"
@@ -197,6 +198,16 @@ class Hub:
                     yield _STILL_HERE
         finally:
             self._listeners -= 1
+            asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._rest_if_alone)
+
+    def _rest_if_alone(self) -> None:
+        """Follows no longer when nobody has come back: the next one begins anew."""
+        if self._listeners == 0 and self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._seq = None
+            self._first += len(self._kept)
+            self._kept.clear()
 
     def _frames(self, choice: Choice, place: int, end: int) -> bytes:
         """Those of the events in places from `place` to before `end` that are chosen; nearly all ask for the same."""

@@ -15,10 +15,11 @@ from services.gateway.asgi import Receive, Scope, Send
 from services.gateway.bodies import BodyReader, check_media_type
 from services.gateway.problems import MethodNotAllowed
 from services.gateway.streams import send_stream
-from shared.domain.errors import InvalidParams, NotFound, TooLarge
+from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
 from shared.wire.strict import explain, shortened
 
 _ID = "{id}"
+_WITHOUT_BODY = {204, 304}
 
 
 class Answer(NamedTuple):
@@ -94,6 +95,7 @@ class Router:
         self._admit = admit
         self._max_body_bytes = max_body_bytes
         self._bodies = BodyReader()
+        self._header_names = {one.headers: _names(one.headers) for one in operations if one.headers is not None}
         self._fixed: dict[str, dict[str, Operation]] = {}
         self._with_id: dict[tuple[str, str], dict[str, Operation]] = {}
         for operation in operations:
@@ -113,7 +115,9 @@ class Router:
         if operation.query is not None:
             request.query = _query(scope["query_string"], operation.query)
         if operation.headers is not None:
-            request.headers = _headers(scope["headers"], operation.headers)
+            names = self._header_names[operation.headers]
+            sent = {names[name]: str(value, "latin-1") for name, value in scope["headers"] if name in names}
+            request.headers = _converted(sent, operation.headers)
         if operation.body is not None:
             check_media_type(request.header(b"content-type"))
             length = request.header(b"content-length")
@@ -123,7 +127,8 @@ class Router:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send_stream(body, receive, send)
             return
-        headers.append((b"content-length", b"%d" % len(body)))
+        if status not in _WITHOUT_BODY:
+            headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -149,15 +154,17 @@ class Router:
         if length is not None and int(length) > self._max_body_bytes:
             raise self._too_large()
         message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
+        if message["type"] == "http.request" and not message["more_body"]:
+            body: bytes = message["body"]
             return body
-        parts = bytearray(body)
+        parts = bytearray(message.get("body", b""))
         while message.get("more_body"):
             message = await receive()
             parts += message.get("body", b"")
             if len(parts) > self._max_body_bytes:
                 raise self._too_large()
+        if message["type"] == "http.disconnect":
+            raise Timeout("the body did not come to its end", hint="send it in one go")
         return bytes(parts)
 
     def _too_large(self) -> TooLarge:
@@ -178,9 +185,9 @@ def _query(query_string: bytes, kind: type[Struct]) -> Any:
     return _converted(members, kind)
 
 
-def _headers(headers: Sequence[tuple[bytes, bytes]], kind: type[Struct]) -> Any:
-    names = {name.encode(): name for name in (field.encode_name for field in msgspec.structs.fields(kind))}
-    return _converted({names[name]: str(value, "latin-1") for name, value in headers if name in names}, kind)
+def _names(kind: type[Struct]) -> dict[bytes, str]:
+    """The headers that a type reads."""
+    return {field.encode_name.encode(): field.encode_name for field in msgspec.structs.fields(kind)}
 
 
 def _converted(members: dict[str, str], kind: type[Struct]) -> Any:

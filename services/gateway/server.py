@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
@@ -16,32 +17,40 @@ from shared.domain.errors import ComandaError, Timeout, Unavailable
 
 
 class _LimitedProtocol(HttpToolsProtocol):
-    """One connection. What is refused here gets a problem document as well."""
+    """One connection. What is refused here gets a problem document as well.
+
+    A request has to come within `request_seconds`, header and body, from its first byte on; a connection that says
+    nothing at first has as long.
+    """
 
     max_connections = 0
     max_header_bytes = 0
-    header_seconds = 0.0
+    request_seconds = 0.0
 
     _header_bytes = 0
     _in_header = False
-    _header_timer: asyncio.TimerHandle | None = None
+    _in_request = False
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.max_connections:
             self._refuse(Unavailable("there are too many connections", hint="the limit is MAX_CONNECTIONS"))
             return
-        self._await_header()
+        self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_header or self._header_timer is not None:
-            self._header_bytes += len(data)
-        self._piece = len(data)
+        self._header_bytes += len(data)
         super().data_received(data)
+        if not self._in_request:
+            # Nearly every request comes in one piece.
+            self._stop_timer()
+        elif self._timer is None and not self.transport.is_closing():
+            self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
         if self._in_header and self._header_bytes > self.max_header_bytes:
             self._refuse(
                 HeadersTooLarge(
@@ -51,44 +60,44 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_header = True
-        self._header_bytes = self._piece
-        if self._header_timer is None:
-            self._await_header()
+        self._in_header = self._in_request = True
 
     def on_headers_complete(self) -> None:
         self._in_header = False
-        self._stop_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_request = False
+        self._header_bytes = 0
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequest(TITLES["bad_request"], hint="the port speaks HTTP/1.1"))
 
-    def _await_header(self) -> None:
-        self._header_timer = self.loop.call_later(self.header_seconds, self._too_slow)
-
     def _stop_timer(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _too_slow(self) -> None:
-        self._header_timer = None
-        if self._in_header:
-            self._refuse(Timeout(f"the headers did not come within {self.header_seconds:g} s"))
+        self._timer = None
+        if self._in_request:
+            told = f"the request did not come within {self.request_seconds:g} s"
+            self._refuse(Timeout(told, hint="send it in one go; the limit is REQUEST_SECONDS"))
         else:
             self.transport.close()
 
     def _refuse(self, error: ComandaError) -> None:
         """Answers without the application, and ends the connection."""
+        self._in_header = self._in_request = False
+        self._stop_timer()
         if self.transport.is_closing():
             return
-        self._in_header = False
-        self._stop_timer()
-        refusal = refuse(error, "-")
-        lines = [b"HTTP/1.1 %d %s" % (refusal.status, TITLES[error.code].encode())]
-        lines += [name + b": " + value for name, value in (*refusal.headers, (b"connection", b"close"))]
-        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + refusal.body)
+        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+            refusal = refuse(error, "-")
+            lines = [b"HTTP/1.1 %d %s" % (refusal.status, HTTPStatus(refusal.status).phrase.encode())]
+            lines += [name + b": " + value for name, value in (*refusal.headers, (b"connection", b"close"))]
+            self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + refusal.body)
         self.transport.close()
 
 
@@ -99,7 +108,7 @@ class HttpServer(uvicorn.Server):
         limits: dict[str, Any] = {
             "max_connections": settings.max_connections,
             "max_header_bytes": settings.max_header_bytes,
-            "header_seconds": settings.request_seconds,
+            "request_seconds": settings.request_seconds,
         }
         super().__init__(
             uvicorn.Config(

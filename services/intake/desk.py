@@ -25,7 +25,7 @@ from services.intake.watchers import Watchers
 from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, InvalidParams, StoreError, Unavailable
 from shared.domain.ids import Run
-from shared.domain.orders import OrderRequest, due_time
+from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.net.connection import Connection
 from shared.runtime.metrics import Metrics
 from shared.stores.ports import Acceptance, Batch, Open, OrderStore
@@ -205,6 +205,8 @@ class Desk:
             requests = [
                 order if order.deadline_ms is UNSET else replace(order, deadline_ms=UNSET) for order in requests
             ]
+            # What decides about the way into the store.
+            plain = all(order.request_id is UNSET and not _waits(order) for order in requests)
         if not late:
             return await self._accept(requests, plain)
         in_time = [order for place, order in enumerate(requests) if place not in late]
@@ -234,7 +236,7 @@ class Desk:
         ahead = self._admission.open
         self._tally.took(acceptance.run)
         self._enqueue(batch, acceptance, time.time_ns() // 1000)
-        if not plain and self._log.is_enabled_for(logging.DEBUG):
+        if self._log.is_enabled_for(logging.DEBUG):
             self._tell_traces(requests, acceptance)
         new = accepted_texts(
             acceptance, ahead=ahead, places=self._admission.places, per_order_ms=self._admission.per_order_ms()
@@ -315,3 +317,8 @@ class Desk:
         except Exception:
             self._log.exception("an action failed", action=type(action).__name__, trace=action.trace)
             return line(failure(ComandaError("the server failed; its log says why"), action.request_id))
+
+
+def _waits(order: OrderRequest) -> bool:
+    """Whether it has a place of its own in the queue."""
+    return order.priority is not Priority.NORMAL or order.not_before is not UNSET
