@@ -1,26 +1,25 @@
 """What goes along with every request of a task: whose request it serves, and how long anybody waits for it.
 
-A server that passes on a request sets it once; every client used below passes it on.
+A server that passes on a request says it once; every client that it uses for that passes it on.
 """
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 
 class Call(NamedTuple):
-    """`trace` names the request in the logs of every server; `deadline` is by the loop's clock."""
+    """`trace` names the request in the logs of every server; `deadline` is by `clock`, that of the event loop."""
 
     trace: str
     deadline: float
+    clock: Callable[[], float]
 
     def marked(self, document: Any) -> Any:
         """A document, or an array of them, with what the server is to know of this."""
+        left = max(int((self.deadline - self.clock()) * 1000), 1)
         if isinstance(document, list):
-            return [self.marked(member) for member in document]
-        left = max(int((self.deadline - asyncio.get_running_loop().time()) * 1000), 1)
+            return [{**member, "trace": self.trace, "deadline_ms": left} for member in document]
         return {**document, "trace": self.trace, "deadline_ms": left}
 
 
@@ -32,11 +31,6 @@ def current() -> Call | None:
     return _current.get()
 
 
-@contextmanager
-def serving(call: Call) -> Iterator[None]:
-    """Requests made inside belong to `call`."""
-    token = _current.set(call)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def serve(call: Call) -> None:
+    """From here on, the requests of the running task belong to `call`."""
+    _current.set(call)

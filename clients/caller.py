@@ -74,8 +74,6 @@ class Caller:
         return asyncio.get_running_loop().time() + self._timeout
 
     async def _connected(self, deadline: float) -> Link:
-        if self._link is not None and self._link.open:
-            return self._link
         async with self._connecting:
             if self._link is None or not self._link.open:
                 self._link = await self._opened(deadline)
@@ -107,28 +105,32 @@ class Caller:
 
     async def _send(self, document: Any, *, safe: bool) -> bytes:
         """Sends a document; gives the line that answers it."""
-        deadline = self._deadline()
-        if (served := call.current()) is not None:
+        if (served := call.current()) is None:
+            deadline = self._deadline()
+        else:
             document = served.marked(document)
-            deadline = min(deadline, served.deadline)
+            deadline = min(served.clock() + self._timeout, served.deadline)
         encoded = _encode(document)
         pause = _FIRST_PAUSE
         lost: ConnectionLost | None = None
         link: Link | None = None
         sent = 0.0
         try:
-            async with asyncio.timeout_at(deadline):
-                while True:
-                    link = await self._connected(deadline)
-                    sent = asyncio.get_running_loop().time()
-                    try:
-                        return await link.request(encoded)
-                    except ConnectionLost as error:
-                        if not safe:
-                            raise
-                        lost = error
+            while True:
+                link = self._link
+                if link is None or not link.open:
+                    async with asyncio.timeout_at(deadline):
+                        link = await self._connected(deadline)
+                sent = link.now()
+                try:
+                    return await link.request(encoded, deadline)
+                except ConnectionLost as error:
+                    if not safe:
+                        raise
+                    lost = error
+                async with asyncio.timeout_at(deadline):
                     await asyncio.sleep(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, _LONGEST_PAUSE)
         except Unreachable as error:
             # What was sent before may have taken effect, which Unreachable would deny.
             raise lost or error from error

@@ -44,7 +44,8 @@ class Link(asyncio.Protocol):
         self.last_heard = 0.0
         """When something was last read, by the loop's clock."""
         self._events: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._pending: deque[asyncio.Future[bytes]] = deque()
+        self._pending: deque[tuple[asyncio.Future[bytes], float | None]] = deque()
+        self._expiry: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._held = bytearray()
         self._unsent: list[bytes] = []
@@ -54,18 +55,37 @@ class Link(asyncio.Protocol):
         """Whether requests can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def request(self, document: bytes) -> "asyncio.Future[bytes]":
-        """Sends one document; the future gets its answer, or ConnectionLost."""
+    def now(self) -> float:
+        """The loop's clock."""
+        return self._loop.time()
+
+    def request(self, document: bytes, deadline: float | None = None) -> "asyncio.Future[bytes]":
+        """Sends one document; the future gets its answer, or ConnectionLost; at the deadline TimeoutError."""
         answer: asyncio.Future[bytes] = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
             answer.set_exception(_lost())
         else:
-            self._pending.append(answer)
+            self._pending.append((answer, deadline))
+            if deadline is not None and self._expiry is None:
+                self._expiry = self._loop.call_at(deadline, self._expire)
             if not self._unsent:
                 # What is asked in one turn of the event loop goes out together.
                 self._loop.call_soon(self._flush)
             self._unsent.append(document)
         return answer
+
+    def _expire(self) -> None:
+        """One timer for all that wait: the next is for the one whose time ends first then."""
+        now = self._loop.time()
+        following: float | None = None
+        for answer, deadline in self._pending:
+            if deadline is None or answer.done():
+                continue
+            if deadline <= now:
+                answer.set_exception(TimeoutError())
+            elif following is None or deadline < following:
+                following = deadline
+        self._expiry = None if following is None else self._loop.call_at(following, self._expire)
 
     def _flush(self) -> None:
         if self._unsent and self._transport is not None:
@@ -122,7 +142,7 @@ class Link(asyncio.Protocol):
         """One line. Raises _Ended when the server speaks of the connection, or not in its protocol."""
         if line.startswith(SUCCESS) and self._pending and self.hello.done():
             # Nearly every line: no need to look further for what it is.
-            answer = self._pending.popleft()
+            answer, _ = self._pending.popleft()
             if not answer.done():
                 answer.set_result(line)
             return
@@ -141,7 +161,7 @@ class Link(asyncio.Protocol):
             raise _Ended
         if not self._pending or not _is_answer(message):
             raise _Ended
-        answer = self._pending.popleft()
+        answer, _ = self._pending.popleft()
         if not answer.done():
             answer.set_result(line)
 
@@ -149,7 +169,9 @@ class Link(asyncio.Protocol):
         self._transport = None
         if not self.hello.done():
             self.hello.set_exception(Unreachable("the connection ended before the greeting"))
-        for answer in self._pending:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for answer, _ in self._pending:
             if not answer.done():
                 answer.set_exception(_lost())
         self._pending.clear()

@@ -7,7 +7,7 @@ import time
 
 import structlog
 
-from clients.call import Call, serving
+from clients.call import Call, serve
 from services.gateway.asgi import App, Message, Receive, Scope, Send
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.problems import refuse
@@ -35,11 +35,12 @@ class Edge:
     ) -> None:
         self._app = app
         self._metrics = metrics
-        self.request_seconds = request_seconds
+        self._request_seconds = request_seconds
         self._max_requests = max_requests
         self.headers = [*_SAFETY, _STRICT_TRANSPORT] if encrypted else _SAFETY
         self.at_work = 0
-        self._log = structlog.get_logger()
+        self._clock = asyncio.get_running_loop().time
+        self._log = structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -54,8 +55,8 @@ class Edge:
                 raise Unavailable(
                     f"{self._max_requests} requests are at work already", hint="try again later; nothing was done"
                 )
-            with serving(Call(exchange.request_id, exchange.deadline)):
-                await self._app(scope, exchange.receive, exchange.send)
+            serve(Call(exchange.request_id, self._clock() + self._request_seconds, self._clock))
+            await self._app(scope, exchange.receive, exchange.send)
         except ComandaError as error:
             await exchange.refuse(error)
         except Exception:
@@ -79,7 +80,7 @@ class Edge:
 class _Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "deadline", "request_id", "status")
+    __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "request_id", "status")
 
     def __init__(self, edge: Edge, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         self._edge = edge
@@ -89,7 +90,6 @@ class _Exchange:
         self._at_work = True
         edge.at_work += 1
         self.request_id = _request_id(headers)
-        self.deadline = asyncio.get_running_loop().time() + edge.request_seconds
         self.status = 0
         """The status of the answer; 0 until there is one."""
 

@@ -197,7 +197,11 @@ class Hub:
                 except TimeoutError:
                     yield _STILL_HERE
         finally:
-            self._listeners -= 1
+            self._left()
+
+    def _left(self) -> None:
+        self._listeners -= 1
+        if self._listeners == 0:
             asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._rest_if_alone)
 
     def _rest_if_alone(self) -> None:
@@ -241,7 +245,7 @@ class Hub:
                 if _is_chosen(choice, _topic(head), head):
                     yield _frame(line, head)
         finally:
-            self._listeners -= 1
+            self._left()
 
 
 def _topic(head: _Head) -> str:

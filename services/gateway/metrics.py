@@ -21,12 +21,18 @@ class GatewayMetrics:
         self._seconds = Histogram(
             "comanda_http_seconds", "How long answers took.", ["route"], buckets=_SECONDS, registry=self.registry
         )
+        # Looking a child up by its labels costs more than counting.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.streams = Gauge("comanda_http_event_streams", "Streams of events that are open.", registry=self.registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered with `status`, 0 if its client had gone."""
-        self._requests.labels(method, route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        key = (method, route, status)
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = (self._requests.labels(*key), self._seconds.labels(route))
+        children[0].inc()
+        children[1].observe(seconds)
 
 
 class _Families(Collector):
