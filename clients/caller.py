@@ -144,6 +144,10 @@ class Caller:
         """The answer to a document. Raises Refused."""
         return read_answer(kind, await self._send(document, safe=safe), exact=self._exact)
 
+    async def metrics(self) -> str:
+        """What the server counts, in the text format of Prometheus."""
+        return str((await self._ask_members({"action": "metrics"}))["metrics"])
+
     async def _ask_members(self, document: Any, *, safe: bool = True) -> Members:
         members = await self._ask(Members, document, safe=safe)
         del members["success"]

@@ -18,6 +18,7 @@ from services.distributed.requests import CATALOGUE, Request
 from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, InvalidParams, StoreError
 from shared.net.connection import Connection
+from shared.runtime.metrics import ServerMetrics
 from shared.wire.framing import Document, Frame, Line
 from shared.wire.ready import Ready, answer_frame, refusal
 from shared.wire.replies import failure, line, success
@@ -56,11 +57,13 @@ class Desk:
         knowledge: Knowledge,
         observers: Observers,
         ways: Ways,
+        metrics: ServerMetrics,
         *,
         version: str,
         relay: Callable[[], Members],
     ) -> None:
         self._ways = ways
+        self._metrics = metrics
         self._knowledge = knowledge
         self._observers = observers
         self._version = version
@@ -139,9 +142,12 @@ class Desk:
 
     def _answer(self, entry: _Entry, request: Request, result: Result) -> None:
         request_id = request.request_id
+        action, outcome = str(request.__struct_config__.tag), "ok"
+        if isinstance(result, ComandaError):
+            outcome = result.code
+        self._metrics.answered(action, outcome)
         if request.trace is not None:
-            error = result.code if isinstance(result, ComandaError) else None
-            self._log.debug("answered", request=type(request).__name__, error=error, trace=request.trace)
+            self._log.debug("answered", action=action, outcome=outcome, trace=request.trace)
         members = failure(result, request_id) if isinstance(result, ComandaError) else success(result, request_id)
         entry.connection.answer(line(encode_answer(members, self._ways.answers) if entry.pickled else members))
 
@@ -214,6 +220,8 @@ class Desk:
                 return {"help": help_lines()}
             case requests.Health():
                 return self._health()
+            case requests.Metrics():
+                return {"metrics": self._metrics.exposition()}
             case requests.Quit():
                 return {"bye": True}
         return {"pong": True}

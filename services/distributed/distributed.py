@@ -19,6 +19,7 @@ from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error
+from shared.runtime.metrics import ServerMetrics
 from shared.stores.events import OrderFeed, RecordFeed
 
 _TRIM_SECONDS = 60.0
@@ -56,7 +57,9 @@ class Distributed:
         knowledge.told = observers.publish
         relay = Relay(knowledge, self._orders, self._records, data=settings.corporate_data)
         both = ways(settings.pickle_key, payload_bytes=settings.max_document_bytes)
-        desk = Desk(knowledge, observers, both, version=VERSION, relay=relay.state)
+        metrics = ServerMetrics()
+        metrics.gauge("comanda_events", "Events told so far.", lambda: knowledge.log.next - 1)
+        desk = Desk(knowledge, observers, both, metrics, version=VERSION, relay=relay.state)
         server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         self._log.info("listening", host=host, port=listeners[0].getsockname()[1])

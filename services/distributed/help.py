@@ -10,6 +10,7 @@ subscribe orders,scores                    events as they happen; unsubscribe en
                                            with "since":N first those behind event N
                                            with "cliente", "id" or "user_id" one's own alone
 health, ping                               is everything well?
+metrics                                    the same for Prometheus
 quit                                       ends the connection
 Each verb is an action, too: {"action":"get_user_stats","user_id":1}"""
 

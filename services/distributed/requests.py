@@ -32,6 +32,10 @@ class Health(Request, frozen=True, tag="health"):
     """How the service is, and how far it has read."""
 
 
+class Metrics(Request, frozen=True, tag="metrics"):
+    """Counters and gauges, in the text format of Prometheus."""
+
+
 class Quit(Request, frozen=True, tag="quit"):
     """Ends the connection."""
 
@@ -89,6 +93,7 @@ CATALOGUE: Catalogue[Request] = Catalogue(
         Help,
         Ping,
         Health,
+        Metrics,
         Quit,
         GetUserStats,
         GetGlobalStats,
@@ -102,6 +107,7 @@ CATALOGUE: Catalogue[Request] = Catalogue(
         "help": None,
         "ping": None,
         "health": None,
+        "metrics": None,
         "get_user_stats": "user_id",
         "get_global_stats": None,
         "get_notifications": "user_id",

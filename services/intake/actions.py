@@ -8,6 +8,7 @@ from typing import Any
 
 from services.intake.admission import Admission
 from services.intake.help import help_lines, order_help
+from services.intake.metrics import IntakeMetrics
 from services.intake.requests import (
     Action,
     Cancel,
@@ -15,6 +16,7 @@ from services.intake.requests import (
     Health,
     Help,
     ListOrders,
+    Metrics,
     Ping,
     Quit,
     Retry,
@@ -46,6 +48,7 @@ class Actions:
         watchers: Watchers,
         tally: Tally,
         *,
+        metrics: IntakeMetrics,
         version: str,
         connections: Callable[[], int],
     ) -> None:
@@ -54,6 +57,7 @@ class Actions:
         self._admission = admission
         self._watchers = watchers
         self._tally = tally
+        self._metrics = metrics
         self._version = version
         self._connections = connections
         self._started = time.monotonic()
@@ -66,14 +70,21 @@ class Actions:
         """Whether `at_once` answers the action, from memory alone."""
         if isinstance(action, Watch):
             return action.id is None
-        return isinstance(action, Ping | Help | Health | Stats | Unwatch | Quit)
+        return isinstance(action, Ping | Help | Health | Metrics | Stats | Unwatch | Quit)
 
     def at_once(self, action: Action, connection: Connection) -> dict[str, Any]:
         """The answer to an immediate action."""
         try:
-            return success(self._from_memory(action, connection), action.request_id)
+            answer = success(self._from_memory(action, connection), action.request_id)
         except ComandaError as error:
+            self.count(action, error)
             return failure(error, action.request_id)
+        self.count(action)
+        return answer
+
+    def count(self, action: Action, error: ComandaError | None = None) -> None:
+        """An action has been answered."""
+        self._metrics.answered(str(action.__struct_config__.tag), "ok" if error is None else error.code)
 
     def _from_memory(self, action: Action, connection: Connection) -> dict[str, Any]:
         match action:
@@ -83,6 +94,8 @@ class Actions:
                 return self._help(topic)
             case Health():
                 return self._health()
+            case Metrics():
+                return {"metrics": self._metrics.exposition()}
             case Stats():
                 return {"stats": self._stats()}
             case Unwatch():

@@ -19,6 +19,7 @@ from services.intake.actions import Actions
 from services.intake.admission import Admission
 from services.intake.answers import accepted_texts, batch_texts, refusal_text
 from services.intake.inbox import Item, OrderArray, Reader
+from services.intake.metrics import IntakeMetrics
 from services.intake.requests import Action
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
@@ -27,7 +28,6 @@ from shared.domain.errors import ComandaError, InvalidParams, StoreError, Unavai
 from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.net.connection import Connection
-from shared.runtime.metrics import Metrics
 from shared.stores.ports import Acceptance, Batch, Open, OrderStore
 from shared.wire.framing import Frame
 from shared.wire.orders import OrderBlock, encode_orders
@@ -56,7 +56,7 @@ class Desk:
         tally: Tally,
         watchers: Watchers,
         actions: Actions,
-        metrics: Metrics,
+        metrics: IntakeMetrics,
         greeting: bytes,
         max_array_orders: int,
     ) -> None:
@@ -311,12 +311,17 @@ class Desk:
         if action.trace is not None:
             self._log.debug("action", action=type(action).__name__, trace=action.trace)
         try:
-            return line(success(await self._actions.perform(action, connection), action.request_id))
+            answer = line(success(await self._actions.perform(action, connection), action.request_id))
         except ComandaError as error:
+            self._actions.count(action, error)
             return line(failure(error, action.request_id))
         except Exception:
             self._log.exception("an action failed", action=type(action).__name__, trace=action.trace)
-            return line(failure(ComandaError("the server failed; its log says why"), action.request_id))
+            fault = ComandaError("the server failed; its log says why")
+            self._actions.count(action, fault)
+            return line(failure(fault, action.request_id))
+        self._actions.count(action)
+        return answer
 
 
 def _waits(order: OrderRequest) -> bool:

@@ -15,6 +15,7 @@ cancel ID           takes back an order that is en cola
 retry ID            one more attempt for an order that is fallido
 stats               numbers
 health, ping        is everything well?
+metrics             the same for Prometheus
 quit                ends the connection
 Each verb is an action, too: {"action":"status","id":ID}"""
 

@@ -11,6 +11,7 @@ import structlog
 from services.intake.actions import Actions
 from services.intake.admission import Admission
 from services.intake.desk import Desk
+from services.intake.metrics import IntakeMetrics
 from services.intake.settings import IntakeSettings
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
@@ -20,7 +21,6 @@ from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error
-from shared.runtime.metrics import Metrics
 from shared.stores.ports import Open, OrderStore, Recovery, Superseded
 from shared.wire.replies import line
 from workers.backlog import Backlog
@@ -48,7 +48,8 @@ class Intake:
         self._log = structlog.get_logger()
         places = settings.worker_count * settings.worker_concurrency
         self._admission = Admission(settings.max_pedidos_en_cola, places)
-        metrics = Metrics()
+        metrics = IntakeMetrics()
+        metrics.gauge("comanda_orders_open", "Accepted orders that are not final.", lambda: self._admission.open)
         watchers = Watchers(settings.max_unread_bytes)
         self._tally = Tally(self._admission, watchers, metrics, recovery.totals, recovery.accepted)
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -60,12 +61,14 @@ class Intake:
             max_rescues=settings.max_rescues,
         )
         self._pool = Pool(policy, child, backlog, store, self._tally, self._fail)
+        metrics.follow(self._pool.workers)
         self._actions = Actions(
             store,
             self._pool,
             self._admission,
             watchers,
             self._tally,
+            metrics=metrics,
             version=VERSION,
             connections=lambda: len(self._server.connections),
         )

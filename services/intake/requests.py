@@ -88,15 +88,21 @@ class Retry(Action, frozen=True, tag="retry"):
     id: OrderId
 
 
+class Metrics(Action, frozen=True, tag="metrics"):
+    """Counters and gauges, in the text format of Prometheus."""
+
+
 class Quit(Action, frozen=True, tag="quit"):
     """Ends the connection."""
 
 
-AnyAction = Help | Ping | Health | Status | Explain | Stats | ListOrders | Watch | Unwatch | Cancel | Retry | Quit
+AnyAction = (
+    Help | Ping | Health | Metrics | Status | Explain | Stats | ListOrders | Watch | Unwatch | Cancel | Retry | Quit
+)
 
 ACTIONS: dict[str, type[Action]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (Help, Ping, Health, Status, Explain, Stats, ListOrders, Watch, Unwatch, Cancel, Retry, Quit)
+    for kind in (Help, Ping, Health, Metrics, Status, Explain, Stats, ListOrders, Watch, Unwatch, Cancel, Retry, Quit)
 }
 """Every action by its name; verbs have the same names."""
 

@@ -4,11 +4,11 @@ import time
 from collections.abc import Mapping
 
 from services.intake.admission import Admission
+from services.intake.metrics import IntakeMetrics
 from services.intake.watchers import Watchers
 from shared.domain.ids import Run
 from shared.domain.quantiles import Quantiles
 from shared.domain.states import FINAL, State
-from shared.runtime.metrics import Metrics
 from shared.stores.ports import Open, Recovery, Rescue
 from workers.messages import Report
 
@@ -17,7 +17,12 @@ class Tally:
     """Keeps the counts true to what has been committed, and tells watchers. A `PoolListener`."""
 
     def __init__(
-        self, admission: Admission, watchers: Watchers, metrics: Metrics, totals: Mapping[State, int], accepted: int
+        self,
+        admission: Admission,
+        watchers: Watchers,
+        metrics: IntakeMetrics,
+        totals: Mapping[State, int],
+        accepted: int,
     ) -> None:
         self._admission = admission
         self._watchers = watchers

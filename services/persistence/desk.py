@@ -26,6 +26,7 @@ from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, StoreError
 from shared.domain.records import Record, Transaction
 from shared.net.connection import Connection
+from shared.runtime.metrics import ServerMetrics
 from shared.stores.records import Ask, RecordStore
 from shared.wire.framing import Frame
 from shared.wire.ready import Ready
@@ -34,7 +35,7 @@ from shared.wire.replies import failure, line, success
 # More than this waits for the next turn, so that a turn stays short and other connections get theirs.
 _TURN_REQUESTS = 512
 _ASIDE = (*KINDS, requests.Watch)
-_AT_ONCE = (requests.Ping, requests.Help, requests.Health, requests.Unwatch, requests.Quit)
+_AT_ONCE = (requests.Ping, requests.Help, requests.Health, requests.Metrics, requests.Unwatch, requests.Quit)
 _READS = (requests.Get, requests.GetItem)
 
 _Entry = tuple[Connection, Item, float]
@@ -59,6 +60,7 @@ class Desk:
         operations: Operations,
         pages: Pages,
         observers: Observers,
+        metrics: ServerMetrics,
         *,
         version: str,
     ) -> None:
@@ -67,6 +69,7 @@ class Desk:
         self._operations = operations
         self._pages = pages
         self._observers = observers
+        self._metrics = metrics
         self._version = version
         self._started = time.monotonic()
         self._trouble: str | None = None
@@ -264,9 +267,12 @@ class Desk:
 
     def _answer(self, connection: Connection, asked: Asked, result: Members | ComandaError) -> None:
         request_id = asked.request.request_id
+        action, outcome = str(asked.request.__struct_config__.tag), "ok"
+        if isinstance(result, ComandaError):
+            outcome = result.code
+        self._metrics.answered(action, outcome)
         if asked.request.trace is not None:
-            error = result.code if isinstance(result, ComandaError) else None
-            self._log.debug("answered", request=type(asked.request).__name__, error=error, trace=asked.request.trace)
+            self._log.debug("answered", action=action, outcome=outcome, trace=asked.request.trace)
         members = failure(result, request_id) if isinstance(result, ComandaError) else success(result, request_id)
         connection.answer(dialect.answer(members) if asked.dialect else line(members))
 
@@ -278,6 +284,8 @@ class Desk:
                 self._answer(connection, asked, {"help": help_lines()})
             case requests.Health():
                 self._answer(connection, asked, self._health())
+            case requests.Metrics():
+                self._answer(connection, asked, {"metrics": self._metrics.exposition()})
             case requests.Unwatch():
                 self._observers.remove(connection)
                 self._answer(connection, asked, {"watching": None})

@@ -10,6 +10,7 @@ verify_log                                 proves that the log is whole
 watch [ID]                                 every change at once; unwatch ends it
 {"action":"save_score","user_id":1,"puntaje":100}
 health, ping                               is everything well?
+metrics                                    the same for Prometheus
 quit                                       ends the connection
 get_item, put_item, update_item, delete_item, transact, batch, query and changes are for services.
 Each verb is an action, too: {"action":"get","id":"X"}"""

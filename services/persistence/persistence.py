@@ -24,6 +24,7 @@ from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error
+from shared.runtime.metrics import ServerMetrics
 from shared.stores.records import Ask, RecordStore
 from shared.wire.cursors import Cursors
 
@@ -74,7 +75,7 @@ class Persistence:
             poll_seconds=None if settings.store == "sqlite" else _POLL_SECONDS,
         )
         pages = Pages(store, known, data, log, audit, cursors)
-        desk = Desk(store, audit, Operations(audit, known, data), pages, observers, version=VERSION)
+        desk = Desk(store, audit, Operations(audit, known, data), pages, observers, ServerMetrics(), version=VERSION)
         server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         self._log.info("listening", host=host, port=listeners[0].getsockname()[1])

@@ -37,6 +37,10 @@ class Health(Request, frozen=True, tag="health"):
     """How the server is."""
 
 
+class Metrics(Request, frozen=True, tag="metrics"):
+    """Counters and gauges, in the text format of Prometheus."""
+
+
 class Quit(Request, frozen=True, tag="quit"):
     """Ends the connection."""
 
@@ -195,6 +199,7 @@ AnyRequest = (
     Help
     | Ping
     | Health
+    | Metrics
     | Quit
     | Set
     | Get
@@ -220,6 +225,7 @@ _VERBS: dict[str, str | None] = {
     "help": None,
     "ping": None,
     "health": None,
+    "metrics": None,
     "get": "id",
     "delete": "id",
     "list": "prefix",

@@ -1,57 +1,44 @@
-"""Counters and gauges of the intake, ready for Prometheus; updated once a batch, never once an order."""
+"""What every server counts, ready for Prometheus."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-from shared.domain.states import State
-
-_COMMIT_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
-_BATCH_ORDERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 
-class Metrics:
-    """The intake's own registry."""
+class _Requests(Collector):
+    """Requests by what was asked and how it ended; counting one takes no more than a dictionary does."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector.collect`."""
+        family = CounterMetricFamily("comanda_requests", "Requests answered.", labels=["action", "outcome"])
+        for labels, count in self.counts.items():
+            family.add_metric(labels, count)
+        return [family]
+
+
+class ServerMetrics:
+    """A server's own registry: its requests, and what its process takes."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._accepted = Counter("comanda_orders_accepted", "Orders stored.", registry=self.registry)
-        self._refused = Counter("comanda_orders_refused", "Orders refused.", ["code"], registry=self.registry)
-        self._settled = Counter("comanda_orders_settled", "Final states.", ["state"], registry=self.registry)
-        self._open = Gauge("comanda_orders_open", "Accepted orders that are not final.", registry=self.registry)
-        self._commit = Histogram(
-            "comanda_commit_seconds", "Commits of new orders.", buckets=_COMMIT_SECONDS, registry=self.registry
-        )
-        self._batch = Histogram(
-            "comanda_commit_orders", "New orders in a commit.", buckets=_BATCH_ORDERS, registry=self.registry
-        )
-        self._started = Counter("comanda_attempts_started", "Attempts begun.", registry=self.registry)
-        self._ended = Counter("comanda_attempts_ended", "Attempts ended.", registry=self.registry)
+        ProcessCollector(registry=self.registry)
+        self._requests = _Requests()
+        self.registry.register(self._requests)
 
-    def accepted(self, orders: int) -> None:
-        """New orders are stored."""
-        self._accepted.inc(orders)
-        self._open.inc(orders)
+    def answered(self, action: str, outcome: str = "ok") -> None:
+        """A request was answered: well, or with the code `outcome`."""
+        self._requests.counts[action, outcome] += 1
 
-    def refused(self, code: str, orders: int) -> None:
-        """Orders were refused under `code`."""
-        self._refused.labels(code).inc(orders)
+    def gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        """Tells of a number that is asked for when somebody looks."""
+        Gauge(name, meaning, registry=self.registry).set_function(value)
 
-    def settled(self, state: State, orders: int) -> None:
-        """Orders reached a final state."""
-        self._settled.labels(state.value).inc(orders)
-        self._open.dec(orders)
-
-    def committed(self, orders: int, seconds: float) -> None:
-        """One commit of new orders took `seconds`."""
-        self._commit.observe(seconds)
-        self._batch.observe(orders)
-
-    def timed(self, waiting: Mapping[int, int], processing: Mapping[int, int]) -> None:
-        """Attempts begun, by bucket of their wait, and attempts ended, by bucket of their length."""
-        self._started.inc(sum(waiting.values()))
-        self._ended.inc(sum(processing.values()))
-
-    def exposition(self) -> bytes:
+    def exposition(self) -> str:
         """Everything in the text format of Prometheus."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry).decode()
