@@ -57,13 +57,15 @@ def build_app(
     description = describe(operations)
     rates = Rates(settings.rate_limit, settings.redis_url)
     router = Router(operations, rates.admit, max_body_bytes=settings.max_body_bytes)
-    return Edge(
+    edge = Edge(
         _with_cors(Files(router, "/static/", FILES), settings.cors_origins),
         metrics,
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,
         encrypted=encrypted,
     )
+    metrics.at_work.set_function(lambda: edge.at_work)
+    return edge
 
 
 def _with_cors(app: App, origins: str) -> App:

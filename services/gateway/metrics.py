@@ -24,6 +24,7 @@ class GatewayMetrics:
         )
         # Looking a child up by its labels costs more than counting.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self.at_work = Gauge("comanda_http_at_work", "Requests that wait for an answer.", registry=self.registry)
         self.streams = Gauge("comanda_http_event_streams", "Streams of events that are open.", registry=self.registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

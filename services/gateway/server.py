@@ -15,17 +15,23 @@ from services.gateway.problems import TITLES, BadRequest, HeadersTooLarge, refus
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import ComandaError, Timeout, Unavailable
 
+_LINGER_SECONDS = 1.0
+
 
 class _Gathering:
     """A transport that sends together what is written in one turn of the loop: the head of an answer and its body.
 
-    Two writes would be two calls of the system, and each costs as much as finding out what to answer.
+    Two writes would be two calls of the system, and each costs as much as finding out what to answer. While
+    `reading`, a request is not at its end: closing then would reset the connection and take the answer with it,
+    so what still comes is dropped for a while.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._parts: list[bytes] = []
+        self._closed = False
+        self.reading = False
 
     def write(self, data: bytes) -> None:
         """Sends `data`, soon."""
@@ -40,8 +46,20 @@ class _Gathering:
 
     def close(self) -> None:
         """Ends the connection once everything is sent."""
+        if self._closed:
+            return
+        self._closed = True
         self._flush()
-        self._transport.close()
+        if self.reading and not self._transport.is_closing() and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+            self._loop.call_later(_LINGER_SECONDS, self._transport.close)
+        else:
+            self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is read or written."""
+        return self._closed or self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -60,11 +78,11 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     _header_bytes = 0
     _in_header = False
-    _in_request = False
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, _Gathering(transport, self.loop)))
+        self._gathering = _Gathering(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._gathering))
         if len(self.connections) > self.max_connections:
             self._refuse(Unavailable("there are too many connections", hint="the limit is MAX_CONNECTIONS"))
             return
@@ -75,12 +93,14 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._gathering.is_closing():
+            return
         self._header_bytes += len(data)
         super().data_received(data)
-        if not self._in_request:
+        if not self._gathering.reading:
             # Nearly every request comes in one piece.
             self._stop_timer()
-        elif self._timer is None and not self.transport.is_closing():
+        elif self._timer is None and not self._gathering.is_closing():
             self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
         if self._in_header and self._header_bytes > self.max_header_bytes:
             self._refuse(
@@ -91,14 +111,14 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_header = self._in_request = True
+        self._in_header = self._gathering.reading = True
 
     def on_headers_complete(self) -> None:
         self._in_header = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._in_request = False
+        self._gathering.reading = False
         self._header_bytes = 0
         super().on_message_complete()
 
@@ -112,7 +132,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if self._in_request:
+        if self._gathering.reading:
             told = f"the request did not come within {self.request_seconds:g} s"
             self._refuse(Timeout(told, hint="send it in one go; the limit is REQUEST_SECONDS"))
         else:
@@ -120,10 +140,11 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ComandaError) -> None:
         """Answers without the application, and ends the connection."""
-        self._in_header = self._in_request = False
+        self._in_header = False
         self._stop_timer()
-        if self.transport.is_closing():
+        if self._gathering.is_closing():
             return
+        self._gathering.reading = True
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
             refusal = refuse(error, "-")
             lines = [b"HTTP/1.1 %d %s" % (refusal.status, HTTPStatus(refusal.status).phrase.encode())]

@@ -93,6 +93,18 @@ class ServerProcess:
         assert entry["event"] == event, self.log
         return entry
 
+    def wait_for_trace(self, trace: str) -> dict[str, Any]:
+        """Waits until the log tells of this request; gives the first entry that does."""
+
+        def found() -> dict[str, Any] | None:
+            return next((entry for entry in self.log if entry.get("trace") == trace), None)
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: found() is not None, PATIENCE), self.log
+            entry = found()
+        assert entry is not None
+        return entry
+
     def send_signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""
         assert self._process is not None
@@ -168,6 +180,22 @@ class DistributedProcess(ServerProcess):
     def connect(self) -> "Session":
         """A new connection."""
         return Session("127.0.0.1", self.port, greeted=False)
+
+
+class GatewayProcess(ServerProcess):
+    """`python -m services.gateway` in front of `servers`; with one left out, nobody is where that should be."""
+
+    module = "services.gateway"
+    port_setting = "MAIN_SERVER_PORT"
+    defaults: Mapping[str, str] = {"STAGE": "dev", "RATE_LIMIT": "none"}
+
+    def __init__(
+        self, data_dir: Path, servers: Sequence[ServerProcess], settings: Mapping[str, Any] | None = None
+    ) -> None:
+        ports = {server.port_setting: server.port for server in servers}
+        missing = {kind.port_setting for kind in (IntakeProcess, PersistenceProcess, DistributedProcess)} - ports.keys()
+        self._nobody = {setting: hold_port(self) for setting in missing}
+        super().__init__(data_dir, {**ports, **self._nobody, **(settings or {})})
 
 
 class Session:

@@ -1,0 +1,225 @@
+"""Orders over HTTP."""
+
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.integration.gateway.conftest import Suite
+from tests.support.http import Http
+
+ORDERS = "/api/v1/orders"
+ORDER = {
+    "cliente": "Ana",
+    "productos": ["pan", {"producto": "agua", "cantidad": 3, "precio": 1.25}],
+    "direccion": "C/ 1",
+}
+LATER = {**ORDER, "no_antes_de": "2099-01-01T00:00:00Z"}
+
+
+def placed(http: Http, order: Any = ORDER) -> str:
+    reply = http.post(ORDERS, order)
+    assert reply.status == 201, reply
+    return str(reply.json["id"])
+
+
+def test_an_order_is_placed_and_found(http: Http) -> None:
+    reply = http.post(ORDERS, ORDER)
+    assert reply.status == 201
+    assert reply.json["estado"] == "en cola"
+    found = http.get(reply.headers["location"])
+    assert found.status == 200
+    assert found.json["id"] == reply.json["id"]
+    assert found.json["productos"] == ORDER["productos"]
+    assert found.headers["etag"]
+
+
+def test_what_is_answered_is_with_the_intake(suite: Suite, http: Http) -> None:
+    order_id = placed(http)
+    with suite.intake.connect() as session:
+        assert session.ask(f"status {order_id}")["pedido"]["cliente"] == "Ana"
+
+
+def test_the_same_key_stands_for_the_same_order(http: Http) -> None:
+    key = str(uuid.uuid4())
+    first = http.post(ORDERS, ORDER, Idempotency_Key=key)
+    again = http.post(ORDERS, ORDER, Idempotency_Key=key)
+    assert (first.status, again.status) == (201, 200)
+    assert again.json["id"] == first.json["id"]
+    assert again.json["duplicate"]
+    other = http.post(ORDERS, {**ORDER, "cliente": "Eva"}, Idempotency_Key=key)
+    assert other.status == 409
+    assert other.problem["error"] == "conflict"
+
+
+def test_a_key_beside_another_request_id_is_refused(http: Http) -> None:
+    reply = http.post(ORDERS, {**ORDER, "request_id": "other"}, Idempotency_Key="mine")
+    assert reply.status == 422
+    assert reply.problem["field"] == "request_id"
+
+
+def test_many_orders_have_their_own_outcomes(http: Http) -> None:
+    key = str(uuid.uuid4())
+    reply = http.post(ORDERS, [ORDER, {**ORDER, "cliente": "Eva"}], Idempotency_Key=key)
+    assert reply.status == 207
+    ids = [one["accepted"]["id"] for one in reply.json["resultados"]]
+    assert len(set(ids)) == 2
+    again = http.post(ORDERS, [ORDER, {**ORDER, "cliente": "Ada"}], Idempotency_Key=key).json["resultados"]
+    assert again[0]["accepted"]["id"] == ids[0]
+    assert again[1]["problem"]["error"] == "conflict"
+
+
+def test_many_orders_are_more_than_one_document_of_the_intake(http: Http) -> None:
+    orders = [{**ORDER, "direccion": f"{number:0400}"} for number in range(1000)]
+    outcomes = http.post(ORDERS, orders).json["resultados"]
+    assert len({outcome["accepted"]["id"] for outcome in outcomes}) == 1000
+
+
+def test_one_wrong_order_among_many_stops_all_of_them(http: Http) -> None:
+    customer = str(uuid.uuid4())
+    reply = http.post(ORDERS, [{**ORDER, "cliente": customer}, {**ORDER, "cliente": ""}])
+    assert reply.status == 422
+    assert reply.problem["field"] == "[1].cliente"
+    assert http.get(f"{ORDERS}?cliente={customer}").json["pedidos"] == []
+
+
+def test_pages_of_orders_lead_to_all_of_them(http: Http) -> None:
+    customer = str(uuid.uuid4())
+    ids = [placed(http, {**ORDER, "cliente": customer}) for _ in range(5)]
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = http.get(f"{ORDERS}?cliente={customer}&limite=2{cursor}").json
+        found += [order["id"] for order in page["pedidos"]]
+        if page["cursor"] is None:
+            break
+        cursor = f"&cursor={page['cursor']}"
+    assert found == ids[::-1]
+
+
+def test_orders_are_listed_by_state_and_time(http: Http) -> None:
+    customer = str(uuid.uuid4())
+    waiting = placed(http, {**LATER, "cliente": customer})
+    query = f"{ORDERS}?cliente={customer}&estado=en+cola&desde=2020-01-01T00:00:00Z"
+    assert [order["id"] for order in http.get(query).json["pedidos"]] == [waiting]
+    assert http.get(f"{query}&hasta=2020-01-02T00:00:00Z").json["pedidos"] == []
+
+
+def test_an_order_that_waits_can_be_cancelled_once(http: Http) -> None:
+    order_id = placed(http, LATER)
+    assert http.ask("DELETE", f"{ORDERS}/{order_id}").json == {"estado": "cancelado"}
+    again = http.ask("DELETE", f"{ORDERS}/{order_id}")
+    assert again.status == 409
+    assert again.problem["error"] == "conflict"
+
+
+def test_only_a_failed_order_can_be_tried_again(http: Http) -> None:
+    order_id = placed(http, LATER)
+    reply = http.post(f"{ORDERS}/{order_id}/retry")
+    assert reply.status == 409
+    assert "fallido" in reply.problem["detail"]
+
+
+def test_an_etag_saves_sending_and_guards_against_surprise(http: Http) -> None:
+    order_id = placed(http, LATER)
+    etag = http.get(f"{ORDERS}/{order_id}").headers["etag"]
+    same = http.get(f"{ORDERS}/{order_id}", If_None_Match=etag)
+    assert (same.status, same.body, same.headers["etag"]) == (304, b"", etag)
+    surprised = http.ask("DELETE", f"{ORDERS}/{order_id}", headers={"If-Match": '"older"'})
+    assert surprised.status == 412
+    assert surprised.problem["error"] == "precondition_failed"
+    assert http.ask("DELETE", f"{ORDERS}/{order_id}", headers={"If-Match": etag}).status == 200
+
+
+def test_an_unknown_order_is_not_found(http: Http) -> None:
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/retry")):
+        reply = http.ask(method, f"{ORDERS}/019aaf64-53c1-7d0e-8b2a-00000000002a{path}")
+        assert reply.status == 404, method
+        assert reply.problem["error"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("order", "field"),
+    [
+        ({**ORDER, "cliente": ""}, "cliente"),
+        ({**ORDER, "cliente": "  "}, "cliente"),
+        ({**ORDER, "productos": []}, "productos"),
+        ({**ORDER, "productos": [{"producto": "pan", "cantidad": "3"}]}, "productos[0].cantidad"),
+        ({**ORDER, "precio": 3}, "precio"),
+        ({"cliente": "Ana", "productos": ["pan"]}, "direccion"),
+    ],
+)
+def test_a_wrong_order_is_told_by_field(http: Http, order: Any, field: str) -> None:
+    reply = http.post(ORDERS, order)
+    assert reply.status == 422
+    assert reply.problem["field"] == field
+    assert reply.problem["example"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"nope",
+        b'{"cliente":"Ana","cliente":"Eva","productos":["p"],"direccion":"x"}',
+        b"\xff\xfe",
+        b"NaN",
+    ],
+)
+def test_what_is_not_strict_json_is_refused(http: Http, body: bytes) -> None:
+    reply = http.ask("POST", ORDERS, body, headers={"Content-Type": "application/json"})
+    assert reply.status == 400
+    assert reply.problem["error"] == "invalid_json"
+
+
+def test_several_documents_in_one_body_are_refused(http: Http) -> None:
+    body = json.dumps(ORDER).encode()
+    reply = http.ask("POST", ORDERS, body + b"\n" + body, headers={"Content-Type": "application/json"})
+    assert reply.status == 400
+    assert reply.problem["error"] == "invalid_json"
+
+
+def test_pretty_printed_orders_are_read(http: Http) -> None:
+    body = json.dumps(ORDER, indent=2).encode()
+    assert http.ask("POST", ORDERS, body, headers={"Content-Type": "application/json; charset=utf-8"}).status == 201
+
+
+def test_a_form_is_not_taken_for_json(http: Http) -> None:
+    reply = http.ask(
+        "POST", ORDERS, json.dumps(ORDER).encode(), headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    assert reply.status == 415
+    assert "application/json" in reply.problem["hint"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limite=0", "limite"),
+        ("limite=x", "limite"),
+        ("limite=1001", "limite"),
+        ("estado=ready", "estado"),
+        ("desde=yesterday", "desde"),
+        ("desde=2020-01-01T00:00:00", "desde"),
+        ("cursor=x", "cursor"),
+        ("clinte=Ana", "clinte"),
+        ("limite=1&limite=2", "limite"),
+    ],
+)
+def test_a_wrong_query_is_told_by_field(http: Http, query: str, field: str) -> None:
+    reply = http.get(f"{ORDERS}?{query}")
+    assert reply.status == 422
+    assert reply.problem["field"] == field
+
+
+def test_many_clients_at_the_same_time_lose_nothing(http: Http) -> None:
+    customer = str(uuid.uuid4())
+    with ThreadPoolExecutor(16) as pool:
+        ids = list(pool.map(lambda _: placed(http, {**ORDER, "cliente": customer}), range(200)))
+    listed = http.get(f"{ORDERS}?cliente={customer}&limite=1000").json["pedidos"]
+    assert {order["id"] for order in listed} == set(ids)
+    assert len(ids) == len(set(ids))
