@@ -33,11 +33,6 @@ def target(host: str | None, port: int | None, server: Server = INTAKE) -> Targe
 
     An address that means "everywhere" to a server means this machine to a client.
     """
-    file = dotenv.dotenv_values(Path(os.environ.get("ENV_FILE") or ".env.local"))
-
-    def setting(name: str, default: str) -> str:
-        return os.environ.get(name) or file.get(name) or default
-
     chosen = host or setting(server.host_setting, "localhost")
     if chosen in ("::", "0.0.0.0"):
         chosen = "localhost"
@@ -49,6 +44,12 @@ def target(host: str | None, port: int | None, server: Server = INTAKE) -> Targe
     # A certificate that nobody else has signed is its own authority.
     trusted = setting("TLS_CA", "") or setting("TLS_CERT", "")
     return Target(chosen, number, Access(token, _tls(trusted) if trusted else None))
+
+
+def setting(name: str, default: str) -> str:
+    """A setting of the environment, or else of the settings file."""
+    file = dotenv.dotenv_values(Path(os.environ.get("ENV_FILE") or ".env.local"))
+    return os.environ.get(name) or file.get(name) or default
 
 
 def _tls(trusted: str) -> ssl.SSLContext:

@@ -5,7 +5,7 @@ import jwt
 from services.gateway.routing import Request
 from shared.domain.errors import InvalidParams, Unauthorized
 
-ALGORITHM = "HS256"
+_ALGORITHM = "HS256"
 _LEEWAY_SECONDS = 10
 _HINT = "send a header Authorization: Bearer TOKEN; python -m clients token --user 1 makes one"
 
@@ -44,7 +44,7 @@ class Identity:
             claims = jwt.decode(
                 token.strip(),
                 self._secret,
-                algorithms=[ALGORITHM],
+                algorithms=[_ALGORITHM],
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iat", "sub"]},
             )

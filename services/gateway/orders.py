@@ -13,7 +13,7 @@ from services.gateway.answers import answer, check_match, etag_of, is_named, unc
 from services.gateway.backend import Backend
 from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.problems import Problem, problem
-from services.gateway.routing import Answer, Meant, Operation, Request
+from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, TooLarge
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
@@ -63,7 +63,7 @@ class OrderRoutes:
 
     def operations(self) -> Sequence[Operation]:
         """What can be asked."""
-        changes = ("not_found", "invalid_params", "conflict", "precondition_failed", "deadline_exceeded")
+        changes = ("not_found", "invalid_params", "conflict", "precondition_failed", *ASKING)
         return [
             Operation(
                 method="POST",
@@ -79,7 +79,7 @@ class OrderRoutes:
                     200: Meant(Accepted, "It was there under this key already"),
                     207: Meant(Outcomes, "What became of each of many"),
                 },
-                refusals=("conflict", "queue_full", "deadline_exceeded"),
+                refusals=("conflict", "queue_full", *ASKING),
             ),
             Operation(
                 method="GET",
@@ -89,7 +89,7 @@ class OrderRoutes:
                 summary="List orders, newest first",
                 query=OrderQuery,
                 answers={200: Meant(Page, "A page of orders; `cursor` leads to the next one")},
-                refusals=("deadline_exceeded",),
+                refusals=ASKING,
             ),
             Operation(
                 method="GET",
@@ -102,7 +102,7 @@ class OrderRoutes:
                     200: Meant(StoredOrder, "The order"),
                     304: Meant(None, "It is what the ETag stands for"),
                 },
-                refusals=("not_found", "deadline_exceeded"),
+                refusals=("not_found", *ASKING),
             ),
             Operation(
                 method="DELETE",

@@ -18,6 +18,9 @@ from services.gateway.streams import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
 from shared.wire.strict import explain, shortened
 
+ASKING = ("deadline_exceeded", "db_error")
+"""What an operation may end in that asks another server."""
+
 _ID = "{id}"
 _WITHOUT_BODY = {204, 304}
 

@@ -11,7 +11,7 @@ from services.gateway.answers import answer
 from services.gateway.backend import Backend
 from services.gateway.identity import Identity
 from services.gateway.parameters import AskingUser, AsUser, Limit, UserId
-from services.gateway.routing import Answer, Meant, Operation, Request
+from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 
 NotificationId = Annotated[int, Meta(ge=1, le=2**62, description="From the page before")]
 
@@ -78,7 +78,7 @@ class ScoreRoutes:
                 summary="Save the score of a game",
                 body=ScoreRequest,
                 answers={200: Meant(ScoreAnswer, "It is stored")},
-                refusals=("deadline_exceeded",),
+                refusals=ASKING,
                 bearer=True,
             ),
             Operation(
@@ -89,7 +89,7 @@ class ScoreRoutes:
                 summary="A user's scores and rank",
                 query=AsUser,
                 answers={200: Meant(StatsAnswer, "Their statistics")},
-                refusals=("not_found", "deadline_exceeded"),
+                refusals=("not_found", *ASKING),
                 bearer=True,
             ),
             Operation(
@@ -99,7 +99,7 @@ class ScoreRoutes:
                 tag="scores",
                 summary="All users and all orders",
                 answers={200: Meant(StatsAnswer, "Their statistics")},
-                refusals=("deadline_exceeded",),
+                refusals=ASKING,
             ),
             Operation(
                 method="GET",
@@ -109,7 +109,7 @@ class ScoreRoutes:
                 summary="What a user was told, newest first",
                 query=NotificationQuery,
                 answers={200: Meant(NotificationPage, "A page of notifications")},
-                refusals=("deadline_exceeded",),
+                refusals=ASKING,
                 bearer=True,
             ),
         ]

@@ -12,7 +12,7 @@ from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.answers import answer, is_named, unchanged
 from services.gateway.backend import Backend
 from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
-from services.gateway.routing import Answer, Meant, Operation, Request
+from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, NotFound, PreconditionFailed
 from shared.domain.records import Condition
 from shared.domain.tables import TASKS
@@ -74,7 +74,7 @@ class TaskRoutes:
 
     def operations(self) -> Sequence[Operation]:
         """What can be asked."""
-        changes = ("not_found", "precondition_failed", "deadline_exceeded")
+        changes = ("not_found", "precondition_failed", *ASKING)
         task = {200: Meant(Task, "The task")}
         return [
             Operation(
@@ -85,7 +85,7 @@ class TaskRoutes:
                 summary="List tasks, newest first",
                 query=TaskQuery,
                 answers={200: Meant(TaskPage, "A page of tasks")},
-                refusals=("deadline_exceeded",),
+                refusals=ASKING,
             ),
             Operation(
                 method="POST",
@@ -95,7 +95,7 @@ class TaskRoutes:
                 summary="Add a task",
                 body=NewTask,
                 answers={201: Meant(Task, "The task is stored")},
-                refusals=("deadline_exceeded",),
+                refusals=ASKING,
             ),
             Operation(
                 method="GET",
@@ -105,7 +105,7 @@ class TaskRoutes:
                 summary="Look at a task",
                 headers=NoneMatch,
                 answers={**task, 304: Meant(None, "It is what the ETag stands for")},
-                refusals=("not_found", "deadline_exceeded"),
+                refusals=("not_found", *ASKING),
             ),
             Operation(
                 method="PUT",

@@ -112,3 +112,32 @@ async def test_events_that_are_not_taken_stop_the_reading(link: Link) -> None:
     assert not wire.reading
     await link.event()
     assert wire.reading
+
+
+async def test_what_is_asked_in_one_turn_goes_out_in_one_write(link: Link) -> None:
+    link.data_received(HELLO)
+    wire = link._transport
+    assert isinstance(wire, Wire)
+    link.request(b"1")
+    link.request(b"2")
+    assert wire.written == b""
+    await asyncio.sleep(0)
+    assert wire.written == b"1\n2\n"
+    link.request(b"3")
+    link.close()
+    assert wire.written == b"1\n2\n3\n"
+
+
+async def test_each_request_has_its_own_deadline(link: Link) -> None:
+    link.data_received(HELLO)
+    now = link.now()
+    late = link.request(b"1", now + 60)
+    early = link.request(b"2", now)
+    forever = link.request(b"3")
+    link._expire()
+    assert isinstance(early.exception(), TimeoutError)
+    assert not late.done()
+    # The answer to the request that was given up is still its own.
+    link.data_received(b'{"success":true,"n":1}\n{"success":true,"n":2}\n{"success":true,"n":3}\n')
+    assert late.result() == b'{"success":true,"n":1}'
+    assert forever.result() == b'{"success":true,"n":3}'
