@@ -16,6 +16,6 @@ COPY clients clients
 COPY services services
 USER comanda
 VOLUME /data
-EXPOSE 8888 6000 7000
+EXPOSE 8888 6000 7000 5000
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "services"]

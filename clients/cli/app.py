@@ -46,6 +46,7 @@ app.command(
 )
 app.command("clients.cli.statistics:stats", name="stats", help="Show the statistics of users and orders.")
 app.command("clients.cli.statistics:notifications", name="notifications", help="Show what a user was told.")
+app.command("clients.cli.ready:ready", name="ready", help="Tell whether every server that is needed can work.")
 app.command("clients.cli.token:token", name="token", help="Make a bearer token for the gateway.")
 app.command("clients.cli.audit:audit", name="audit", help="Prove that the statistics have counted every order.")
 

@@ -35,7 +35,6 @@ def describe(operations: Sequence[Operation]) -> bytes:
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Comanda", "version": VERSION, "description": _INTRODUCTION},
-        "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in dict.fromkeys(operation.tag for operation in listed)],
         "paths": paths,
         "components": {
@@ -57,7 +56,7 @@ def _described(operation: Operation, schemas: dict[Any, Any], fields: dict[type[
     if operation.description:
         found["description"] = operation.description
     if operation.body is not None:
-        content = {"application/json": {"schema": schemas[operation.body]}}
+        content = {"application/json": {"schema": schemas[operation.body], "example": operation.example}}
         found["requestBody"] = {"required": True, "content": content}
     if operation.bearer:
         found["security"] = [{"bearer": []}, {}]

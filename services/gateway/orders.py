@@ -17,6 +17,7 @@ from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, TooLarge
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
+from shared.wire.orders import EXAMPLE
 
 _PATH = "/api/v1/orders"
 Moment = Annotated[datetime.datetime, Meta(tz=True)]
@@ -74,6 +75,7 @@ class OrderRoutes:
                 description="What is answered is on disk. Many come as an array, and each has its own outcome.",
                 headers=KeyHeader,
                 body=OrderRequest | Orders,
+                example=EXAMPLE,
                 answers={
                     201: Meant(Accepted, "The order is accepted"),
                     200: Meant(Accepted, "It was there under this key already"),

@@ -75,6 +75,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     query: type[Struct] | None = None
     headers: type[Struct] | None = None
     body: Any = None
+    example: Any = None
+    """A body that is right."""
     answers: Mapping[int, Meant]
     refusals: tuple[str, ...] = ()
     bearer: bool = False

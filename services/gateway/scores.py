@@ -77,6 +77,7 @@ class ScoreRoutes:
                 tag="scores",
                 summary="Save the score of a game",
                 body=ScoreRequest,
+                example={"user_id": 1, "puntaje": 100},
                 answers={200: Meant(ScoreAnswer, "It is stored")},
                 refusals=ASKING,
                 bearer=True,

@@ -11,6 +11,8 @@ from clients.cli.app import app
 from services.distributed.events import TOPICS
 from services.distributed.requests import CATALOGUE
 from services.distributed.settings import DistributedSettings
+from services.gateway.problems import STATUS
+from services.gateway.settings import GatewaySettings
 from services.intake.requests import ACTIONS
 from services.intake.settings import IntakeSettings
 from services.persistence.requests import REQUESTS
@@ -24,14 +26,22 @@ ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
 # Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
-NOT_SETTINGS = {"COMANDA_PARENT_PID", "TLS_CA"}
+NOT_SETTINGS = {"COMANDA_PARENT_PID"}
 DIFFERENT: dict[str, set[str]] = {
-    ".env.local": set(),
-    ".env.docker": {"data_dir", "log_format", "tcp_persist_host", "distributed_host", "open_internal_ports"},
+    ".env.local": {"stage"},
+    ".env.docker": {
+        "data_dir",
+        "log_format",
+        "tcp_persist_host",
+        "distributed_host",
+        "main_server_host",
+        "open_internal_ports",
+        "stage",
+    },
 }
 SETTINGS = {
     field.encode_name.upper(): field
-    for kind in (IntakeSettings, PersistenceSettings, DistributedSettings)
+    for kind in (IntakeSettings, PersistenceSettings, DistributedSettings, GatewaySettings)
     for field in msgspec.structs.fields(kind)
 }
 """Every setting of every server; where two have the same it means the same."""
@@ -108,6 +118,18 @@ def test_every_action_verb_event_and_code_is_in_the_protocol() -> None:
     assert not [name for name in (*ACTIONS, *REQUESTS, *CATALOGUE.kinds) if f'{{"action":"{name}"' not in text]
     assert not [step.event for step in TRANSITIONS if f"`{step.event}`" not in text]
     assert not [code for code in codes() if f"| `{code}` |" not in text]
+
+
+def test_every_operation_and_status_of_the_gateway_is_in_the_protocol() -> None:
+    text = (ROOT / "docs/PROTOCOL.md").read_text().partition("## 10. ")[2]
+    operations = re.findall(
+        r'method="(\w+)",\s+path=f?"([^"]+)"',
+        "".join(path.read_text() for path in sorted((ROOT / "services/gateway").glob("*.py"))),
+    )
+    assert len(operations) >= 20
+    paths = {path.replace("{_PATH}", "/api/v1/orders").replace("{{id}}", "{id}") for _, path in operations}
+    assert not [path for path in paths - {"_PATH"} if path not in text]
+    assert not [code for code, status in STATUS.items() if f"`{code}`" not in text or str(status) not in text]
 
 
 @pytest.mark.parametrize("name", ["docs/PROTOCOL.md", "docs/ARCHITECTURE.md"])
