@@ -26,7 +26,7 @@ def ready(
     where = f"[{found.host}]" if ":" in found.host else found.host
     address = f"{'http' if tls is None else 'https'}://{where}:{found.port}/ready"
     try:
-        with urllib.request.urlopen(address, timeout=_PATIENCE_SECONDS, context=tls) as answer:
+        with urllib.request.urlopen(address, timeout=_PATIENCE_SECONDS, context=tls) as answer:  # noqa: S310 - http or https
             told: dict[str, Any] = json_format.load(answer)
     except urllib.error.HTTPError as answer:
         with answer:

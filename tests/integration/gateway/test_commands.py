@@ -1,0 +1,48 @@
+"""The commands around the gateway."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.integration.gateway.conftest import Suite
+from tests.support.http import Http
+from tests.support.intake import PATIENCE, GatewayProcess
+
+SECRET = "a secret of the tests, long enough"
+
+
+def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    environ = {**os.environ, "ENV_FILE": "/dev/null", **settings}
+    command = [sys.executable, "-m", "clients", *words]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def test_a_token_that_is_made_is_taken(suite: Suite, tmp_path: Path) -> None:
+    made = run("token", "--user", "41", JWT_SECRET=SECRET)
+    assert made.returncode == 0, made.stderr
+    settings = {"STAGE": "prod", "JWT_SECRET": SECRET}
+    with GatewayProcess(tmp_path, [suite.persistence], settings) as gateway:
+        bearer = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        saved = Http(gateway).ask("POST", "/api/guardar_puntaje", {"puntaje": 9}, headers=bearer)
+        assert saved.json["puntaje_maximo"] == 9
+
+
+def test_a_token_needs_a_secret() -> None:
+    for secret, told in (("", "is not set"), ("short", "shorter than 32")):
+        refused = run("token", "--user", "1", JWT_SECRET=secret)
+        assert refused.returncode == 2
+        assert told in refused.stderr
+
+
+def test_ready_tells_how_every_server_is(suite: Suite, tmp_path: Path) -> None:
+    fine = run("ready", "--json", "-p", str(suite.gateway.port))
+    assert fine.returncode == 0
+    assert fine.stdout == '{"status":"ok","intake":"ok","persistence":"ok","distributed":"ok"}\n'
+    with GatewayProcess(tmp_path, [suite.persistence]) as gateway:
+        not_fine = run("ready", "--json", "-p", str(gateway.port))
+        assert not_fine.returncode == 1
+        assert '"intake":"away"' in not_fine.stdout
+    nobody = run("ready", "-p", str(gateway.port))
+    assert nobody.returncode == 1
+    assert "no gateway answers" in nobody.stderr
