@@ -7,6 +7,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 
 class Call(NamedTuple):
     """`trace` names the request in the logs of every server; `deadline` is by `clock`, that of the event loop."""
@@ -18,6 +21,8 @@ class Call(NamedTuple):
     def marked(self, document: Any) -> Any:
         """A document, or an array of them, with what the server is to know of this."""
         left = max(int((self.deadline - self.clock()) * 1000), 1)
+        if isinstance(document, Struct):
+            return replace(document, trace=self.trace, deadline_ms=left)
         if isinstance(document, list):
             return [{**member, "trace": self.trace, "deadline_ms": left} for member in document]
         return {**document, "trace": self.trace, "deadline_ms": left}

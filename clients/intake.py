@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from clients.access import OPEN, Access
 from clients.caller import Caller
@@ -62,10 +63,14 @@ class IntakeClient(Caller):
         An order without a request_id gets one, so that it can be sent again safely; without
         `add_request_id` it is sent once, and a lost answer raises ConnectionLost.
         """
-        members = _members(order, add_request_id=add_request_id)
+        document: Any = order
+        safe = isinstance(order, OrderRequest) and order.request_id is not UNSET
+        if not isinstance(order, OrderRequest) or (add_request_id and not safe):
+            document = _members(order, add_request_id=add_request_id)
+            safe = "request_id" in document
         while True:
             try:
-                return await self._ask(Accepted, members, safe="request_id" in members)
+                return await self._ask(Accepted, document, safe=safe)
             except Refused as refusal:
                 if not self._wait_for_room or refusal.retry_after_ms is None:
                     raise

@@ -56,9 +56,9 @@ def build_app(
     ]
     description = describe(operations)
     rates = Rates(settings.rate_limit, settings.redis_url)
-    router = Router(operations, rates.admit, max_body_bytes=settings.max_body_bytes)
+    router = Router(operations, rates.admit, Files("/static/", FILES), max_body_bytes=settings.max_body_bytes)
     edge = Edge(
-        _with_cors(Files(router, "/static/", FILES), settings.cors_origins),
+        _with_cors(router, settings.cors_origins),
         metrics,
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,

@@ -1,12 +1,17 @@
 """Bodies of requests: strict JSON into types, read as strictly as on the other ports."""
 
-from typing import Any, get_args
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from services.gateway.problems import UnsupportedMediaType
 from shared.domain.errors import InvalidJson, InvalidParams
 from shared.domain.orders import OrderRequest
 from shared.wire.orders import EXAMPLE, OrderDecoder
 from shared.wire.strict import convert, parse
+
+ORDERS = OrderRequest | Annotated[list[OrderRequest], Meta(min_length=1, max_length=1000)]
+"""One order, or many."""
 
 
 class BodyReader:
@@ -16,11 +21,11 @@ class BodyReader:
         self._orders = OrderDecoder()
 
     def read(self, body: bytes, kind: Any) -> Any:
-        """A body as `kind`: a struct; or orders, one or many, where OrderRequest is among its members.
+        """A body as `kind`: a struct; or orders, one or many, where that is ORDERS.
 
         Raises InvalidJson and InvalidParams.
         """
-        orders = OrderRequest in get_args(kind)
+        orders = kind is ORDERS
         if orders and (block := self._orders.block(body)) is not None and len(block.orders) == 1:
             return block.orders[0]
         example = EXAMPLE if orders else None

@@ -5,7 +5,7 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from services.gateway.asgi import App, Receive, Scope, Send
+from services.gateway.asgi import Receive, Scope, Send
 from services.gateway.problems import MethodNotAllowed
 from shared.domain.errors import NotFound
 
@@ -13,21 +13,17 @@ _NOT_ALLOWED = 405
 
 
 class Files:
-    """Serves those of `folder` below `prefix`; everything else is for `app`."""
+    """Serves the files of `folder` below `prefix`."""
 
-    def __init__(self, app: App, prefix: str, folder: Path) -> None:
-        self._app = app
-        self._prefix = prefix
+    def __init__(self, prefix: str, folder: Path) -> None:
+        self.prefix = prefix
         self._files = StaticFiles(directory=folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Raises NotFound and MethodNotAllowed."""
-        if not scope["path"].startswith(self._prefix):
-            await self._app(scope, receive, send)
-            return
-        scope["route"] = self._prefix
+        scope["route"] = self.prefix
         try:
-            await self._files({**scope, "root_path": self._prefix.rstrip("/")}, receive, send)
+            await self._files({**scope, "root_path": self.prefix.rstrip("/")}, receive, send)
         except HTTPException as error:
             if error.status_code == _NOT_ALLOWED:
                 raise MethodNotAllowed(["GET", "HEAD"]) from None

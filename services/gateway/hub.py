@@ -72,6 +72,8 @@ class Hub:
         """The place of the oldest that is kept; places count up without end."""
         self._seq: int | None = None
         self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._silence = self._loop.call_later(_SILENCE_SECONDS, self._tell)
         self._ready = asyncio.Event()
         self._news = asyncio.Event()
         self._ready_frames: dict[tuple[Choice, int, int], bytes] = {}
@@ -106,7 +108,7 @@ class Hub:
     async def _follow(self) -> None:
         if self._task is None or self._task.done():
             self._ready.clear()
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="events")
+            self._task = self._loop.create_task(self._run(), name="events")
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._ready.wait()
@@ -115,7 +117,7 @@ class Hub:
 
     async def _run(self) -> None:
         """Reads events until nobody has listened for a while; after a break goes on where it was."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         ticking: asyncio.TimerHandle | None = None
         while not self._closing:
             try:
@@ -158,6 +160,10 @@ class Hub:
         self._ready_frames.clear()
         self._news.set()
         self._news = asyncio.Event()
+        # Who has heard nothing for a while is told that somebody is here: one timer for all of them.
+        self._silence.cancel()
+        if not self._closing:
+            self._silence = self._loop.call_later(_SILENCE_SECONDS, self._tell)
 
     # Listening.
 
@@ -181,6 +187,7 @@ class Hub:
         self._listeners += 1
         try:
             yield _BEGIN
+            said = self._loop.time()
             while not self._closing:
                 news = self._news
                 if place < self._first:
@@ -189,20 +196,20 @@ class Hub:
                 end = self._first + len(self._kept)
                 frames, place = self._frames(choice, place, end), end
                 if frames:
+                    said = self._loop.time()
                     yield frames
-                    continue
-                try:
-                    async with asyncio.timeout(_SILENCE_SECONDS):
-                        await news.wait()
-                except TimeoutError:
+                elif self._loop.time() - said >= _SILENCE_SECONDS:
+                    said = self._loop.time()
                     yield _STILL_HERE
+                else:
+                    await news.wait()
         finally:
             self._left()
 
     def _left(self) -> None:
         self._listeners -= 1
         if self._listeners == 0:
-            asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._rest_if_alone)
+            self._loop.call_later(_LINGER_SECONDS, self._rest_if_alone)
 
     def _rest_if_alone(self) -> None:
         """Follows no longer when nobody has come back: the next one begins anew."""

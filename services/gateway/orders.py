@@ -11,6 +11,7 @@ from clients.intake import IntakeClient
 from clients.replies import Accepted, Moved, Page, StoredOrder
 from services.gateway.answers import answer, check_match, etag_of, is_named, unchanged
 from services.gateway.backend import Backend
+from services.gateway.bodies import ORDERS
 from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.problems import Problem, problem
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
@@ -22,7 +23,6 @@ from shared.wire.orders import EXAMPLE
 _PATH = "/api/v1/orders"
 Moment = Annotated[datetime.datetime, Meta(tz=True)]
 IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=100)]
-Orders = Annotated[list[OrderRequest], Meta(min_length=1, max_length=1000)]
 
 
 class KeyHeader(Struct, frozen=True, rename={"key": "idempotency-key"}):
@@ -74,7 +74,7 @@ class OrderRoutes:
                 summary="Place one order, or many",
                 description="What is answered is on disk. Many come as an array, and each has its own outcome.",
                 headers=KeyHeader,
-                body=OrderRequest | Orders,
+                body=ORDERS,
                 example=EXAMPLE,
                 answers={
                     201: Meant(Accepted, "The order is accepted"),

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from services.gateway.asgi import Receive, Scope, Send
 from services.gateway.bodies import BodyReader, check_media_type
+from services.gateway.files import Files
 from services.gateway.problems import MethodNotAllowed
 from services.gateway.streams import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
@@ -88,16 +89,21 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 class Router:
-    """The application behind the edge. `admit` is asked before a request is read; it raises what refuses it."""
+    """The application behind the edge. `admit` is asked before a request is read; it raises what refuses it.
+
+    Below the prefix of `files` there are files, and nothing else.
+    """
 
     def __init__(
         self,
         operations: Sequence[Operation],
         admit: Callable[[Scope, Operation], Awaitable[None]],
+        files: Files,
         *,
         max_body_bytes: int,
     ) -> None:
         self._admit = admit
+        self._files = files
         self._max_body_bytes = max_body_bytes
         self._bodies = BodyReader()
         self._header_names = {one.headers: _names(one.headers) for one in operations if one.headers is not None}
@@ -113,7 +119,11 @@ class Router:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Raises ComandaError where that is the answer."""
-        operation, found = self._find(scope["method"], scope["path"])
+        path = scope["path"]
+        if path.startswith(self._files.prefix):
+            await self._files(scope, receive, send)
+            return
+        operation, found = self._find(scope["method"], path)
         scope["route"] = operation.path
         await self._admit(scope, operation)
         request = Request(scope, scope["request_id"], found)

@@ -8,6 +8,8 @@ from tests.benchmarks import report
 from tests.benchmarks.driver import drive
 from tests.benchmarks.dynamodb import dynamodb
 from tests.benchmarks.events import events
+from tests.benchmarks.gateway import gateway
+from tests.benchmarks.gateway import missing as gateway_misses
 from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, RedisStreams, sample_orders
 from tests.benchmarks.records import records
 from tests.benchmarks.trials import end_to_end, footprint
@@ -44,7 +46,10 @@ def main() -> int:
     foot = footprint(options.idle)
     kept = records(options.rounds, options.seconds)
     told = events(options.rounds, options.seconds, orders)
-    figures = report.Figures(rates, ends, foot, kept, dynamodb(options.rounds, options.seconds, orders), told)
+    if (needed := gateway_misses()) is not None:
+        _say(f"HTTP is left out: it needs {needed}")
+    asked = None if needed else gateway(options.rounds, options.seconds, orders)
+    figures = report.Figures(rates, ends, foot, kept, dynamodb(options.rounds, options.seconds, orders), told, asked)
     _say("\n" + report.write(figures, options.json))
     return 0 if all(bar.met for bar in report.bars(figures)) else 1
 

@@ -167,11 +167,11 @@ def _theirs(kind: type[_Redis] | type[_Nats]) -> float:
         async def run() -> float:
             loop = asyncio.get_running_loop()
             observers = await _observe(server.port, server.hello, _OBSERVERS)
-            await _until(lambda: all(one.heard for one in observers))
+            await until(lambda: all(one.heard for one in observers))
             began = loop.time()
             publishing = server.published(_EVENTS)
             await loop.create_connection(lambda: Observer(publishing), "127.0.0.1", server.port)
-            await _until(lambda: all(one.events >= _EVENTS for one in observers))
+            await until(lambda: all(one.events >= _EVENTS for one in observers))
             return _EVENTS * _OBSERVERS / (loop.time() - began)
 
         return _run(run())
@@ -190,10 +190,10 @@ def _ours() -> float:
         async def run() -> float:
             loop = asyncio.get_running_loop()
             observers = await _observe(server.port, b"subscribe orders\n", _OBSERVERS)
-            await _until(lambda: all(one.heard for one in observers))
+            await until(lambda: all(one.heard for one in observers))
             began = loop.time()
             await loop.create_connection(lambda: Observer(orders), "127.0.0.1", intake.port)
-            await _until(lambda: all(one.events >= _EVENTS for one in observers))
+            await until(lambda: all(one.events >= _EVENTS for one in observers))
             return _EVENTS * _OBSERVERS / (loop.time() - began)
 
         return _run(run())
@@ -202,7 +202,9 @@ def _ours() -> float:
 # How soon.
 
 
-class _Event(Struct):
+class TimedEvent(Struct):
+    """An event as far as its time goes."""
+
     event: str = ""
     cuando: datetime | None = None
 
@@ -213,7 +215,7 @@ def _delivery(seconds: float) -> tuple[float, float]:
     with intake.running(), Distributed(intake.folder / "data").running() as server:
         _wait_for_workers(intake.port)
         waits: list[float] = []
-        decode = msgspec.json.Decoder(_Event).decode_lines
+        decode = msgspec.json.Decoder(TimedEvent).decode_lines
 
         def told(data: bytes) -> None:
             # A reader takes what has come in at a time; lines that are cut are rare, and left out.
@@ -227,7 +229,7 @@ def _delivery(seconds: float) -> tuple[float, float]:
             for number in range(_PUBLISHERS):
                 hello = b'{"action":"subscribe","topics":["orders"],"cliente":"cliente-%d"}\n' % number
                 observers += await _observe(server.port, hello, _OBSERVERS // _PUBLISHERS, told)
-            await _until(lambda: all(one.heard for one in observers))
+            await until(lambda: all(one.heard for one in observers))
             loop = asyncio.get_running_loop()
             order = '{{"cliente":"cliente-{}","productos":["pan"],"direccion":"Mostrador 1"}}\n'
             senders = [
@@ -241,7 +243,7 @@ def _delivery(seconds: float) -> tuple[float, float]:
                     transport.write(order.format(sent % _PUBLISHERS).encode())
                     sent += 1
                 await asyncio.sleep(0.001)
-            await _until(lambda: sum(one.events for one in observers) >= 3 * sent * _OBSERVERS // _PUBLISHERS)
+            await until(lambda: sum(one.events for one in observers) >= 3 * sent * _OBSERVERS // _PUBLISHERS)
 
         _run(run())
     waits.sort()
@@ -301,7 +303,7 @@ def _standing(orders: list[bytes]) -> tuple[float, int, float, float, float]:
         async def observe() -> tuple[float, float, float]:
             hello = b'{"action":"subscribe","topics":["orders"],"cliente":"x"}\n'
             observers = await _observe(server.port, hello, _OBSERVERS)
-            await _until(lambda: all(one.heard for one in observers))
+            await until(lambda: all(one.heard for one in observers))
             loop = asyncio.get_running_loop()
 
             def fill(number: int) -> Outcome:
@@ -309,18 +311,18 @@ def _standing(orders: list[bytes]) -> tuple[float, int, float, float, float]:
                 return drive(intake.port, dialect, connections=50, window=32, seconds=600, limit=number)
 
             first = (await loop.run_in_executor(None, fill, 350_000)).answers
-            await _until(lambda: _counted(server.port) >= first)
-            before = _memory_mb(pid)
+            await until(lambda: _counted(server.port) >= first)
+            before = memory_mb(pid)
             total = first + (await loop.run_in_executor(None, fill, 350_000)).answers
-            await _until(lambda: _counted(server.port) >= total)
-            after = _memory_mb(pid)
+            await until(lambda: _counted(server.port) >= total)
+            after = memory_mb(pid)
             # The last one reads nothing, though it is told of everything.
             with socket.create_connection(("127.0.0.1", server.port)) as deaf:
                 deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 deaf.sendall(b"subscribe orders\n")
                 total += (await loop.run_in_executor(None, fill, 50_000)).answers
-                await _until(lambda: _counted(server.port) >= total)
-                blocked = (_memory_mb(pid) - after) * 1024
+                await until(lambda: _counted(server.port) >= total)
+                blocked = (memory_mb(pid) - after) * 1024
             return before, after, blocked
 
         before, after, blocked = _run(observe())
@@ -342,7 +344,7 @@ async def _observe(port: int, hello: bytes, number: int, told: Callable[[bytes],
     return [(await loop.create_connection(lambda: Observer(hello, told), "127.0.0.1", port))[1] for _ in range(number)]
 
 
-async def _until(true: Callable[[], bool]) -> None:
+async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(_PATIENCE):
         while not true():
             await asyncio.sleep(_SLEEP)
@@ -368,7 +370,8 @@ def _wait_for_workers(port: int) -> None:
         time.sleep(_SLEEP)
 
 
-def _memory_mb(pid: int) -> float:
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

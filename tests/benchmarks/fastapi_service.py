@@ -1,6 +1,7 @@
 """The peer that a team would write: the same validation, the same commit, one order a request."""
 
 import asyncio
+import datetime
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -8,9 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import aiosqlite
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
+_COLUMNS = ("id", "title", "description", "completed", "created_at", "updated_at")
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 
 
@@ -39,6 +41,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.execute("PRAGMA synchronous = FULL")
         await database.execute("CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, body TEXT)")
         await database.execute("CREATE TABLE IF NOT EXISTS records (id TEXT PRIMARY KEY, body TEXT)")
+        await database.execute(
+            "CREATE TABLE IF NOT EXISTS tasks (id TEXT PRIMARY KEY, title TEXT, description TEXT, completed BOOLEAN, "
+            "created_at TEXT, updated_at TEXT)"
+        )
         await database.execute("CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY, record TEXT, details TEXT)")
         app.state.database = database
         # A transaction of two statements must not be cut by another request's commit.
@@ -56,6 +62,44 @@ async def accept(order: Order) -> dict[str, Any]:
     await app.state.database.execute("INSERT INTO orders VALUES (?, ?)", (order_id, order.model_dump_json()))
     await app.state.database.commit()
     return {"success": True, "id": order_id, "estado": "en cola"}
+
+
+class NewTask(BaseModel):
+    """A task as it is sent in."""
+
+    model_config = ConfigDict(extra="forbid")
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    description: Annotated[str, Field(max_length=10_000)] = ""
+    completed: bool = False
+
+
+class Task(NewTask):
+    """A task."""
+
+    id: str
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+
+
+@app.post("/tasks")
+async def add(task: NewTask) -> Task:
+    """Stores a task and answers."""
+    now = datetime.datetime.now(datetime.UTC)
+    stored = Task(id=str(uuid.uuid4()), created_at=now, updated_at=now, **task.model_dump())
+    row = (stored.id, stored.title, stored.description, stored.completed, now.isoformat(), now.isoformat())
+    await app.state.database.execute("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", row)
+    await app.state.database.commit()
+    return stored
+
+
+@app.get("/tasks/{task_id}")
+async def show(task_id: str) -> Task:
+    """One task."""
+    async with app.state.database.execute("SELECT * FROM tasks WHERE id = ?", (task_id,)) as cursor:
+        row = await cursor.fetchone()
+    if row is None:
+        raise HTTPException(404)
+    return Task(**dict(zip(_COLUMNS, row, strict=True)))
 
 
 class Record(BaseModel):

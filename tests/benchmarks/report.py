@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tests.benchmarks.dynamodb import DynamoFigures, cost
 from tests.benchmarks.events import EventFigures
+from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.trials import EndToEnd, Footprint
 
@@ -43,11 +44,13 @@ class Figures(NamedTuple):
     kept: Records
     dynamo: DynamoFigures
     told: EventFigures
+    asked: GatewayFigures | None
+    """None without wrk."""
 
 
 def bars(figures: Figures) -> list[Bar]:
     """Every bar that the measured peers allow to be judged."""
-    rates, ends, foot, kept, dynamo, told = figures
+    rates, ends, foot, kept, dynamo, told, asked = figures
     found: list[Bar] = []
     ours = {window: median(rates["Comanda", window]) for window in (1, 32)}
     for peer, window, factor in (
@@ -66,7 +69,28 @@ def bars(figures: Figures) -> list[Bar]:
     found.append(Bar("ping p99 on another connection meanwhile", f"{ping:.1f} ms", "20 ms", ping <= 20))
     found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
     found.append(Bar("start to first answer", f"{foot.start_seconds:.2f} s", "1 s", foot.start_seconds <= 1))
-    return found + _record_bars(kept) + _dynamo_bars(dynamo) + _event_bars(told)
+    found += _record_bars(kept) + _dynamo_bars(dynamo) + _event_bars(told)
+    return found if asked is None else found + _gateway_bars(asked)
+
+
+def _gateway_bars(asked: GatewayFigures) -> list[Bar]:
+    found: list[Bar] = []
+    for what, ours, theirs, factor in (
+        ("`POST /api/v1/orders`", asked.orders, asked.peer_orders, 2.5),
+        ("`GET /tasks/{id}`", asked.tasks, asked.peer_tasks, 1.5),
+    ):
+        if theirs:
+            ratio = median(ours) / median(theirs)
+            found.append(
+                Bar(f"{what}, beside FastAPI + aiosqlite", f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor)
+            )
+    for what, waits in (("`POST /api/v1/orders`", asked.orders_p99_ms), ("`GET /tasks/{id}`", asked.tasks_p99_ms)):
+        late = median(waits)
+        found.append(Bar(f"p99 of {what} at 64 connections", f"{late:.1f} ms", "25 ms", late <= 25))
+    grown, late = asked.streams_mb, asked.stream_p99_ms
+    found.append(Bar("memory of 1,000 event streams over HTTP", f"{grown:.0f} MB", "60 MB", grown <= 60))
+    found.append(Bar("p99 from commit to their clients", f"{late:.0f} ms", "150 ms", late <= 150))
+    return found
 
 
 def _event_bars(told: EventFigures) -> list[Bar]:
@@ -137,11 +161,12 @@ def _members(figures: Figures) -> dict[str, Any]:
         "records": figures.kept._asdict(),
         "dynamodb": figures.dynamo._asdict(),
         "events": figures.told._asdict(),
+        "gateway": None if figures.asked is None else figures.asked._asdict(),
     }
 
 
 def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
-    rates, ends, _, kept, dynamo, told = figures
+    rates, ends, _, kept, dynamo, told, asked = figures
     lines = [
         "# Performance",
         "",
@@ -184,7 +209,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     for name, rounds in named:
         each = ", ".join(f"{rate:,.0f}" for rate in rounds)
         lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
-    lines += _dynamo_lines(dynamo) + _event_lines(told)
+    lines += _dynamo_lines(dynamo) + _event_lines(told) + (_gateway_lines(asked) if asked is not None else [])
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
     lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
@@ -240,6 +265,33 @@ def _event_lines(told: EventFigures) -> list[str]:
         "Orders of 100 customers at 1,000/s, each told to the customer's ten observers: from the commit to the",
         f"observer {told.delivery_p50_ms:.0f} ms at the median, {told.delivery_p99_ms:.0f} ms at p99. Accepted",
         f"orders a second with nobody following {alone:,.0f}, with the distributed service {followed:,.0f}.",
+    ]
+
+
+def _gateway_lines(asked: GatewayFigures) -> list[str]:
+    lines = [
+        "",
+        "Over HTTP, wrk with 64 connections against one gateway process; all other servers run, and workers work the",
+        "orders off. Each order is stored with fsync before it is answered; a task is one row of SQLite.",
+        "",
+        "| request | requests/s (median) | rounds |",
+        "|---|---|---|",
+    ]
+    named = (
+        ("`POST /api/v1/orders`, Comanda", asked.orders),
+        ("`POST /orders`, FastAPI + aiosqlite", asked.peer_orders),
+        ("`GET /tasks/{id}`, Comanda", asked.tasks),
+        ("`GET /tasks/{id}`, FastAPI + aiosqlite", asked.peer_tasks),
+    )
+    for name, rounds in named:
+        if rounds:
+            each = ", ".join(f"{rate:,.0f}" for rate in rounds)
+            lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
+    return [
+        *lines,
+        "",
+        "A thousand clients follow all orders as server-sent events, at 20 orders and 60 events a second: from commit",
+        f"to the client {asked.stream_p50_ms:.0f} ms at the median, {asked.stream_p99_ms:.0f} ms at p99.",
     ]
 
 
