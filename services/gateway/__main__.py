@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="gateway")
-    # A request makes dozens of small objects without cycles: by default they would be looked through every few requests.
+    # A request makes dozens of small objects without cycles: the default would look through them every few requests.
     gc.set_threshold(50_000, 20, 100)
     raise_file_limit()
 
