@@ -12,10 +12,11 @@ _STRIDE = 1_000_000_000
 
 
 class Load:
-    """Client processes that send orders to `port` for as long as the block lasts."""
+    """Client processes that send orders to `port`, over HTTP or as lines, for as long as the block lasts."""
 
-    def __init__(self, port: int, folder: Path, *, clients: int = 2) -> None:
+    def __init__(self, port: int, folder: Path, *, clients: int = 2, http: bool = False) -> None:
         self._port = port
+        self._words = ["http"] if http else []
         self._clients = clients
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -35,6 +36,7 @@ class Load:
             log = self._folder / f"client-{number}.log"
             log.touch()
             command = [sys.executable, "-m", "tests.chaos.client", str(self._port), str(log), str(number * _STRIDE)]
+            command += self._words
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             self._processes.append(process)
             reader = threading.Thread(target=self._read, args=(process,), daemon=True)

@@ -17,6 +17,7 @@ from tests.chaos.disks import PowerDisk, enlarge, small_disk
 from tests.chaos.dynamo_rounds import DYNAMO_ROUNDS
 from tests.chaos.event_rounds import EVENT_ROUNDS
 from tests.chaos.faults import failing_syncs, strace
+from tests.chaos.gateway_rounds import GATEWAY_ROUNDS
 from tests.chaos.orders import document
 from tests.chaos.record_rounds import RECORD_ROUNDS
 from tests.support.intake import IntakeProcess
@@ -291,6 +292,7 @@ ROUNDS: dict[str, Round] = {
         bytes_one_at_a_time,
         *RECORD_ROUNDS,
         *EVENT_ROUNDS,
+        *GATEWAY_ROUNDS,
         *DYNAMO_ROUNDS,
     )
 }
