@@ -31,6 +31,7 @@ class ServerSettings(LimitSettings, frozen=True):
     store_seconds: Seconds = 5.0
     tls_cert: str | None = None
     tls_key: str | None = None
+    otel_exporter_otlp_endpoint: str | None = None
     shutdown_seconds: Seconds = 10.0
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"

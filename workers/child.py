@@ -17,11 +17,13 @@ from msgspec import Struct
 from shared.domain.errors import ComandaError
 from shared.runtime import logs
 from shared.runtime.parent import die_with_parent
+from shared.runtime.traces import open_traces
 from shared.stores.dynamodb.settings import DynamoWork
 from shared.stores.ports import WorkStore
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.work import SqliteWorkStore
 from workers.handlers import load_handler
+from workers.telling import told
 from workers.worker import Worker, WorkPolicy
 
 _NICENESS = 10
@@ -42,6 +44,8 @@ class ChildConfig(Struct, frozen=True):
     policy: WorkPolicy
     log_format: logs.LogFormat
     log_level: logs.LogLevel
+    traces: str | None = None
+    """Where a collector of OpenTelemetry is, if anywhere."""
 
 
 def main(config: ChildConfig, index: int, end: socket.socket) -> None:
@@ -71,10 +75,15 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
 
 async def _work(config: ChildConfig, name: str, end: socket.socket) -> None:
     handler = load_handler(config.handler, processing_seconds=config.processing_seconds)
+    traces = open_traces("worker", config.traces)
+    if traces is not None or config.log_level == "debug":
+        handler = told(handler, name, traces)
     async with _open_store(config.store) as store:
         worker = Worker(name, store, handler, config.policy)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)
         await worker.run(end)
+    if traces is not None:
+        traces.close()
 
 
 @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error
 from shared.runtime.metrics import ServerMetrics
+from shared.runtime.traces import open_traces
 from shared.stores.events import OrderFeed, RecordFeed
 
 _TRIM_SECONDS = 60.0
@@ -55,7 +56,8 @@ class Distributed:
         settings.check_exposure(listeners, "DISTRIBUTED_HOST")
         observers = Observers(knowledge.log, unread_bytes=settings.max_unread_bytes)
         knowledge.told = observers.publish
-        relay = Relay(knowledge, self._orders, self._records, data=settings.corporate_data)
+        traces = open_traces("distributed", settings.otel_exporter_otlp_endpoint)
+        relay = Relay(knowledge, self._orders, self._records, data=settings.corporate_data, traces=traces)
         both = ways(settings.pickle_key, payload_bytes=settings.max_document_bytes)
         metrics = ServerMetrics()
         metrics.gauge("comanda_events", "Events told so far.", lambda: knowledge.log.next - 1)
@@ -77,6 +79,8 @@ class Distributed:
         await asyncio.wait(ends)
         observers.close()
         await server.stop(_CLOSE_SECONDS)
+        if traces is not None:
+            traces.close()
         self._log.info("stopped")
         for part in parts:
             if not part.cancelled() and (fault := part.exception()) is not None:

@@ -16,7 +16,8 @@ from services.distributed.knowledge import Knowledge
 from services.distributed.ranking import whole
 from shared.domain.errors import Gone, StoreError
 from shared.domain.tables import SCORES, USERS
-from shared.stores.events import OrderEvents, OrderFeed, RecordFeed
+from shared.runtime.traces import Traces
+from shared.stores.events import Happened, OrderEvents, OrderFeed, RecordFeed
 from shared.stores.records import Change, Changes
 
 _POLL_SECONDS = 0.02
@@ -33,11 +34,14 @@ RECORDS = "records"
 class Relay:
     """Keeps `knowledge` up to date until cancelled; `data` is the table of corporate data."""
 
-    def __init__(self, knowledge: Knowledge, orders: OrderFeed, records: RecordFeed, *, data: str) -> None:
+    def __init__(
+        self, knowledge: Knowledge, orders: OrderFeed, records: RecordFeed, *, data: str, traces: Traces | None = None
+    ) -> None:
         self._knowledge = knowledge
         self._orders = orders
         self._records = records
         self._data = data
+        self._traces = traces
         self._trouble: str | None = None
         self._sources = dict.fromkeys((ORDERS, RECORDS), "not there yet")
         self._log = structlog.get_logger()
@@ -77,7 +81,15 @@ class Relay:
             entries = [] if orders is None else self._take_orders(orders)
             entries += [] if changes is None else self._take_changes(changes)
             commit(entries)
+        if self._traces is not None:
+            self._trace(self._traces, happened)
         return sum(one.orders for one in happened) >= _ORDERS or len(changed) >= _CHANGES
+
+    def _trace(self, traces: Traces, happened: Sequence[Happened]) -> None:
+        now = time.time()
+        for one in happened:
+            for order, trace in one.traces.items():
+                traces.span(f"event {one.event}", trace, seconds=max(now - one.at / 1e6, 0.0), order=order)
 
     def _take_orders(self, found: OrderEvents) -> list[Entry]:
         if found.restarted:

@@ -25,6 +25,7 @@ from services.gateway.routing import Router
 from services.gateway.scores import ScoreRoutes
 from services.gateway.settings import GatewaySettings
 from services.gateway.tasks import TaskRoutes
+from shared.runtime.traces import Traces
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"]
@@ -37,6 +38,7 @@ def build_app(
     persistence: Backend[PersistenceClient],
     distributed: Backend[DistributedClient],
     hub: Hub,
+    traces: Traces | None,
     *,
     encrypted: bool,
 ) -> App:
@@ -60,6 +62,7 @@ def build_app(
     edge = Edge(
         _with_cors(router, settings.cors_origins),
         metrics,
+        traces,
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,
         encrypted=encrypted,

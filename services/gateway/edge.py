@@ -12,8 +12,11 @@ from services.gateway.asgi import App, Message, Receive, Scope, Send
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.problems import refuse
 from shared.domain.errors import ComandaError, Unavailable
+from shared.runtime.traces import Traces
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+# As W3C Trace Context has it.
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _BODY = {b"content-length", b"transfer-encoding"}
 _STREAM = b"text/event-stream"
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
@@ -31,10 +34,18 @@ class Edge:
     """
 
     def __init__(
-        self, app: App, metrics: GatewayMetrics, *, request_seconds: float, max_requests: int, encrypted: bool
+        self,
+        app: App,
+        metrics: GatewayMetrics,
+        traces: Traces | None,
+        *,
+        request_seconds: float,
+        max_requests: int,
+        encrypted: bool,
     ) -> None:
         self._app = app
         self._metrics = metrics
+        self._traces = traces
         self._request_seconds = request_seconds
         self._max_requests = max_requests
         self.headers = [*_SAFETY, _STRICT_TRANSPORT] if encrypted else _SAFETY
@@ -65,7 +76,13 @@ class Edge:
         finally:
             exchange.done()
             seconds = time.perf_counter() - began
-            self._metrics.answered(scope["method"], scope.get("route", "none"), exchange.status, seconds)
+            route = scope.get("route", "none")
+            self._metrics.answered(scope["method"], route, exchange.status, seconds)
+            if self._traces is not None:
+                told = {"http.request.method": scope["method"], "http.response.status_code": exchange.status}
+                name = f"{scope['method']} {route}"
+                parent = _caller(scope["headers"], exchange.request_id)
+                self._traces.root(name, exchange.request_id, seconds=seconds, parent=parent, **told)
             self._log.info(
                 "request",
                 method=scope["method"],
@@ -135,8 +152,19 @@ class _Exchange:
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    """The request's name: the caller's own, where it is one, or a new one."""
+    """The request's name: the caller's own, where it is one, or the trace that it is part of, or a new one."""
+    found: str | None = None
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode()
-    return f"{random.getrandbits(128):032x}"
+        if name == b"traceparent" and (match := _TRACEPARENT.fullmatch(value)):
+            found = match[1].decode()
+    return found or f"{random.getrandbits(128):032x}"
+
+
+def _caller(headers: list[tuple[bytes, bytes]], request_id: str) -> int | None:
+    """The span of whoever asks, where the request's name is the trace of that span."""
+    for name, value in headers:
+        if name == b"traceparent" and (match := _TRACEPARENT.fullmatch(value)) and match[1].decode() == request_id:
+            return int(match[2], 16)
+    return None

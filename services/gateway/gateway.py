@@ -21,6 +21,7 @@ from shared.domain.errors import StartupError
 from shared.net.listen import listen
 from shared.net.tls import server_tls
 from shared.runtime.lifecycle import bind_error
+from shared.runtime.traces import open_traces
 
 C = TypeVar("C", bound=Caller)
 
@@ -58,7 +59,8 @@ class Gateway:
             "distributed", DistributedClient, settings.distributed_host, settings.distributed_port, access
         )
         hub = Hub(follow)
-        app = build_app(settings, intake, persistence, distributed, hub, encrypted=encrypted)
+        traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
+        app = build_app(settings, intake, persistence, distributed, hub, traces, encrypted=encrypted)
         host, port = settings.main_server_host, settings.main_server_port
         try:
             listeners = listen(host, port)
@@ -73,6 +75,8 @@ class Gateway:
         closing.cancel()
         for backend in (intake, persistence, distributed):
             backend.close()
+        if traces is not None:
+            traces.close()
         self._log.info("stopped")
 
     def _backend(self, name: str, kind: type[C], host: str, port: int, access: Access) -> Backend[C]:

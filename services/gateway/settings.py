@@ -35,6 +35,7 @@ class GatewaySettings(Struct, frozen=True):
     trusted_proxies: str = ""
     rate_limit: str = "2000/second"
     redis_url: str | None = None
+    otel_exporter_otlp_endpoint: str | None = None
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 1_048_576
     max_header_bytes: Annotated[int, Meta(ge=1024)] = 32_768
     max_requests: Count = 1000

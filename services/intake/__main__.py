@@ -96,6 +96,7 @@ def child_config(settings: IntakeSettings, store: WorkersStore) -> ChildConfig:
         shutdown_seconds=settings.shutdown_seconds,
         log_format=settings.log_format,
         log_level=settings.log_level,
+        traces=settings.otel_exporter_otlp_endpoint,
         policy=policy,
     )
 

@@ -28,6 +28,7 @@ from shared.domain.errors import ComandaError, InvalidParams, StoreError, Unavai
 from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.net.connection import Connection
+from shared.runtime.traces import Traces
 from shared.stores.ports import Acceptance, Batch, Open, OrderStore
 from shared.wire.framing import Frame
 from shared.wire.orders import OrderBlock, encode_orders
@@ -57,6 +58,7 @@ class Desk:
         watchers: Watchers,
         actions: Actions,
         metrics: IntakeMetrics,
+        traces: Traces | None,
         greeting: bytes,
         max_array_orders: int,
     ) -> None:
@@ -67,6 +69,7 @@ class Desk:
         self._watchers = watchers
         self._actions = actions
         self._metrics = metrics
+        self._traces = traces
         self._greeting = greeting
         self._reader = Reader(max_array_orders)
         self._inbox: deque[_Entry] = deque()
@@ -236,8 +239,8 @@ class Desk:
         ahead = self._admission.open
         self._tally.took(acceptance.run)
         self._enqueue(batch, acceptance, time.time_ns() // 1000)
-        if self._log.is_enabled_for(logging.DEBUG):
-            self._tell_traces(requests, acceptance)
+        if self._traces is not None or self._log.is_enabled_for(logging.DEBUG):
+            self._tell_traces(requests, acceptance, now - began)
         new = accepted_texts(
             acceptance, ahead=ahead, places=self._admission.places, per_order_ms=self._admission.per_order_ms()
         )
@@ -245,10 +248,12 @@ class Desk:
             return new
         return batch_texts(requests, acceptance, new, self._admission, now)
 
-    def _tell_traces(self, requests: list[OrderRequest], acceptance: Acceptance) -> None:
+    def _tell_traces(self, requests: list[OrderRequest], acceptance: Acceptance, seconds: float) -> None:
         for index, order_id in zip(acceptance.accepted, acceptance.run.ids(), strict=True):
             if (trace := requests[index].trace) is not UNSET:
                 self._log.debug("order accepted", id=order_id, trace=trace)
+                if self._traces is not None:
+                    self._traces.span("order.accept", trace, seconds=seconds, order=order_id)
 
     def _refuse(self, requests: list[OrderRequest], error: ComandaError) -> list[str]:
         self._metrics.refused(error.code, len(requests))

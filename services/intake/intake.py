@@ -21,6 +21,7 @@ from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error
+from shared.runtime.traces import open_traces
 from shared.stores.ports import Open, OrderStore, Recovery, Superseded
 from shared.wire.replies import line
 from workers.backlog import Backlog
@@ -48,6 +49,7 @@ class Intake:
         self._log = structlog.get_logger()
         places = settings.worker_count * settings.worker_concurrency
         self._admission = Admission(settings.max_pedidos_en_cola, places)
+        self._traces = open_traces("intake", settings.otel_exporter_otlp_endpoint)
         metrics = IntakeMetrics()
         metrics.gauge("comanda_orders_open", "Accepted orders that are not final.", lambda: self._admission.open)
         watchers = Watchers(settings.max_unread_bytes)
@@ -80,6 +82,7 @@ class Intake:
             watchers,
             self._actions,
             metrics,
+            self._traces,
             self._greeting(limits),
             settings.max_array_orders,
         )
@@ -212,6 +215,8 @@ class Intake:
 
     def _sum_up(self, seconds: float) -> None:
         states = {state.value: number for state, number in self._tally.by_state(0).items()}
+        if self._traces is not None:
+            self._traces.close()
         self._log.info(
             "stopped",
             **{state.replace(" ", "_"): number for state, number in states.items()},

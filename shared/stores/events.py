@@ -22,6 +22,8 @@ class Happened(NamedTuple):
     customers: Sequence[str]
     """Whose each order is, in the order of the runs."""
     detail: str | None = None
+    traces: Mapping[str, str] = {}
+    """What orders serve, by their ids; of those that say so."""
     products: Mapping[str, tuple[int, int]] = {}
     """Of new orders: in how many each product stands, and how many units of it."""
     waiting: Mapping[int, int] = {}

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from shared.domain.errors import StoreError
-from shared.domain.ids import Run
+from shared.domain.ids import Run, id_prefix
 from shared.domain.quantiles import bucket
 from shared.domain.states import State
 from shared.stores.events import Happened, OrderEvents
@@ -63,6 +63,12 @@ class _Who(Struct, rename={"customer": "cliente"}):
     customer: str
 
 
+class _Served(Struct):
+    """What an order serves."""
+
+    trace: str = ""
+
+
 class _Place(NamedTuple):
     """How far the files were read: of which store, the last order, the last entry of the outbox."""
 
@@ -73,6 +79,7 @@ class _Place(NamedTuple):
 
 _briefs = msgspec.json.Decoder(_Brief).decode_lines
 _plains = msgspec.json.Decoder(_Plain).decode_lines
+_served = msgspec.json.Decoder(_Served).decode
 _whos = msgspec.json.Decoder(_Who).decode_lines
 
 
@@ -180,7 +187,8 @@ class _Reader:
         self, event: str, source: State, target: State, spans: Sequence[Span], detail: str | None = None
     ) -> Happened:
         rows = self._rows(_ORDERS, spans)
-        return Happened(event, source, target, self._at, _runs(rows, self._node), _customers(rows), detail)
+        runs, customers, traces = _runs(rows, self._node), _customers(rows), _traces(rows, self._node)
+        return Happened(event, source, target, self._at, runs, customers, detail, traces)
 
     def done(self, spans: Sequence[Span]) -> Happened:
         rows = self._rows(_DONE, spans)
@@ -194,6 +202,7 @@ class _Reader:
             self._at,
             _runs(rows, self._node),
             _customers(rows),
+            traces=_traces(rows, self._node),
             waiting=waiting,
             processing=processing,
         )
@@ -236,8 +245,18 @@ def _accepted(rows: Sequence[Any], node: int) -> Iterable[Happened]:
             received,
             _runs(together, node),
             [brief.customer for brief in own],
+            traces=_traces(together, node),
             products=_products(own),
         )
+
+
+def _traces(rows: Sequence[Any], node: int) -> dict[str, str]:
+    """What the orders of rows serve; looked for in those alone that seem to say so."""
+    found: dict[str, str] = {}
+    for sequence, received, document, *_ in rows:
+        if '"trace":"' in document and (trace := _served(document).trace):
+            found[f"{id_prefix(received, node)}{sequence:012x}"] = trace
+    return found
 
 
 def _products(briefs: Sequence[_Plain | _Brief]) -> dict[str, tuple[int, int]]:

@@ -1,0 +1,65 @@
+"""One trace from HTTP through intake and worker to the event."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.runtime.traces import place_of
+from tests.support.collector import Collector
+from tests.support.http import Http
+from tests.support.intake import DistributedProcess, GatewayProcess, IntakeProcess
+
+ORDER = {"cliente": "Ana", "productos": ["pan"], "direccion": "C/ 1"}
+SPANS = {
+    "POST /api/v1/orders": "comanda-gateway",
+    "order.accept": "comanda-intake",
+    "order.attempt": "comanda-worker",
+    "event order.accepted": "comanda-distributed",
+    "event order.finished": "comanda-distributed",
+}
+CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def test_an_order_is_one_trace(tmp_path: Path) -> None:
+    with Collector() as collector:
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+        with (
+            IntakeProcess(tmp_path, settings) as intake,
+            DistributedProcess(tmp_path, settings) as distributed,
+            GatewayProcess(tmp_path, [intake, distributed], settings) as gateway,
+        ):
+            http = Http(gateway)
+            named = http.post("/api/v1/orders", ORDER, X_Request_ID="my-request")
+            called = http.post("/api/v1/orders", ORDER, traceparent="00-" + "-".join(CALLER) + "-01")
+            nameless = http.post("/api/v1/orders", ORDER)
+            assert called.headers["x-request-id"] == CALLER[0]
+            for reply in (named, called, nameless):
+                name = reply.headers["x-request-id"]
+                place = place_of(name)
+                spans = collector.wait_for(f"{place.trace_id:032x}", *SPANS)
+                assert {span: spans[span].service for span in SPANS} == SPANS
+                root = spans.pop("POST /api/v1/orders")
+                assert root.id == f"{place.root_id:016x}"
+                assert root.parent == (CALLER[1] if reply is called else "")
+                assert {span.parent for span in spans.values()} == {root.id}
+                assert {span.attributes["order"] for span in spans.values()} == {reply.json["id"]}
+
+
+def test_a_collector_that_is_away_keeps_nobody_waiting(tmp_path: Path) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    with IntakeProcess(tmp_path, settings) as intake, GatewayProcess(tmp_path, [intake], settings) as gateway:
+        assert Http(gateway).post("/api/v1/orders", ORDER).status == 201
+        assert gateway.terminate() == 0
+        assert intake.terminate() == 0
+
+
+@pytest.mark.parametrize(
+    ("trace", "trace_id"),
+    [(CALLER[0], int(CALLER[0], 16)), ("0" * 32, None), ("my-request", None), (CALLER[0].upper(), None)],
+)
+def test_a_name_has_one_place(trace: str, trace_id: int | None) -> None:
+    place = place_of(trace)
+    assert place == place_of(trace)
+    assert 0 < place.trace_id < 2**128
+    assert 0 < place.root_id < 2**64
+    assert trace_id in (None, place.trace_id)
