@@ -47,7 +47,7 @@ def build_app(
     metrics.streams.set_function(lambda: hub.listeners)
     identity = Identity(settings.jwt_secret, development=settings.stage == "dev")
     operations = [
-        *OrderRoutes(intake, max_orders=settings.max_array_orders).operations(),
+        *OrderRoutes(intake).operations(),
         *EventRoutes(hub, identity, max_streams=settings.max_event_streams).operations(),
         *ScoreRoutes(persistence, distributed, identity).operations(),
         *TaskRoutes(persistence).operations(),
@@ -58,7 +58,13 @@ def build_app(
     ]
     description = describe(operations)
     rates = Rates(settings.rate_limit, settings.redis_url)
-    router = Router(operations, rates.admit, Files("/static/", FILES), max_body_bytes=settings.max_body_bytes)
+    router = Router(
+        operations,
+        rates.admit,
+        Files("/static/", FILES),
+        max_body_bytes=settings.max_body_bytes,
+        max_orders=settings.max_array_orders,
+    )
     edge = Edge(
         _with_cors(router, settings.cors_origins),
         metrics,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from services.gateway.problems import UnsupportedMediaType
-from shared.domain.errors import InvalidJson, InvalidParams
+from shared.domain.errors import InvalidJson, InvalidParams, TooLarge
 from shared.domain.orders import OrderRequest
 from shared.wire.orders import EXAMPLE, OrderDecoder
 from shared.wire.strict import convert, parse
@@ -15,15 +15,16 @@ ORDERS = OrderRequest | Annotated[list[OrderRequest], Meta(min_length=1, max_len
 
 
 class BodyReader:
-    """Reads bodies as types. One reader serves a process."""
+    """Reads bodies as types; at most `max_orders` come in one array. One reader serves a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_orders: int) -> None:
         self._orders = OrderDecoder()
+        self._max_orders = max_orders
 
     def read(self, body: bytes, kind: Any) -> Any:
         """A body as `kind`: a struct; or orders, one or many, where that is ORDERS.
 
-        Raises InvalidJson and InvalidParams.
+        Raises InvalidJson, InvalidParams and TooLarge.
         """
         orders = kind is ORDERS
         if orders and (block := self._orders.block(body)) is not None and len(block.orders) == 1:
@@ -34,7 +35,12 @@ class BodyReader:
         found = parse(body)
         if not orders:
             return convert(body, kind)
-        return self._many(body) if isinstance(found, list) else self._orders.document(body)
+        if not isinstance(found, list):
+            return self._orders.document(body)
+        if len(found) > self._max_orders:
+            told = f"{len(found)} orders are too many at once"
+            raise TooLarge(told, hint=f"the limit is MAX_ARRAY_ORDERS={self._max_orders}")
+        return self._many(body)
 
     def _many(self, body: bytes) -> list[OrderRequest]:
         """All orders of an array. Raises the first error in it."""

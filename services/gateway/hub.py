@@ -22,6 +22,8 @@ TOPICS = ("orders", "scores", "notifications")
 """What the gateway tells of."""
 
 _KEPT = 20_000
+# What is written at a time waits in memory until it is read, for each listener.
+_AT_ONCE = 500
 # Listeners are woken together, so that each gets several events with one write.
 _TICK_SECONDS = 0.02
 _PAUSE_SECONDS = 0.5
@@ -193,11 +195,14 @@ class Hub:
                 if place < self._first:
                     yield _gap(self._first - place)
                     place = self._first
-                end = self._first + len(self._kept)
+                end = min(self._first + len(self._kept), place + _AT_ONCE)
+                behind = end < self._first + len(self._kept)
                 frames, place = self._frames(choice, place, end), end
                 if frames:
                     said = self._loop.time()
                     yield frames
+                elif behind:
+                    await asyncio.sleep(0)
                 elif self._loop.time() - said >= _SILENCE_SECONDS:
                     said = self._loop.time()
                     yield _STILL_HERE
@@ -225,7 +230,8 @@ class Hub:
         key = (choice, place, end)
         frames = self._ready_frames.get(key)
         if frames is None:
-            kept = islice(reversed(self._kept), end - place)
+            last = self._first + len(self._kept)
+            kept = islice(reversed(self._kept), last - end, last - place)
             frames = b"".join(reversed([one.frame for one in kept if _is_chosen(choice, one.topic, one.head)]))
             self._ready_frames[key] = frames
         return frames

@@ -15,7 +15,7 @@ from services.gateway.bodies import ORDERS
 from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.problems import Problem, problem
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
-from shared.domain.errors import InvalidParams, TooLarge
+from shared.domain.errors import InvalidParams
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
 from shared.wire.orders import EXAMPLE
@@ -56,11 +56,10 @@ class Outcomes(Struct, frozen=True, rename={"results": "resultados"}):
 
 
 class OrderRoutes:
-    """Everything below /api/v1/orders, done by the intake; at most `max_orders` come in one array."""
+    """Everything below /api/v1/orders, done by the intake."""
 
-    def __init__(self, intake: Backend[IntakeClient], *, max_orders: int) -> None:
+    def __init__(self, intake: Backend[IntakeClient]) -> None:
         self._intake = intake
-        self._max_orders = max_orders
 
     def operations(self) -> Sequence[Operation]:
         """What can be asked."""
@@ -138,10 +137,6 @@ class OrderRoutes:
         return answer(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
 
     async def _place_many(self, orders: list[OrderRequest], key: str | None, request_id: str) -> Answer:
-        if len(orders) > self._max_orders:
-            raise TooLarge(
-                f"{len(orders)} orders are too many at once", hint=f"the limit is MAX_ARRAY_ORDERS={self._max_orders}"
-            )
         keyed = [_keyed(order, None if key is None else f"{key}:{place}") for place, order in enumerate(orders)]
         found = await self._intake.ask(lambda client: client.orders(keyed), at_once=True)
         return answer(Outcomes([_outcome(one, request_id) for one in found]), status=207)

@@ -101,11 +101,12 @@ class Router:
         files: Files,
         *,
         max_body_bytes: int,
+        max_orders: int,
     ) -> None:
         self._admit = admit
         self._files = files
         self._max_body_bytes = max_body_bytes
-        self._bodies = BodyReader()
+        self._bodies = BodyReader(max_orders=max_orders)
         self._header_names = {one.headers: _names(one.headers) for one in operations if one.headers is not None}
         self._fixed: dict[str, dict[str, Operation]] = {}
         self._with_id: dict[tuple[str, str], dict[str, Operation]] = {}
@@ -140,7 +141,10 @@ class Router:
         status, headers, body = await operation.serve(request)
         if not isinstance(body, bytes):
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send_stream(body, receive, send)
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await send_stream(body, receive, send)
             return
         if status not in _WITHOUT_BODY:
             headers.append((b"content-length", b"%d" % len(body)))

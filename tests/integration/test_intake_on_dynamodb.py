@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dynamodb import DynamoServer, own_tables, settings_of
+from tests.support.dynamodb import CREDENTIALS, DynamoServer, own_tables, settings_of
 from tests.support.intake import IntakeProcess, Session
 
 
@@ -112,3 +112,30 @@ def test_store_that_is_away_is_told_in_time_and_used_again(tmp_path: Path) -> No
             session.wait_until("stats", "stats.abiertos", 0)
     finally:
         dynamo.stop()
+
+
+def test_what_nobody_waits_for_any_more_is_not_done(tmp_path: Path) -> None:
+    server = DynamoServer()
+    server.start()
+    try:
+        tables = settings_of(own_tables(server.endpoint))
+        settings = {**CREDENTIALS, **tables, "STORE_SECONDS": "1", "SERVER_LEASE_SECONDS": "60"}
+        with IntakeProcess(tmp_path, settings) as intake, intake.connect() as first, intake.connect() as second:
+            order(first, 1)
+            late = {"cliente": "late", "productos": ["pan"], "direccion": "x", "deadline_ms": 1, "request_id": "late"}
+            patient = {**late, "cliente": "patient", "deadline_ms": 60_000, "request_id": "patient"}
+            server.process.send_signal(signal.SIGSTOP)
+            first.send(json.dumps({"cliente": "hung", "productos": ["pan"], "direccion": "x"}) + "\n")
+            # Its turn has begun once another connection has been served.
+            assert second.ask("ping")["pong"]
+            second.send(f"{json.dumps(late)}\n{json.dumps(patient)}\n" + '{"action":"list","deadline_ms":1}\n')
+            assert first.read()["error"] == "db_error"
+            server.process.send_signal(signal.SIGCONT)
+            refused, taken, listed = second.read(), second.read(), second.read()
+            assert (refused["error"], refused["request_id"]) == ("deadline_exceeded", "late")
+            assert taken["request_id"] == "patient"
+            assert listed["error"] == "deadline_exceeded"
+            found = second.ask({"action": "list", "cliente": "late"})
+            assert found["pedidos"] == []
+    finally:
+        server.stop()

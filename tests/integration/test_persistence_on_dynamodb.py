@@ -94,3 +94,28 @@ def test_dynamodb_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="DYNAMODB_ENDPOINT"):
         server.start()
     assert server.wait() == 2
+
+
+def test_what_nobody_waits_for_any_more_is_not_done(tmp_path: Path) -> None:
+    server = DynamoServer()
+    server.start()
+    try:
+        settings = {**CREDENTIALS, **settings_of(own_tables(server.endpoint)), "STORE_SECONDS": "1"}
+        with (
+            PersistenceProcess(tmp_path, settings) as persistence,
+            persistence.connect() as first,
+            persistence.connect() as second,
+        ):
+            error = ""
+            # Both may come in time for the same turn, which the store then refuses as a whole.
+            while error != "deadline_exceeded":
+                assert error in ("", "db_error")
+                assert first.ask({"action": "set", "id": "X", "data": {"a": 1}})["success"]
+                server.process.send_signal(signal.SIGSTOP)
+                first.send('{"action":"set","id":"X","data":{"a":2}}\n')
+                second.send('{"action":"set","id":"Y","data":{"a":1},"deadline_ms":1}\n')
+                assert first.read()["error"] == "db_error"
+                error = second.read()["error"]
+                server.process.send_signal(signal.SIGCONT)
+    finally:
+        server.stop()

@@ -77,6 +77,14 @@ def test_many_orders_are_more_than_one_document_of_the_intake(http: Http) -> Non
     assert len({outcome["accepted"]["id"] for outcome in outcomes}) == 1000
 
 
+def test_too_many_orders_are_refused_as_a_whole(http: Http) -> None:
+    for many in ([ORDER] * 1001, [1] * 300_000):
+        reply = http.post(ORDERS, many)
+        assert reply.status == 413
+        assert "MAX_ARRAY_ORDERS=1000" in reply.problem["hint"]
+    assert http.post(ORDERS, []).problem["error"] == "invalid_params"
+
+
 def test_one_wrong_order_among_many_stops_all_of_them(http: Http) -> None:
     customer = str(uuid.uuid4())
     reply = http.post(ORDERS, [{**ORDER, "cliente": customer}, {**ORDER, "cliente": ""}])

@@ -114,6 +114,15 @@ async def test_what_is_older_is_asked_for(hub: Hub, service: Service) -> None:
     assert service.subscriptions == 2
 
 
+async def test_much_comes_in_pieces_and_in_order(hub: Hub, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 3)
+    stream = await hub.listen(Choice(frozenset({"orders"}), customer="Ana"), None)
+    assert (await anext(stream)).startswith(b"retry")
+    for number in range(1, 21):
+        service.tell("order.accepted", id=str(number), cliente="Ana" if number % 10 in (0, 1) else "Eva")
+    assert await numbers(stream, 4) == [1, 10, 11, 20]
+
+
 async def test_who_cannot_keep_up_is_told_of_the_gap(
     hub: Hub, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
