@@ -50,8 +50,10 @@ class _Gathering:
             return
         self._closed = True
         self._flush()
-        if self.reading and not self._transport.is_closing() and self._transport.can_write_eof():
-            self._transport.write_eof()
+        if self.reading and not self._transport.is_closing():
+            # TLS has no end of one side alone; there the length of the answer says where it ends.
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
             self._transport.resume_reading()
             self._loop.call_later(_LINGER_SECONDS, self._transport.close)
         else:

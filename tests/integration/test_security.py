@@ -1,6 +1,7 @@
 """Who may talk: the token of the internal ports, what they refuse to be open to, and TLS on every port."""
 
 import asyncio
+import http.client
 import json
 import os
 import socket
@@ -19,7 +20,14 @@ from clients.errors import Refused, Unreachable
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from clients.services import DistributedServiceClient
-from tests.support.intake import PATIENCE, DistributedProcess, IntakeProcess, PersistenceProcess, ServerProcess
+from tests.support.intake import (
+    PATIENCE,
+    DistributedProcess,
+    GatewayProcess,
+    IntakeProcess,
+    PersistenceProcess,
+    ServerProcess,
+)
 
 TOKEN = "a token of the tests"
 INTERNAL = [PersistenceProcess, DistributedProcess]
@@ -168,6 +176,34 @@ def test_every_port_speaks_tls(tmp_path: Path, certificate: tuple[Path, Path]) -
             words = [sys.executable, "-m", "clients", *command]
             ended = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
             assert ended.returncode == 0, ended.stderr
+
+
+def test_gateway_speaks_tls_to_both_sides(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    settings = encrypted(certificate)
+    with (
+        IntakeProcess(tmp_path, settings) as intake,
+        PersistenceProcess(tmp_path, settings) as records,
+        GatewayProcess(tmp_path, [intake, records], settings) as gateway,
+    ):
+        context = client_tls(str(certificate[0]))
+        for body, status in ((b"", 200), (b"x" * 2_000_000, 413)):
+            connection = http.client.HTTPSConnection("localhost", gateway.port, timeout=PATIENCE, context=context)
+            try:
+                method, path = ("POST", "/tasks") if body else ("GET", "/ready")
+                connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+                answer = connection.getresponse()
+                assert answer.status == status
+                assert answer.headers["Strict-Transport-Security"]
+                found = json.loads(answer.read())
+                if not body:
+                    assert found["dependencies"]["intake"]["status"] == "ok"
+                    assert found["dependencies"]["persistence"]["status"] == "ok"
+            finally:
+                connection.close()
+        # A client that knows nothing of TLS is let go.
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert plain.recv(1024)[:5] != b"HTTP/"
 
 
 def test_small_client_over_tls_gets_its_answer_and_the_end(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
