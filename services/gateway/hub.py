@@ -80,6 +80,8 @@ class Hub:
         self._news = asyncio.Event()
         self._ready_frames: dict[tuple[Choice, int, int], bytes] = {}
         self._listeners = 0
+        self._asked = 0.0
+        """When somebody last asked to listen: they count as a listener only when they begin to."""
         self._closing = False
         self._log = structlog.get_logger()
 
@@ -93,6 +95,7 @@ class Hub:
 
         The first is ready at once. Raises Unavailable, and Refused for a `since` that cannot be gone on from.
         """
+        self._asked = self._loop.time()
         await self._follow()
         if since is not None and not self._remembers(since):
             return await self._alone(choice, since)
@@ -218,7 +221,11 @@ class Hub:
 
     def _rest_if_alone(self) -> None:
         """Follows no longer when nobody has come back: the next one begins anew."""
-        if self._listeners == 0 and self._task is not None:
+        if self._listeners or self._task is None:
+            return
+        if (left := self._asked + _LINGER_SECONDS - self._loop.time()) > 0:
+            self._loop.call_later(left, self._rest_if_alone)
+        else:
             self._task.cancel()
             self._task = None
             self._seq = None

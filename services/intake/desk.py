@@ -300,6 +300,9 @@ class Desk:
             following = held[0][1] if held else None
             if not isinstance(following, Action) or self._actions.is_immediate(following):
                 break
+            if is_late(following.deadline_ms, self._loop.time() - held[0][2]):
+                # The next turn refuses it.
+                break
             held.popleft()
             action = following
             stretch += 1

@@ -146,6 +146,14 @@ async def test_while_the_service_is_away_nobody_begins(
         await hub.listen(ORDERS, None)
 
 
+async def test_who_has_asked_and_not_begun_is_not_forgotten(hub: Hub, service: Service) -> None:
+    stream = await hub.listen(ORDERS, None)
+    hub._rest_if_alone()
+    service.tell("order.accepted", id="a", cliente="Ana")
+    async with asyncio.timeout(10):
+        assert await numbers(stream, 1) == [1]
+
+
 async def test_streams_end_with_the_hub(hub: Hub) -> None:
     stream = await hub.listen(ORDERS, None)
     assert (await anext(stream)).startswith(b"retry")
