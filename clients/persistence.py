@@ -8,7 +8,7 @@ Any number of tasks may use one client at a time. What only reads is sent again 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from clients.access import OPEN, Access
 from clients.caller import Caller
-from clients.errors import ConnectionLost, Unreachable
+from clients.errors import ConnectionLost, Refused, Unreachable
 from clients.replies import Members
-from shared.domain.records import Condition
+from shared.domain.records import Action, Condition
 
 _decode_event = msgspec.json.Decoder(Members, float_hook=Decimal).decode
 
@@ -44,6 +44,28 @@ class ItemPage(Struct, frozen=True):
 
     items: list[StoredItem]
     cursor: str | None
+
+
+class _Items(Struct, frozen=True):
+    """Several items."""
+
+    items: list[StoredItem]
+
+
+class StoredChange(Struct, frozen=True):
+    """One change of one item: what it was, and what it is; None is nothing."""
+
+    table: str
+    at: str
+    old: StoredItem | None
+    new: StoredItem | None
+
+
+class ChangePage(Struct, frozen=True):
+    """Answer to `changes`, and the position behind them."""
+
+    changes: list[StoredChange]
+    position: str
 
 
 class Score(Struct, frozen=True, rename={"record": "nuevo_record", "best": "puntaje_maximo"}):
@@ -128,6 +150,10 @@ class PersistenceClient(Caller):
         """One item of another service's table."""
         return await self._ask(StoredItem, {"action": "get_item", "table": table, "key": key})
 
+    async def get_items(self, table: str, keys: Sequence[Members]) -> Sequence[StoredItem]:
+        """Items of another service's table, in the order of their keys: at most 1,000."""
+        return (await self._ask(_Items, {"action": "get_items", "table": table, "keys": keys})).items
+
     async def put_item(self, table: str, item: Members, *, when: Condition | None = None) -> StoredItem:
         """Stores an item, where `when` holds."""
         request = {"action": "put_item", "table": table, "item": item, "when": when}
@@ -144,19 +170,36 @@ class PersistenceClient(Caller):
         """Removes an item, where `when` holds."""
         await self._ask_members({"action": "delete_item", "table": table, "key": key, "when": when}, safe=False)
 
+    async def transact(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem]:
+        """Does all of up to 100 actions or none: what each has left. `safe` says that twice does no harm."""
+        return (await self._ask(_Items, {"action": "transact", "actions": actions}, safe=safe)).items
+
+    async def batch(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem | Refused]:
+        """Does up to 100 actions that have nothing to do with each other: what each has left, or why it was refused."""
+        members = await self._ask_members({"action": "batch", "actions": actions}, safe=safe)
+        return [
+            msgspec.convert(result, StoredItem) if result["success"] else Refused(result)
+            for result in members["results"]
+        ]
+
+    async def changes(self, after: str | None, *, limit: int = 1000) -> ChangePage:
+        """Changes of all services' items behind a position; None is from the oldest that are kept on."""
+        return await self._ask(ChangePage, {"action": "changes", "after": after, "limit": limit})
+
     async def query(
         self,
         table: str,
-        index: str,
+        index: str | None = None,
         *,
         partition: Any = None,
+        prefix: str | None = None,
         descending: bool = False,
         page_size: int = 100,
         cursor: str | None = None,
     ) -> ItemPage:
-        """A page of the items that an index has under `partition`, or of all that it has."""
+        """A page of the items that a table, or an index of it, has under `partition`, or of all that an index has."""
         request = {"action": "query", "table": table, "index": index, "partition": partition, "cursor": cursor}
-        return await self._ask(ItemPage, {**request, "descending": descending, "limit": page_size})
+        return await self._ask(ItemPage, {**request, "prefix": prefix, "descending": descending, "limit": page_size})
 
     async def health(self) -> Members:
         """How the server is."""

@@ -36,7 +36,7 @@ from shared.wire.replies import failure, line, success
 _TURN_REQUESTS = 512
 _ASIDE = (*KINDS, requests.Watch)
 _AT_ONCE = (requests.Ping, requests.Help, requests.Health, requests.Metrics, requests.Unwatch, requests.Quit)
-_READS = (requests.Get, requests.GetItem)
+_READS = (requests.Get, requests.GetItem, requests.GetItems)
 
 _Entry = tuple[Connection, Item, float]
 """What came in, and when by the loop's clock."""

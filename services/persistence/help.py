@@ -12,7 +12,7 @@ watch [ID]                                 every change at once; unwatch ends it
 health, ping                               is everything well?
 metrics                                    the same for Prometheus
 quit                                       ends the connection
-get_item, put_item, update_item, delete_item, transact, batch, query and changes are for services.
+get_item, get_items, put_item, update_item, delete_item, transact, batch, query and changes are for services.
 Each verb is an action, too: {"action":"get","id":"X"}"""
 
 

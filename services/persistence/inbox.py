@@ -1,18 +1,20 @@
 """What connections hand in, understood one by one: requests, or an answer that needs no more."""
 
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from services.persistence import dialect
 from services.persistence.requests import CATALOGUE, REQUESTS, AnyRequest, Request, decoder
 from shared.domain.errors import ComandaError, InvalidParams
+from shared.domain.records import Action, Condition
 from shared.wire.framing import Document, Frame, Line
 from shared.wire.ready import Ready, answer_frame, refusal
 from shared.wire.strict import parse
 
+_EMPTY: tuple[Any, ...] = ({}, [])
 _exact = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
@@ -71,16 +73,16 @@ _FIELDS = {
     kind: [
         (field.name, None if field.default is msgspec.NODEFAULT else field.default) for field in structs.fields(kind)
     ]
-    for kind in REQUESTS.values()
+    for kind in (*REQUESTS.values(), *get_args(Action), Condition)
 }
 
 
-def _count_keys(request: Request) -> int:
-    """The number of keys that a document of this request has, if it says nothing twice and nothing needlessly."""
-    keys = 1
-    for name, default in _FIELDS[type(request)]:
-        value = getattr(request, name)
-        if value and value != default:
+def _count_keys(found: Struct) -> int:
+    """The number of keys that a document of this struct has, if it says nothing twice and nothing needlessly."""
+    keys = 0 if found.__struct_config__.tag is None else 1
+    for name, default in _FIELDS[type(found)]:
+        value = getattr(found, name)
+        if value != default and value not in _EMPTY:
             keys += 1 + _nested_keys(value)
     return keys
 
@@ -90,4 +92,4 @@ def _nested_keys(value: Any) -> int:
         return len(value) + sum(map(_nested_keys, value.values()))
     if isinstance(value, list):
         return sum(map(_nested_keys, value))
-    return 0
+    return _count_keys(value) if isinstance(value, Struct) else 0

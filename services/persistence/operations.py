@@ -66,6 +66,12 @@ class Operations:
                 check_key(self._tables.named(open_table(request.table)), request.key, alone=True)
                 ask = Ask(request.tenant, request.table, request.key)
                 return Step((), (ask,), lambda _, found: _item(found[0]))
+            case requests.GetItems():
+                table = self._tables.named(open_table(request.table))
+                for key in request.keys:
+                    check_key(table, key, alone=True)
+                asks = [Ask(request.tenant, request.table, key) for key in request.keys]
+                return Step((), asks, lambda _, found: {"items": [_item(record) for record in found]})
             case requests.PutItem():
                 return _write(request, Put(request.table, request.item, request.when))
             case requests.DeleteItem():

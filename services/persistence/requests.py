@@ -134,6 +134,13 @@ class GetItem(RecordRequest, frozen=True, tag="get_item"):
     key: dict[str, Value]
 
 
+class GetItems(RecordRequest, frozen=True, tag="get_items"):
+    """Several items of a table, in the order of their keys."""
+
+    table: str
+    keys: Annotated[list[dict[str, Value]], Meta(min_length=1, max_length=1000)]
+
+
 class PutItem(RecordRequest, frozen=True, tag="put_item"):
     """Stores an item."""
 
@@ -212,6 +219,7 @@ AnyRequest = (
     | Unwatch
     | SaveScore
     | GetItem
+    | GetItems
     | PutItem
     | DeleteItem
     | UpdateItem

@@ -21,6 +21,51 @@ TASKS = Table(
 )
 """Things to do; `status` is `open` or `done`."""
 
+STOCK = Table(
+    "Stock",
+    partition="store",
+    sort="item",
+    indexes=(Index("all", sort="store"), Index("by_item", partition="item", sort="store")),
+)
+"""How many there are of an item in a store: `count`; and `cause`, `reference` and `changed` of the last change."""
+
+STORES = Table("Stores", partition="store", indexes=(Index("all", sort="store"),), feed=False)
+"""Sums over the items of each store, brought up to date behind `STOCK`: `items`, `units`, `low`."""
+
+MOVEMENTS = Table("StockMovements", partition="ledger", sort="entry", feed=False)
+"""Every change of a count: `at`, `change`, `count`, `version` (of the item), `cause`, `reference`."""
+
+IMPORTS = Table(
+    "StockImports",
+    partition="id",
+    indexes=(
+        Index("by_time", sort="received"),
+        Index("by_state", partition="state", sort="received"),
+        Index("staged", sort="begun"),
+    ),
+)
+"""Files of stock that came in; one that is only staged has `begun` and no `received`."""
+
+IMPORT_ROWS = Table("StockImportRows", partition="import", sort="number", numbers=frozenset({"number"}), feed=False)
+"""The rows of an import in portions that are applied in one transaction each; `before` is what they replaced."""
+
+IMPORT_FILES = Table("StockImportFiles", partition="digest", feed=False)
+"""Which import a file is, by the SHA-256 of its bytes."""
+
+ALERTS = Table(
+    "StockAlerts",
+    partition="store",
+    sort="item",
+    indexes=(Index("by_state", partition="state", sort="since"), Index("untold", sort="untold")),
+)
+"""The last alert of each item that was low: `number` counts them; `untold` until its message was published."""
+
+RESERVATIONS = Table("StockReservations", partition="id", indexes=(Index("by_time", sort="at"),), feed=False)
+"""What orders have taken: up to 64 neighbouring orders are one item, each a member of its own."""
+
+INVENTORY = Table("InventoryState", partition="name", feed=False)
+"""Up to where the inventory service has read what it follows, and the version of the catalogue of stocked items."""
+
 SECRETS = Table("Secrets", partition="name", feed=False)
 """What instances of a server have to agree on and nobody else may know."""
 
@@ -48,7 +93,9 @@ def corporate_log(name: str) -> Table:
 CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="chain"),), feed=False)
 """The last entry of each chain of the audit log."""
 
-OPEN = frozenset({SCORES.name, TASKS.name, USERS.name})
+_INVENTORY = (STOCK, STORES, MOVEMENTS, IMPORTS, IMPORT_ROWS, IMPORT_FILES, ALERTS, RESERVATIONS, INVENTORY)
+
+OPEN = frozenset(table.name for table in (SCORES, TASKS, USERS, *_INVENTORY))
 """Tables that other services read and write as they like."""
 
 
@@ -70,4 +117,4 @@ class Tables(dict[str, Table]):
 
 def suite_tables(data: str, log: str) -> Tables:
     """Every table of the persistence server; `data` and `log` name those of corporate data."""
-    return Tables(corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, TASKS, USERS)
+    return Tables(corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, TASKS, USERS, *_INVENTORY)
