@@ -46,6 +46,7 @@ app.command(
 )
 app.command("clients.cli.statistics:stats", name="stats", help="Show the statistics of users and orders.")
 app.command("clients.cli.statistics:notifications", name="notifications", help="Show what a user was told.")
+app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: bring in files, look at it, take back.")
 app.command("clients.cli.ready:ready", name="ready", help="Tell whether every server that is needed can work.")
 app.command("clients.cli.token:token", name="token", help="Make a bearer token for the gateway.")
 app.command("clients.cli.audit:audit", name="audit", help="Prove that the statistics have counted every order.")
@@ -154,7 +155,7 @@ async def watch(order_id: str | None = None, /, *, host: Host = None, port: Port
 
 @app.command
 async def cancel(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
-    """Take an order back that no worker has begun."""
+    """Take an order back that no worker has begun, or discard one that has failed."""
     async with IntakeClient(*target(host, port)) as client:
         Output(json=json).state(order_id, await client.cancel(order_id))
     return 0

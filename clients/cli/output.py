@@ -90,6 +90,17 @@ class Output:
             table.add_row(Text(name, style="bold"), printable(shown))
         self._console.print(table)
 
+    def rows(self, rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
+        """Rows that are alike."""
+        if self.json:
+            for row in rows:
+                self.plain(row, "")
+        elif rows:
+            table = Table(*rows[0], title=title, title_justify="left", box=None, pad_edge=False)
+            for row in rows:
+                table.add_row(*("" if value is None else printable(str(value)) for value in row.values()))
+            self._console.print(table)
+
     def event(self, event: Event) -> None:
         """One change of an order."""
         if event.missed is not None:

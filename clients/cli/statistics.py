@@ -1,12 +1,10 @@
 """The commands around the distributed service: statistics, notifications, events."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
 from clients.cli.output import Output
 from clients.cli.target import DISTRIBUTED, INTAKE, target
@@ -53,11 +51,11 @@ async def stats(
     orders = found.pop("pedidos")
     ranking = found.pop("ranking")
     output.members(found)
-    _show("ranking", ranking)
+    output.rows(ranking, "ranking")
     counts, products, minutes = orders.pop("por_estado"), orders.pop("productos"), orders.pop("por_minuto")
     output.members({**orders, **counts})
-    _show("products", products)
-    _show("the last minutes", minutes[-10:])
+    output.rows(products, "products")
+    output.rows(minutes[-10:], "the last minutes")
     return 0
 
 
@@ -75,11 +73,7 @@ async def notifications(
         found = [one async for one in client.notifications(user, unread=unread)]
         if read:
             await client.mark_read(user)
-    if output.json:
-        for one in found:
-            output.members(one)
-    else:
-        _show("", found)
+    output.rows(found)
     return 0
 
 
@@ -102,13 +96,3 @@ async def follow(
         if event["event"] not in ("connected", "lost"):
             output.plain(event, printable(msgspec.json.encode(event).decode()))
     return 0
-
-
-def _show(title: str, rows: list[dict[str, Any]]) -> None:
-    """Rows that are alike, as a table."""
-    if not rows:
-        return
-    table = Table(*rows[0], title=title or None, title_justify="left", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*("" if value is None else printable(str(value)) for value in row.values()))
-    Console(highlight=False, markup=False).print(table)

@@ -1,0 +1,259 @@
+"""The commands around stock: `inventory` with its own commands. They work on the records of the persistence server."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import msgspec
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from clients.cli.output import Output
+from clients.cli.target import PERSISTENCE, setting, target
+from clients.errors import ClientError
+from clients.inventory import imports, stock
+from clients.inventory.imports import Import
+from clients.inventory.records import Direct, Records
+from clients.inventory.upload import Report, Upload
+from clients.persistence import PersistenceClient
+from shared.domain.errors import InvalidParams
+from shared.domain.stock import ImportState, check_item, check_store
+from shared.wire.sheet_export import HEAD, export_lines
+
+inventory = App(name="inventory", help="Stock: bring in files, look at it, take back.")
+
+_CHUNK_BYTES = 256 * 1024
+_EXPORT_ROWS = 1000
+_DEFAULT_UPLOAD_BYTES = "67108864"
+# An import that does not move for so long waits for a service that is not there.
+_PATIENCE_SECONDS = 10.0
+
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="No more than so many.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """What every command about stock can be told."""
+
+    host: Annotated[str | None, Parameter(help="The persistence server's name; else TCP_PERSIST_HOST.")] = None
+    port: Annotated[int | None, Parameter(alias="-p", help="Its port; else TCP_PERSIST_PORT.")] = None
+    json: Annotated[bool, Parameter(negative="", help="JSON lines, also on a terminal.")] = False
+
+    @contextlib.asynccontextmanager
+    async def records(self) -> AsyncIterator[Records]:
+        """The records of the server that is meant."""
+        async with PersistenceClient(*target(self.host, self.port, PERSISTENCE)) as client:
+            yield Direct(client)
+
+
+_COMMON = Common()
+
+
+@inventory.command
+async def upload(
+    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="A CSV file; - is standard input.")],
+    /,
+    *,
+    dry_run: Annotated[bool, Parameter(negative="", help="Tell what would change, and change nothing.")] = False,
+    partial: Annotated[bool, Parameter(negative="", help="Take the good rows of a file that has bad ones.")] = False,
+    again: Annotated[bool, Parameter(negative="", help="Take a file that went in already.")] = False,
+    common: Common = _COMMON,
+) -> int:
+    """Bring in a CSV file of store,item,count. Exit status 1 when it was refused, with every fault told."""
+    output = Output(json=common.json)
+    most = int(setting("MAX_UPLOAD_BYTES", _DEFAULT_UPLOAD_BYTES))
+    with _opened(file) as source, _progress() as progress:
+        async with common.records() as records:
+            name = "standard input" if file == "-" else Path(file).name
+            sent = Upload(records, name=name, source="cli", max_bytes=most, dry_run=dry_run, partial=partial)
+            try:
+                reading = progress.add_task("reading", total=None)
+                while data := await asyncio.to_thread(source.read, _CHUNK_BYTES):
+                    await sent.feed(data)
+                    progress.update(reading, completed=sent.rows)
+                found = await sent.finish(again=again)
+            except InvalidParams as error:
+                if isinstance(report := error.details.get("report"), Report):
+                    _show_faults(output, report)
+                raise
+            progress.update(reading, completed=sent.rows, total=sent.rows)
+            if isinstance(found, Report):
+                progress.stop()
+                _show_report(output, found)
+                return 0
+            found = await _followed(records, found, progress, "applying")
+    output.rows([_shown(found)])
+    return 0
+
+
+@inventory.command
+async def undo(import_id: str, /, *, common: Common = _COMMON) -> int:
+    """Take an import back: counts change by what it has changed, what was sold meanwhile stays sold."""
+    async with common.records() as records:
+        found = await imports.undo_import(records, import_id)
+        with _progress() as progress:
+            found = await _followed(records, found, progress, "taking back")
+    Output(json=common.json).rows([_shown(found)])
+    return 0
+
+
+@inventory.command(name="imports")
+async def list_imports(*, limit: Limit = 20, common: Common = _COMMON) -> int:
+    """List what came in, newest first."""
+    async with common.records() as records:
+        page = await imports.list_imports(records, limit=limit, cursor=None)
+    Output(json=common.json).rows([_shown(found) for found in page.imports])
+    return 0
+
+
+@inventory.command(name="list")
+async def list_items(store: str | None = None, /, *, limit: Limit = 100, common: Common = _COMMON) -> int:
+    """List what there is, of all stores or of one."""
+    async with common.records() as records:
+        page = await stock.list_stock(records, store, limit=limit)
+    shown = ("store", "item", "count", "changed")
+    rows = [{name: stored.item.get(name) for name in shown} for stored in page.items if stored.item is not None]
+    Output(json=common.json).rows(rows)
+    return 0
+
+
+@inventory.command
+async def stores(*, limit: Limit = 100, common: Common = _COMMON) -> int:
+    """List stores with their sums."""
+    async with common.records() as records:
+        found, _ = await stock.list_stores(records, limit=limit, cursor=None)
+    Output(json=common.json).rows([msgspec.to_builtins(one) for one in found])
+    return 0
+
+
+@inventory.command(name="set")
+async def set_count(store: str, item: str, count: int, /, *, common: Common = _COMMON) -> int:
+    """Set a count by hand."""
+    async with common.records() as records:
+        stored = await stock.set_count(records, check_store(store), check_item(item), count, version=None)
+    assert stored.item is not None
+    Output(json=common.json).rows([{name: stored.item.get(name) for name in ("store", "item", "count", "changed")}])
+    return 0
+
+
+@inventory.command
+async def movements(store: str, item: str, /, *, limit: Limit = 20, common: Common = _COMMON) -> int:
+    """Show what has changed a count, newest first."""
+    async with common.records() as records:
+        found, _ = await stock.list_movements(records, store, item, limit=limit, cursor=None)
+    Output(json=common.json).rows([msgspec.to_builtins(one) for one in found])
+    return 0
+
+
+@inventory.command
+async def alerts(*, limit: Limit = 100, common: Common = _COMMON) -> int:
+    """List what is low."""
+    async with common.records() as records:
+        found, _ = await stock.list_alerts(records, None, limit=limit, cursor=None)
+    Output(json=common.json).rows([msgspec.to_builtins(one) for one in found])
+    return 0
+
+
+@inventory.command
+async def acknowledge(store: str, item: str, /, *, common: Common = _COMMON) -> int:
+    """Say that an alert was seen."""
+    async with common.records() as records:
+        found = await stock.acknowledge(records, store, item)
+    Output(json=common.json).rows([msgspec.to_builtins(found)])
+    return 0
+
+
+@inventory.command
+async def export(
+    store: str | None = None,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o", help="Write to this file; else to standard output.")] = None,
+    common: Common = _COMMON,
+) -> int:
+    """Write the stock as CSV that is safe to open in a spreadsheet."""
+    try:
+        out = sys.stdout.buffer if output is None else output.open("wb")
+    except OSError as error:
+        raise ClientError(f"{output} cannot be written: {error.strerror}") from None
+    async with common.records() as records:
+        out.write(HEAD)
+        rows: list[tuple[str, str, int]] = []
+        async for row in stock.all_stock(records, store):
+            rows.append(row)
+            if len(rows) == _EXPORT_ROWS:
+                out.write(export_lines(rows))
+                rows = []
+        out.write(export_lines(rows))
+    out.flush()
+    return 0
+
+
+async def _followed(records: Records, found: Import, progress: Progress, told: str) -> Import:
+    """An import at its end, its progress shown. Raises ClientError where nobody works on it."""
+    bar = progress.add_task(told, total=found.rows)
+    following = imports.follow_import(records, found.id)
+    try:
+        while True:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                found = await anext(following)
+            done = found.rows - found.applied if found.state is ImportState.UNDOING else found.applied
+            progress.update(bar, completed=done)
+    except StopAsyncIteration:
+        return found
+    except TimeoutError:
+        raise ClientError(
+            f"import {found.id} is stored, and has not moved for {_PATIENCE_SECONDS:g} s",
+            hint="it goes on as soon as the inventory service runs: python -m services.inventory",
+        ) from None
+
+
+def _opened(file: str) -> BinaryIO:
+    if file == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(file).open("rb")
+    except OSError as error:
+        raise ClientError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def _progress() -> Progress:
+    """Bars on standard error, where that is a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
+def _shown(found: Import) -> dict[str, object]:
+    shown: dict[str, object] = msgspec.to_builtins(found)
+    return shown
+
+
+def _show_faults(output: Output, report: Report) -> None:
+    output.rows([msgspec.to_builtins(fault) for fault in report.fault_list], "faults")
+    if report.faults > len(report.fault_list):
+        output.plain({"faults": report.faults}, f"… and {report.faults - len(report.fault_list)} more")
+
+
+def _show_report(output: Output, report: Report) -> None:
+    """What a dry run has found."""
+    if output.json:
+        output.plain(report, "")
+        return
+    output.rows([msgspec.to_builtins(one) for one in report.preview or ()], "what would change")
+    _show_faults(output, report)
+    names = ("rows", "new", "changed", "same", "faults", "encoding", "delimiter", "duplicate_of")
+    output.members({name: getattr(report, name) for name in names if getattr(report, name) is not None})

@@ -1,0 +1,17 @@
+"""Whether an inventory service lives: it says so in a record, since it listens nowhere."""
+
+from datetime import UTC, datetime
+
+from clients.inventory.records import Records
+from shared.domain.tables import INVENTORY
+
+BEAT = {"name": "beat"}
+"""The record's key in `INVENTORY`."""
+
+
+async def last_beat(records: Records) -> float | None:
+    """How many seconds ago a service has last said that it lives; None where none ever has."""
+    stored = await records.ask(lambda client: client.get_item(INVENTORY.name, BEAT))
+    if stored.item is None:
+        return None
+    return (datetime.now(UTC) - datetime.fromisoformat(stored.item["at"])).total_seconds()

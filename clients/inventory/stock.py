@@ -1,0 +1,211 @@
+"""Stock as it is stored: counts by store, their movements, and what is low."""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+
+from clients.errors import Refused
+from clients.inventory.catalogue import catalogue_changed
+from clients.inventory.records import Records, is_conflict
+from clients.persistence import PersistenceClient, StoredItem
+from shared.domain.errors import Conflict, NotFound, PreconditionFailed
+from shared.domain.orders import iso_time
+from shared.domain.records import Action, Condition, Update
+from shared.domain.stock import AlertState, Cause, ledger_of
+from shared.domain.tables import ALERTS, MOVEMENTS, STOCK, STORES
+from shared.wire.strict import shortened
+
+_PAGE = 1000
+_ATTEMPTS = 20
+
+OpenStates = Literal["open", "acknowledged"]
+"""States of alerts that nobody has to do anything about any more are not among them."""
+
+
+class StockPage(NamedTuple):
+    """Items as they are stored; `cursor` leads to the next page."""
+
+    items: Sequence[StoredItem]
+    cursor: str | None
+
+
+class Store(Struct, frozen=True):
+    """A store: how many items it has, how many units of them all, and how many items are low."""
+
+    store: str
+    items: int
+    units: int
+    low: int
+
+
+class Movement(Struct, frozen=True):
+    """A change of a count, what it was then, and why; `reference` names the import, or the first of `orders` orders."""
+
+    at: str
+    change: int
+    count: int
+    cause: Cause
+    reference: str | None = None
+    orders: int | None = None
+
+
+class Alert(Struct, frozen=True):
+    """An item that is low: `count` is as it is now, `number` says the how manieth alert of the item this is."""
+
+    store: str
+    item: str
+    count: int
+    threshold: int
+    state: AlertState
+    number: int
+    since: str
+
+
+async def list_stores(records: Records, *, limit: int, cursor: str | None) -> tuple[Sequence[Store], str | None]:
+    """A page of stores by their names, and the cursor of the next one."""
+    page = await records.ask(lambda client: client.query(STORES.name, "all", page_size=limit, cursor=cursor))
+    found = [stored.item for stored in page.items if stored.item is not None]
+    stores = [
+        Store(item["store"], item.get("items", 0), item.get("units", 0), item.get("low", 0))
+        for item in found
+        if item.get("items", 0)
+    ]
+    return stores, page.cursor
+
+
+async def list_stock(
+    records: Records, store: str | None = None, *, limit: int = _PAGE, cursor: str | None = None
+) -> StockPage:
+    """A page of the items of a store, or of all stores, by their names. Raises NotFound for no such store."""
+    index = "all" if store is None else None
+    page = await records.ask(
+        lambda client: client.query(STOCK.name, index, partition=store, page_size=limit, cursor=cursor)
+    )
+    if store is not None and cursor is None and not page.items:
+        raise NotFound(f"there is no store {shortened(store)}", field="store", hint="GET /stores lists what there is")
+    return StockPage(page.items, page.cursor)
+
+
+async def all_stock(records: Records, store: str | None = None) -> AsyncGenerator[tuple[str, str, int], None]:
+    """Store, item and count of everything, or of one store. Raises NotFound for no such store."""
+    cursor: str | None = None
+    while True:
+        page = await list_stock(records, store, cursor=cursor)
+        for stored in page.items:
+            if stored.item is not None:
+                yield stored.item["store"], stored.item["item"], stored.item["count"]
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+async def set_count(records: Records, store: str, item: str, count: int, *, version: int | None) -> StoredItem:
+    """Sets a count by hand; with `version`, only of that one. Names are as `shared.wire.sheets` has them.
+
+    Raises PreconditionFailed for another version.
+    """
+    key = {"store": store, "item": item}
+    for _ in range(_ATTEMPTS):
+        found = await records.ask(lambda client: client.get_item(STOCK.name, key))
+        if version not in (None, found.version):
+            raise PreconditionFailed(
+                f"the item is of version {found.version}", field="If-Match", hint="get it again, and decide anew"
+            )
+        change = {"count": count, "cause": Cause.EDIT.value, "reference": None, "changed": _now()}
+        update = Update(STOCK.name, key, set=change, remove=["orders"], when=Condition(version=found.version))
+        actions: list[Action] = [update] if found.item is not None else [update, catalogue_changed()]
+        try:
+            written = await records.ask(partial(PersistenceClient.transact, actions=actions))
+            return written[0]
+        except Refused as refusal:
+            # It has changed since it was read.
+            if not is_conflict(refusal):
+                raise
+    raise Conflict("the count changes all the time", hint="try again")
+
+
+async def list_movements(
+    records: Records, store: str, item: str, *, limit: int, cursor: str | None
+) -> tuple[Sequence[Movement], str | None]:
+    """Movements of an item, newest first, and the cursor of the next page."""
+    ledger = ledger_of(store, item)
+    page = await records.ask(
+        lambda client: client.query(MOVEMENTS.name, partition=ledger, descending=True, page_size=limit, cursor=cursor)
+    )
+    found = [stored.item for stored in page.items if stored.item is not None]
+    return [_movement(entry) for entry in found], page.cursor
+
+
+async def list_alerts(
+    records: Records, state: OpenStates | None, *, limit: int, cursor: str | None
+) -> tuple[Sequence[Alert], str | None]:
+    """Alerts of a state, or first the open ones and then those that are acknowledged; the newest first."""
+    at: str = state or "open"
+    inner = cursor
+    if state is None and cursor is not None:
+        at, _, inner = cursor.partition("|")
+    page = await records.ask(
+        lambda client: client.query(
+            ALERTS.name, "by_state", partition=at, descending=True, page_size=limit, cursor=inner or None
+        )
+    )
+    found = [stored.item for stored in page.items if stored.item is not None]
+    following = page.cursor
+    if state is None:
+        if following is not None:
+            following = f"{at}|{following}"
+        elif at == "open":
+            following = "acknowledged|"
+            if len(found) < limit:
+                more, following = await list_alerts(records, None, limit=limit - len(found), cursor=following)
+                return [*await _alerts(records, found), *more], following
+    return await _alerts(records, found), following
+
+
+async def acknowledge(records: Records, store: str, item: str) -> Alert:
+    """Somebody has seen an alert. Raises NotFound, and Conflict for one that is over."""
+    key = {"store": store, "item": item}
+    change = {"state": AlertState.ACKNOWLEDGED.value, "acknowledged": _now()}
+    when = Condition(equal={"state": AlertState.OPEN.value})
+    with contextlib.suppress(Refused):
+        await records.ask(lambda client: client.update_item(ALERTS.name, key, change, when=when))
+    stored = await records.ask(lambda client: client.get_item(ALERTS.name, key))
+    if stored.item is None:
+        raise NotFound(f"there is no alert of {shortened(item)}", field="item", hint="GET /alerts lists what there is")
+    if stored.item["state"] == AlertState.CLOSED:
+        raise Conflict("the alert is over: there is enough again", field="item")
+    (alert,) = await _alerts(records, [stored.item])
+    return alert
+
+
+async def _alerts(records: Records, found: Sequence[dict[str, Any]]) -> Sequence[Alert]:
+    """Alerts with the counts as they are now."""
+    if not found:
+        return []
+    keys = [{"store": item["store"], "item": item["item"]} for item in found]
+    counts = await records.ask(lambda client: client.get_items(STOCK.name, keys))
+    return [
+        Alert(
+            item["store"],
+            item["item"],
+            0 if stored.item is None else stored.item["count"],
+            item["threshold"],
+            AlertState(item["state"]),
+            item["number"],
+            item["since"],
+        )
+        for item, stored in zip(found, counts, strict=True)
+    ]
+
+
+def _movement(entry: dict[str, Any]) -> Movement:
+    orders = entry.get("orders") if entry["cause"] == Cause.ORDER else None
+    return Movement(entry["at"], entry["change"], entry["count"], entry["cause"], entry.get("reference"), orders)
+
+
+def _now() -> str:
+    return iso_time(time.time_ns() // 1000)

@@ -1,0 +1,63 @@
+"""Starts the inventory service alone: `python -m services.inventory`."""
+
+import asyncio
+import os
+import signal
+import sys
+
+from clients.access import Access, client_tls
+from services.inventory.inventory import Inventory
+from services.inventory.settings import InventorySettings
+from shared.domain.errors import StartupError
+from shared.runtime import logs
+from shared.runtime.lifecycle import report, run
+from shared.runtime.parent import PARENT_PID, die_with_parent
+from shared.runtime.settings import load, parse_flags
+
+_NICE = 10
+FLAGS = {"--data-dir": "DATA_DIR"}
+
+
+def main(argv: list[str]) -> int:
+    """Reads the settings, works. Gives the exit status."""
+    if parent := os.environ.get(PARENT_PID):
+        die_with_parent(signal.SIGTERM, int(parent))
+    flags = parse_flags(
+        InventorySettings,
+        argv,
+        prog="python -m services.inventory",
+        description="Imports, movements, alerts and reservations of stock.",
+        names=FLAGS,
+    )
+    try:
+        settings = load(InventorySettings, flags=flags, environ=os.environ)
+        access = _access(settings)
+    except StartupError as error:
+        return report(error)
+    logs.configure(form=settings.log_format, level=settings.log_level, service="inventory")
+
+    # Where there is not enough for all, taking orders comes first.
+    os.nice(_NICE)
+
+    async def serve(stop: asyncio.Event) -> None:
+        await Inventory(settings, access).serve(stop)
+
+    return run(serve)
+
+
+def _access(settings: InventorySettings) -> Access:
+    """What lets the service in elsewhere. Raises StartupError."""
+    # A certificate that nobody else has signed is its own authority.
+    trusted = settings.tls_ca or settings.tls_cert
+    if trusted is None:
+        return Access(settings.service_token)
+    try:
+        return Access(settings.service_token, client_tls(trusted))
+    except (OSError, ValueError) as error:
+        raise StartupError(
+            f"the certificates in {trusted} cannot be used: {error}", hint="TLS_CA names a PEM file"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

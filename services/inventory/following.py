@@ -1,0 +1,280 @@
+"""Follows every change of stock, whoever made it: movements, alerts, and the sums of each store are made of it.
+
+Changes come from the feed of the persistence server. Movements have keys that follow from the change, so writing one
+again does no harm; alerts and sums are written together with the position behind the changes that they are made of.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import structlog
+
+from clients.errors import ClientError, Refused
+from clients.inventory.catalogue import catalogue_changed
+from clients.inventory.records import UNCERTAIN, is_conflict
+from clients.persistence import ChangePage, PersistenceClient, StoredChange, StoredItem
+from shared.domain.records import Action, Condition, Put, Update
+from shared.domain.stock import AlertState, Cause, Levels, ledger_of
+from shared.domain.tables import ALERTS, IMPORTS, INVENTORY, MOVEMENTS, STOCK, STORES
+
+_POSITION = {"name": "changes"}
+_POLL_SECONDS = 0.1
+_RETRY_SECONDS = 1.0
+_CHANGES = 500
+# So few that each may have an alert and a store of its own, and still fit one transaction.
+_FEW_CHANGES = 45
+_ACTIONS = 100
+_MOVEMENTS_AT_ONCE = 100
+# A position that nothing is made of is stored now and then, so that it does not become older than the feed.
+_POSITION_SECONDS = 30.0
+
+
+class Count(NamedTuple):
+    """One change of a count. None is an item that is not there."""
+
+    store: str
+    item: str
+    before: int | None
+    after: int | None
+
+
+class Follower:
+    """Keeps movements, alerts and sums up to date until cancelled.
+
+    `imports` is called when an import has changed, `alerts` when an alert has, which is marked as to be `published`
+    where that is said.
+    """
+
+    def __init__(
+        self,
+        client: PersistenceClient,
+        levels: Levels,
+        *,
+        imports: Callable[[], None],
+        alerts: Callable[[], None],
+        published: bool,
+    ) -> None:
+        self._client = client
+        self._levels = levels
+        self._imports = imports
+        self._alerts = alerts
+        self._published = published
+        self._stored: str | None = None
+        """The position as it is in the store."""
+        self._position: str | None = None
+        self._stored_at = 0.0
+        self.missed = False
+        """Whether changes were lost since the last look: what was made of them has to be counted anew."""
+        self._log = structlog.get_logger()
+
+    async def run(self) -> None:
+        """Reads whenever there is something to read."""
+        loaded = False
+        trouble = False
+        while True:
+            try:
+                if not loaded:
+                    await self._load()
+                    loaded = True
+                busy = await self.step()
+                trouble = False
+            except ClientError as error:
+                if not trouble:
+                    self._log.warning("stock cannot be followed; trying again", reason=error.message)
+                trouble, loaded = True, False
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if not busy:
+                await asyncio.sleep(_POLL_SECONDS)
+
+    def counted(self) -> None:
+        """What changes that were missed have made was counted anew."""
+        self.missed = False
+
+    async def _load(self) -> None:
+        stored = await self._client.get_item(INVENTORY.name, _POSITION)
+        self._position = self._stored = None if stored.item is None else stored.item["position"]
+
+    async def step(self) -> bool:
+        """Reads a page of changes: whether there may be more. Raises ClientError."""
+        try:
+            page = await self._client.changes(self._position, limit=_CHANGES)
+            actions = await self._planned(page)
+            if len(actions) >= _ACTIONS:
+                page = await self._client.changes(self._position, limit=_FEW_CHANGES)
+                actions = await self._planned(page)
+        except Refused as refusal:
+            if refusal.error not in ("gone", "invalid_params"):
+                raise
+            # What is kept is read from its beginning; what is not is found by the check.
+            self._log.warning("changes of stock were missed", reason=refusal.message)
+            self._position, self.missed = None, True
+            return True
+        await self._tell_movements(_of_stock(page))
+        due = actions or time.monotonic() > self._stored_at + _POSITION_SECONDS
+        if due and not await self._commit(page.position, actions):
+            await self._load()
+            return True
+        self._position = page.position
+        if any(change.table == IMPORTS.name for change in page.changes):
+            self._imports()
+        if any(action.table == ALERTS.name for action in actions):
+            self._alerts()
+        return len(page.changes) >= _FEW_CHANGES
+
+    async def _commit(self, position: str, actions: Sequence[Action]) -> bool:
+        """Stores what was made of changes together with the position behind them, once.
+
+        Gives False where that is not certain, or something of it has changed meanwhile: it has to be read anew then.
+        """
+        self._stored_at = time.monotonic()
+        if position == self._stored and not actions:
+            return True
+        when = Condition(exists=False) if self._stored is None else Condition(equal={"position": self._stored})
+        moved = Update(INVENTORY.name, _POSITION, set={"position": position}, when=when)
+        try:
+            await self._client.transact([moved, *actions])
+        except Refused as refusal:
+            if not is_conflict(refusal):
+                raise
+            return False
+        except UNCERTAIN:
+            return False
+        self._stored = position
+        return True
+
+    # What is made of changes.
+
+    async def _planned(self, page: ChangePage) -> list[Action]:
+        """Alerts and sums that a page of changes brings; more than fit one transaction may have to be split."""
+        counts = [_count(change) for change in _of_stock(page)]
+        sums = [
+            Update(STORES.name, {"store": store}, add=dict(added))
+            for store, added in self._sums(counts).items()
+            if added
+        ]
+        comes_or_goes = any(
+            (count.before is None) is not (count.after is None) and _is_by_hand(change)
+            for count, change in zip(counts, _of_stock(page), strict=True)
+        )
+        return [*await self._crossings(page), *sums, *([catalogue_changed()] if comes_or_goes else [])]
+
+    def _sums(self, counts: Iterable[Count]) -> dict[str, Counter[str]]:
+        sums: dict[str, Counter[str]] = {}
+        for count in counts:
+            added = sums.setdefault(count.store, Counter())
+            for sign, number in ((-1, count.before), (1, count.after)):
+                if number is not None:
+                    added["items"] += sign
+                    added["units"] += sign * number
+                    added["low"] += sign * self._levels.is_low(number)
+        return {store: Counter({name: by for name, by in added.items() if by}) for store, added in sums.items()}
+
+    async def _crossings(self, page: ChangePage) -> list[Action]:
+        """Alerts that begin, and alerts that end."""
+        near = [change for change in _of_stock(page) if self._is_near(_count(change))]
+        if not near:
+            return []
+        keys = list({(count.store, count.item): None for count in map(_count, near)})
+        found = await self._client.get_items(ALERTS.name, [{"store": store, "item": item} for store, item in keys])
+        alerts = dict(zip(keys, found, strict=True))
+        planned: dict[tuple[str, str], Put] = {}
+        for change in near:
+            count = _count(change)
+            key = (count.store, count.item)
+            before = planned[key].item if key in planned else alerts[key].item
+            alert = next_alert(before, count, self._levels, change.at)
+            if alert is not None:
+                if self._published and alert["state"] == AlertState.OPEN:
+                    alert["untold"] = change.at
+                planned[key] = Put(ALERTS.name, alert, Condition(version=alerts[key].version))
+        return list(planned.values())
+
+    def _is_near(self, count: Count) -> bool:
+        """Whether an alert may begin or end with it."""
+        numbers = [number for number in (count.before, count.after) if number is not None]
+        return any(not self._levels.is_enough(number) for number in numbers)
+
+    # Movements.
+
+    async def _tell_movements(self, changes: Sequence[StoredChange]) -> None:
+        puts = [Put(MOVEMENTS.name, movement) for movement in map(movement_of, changes) if movement is not None]
+        portions = [puts[start : start + _MOVEMENTS_AT_ONCE] for start in range(0, len(puts), _MOVEMENTS_AT_ONCE)]
+        for results in await asyncio.gather(*(self._client.batch(portion, safe=True) for portion in portions)):
+            for result in results:
+                if isinstance(result, Refused):
+                    raise result
+
+
+def next_alert(alert: dict[str, Any] | None, count: Count, levels: Levels, at: str) -> dict[str, Any] | None:
+    """An item's alert after a change of its count; None where it stays as it is."""
+    active = alert is not None and alert["state"] != AlertState.CLOSED
+    if active and (count.after is None or levels.is_enough(count.after)):
+        assert alert is not None
+        return {**alert, "state": AlertState.CLOSED.value, "closed": at}
+    if active or count.after is None or not levels.is_low(count.after):
+        return None
+    return {
+        "store": count.store,
+        "item": count.item,
+        "count": count.after,
+        "threshold": levels.low,
+        "state": AlertState.OPEN.value,
+        "number": 1 if alert is None else alert["number"] + 1,
+        "since": at,
+    }
+
+
+def movement_of(change: StoredChange) -> dict[str, Any] | None:
+    """The movement that a change of stock is; None where the count stays the same. Its key follows from the change."""
+    count = _count(change)
+    by = (count.after or 0) - (count.before or 0)
+    if by == 0 and count.before is not None and count.after is not None:
+        return None
+    movement: dict[str, Any] = {"ledger": ledger_of(count.store, count.item), "at": change.at, "change": by}
+    if change.new is None:
+        assert change.old is not None
+        return {
+            **movement,
+            "entry": f"{change.at}#{change.old.version:012d}~",
+            "count": 0,
+            "version": change.old.version,
+            "cause": Cause.REMOVAL.value,
+        }
+    item = change.new.item
+    assert item is not None
+    told: dict[str, Any] = {"cause": Cause.EDIT.value}
+    if not _is_by_hand(change):
+        told = {name: item[name] for name in ("cause", "reference", "orders") if name in item}
+    entry = f"{change.at}#{change.new.version:012d}"
+    return {**movement, "entry": entry, "count": count.after, "version": change.new.version, **told}
+
+
+def _of_stock(page: ChangePage) -> list[StoredChange]:
+    """Changes of counts; what somebody stored that is none is not followed."""
+    return [
+        change
+        for change in page.changes
+        if change.table == STOCK.name and all(map(_has_count, (change.old, change.new)))
+    ]
+
+
+def _has_count(stored: StoredItem | None) -> bool:
+    return stored is None or stored.item is None or isinstance(stored.item.get("count"), int)
+
+
+def _count(change: StoredChange) -> Count:
+    old, new = (None if one is None else one.item for one in (change.old, change.new))
+    named = new or old
+    assert named is not None
+    before, after = (None if item is None else int(item["count"]) for item in (old, new))
+    return Count(named["store"], named["item"], before, after)
+
+
+def _is_by_hand(change: StoredChange) -> bool:
+    """Whether whoever made the change did not say why: what is said is that of the change before."""
+    said = [None if one is None or one.item is None else one.item.get("changed") for one in (change.old, change.new)]
+    return said[1] is None or said[0] == said[1]
