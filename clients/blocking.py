@@ -103,7 +103,7 @@ class BlockingIntakeClient:
         return self._iterate(self._client.watch(order_id))
 
     def cancel(self, order_id: str) -> State:
-        """Takes an order back."""
+        """Takes an order back, or discards one that has failed."""
         return self._run(self._client.cancel(order_id))
 
     def retry(self, order_id: str) -> State:

@@ -131,7 +131,7 @@ class IntakeClient(Caller):
         return await self._ask(Page, {**document, "limite": page_size, "cursor": cursor})
 
     async def cancel(self, order_id: str) -> State:
-        """Takes an order back that no worker has begun; gives its new state."""
+        """Takes an order back that no worker has begun, or discards one that has failed; gives its new state."""
         return (await self._ask(Moved, {"action": "cancel", "id": order_id}, safe=False)).state
 
     async def retry(self, order_id: str) -> State:

@@ -98,6 +98,8 @@ class Pool:
         self._on_fault = on_fault
         self._context: SpawnContext = multiprocessing.get_context("spawn")
         self._members = [_Member(index + 1) for index in range(policy.size)]
+        self._orphans = Holding()
+        """What dead workers held, until it is taken back."""
         self._log = structlog.get_logger()
         self._due: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -217,6 +219,8 @@ class Pool:
         member.ready = member.alone = False
         process, tickets = member.process, member.holding.tickets()
         member.holding = Holding()
+        for ticket in tickets:
+            self._orphans.add(ticket)
         member.running = 0
         if process.is_alive():
             process.kill()
@@ -247,6 +251,8 @@ class Pool:
             for entry in rescue.requeued:
                 self.requeue(entry, stored=stored.get(entry.run.first, entry.run.received))
             self._listener.rescued(rescue)
+            for ticket in tickets:
+                self._orphans.remove(ticket.run)
             self.dispatch()
             return
 
@@ -315,8 +321,8 @@ class Pool:
 
     def stored_at(self, sequence: int) -> int | None:
         """When an order was committed that waits here, in microseconds; None for one that does not."""
-        for member in self._members:
-            if (ticket := member.holding.find(sequence)) is not None:
+        for holding in (*(member.holding for member in self._members), self._orphans):
+            if (ticket := holding.find(sequence)) is not None:
                 return ticket.stored
         waiting = self._backlog.find(sequence) or self._quarantine.find(sequence)
         return None if waiting is None else waiting.stored

@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     gc.set_threshold(50_000, 20, 100)
 
     async def serve(stop: asyncio.Event) -> None:
-        load_handler(settings.order_handler, processing_seconds=settings.processing_seconds)
+        await load_handler(settings.order_handler, settings.kit).close()
         limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
         async with open_store(settings) as (store, recovery, workers_store):
             await Intake(settings, store, recovery, limits, child_config(settings, workers_store)).serve(stop)
@@ -92,7 +92,7 @@ def child_config(settings: IntakeSettings, store: WorkersStore) -> ChildConfig:
         parent=os.getpid(),
         store=store,
         handler=settings.order_handler,
-        processing_seconds=settings.processing_seconds,
+        kit=settings.kit,
         shutdown_seconds=settings.shutdown_seconds,
         log_format=settings.log_format,
         log_level=settings.log_level,

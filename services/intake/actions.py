@@ -212,20 +212,29 @@ class Actions:
         return {"pedidos": [order_view(order) for order in page.orders], "cursor": cursor}
 
     async def _cancel(self, order_id: str) -> dict[str, Any]:
-        state = await self._store.cancel(order_id)
-        if state is not None:
+        outcome = await self._store.cancel(order_id)
+        if isinstance(outcome, State):
             raise Conflict(
-                f"the order is {state.value} and can no longer be cancelled",
+                f"the order is {outcome.value} and can no longer be cancelled",
                 field="id",
-                hint="only an order that is en cola can be cancelled",
-                details={"estado": state.value},
+                hint="only an order that is en cola or fallido can be cancelled",
+                details={"estado": outcome.value},
             )
         order = await self._order(order_id)
         _, node, sequence = _parts(order.id)
-        if self._pool.stored_at(sequence) is not None:
-            self._tally.cancelled(Run(order.received, node, sequence, 1))
+        run = Run(order.received, node, sequence, 1)
+        if outcome.was is State.FAILED:
+            if outcome.here:
+                self.discard(run)
+        elif self._pool.stored_at(sequence) is not None:
+            self._tally.cancelled(run)
         # Any other is another server's, which counts it when one of its workers is not allowed to begin it.
         return {"id": order.id, "estado": State.CANCELLED.value}
+
+    def discard(self, run: Run) -> None:
+        """Counts a failed order that was cancelled."""
+        # One that a worker still holds has failed without a report of it so far.
+        self._tally.discarded(run, counted=self._pool.stored_at(run.first) is None)
 
     async def _retry(self, order_id: str) -> dict[str, Any]:
         if not self._admission.room:

@@ -11,7 +11,7 @@ status ID           one order
 explain ID          what happened to it, and when
 list [ESTADO] [cliente=NAME] [limite=N]   newest first, as in: list en_proceso limite=5
 watch [ID]          every change of state, of all orders or of one; unwatch ends it
-cancel ID           takes back an order that is en cola
+cancel ID           takes back an order that is en cola, discards one that is fallido
 retry ID            one more attempt for an order that is fallido
 stats               numbers
 health, ping        is everything well?

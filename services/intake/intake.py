@@ -187,6 +187,8 @@ class Intake:
                 self._pool.requeue(entry, stored=entry.run.received)
             for entry in tended.again:
                 self._actions.reopen(entry)
+            for run in tended.discarded:
+                self._actions.discard(run)
             if tended.trouble is not None:
                 self._log.warning("orders of another server cannot be taken over yet", reason=tended.trouble)
             self._pool.dispatch()

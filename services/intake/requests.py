@@ -77,7 +77,7 @@ class Unwatch(Action, frozen=True, tag="unwatch"):
 
 
 class Cancel(Action, frozen=True, tag="cancel"):
-    """Takes back an order that no worker has begun."""
+    """Takes back an order that no worker has begun, or discards one that has failed."""
 
     id: OrderId
 

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from services.settings import ServerSettings
 from shared.runtime.settings import Count, Port, Seconds
+from workers.handlers import Kit
 
 
 class IntakeSettings(ServerSettings, frozen=True):
@@ -28,3 +29,19 @@ class IntakeSettings(ServerSettings, frozen=True):
     ageing_seconds: Seconds = 30.0
     max_document_bytes: Annotated[int, Meta(ge=1024)] = 262_144
     max_array_orders: Count = 1000
+    tcp_persist_host: str = "127.0.0.1"
+    tcp_persist_port: Port = 6000
+    service_token: Annotated[str, Meta(min_length=16)] | None = None
+    tls_ca: str | None = None
+
+    @property
+    def kit(self) -> Kit:
+        """What handlers may be made with."""
+        host = self.tcp_persist_host
+        return Kit(
+            processing_seconds=self.processing_seconds,
+            persistence_host="localhost" if host in ("::", "0.0.0.0") else host,
+            persistence_port=self.tcp_persist_port,
+            service_token=self.service_token,
+            trusted=self.tls_ca or self.tls_cert,
+        )

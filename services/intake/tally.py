@@ -32,6 +32,8 @@ class Tally:
         self._processing = Quantiles()
         self._cancelled: set[int] = set()
         """Orders that were cancelled here, and that a worker may still be given."""
+        self._discarded: set[int] = set()
+        """Orders that were cancelled before it was known here that they had failed."""
         self.accepted = accepted
         """Orders accepted in all time."""
 
@@ -53,6 +55,8 @@ class Tally:
             details = [failed.detail for failed in report.failed]
             publish("order.failed", State.FAILED, runs, report.settled_at, details)
             self._settle(State.FAILED, len(runs))
+            for run in runs:
+                self._discard_if_wanted(run)
         if report.retried:
             runs = [retry.run for retry in report.retried]
             details = [retry.detail for retry in report.retried]
@@ -81,10 +85,15 @@ class Tally:
     def _were_cancelled(self, run: Run) -> None:
         """A worker was given orders that it was not to begin: counts those that others have cancelled."""
         for sequence in range(run.first, run.first + run.count):
+            one = Run(run.received, run.node, sequence, 1)
             if sequence in self._cancelled:
                 self._cancelled.remove(sequence)
+            elif sequence in self._discarded:
+                self._watchers.publish("order.failed", State.FAILED, [one], time.time_ns() // 1000)
+                self._settle(State.FAILED, 1)
+                self._discard_if_wanted(one)
             else:
-                self._cancel(Run(run.received, run.node, sequence, 1))
+                self._cancel(one)
 
     def cancelled(self, run: Run) -> None:
         """An order was cancelled."""
@@ -94,6 +103,20 @@ class Tally:
     def _cancel(self, run: Run) -> None:
         self._watchers.publish("order.cancelled", State.CANCELLED, [run], time.time_ns() // 1000)
         self._settle(State.CANCELLED, 1)
+
+    def discarded(self, run: Run, *, counted: bool) -> None:
+        """A failed order was cancelled; `counted` says whether it is known here that it had failed."""
+        self._discarded.add(run.first)
+        if counted:
+            self._discard_if_wanted(run)
+
+    def _discard_if_wanted(self, run: Run) -> None:
+        if run.first in self._discarded:
+            self._discarded.remove(run.first)
+            self._totals[State.FAILED] -= 1
+            self._totals[State.CANCELLED] += 1
+            self._metrics.settled(State.CANCELLED, 1)
+            self._watchers.publish("order.cancelled", State.CANCELLED, [run], time.time_ns() // 1000)
 
     def adopted(self, left: Recovery) -> None:
         """What a dead server has left is this one's now."""

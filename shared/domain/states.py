@@ -34,6 +34,7 @@ TRANSITIONS = (
     Transition(State.RUNNING, State.QUEUED, "order.requeued", "a failed attempt, or its worker died"),
     Transition(State.RUNNING, State.FAILED, "order.failed", "the last attempt failed"),
     Transition(State.FAILED, State.QUEUED, "order.requeued", "retry"),
+    Transition(State.FAILED, State.CANCELLED, "order.cancelled", "discard"),
 )
 
 FINAL = frozenset({State.DONE, State.FAILED, State.CANCELLED})

@@ -59,6 +59,9 @@ def check_condition(condition: Condition, table: Table, current: Record | None) 
     for name, value in condition.equal.items():
         if name not in item or not _same(item[name], check_value(value, name)):
             raise _conflict(f"{name} is {_shown(item, name)}", table, found, name)
+    for name in condition.absent:
+        if name in item:
+            raise _conflict(f"{name} is there already", table, found, name)
     for name, bound in condition.at_least.items():
         if _number(item, name, table) < _amount(bound, name):
             raise _conflict(f"{name} is less than {bound}", table, found, name)

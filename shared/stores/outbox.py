@@ -21,12 +21,16 @@ class Moves(Struct, omit_defaults=True):
     reopened: list[Span] = []
     """From `fallido` back to `en cola`."""
     cancelled: list[Span] = []
+    """From `en cola`."""
+    discarded: list[Span] = []
+    """Cancelled when they were `fallido`."""
     started: list[Span] = []
 
     @property
     def last(self) -> int:
         """The highest sequence in it; 0 when there is none."""
-        groups = (self.done, self.failed, self.requeued, self.reopened, self.cancelled, self.started)
+        plain = (self.done, self.reopened, self.cancelled, self.discarded, self.started)
+        groups = (*plain, self.failed, self.requeued)
         return max((span[0] + span[1] - 1 for group in groups for span in group), default=0)
 
 

@@ -117,6 +117,14 @@ class Open(NamedTuple):
     """How many workers have died over them."""
 
 
+class Cancelled(NamedTuple):
+    """An order was cancelled that had been in the state `was`: `en cola` or `fallido`."""
+
+    was: State
+    here: bool = True
+    """Of one that was `fallido`: whether this server counts it; else it is another's, whose `tend` tells of it."""
+
+
 class Recovery(NamedTuple):
     """What a store holds when it is opened."""
 
@@ -133,6 +141,8 @@ class Tended(NamedTuple):
     """What servers have left that are dead."""
     again: list[Open]
     """Orders of this server that are to be queued: `fallido` ones that were put back elsewhere."""
+    discarded: list[Run]
+    """Orders of this server that were `fallido` and were cancelled elsewhere."""
     found: list[Open]
     """Orders whose storing had no answer, and that were stored."""
     trouble: str | None = None
@@ -183,8 +193,8 @@ class OrderStore(Protocol):
     async def list(self, query: Query) -> Page:
         """A page of orders."""
 
-    async def cancel(self, order_id: str) -> State | None:
-        """Cancels an order that is `en cola`. None, or the other state that forbids it.
+    async def cancel(self, order_id: str) -> Cancelled | State:
+        """Cancels an order that is `en cola` or `fallido`: what it was, or the other state that forbids it.
 
         Raises NotFound.
         """

@@ -15,7 +15,8 @@ from shared.stores.dynamodb.opening import dynamo_orders, dynamo_work
 from shared.stores.dynamodb.orders import DynamoOrderStore
 from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
 from shared.stores.dynamodb.work import DynamoWorkStore
-from shared.stores.ports import Done, Failure, Query, Recovery, Superseded, Tended
+from shared.stores.orders import Row
+from shared.stores.ports import Cancelled, Done, Failure, Query, Recovery, Superseded, Tended
 from tests.support.dynamodb import own_tables
 from tests.support.orders import accept, ids, request, ticket
 from tests.support.proxy import Fault, Proxy
@@ -103,7 +104,7 @@ async def test_servers_see_each_others_orders_and_keys(servers: Servers) -> None
 async def test_order_that_another_server_cancels_is_not_begun(servers: Servers) -> None:
     one, other = (await servers.start())[0], (await servers.start())[0]
     run = (await accept(one.orders, request())).run
-    assert await other.orders.cancel(ids(run)[0]) is None
+    assert await other.orders.cancel(ids(run)[0]) == Cancelled(State.QUEUED)
     assert (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == [run]
 
 
@@ -146,6 +147,57 @@ async def test_failed_order_that_was_counted_is_tried_again_by_whoever_is_asked(
     await other.orders.close()
     _, recovery = await servers.start()
     assert recovery.totals == {State.DONE: 1, State.FAILED: 0, State.CANCELLED: 0}
+
+
+async def test_failed_order_that_is_discarded_elsewhere_is_told_to_its_own_server_once(servers: Servers) -> None:
+    one, other = (await servers.start())[0], (await servers.start())[0]
+    order_id = await fail(one)
+    assert await other.orders.cancel(order_id) == Cancelled(State.FAILED, here=False)
+    tended = await tend(one)
+    assert ([next(run.ids()) for run in tended.discarded], tended.again) == ([order_id], [])
+    assert (await tend(one)).discarded == []
+    assert await one.orders.cancel(order_id) is State.CANCELLED
+
+
+async def test_failed_order_that_was_tried_again_and_cancelled_elsewhere_is_told_as_discarded(servers: Servers) -> None:
+    one, other = (await servers.start())[0], (await servers.start())[0]
+    order_id = await fail(one)
+    assert await other.orders.retry(order_id) is None
+    assert await other.orders.cancel(order_id) == Cancelled(State.QUEUED)
+    tended = await tend(one)
+    assert ([next(run.ids()) for run in tended.discarded], tended.again) == ([order_id], [])
+
+
+async def test_failed_order_that_was_counted_can_be_discarded_and_is_counted_as_such(servers: Servers) -> None:
+    one, _ = await servers.start()
+    order_id = await fail(one)
+    await one.orders.close()
+    other, recovery = await servers.start()
+    assert recovery.totals[State.FAILED] == 1
+    assert await other.orders.cancel(order_id) == Cancelled(State.FAILED)
+    await other.orders.close()
+    _, recovery = await servers.start()
+    assert recovery.totals == {State.DONE: 0, State.FAILED: 0, State.CANCELLED: 1}
+    assert (recovery.accepted, recovery.open) == (1, [])
+
+
+async def test_server_counts_no_block_in_which_another_discards_an_order_meanwhile(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (await servers.start())[0], (await servers.start())[0]
+    order_id = await fail(one)
+    read = one.orders._chunks.progress_of_block
+
+    async def read_and_be_overtaken(block: int) -> list[Row]:
+        rows = await read(block)
+        assert await other.orders.cancel(order_id) == Cancelled(State.FAILED, here=False)
+        return rows
+
+    monkeypatch.setattr(one.orders._chunks, "progress_of_block", read_and_be_overtaken)
+    await one.orders.close()
+    await other.orders.close()
+    _, recovery = await servers.start()
+    assert recovery.totals == {State.DONE: 0, State.FAILED: 0, State.CANCELLED: 1}
 
 
 async def test_totals_are_counted_once(servers: Servers) -> None:
@@ -208,9 +260,13 @@ async def test_server_that_shows_its_beat_keeps_its_orders(servers: Servers) -> 
     one, other = (await servers.start())[0], (await servers.start())[0]
     await accept(one.orders, request())
     dead, _ = await servers.start()
-    await accept(dead.orders, request())
-    while not (await tend(other)).adopted:
-        await tend(one)
+    run = (await accept(dead.orders, request())).run
+    adopted: list[Recovery] = []
+    while not adopted:
+        # Either may be the first to notice.
+        for server in (other, one):
+            adopted += (await tend(server)).adopted
+    assert [entry.run for left in adopted for entry in left.open] == [run]
     await tend(one)
 
 
@@ -255,6 +311,35 @@ async def test_acceptance_without_an_answer_is_found_or_never_stored(
     assert sum(entry.run.count for entry in tended.found) == reaches
     assert (await tend(one)).found == []
     assert (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == []
+
+
+@pytest.mark.parametrize(("failed", "operation"), [(False, "PutItem"), (True, "TransactWriteItems")])
+async def test_cancelling_whose_answer_is_lost_is_no_conflict(
+    servers: Servers, proxy: Proxy, failed: bool, operation: str
+) -> None:
+    one, _ = await servers.start(proxy.endpoint)
+    order_id = await fail(one) if failed else ids((await accept(one.orders, request())).run)[0]
+    proxy.faults.append(Fault(operation, lost=True))
+    assert await one.orders.cancel(order_id) == Cancelled(State.FAILED if failed else State.QUEUED)
+    assert not proxy.faults
+
+
+async def test_failure_that_is_recorded_again_after_its_order_was_discarded_is_not_lost(
+    servers: Servers, proxy: Proxy
+) -> None:
+    one, _ = await servers.start(proxy.endpoint)
+    other, _ = await servers.start()
+    run = (await accept(one.orders, request())).run
+    await one.work.advance("w", tickets=[ticket(run)], now=NOW)
+
+    async def discard() -> None:
+        assert await other.orders.cancel(ids(run)[0]) == Cancelled(State.FAILED, here=False)
+
+    proxy.faults.append(Fault("PutItem", lost=True, meanwhile=discard))
+    advance = await one.work.advance("w", failures=[Failure(run.first, 1, NOW, "broken", None)], now=NOW)
+    assert not proxy.faults
+    assert not advance.lost
+    assert await state(one, ids(run)[0]) is State.CANCELLED
 
 
 async def test_turn_of_a_worker_whose_answer_is_lost_is_recorded_once(servers: Servers, proxy: Proxy) -> None:

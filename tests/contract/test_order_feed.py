@@ -86,11 +86,12 @@ async def test_life_of_an_order(feed: SqliteOrderFeed, orders: OrderStore, work:
 
 
 async def test_every_way_through_the_states_is_told(feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, *(request(f"c{number}") for number in range(8)))).run
-    one, two, three, four, five, *_ = range(run.first, run.first + 8)
+    run = (await accept(orders, *(request(f"c{number}") for number in range(9)))).run
+    one, two, three, four, five, *_, nine = range(run.first, run.first + 9)
     await orders.cancel(ids(run)[6])
     await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
     failures = [Failure(two, 1, 1_500_000, "no", None), Failure(three, 1, 1_500_000, "not yet", 1_600_000)]
+    failures.append(Failure(nine, 1, 1_500_000, "never", None))
     await work.advance(
         "w1",
         done=[Done(one, 1, 1_500_000), Done(four, 9, 1)],
@@ -99,12 +100,16 @@ async def test_every_way_through_the_states_is_told(feed: SqliteOrderFeed, order
         now=2,
     )
     await orders.retry(ids(run)[1])
+    await orders.cancel(ids(run)[8])
     await orders.rescue([ticket(run)], poison=0)
     events, _ = await follow(feed)
-    assert counted(events) == {State.DONE: 1, State.FAILED: 3, State.CANCELLED: 1, State.QUEUED: 3}
+    assert counted(events) == {State.DONE: 1, State.FAILED: 3, State.CANCELLED: 2, State.QUEUED: 3}
+    ways = {(one.source, one.target) for one in events}
+    assert ways == {step[:2] for step in TRANSITIONS}
     details = {(one.event, one.detail) for one in events if one.detail}
     assert details == {
         ("order.failed", "no"),
+        ("order.failed", "never"),
         ("order.requeued", "not yet"),
         ("order.failed", "its worker died more than 0 times"),
     }
@@ -179,14 +184,28 @@ async def test_position_behind_the_end_of_a_restored_store_begins_anew(
     follower.close()
 
 
+async def test_entry_of_before_failed_orders_could_be_cancelled_is_read(
+    adapter: SqliteAdapter, feed: SqliteOrderFeed, orders: OrderStore
+) -> None:
+    run = (await accept(orders, request(), request())).run
+    await orders.cancel(ids(run)[1])
+    with sqlite3.connect(adapter.files.progress) as connection:
+        old = f'{{"cancelled":[[{run.first},1]]}}'
+        connection.execute("INSERT INTO moves (at, last, moves) VALUES (2, ?, ?)", (run.first, old))
+    connection.close()
+    assert counted((await follow(feed))[0]) == {State.CANCELLED: 2}
+
+
 async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
     adapter: SqliteAdapter, orders: OrderStore, work: WorkStore
 ) -> None:
-    run = (await accept(orders, *(request(f"c{number}") for number in range(5)))).run
+    run = (await accept(orders, *(request(f"c{number}") for number in range(6)))).run
     await orders.cancel(ids(run)[4])
     await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
     failures = [Failure(run.first + 1, 1, 1_500_000, "no", None), Failure(run.first + 2, 1, 1_500_000, "", 1_600_000)]
+    failures.append(Failure(run.first + 5, 1, 1_500_000, "never", None))
     await work.advance("w1", done=[Done(run.first, 1, 1_500_000)], failures=failures, now=1_500_000)
+    await orders.cancel(ids(run)[5])
     await adapter.close()
     with sqlite3.connect(adapter.files.progress) as connection:
         connection.executescript("DROP VIEW past; DROP TABLE moves; PRAGMA user_version = 1;")
@@ -194,6 +213,6 @@ async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
     await adapter.orders()
     feed = SqliteOrderFeed(adapter.files)
     events, _ = await follow(feed)
-    expected = {State.DONE: 1, State.FAILED: 1, State.QUEUED: 1, State.RUNNING: 1, State.CANCELLED: 1}
+    expected = {State.DONE: 1, State.FAILED: 1, State.QUEUED: 1, State.RUNNING: 1, State.CANCELLED: 2}
     assert counted(events) == expected
     feed.close()

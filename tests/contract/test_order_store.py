@@ -6,7 +6,7 @@ from shared.domain.errors import NotFound
 from shared.domain.ids import Run
 from shared.domain.orders import Priority
 from shared.domain.states import State
-from shared.stores.ports import Claim, Done, Failure, HandBack, Open, OrderStore, Query, WorkStore
+from shared.stores.ports import Cancelled, Claim, Done, Failure, HandBack, Open, OrderStore, Query, WorkStore
 from tests.contract.conftest import Adapter
 from tests.support.orders import accept, ids, request, ticket
 
@@ -118,7 +118,7 @@ async def test_order_cannot_be_begun_twice(orders: OrderStore, work: WorkStore, 
 
 async def test_cancelled_order_is_left_out_of_its_run(orders: OrderStore, work: WorkStore) -> None:
     run = (await accept(orders, *(request(str(n)) for n in range(3)))).run
-    assert await orders.cancel(ids(run)[1]) is None
+    assert await orders.cancel(ids(run)[1]) == Cancelled(State.QUEUED)
     advance = await work.advance("w1", tickets=[ticket(run)], now=NOW)
     assert [claim.ticket.run.first for claim in advance.claims] == [run.first, run.first + 2]
     assert [len(claim.documents) for claim in advance.claims] == [1, 1]
@@ -170,7 +170,7 @@ async def test_order_at_work_or_done_cannot_be_cancelled(orders: OrderStore, wor
 
 async def test_cancelling_twice_tells_that_it_is_cancelled(orders: OrderStore) -> None:
     run = (await accept(orders, request())).run
-    assert await orders.cancel(ids(run)[0]) is None
+    assert await orders.cancel(ids(run)[0]) == Cancelled(State.QUEUED)
     assert await orders.cancel(ids(run)[0]) is State.CANCELLED
 
 
@@ -181,6 +181,36 @@ async def test_failed_order_can_be_tried_again(orders: OrderStore, work: WorkSto
     assert await orders.retry(ids(run)[0]) == Open(run, 1, Priority.HIGH, None)
     assert len(await begin(work, run, attempt=2)) == 1
     assert await orders.retry(ids(run)[0]) is State.RUNNING
+
+
+async def test_failed_order_can_be_discarded_once_and_stays_as_it_was(
+    adapter: Adapter, orders: OrderStore, work: WorkStore
+) -> None:
+    run = (await accept(orders, request(), request())).run
+    await begin(work, run)
+    failures = [Failure(run.first + place, 1, NOW, "broken", None) for place in (0, 1)]
+    await work.advance("w1", failures=failures, now=NOW)
+    assert await orders.cancel(ids(run)[0]) == Cancelled(State.FAILED)
+    order = await orders.get(ids(run)[0])
+    assert order is not None
+    assert (order.state, order.attempt, order.detail) == (State.CANCELLED, 1, "broken")
+    for change in (orders.cancel, orders.retry):
+        assert await change(ids(run)[0]) is State.CANCELLED
+    assert (await work.advance("w1", tickets=[ticket(run, 2)], now=NOW)).refused == [run]
+    assert [one.id for one in (await orders.list(Query(state=State.CANCELLED))).orders] == ids(run)[:1]
+    await adapter.close()
+    recovery = await (await adapter.orders()).recover()
+    assert recovery.open == []
+    assert recovery.totals == {State.DONE: 0, State.FAILED: 1, State.CANCELLED: 1}
+
+
+async def test_order_that_was_tried_again_is_cancelled_as_one_that_waits(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, request())).run
+    await begin(work, run)
+    await work.advance("w1", failures=[Failure(run.first, 1, NOW, "broken", None)], now=NOW)
+    await orders.retry(ids(run)[0])
+    assert await orders.cancel(ids(run)[0]) == Cancelled(State.QUEUED)
+    assert (await work.advance("w1", tickets=[ticket(run, 2)], now=NOW)).refused == [run]
 
 
 async def test_what_is_not_there_cannot_be_changed(orders: OrderStore) -> None:
@@ -240,6 +270,20 @@ async def test_reopened_store_gives_back_what_was_open(adapter: Adapter, orders:
     assert recovery.open[-1].priority is Priority.LOW
     assert recovery.open[-1].due == 1_893_456_000_000_000
     assert (await accept(again, request())).run.first > special.first
+
+
+async def test_order_that_is_tried_again_after_settling_is_given_back(
+    adapter: Adapter, orders: OrderStore, work: WorkStore
+) -> None:
+    run = (await accept(orders, request(), request())).run
+    await begin(work, run)
+    failure = Failure(run.first + 1, 1, NOW, "broken", None)
+    await work.advance("w1", done=[Done(run.first, 1, NOW)], failures=[failure], now=NOW)
+    await orders.settle()
+    assert isinstance(await orders.retry(ids(run)[1]), Open)
+    await adapter.close()
+    recovery = await (await adapter.orders()).recover()
+    assert [entry.run.first for entry in recovery.open] == [run.first + 1]
 
 
 async def test_settling_forgets_nothing_that_is_open(adapter: Adapter, orders: OrderStore, work: WorkStore) -> None:

@@ -215,6 +215,9 @@ class Chunks:
                 await self._dynamo.call("put_item", by=by, **self.put(chunk, rows, owner or chunk.owner, token))
             except ConditionFailed:
                 await self.reload(chunk, by)
+                if chunk.token == token:
+                    # It was written, and the answer was lost.
+                    return outcome
                 if asyncio.get_running_loop().time() > limit:
                     raise StoreError(
                         "others kept changing the same orders until the deadline", hint="try again"

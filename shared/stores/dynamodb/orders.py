@@ -23,7 +23,19 @@ from shared.stores.dynamodb.listing import Lister
 from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.dynamodb.servers import Server, Servers
 from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, Row, group_open, poisoned
-from shared.stores.ports import Acceptance, Batch, Open, Page, Query, Recovery, Rescue, Superseded, Tended, Ticket
+from shared.stores.ports import (
+    Acceptance,
+    Batch,
+    Cancelled,
+    Open,
+    Page,
+    Query,
+    Recovery,
+    Rescue,
+    Superseded,
+    Tended,
+    Ticket,
+)
 
 Adopted = list[Recovery]
 
@@ -53,9 +65,9 @@ class DynamoOrderStore:
         self._looked = 0.0
         self._untaken: set[int] = set()
         self._asked: set[int] = set()
-        """Orders that others have put back to be worked off here, by the last beat."""
+        """Failed orders of this server that others have put back or cancelled, by the last beat."""
         self._again: set[int] = set()
-        """Those of them that are queued already."""
+        """Those of them that were told of already."""
         self._accepting = asyncio.Lock()
         # A block must not be counted while one of its orders is put back to work.
         self._counting = asyncio.Lock()
@@ -94,39 +106,56 @@ class DynamoOrderStore:
         """See `OrderStore.list`. Orders of several servers are in order to within a minute."""
         return await self._lister.list(query, self._dynamo.deadline())
 
-    async def cancel(self, order_id: str) -> State | None:
+    async def cancel(self, order_id: str) -> Cancelled | State:
         """See `OrderStore.cancel`."""
         chunk, sequence = await self._existing(order_id)
+        by = self._dynamo.deadline()
 
-        def cancel(rows: list[Row]) -> State | None:
+        def take_back(rows: list[Row]) -> State:
             row = rows[sequence - chunk.first]
-            if row.state != QUEUED:
-                return STATES[row.state]
-            rows[sequence - chunk.first] = replace(row, state=CANCELLED)
-            return None
+            if row.state == QUEUED:
+                rows[sequence - chunk.first] = replace(row, state=CANCELLED)
+            return STATES[row.state]
 
-        return await self._chunks.change(chunk, cancel, self._dynamo.deadline())
+        while (was := await self._chunks.change(chunk, take_back, by)) is State.FAILED:
+            moved = await self._move_failed(chunk, sequence, lambda row: replace(row, state=CANCELLED), by)
+            if not isinstance(moved, State):
+                return Cancelled(State.FAILED, here=moved)
+        return Cancelled(was) if was is State.QUEUED else was
 
     async def retry(self, order_id: str) -> Open | State | None:
         """See `OrderStore.retry`."""
-        async with self._counting:
-            return await self._retry(order_id)
-
-    async def _retry(self, order_id: str) -> Open | State | None:
         chunk, sequence = await self._existing(order_id)
-        by = self._dynamo.deadline()
+
+        def put_back(row: Row) -> Row:
+            return replace(row, state=QUEUED, due=None, finished=None)
+
+        moved = await self._move_failed(chunk, sequence, put_back, self._dynamo.deadline())
+        if isinstance(moved, State):
+            return moved
+        if not moved:
+            return None
+        (again,) = self._reopened(chunk, sequence)
+        return again
+
+    async def _move_failed(self, chunk: Chunk, sequence: int, move: Callable[[Row], Row], by: float) -> bool | State:
+        """Moves an order that is `fallido`: whether it is this server's, or the state that forbids it."""
+        async with self._counting:
+            return await self._move_uncounted(chunk, sequence, move, by)
+
+    async def _move_uncounted(self, chunk: Chunk, sequence: int, move: Callable[[Row], Row], by: float) -> bool | State:
         while True:
             row = chunk.row(sequence)
             if row.state != FAILED:
                 return STATES[row.state]
             rows = list(chunk.rows)
-            rows[sequence - chunk.first] = replace(row, state=QUEUED, due=None, finished=None)
+            rows[sequence - chunk.first] = move(row)
             # The block may be nobody's any more, this server's, or another's.
             orders, actions = await self._servers.own_again(chunk.block)
             owner = self._servers.me if actions else chunk.owner
             counted = bool(actions)
             if owner != self._servers.me:
-                actions = [self._servers.ask_again(owner, sequence)]
+                actions = [self._servers.tell(owner, sequence)]
             token = uuid.uuid4().hex
             put = {"Put": self._chunks.put(chunk, rows, owner, token)}
             try:
@@ -139,13 +168,10 @@ class DynamoOrderStore:
                     continue
             else:
                 chunk.rows, chunk.token = rows, token
-            if owner != self._servers.me:
-                return None
             if counted:
                 self._acceptor.used[chunk.block] = orders
                 await self._own(await self._chunks.of_block(chunk.block))
-            (again,) = self._reopened(chunk, sequence)
-            return again
+            return owner == self._servers.me
 
     def _reopened(self, chunk: Chunk, sequence: int) -> Sequence[Open]:
         """How an order is queued that was final: at once, whatever it once had to wait for."""
@@ -172,10 +198,13 @@ class DynamoOrderStore:
         again = self._asked
         self._again &= again
         reopened: list[Open] = []
+        discarded: list[Run] = []
         for sequence in again - self._again:
             chunk = await self._chunks.find(sequence)
             if chunk is not None:
                 reopened += self._reopened(chunk, sequence)
+                if chunk.row(sequence).state == CANCELLED:
+                    discarded.append(Run(chunk.received, self._node, sequence, 1))
         found: list[Open] = []
         async with self._accepting:
             await self._acceptor.settle_doubt()
@@ -189,7 +218,7 @@ class DynamoOrderStore:
             with contextlib.suppress(StoreError):
                 await self._servers.took(again)
         adopted, trouble = await self._adopt(self._is_dead)
-        return Tended(adopted, reopened, found, trouble)
+        return Tended(adopted, reopened, discarded, found, trouble)
 
     def _is_dead(self, server: Server) -> bool:
         now = asyncio.get_running_loop().time()

@@ -52,7 +52,7 @@ class Servers:
         self._dynamo = dynamo
         self.me = me
         self._asked = 0
-        """How often others had put orders back to be worked off here when this was last read."""
+        """How often others had moved failed orders of this server when this was last read."""
 
     @property
     def _table(self) -> str:
@@ -99,7 +99,7 @@ class Servers:
         return block
 
     async def beat(self) -> set[int]:
-        """Shows that this server lives; gives orders that others have put back to be worked off here.
+        """Shows that this server lives; gives failed orders of it that others have put back or cancelled.
 
         Raises Superseded.
         """
@@ -107,7 +107,7 @@ class Servers:
         return {int(sequence) for sequence in item.get("again", {"NS": []})["NS"]}
 
     async def took(self, again: set[int]) -> None:
-        """Orders that `beat` gave are queued."""
+        """Orders that `beat` gave are queued, or counted."""
         await self._update_me("DELETE again :a", {":a": {"NS": [str(sequence) for sequence in again]}})
 
     async def _update_me(self, expression: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -228,8 +228,8 @@ class Servers:
             {"Update": self._on_me("ADD blocks :b", {":b": {"NS": [str(block)]}})},
         ]
 
-    def ask_again(self, owner: str, sequence: int) -> dict[str, Any]:
-        """The action that leaves an order for another server, on the condition that it is there."""
+    def tell(self, owner: str, sequence: int) -> dict[str, Any]:
+        """The action that tells another server that its failed order was moved, on the condition that it is there."""
         values = {":a": {"NS": [str(sequence)]}, ":one": {"N": "1"}}
         return {"Update": self._on(owner, "ADD again :a, asked :one", values)}
 

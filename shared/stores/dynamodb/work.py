@@ -11,7 +11,7 @@ from shared.domain.ids import Run, split_run
 from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently
 from shared.stores.dynamodb.client import Dynamo
 from shared.stores.dynamodb.order_tables import BLOCK
-from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING, Row
+from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Row
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
 
 # Orders between runs that are read together.
@@ -191,14 +191,18 @@ def _steps(
 
 
 def _step(attempt: int, failures: int, **members: int | str) -> _Step:
-    """Sets members of the row, as long as the order is in the very attempt; once set, they stay."""
+    """Sets members of the row, as long as the order is in the very attempt; once set, they stay.
+
+    An order that has failed may be cancelled before the same is done again.
+    """
 
     def step(row: Row) -> Row | None:
         if row.attempt != attempt:
             return None
         if row.state == RUNNING:
             return replace(row, failures=row.failures + failures, **members)
-        was_done = all(getattr(row, name) == value for name, value in members.items())
+        seen = replace(row, state=FAILED) if row.state == CANCELLED else row
+        was_done = all(getattr(seen, name) == value for name, value in members.items())
         return row if was_done else None
 
     return step

@@ -158,6 +158,7 @@ class SqliteOrderFeed:
             for event, source, target, plain in (
                 ("order.requeued", State.FAILED, State.QUEUED, moves.reopened),
                 ("order.cancelled", State.QUEUED, State.CANCELLED, moves.cancelled),
+                ("order.cancelled", State.FAILED, State.CANCELLED, moves.discarded),
                 ("order.started", State.QUEUED, State.RUNNING, moves.started),
             ):
                 if plain:

@@ -34,7 +34,19 @@ from shared.stores.orders import (
     same_order,
 )
 from shared.stores.outbox import Moves, told
-from shared.stores.ports import Acceptance, Batch, Existing, Open, Page, Query, Recovery, Rescue, Tended, Ticket
+from shared.stores.ports import (
+    Acceptance,
+    Batch,
+    Cancelled,
+    Existing,
+    Open,
+    Page,
+    Query,
+    Recovery,
+    Rescue,
+    Tended,
+    Ticket,
+)
 from shared.stores.sqlite.database import Writer, migrate, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import Lister, attach
@@ -68,6 +80,7 @@ ORDER BY o.sequence LIMIT 1"""
 _CANCEL = f"""
 INSERT INTO progress (sequence, state, attempt) VALUES (?, {CANCELLED}, 0)
 ON CONFLICT (sequence) DO UPDATE SET state = {CANCELLED} WHERE state = {QUEUED}"""
+_DISCARD = f"UPDATE progress SET state = {CANCELLED} WHERE sequence = ? AND state = {FAILED}"
 _RETRY = f"UPDATE progress SET state = {QUEUED}, due = NULL, finished = NULL WHERE sequence = ? AND state = {FAILED}"
 _REQUEUE_ALL = f"UPDATE progress SET state = {QUEUED} WHERE sequence > ? AND state = {RUNNING} RETURNING sequence"
 _IN_ATTEMPT = f"sequence BETWEEN ?1 AND ?2 AND state = {RUNNING} AND attempt = ?3"
@@ -76,6 +89,7 @@ UPDATE progress SET state = {FAILED}, finished = ?5, detail = ?6 WHERE {_IN_ATTE
 RETURNING sequence"""
 _REQUEUE = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE {_IN_ATTEMPT} RETURNING sequence"
 _TOTAL = "UPDATE totals SET orders = orders + ? WHERE state = ?"
+_NOT_SETTLED = "UPDATE meta SET value = min(value, ?) WHERE name = 'settled'"
 _SETTLED = "INSERT OR REPLACE INTO meta (name, value) VALUES ('settled', ?)"
 
 
@@ -251,21 +265,26 @@ class SqliteOrderStore:
         """See `OrderStore.list`."""
         return await self._lister.list(query)
 
-    async def cancel(self, order_id: str) -> State | None:
+    async def cancel(self, order_id: str) -> Cancelled | State:
         """See `OrderStore.cancel`."""
         order = await self._existing(order_id)
         sequence = self._sequence(order_id)
 
-        def write() -> bool:
+        def write() -> Cancelled | None:
             with self._progress_lock, self._progress.transaction(1) as connection:
-                changed = bool(connection.execute(_CANCEL, (sequence,)).rowcount)
-                connection.execute(_TOTAL, (int(changed), CANCELLED))
-                if changed:
-                    add_moves(connection, Moves(cancelled=[(sequence, 1)]), time.time_ns() // 1000)
-                return changed
+                if connection.execute(_CANCEL, (sequence,)).rowcount:
+                    was, moves = State.QUEUED, Moves(cancelled=[(sequence, 1)])
+                elif connection.execute(_DISCARD, (sequence,)).rowcount:
+                    was, moves = State.FAILED, Moves(discarded=[(sequence, 1)])
+                    connection.execute(_TOTAL, (-1, FAILED))
+                else:
+                    return None
+                connection.execute(_TOTAL, (1, CANCELLED))
+                add_moves(connection, moves, time.time_ns() // 1000)
+                return Cancelled(was)
 
-        if order.state is State.QUEUED and await self._in_thread(write):
-            return None
+        if order.state in (State.QUEUED, State.FAILED) and (cancelled := await self._in_thread(write)) is not None:
+            return cancelled
         return (await self._existing(order_id)).state
 
     async def retry(self, order_id: str) -> Open | State:
@@ -278,8 +297,11 @@ class SqliteOrderStore:
                 changed = bool(connection.execute(_RETRY, (sequence,)).rowcount)
                 connection.execute(_TOTAL, (-int(changed), FAILED))
                 if changed:
+                    connection.execute(_NOT_SETTLED, (sequence - 1,))
                     add_moves(connection, Moves(reopened=[(sequence, 1)]), time.time_ns() // 1000)
-                return changed
+            if changed:
+                self._settled = min(self._settled, sequence - 1)
+            return changed
 
         if order.state is State.FAILED and await self._in_thread(write):
             run = Run(order.received, self._node, sequence, 1)
@@ -328,7 +350,7 @@ class SqliteOrderStore:
 
     async def tend(self) -> Tended:
         """See `OrderStore.tend`."""
-        return Tended([], [], [])
+        return Tended([], [], [], [])
 
     async def settle(self) -> None:
         """Remembers up to where every order is final, so that the next start need not look there."""
