@@ -86,6 +86,7 @@ class DistributedClient(Caller):
         self,
         topics: Sequence[str],
         *,
+        events: Sequence[str] | None = None,
         customer: str | None = None,
         order: str | None = None,
         user_id: int | None = None,
@@ -93,15 +94,18 @@ class DistributedClient(Caller):
     ) -> AsyncGenerator[Members, None]:
         """Events over a connection of its own, until the service ends it; `since` is the last one known.
 
-        The first of all, `subscribed`, has the `seq` behind which they begin. A `gap` says what was left out.
+        With `events` those of these names alone. The first of all, `subscribed`, has the `seq` behind which they
+        begin. A `gap` says what was left out.
         """
-        async for line in self.lines(topics, customer=customer, order=order, user_id=user_id, since=since):
+        lines = self.lines(topics, events=events, customer=customer, order=order, user_id=user_id, since=since)
+        async for line in lines:
             yield msgspec.json.decode(line)
 
     async def lines(
         self,
         topics: Sequence[str],
         *,
+        events: Sequence[str] | None = None,
         customer: str | None = None,
         order: str | None = None,
         user_id: int | None = None,
@@ -110,6 +114,8 @@ class DistributedClient(Caller):
         """What `subscribe` gives, each event as its line of JSON."""
         request = {"action": "subscribe", "topics": list(topics), "since": since}
         request |= {"cliente": customer, "id": order, "user_id": user_id}
+        if events is not None:
+            request["events"] = list(events)
         async with self._watching(request) as (link, answer):
             yield encode({"event": "subscribed", "seq": answer["since"]})
             while (line := await link.event()) is not None:

@@ -62,7 +62,7 @@ async def _explain(intake: IntakeClient, client: DistributedClient, output: Outp
     told: dict[str, tuple[int, str]] = {}
     gone: dict[str, Any] | None = None
     if last:
-        async for event in client.subscribe(["orders", "scores", "records", "notifications"], since=0):
+        async for event in client.subscribe(["orders", "scores", "records", "notifications", "stock"], since=0):
             if event["event"] == "gap":
                 gone = event
             elif "estado" in event:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from services.distributed.distributed import Distributed
 from services.distributed.knowledge import Knowledge
 from services.distributed.settings import DistributedSettings
+from services.distributed.stock import TABLES as STOCK_TABLES
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import SCORES, USERS, corporate_data
 from shared.runtime import logs
@@ -72,7 +73,8 @@ async def open_files(
             hint="check DATA_DIR; a file that is damaged has to be restored from a backup",
         ) from error
     orders = SqliteOrderFeed(Files(settings.orders_file))
-    records = SqliteRecordFeed(settings.records_file, [SCORES, USERS, corporate_data(settings.corporate_data)])
+    tables = [SCORES, USERS, *STOCK_TABLES, corporate_data(settings.corporate_data)]
+    records = SqliteRecordFeed(settings.records_file, tables)
     try:
         yield knowledge, orders, records
     finally:

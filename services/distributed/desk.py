@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
 
 from services.distributed import requests
 from services.distributed.encoding import Ways, decode_request, encode_answer
-from services.distributed.events import TOPICS, PlainEvent
+from services.distributed.events import EVENTS, TOPICS, PlainEvent
 from services.distributed.help import help_lines
 from services.distributed.knowledge import Knowledge
 from services.distributed.observers import Choice, Observers
@@ -235,9 +235,12 @@ class Desk:
             if topic not in TOPICS:
                 hint = did_you_mean(shortened(topic), TOPICS) or f"topics: {', '.join(TOPICS)}"
                 raise InvalidParams(f"there is no topic {shortened(topic)!r}", field="topics", hint=hint)
+        events = None if request.events is None else frozenset(request.events)
+        if events is not None:
+            _check_events(events, topics)
         since = self._observers.check(request.since)
         order = None if request.id is None else request.id.lower()
-        choice = Choice(frozenset(topics), request.cliente, order, request.user_id)
+        choice = Choice(frozenset(topics), events, request.cliente, order, request.user_id)
         self._answer(entry, request, {"topics": sorted(choice.topics), "since": since})
         self._observers.add(entry.connection, choice, since)
 
@@ -251,3 +254,16 @@ class Desk:
             "version": self._version,
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
+
+
+def _check_events(events: frozenset[str], topics: Sequence[str]) -> None:
+    """Raises InvalidParams for names that no event of the topics has."""
+    known = [event for topic in dict.fromkeys(topics) for event in EVENTS[topic]]
+    if not events:
+        raise InvalidParams("events is empty", field="events", hint="leave it out for all events of the topics")
+    for event in sorted(events.difference(known)):
+        topic = next((name for name, names in EVENTS.items() if event in names), None)
+        if topic is not None:
+            raise InvalidParams(f"{event} is an event of {topic}", field="events", hint=f"add {topic} to topics")
+        hint = did_you_mean(shortened(event), known) or f"events: {', '.join(known)}"
+        raise InvalidParams(f"there is no event {shortened(event)!r}", field="events", hint=hint)

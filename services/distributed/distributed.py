@@ -12,6 +12,7 @@ from services.distributed.knowledge import Knowledge
 from services.distributed.observers import Observers
 from services.distributed.relay import Relay
 from services.distributed.settings import DistributedSettings
+from services.distributed.stock import StockNews
 from shared import VERSION
 from shared.domain.errors import StoreError
 from shared.net.gate import guard
@@ -57,7 +58,8 @@ class Distributed:
         observers = Observers(knowledge.log, unread_bytes=settings.max_unread_bytes)
         knowledge.told = observers.publish
         traces = open_traces("distributed", settings.otel_exporter_otlp_endpoint)
-        relay = Relay(knowledge, self._orders, self._records, data=settings.corporate_data, traces=traces)
+        stock = StockNews(knowledge.notifications, user=settings.low_stock_user)
+        relay = Relay(knowledge, self._orders, self._records, stock, data=settings.corporate_data, traces=traces)
         both = ways(settings.pickle_key, payload_bytes=settings.max_document_bytes)
         metrics = ServerMetrics()
         metrics.gauge("comanda_events", "Events told so far.", lambda: knowledge.log.next - 1)

@@ -1,5 +1,6 @@
 """Events as the log keeps them, and as observers are told of them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -8,11 +9,20 @@ from msgspec import Struct
 
 from shared.domain.ids import Run, id_prefix
 from shared.domain.orders import iso_time
-from shared.domain.states import State
+from shared.domain.states import TRANSITIONS, State
 from shared.stores.events import Happened
 from shared.wire.replies import encode
 
-TOPICS = ("orders", "scores", "records", "notifications", "stock")
+EVENTS = {
+    "orders": tuple(dict.fromkeys(step.event for step in TRANSITIONS)),
+    "scores": ("score.record", "score.saved"),
+    "records": ("record.changed", "record.deleted"),
+    "notifications": ("notification.added",),
+    "stock": ("stock.low", "stock.acknowledged", "stock.recovered", "stock.imported"),
+}
+"""Every event by its topic."""
+
+TOPICS = tuple(EVENTS)
 """What can be subscribed to."""
 
 
@@ -46,7 +56,7 @@ class OrderEvent(Struct, frozen=True, array_like=True, tag=1):
             for sequence, customer in zip(range(run.first, run.first + run.count), customers, strict=False):
                 order = f"{prefix}{sequence:012x}"
                 text = f'{start}{number},"id":"{order}","cliente":{encode(customer).decode()}{end}'
-                yield Told("orders", text, customer=customer, order=order)
+                yield Told("orders", self.event, text, customer=customer, order=order)
                 number += 1
 
 
@@ -66,7 +76,7 @@ class PlainEvent(Struct, frozen=True, array_like=True, tag=2):
     def told(self, number: int) -> "Iterator[Told]":
         """The event, with this number."""
         members = {"event": self.event, "seq": number, **self.members, "cuando": iso_time(self.at)}
-        yield Told(self.topic, encode(members).decode() + "\n", user_id=self.user_id)
+        yield Told(self.topic, self.event, encode(members).decode() + "\n", user_id=self.user_id)
 
 
 Entry = OrderEvent | PlainEvent
@@ -76,6 +86,7 @@ class Told(NamedTuple):
     """One event as a line of JSON, and what observers choose by."""
 
     topic: str
+    event: str
     text: str
     customer: str | None = None
     order: str | None = None
@@ -89,3 +100,11 @@ def order_event(happened: Happened) -> OrderEvent:
 
 encode_entry = msgspec.json.Encoder().encode
 decode_entry = msgspec.json.Decoder[Entry](Entry).decode
+_HEAD = re.compile(r'\[(?:1|2,"(?P<topic>[^"]+)"),"(?P<event>[^"]+)"')
+
+
+def entry_kind(body: str) -> tuple[str, str]:
+    """The topic and the event of an encoded entry, without decoding what it is about."""
+    head = _HEAD.match(body)
+    assert head is not None, "every entry begins with its tag and its names"
+    return head["topic"] or "orders", head["event"]

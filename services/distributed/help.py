@@ -9,6 +9,7 @@ mark_read USER                             marks them as read; with "ids", some 
 subscribe orders,scores                    events as they happen; unsubscribe ends it
                                            with "since":N first those behind event N
                                            with "cliente", "id" or "user_id" one's own alone
+                                           with "events":["order.failed"] those of these names alone
 health, ping                               is everything well?
 metrics                                    the same for Prometheus
 quit                                       ends the connection

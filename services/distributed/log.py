@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.distributed.events import Entry, decode_entry, encode_entry
+from services.distributed.events import Entry, decode_entry, encode_entry, entry_kind
 from shared.stores.sqlite.database import Connection
 
 _APPEND = "INSERT INTO log (number, events, at, body) VALUES (?, ?, ?, ?)"
@@ -20,6 +20,25 @@ class Logged(NamedTuple):
 
     number: int
     entry: Entry
+
+
+class Kept(NamedTuple):
+    """An entry as it is stored, with the number of its first event, and how many it has."""
+
+    number: int
+    events: int
+    body: str
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Its topic and its event, which cost nothing to know."""
+        return entry_kind(self.body)
+
+    @property
+    def entry(self) -> Entry:
+        """All of it."""
+        entry: Entry = decode_entry(self.body)
+        return entry
 
 
 class EventLog:
@@ -59,10 +78,10 @@ class EventLog:
             self.next = last.number + last.entry.events
             self._largest = max(self._largest, *(one.entry.events for one in logged))
 
-    def read(self, number: int) -> list[Logged]:
+    def read(self, number: int) -> list[Kept]:
         """A page of entries from the one that has the event of this number; empty at the end."""
         rows = self._connection.execute(_FROM, (number, self._largest, number, _PAGE_ROWS)).fetchall()
-        return [Logged(first, decode_entry(body)) for first, _, body in rows]
+        return [Kept(*row) for row in rows]
 
     @property
     def too_long(self) -> bool:

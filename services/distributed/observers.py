@@ -4,13 +4,14 @@ Who begins at an older event reads the log at their own pace, until they are whe
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import structlog
 
 from services.distributed.events import Told
-from services.distributed.log import EventLog, Logged
+from services.distributed.log import EventLog, Kept, Logged
 from shared.domain.errors import InvalidParams, StoreError
 from shared.net.connection import Connection
 from shared.net.fanout import Fanout
@@ -24,6 +25,8 @@ class Choice(NamedTuple):
     """What an observer wants to be told of: events that have all that is said."""
 
     topics: frozenset[str]
+    events: frozenset[str] | None = None
+    """Names of events; None is all of the topics."""
     customer: str | None = None
     order: str | None = None
     user_id: int | None = None
@@ -37,10 +40,14 @@ class Choice(NamedTuple):
                 return name, value
         return None
 
+    def wants(self, topic: str, event: str) -> bool:
+        """Whether events of this name are chosen at all."""
+        return topic in self.topics and (self.events is None or event in self.events)
+
     def fits(self, told: Told) -> bool:
         """Whether an event is chosen."""
         return (
-            told.topic in self.topics
+            self.wants(told.topic, told.event)
             and self.customer in (None, told.customer)
             and self.order in (None, told.order)
             and self.user_id in (None, told.user_id)
@@ -57,6 +64,8 @@ class Observers:
         self._fanout = Fanout(unread_bytes // 2)
         self._live: dict[Choice, set[Connection]] = {}
         self._by_key: dict[tuple[str, str | int], list[Choice]] = {}
+        self._kinds: Counter[Choice] = Counter()
+        """How many of the live choices want the same names, as the choice of these alone."""
         self._choices: dict[Connection, Choice] = {}
         self._replays: dict[Connection, asyncio.Task[None]] = {}
         self._logger = structlog.get_logger()
@@ -93,6 +102,10 @@ class Observers:
         self._live[choice].discard(connection)
         if not self._live[choice]:
             del self._live[choice]
+            kind = Choice(choice.topics, choice.events)
+            self._kinds[kind] -= 1
+            if not self._kinds[kind]:
+                del self._kinds[kind]
             if choice.key is not None:
                 self._by_key[choice.key].remove(choice)
                 if not self._by_key[choice.key]:
@@ -101,6 +114,7 @@ class Observers:
     def _go_live(self, connection: Connection, choice: Choice) -> None:
         if choice not in self._live:
             self._live[choice] = set()
+            self._kinds[Choice(choice.topics, choice.events)] += 1
             if choice.key is not None:
                 self._by_key.setdefault(choice.key, []).append(choice)
         self._live[choice].add(connection)
@@ -123,29 +137,37 @@ class Observers:
             page = self._log.read(number)
             if not page:
                 break
-            for logged in page:
-                for texts in _portions(logged, number, choice):
-                    connection.send("".join(texts).encode())
-                    while connection.unread_bytes > self._unread_bytes // 4:
-                        await asyncio.sleep(_DRAIN_SECONDS)
-                    await asyncio.sleep(0)
-                number = logged.number + logged.entry.events
+            for kept in page:
+                if choice.wants(*kept.kind):
+                    for texts in _portions(kept, number, choice):
+                        connection.send("".join(texts).encode())
+                        while connection.unread_bytes > self._unread_bytes // 4:
+                            await asyncio.sleep(_DRAIN_SECONDS)
+                        await asyncio.sleep(0)
+                number = kept.number + kept.events
+            # Others get their turn also where nothing was wanted.
+            await asyncio.sleep(0)
         del self._replays[connection]
         self._go_live(connection, choice)
 
     def publish(self, entries: Sequence[Logged]) -> None:
         """Tells of new events. Nobody is waited for."""
-        if not self._live:
-            return
-        told = [one for logged in entries for one in logged.entry.told(logged.number)]
+        wanted = [one for one in entries if self._is_wanted(one.entry.topic, one.entry.event)]
+        told = [one for logged in wanted for one in logged.entry.told(logged.number)]
         for start in range(0, len(told), _TEXTS):
             self._tell(told[start : start + _TEXTS])
+
+    def _is_wanted(self, topic: str, event: str) -> bool:
+        return any(kind.wants(topic, event) for kind in self._kinds)
 
     def _tell(self, told: Sequence[Told]) -> None:
         found: dict[Choice, list[str]] = {}
         for choice in self._live:
             if choice.key is None:
-                found[choice] = [one.text for one in told if one.topic in choice.topics]
+                topics, events = choice.topics, choice.events
+                found[choice] = [
+                    one.text for one in told if one.topic in topics and (events is None or one.event in events)
+                ]
         if self._by_key:
             for one in told:
                 for key in (("order", one.order), ("customer", one.customer), ("user_id", one.user_id)):
@@ -166,10 +188,10 @@ class Observers:
             replay.cancel()
 
 
-def _portions(logged: Logged, number: int, choice: Choice) -> Iterable[list[str]]:
+def _portions(kept: Kept, number: int, choice: Choice) -> Iterable[list[str]]:
     """The chosen texts of an entry from an event on, some at a time."""
     texts: list[str] = []
-    for place, told in enumerate(logged.entry.told(logged.number), logged.number):
+    for place, told in enumerate(kept.entry.told(kept.number), kept.number):
         if place >= number and choice.fits(told):
             texts.append(told.text)
             if len(texts) == _TEXTS:

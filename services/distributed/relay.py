@@ -14,6 +14,8 @@ import structlog
 from services.distributed.events import Entry, PlainEvent, order_event
 from services.distributed.knowledge import Knowledge
 from services.distributed.ranking import whole
+from services.distributed.stock import TABLES as STOCK_TABLES
+from services.distributed.stock import StockNews
 from shared.domain.errors import Gone, StoreError
 from shared.domain.tables import SCORES, USERS
 from shared.runtime.traces import Traces
@@ -27,6 +29,7 @@ _SPARE = 2.0
 _ORDERS = 1000
 _CHANGES = 500
 _TENANT = "main"
+_STOCK = {table.name for table in STOCK_TABLES}
 ORDERS = "orders"
 RECORDS = "records"
 
@@ -35,11 +38,19 @@ class Relay:
     """Keeps `knowledge` up to date until cancelled; `data` is the table of corporate data."""
 
     def __init__(
-        self, knowledge: Knowledge, orders: OrderFeed, records: RecordFeed, *, data: str, traces: Traces | None = None
+        self,
+        knowledge: Knowledge,
+        orders: OrderFeed,
+        records: RecordFeed,
+        stock: StockNews,
+        *,
+        data: str,
+        traces: Traces | None = None,
     ) -> None:
         self._knowledge = knowledge
         self._orders = orders
         self._records = records
+        self._stock = stock
         self._data = data
         self._traces = traces
         self._trouble: str | None = None
@@ -145,6 +156,8 @@ class Relay:
                 return []
             ranking.score(record)
             return self._scored(change)
+        elif change.table in _STOCK:
+            return self._stock.take(change)
         elif change.table == self._data:
             members = {"id": record.item["id"], "version": record.version}
             return [

@@ -75,9 +75,10 @@ class MarkRead(Request, frozen=True, tag="mark_read"):
 
 
 class Subscribe(Request, frozen=True, tag="subscribe"):
-    """Events of some topics, from now on or from behind the event `since`."""
+    """Events of some topics, or those of some names alone, from now on or from behind the event `since`."""
 
     topics: list[str] | str
+    events: list[str] | None = None
     cliente: str | None = None
     user_id: UserId | None = None
     id: str | None = None

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from services.distributed.requests import UserId
 from services.settings import InternalSettings
 from shared.runtime.settings import Count, Port, Seconds
 
@@ -19,6 +20,7 @@ class DistributedSettings(InternalSettings, frozen=True):
     max_events: Count = 1_000_000
     event_seconds: Seconds = 604_800.0
     max_notifications: Count = 1000
+    low_stock_user: UserId = 1
 
     @property
     def distributed_file(self) -> Path:

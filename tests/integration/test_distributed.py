@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from clients.distributed import DistributedClient
+from clients.errors import Refused
 from clients.services import DistributedServiceClient, PersistenceServiceClient
 from services.distributed.encoding import ANSWER, REQUEST
 from shared.wire.pickles import Pickles
@@ -124,6 +126,56 @@ def test_corporate_data_is_told_of(service: Session, records: Session) -> None:
     assert (changed["id"], changed["version"], deleted["id"]) == ("X", 1, "X")
 
 
+# Stock.
+
+
+def put(records: Session, table: str, **item: Any) -> None:
+    assert records.ask({"action": "put_item", "table": table, "item": item})["success"]
+
+
+@pytest.mark.distributed(LOW_STOCK_USER=7)
+def test_alert_of_an_item_is_told_from_its_beginning_to_its_end(service: Session, records: Session) -> None:
+    service.ask("subscribe stock")
+    alert: dict[str, Any] = {"store": "Berlin", "item": "Echo Dot", "count": 4, "threshold": 5, "number": 1}
+    put(records, "StockAlerts", **alert, state="open")
+    put(records, "StockAlerts", **{**alert, "count": 3}, state="open")
+    put(records, "StockAlerts", **{**alert, "count": 3}, state="acknowledged")
+    put(records, "StockAlerts", **{**alert, "count": 2}, state="acknowledged")
+    put(records, "StockAlerts", **{**alert, "count": 9}, state="closed")
+    put(records, "StockAlerts", **{**alert, "count": 1, "number": 2}, state="open")
+    put(records, "StockAlerts", **{**alert, "count": 8, "number": 2}, state="closed")
+    records.ask({"action": "delete_item", "table": "StockAlerts", "key": {"store": "Berlin", "item": "Echo Dot"}})
+    put(records, "StockAlerts", store="Bonn", item="Kindle", count=0, threshold=5, number=1, state="open")
+    names = ("stock.low", "stock.acknowledged", "stock.recovered", "stock.low", "stock.recovered", "stock.low")
+    found = events(service, *names)
+    assert [(one["count"], one["number"]) for one in found] == [(4, 1), (3, 1), (9, 1), (1, 2), (8, 2), (0, 1)]
+    assert {name: found[0][name] for name in ("store", "item", "threshold")} == {
+        "store": "Berlin",
+        "item": "Echo Dot",
+        "threshold": 5,
+    }
+    told = service.ask("notifications 7")["notifications"]
+    assert {one["type"] for one in told} == {"warning"}
+    assert [one["message"] for one in told] == [
+        "Low stock: Bonn, Kindle: 0 left (below 5)",
+        "Low stock: Berlin, Echo Dot: 1 left (below 5)",
+        "Low stock: Berlin, Echo Dot: 4 left (below 5)",
+    ]
+
+
+def test_import_is_told_of_when_it_is_applied_and_when_it_is_undone(service: Session, records: Session) -> None:
+    service.ask("subscribe stock")
+    for state in ("staged", "accepted", "applied", "applied", "undoing", "undone"):
+        put(records, "StockImports", id="i1", name="berlin.csv", rows=10, state=state, source="cli")
+    put(records, "StockImports", id="i2", name="bonn.csv", rows=3, state="applied", source="http")
+    found = events(service, *["stock.imported"] * 3)
+    assert [(one["id"], one["name"], one["rows"], one["state"]) for one in found] == [
+        ("i1", "berlin.csv", 10, "applied"),
+        ("i1", "berlin.csv", 10, "undone"),
+        ("i2", "bonn.csv", 3, "applied"),
+    ]
+
+
 # Notifications.
 
 
@@ -192,6 +244,34 @@ def test_observers_choose_by_customer_order_and_user(
         assert {one["id"] for one in events(service, "order.accepted", "order.started", "order.finished")} == {order}
 
 
+@pytest.mark.intake(ORDER_HANDLER="tests.support.kitchens:fussy", MAX_ATTEMPTS=1)
+def test_observers_choose_events_by_name(service: Session, distributed: DistributedProcess, session: Session) -> None:
+    chosen = {"action": "subscribe", "topics": ["orders", "notifications"], "events": ["order.failed"]}
+    assert service.ask(chosen)["topics"] == ["notifications", "orders"]
+    session.ask(ORDER)
+    with distributed.connect() as other:
+        other.ask({"action": "add_notification", "user_id": 1, "message": "m"})
+    failed = session.ask({**ORDER, "cliente": "fails"})["id"]
+    assert events(service, "order.failed")[0]["id"] == failed
+    with distributed.connect() as late:
+        late.wait_until("health", "eventos", 7)
+        assert late.ask({**chosen, "since": 0})["since"] == 0
+        assert events(late, "order.failed")[0]["id"] == failed
+        session.ask({**ORDER, "cliente": "fails"})
+        events(late, "order.failed")
+        events(service, "order.failed")
+
+
+async def test_client_chooses_events_by_name(distributed: DistributedProcess) -> None:
+    async with DistributedClient("127.0.0.1", distributed.port) as client:
+        chosen = client.observe(["notifications", "orders"], events=["notification.added"], since=0)
+        await client.add_notification(1, "hola")
+        assert [(await anext(chosen))["event"] for _ in range(2)] == ["connected", "notification.added"]
+        with pytest.raises(Refused) as refused:
+            await anext(client.subscribe(["orders"], events=["order.fail"]))
+        assert (refused.value.error, refused.value.field) == ("invalid_params", "events")
+
+
 @pytest.mark.distributed(MAX_EVENTS=10)
 def test_events_that_are_not_kept_are_named(service: Session) -> None:
     for number in range(40):
@@ -242,6 +322,9 @@ def test_slow_observer_is_told_what_it_missed_and_nobody_waits(
         ({"action": "subscribe", "topics": ["ordrs"]}, "invalid_params", "topics"),
         ({"action": "subscribe", "topics": []}, "invalid_params", "topics"),
         ({"action": "subscribe", "topics": ["orders"], "since": 1}, "invalid_params", "since"),
+        ({"action": "subscribe", "topics": ["orders"], "events": ["order.faild"]}, "invalid_params", "events"),
+        ({"action": "subscribe", "topics": ["orders"], "events": ["score.saved"]}, "invalid_params", "events"),
+        ({"action": "subscribe", "topics": ["orders"], "events": []}, "invalid_params", "events"),
         ({"action": "subscribe", "topics": ["orders"], "since": -1}, "invalid_params", "since"),
         ({"action": "add_notification", "user_id": 1, "message": "x" * 1001}, "invalid_params", "message"),
         ({"action": "add_notification", "user_id": 1, "message": ""}, "invalid_params", "message"),
@@ -300,6 +383,22 @@ def test_counts_are_equal_whoever_is_killed_when(intake: IntakeProcess, distribu
     status, (found, *_) = audit(intake, distributed)
     assert (status, found["sound"]) == (0, True), found
     assert found["distributed"]["aceptados"] == sent
+
+
+@pytest.mark.intake(ORDER_HANDLER="tests.support.kitchens:fussy", MAX_ATTEMPTS=1)
+def test_discarded_order_is_told_of_and_counted_once(
+    intake: IntakeProcess, distributed: DistributedProcess, service: Session, session: Session
+) -> None:
+    service.ask("subscribe orders")
+    order = session.ask({**ORDER, "cliente": "fails"})["id"]
+    events(service, "order.accepted", "order.started", "order.failed")
+    session.wait_until("stats", "stats.pedidos.fallido", 1)
+    assert session.ask(f"cancel {order}")["estado"] == "cancelado"
+    (cancelled,) = events(service, "order.cancelled")
+    assert (cancelled["id"], cancelled["estado"]) == (order, "cancelado")
+    status, (found, *_) = audit(intake, distributed)
+    assert (status, found["sound"]) == (0, True), found
+    assert (found["distributed"]["fallido"], found["distributed"]["cancelado"]) == (0, 1)
 
 
 def test_what_happened_meanwhile_is_caught_up_with_and_told_to_observers(
