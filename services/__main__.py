@@ -17,6 +17,7 @@ SERVERS = (
     Server("persistence", "services.persistence"),
     Server("intake", "services.intake"),
     Server("distributed", "services.distributed"),
+    Server("inventory", "services.inventory"),
     Server("gateway", "services.gateway"),
 )
 """Every server, in the order of starting."""

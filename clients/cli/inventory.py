@@ -18,6 +18,7 @@ from clients.cli.output import Output
 from clients.cli.target import PERSISTENCE, setting, target
 from clients.errors import ClientError
 from clients.inventory import imports, stock
+from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
 from clients.inventory.imports import Import
 from clients.inventory.records import Direct, Records
 from clients.inventory.upload import Report, Upload
@@ -31,8 +32,7 @@ inventory = App(name="inventory", help="Stock: bring in files, look at it, take 
 _CHUNK_BYTES = 256 * 1024
 _EXPORT_ROWS = 1000
 _DEFAULT_UPLOAD_BYTES = "67108864"
-# An import that does not move for so long waits for a service that is not there.
-_PATIENCE_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 
 Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="No more than so many.")]
 
@@ -197,22 +197,20 @@ async def export(
 
 
 async def _followed(records: Records, found: Import, progress: Progress, told: str) -> Import:
-    """An import at its end, its progress shown. Raises ClientError where nobody works on it."""
+    """An import at its end, its progress shown. Raises ClientError where there is no service that works on it."""
     bar = progress.add_task(told, total=found.rows)
-    following = imports.follow_import(records, found.id)
-    try:
-        while True:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                found = await anext(following)
-            done = found.rows - found.applied if found.state is ImportState.UNDOING else found.applied
-            progress.update(bar, completed=done)
-    except StopAsyncIteration:
-        return found
-    except TimeoutError:
-        raise ClientError(
-            f"import {found.id} is stored, and has not moved for {_PATIENCE_SECONDS:g} s",
-            hint="it goes on as soon as the inventory service runs: python -m services.inventory",
-        ) from None
+    while True:
+        before = found.applied
+        found = await imports.wait_for_import(records, found.id, seconds=_LOOK_SECONDS)
+        done = found.rows - found.applied if found.state is ImportState.UNDOING else found.applied
+        progress.update(bar, completed=done)
+        if found.state in (ImportState.APPLIED, ImportState.UNDONE):
+            return found
+        if found.applied == before and ((beat := await last_beat(records)) is None or beat > BEAT_PATIENCE_SECONDS):
+            raise ClientError(
+                f"import {found.id} is stored, and goes on as soon as the inventory service runs",
+                hint="start it: python -m services.inventory",
+            )
 
 
 def _opened(file: str) -> BinaryIO:

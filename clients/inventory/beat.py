@@ -7,6 +7,10 @@ from shared.domain.tables import INVENTORY
 
 BEAT = {"name": "beat"}
 """The record's key in `INVENTORY`."""
+BEAT_SECONDS = 5.0
+"""How often a service says that it lives."""
+BEAT_PATIENCE_SECONDS = 3 * BEAT_SECONDS
+"""After how long without a word it is taken to be away."""
 
 
 async def last_beat(records: Records) -> float | None:

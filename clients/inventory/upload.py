@@ -1,8 +1,8 @@
 """One file of stock on its way in: read as it comes, stored in portions, and put into force by one commit.
 
 Until the commit nothing of it counts; from the commit on all of it does, whoever is killed when: the inventory service
-applies the portions, each in a transaction of its own, and goes on where it was. Of the file nothing is held in memory but
-what the reader remembers to find rows that stand there twice.
+applies the portions, each in one transaction, and goes on where it was. Of the file nothing is held in memory but what
+the reader remembers to find rows that stand there twice.
 """
 
 import asyncio

@@ -48,3 +48,13 @@ def check_match(etag: str, if_match: str | None) -> None:
             field="If-Match",
             hint="get it again, and send the ETag that comes with it",
         )
+
+
+def seen_version(if_match: str | None) -> int | None:
+    """The version that the caller has seen; None where any will do. Raises PreconditionFailed for what is no ETag."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    version = if_match.strip().removeprefix("W/").strip('"')
+    if not (version.isascii() and version.isdigit() and len(version) < 16):
+        raise PreconditionFailed("nothing has this ETag", field="If-Match", hint="send the ETag that came with it")
+    return int(version)

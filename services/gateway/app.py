@@ -15,6 +15,7 @@ from services.gateway.events import EventRoutes
 from services.gateway.files import Files
 from services.gateway.hub import Hub
 from services.gateway.identity import Identity
+from services.gateway.imports import ImportRoutes
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.openapi import describe
 from services.gateway.orders import OrderRoutes
@@ -24,6 +25,7 @@ from services.gateway.rates import Rates
 from services.gateway.routing import Router
 from services.gateway.scores import ScoreRoutes
 from services.gateway.settings import GatewaySettings
+from services.gateway.stock import StockRoutes
 from services.gateway.tasks import TaskRoutes
 from shared.runtime.traces import Traces
 
@@ -51,8 +53,12 @@ def build_app(
         *EventRoutes(hub, identity, max_streams=settings.max_event_streams).operations(),
         *ScoreRoutes(persistence, distributed, identity).operations(),
         *TaskRoutes(persistence).operations(),
+        *StockRoutes(persistence, low=settings.low_stock, request_seconds=settings.request_seconds).operations(),
+        *ImportRoutes(
+            persistence, max_bytes=settings.max_upload_bytes, request_seconds=settings.request_seconds
+        ).operations(),
         *ProbeRoutes(
-            [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode()
+            [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode(), persistence
         ).operations(),
         *PageRoutes(lambda: description).operations(),
     ]
@@ -64,9 +70,10 @@ def build_app(
         Files("/static/", FILES),
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
+        origins=_origins(settings.cors_origins),
     )
     edge = Edge(
-        _with_cors(router, settings.cors_origins),
+        _with_cors(router, _origins(settings.cors_origins)),
         metrics,
         traces,
         request_seconds=settings.request_seconds,
@@ -77,9 +84,13 @@ def build_app(
     return edge
 
 
-def _with_cors(app: App, origins: str) -> App:
+def _origins(named: str) -> list[str]:
+    """Origins that are named with commas between them."""
+    return [origin.strip() for origin in named.split(",") if origin.strip()]
+
+
+def _with_cors(app: App, allowed: list[str]) -> App:
     """The application, open to pages of these origins."""
-    allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
     if not allowed:
         return app
     return cast(

@@ -1,5 +1,6 @@
 """Bodies of requests: strict JSON into types, read as strictly as on the other ports."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -56,12 +57,13 @@ class BodyReader:
         return orders
 
 
-def check_media_type(content_type: str | None) -> None:
-    """Raises UnsupportedMediaType for a body that says to be something else than JSON."""
-    media_type = (content_type or "application/json").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise UnsupportedMediaType(
-            f"a body of {media_type[:80]} is not read here",
-            field="Content-Type",
-            hint="send JSON, with the header Content-Type: application/json",
-        )
+def check_media_type(content_type: str | None, accepted: Sequence[str] = ()) -> None:
+    """Raises UnsupportedMediaType for a body that says to be something else than JSON, or than what is `accepted`."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if media_type in accepted or not (media_type or accepted):
+        return
+    if not accepted and (media_type == "application/json" or media_type.endswith("+json")):
+        return
+    told = f"a body of {media_type[:80]} is not read here" if media_type else "the body does not say what it is"
+    kind = accepted[0] if accepted else "application/json"
+    raise UnsupportedMediaType(told, field="Content-Type", hint=f"send the header Content-Type: {kind}")

@@ -5,13 +5,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from services.gateway.hub import TOPICS, Choice, Hub
+from services.gateway.hub import PERSONAL, TOPICS, Choice, Hub
 from services.gateway.identity import Identity
 from services.gateway.parameters import AskingUser
 from services.gateway.routing import Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, Unavailable
 
-_PERSONAL = {"scores", "notifications"}
 MEDIA_TYPE = "text/event-stream"
 _HEADERS = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 Customer = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -54,7 +53,7 @@ class EventRoutes:
                 summary="Follow what happens",
                 description=(
                     "Server-sent events: each with its number as `id`, its name as `event`, and as `data` the JSON of "
-                    f"docs/PROTOCOL.md. Topics: {', '.join(TOPICS)}; the last two are those of one user."
+                    f"docs/PROTOCOL.md. Topics: {', '.join(TOPICS)}; of {' and '.join(sorted(PERSONAL))} one's own."
                 ),
                 query=EventQuery,
                 headers=LastEvent,
@@ -70,7 +69,7 @@ class EventRoutes:
         if not chosen or not chosen <= set(TOPICS):
             unknown = ", ".join(sorted(chosen - set(TOPICS))) or "nothing"
             raise InvalidParams(f"no topics: {unknown}", field="topics", hint=f"topics: {', '.join(TOPICS)}")
-        user = self._identity.user(request, query.user_id) if chosen & _PERSONAL else None
+        user = self._identity.user(request, query.user_id) if chosen & PERSONAL else None
         if self._hub.listeners >= self._max_streams:
             raise Unavailable(
                 f"{self._hub.listeners} streams of events are open already", hint="the limit is MAX_EVENT_STREAMS"

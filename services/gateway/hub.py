@@ -18,8 +18,10 @@ from clients.distributed import DistributedClient
 from clients.errors import ClientError, Refused
 from shared.domain.errors import Unavailable
 
-TOPICS = ("orders", "scores", "notifications")
+TOPICS = ("orders", "scores", "notifications", "stock")
 """What the gateway tells of."""
+PERSONAL = frozenset({"scores", "notifications"})
+"""Topics of which everybody is told what is their own."""
 
 _KEPT = 20_000
 # What is written at a time waits in memory until it is read, for each listener.
@@ -61,7 +63,7 @@ class _Kept(NamedTuple):
 
 
 _decode = msgspec.json.Decoder(_Head).decode
-_TOPIC_OF = {"order": "orders", "score": "scores", "notification": "notifications"}
+_TOPIC_OF = {"order": "orders", "score": "scores", "notification": "notifications", "stock": "stock"}
 
 
 class Hub:
@@ -280,7 +282,7 @@ def _is_chosen(choice: Choice, topic: str, head: _Head) -> bool:
         return False
     if topic == "orders":
         return choice.customer in (None, head.customer) and choice.order in (None, head.order)
-    return choice.user_id == head.user_id
+    return topic not in PERSONAL or choice.user_id == head.user_id
 
 
 def _frame(line: bytes, head: _Head) -> bytes:

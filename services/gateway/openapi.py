@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from services.gateway.problems import MEDIA_TYPE, STATUS, TITLES, Problem
-from services.gateway.routing import Operation
+from services.gateway.routing import Operation, places
 from shared import VERSION
+from shared.domain.stock import MAX_ITEM_CHARACTERS
 
 _INTRODUCTION = """Orders, scores and tasks over HTTP. Every error is `application/problem+json`: `error` is its code,
 `detail` says what is wrong, `field` where, `hint` how to mend it. An order that was answered is on disk."""
@@ -58,6 +59,10 @@ def _described(operation: Operation, schemas: dict[Any, Any], fields: dict[type[
     if operation.body is not None:
         content = {"application/json": {"schema": schemas[operation.body], "example": operation.example}}
         found["requestBody"] = {"required": True, "content": content}
+    if operation.upload:
+        schema = {"type": "string", "format": "binary"}
+        content = {kind: {"schema": schema} for kind in operation.upload}
+        found["requestBody"] = {"required": True, "content": content}
     if operation.bearer:
         found["security"] = [{"bearer": []}, {}]
     return found
@@ -65,9 +70,9 @@ def _described(operation: Operation, schemas: dict[Any, Any], fields: dict[type[
 
 def _parameters(operation: Operation, fields: dict[type[Struct], Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    if "{id}" in operation.path:
-        schema = {"type": "string", "minLength": 1, "maxLength": 64}
-        found.append({"name": "id", "in": "path", "required": True, "schema": schema})
+    for name in places(operation.path):
+        schema = {"type": "string", "minLength": 1, "maxLength": 64 if name == "id" else MAX_ITEM_CHARACTERS}
+        found.append({"name": name, "in": "path", "required": True, "schema": schema})
     for kind, place in ((operation.query, "query"), (operation.headers, "header")):
         if kind is None:
             continue
@@ -113,10 +118,12 @@ def _responses(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
 def _usual(operation: Operation) -> list[str]:
     """The codes that follow from what an operation is."""
     codes = list(_ALWAYS)
-    if operation.body is not None:
+    if operation.body is not None or operation.upload:
         codes += _WITH_BODY
-    if operation.query is not None or operation.headers is not None or "{id}" in operation.path:
+    if operation.query is not None or operation.headers is not None or places(operation.path):
         codes.append("invalid_params")
+    if operation.body is None and operation.method == "POST":
+        codes.append("forbidden")
     if operation.bearer:
         codes += ("unauthorized", "invalid_params")
     if operation.limited:

@@ -1,8 +1,8 @@
-"""Orders over HTTP: placed, looked at, listed, cancelled, tried again."""
+"""Orders over HTTP: placed, looked at, listed, cancelled, tried again; and the intake's numbers."""
 
 import datetime
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, structs
 
@@ -56,7 +56,7 @@ class Outcomes(Struct, frozen=True, rename={"results": "resultados"}):
 
 
 class OrderRoutes:
-    """Everything below /api/v1/orders, done by the intake."""
+    """Everything that the intake does."""
 
     def __init__(self, intake: Backend[IntakeClient]) -> None:
         self._intake = intake
@@ -111,7 +111,7 @@ class OrderRoutes:
                 serve=self._cancel,
                 tag="orders",
                 summary="Cancel an order",
-                description="Only what no worker has begun can be taken back.",
+                description="What no worker has begun is taken back; an order that is `fallido` is discarded.",
                 headers=Match,
                 answers={200: Meant(Moved, "It is cancelled")},
                 refusals=changes,
@@ -125,6 +125,16 @@ class OrderRoutes:
                 headers=Match,
                 answers={200: Meant(Moved, "It is queued again")},
                 refusals=(*changes, "queue_full"),
+            ),
+            Operation(
+                method="GET",
+                path="/api/v1/stats",
+                serve=self._stats,
+                tag="orders",
+                summary="The intake's numbers",
+                description="Orders by state, rates, times and workers, as docs/PROTOCOL.md describes `stats`.",
+                answers={200: Meant(dict[str, Any], "The numbers, as they are now")},
+                refusals=ASKING,
             ),
         ]
 
@@ -167,6 +177,9 @@ class OrderRoutes:
     async def _retry(self, request: Request) -> Answer:
         await self._check(request)
         return answer(Moved(await self._intake.ask(lambda client: client.retry(request.id))))
+
+    async def _stats(self, _: Request) -> Answer:
+        return answer(await self._intake.ask(lambda client: client.stats()))
 
     async def _check(self, request: Request) -> None:
         if_match = request.headers.if_match

@@ -9,6 +9,8 @@ import structlog
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
+from clients.persistence import PersistenceClient
 from services.gateway.answers import answer
 from services.gateway.backend import Backend
 from services.gateway.metrics import together
@@ -17,6 +19,7 @@ from shared import VERSION
 from shared.domain.errors import ComandaError
 
 _PATIENCE_SECONDS = 2.0
+_INVENTORY = "inventory"
 _METRICS_TYPE = CONTENT_TYPE_LATEST.partition(";")[0]
 
 
@@ -32,8 +35,8 @@ class Dependency(Struct, frozen=True, omit_defaults=True):
     """A server behind the gateway: `ok`, `degraded`, `stopping` or `away`, and what its breaker lets pass."""
 
     status: str
-    breaker: str
     ms: float
+    breaker: str | None = None
     reason: str | None = None
 
 
@@ -44,19 +47,18 @@ class Readiness(Struct, frozen=True):
     dependencies: dict[str, Dependency]
 
 
-class Welcome(Struct, frozen=True):
-    """What is here."""
-
-    message: str
-
-
 class ProbeRoutes:
     """Probes, which no rate limit holds; the gateway is ready when every server that is `needed` answers."""
 
     def __init__(
-        self, needed: Sequence[Backend[Any]], useful: Sequence[Backend[Any]], own_metrics: Callable[[], str]
+        self,
+        needed: Sequence[Backend[Any]],
+        useful: Sequence[Backend[Any]],
+        own_metrics: Callable[[], str],
+        persistence: Backend[PersistenceClient],
     ) -> None:
         self._needed = needed
+        self._persistence = persistence
         self._backends = (*needed, *useful)
         self._own_metrics = own_metrics
         self._started = time.monotonic()
@@ -65,15 +67,6 @@ class ProbeRoutes:
     def operations(self) -> Sequence[Operation]:
         """What can be asked."""
         return [
-            Operation(
-                method="GET",
-                path="/",
-                serve=self._welcome,
-                tag="probes",
-                summary="What is here",
-                answers={200: Meant(Welcome, "To programs"), 303: Meant(None, "Browsers are sent to /docs")},
-                limited=False,
-            ),
             Operation(
                 method="GET",
                 path="/health",
@@ -103,11 +96,6 @@ class ProbeRoutes:
             ),
         ]
 
-    async def _welcome(self, request: Request) -> Answer:
-        if "text/html" in (request.header(b"accept") or ""):
-            return Answer(303, [(b"location", b"/docs")], b"")
-        return answer(Welcome(f"Comanda {VERSION}: orders, scores and tasks. How to use it is at /docs"))
-
     async def _health(self, _: Request) -> Answer:
         return answer(Health("ok", VERSION, round(time.monotonic() - self._started, 1)))
 
@@ -116,8 +104,23 @@ class ProbeRoutes:
         found = {backend.name: state for backend, state in zip(self._backends, states, strict=True)}
         if any(found[backend.name].status == "away" for backend in self._needed):
             return answer(Readiness("unavailable", found), status=503)
+        if (inventory := await self._inventory()) is not None:
+            found[_INVENTORY] = inventory
         whole = all(state.status == "ok" for state in found.values())
         return answer(Readiness("ok" if whole else "degraded", found))
+
+    async def _inventory(self) -> Dependency | None:
+        """The inventory service, which is asked by what it has said last; None where none has said anything yet."""
+        began = time.perf_counter()
+        try:
+            seconds = await _in_time(last_beat(self._persistence))
+        except ComandaError as error:
+            return Dependency("away", ms=_ms_since(began), reason=error.message)
+        if seconds is None:
+            return None
+        if seconds > BEAT_PATIENCE_SECONDS:
+            return Dependency("away", ms=_ms_since(began), reason=f"it was last heard {seconds:.0f} s ago")
+        return Dependency("ok", ms=_ms_since(began))
 
     async def _metrics(self, _: Request) -> Answer:
         expositions = {"gateway": self._own_metrics()}
@@ -137,7 +140,11 @@ async def _state(backend: Backend[Any]) -> Dependency:
         status = str(told["status"])
     except ComandaError as error:
         reason = error.message
-    return Dependency(status, backend.state.value, round((time.perf_counter() - began) * 1000, 2), reason)
+    return Dependency(status, ms=_ms_since(began), breaker=backend.state.value, reason=reason)
+
+
+def _ms_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 2)
 
 
 async def _in_time(asked: Awaitable[Any]) -> Any:

@@ -16,6 +16,7 @@ STATUS = {
     "invalid_json": 400,
     "bad_request": 400,
     "unauthorized": 401,
+    "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "timeout": 408,
@@ -39,6 +40,7 @@ TITLES = {
     "invalid_json": "The body is not JSON",
     "bad_request": "The request is not HTTP as it should be",
     "unauthorized": "Who asks is not known",
+    "forbidden": "Another site's page asks",
     "not_found": "There is nothing here",
     "method_not_allowed": "This cannot be done here",
     "timeout": "The request came too slowly",
@@ -77,6 +79,12 @@ class UnsupportedMediaType(RequestError):
     code = "unsupported_media_type"
 
 
+class Forbidden(RequestError):
+    """What a page of another site makes a browser send."""
+
+    code = "forbidden"
+
+
 class BadRequest(RequestError):
     """What is not HTTP."""
 
@@ -104,6 +112,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     hint: Annotated[str | None, Meta(description="How to mend it")] = None
     example: Any = None
     retry_after_ms: int | None = None
+    report: Annotated[Any, Meta(description="Of a file: everything that was found in it")] = None
 
 
 class Refusal(Struct, frozen=True):
@@ -139,6 +148,7 @@ def problem(error: ComandaError, request_id: str) -> Problem:
         hint=error.hint,
         example=example,
         retry_after_ms=retry,
+        report=told.get("report"),
     )
 
 

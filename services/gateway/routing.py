@@ -1,12 +1,13 @@
 """From an HTTP request to the function that serves it, and back: paths, parameters and bodies as types.
 
 An `Operation` says all there is to know of something that can be asked; `services/gateway/openapi.py` describes
-the API from the same. There are about twenty paths: a dictionary and a few prefixes find them.
+the API from the same. There are a few dozen paths: a dictionary and a few templates find them.
 """
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,7 @@ from msgspec import Struct
 from services.gateway.asgi import Receive, Scope, Send
 from services.gateway.bodies import BodyReader, check_media_type
 from services.gateway.files import Files
+from services.gateway.origins import check_origin
 from services.gateway.problems import MethodNotAllowed
 from services.gateway.streams import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
@@ -22,7 +24,7 @@ from shared.wire.strict import explain, shortened
 ASKING = ("deadline_exceeded", "db_error")
 """What an operation may end in that asks another server."""
 
-_ID = "{id}"
+_PLACE = re.compile(r"\{(\w+)\}")
 _WITHOUT_BODY = {204, 304}
 
 
@@ -37,16 +39,21 @@ class Answer(NamedTuple):
 class Request:
     """What is asked, as the operation has it: `query`, `headers` and `body` are of its types."""
 
-    __slots__ = ("_scope", "body", "headers", "id", "query", "request_id")
+    __slots__ = ("_scope", "body", "headers", "named", "query", "request_id")
 
-    def __init__(self, scope: Scope, request_id: str, found: str) -> None:
+    def __init__(self, scope: Scope, request_id: str, named: Mapping[str, str]) -> None:
         self._scope = scope
         self.request_id = request_id
-        self.id = found
-        """What stands in the place of {id} in the path."""
+        self.named = named
+        """What stands in the places of {id} and the like in the path."""
         self.query: Any = None
         self.headers: Any = None
         self.body: Any = None
+
+    @property
+    def id(self) -> str:
+        """What stands in the place of {id}."""
+        return self.named["id"]
 
     def header(self, name: bytes) -> str | None:
         """A header by its name in lower case."""
@@ -78,6 +85,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     body: Any = None
     example: Any = None
     """A body that is right."""
+    upload: tuple[str, ...] = ()
+    """Kinds of bodies that come as a stream of bytes, of any length, in the place of a `body`."""
     answers: Mapping[int, Meant]
     refusals: tuple[str, ...] = ()
     bearer: bool = False
@@ -88,10 +97,37 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Whether the description has it."""
 
 
+class _Template:
+    """A path with places in it, and what can be done there."""
+
+    def __init__(self, path: str) -> None:
+        self.methods: dict[str, Operation] = {}
+        self._segments: list[tuple[bytes, str | None]] = []
+        for segment in path.split("/"):
+            place = _PLACE.fullmatch(segment)
+            self._segments.append((segment.encode(), None if place is None else place[1]))
+
+    def match(self, segments: Sequence[bytes]) -> dict[str, str] | None:
+        """What stands in its places; None where it is another path. Slashes may be in it, as %2F."""
+        named: dict[str, str] = {}
+        for segment, (fixed, name) in zip(segments, self._segments, strict=True):
+            if name is None:
+                if segment != fixed:
+                    return None
+                continue
+            try:
+                named[name] = unquote(segment.decode("ascii"), errors="strict")
+            except ValueError:
+                return None
+            if not named[name]:
+                return None
+        return named
+
+
 class Router:
     """The application behind the edge. `admit` is asked before a request is read; it raises what refuses it.
 
-    Below the prefix of `files` there are files, and nothing else.
+    Below the prefix of `files` there are files, and nothing else. Pages of `origins` may do what its own may.
     """
 
     def __init__(
@@ -102,21 +138,26 @@ class Router:
         *,
         max_body_bytes: int,
         max_orders: int,
+        origins: Sequence[str] = (),
     ) -> None:
         self._admit = admit
+        self._origins = origins
         self._files = files
         self._max_body_bytes = max_body_bytes
         self._bodies = BodyReader(max_orders=max_orders)
         self._header_names = {one.headers: _names(one.headers) for one in operations if one.headers is not None}
         self._fixed: dict[str, dict[str, Operation]] = {}
-        self._with_id: dict[tuple[str, str], dict[str, Operation]] = {}
+        self._templates: dict[int, dict[str, _Template]] = {}
+        """Paths with places in them, by the number of their segments."""
         for operation in operations:
-            prefix, with_id, suffix = operation.path.partition(_ID)
-            methods = self._with_id.setdefault((prefix, suffix), {}) if with_id else self._fixed.setdefault(prefix, {})
+            if _PLACE.search(operation.path):
+                alike = self._templates.setdefault(operation.path.count("/") + 1, {})
+                methods = alike.setdefault(operation.path, _Template(operation.path)).methods
+            else:
+                methods = self._fixed.setdefault(operation.path, {})
             methods[operation.method] = operation
-        for methods in (*self._fixed.values(), *self._with_id.values()):
-            if "GET" in methods:
-                methods["HEAD"] = methods["GET"]
+            if operation.method == "GET":
+                methods["HEAD"] = operation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Raises ComandaError where that is the answer."""
@@ -124,17 +165,24 @@ class Router:
         if path.startswith(self._files.prefix):
             await self._files(scope, receive, send)
             return
-        operation, found = self._find(scope["method"], path)
+        operation, named = self._find(scope["method"], path, scope["raw_path"])
         scope["route"] = operation.path
         await self._admit(scope, operation)
-        request = Request(scope, scope["request_id"], found)
+        request = Request(scope, scope["request_id"], named)
         if operation.query is not None:
             request.query = _query(scope["query_string"], operation.query)
         if operation.headers is not None:
             names = self._header_names[operation.headers]
             sent = {names[name]: str(value, "latin-1") for name, value in scope["headers"] if name in names}
             request.headers = _converted(sent, operation.headers)
-        if operation.body is not None:
+        if operation.body is None and scope["method"] == "POST":
+            check_origin(scope["headers"], self._origins)
+        if operation.upload:
+            check_media_type(request.header(b"content-type"), operation.upload)
+            # The server below holds it to a pace then, and not to a time.
+            scope["upload"] = True
+            request.body = _parts(receive)
+        elif operation.body is not None:
             check_media_type(request.header(b"content-type"))
             length = request.header(b"content-length")
             request.body = self._bodies.read(await self._body(length, receive), operation.body)
@@ -151,23 +199,22 @@ class Router:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _find(self, method: str, path: str) -> tuple[Operation, str]:
-        """The operation, and what stands for {id}. Raises NotFound and MethodNotAllowed."""
-        found = ""
+    def _find(self, method: str, path: str, raw_path: bytes) -> tuple[Operation, Mapping[str, str]]:
+        """The operation, and what stands in the places of its path. Raises NotFound and MethodNotAllowed."""
+        named: Mapping[str, str] = {}
         methods = self._fixed.get(path)
         if methods is None:
-            for (prefix, suffix), candidates in self._with_id.items():
-                if path.startswith(prefix) and path.endswith(suffix):
-                    found = path[len(prefix) : len(path) - len(suffix)]
-                    if found and "/" not in found:
-                        methods = candidates
-                        break
+            segments = raw_path.split(b"/")
+            for template in self._templates.get(len(segments), {}).values():
+                if (found := template.match(segments)) is not None:
+                    methods, named = template.methods, found
+                    break
         if methods is None:
             raise NotFound("nothing is at this address", hint="/docs shows what there is")
         operation = methods.get(method)
         if operation is None:
             raise MethodNotAllowed(sorted(methods))
-        return operation, found
+        return operation, named
 
     async def _body(self, length: str | None, receive: Receive) -> bytes:
         if length is not None and int(length) > self._max_body_bytes:
@@ -188,6 +235,22 @@ class Router:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the body is larger than {self._max_body_bytes} bytes", hint="the limit is MAX_BODY_BYTES")
+
+
+def places(path: str) -> list[str]:
+    """The names of the places in a path: `id` in /tasks/{id}."""
+    return _PLACE.findall(path)
+
+
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    """A body as it comes. Raises Timeout where it does not come to its end."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Timeout("the body did not come to its end", hint="send it once more")
+        yield message.get("body", b"")
+        if not message.get("more_body"):
+            return
 
 
 def _query(query_string: bytes, kind: type[Struct]) -> Any:

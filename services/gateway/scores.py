@@ -13,7 +13,8 @@ from services.gateway.identity import Identity
 from services.gateway.parameters import AskingUser, AsUser, Limit, UserId
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 
-NotificationId = Annotated[int, Meta(ge=1, le=2**62, description="From the page before")]
+NotificationNumber = Annotated[int, Meta(ge=1, le=2**62)]
+NotificationId = Annotated[NotificationNumber, Meta(description="From the page before")]
 
 
 class ScoreRequest(Struct, frozen=True, forbid_unknown_fields=True, rename={"score": "puntaje"}):
@@ -54,6 +55,20 @@ class NotificationPage(Struct, frozen=True, rename={"unread": "no_leidas"}):
     notifications: list[dict[str, Any]]
     unread: int
     cursor: int | None
+    success: Literal[True] = True
+
+
+class ReadRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What was read: without `ids` everything. `user_id` is for development; else the token says whose it is."""
+
+    ids: Annotated[list[NotificationNumber], Meta(min_length=1, max_length=1000)] | None = None
+    user_id: UserId | None = None
+
+
+class ReadAnswer(Struct, frozen=True, rename={"marked": "marcadas"}):
+    """How many of them were unread."""
+
+    marked: int
     success: Literal[True] = True
 
 
@@ -113,6 +128,19 @@ class ScoreRoutes:
                 refusals=ASKING,
                 bearer=True,
             ),
+            Operation(
+                method="POST",
+                path="/api/notificaciones/leidas",
+                serve=self._mark_read,
+                tag="scores",
+                summary="Mark notifications as read",
+                description="Those of `ids`, or all; none is marked where one is not this user's.",
+                body=ReadRequest,
+                example={"ids": [1, 2], "user_id": 1},
+                answers={200: Meant(ReadAnswer, "They are read")},
+                refusals=("not_found", *ASKING),
+                bearer=True,
+            ),
         ]
 
     async def _save(self, request: Request) -> Answer:
@@ -138,3 +166,8 @@ class ScoreRoutes:
             )
         )
         return answer(NotificationPage(page["notifications"], page["no_leidas"], page["cursor"]))
+
+    async def _mark_read(self, request: Request) -> Answer:
+        read: ReadRequest = request.body
+        user = self._identity.user(request, read.user_id)
+        return answer(ReadAnswer(await self._distributed.ask(lambda client: client.mark_read(user, read.ids))))

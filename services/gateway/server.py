@@ -71,7 +71,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     """One connection. What is refused here gets a problem document as well.
 
     A request has to come within `request_seconds`, header and body, from its first byte on; a connection that says
-    nothing at first has as long.
+    nothing at first has as long. Of an upload it is each part that has to, while anybody takes them.
     """
 
     max_connections = 0
@@ -102,7 +102,8 @@ class _LimitedProtocol(HttpToolsProtocol):
         if not self._gathering.reading:
             # Nearly every request comes in one piece.
             self._stop_timer()
-        elif self._timer is None and not self._gathering.is_closing():
+        elif not self._gathering.is_closing() and (self._timer is None or self._is_upload()):
+            self._stop_timer()
             self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
         if self._in_header and self._header_bytes > self.max_header_bytes:
             self._refuse(
@@ -132,9 +133,14 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _is_upload(self) -> bool:
+        return self.cycle is not None and "upload" in self.scope
+
     def _too_slow(self) -> None:
         self._timer = None
-        if self._gathering.reading:
+        if self._gathering.reading and self._is_upload() and self.flow.read_paused:
+            self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
+        elif self._gathering.reading:
             told = f"the request did not come within {self.request_seconds:g} s"
             self._refuse(Timeout(told, hint="send it in one go; the limit is REQUEST_SECONDS"))
         else:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from shared.domain.errors import StartupError
+from shared.domain.stock import MAX_COUNT
 from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Count, Port, Seconds
 
@@ -42,6 +43,8 @@ class GatewaySettings(Struct, frozen=True):
     max_event_streams: NonNegative = 2000
     max_connections: Count = 12_000
     max_array_orders: Count = 1000
+    max_upload_bytes: Annotated[int, Meta(ge=1024)] = 67_108_864
+    low_stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 5
     request_seconds: Seconds = 10.0
     idle_seconds: Seconds = 300.0
     backend_connections: Annotated[int, Meta(ge=2)] = 4

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from clients.errors import Refused
 from clients.persistence import PersistenceClient, StoredItem
-from services.gateway.answers import answer, is_named, unchanged
+from services.gateway.answers import answer, is_named, seen_version, unchanged
 from services.gateway.backend import Backend
 from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
@@ -186,7 +186,7 @@ class TaskRoutes:
 
     async def _write(self, request: Request, write: Callable[[PersistenceClient, Condition], Awaitable[T]]) -> T:
         """Writes on the condition that the task is there, in the version that the caller has seen."""
-        when = _condition(request.headers.if_match)
+        when = Condition(exists=True, version=seen_version(request.headers.if_match))
         try:
             return await self._persistence.ask(lambda client: write(client, when))
         except Refused as refusal:
@@ -203,15 +203,6 @@ class TaskRoutes:
         if stored.item is None:
             raise NotFound(f"there is no task {shortened(task)}", field="id", hint="GET /tasks lists what there is")
         return stored
-
-
-def _condition(if_match: str | None) -> Condition:
-    if if_match is None or if_match.strip() == "*":
-        return Condition(exists=True)
-    version = if_match.strip().removeprefix("W/").strip('"')
-    if not (version.isascii() and version.isdigit() and len(version) < 16):
-        raise PreconditionFailed("no version of a task has this ETag", field="If-Match", hint="send one ETag")
-    return Condition(exists=True, version=int(version))
 
 
 def _members(sent: NewTask | TaskChange) -> dict[str, Any]:

@@ -7,7 +7,7 @@ again does no harm; alerts and sums are written together with the position behin
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -101,11 +101,7 @@ class Follower:
     async def step(self) -> bool:
         """Reads a page of changes: whether there may be more. Raises ClientError."""
         try:
-            page = await self._client.changes(self._position, limit=_CHANGES)
-            actions = await self._planned(page)
-            if len(actions) >= _ACTIONS:
-                page = await self._client.changes(self._position, limit=_FEW_CHANGES)
-                actions = await self._planned(page)
+            page, actions = await self._read()
         except Refused as refusal:
             if refusal.error not in ("gone", "invalid_params"):
                 raise
@@ -124,6 +120,17 @@ class Follower:
         if any(action.table == ALERTS.name for action in actions):
             self._alerts()
         return len(page.changes) >= _FEW_CHANGES
+
+    async def _read(self) -> tuple[ChangePage, Sequence[Action]]:
+        """A page of changes with what is made of them: as many as fit one transaction."""
+        limit = _CHANGES
+        while True:
+            page = await self._client.changes(self._position, limit=limit)
+            crossings, limit = await self._crossings(page)
+            actions = [*crossings, *self._sums(page)]
+            if limit == len(page.changes) and len(actions) < _ACTIONS:
+                return page, actions
+            limit = min(limit, _FEW_CHANGES)
 
     async def _commit(self, position: str, actions: Sequence[Action]) -> bool:
         """Stores what was made of changes together with the position behind them, once.
@@ -148,50 +155,51 @@ class Follower:
 
     # What is made of changes.
 
-    async def _planned(self, page: ChangePage) -> list[Action]:
-        """Alerts and sums that a page of changes brings; more than fit one transaction may have to be split."""
-        counts = [_count(change) for change in _of_stock(page)]
-        sums = [
-            Update(STORES.name, {"store": store}, add=dict(added))
-            for store, added in self._sums(counts).items()
-            if added
-        ]
-        comes_or_goes = any(
-            (count.before is None) is not (count.after is None) and _is_by_hand(change)
-            for count, change in zip(counts, _of_stock(page), strict=True)
-        )
-        return [*await self._crossings(page), *sums, *([catalogue_changed()] if comes_or_goes else [])]
-
-    def _sums(self, counts: Iterable[Count]) -> dict[str, Counter[str]]:
+    def _sums(self, page: ChangePage) -> list[Action]:
+        """What changes add to the sums of stores; and to the catalogue, where somebody has added an item by hand."""
         sums: dict[str, Counter[str]] = {}
-        for count in counts:
+        comes_or_goes = False
+        for change in _of_stock(page):
+            count = _count(change)
             added = sums.setdefault(count.store, Counter())
             for sign, number in ((-1, count.before), (1, count.after)):
                 if number is not None:
                     added["items"] += sign
                     added["units"] += sign * number
                     added["low"] += sign * self._levels.is_low(number)
-        return {store: Counter({name: by for name, by in added.items() if by}) for store, added in sums.items()}
+            comes_or_goes = comes_or_goes or (None in (count.before, count.after) and _is_by_hand(change))
+        updates: list[Action] = []
+        for store, added in sums.items():
+            if by := {name: number for name, number in added.items() if number}:
+                updates.append(Update(STORES.name, {"store": store}, add=by))
+        return [*updates, catalogue_changed()] if comes_or_goes else updates
 
-    async def _crossings(self, page: ChangePage) -> list[Action]:
-        """Alerts that begin, and alerts that end."""
-        near = [change for change in _of_stock(page) if self._is_near(_count(change))]
+    async def _crossings(self, page: ChangePage) -> tuple[list[Action], int]:
+        """Alerts that begin and alerts that end, and of how many of the changes these are all.
+
+        An item that crosses twice has two alerts, each to be told: the second is for the next page.
+        """
+        changes = page.changes
+        near = [place for place, change in enumerate(changes) if _is_of_stock(change) and self._is_near(_count(change))]
         if not near:
-            return []
-        keys = list({(count.store, count.item): None for count in map(_count, near)})
+            return [], len(changes)
+        keys = list({(count.store, count.item): None for count in (_count(changes[place]) for place in near)})
         found = await self._client.get_items(ALERTS.name, [{"store": store, "item": item} for store, item in keys])
         alerts = dict(zip(keys, found, strict=True))
         planned: dict[tuple[str, str], Put] = {}
-        for change in near:
-            count = _count(change)
+        for place in near:
+            count, at = _count(changes[place]), changes[place].at
             key = (count.store, count.item)
             before = planned[key].item if key in planned else alerts[key].item
-            alert = next_alert(before, count, self._levels, change.at)
-            if alert is not None:
-                if self._published and alert["state"] == AlertState.OPEN:
-                    alert["untold"] = change.at
-                planned[key] = Put(ALERTS.name, alert, Condition(version=alerts[key].version))
-        return list(planned.values())
+            alert = next_alert(before, count, self._levels, at)
+            if alert is None:
+                continue
+            if key in planned:
+                return list(planned.values()), place
+            if self._published and alert["state"] == AlertState.OPEN:
+                alert["untold"] = at
+            planned[key] = Put(ALERTS.name, alert, Condition(version=alerts[key].version))
+        return list(planned.values()), len(changes)
 
     def _is_near(self, count: Count) -> bool:
         """Whether an alert may begin or end with it."""
@@ -254,12 +262,12 @@ def movement_of(change: StoredChange) -> dict[str, Any] | None:
 
 
 def _of_stock(page: ChangePage) -> list[StoredChange]:
-    """Changes of counts; what somebody stored that is none is not followed."""
-    return [
-        change
-        for change in page.changes
-        if change.table == STOCK.name and all(map(_has_count, (change.old, change.new)))
-    ]
+    return [change for change in page.changes if _is_of_stock(change)]
+
+
+def _is_of_stock(change: StoredChange) -> bool:
+    """Whether it is a change of a count; what somebody stored that is none is not followed."""
+    return change.table == STOCK.name and _has_count(change.old) and _has_count(change.new)
 
 
 def _has_count(stored: StoredItem | None) -> bool:

@@ -12,7 +12,7 @@ from clients.access import Access, Target
 from clients.distributed import DistributedClient
 from clients.errors import ClientError
 from clients.intake import IntakeClient
-from clients.inventory.beat import BEAT
+from clients.inventory.beat import BEAT, BEAT_SECONDS
 from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
 from services.inventory.applying import Applier
@@ -23,8 +23,6 @@ from services.inventory.releasing import Releases
 from services.inventory.settings import InventorySettings
 from shared.domain.orders import iso_time
 from shared.domain.tables import INVENTORY
-
-_BEAT_SECONDS = 5.0
 
 
 class Inventory:
@@ -114,7 +112,7 @@ class Inventory:
                 await client.put_item(INVENTORY.name, {**BEAT, "at": iso_time(time.time_ns() // 1000)})
             except ClientError as error:
                 self._log.debug("nobody sees that this service lives", reason=error.message)
-            await asyncio.sleep(_BEAT_SECONDS)
+            await asyncio.sleep(BEAT_SECONDS)
 
 
 def _reachable(host: str) -> str:

@@ -1,7 +1,7 @@
 """The settings of the inventory service; `.env.local` explains each."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -19,7 +19,7 @@ class InventorySettings(Struct, frozen=True):
     """
 
     data_dir: str = "data"
-    store: str = "sqlite"
+    store: Literal["sqlite", "dynamodb"] = "sqlite"
     server_host: str = "::"
     server_port: Port = 8888
     tcp_persist_host: str = "127.0.0.1"

@@ -24,8 +24,11 @@ class ServerProcess:
     module = ""
     """What `python -m` runs."""
     port_setting = ""
+    """The setting of its port; empty for one that listens nowhere."""
     defaults: Mapping[str, str] = {}
     """Settings that tests want otherwise than users."""
+    ready_log = "listening"
+    """What its log says once it works."""
 
     def __init__(
         self,
@@ -56,12 +59,13 @@ class ServerProcess:
             **self._settings,
             "DATA_DIR": str(self.data_dir),
             "LOG_FORMAT": "json",
-            self.port_setting: str(self.port),
         }
+        if self.port_setting:
+            environ[self.port_setting] = str(self.port)
         self.log = []
         self._process = subprocess.Popen(self.command, env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         threading.Thread(target=self._read, args=(self._process, self.log), daemon=True).start()
-        self.wait_for_log("listening")
+        self.wait_for_log(self.ready_log)
         return self
 
     def _read(self, process: "subprocess.Popen[bytes]", log: list[dict[str, Any]]) -> None:
@@ -180,6 +184,19 @@ class DistributedProcess(ServerProcess):
     def connect(self) -> "Session":
         """A new connection."""
         return Session("127.0.0.1", self.port, greeted=False)
+
+
+class InventoryProcess(ServerProcess):
+    """`python -m services.inventory`, which works with `servers`; it listens nowhere."""
+
+    module = "services.inventory"
+    ready_log = "working"
+
+    def __init__(
+        self, data_dir: Path, servers: Sequence[ServerProcess], settings: Mapping[str, Any] | None = None
+    ) -> None:
+        ports = {server.port_setting: server.port for server in servers}
+        super().__init__(data_dir, {**ports, **(settings or {})})
 
 
 class GatewayProcess(ServerProcess):

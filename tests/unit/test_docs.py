@@ -15,6 +15,7 @@ from services.gateway.problems import STATUS
 from services.gateway.settings import GatewaySettings
 from services.intake.requests import ACTIONS
 from services.intake.settings import IntakeSettings
+from services.inventory.settings import InventorySettings
 from services.persistence.requests import REQUESTS
 from services.persistence.settings import PersistenceSettings
 from shared import VERSION
@@ -41,7 +42,7 @@ DIFFERENT: dict[str, set[str]] = {
 }
 SETTINGS = {
     field.encode_name.upper(): field
-    for kind in (IntakeSettings, PersistenceSettings, DistributedSettings, GatewaySettings)
+    for kind in (IntakeSettings, PersistenceSettings, DistributedSettings, GatewaySettings, InventorySettings)
     for field in msgspec.structs.fields(kind)
 }
 """Every setting of every server; where two have the same it means the same."""

@@ -266,7 +266,8 @@ def test_ready_tells_of_each_server(http: Http) -> None:
 def test_the_root_is_for_programs_and_browsers(http: Http) -> None:
     assert http.get("/", Accept="application/json").json["message"].startswith("Comanda")
     browser = http.get("/", Accept="text/html,application/xhtml+xml")
-    assert (browser.status, browser.headers["location"]) == (303, "/docs")
+    assert (browser.status, browser.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert browser.headers["vary"] == "accept"
 
 
 def test_what_was_asked_is_answered_before_the_end(suite: Suite, tmp_path: Path) -> None:

@@ -77,6 +77,20 @@ def test_scores_are_told_to_their_user_alone(suite: Suite, http: Http) -> None:
     assert {event["user_id"] for event in told} == {31}
 
 
+def test_stock_is_told_to_everybody(suite: Suite, http: Http) -> None:
+    store = str(uuid.uuid4())
+    alert = {"store": store, "item": "pan", "count": 1, "threshold": 5, "number": 1, "state": "open"}
+    with (
+        suite.persistence.connect() as records,
+        EventStream(suite.gateway, "?topics=stock") as stream,
+        EventStream(suite.gateway, "?topics=stock,notifications&user_id=1&since=0") as late,
+    ):
+        records.ask({"action": "put_item", "table": "StockAlerts", "item": alert})
+        (low,) = stream.next("stock.low")
+        assert (low["store"], low["count"]) == (store, 1)
+        assert [one["event"] for one in late.next("stock.low", "notification.added")]
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

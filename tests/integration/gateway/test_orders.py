@@ -3,12 +3,14 @@
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import Http
+from tests.support.intake import GatewayProcess, IntakeProcess
 
 ORDERS = "/api/v1/orders"
 ORDER = {
@@ -121,6 +123,34 @@ def test_an_order_that_waits_can_be_cancelled_once(http: Http) -> None:
     again = http.ask("DELETE", f"{ORDERS}/{order_id}")
     assert again.status == 409
     assert again.problem["error"] == "conflict"
+
+
+def test_a_failed_order_is_discarded_once(tmp_path: Path) -> None:
+    failing = {"ORDER_HANDLER": "tests.support.kitchens:fussy", "MAX_ATTEMPTS": "1"}
+    with IntakeProcess(tmp_path / "data", failing) as intake, GatewayProcess(tmp_path, [intake]) as gateway:
+        http = Http(gateway)
+        path = f"{ORDERS}/{placed(http, {**ORDER, 'cliente': 'fails'})}"
+        with intake.connect() as session:
+            session.wait_until("stats", "stats.pedidos.fallido", 1)
+        etag = http.get(path).headers["etag"]
+        discarded = http.ask("DELETE", path, headers={"If-Match": etag})
+        assert (discarded.status, discarded.json) == (200, {"estado": "cancelado"})
+        again = http.ask("DELETE", path)
+        assert (again.status, again.problem["error"]) == (409, "conflict")
+        assert "fallido" in again.problem["hint"]
+
+
+def test_numbers_are_the_intakes_own(suite: Suite, http: Http) -> None:
+    placed(http, LATER)
+    told = http.get("/api/v1/stats")
+    with suite.intake.connect() as session:
+        stats = session.ask("stats")["stats"]
+    assert told.status == 200
+    assert list(told.json) == list(stats)
+    for name in ("limite", "aceptados"):
+        assert told.json[name] == stats[name]
+    assert told.json["pedidos"].keys() == stats["pedidos"].keys()
+    assert [worker["id"] for worker in told.json["workers"]] == [worker["id"] for worker in stats["workers"]]
 
 
 def test_only_a_failed_order_can_be_tried_again(http: Http) -> None:

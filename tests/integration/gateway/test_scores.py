@@ -43,6 +43,22 @@ def test_a_saved_score_is_in_statistics_and_notifications(http: Http) -> None:
     assert 7 in [place["user_id"] for place in everybody["ranking"]]
 
 
+def test_notifications_are_marked_as_read_some_or_all(http: Http) -> None:
+    path, read = "/api/notificaciones?user_id=8", "/api/notificaciones/leidas"
+    for score in (1, 2, 3):
+        http.post("/api/guardar_puntaje", {"user_id": 8, "puntaje": score})
+    told = eventually(http, path, lambda reply: reply.json["no_leidas"] == 3)["notifications"]
+    marked = http.post(read, {"user_id": 8, "ids": [told[0]["id"]]})
+    assert (marked.status, marked.json) == (200, {"success": True, "marcadas": 1})
+    assert http.get(path).json["no_leidas"] == 2
+    strange = http.post(read, {"user_id": 9, "ids": [told[1]["id"]]})
+    assert (strange.status, strange.problem["error"], strange.problem["field"]) == (404, "not_found", "ids")
+    assert http.post(read, {"user_id": 8}).json["marcadas"] == 2
+    assert http.get(path).json["no_leidas"] == 0
+    assert http.post(read, {"ids": [1]}).problem["field"] == "user_id"
+    assert http.post(read, {"user_id": 8, "ids": []}).problem["field"] == "ids"
+
+
 def test_a_user_that_nobody_knows_is_not_found(http: Http) -> None:
     assert http.get("/api/stats/usuario?user_id=404").problem["error"] == "not_found"
 

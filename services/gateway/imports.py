@@ -1,0 +1,161 @@
+"""Files of stock that come in over HTTP, and all imports: looked at, and taken back."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from clients.inventory import imports
+from clients.inventory.imports import Import
+from clients.inventory.upload import Report, Upload
+from clients.persistence import PersistenceClient
+from services.gateway.answers import answer
+from services.gateway.backend import Backend
+from services.gateway.longer import Longer
+from services.gateway.parameters import Cursor, Limit
+from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
+from services.gateway.uploads import MEDIA_TYPES, FileBody
+from shared.domain.errors import ComandaError
+from shared.domain.stock import ImportState
+
+_PATH = "/imports"
+_SOURCE = "http"
+_UNNAMED = "stock.csv"
+# Small files are in force when they are answered.
+_WAIT_SECONDS = 2.0
+
+
+class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to do with a file."""
+
+    dry_run: Annotated[bool, Meta(description="Tell what would change, and change nothing")] = False
+    partial: Annotated[bool, Meta(description="Take the good rows of a file that has bad ones")] = False
+    again: Annotated[bool, Meta(description="Take a file that went in already")] = False
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="What the file is called")] | None = None
+
+
+class ImportQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class ImportPage(Struct, frozen=True):
+    """Imports, newest first; `cursor` leads to the next page."""
+
+    imports: Sequence[Import]
+    cursor: str | None
+
+
+class ImportRoutes:
+    """POST /items/upload, and everything below /imports. Files may have `max_bytes`."""
+
+    def __init__(self, persistence: Backend[PersistenceClient], *, max_bytes: int, request_seconds: float) -> None:
+        self._records = persistence
+        self._max_bytes = max_bytes
+        self._request_seconds = request_seconds
+
+    def operations(self) -> Sequence[Operation]:
+        """What can be asked."""
+        return [
+            Operation(
+                method="POST",
+                path="/items/upload",
+                serve=self._upload,
+                tag="imports",
+                summary="Bring in a CSV file of stock",
+                description=(
+                    "Lines of store,item,count below such a header; delimiter and encoding are found out. What is "
+                    "answered with 201 or 202 goes into force as a whole. A file with bad rows is refused, and a "
+                    "`report` tells every one of them."
+                ),
+                query=UploadQuery,
+                upload=MEDIA_TYPES,
+                answers={
+                    200: Meant(Report, "What a dry run has found"),
+                    201: Meant(Import, "The file is in force"),
+                    202: Meant(Import, "The file is accepted, and goes into force: look at it under Location"),
+                },
+                refusals=("conflict", *ASKING),
+            ),
+            Operation(
+                method="GET",
+                path=_PATH,
+                serve=self._list,
+                tag="imports",
+                summary="List imports, newest first",
+                query=ImportQuery,
+                answers={200: Meant(ImportPage, "A page of imports")},
+                refusals=ASKING,
+            ),
+            Operation(
+                method="GET",
+                path="/imports/{id}",
+                serve=self._show,
+                tag="imports",
+                summary="Look at an import",
+                description="`applied` of its `rows` are in force.",
+                answers={200: Meant(Import, "The import")},
+                refusals=("not_found", *ASKING),
+            ),
+            Operation(
+                method="POST",
+                path="/imports/{id}/undo",
+                serve=self._undo,
+                tag="imports",
+                summary="Take an import back",
+                description="Counts change back by what the import has changed; what was sold meanwhile stays sold.",
+                answers={200: Meant(Import, "It was taken back"), 202: Meant(Import, "It is being taken back")},
+                refusals=("not_found", "conflict", *ASKING),
+            ),
+        ]
+
+    async def _upload(self, request: Request) -> Answer:
+        query: UploadQuery = request.query
+        records = Longer(self._records, request.request_id, seconds=self._request_seconds)
+        body = FileBody(request.header(b"content-type") or "", request.body)
+        upload: Upload | None = None
+        try:
+            async with aclosing(body.parts()) as parts:
+                async for part in parts:
+                    # The name of a form's file is known by now.
+                    upload = upload or self._begun(records, query, body)
+                    await upload.feed(part)
+        except ComandaError:
+            if upload is not None:
+                await upload.drop()
+            raise
+        upload = upload or self._begun(records, query, body)
+        found = await upload.finish(again=query.again)
+        if isinstance(found, Report):
+            return answer(found)
+        found = await imports.wait_for_import(records, found.id, seconds=_WAIT_SECONDS)
+        done = found.state is not ImportState.ACCEPTED
+        return answer(found, status=201 if done else 202, location=f"{_PATH}/{found.id}")
+
+    def _begun(self, records: Longer, query: UploadQuery, body: FileBody) -> Upload:
+        name = query.name or body.name or _UNNAMED
+        return Upload(
+            records,
+            name=name[:200],
+            source=_SOURCE,
+            max_bytes=self._max_bytes,
+            dry_run=query.dry_run,
+            partial=query.partial,
+        )
+
+    async def _list(self, request: Request) -> Answer:
+        query: ImportQuery = request.query
+        page = await imports.list_imports(self._records, limit=query.limit, cursor=query.cursor)
+        return answer(ImportPage(page.imports, page.cursor))
+
+    async def _show(self, request: Request) -> Answer:
+        return answer(await imports.get_import(self._records, request.id))
+
+    async def _undo(self, request: Request) -> Answer:
+        found = await imports.undo_import(self._records, request.id)
+        if found.state is ImportState.UNDOING:
+            found = await imports.wait_for_import(self._records, request.id, seconds=_WAIT_SECONDS)
+        return answer(found, status=202 if found.state is ImportState.UNDOING else 200)
