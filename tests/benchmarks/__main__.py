@@ -10,6 +10,7 @@ from tests.benchmarks.dynamodb import dynamodb
 from tests.benchmarks.events import events
 from tests.benchmarks.gateway import gateway
 from tests.benchmarks.gateway import missing as gateway_misses
+from tests.benchmarks.inventory import inventory
 from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, RedisStreams, sample_orders
 from tests.benchmarks.records import records
 from tests.benchmarks.trials import end_to_end, footprint
@@ -49,7 +50,9 @@ def main() -> int:
     if (needed := gateway_misses()) is not None:
         _say(f"HTTP is left out: it needs {needed}")
     asked = None if needed else gateway(options.rounds, options.seconds, orders)
-    figures = report.Figures(rates, ends, foot, kept, dynamodb(options.rounds, options.seconds, orders), told, asked)
+    stock = None if needed else inventory(options.rounds, options.seconds, orders, options.orders)
+    on_dynamodb = dynamodb(options.rounds, options.seconds, orders)
+    figures = report.Figures(rates, ends, foot, kept, on_dynamodb, told, asked, stock)
     _say("\n" + report.write(figures, options.json))
     return 0 if all(bar.met for bar in report.bars(figures)) else 1
 

@@ -45,6 +45,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             "CREATE TABLE IF NOT EXISTS tasks (id TEXT PRIMARY KEY, title TEXT, description TEXT, completed BOOLEAN, "
             "created_at TEXT, updated_at TEXT)"
         )
+        await database.execute(
+            "CREATE TABLE IF NOT EXISTS items (store TEXT, item TEXT, count INTEGER, version INTEGER, changed TEXT, "
+            "PRIMARY KEY (store, item)) WITHOUT ROWID"
+        )
         await database.execute("CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY, record TEXT, details TEXT)")
         app.state.database = database
         # A transaction of two statements must not be cut by another request's commit.
@@ -100,6 +104,45 @@ async def show(task_id: str) -> Task:
     if row is None:
         raise HTTPException(404)
     return Task(**dict(zip(_COLUMNS, row, strict=True)))
+
+
+class StockItem(BaseModel):
+    """How many there are of an item in a store."""
+
+    store: str
+    item: str
+    count: int
+    low: bool
+    version: int
+    changed: str
+
+
+class StockPage(BaseModel):
+    """Items of a store, and where the next page begins."""
+
+    items: list[StockItem]
+    cursor: str | None
+
+
+@app.put("/items/{store}")
+async def fill(store: str, rows: list[StockItem]) -> dict[str, int]:
+    """Stores items."""
+    found = [(store, row.item, row.count, row.version, row.changed) for row in rows]
+    await app.state.database.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)", found)
+    await app.state.database.commit()
+    return {"rows": len(found)}
+
+
+@app.get("/items/{store}")
+async def stock(store: str, limit: int = 100, cursor: str = "") -> StockPage:
+    """A page of a store's items."""
+    query = "SELECT store, item, count, version, changed FROM items WHERE store = ? AND item > ? ORDER BY item LIMIT ?"
+    async with app.state.database.execute(query, (store, cursor, limit)) as found:
+        rows = [
+            StockItem(store=store, item=item, count=count, low=count < 5, version=version, changed=changed)
+            async for store, item, count, version, changed in found
+        ]
+    return StockPage(items=rows, cursor=rows[-1].item if len(rows) == limit else None)
 
 
 class Record(BaseModel):

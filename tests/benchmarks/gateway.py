@@ -23,7 +23,6 @@ _CONNECTIONS = 64
 _STREAMS = 1000
 _ORDERS_PER_SECOND = 20
 _TASK = {"title": "Buy bread", "description": "wholemeal, sliced", "completed": False}
-_JSON = {"Content-Type": "application/json"}
 _SCRIPT = """
 local bodies, place = {}, 0
 for line in io.lines("ORDERS") do bodies[#bodies + 1] = line end
@@ -101,18 +100,18 @@ def gateway(rounds: int, seconds: float, orders: list[bytes]) -> GatewayFigures:
     found: dict[str, list[float]] = {name: [] for name in GatewayFigures._fields[:6]}
     for _ in range(rounds):
         with _suite() as ours:
-            path = _post(ours.port, "/tasks", _TASK)["id"]
-            rate, p99 = _wrk(ours.port, "/api/v1/orders", seconds, orders)
+            path = post(ours.port, "/tasks", _TASK)["id"]
+            rate, p99 = wrk(ours.port, "/api/v1/orders", seconds, orders)
             found["orders"].append(rate)
             found["orders_p99_ms"].append(p99)
-            rate, p99 = _wrk(ours.port, f"/tasks/{path}", seconds)
+            rate, p99 = wrk(ours.port, f"/tasks/{path}", seconds)
             found["tasks"].append(rate)
             found["tasks_p99_ms"].append(p99)
         if FastApiService.missing() is None:
             with FastApiService().running() as theirs:
-                found["peer_orders"].append(_wrk(theirs.port, "/orders", seconds, orders)[0])
-                path = _post(theirs.port, "/tasks", _TASK)["id"]
-                found["peer_tasks"].append(_wrk(theirs.port, f"/tasks/{path}", seconds)[0])
+                found["peer_orders"].append(wrk(theirs.port, "/orders", seconds, orders)[0])
+                path = post(theirs.port, "/tasks", _TASK)["id"]
+                found["peer_tasks"].append(wrk(theirs.port, f"/tasks/{path}", seconds)[0])
     return GatewayFigures(**found, **_streams(max(seconds, 5)))  # type: ignore[arg-type]
 
 
@@ -123,12 +122,12 @@ def _suite() -> Iterator[Gateway]:
         persistence = stack.enter_context(Persistence(intake.folder / "data").running())
         distributed = stack.enter_context(Distributed(intake.folder / "data").running())
         found = stack.enter_context(Gateway(intake, persistence, distributed).running())
-        while json.loads(_get(found.port, "/ready"))["status"] != "ok":
+        while json.loads(get(found.port, "/ready"))["status"] != "ok":
             time.sleep(0.05)
         yield found
 
 
-def _wrk(port: int, path: str, seconds: float, orders: Sequence[bytes] = ()) -> tuple[float, float]:
+def wrk(port: int, path: str, seconds: float, orders: Sequence[bytes] = ()) -> tuple[float, float]:
     """Requests a second, and the p99 of their time in milliseconds; raises for an answer that is no success."""
     words = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{max(round(seconds), 1)}s", "--latency"]
     if orders:
@@ -182,7 +181,7 @@ def _streams(seconds: float) -> dict[str, float]:
         assert server.process is not None
         pid = server.process.pid
         # Everything that is made once is made: one order, one stream.
-        _post(server.port, "/api/v1/orders", {"cliente": "x", "productos": ["pan"], "direccion": "y"})
+        post(server.port, "/api/v1/orders", {"cliente": "x", "productos": ["pan"], "direccion": "y"})
         waits: list[float] = []
 
         async def run() -> float:
@@ -197,7 +196,7 @@ def _streams(seconds: float) -> dict[str, float]:
             while (passed := loop.time() - began) < seconds:
                 while sent < passed * _ORDERS_PER_SECOND:
                     order = {"cliente": f"c{sent}", "productos": ["pan"], "direccion": "y"}
-                    await loop.run_in_executor(None, _post, server.port, "/api/v1/orders", order)
+                    await loop.run_in_executor(None, post, server.port, "/api/v1/orders", order)
                     sent += 1
                 await asyncio.sleep(0.005)
             await until(lambda: all(stream.events >= 3 * sent for stream in streams))
@@ -210,7 +209,8 @@ def _streams(seconds: float) -> dict[str, float]:
     return {"streams_mb": grown, **late}
 
 
-def _get(port: int, path: str) -> bytes:
+def get(port: int, path: str) -> bytes:
+    """The body of an answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", path)
     body = connection.getresponse().read()
@@ -218,9 +218,11 @@ def _get(port: int, path: str) -> bytes:
     return body
 
 
-def _post(port: int, path: str, body: Any) -> Any:
+def post(port: int, path: str, body: Any, kind: str = "application/json", method: str = "POST") -> Any:
+    """What is answered to a body, which goes as JSON unless it is bytes."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.request("POST", path, json.dumps(body), _JSON)
+    data = body if isinstance(body, bytes) else json.dumps(body)
+    connection.request(method, path, data, {"Content-Type": kind})
     found = json.loads(connection.getresponse().read())
     connection.close()
     return found

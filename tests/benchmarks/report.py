@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tests.benchmarks.dynamodb import DynamoFigures, cost
 from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
+from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.trials import EndToEnd, Footprint
 
@@ -46,11 +47,13 @@ class Figures(NamedTuple):
     told: EventFigures
     asked: GatewayFigures | None
     """None without wrk."""
+    stock: InventoryFigures | None
+    """Likewise."""
 
 
 def bars(figures: Figures) -> list[Bar]:
     """Every bar that the measured peers allow to be judged."""
-    rates, ends, foot, kept, dynamo, told, asked = figures
+    rates, ends, foot, kept, dynamo, told, asked, stock = figures
     found: list[Bar] = []
     ours = {window: median(rates["Comanda", window]) for window in (1, 32)}
     for peer, window, factor in (
@@ -70,7 +73,26 @@ def bars(figures: Figures) -> list[Bar]:
     found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
     found.append(Bar("start to first answer", f"{foot.start_seconds:.2f} s", "1 s", foot.start_seconds <= 1))
     found += _record_bars(kept) + _dynamo_bars(dynamo) + _event_bars(told)
-    return found if asked is None else found + _gateway_bars(asked)
+    found += [] if asked is None else _gateway_bars(asked)
+    return found + ([] if stock is None else _inventory_bars(stock))
+
+
+def _inventory_bars(stock: InventoryFigures) -> list[Bar]:
+    took, grown = median(stock.import_seconds), stock.grown_mb
+    added = median(stock.plain) / median(stock.reserved) - 1
+    found = [
+        Bar("a file of 100,000 rows in force, over HTTP", f"{took:.1f} s", "10 s", took <= 10),
+        Bar("memory that it leaves behind", f"{grown:.0f} MB", "20 MB", grown <= 20),
+    ]
+    if stock.peer_pages:
+        ratio = median(stock.pages) / median(stock.peer_pages)
+        what = "`GET /items/{store}` of 100 rows, beside FastAPI + aiosqlite"
+        found.append(Bar(what, f"{ratio:.2f} times", "1.5 times", ratio >= 1.5))
+    return [
+        *found,
+        Bar("what reserving adds to an order end to end", f"{added:.0%}", "30 %", added <= 0.3),
+        Bar("of 64 clients that want the last one, get it", f"{stock.winners}", "1", stock.winners == 1),
+    ]
 
 
 def _gateway_bars(asked: GatewayFigures) -> list[Bar]:
@@ -162,11 +184,12 @@ def _members(figures: Figures) -> dict[str, Any]:
         "dynamodb": figures.dynamo._asdict(),
         "events": figures.told._asdict(),
         "gateway": None if figures.asked is None else figures.asked._asdict(),
+        "inventory": None if figures.stock is None else figures.stock._asdict(),
     }
 
 
 def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
-    rates, ends, _, kept, dynamo, told, asked = figures
+    rates, ends, _, kept, dynamo, told, asked, stock = figures
     lines = [
         "# Performance",
         "",
@@ -210,6 +233,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
         each = ", ".join(f"{rate:,.0f}" for rate in rounds)
         lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
     lines += _dynamo_lines(dynamo) + _event_lines(told) + (_gateway_lines(asked) if asked is not None else [])
+    lines += [] if stock is None else _inventory_lines(stock)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
     lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
@@ -293,6 +317,32 @@ def _gateway_lines(asked: GatewayFigures) -> list[str]:
         "A thousand clients follow all orders as server-sent events, at 20 orders and 60 events a second: from commit",
         f"to the client {asked.stream_p50_ms:.0f} ms at the median, {asked.stream_p99_ms:.0f} ms at p99.",
     ]
+
+
+def _inventory_lines(stock: InventoryFigures) -> list[str]:
+    lines = [
+        "",
+        "Stock. A file of 100,000 rows is sent to the gateway, 50 stores of 2,000 items; it is answered once it is stored,",
+        "and in force when the inventory service has applied it, every row with its movement. Pages of 100 items are read",
+        "by wrk with 64 connections. Orders are followed to the last one `listo`, as above: first with a handler that does",
+        "nothing, then with one that takes each of their products from the stock.",
+        "",
+        "| | median | rounds |",
+        "|---|---|---|",
+    ]
+    named: tuple[tuple[str, str, Sequence[float]], ...] = (
+        ("100,000 rows, answered, s", ".1f", stock.accepted_seconds),
+        ("100,000 rows, in force, s", ".1f", stock.import_seconds),
+        ("`GET /items/{store}`, Comanda, /s", ",.0f", stock.pages),
+        ("`GET /items/{store}`, FastAPI + aiosqlite, /s", ",.0f", stock.peer_pages),
+        ("orders end to end, nothing reserved, /s", ",.0f", stock.plain),
+        ("orders end to end, all reserved, /s", ",.0f", stock.reserved),
+    )
+    for name, form, rounds in named:
+        if rounds:
+            each = ", ".join(f"{figure:{form}}" for figure in rounds)
+            lines.append(f"| {name} | {median(rounds):{form}} | {each} |")
+    return lines
 
 
 def machine(command: str) -> list[str]:

@@ -28,10 +28,10 @@ class EndToEnd(NamedTuple):
     """Size of the write-ahead logs at the end."""
 
 
-def end_to_end(orders: Sequence[bytes], number: int) -> EndToEnd:
+def end_to_end(orders: Sequence[bytes], number: int, **settings: str) -> EndToEnd:
     """Sends so many orders, 50 connections with 32 in flight, and waits until all are `listo`."""
     # Larger turns than the default's, as for any handler that hardly does anything.
-    server = Comanda(WORKER_CONCURRENCY="4000")
+    server = Comanda(workers=2, WORKER_CONCURRENCY="4000", **settings)
     with server.running():
         _wait_for_workers(server.port)
         before = _memory_mb(server)
