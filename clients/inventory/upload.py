@@ -189,7 +189,7 @@ class Upload:
                 field=first.field,
                 line=first.line,
                 column=first.column,
-                hint="nothing was stored; mend the file, or send it with partial=true to have the good rows alone",
+                hint="nothing was stored; mend the file, or ask for the good rows alone (partial)",
                 details={"report": self._report()},
             )
         if not self._reader.rows:
@@ -227,7 +227,7 @@ class Upload:
                 if (other := await self._duplicate()) is not None:
                     raise Conflict(
                         f"the very same file went in already: import {other}",
-                        hint="undo that import, or send the file with again=true",
+                        hint="undo that import, or ask for the file to be taken again (again)",
                         details={"report": self._report(other)},
                     ) from None
             except UNCERTAIN:

@@ -18,6 +18,7 @@ from clients.inventory.catalogue import catalogue_changed
 from clients.inventory.records import UNCERTAIN, Direct, is_conflict
 from clients.inventory.upload import remove_staged
 from clients.persistence import PersistenceClient, StoredItem
+from services.inventory.patience import Patience
 from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Delete, Update
 from shared.domain.stock import Cause, ImportState
@@ -55,6 +56,7 @@ class Applier:
     def __init__(self, client: PersistenceClient) -> None:
         self._client = client
         self._woken = asyncio.Event()
+        self._patience = Patience("imports")
         self._log = structlog.get_logger()
 
     def wake(self) -> None:
@@ -70,9 +72,10 @@ class Applier:
                 busy = await self._work(ImportState.UNDOING, self._undo) or busy
                 if not busy:
                     await self._remove_left_behind()
+                self._patience.answered()
             except ClientError as error:
-                self._log.warning("imports have to wait", reason=error.message)
-                busy = False
+                await self._patience.wait(error)
+                busy = True
             if not busy:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_SECONDS):

@@ -14,6 +14,7 @@ import structlog
 from clients.errors import ClientError, Refused
 from clients.inventory.records import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
+from services.inventory.patience import Patience
 from shared.domain.orders import iso_time
 from shared.domain.records import Condition, Put
 from shared.domain.stock import Cause, Levels, ledger_of
@@ -23,7 +24,6 @@ CHECK = {"name": "check"}
 """The key in `INVENTORY` of what the last check has found."""
 _EVERY = timedelta(days=1)
 _LOOK_SECONDS = 60.0
-_RETRY_SECONDS = 1.0
 # Of its time, how much it leaves to others.
 _SPARE = 1.0
 _PAGE = 200
@@ -53,6 +53,7 @@ class Checker:
         self._levels = levels
         self._missed = missed
         self._counted = counted
+        self._patience = Patience("check")
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
@@ -62,10 +63,11 @@ class Checker:
                 if self._missed() or await self._is_due():
                     await self.check()
                     self._counted()
+                self._patience.answered()
             except ClientError as error:
-                self._log.debug("the check has to wait", reason=error.message)
-                await asyncio.sleep(_RETRY_SECONDS)
-            await asyncio.sleep(_LOOK_SECONDS)
+                await self._patience.wait(error)
+            else:
+                await asyncio.sleep(_LOOK_SECONDS)
 
     async def _is_due(self) -> bool:
         stored = await self._client.get_item(INVENTORY.name, CHECK)

@@ -16,13 +16,13 @@ from clients.errors import ClientError, Refused
 from clients.inventory.catalogue import catalogue_changed
 from clients.inventory.records import UNCERTAIN, is_conflict
 from clients.persistence import ChangePage, PersistenceClient, StoredChange, StoredItem
+from services.inventory.patience import Patience
 from shared.domain.records import Action, Condition, Put, Update
 from shared.domain.stock import AlertState, Cause, Levels, ledger_of
 from shared.domain.tables import ALERTS, IMPORTS, INVENTORY, MOVEMENTS, STOCK, STORES
 
 _POSITION = {"name": "changes"}
 _POLL_SECONDS = 0.1
-_RETRY_SECONDS = 1.0
 _CHANGES = 500
 # So few that each may have an alert and a store of its own, and still fit one transaction.
 _FEW_CHANGES = 45
@@ -68,24 +68,18 @@ class Follower:
         self._stored_at = 0.0
         self.missed = False
         """Whether changes were lost since the last look: what was made of them has to be counted anew."""
+        self._patience = Patience("movements")
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
         """Reads whenever there is something to read."""
-        loaded = False
-        trouble = False
+        await self._patience.ask(self._load)
         while True:
             try:
-                if not loaded:
-                    await self._load()
-                    loaded = True
                 busy = await self.step()
-                trouble = False
             except ClientError as error:
-                if not trouble:
-                    self._log.warning("stock cannot be followed; trying again", reason=error.message)
-                trouble, loaded = True, False
-                await asyncio.sleep(_RETRY_SECONDS)
+                await self._patience.wait(error)
+                await self._patience.ask(self._load)
                 continue
             if not busy:
                 await asyncio.sleep(_POLL_SECONDS)

@@ -16,9 +16,11 @@ from clients.inventory.beat import BEAT, BEAT_SECONDS
 from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
 from services.inventory.applying import Applier
+from services.inventory.bucket import Bucket
 from services.inventory.checking import Checker
 from services.inventory.folder import Folder
 from services.inventory.following import Follower
+from services.inventory.publishing import Publisher
 from services.inventory.releasing import Releases
 from services.inventory.settings import InventorySettings
 from shared.domain.orders import iso_time
@@ -63,8 +65,6 @@ class Inventory:
         parts["apply"] = applier.run()
         publisher = None
         if settings.low_stock_topic_arn:
-            from services.inventory.publishing import Publisher  # noqa: PLC0415
-
             publisher = Publisher(self._client(), settings.low_stock_topic_arn, **aws)
             parts["publish"] = publisher.run()
         follower = Follower(
@@ -80,8 +80,6 @@ class Inventory:
         files = Direct(self._client())
         parts["folder"] = Folder(files, settings.uploads, max_bytes=settings.max_upload_bytes).run()
         if settings.uploads_queue_url:
-            from services.inventory.bucket import Bucket  # noqa: PLC0415
-
             bucket = Bucket(files, settings.uploads_queue_url, max_bytes=settings.max_upload_bytes, **aws)
             parts["bucket"] = bucket.run()
         parts["release"] = self._releases().run()
