@@ -322,10 +322,10 @@ def _gateway_lines(asked: GatewayFigures) -> list[str]:
 def _inventory_lines(stock: InventoryFigures) -> list[str]:
     lines = [
         "",
-        "Stock. A file of 100,000 rows is sent to the gateway, 50 stores of 2,000 items; it is answered once it is stored,",
-        "and in force when the inventory service has applied it, every row with its movement. Pages of 100 items are read",
-        "by wrk with 64 connections. Orders are followed to the last one `listo`, as above: first with a handler that does",
-        "nothing, then with one that takes each of their products from the stock.",
+        "Stock. A file of 100,000 rows, 50 stores of 2,000 items, is sent to the gateway; it is answered once it is",
+        "stored, and in force when the inventory service has applied the last row. Pages of 100 items are read by wrk",
+        "with 64 connections. Orders are followed to the last one `listo`, as above: with a handler that does nothing,",
+        "and with one that takes each of their products from the stock.",
         "",
         "| | median | rounds |",
         "|---|---|---|",

@@ -1,12 +1,13 @@
 """Records on SQLite: one file that one server owns.
 
 Writes and point reads happen in the event loop: one commit for everything that is handed in together, and
-no hop to a thread that would cost more than the read. Queries and changes are read through aiosqlite.
+no hop to a thread that would cost more than the read. Longer queries and changes are read through aiosqlite.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +39,9 @@ _ROWS = """
 SELECT collection, partition, sort, version, document FROM items
 WHERE (collection, partition, sort) > (?, ?, ?) ORDER BY collection, partition, sort LIMIT ?"""
 _TIDY_ROWS = 10_000
+# Longer pages are read in another thread; for so few, asking it would cost more than reading.
+_SHORT_PAGE = 200
+_ROWS_AT_ONCE = 64
 
 
 class _Row(NamedTuple):
@@ -58,6 +62,28 @@ class _Work:
         self.found: dict[_Place, _Row | None] = {}
         self.rows: dict[_Place, _Row | None] = {}
         self.changes: list[tuple[Any, ...]] = []
+
+
+class _Filling:
+    """A page in the making."""
+
+    def __init__(self, limit: int, decode: Callable[[str], Item]) -> None:
+        self.records: list[Record] = []
+        self._limit = limit
+        self._decode = decode
+        self._after: Position | None = None
+        self._size = 0
+
+    def take(self, rows: Iterable[Sequence[Any]]) -> Page | None:
+        """Takes rows; gives the page once there is a row more than it holds."""
+        records, decode = self.records, self._decode
+        for version, document, *place in rows:
+            if len(records) == self._limit or self._size > PAGE_BYTES:
+                return Page(records, self._after)
+            records.append(Record(decode(document), version))
+            self._after = Position(*place)
+            self._size += len(document)
+        return None
 
 
 class SqliteRecordStore:
@@ -209,23 +235,21 @@ class SqliteRecordStore:
     async def query(self, query: Query) -> Page:
         """See `RecordStore.query`. A page of an index that is `rare` ends, however short, when enough was looked at."""
         selection = self._select(query)
-        records: list[Record] = []
-        after: Position | None = None
-        size = 0
+        filling = _Filling(query.limit, self._decode)
         with translated(self._path):
+            if selection.member is None and query.limit <= _SHORT_PAGE:
+                with contextlib.closing(self._writer.connection.execute(*selection.statement(None))) as short:
+                    return filling.take(short) or Page(filling.records, None)
             reader = await self._reading()
             window: Sequence[str] | None = None
             if selection.member is not None:
                 found = list(await reader.execute_fetchall(*selection.window()))
                 window = tuple(found[0]) if found else None
             async with reader.execute(*selection.statement(window)) as rows:
-                async for version, document, *place in rows:
-                    if len(records) == query.limit or size > PAGE_BYTES:
-                        return Page(records, after)
-                    records.append(Record(self._decode(document), version))
-                    after = Position(*place)
-                    size += len(document)
-        return Page(records, None if window is None else Position(window[1], window[2], window[0]))
+                while some := list(await rows.fetchmany(_ROWS_AT_ONCE)):
+                    if (page := filling.take(some)) is not None:
+                        return page
+        return Page(filling.records, None if window is None else Position(window[1], window[2], window[0]))
 
     def _select(self, query: Query) -> Selection:
         table = self._tables.named(query.table)
