@@ -22,7 +22,7 @@ from shared.stores.dynamodb.settings import DynamoWork
 from shared.stores.ports import WorkStore
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.work import SqliteWorkStore
-from workers.handlers import load_handler
+from workers.handlers import Kit, load_handler
 from workers.telling import told
 from workers.worker import Worker, WorkPolicy
 
@@ -39,7 +39,7 @@ class ChildConfig(Struct, frozen=True):
     parent: int
     store: WorkersStore
     handler: str
-    processing_seconds: float
+    kit: Kit
     shutdown_seconds: float
     policy: WorkPolicy
     log_format: logs.LogFormat
@@ -74,10 +74,10 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
 
 
 async def _work(config: ChildConfig, name: str, end: socket.socket) -> None:
-    handler = load_handler(config.handler, processing_seconds=config.processing_seconds)
+    handler = load_handler(config.handler, config.kit)
     traces = open_traces("worker", config.traces)
     if traces is not None or config.log_level == "debug":
-        handler = told(handler, name, traces)
+        handler = handler._replace(handle=told(handler.handle, name, traces))
     async with _open_store(config.store) as store:
         worker = Worker(name, store, handler, config.policy)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)

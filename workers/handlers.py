@@ -3,13 +3,17 @@
 A handler is any importable callable that takes a `Job`: a coroutine function, or a plain function, which
 then runs in a thread. Returning means done; raising means one failed attempt; raising `Reject` means that
 further attempts are pointless.
+
+A class is made into a handler with a `Kit`. What it makes may have two more methods. `prepare` is awaited with all
+orders that a worker is about to begin, before any of them is; it gives the ids of those that cannot be begun, with
+why, as if the handler had raised that. `close` is awaited when the worker ends.
 """
 
 import asyncio
 import importlib
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -17,6 +21,7 @@ from shared.domain.errors import StartupError
 from shared.domain.orders import OrderRequest
 
 Handler = Callable[["Job"], Awaitable[None]]
+Prepare = Callable[[Sequence["Job"]], Awaitable[Mapping[str, Exception]]]
 
 
 class Job(Struct, frozen=True, gc=False):
@@ -27,32 +32,56 @@ class Job(Struct, frozen=True, gc=False):
     order: OrderRequest
 
 
+class Kit(Struct, frozen=True):
+    """What a handler may be made with; the persistence server is where stock and other records are."""
+
+    processing_seconds: float = 0.0
+    persistence_host: str = "localhost"
+    persistence_port: int = 6000
+    service_token: str | None = None
+    trusted: str | None = None
+    """A PEM file of the certificates that the servers show; None where they do not speak TLS."""
+
+
 class Reject(Exception):
     """Raised by a handler for an order that no further attempt can save."""
 
 
 class Wait:
-    """The default handler: each order takes `seconds` of waiting, as a real kitchen would."""
+    """The default handler: each order takes `PROCESSING_SECONDS` of waiting, as a real kitchen would."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, kit: Kit) -> None:
+        self._seconds = kit.processing_seconds
 
     async def __call__(self, job: Job) -> None:
         """Waits."""
         await asyncio.sleep(self._seconds)
 
 
+wait = Wait
+
+
 async def nothing(job: Job) -> None:
     """Does nothing, for measuring everything else."""
 
 
-def load_handler(path: str, *, processing_seconds: float) -> Handler:
+async def _nothing_to_close() -> None:
+    """For handlers that hold nothing."""
+
+
+class Loaded(NamedTuple):
+    """A handler, and what else it can do."""
+
+    handle: Handler
+    prepare: Prepare | None
+    close: Callable[[], Awaitable[None]]
+
+
+def load_handler(path: str, kit: Kit) -> Loaded:
     """The handler that `module:name` names; `workers.handlers:wait` is the default one.
 
-    Raises StartupError when it cannot be imported or called.
+    Raises StartupError when it cannot be imported, made or called.
     """
-    if path == "workers.handlers:wait":
-        return Wait(processing_seconds)
     module_name, colon, name = path.partition(":")
     hint = "ORDER_HANDLER is module:name of a callable that takes a job, such as workers.handlers:wait"
     if not (module_name and colon and name):
@@ -63,8 +92,20 @@ def load_handler(path: str, *, processing_seconds: float) -> Handler:
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise StartupError(f"ORDER_HANDLER={path} cannot be imported: {error}", hint=hint) from error
+    if isinstance(found, type):
+        try:
+            found = found(kit)
+        except (TypeError, OSError) as error:
+            raise StartupError(
+                f"ORDER_HANDLER={path} cannot be made: {error}", hint="a class of handlers is called with a Kit"
+            ) from error
     if not callable(found):
         raise StartupError(f"ORDER_HANDLER={path} is not callable", hint=hint)
+    return Loaded(_awaited(found), getattr(found, "prepare", None), getattr(found, "close", _nothing_to_close))
+
+
+def _awaited(found: Any) -> Handler:
+    """A handler that is awaited, whatever was found."""
     if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(type(found).__call__):
         handler: Handler = found
         return handler

@@ -69,6 +69,10 @@ class Runner:
         self._line.append((run, sequence, job))
 
     def start(self) -> None:
+        """Sets the line going."""
+        self._add_task()
+
+    def _add_task(self) -> None:
         """Lets another task take from the line, if there is one to take and room for a task."""
         if self._line and not self._starting and self._active < self._concurrency:
             self._starting = True
@@ -88,7 +92,7 @@ class Runner:
             while line:
                 run, sequence, job = line.popleft()
                 if line:
-                    self.start()
+                    self._add_task()
                 await self._attempt(task, run, sequence, job)
         finally:
             self._active -= 1
@@ -100,8 +104,6 @@ class Runner:
         final = False
         try:
             await self._handler(job)
-        except Reject as reason:
-            error, final = _told(str(reason) or "rejected by the handler"), True
         except asyncio.CancelledError as reason:
             if self._cancelled:
                 raise
@@ -111,10 +113,10 @@ class Runner:
                 error = f"not finished within {self._timeout:g} s"
             else:
                 # Something that the handler waited for was cancelled, not this attempt.
-                error = _told(f"CancelledError: {reason}")
+                error, final = verdict(reason)
         except (Exception, SystemExit) as reason:
             # A handler that wants to end the process is a handler that fails.
-            error = _told(f"{type(reason).__name__}: {reason}")
+            error, final = verdict(reason)
         finally:
             del self._running[sequence]
             self._overdue.discard(sequence)
@@ -155,6 +157,8 @@ class Runner:
         return list(attempts.items())
 
 
-def _told(text: str) -> str:
-    """The text of an error as it can be stored: of bounded length, and without halves of characters."""
-    return text[:_ERROR_CHARACTERS].encode("utf-8", "replace").decode()
+def verdict(reason: BaseException) -> tuple[str, bool]:
+    """An error as it can be stored, and whether it is final: of bounded length, without halves of characters."""
+    final = isinstance(reason, Reject)
+    text = (str(reason) or "rejected by the handler") if final else f"{type(reason).__name__}: {reason}"
+    return text[:_ERROR_CHARACTERS].encode("utf-8", "replace").decode(), final

@@ -10,6 +10,7 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,8 +23,9 @@ from shared.domain.ids import Run, id_prefix, split_run
 from shared.domain.orders import OrderRequest
 from shared.domain.quantiles import bucket
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
-from workers.handlers import Handler, Job
+from workers.handlers import Job, Loaded
 from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, ToWorker, Work, decode_to_worker
+from workers.preparing import PreparingRunner
 from workers.queue import Channel, open_channel
 from workers.runner import Result, Runner
 
@@ -49,15 +51,17 @@ class WorkPolicy(Struct, frozen=True):
 class Worker:
     """Works off what comes through its queue until it is drained or its pool is gone."""
 
-    def __init__(self, name: str, store: WorkStore, handler: Handler, policy: WorkPolicy) -> None:
+    def __init__(self, name: str, store: WorkStore, handler: Loaded, policy: WorkPolicy) -> None:
         self.name = name
         self._store = store
         self._policy = policy
         self._tickets: deque[Ticket] = deque()
         self._failures: dict[int, int] = {}
         self._woken = asyncio.Event()
-        self._runner = Runner(
-            handler, concurrency=policy.concurrency, timeout=policy.order_timeout, wake=self._woken.set
+        self._close_handler = handler.close
+        kind = Runner if handler.prepare is None else partial(PreparingRunner, handler.prepare)
+        self._runner = kind(
+            handler.handle, concurrency=policy.concurrency, timeout=policy.order_timeout, wake=self._woken.set
         )
         self._draining: float | None = None
         self._gone = False
@@ -87,6 +91,8 @@ class Worker:
                 await self._drain(self._draining)
             if self._gone:
                 self._log.warning("the pool is gone; ending")
+            # While the pool still waits: with the queue it gives the process up.
+            await self._close_handler()
         finally:
             pulse.cancel()
             await self._queue.close()

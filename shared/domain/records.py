@@ -84,6 +84,8 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     equal: dict[str, Value] = {}
     at_least: dict[str, Value] = {}
     at_most: dict[str, Value] = {}
+    absent: list[str] = []
+    """Members that it does not have."""
 
 
 class Put(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="put"):

@@ -214,6 +214,8 @@ async def test_update_that_makes_no_sense_is_refused(records: RecordStore) -> No
         (Condition(at_least={"n": Decimal("1.1")}), False),
         (Condition(at_most={"n": 1, "missing": 0}), True),
         (Condition(at_most={"n": 0}), False),
+        (Condition(absent=["other"]), True),
+        (Condition(absent=["other", "name"]), False),
     ],
 )
 async def test_conditions(records: RecordStore, condition: Condition, holds: bool) -> None:

@@ -94,6 +94,25 @@ def test_order_that_another_intake_cancels_leaves_its_own_with_nothing_open(
         assert (pedidos["fallido"], pedidos["cancelado"]) == (1, 1)
 
 
+def test_failed_order_that_another_intake_discards_is_counted_by_its_own(
+    tmp_path: Path, settings: dict[str, str]
+) -> None:
+    failing = {"ORDER_HANDLER": "tests.support.kitchens:fussy", "MAX_ATTEMPTS": "1"}
+    with (
+        IntakeProcess(tmp_path, {**settings, **failing}) as one,
+        IntakeProcess(tmp_path, settings) as other,
+        one.connect() as here,
+        other.connect() as there,
+    ):
+        failed = here.ask({"cliente": "fails", "productos": ["pan"], "direccion": "x"})["id"]
+        here.wait_until("stats", "stats.pedidos.fallido", 1)
+        assert there.ask(f"cancel {failed}")["estado"] == "cancelado"
+        stats = here.wait_until("stats", "stats.pedidos.cancelado", 1)["stats"]
+        assert (stats["pedidos"]["fallido"], stats["abiertos"]) == (0, 0)
+        pedidos = there.ask("stats")["stats"]["pedidos"]
+        assert (pedidos["fallido"], pedidos["cancelado"]) == (0, 0)
+
+
 def test_store_that_is_away_is_told_in_time_and_used_again(tmp_path: Path) -> None:
     dynamo = DynamoServer()
     dynamo.start()

@@ -32,6 +32,21 @@ def test_order_that_keeps_failing_ends_fallido_and_can_be_tried_again(session: S
     assert stats["pedidos"]["fallido"] == stats["aceptados"] == 1
 
 
+@pytest.mark.intake(ORDER_HANDLER=FUSSY, MAX_ATTEMPTS=1)
+def test_order_that_failed_can_be_discarded_once(session: Session) -> None:
+    order_id, other = place(session, "fails"), place(session, "fails")
+    session.wait_until("stats", "stats.pedidos.fallido", 2)
+    assert session.ask(f"cancel {order_id}")["success"]
+    stats = session.ask("stats")["stats"]
+    assert (stats["abiertos"], stats["pedidos"]["fallido"], stats["pedidos"]["cancelado"]) == (0, 1, 1)
+    order = session.ask(f"status {order_id}")["pedido"]
+    assert (order["estado"], order["detalle"]) == ("cancelado", "RuntimeError: no flour")
+    for verb in ("cancel", "retry"):
+        refused = session.ask(f"{verb} {order_id}")
+        assert (refused["error"], refused["estado"]) == ("conflict", "cancelado")
+    assert session.ask(f"retry {other}")["estado"] == "en cola"
+
+
 @pytest.mark.intake(ORDER_HANDLER=FUSSY, RETRY_SECONDS=0.01)
 def test_failed_attempt_is_followed_by_another(session: Session) -> None:
     order_id = place(session, "fails once")
@@ -88,6 +103,18 @@ def test_plain_function_is_a_handler(tmp_path: Path, monkeypatch: pytest.MonkeyP
         order_id = place(session, "a")
         session.wait_until(f"status {order_id}", "pedido.estado", "listo")
     assert (tmp_path / order_id).exists()
+
+
+def test_handler_is_closed_before_its_worker_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATES", str(tmp_path))
+    with (
+        IntakeProcess(tmp_path / "data", {"ORDER_HANDLER": "tests.support.kitchens:Tidy"}) as intake,
+        intake.connect() as session,
+    ):
+        session.wait_until(f"status {place(session, 'a')}", "pedido.estado", "listo")
+    # One of the two workers had the order.
+    assert (tmp_path / "closed after 1").exists()
+    assert (tmp_path / "closed after 0").exists()
 
 
 @pytest.mark.intake(WORKER_COUNT=1, WORKER_CONCURRENCY=1, PROCESSING_SECONDS=600, SHUTDOWN_SECONDS=1)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from services.inventory.reserving import Reserving
-from workers.handlers import Job, Reject
+from workers.handlers import Job, Kit, Reject
 
 
 async def fussy(job: Job) -> None:
@@ -39,3 +39,16 @@ class Kitchen(Reserving):
 
     async def work(self, job: Job) -> None:
         await fussy(job)
+
+
+class Tidy:
+    """A handler that leaves a file when it is closed."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._cooked = 0
+
+    async def __call__(self, job: Job) -> None:
+        self._cooked += 1
+
+    async def close(self) -> None:
+        await asyncio.to_thread(Path(os.environ["PLATES"], f"closed after {self._cooked}").touch)

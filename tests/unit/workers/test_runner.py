@@ -1,7 +1,7 @@
 """Running handlers: many at a time, each in bounds."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import pytest
 
@@ -9,7 +9,7 @@ from shared.domain.errors import StartupError
 from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest
 from workers import handlers
-from workers.handlers import Job, Reject, load_handler
+from workers.handlers import Job, Kit, Reject, load_handler
 from workers.runner import Result, Runner
 
 RUN = Run(1, 2, 1, 100)
@@ -124,9 +124,9 @@ async def test_cancel_tells_what_was_at_work_and_take_line_what_was_not() -> Non
 
 
 async def test_plain_function_runs_in_a_thread_as_a_handler() -> None:
-    handler = load_handler(f"{__name__}:plain_handler", processing_seconds=0)
+    loaded = load_handler(f"{__name__}:plain_handler", Kit())
     with pytest.raises(LookupError):
-        await handler(Job("1", 1, ORDER))
+        await loaded.handle(Job("1", 1, ORDER))
 
 
 def plain_handler(job: Job) -> None:
@@ -136,11 +136,46 @@ def plain_handler(job: Job) -> None:
 @pytest.mark.parametrize("path", ["", "workers.handlers", "no.such:thing", "workers.handlers:none", "os:sep"])
 def test_handler_that_cannot_be_loaded_stops_the_start(path: str) -> None:
     with pytest.raises(StartupError, match="ORDER_HANDLER"):
-        load_handler(path, processing_seconds=0)
+        load_handler(path, Kit())
 
 
 def test_default_handler_waits() -> None:
-    assert isinstance(load_handler("workers.handlers:wait", processing_seconds=1), handlers.Wait)
+    assert isinstance(load_handler("workers.handlers:wait", Kit(processing_seconds=1)).handle, handlers.Wait)
+
+
+class Made:
+    def __init__(self, kit: Kit) -> None:
+        self.seconds = kit.processing_seconds
+        self.closed = False
+
+    async def __call__(self, job: Job) -> None:
+        raise LookupError(job.id)
+
+    async def prepare(self, jobs: Sequence[Job]) -> Mapping[str, Exception]:
+        return {job.id: Reject(str(self.seconds)) for job in jobs}
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_class_is_made_with_the_kit_and_may_prepare_and_close() -> None:
+    loaded = load_handler(f"{__name__}:Made", Kit(processing_seconds=7))
+    assert loaded.prepare is not None
+    (reason,) = (await loaded.prepare([Job("1", 1, ORDER)])).values()
+    assert str(reason) == "7"
+    await loaded.close()
+    assert isinstance(loaded.handle, Made)
+    assert loaded.handle.closed
+
+
+@pytest.mark.parametrize("name", ["TakesNothing", "Made.seconds"])
+def test_class_that_cannot_be_made_stops_the_start(name: str) -> None:
+    with pytest.raises(StartupError, match="ORDER_HANDLER"):
+        load_handler(f"{__name__}:{name}", Kit())
+
+
+class TakesNothing:
+    """Not a class of handlers."""
 
 
 async def test_what_a_handler_waits_for_can_be_cancelled_without_stranding_its_order() -> None:

@@ -1,0 +1,92 @@
+"""A runner whose orders are prepared together before any of them is run.
+
+One call prepares all orders that have come meanwhile, and the worker's turns go on: what is being prepared counts
+as load, and is handed back like what stands in the line.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from shared.domain.ids import Run
+from workers.handlers import Handler, Job, Prepare
+from workers.runner import Result, Runner, verdict
+
+
+class PreparingRunner(Runner):
+    """A runner that puts into its line only what `prepare` lets pass; one call takes at most `timeout` seconds."""
+
+    def __init__(
+        self, prepare: Prepare, handler: Handler, *, concurrency: int, timeout: float, wake: Callable[[], None]
+    ) -> None:
+        super().__init__(handler, concurrency=concurrency, timeout=timeout, wake=wake)
+        self._prepare = prepare
+        self._waiting: list[tuple[Run, int, Job]] = []
+        self._batch: list[tuple[Run, int, Job]] = []
+        self._preparing: asyncio.Task[None] | None = None
+        self._log = structlog.get_logger()
+
+    @property
+    def load(self) -> int:
+        """Number of orders at work, in the line, or being prepared for it."""
+        return len(self._waiting) + len(self._batch) + super().load
+
+    def put(self, run: Run, sequence: int, job: Job) -> None:
+        """Adds an order of a claimed run to what is prepared next; `start` sets that going."""
+        self._waiting.append((run, sequence, job))
+
+    def start(self) -> None:
+        """Begins to prepare what waits for it, unless that goes on already."""
+        if self._waiting and self._preparing is None:
+            self._preparing = asyncio.get_running_loop().create_task(self._prepare_waiting(), name="prepare")
+
+    async def _prepare_waiting(self) -> None:
+        while self._waiting:
+            batch = self._batch = self._waiting
+            self._waiting = []
+            started = time.monotonic()
+            verdicts = await self._verdicts([job for _, _, job in batch])
+            if self._batch is not batch:
+                # It has been handed back meanwhile.
+                return
+            self._batch = []
+            if verdicts:
+                now, took = time.time_ns() // 1000, int((time.monotonic() - started) * 1e6)
+                ended = [
+                    Result(run, sequence, job.attempt, now, took, *verdicts[job.id])
+                    for run, sequence, job in batch
+                    if job.id in verdicts
+                ]
+                if ended and not self._results:
+                    self._wake()
+                self._results += ended
+                batch = [entry for entry in batch if entry[2].id not in verdicts]
+            self._line.extend(batch)
+            self._add_task()
+        self._preparing = None
+
+    async def _verdicts(self, jobs: list[Job]) -> Mapping[str, tuple[str, bool]]:
+        """What cannot be begun: why, and whether that is final."""
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                refused = await self._prepare(jobs)
+            return {job: verdict(reason) for job, reason in refused.items()}
+        except asyncio.CancelledError as reason:
+            if self._preparing is None:
+                raise
+            found = verdict(reason)
+        except (Exception, SystemExit) as reason:
+            found = (f"not prepared within {self._timeout:g} s", False) if limit.expired() else verdict(reason)
+        self._log.error("orders could not be prepared", orders=len(jobs), reason=found[0])
+        return dict.fromkeys([job.id for job in jobs], found)
+
+    def take_line(self) -> list[tuple[int, int]]:
+        """Empties the line; gives sequence and attempt of the orders that have not been begun."""
+        left = [(sequence, job.attempt) for _, sequence, job in (*self._batch, *self._waiting)]
+        self._batch, self._waiting = [], []
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._preparing = None
+        return super().take_line() + left
