@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from clients.errors import Refused
@@ -28,6 +29,8 @@ from shared.wire.sheets import Fault, Row, SheetReader
 
 PORTION_ROWS = 90
 """With the portion itself and the catalogue they fit one transaction."""
+PortionRow = tuple[str, str, int]
+"""Store, item and count."""
 _PORTIONS_AT_ONCE = 40
 _COMPARED_AT_ONCE = 900
 _SHOWN = 100
@@ -149,9 +152,9 @@ class Upload:
             await self._put([Put(IMPORTS.name, header)])
         portions: list[Action] = []
         for start in range(0, len(rows), PORTION_ROWS):
-            portion = [[row.store, row.item, row.count] for row in rows[start : start + PORTION_ROWS]]
+            portion = [(row.store, row.item, row.count) for row in rows[start : start + PORTION_ROWS]]
             number = self._staged + len(portions)
-            portions.append(Put(IMPORT_ROWS.name, {"import": self.id, "number": number, "rows": portion}))
+            portions.append(Put(IMPORT_ROWS.name, {"import": self.id, "number": number, "rows": rows_text(portion)}))
         await self._put(portions)
         self._staged += len(portions)
 
@@ -288,6 +291,16 @@ async def remove_staged(records: Records, name: str) -> None:
         keys = [{"import": name, "number": stored.item["number"]} for stored in page.items if stored.item is not None]
         deletes = [Delete(IMPORT_ROWS.name, key) for key in keys]
         await records.ask(partial(PersistenceClient.batch, actions=deletes, safe=True))
+
+
+def rows_text(rows: Sequence[PortionRow]) -> str:
+    """The rows of a portion as it has them: one text, since a record's values are looked at one by one."""
+    return msgspec.json.encode(rows).decode()
+
+
+def read_rows(text: str) -> list[PortionRow]:
+    """The rows of a portion."""
+    return msgspec.json.decode(text, type=list[PortionRow])
 
 
 def _now() -> str:

@@ -8,15 +8,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 
 from clients.errors import ClientError, Refused
 from clients.inventory.catalogue import catalogue_changed
 from clients.inventory.records import UNCERTAIN, Direct, is_conflict
-from clients.inventory.upload import remove_staged
+from clients.inventory.upload import PortionRow, read_rows, remove_staged
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.patience import Patience
 from shared.domain.orders import iso_time
@@ -32,9 +32,36 @@ _LONGEST_RETRY_SECONDS = 2.0
 _STAGED_SECONDS = 3600.0
 """How long an upload may take: one that was begun before that, and is not committed, is removed."""
 
-_Row = tuple[str, str, int]
-_Item = dict[str, Any]
-_Mark = Callable[[_Item], Update]
+
+class _Portion(NamedTuple):
+    """Rows of the import `name`, and what was there before they were applied."""
+
+    name: str
+    number: int
+    version: int
+    rows: list[PortionRow]
+    before: list[int | None] | None
+    """Counts, None where there was no item; None as a whole before it is applied."""
+    undone: int | None
+    """How many rows could not be taken back in full; None before it is."""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Where it is stored."""
+        return {"import": self.name, "number": self.number}
+
+    def marked(self, **members: Any) -> Update:
+        """The part of a transaction that says that this was done, on the condition that nobody has."""
+        return Update(IMPORT_ROWS.name, self.key, set=members, when=Condition(version=self.version))
+
+
+def _portion(stored: StoredItem) -> _Portion:
+    item = stored.item
+    assert item is not None
+    before = item.get("before")
+    counts = None if before is None else msgspec.json.decode(before, type=list[int | None])
+    rows = read_rows(item["rows"])
+    return _Portion(item["import"], item["number"], stored.version, rows, counts, item.get("undone"))
 
 
 class _Tally(NamedTuple):
@@ -120,59 +147,53 @@ class Applier:
         )
 
     async def _portions(
-        self, name: str, numbers: Sequence[int], do: Callable[[str, StoredItem], Awaitable[_Tally]]
+        self, name: str, numbers: Sequence[int], do: Callable[[_Portion], Awaitable[_Tally]]
     ) -> Sequence[_Tally]:
         """What `do` makes of portions, some at a time."""
         tallies: list[_Tally] = []
         for start in range(0, len(numbers), _PORTIONS_AT_ONCE):
             keys = [{"import": name, "number": number} for number in numbers[start : start + _PORTIONS_AT_ONCE]]
             found = await self._client.get_items(IMPORT_ROWS.name, keys)
-            for result in await asyncio.gather(*(do(name, portion) for portion in found), return_exceptions=True):
+            done = await asyncio.gather(*(do(_portion(stored)) for stored in found), return_exceptions=True)
+            for result in done:
                 if isinstance(result, BaseException):
                     raise result
                 tallies.append(result)
         return tallies
 
-    async def _apply_portion(self, name: str, portion: StoredItem) -> _Tally:
-        def plan(item: _Item, mark: _Mark, current: Sequence[StoredItem]) -> list[Action]:
+    async def _apply_portion(self, portion: _Portion) -> _Tally:
+        def plan(portion: _Portion, current: Sequence[StoredItem]) -> list[Action]:
             before = [None if stored.item is None else stored.item["count"] for stored in current]
-            changed = _stamp(Cause.IMPORT, name)
-            actions: list[Action] = [mark({"before": before})]
-            for (store, article, count), stored, had in zip(item["rows"], current, before, strict=True):
+            changed = _stamp(Cause.IMPORT, portion.name)
+            actions: list[Action] = [portion.marked(before=msgspec.json.encode(before).decode())]
+            for (store, item, count), stored, had in zip(portion.rows, current, before, strict=True):
                 if had != count:
-                    key = {"store": store, "item": article}
                     when = Condition(version=stored.version)
-                    actions.append(Update(STOCK.name, key, set={"count": count, **changed}, when=when))
-            if None in before:
-                actions.append(catalogue_changed())
-            return actions
+                    change = {"count": count, **changed}
+                    actions.append(Update(STOCK.name, {"store": store, "item": item}, set=change, when=when))
+            return [*actions, catalogue_changed()] if None in before else actions
 
-        item = await self._once(portion, "before", plan)
-        counts = [count for _, _, count in item["rows"]]
-        new = sum(had is None for had in item["before"])
-        same = sum(had == count for had, count in zip(item["before"], counts, strict=True))
-        return _Tally(len(counts), new, len(counts) - new - same, same)
+        before = (await self._once(portion, lambda portion: portion.before is not None, plan)).before
+        assert before is not None
+        new = sum(had is None for had in before)
+        same = sum(had == row[2] for had, row in zip(before, portion.rows, strict=True))
+        return _Tally(len(before), new, len(before) - new - same, same)
 
     async def _once(
         self,
-        portion: StoredItem,
-        done: str,
-        plan: Callable[[_Item, _Mark, Sequence[StoredItem]], list[Action]],
-    ) -> _Item:
-        """Does a portion's transaction once, whoever else tries: the portion as it is then, with the member `done`.
+        portion: _Portion,
+        is_done: Callable[[_Portion], bool],
+        plan: Callable[[_Portion, Sequence[StoredItem]], list[Action]],
+    ) -> _Portion:
+        """Does a portion's transaction once, whoever else tries: the portion as it is then.
 
-        `plan` makes the transaction of the portion, what marks it as done, and the counts as they are.
+        `plan` makes the transaction, in which what marks the portion comes first, of the counts as they are.
         """
         pause = _RETRY_SECONDS
-        while True:
-            item = portion.item
-            assert item is not None
-            if done in item:
-                return item
-            current = await self._current(item["rows"])
-            actions = plan(item, partial(_mark, portion), current)
+        while not is_done(portion):
+            current = await self._current(portion)
             try:
-                return (await self._client.transact(actions))[0].item or item
+                return _portion((await self._client.transact(plan(portion, current)))[0])
             except Refused as refusal:
                 if not is_conflict(refusal):
                     raise
@@ -180,11 +201,11 @@ class Applier:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
             # A count has changed since it was read, or somebody else was faster.
-            key = {"import": item["import"], "number": item["number"]}
-            portion = await self._client.get_item(IMPORT_ROWS.name, key)
+            portion = _portion(await self._client.get_item(IMPORT_ROWS.name, portion.key))
+        return portion
 
-    async def _current(self, rows: Sequence[_Row]) -> Sequence[StoredItem]:
-        keys = [{"store": store, "item": item} for store, item, _ in rows]
+    async def _current(self, portion: _Portion) -> Sequence[StoredItem]:
+        keys = [{"store": store, "item": item} for store, item, _ in portion.rows]
         return await self._client.get_items(STOCK.name, keys)
 
     # Taken back.
@@ -203,15 +224,16 @@ class Applier:
         await self._end(header["id"], ImportState.UNDOING, ImportState.UNDONE)
         self._log.info("import undone", id=header["id"], name=header["name"], short=total.short)
 
-    async def _undo_portion(self, name: str, portion: StoredItem) -> _Tally:
-        def plan(item: _Item, mark: _Mark, current: Sequence[StoredItem]) -> list[Action]:
-            changed = _stamp(Cause.UNDO, name)
+    async def _undo_portion(self, portion: _Portion) -> _Tally:
+        def plan(portion: _Portion, current: Sequence[StoredItem]) -> list[Action]:
+            assert portion.before is not None
+            changed = _stamp(Cause.UNDO, portion.name)
             actions: list[Action] = []
             short, removed = 0, False
-            for (store, article, count), had, stored in zip(item["rows"], item["before"], current, strict=True):
+            for (store, item, count), had, stored in zip(portion.rows, portion.before, current, strict=True):
                 if had == count or stored.item is None:
                     continue
-                key, when = {"store": store, "item": article}, Condition(version=stored.version)
+                key, when = {"store": store, "item": item}, Condition(version=stored.version)
                 left = stored.item["count"] - (count - (had or 0))
                 if had is None and left == 0:
                     actions.append(Delete(STOCK.name, key, when))
@@ -221,10 +243,10 @@ class Applier:
                     actions.append(Update(STOCK.name, key, set={"count": max(left, 0), **changed}, when=when))
             if removed:
                 actions.append(catalogue_changed())
-            return [mark({"undone": short}), *actions]
+            return [portion.marked(undone=short), *actions]
 
-        item = await self._once(portion, "undone", plan)
-        return _Tally(len(item["rows"]), short=item["undone"])
+        undone = (await self._once(portion, lambda portion: portion.undone is not None, plan)).undone
+        return _Tally(len(portion.rows), short=undone or 0)
 
     # The head.
 
@@ -251,10 +273,3 @@ class Applier:
 
 def _stamp(cause: Cause, reference: str) -> dict[str, str]:
     return {"cause": cause.value, "reference": reference, "changed": iso_time(time.time_ns() // 1000)}
-
-
-def _mark(portion: StoredItem, members: _Item) -> Update:
-    item = portion.item
-    assert item is not None
-    key = {"import": item["import"], "number": item["number"]}
-    return Update(IMPORT_ROWS.name, key, set=members, when=Condition(version=portion.version))

@@ -15,6 +15,7 @@ from shared.wire.ready import Ready, answer_frame, refusal
 from shared.wire.strict import parse
 
 _EMPTY: tuple[Any, ...] = ({}, [])
+_HOLDERS = (dict, list, Struct)
 _exact = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
@@ -88,8 +89,9 @@ def _count_keys(found: Struct) -> int:
 
 
 def _nested_keys(value: Any) -> int:
+    # Most members are plain, and are passed over here: a call for each would cost more than all the rest.
     if isinstance(value, dict):
-        return len(value) + sum(map(_nested_keys, value.values()))
+        return len(value) + sum([_nested_keys(one) for one in value.values() if isinstance(one, _HOLDERS)])
     if isinstance(value, list):
-        return sum(map(_nested_keys, value))
+        return sum([_nested_keys(one) for one in value if isinstance(one, _HOLDERS)])
     return _count_keys(value) if isinstance(value, Struct) else 0

@@ -1,0 +1,122 @@
+// Orders that failed: each can be tried again as it is, mended and placed anew, or discarded.
+import { get, hashOf, post, remove } from "./api.js";
+import { failedVersion } from "./events.js";
+import { html, useState } from "./html.js";
+import { moment, plural, t } from "./i18n.js";
+import { Icon } from "./icons.js";
+import { goods } from "./orderlist.js";
+import { formOf, isAtField, OrderFields, orderOf } from "./placing.js";
+import { usePages } from "./resource.js";
+import { attempt, Blank, Button, Confirm, Dialog, Field, Loaded, Pager, sayProblem, tell } from "./ui.js";
+
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+/**
+ * Sets a failed order going with its new content: that is placed under a key which the content decides, so that
+ * doing it twice makes one order; only then is the failed one discarded. Gives the id of the new order.
+ */
+async function replay(id, text) {
+  const { id: placed } = await post("/api/v1/orders", text, { "Idempotency-Key": `replay:${id}:${hashOf(text)}` });
+  await remove(`/api/v1/orders/${id}`);
+  return placed;
+}
+
+function Mend({ order, close }) {
+  const start = orderOf(formOf(order));
+  const [form, setForm] = useState(formOf(order));
+  const [json, setJson] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [busy, setBusy] = useState(false);
+
+  const read = () => {
+    try {
+      return JSON.parse(json);
+    } catch (error) {
+      setProblem({ code: "invalid_json", message: error.message });
+      return null;
+    }
+  };
+  const swap = () => {
+    setProblem(null);
+    if (json === null) setJson(JSON.stringify(orderOf(form), null, 2));
+    else {
+      const order = read();
+      if (order && Array.isArray(order.productos)) (setForm(formOf(order)), setJson(null));
+    }
+  };
+  const send = async (event) => {
+    event.preventDefault();
+    const content = json === null ? orderOf(form) : read();
+    if (!content) return;
+    setBusy(true);
+    setProblem(null);
+    try {
+      if (same(content, start)) {
+        await post(`/api/v1/orders/${order.id}/retry`);
+        tell(t("failed.retried"));
+      } else {
+        const placed = await replay(order.id, JSON.stringify(content));
+        tell(t("failed.replaced", { old: order.id.slice(-12), id: placed.slice(-12) }));
+      }
+      close(true);
+    } catch (found) {
+      setProblem(found);
+      setBusy(false);
+    }
+  };
+  return html`<${Dialog} title=${t("failed.mend")} close=${close}>
+    <form onSubmit=${send} novalidate>
+      <p class="old"><${Icon} name="fault" />${order.detalle}</p>
+      ${json === null
+        ? html`<${OrderFields} form=${form} change=${setForm} problem=${problem} />`
+        : html`<${Field} as="textarea" rows="14" spellcheck="false" class="code" label=${t("failed.json")} value=${json} onValue=${setJson} />`}
+      ${problem && (json !== null || !isAtField(problem)) && html`<p class="error" role="alert"><${Icon} name="warning" />${sayProblem(problem)}</p>`}
+      <p class="hint">${t("failed.mend.hint")}</p>
+      <footer>
+        <${Button} kind="quiet" onClick=${swap}>${t(json === null ? "failed.as_json" : "failed.as_fields")}<//>
+        <button type="submit" class="button primary" disabled=${busy}><span>${t("failed.replay")}</span></button>
+      </footer>
+    </form>
+  <//>`;
+}
+
+export function Failed() {
+  const pages = usePages("/api/v1/orders", { estado: "fallido" }, "pedidos", { limitName: "limite", limit: 20, version: failedVersion.value });
+  const [mended, setMended] = useState(null);
+  const [discarded, setDiscarded] = useState(null);
+  const again = async (order) => {
+    await attempt(() => post(`/api/v1/orders/${order.id}/retry`), t("failed.retried"));
+    pages.reload();
+  };
+  return html`<section>
+    <${Loaded}
+      resource=${pages}
+      empty=${html`<div class="panel"><${Blank} icon="check" title=${t("failed.none")}><p>${t("failed.none.hint")}</p><//></div>`}
+    >
+      ${() => html`<ul class="letters">
+        ${pages.rows.map(
+          (order) => html`<li class="panel letter" key=${order.id} data-order=${order.id}>
+            <header><strong>${order.cliente}</strong><code>${order.id.slice(-12)}</code><time datetime=${order.fecha_fin}>${moment(order.fecha_fin ?? order.recibido)}</time></header>
+            <p class="fault"><${Icon} name="fault" /><span>${order.detalle}</span></p>
+            <p class="note">${goods(order)} · ${order.direccion} · ${plural("failed.attempts", order.intentos)}</p>
+            <footer>
+              <${Button} icon="retry" onClick=${() => again(order)}>${t("failed.retry")}<//>
+              <${Button} icon="edit" onClick=${async () => setMended(await attempt(() => get(`/api/v1/orders/${order.id}`)))}>${t("failed.edit")}<//>
+              <${Button} kind="quiet" icon="trash" onClick=${() => setDiscarded(order)}>${t("failed.discard")}<//>
+            </footer>
+          </li>`,
+        )}
+      </ul>`}
+    <//>
+    <${Pager} pages=${pages} />
+    ${mended && html`<${Mend} order=${mended} close=${() => (setMended(null), pages.reload())} key=${mended.id} />`}
+    ${discarded &&
+    html`<${Confirm}
+      title=${t("failed.discard.title")}
+      text=${t("failed.discard.text", { name: discarded.cliente })}
+      action=${t("failed.discard")}
+      confirm=${async () => (await attempt(() => remove(`/api/v1/orders/${discarded.id}`), t("failed.discarded")), pages.reload())}
+      close=${() => setDiscarded(null)}
+    />`}
+  </section>`;
+}

@@ -1,0 +1,63 @@
+// All orders, by state, page by page.
+import { remove } from "./api.js";
+import { STATES } from "./board.js";
+import { html, useState } from "./html.js";
+import { moment, number, stateName, t } from "./i18n.js";
+import { usePages } from "./resource.js";
+import { path, to } from "./router.js";
+import { attempt, Blank, Button, Loaded, Pager, State } from "./ui.js";
+
+/** What an order asks for, in a line. */
+export function goods(order) {
+  return order.productos
+    .map((one) => (typeof one === "string" ? one : `${one.cantidad > 1 ? `${number(one.cantidad)} × ` : ""}${one.producto}`))
+    .join(", ");
+}
+
+export function OrderList() {
+  const state = STATES.includes(path.value[2]) ? path.value[2] : null;
+  const [customer, setCustomer] = useState("");
+  const pages = usePages("/api/v1/orders", { estado: state, cliente: customer.trim() }, "pedidos", {
+    limitName: "limite",
+    every: 5000,
+  });
+  const choices = [[null, t("orders.all")], ...STATES.map((one) => [one, stateName(one)])];
+  return html`<section class="panel">
+    <div class="tools">
+      <nav class="pills" aria-label=${t("orders.by_state")}>
+        ${choices.map(
+          ([one, text]) => html`<a href=${one ? to("orders", "list", one) : to("orders", "list")} aria-current=${one === state ? "true" : undefined} key=${text}>${text}</a>`,
+        )}
+      </nav>
+      <form role="search" onSubmit=${(event) => event.preventDefault()}>
+        <input type="search" aria-label=${t("orders.customer")} placeholder=${t("orders.customer")} value=${customer} onChange=${(event) => setCustomer(event.currentTarget.value)} />
+      </form>
+    </div>
+    <${Loaded} resource=${pages} empty=${html`<${Blank} icon="orders" title=${t("orders.none")}><p>${t("orders.none.hint")}</p><//>`}>
+      ${() => html`<div class="scroll"><table class="stacks">
+        <caption class="unseen">${t("orders.list")}</caption>
+        <thead><tr>${["customer", "products", "state", "received"].map((key) => html`<th scope="col" key=${key}>${t(`order.${key}`)}</th>`)}<td></td></tr></thead>
+        <tbody>
+          ${pages.rows.map(
+            (order) => html`<tr key=${order.id}>
+              <th scope="row">${order.cliente}<code>${order.id.slice(-12)}</code></th>
+              <td data-label=${t("order.products")} class="wide">${goods(order)}</td>
+              <td data-label=${t("order.state")}><${State} state=${order.estado} /></td>
+              <td data-label=${t("order.received")} class="when"><time datetime=${order.recibido}>${moment(order.recibido)}</time></td>
+              <td class="end">
+                ${order.estado === "en cola" &&
+                html`<${Button}
+                  kind="quiet"
+                  icon="ban"
+                  label=${t("order.cancel_of", { name: order.cliente })}
+                  onClick=${async () => (await attempt(() => remove(`/api/v1/orders/${order.id}`), t("order.cancelled")), pages.reload())}
+                />`}
+              </td>
+            </tr>`,
+          )}
+        </tbody>
+      </table></div>`}
+    <//>
+    <${Pager} pages=${pages} />
+  </section>`;
+}

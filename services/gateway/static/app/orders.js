@@ -1,0 +1,24 @@
+// Orders: place one, look them through, mend those that failed.
+import { html } from "./html.js";
+import { t } from "./i18n.js";
+import { Failed } from "./failed.js";
+import { figures } from "./figures.js";
+import { OrderList } from "./orderlist.js";
+import { NewOrder } from "./placing.js";
+import { path, to } from "./router.js";
+import { Heading, Tabs } from "./ui.js";
+
+const PARTS = { "": NewOrder, list: OrderList, failed: Failed };
+
+export default function Orders() {
+  const part = path.value[1] in PARTS ? path.value[1] : "";
+  const Part = PARTS[part];
+  const tabs = [
+    [to("orders"), t("orders.new"), null],
+    [to("orders", "list"), t("orders.list"), null],
+    [to("orders", "failed"), t("orders.failed"), figures.value?.pedidos.fallido],
+  ];
+  return html`<${Heading} title=${t("nav.orders")} />
+    <${Tabs} label=${t("nav.orders")} tabs=${tabs} current=${part ? to("orders", part) : to("orders")} />
+    <${Part} />`;
+}

@@ -1,0 +1,109 @@
+// The items of a store: how many there are, corrected by hand where they were counted.
+import { put, query } from "./api.js";
+import { stockVersion } from "./events.js";
+import { html, useEffect, useRef, useState } from "./html.js";
+import { moment, number, t } from "./i18n.js";
+import { Icon } from "./icons.js";
+import { Movements } from "./movements.js";
+import { usePages } from "./resource.js";
+import { path, to } from "./router.js";
+import { Blank, Button, Loaded, Mark, Pager, sayProblem, tell } from "./ui.js";
+
+/** The address of an item. */
+export function itemPath({ store, item }) {
+  return `/items/${encodeURIComponent(store)}/${encodeURIComponent(item)}`;
+}
+
+function Count({ row, done }) {
+  // The version that was seen when it was begun: what came in meanwhile is not written over.
+  const [seen] = useState(row.version);
+  const [value, setValue] = useState(String(row.count));
+  const [problem, setProblem] = useState(null);
+  const input = useRef(null);
+  useEffect(() => input.current.select(), []);
+  const save = async (event) => {
+    event.preventDefault();
+    try {
+      const found = await put(itemPath(row), { count: /^\d+$/.test(value) ? Number(value) : value }, { "If-Match": `"${seen}"` });
+      tell(t("stock.counted", { item: row.item, count: found.count }));
+      done();
+    } catch (found) {
+      if (found.status === 412) (tell(t("stock.changed", { item: row.item }), "bad"), done());
+      else setProblem(found);
+    }
+  };
+  return html`<form class="count" onSubmit=${save} onKeyDown=${(event) => event.key === "Escape" && done()} novalidate>
+    <input
+      ref=${input}
+      type="number"
+      min="0"
+      inputmode="numeric"
+      aria-label=${t("stock.count_of", { item: row.item })}
+      aria-invalid=${problem ? "true" : undefined}
+      aria-describedby=${problem ? "count-error" : undefined}
+      value=${value}
+      onInput=${(event) => setValue(event.currentTarget.value)}
+    />
+    <button type="submit" class="button primary" aria-label=${t("action.save")}><${Icon} name="check" /></button>
+    <${Button} kind="quiet" icon="close" label=${t("action.cancel")} onClick=${done} />
+    ${problem && html`<p class="error" id="count-error" role="alert">${sayProblem(problem)}</p>`}
+  </form>`;
+}
+
+function Row({ row, all, reload, show }) {
+  const [edited, setEdited] = useState(false);
+  return html`<tr class=${row.low ? "low" : ""}>
+    ${all && html`<td class="store-of" data-label=${t("stock.store")}>${row.store}</td>`}
+    <th scope="row">${row.item}</th>
+    <td class=${`figure ${edited ? "editing" : ""}`} data-label=${t("stock.count")}>
+      ${edited ? html`<${Count} row=${row} done=${() => (setEdited(false), reload())} />` : html`<span class="amounts">${number(row.count)}</span>`}
+    </td>
+    <td class=${`level-of ${row.low ? "is-low" : ""}`} data-label=${t("stock.level")}>${row.low ? html`<${Mark} kind="warn" icon="warning">${t("stock.low")}<//>` : html`<span class="note">${t("stock.enough")}</span>`}</td>
+    <td class="when" data-label=${t("stock.when")}><time datetime=${row.changed}>${moment(row.changed)}</time></td>
+    <td class="end">
+      <${Button} kind="quiet" icon="edit" label=${t("stock.edit_of", { item: row.item })} onClick=${() => setEdited(true)} />
+      <${Button} kind="quiet" icon="history" label=${t("stock.movements_of", { item: row.item })} onClick=${() => show(row)} />
+    </td>
+  </tr>`;
+}
+
+export function Stock({ stores, reload }) {
+  const store = path.value[1] === "stock" ? (path.value[2] ?? null) : null;
+  const pages = usePages(store ? `/items/${encodeURIComponent(store)}` : "/items", {}, "items", { version: stockVersion.value });
+  const [shown, setShown] = useState(null);
+  if (stores.length === 0) {
+    return html`<div class="panel"><${Blank} icon="inventory" title=${t("stock.none")}>
+      <p>${t("stock.none.hint")}</p><a class="button primary" href=${to("inventory", "import")}><${Icon} name="upload" /><span>${t("inventory.import")}</span></a>
+    <//></div>`;
+  }
+  const again = () => (pages.reload(), reload());
+  const columns = [...(store ? [] : ["store"]), "item", "count", "level", "when"];
+  return html`<nav class="stores" aria-label=${t("stock.stores")}>
+      <a href=${to("inventory")} aria-current=${store ? undefined : "true"}><strong>${t("stock.all")}</strong><span>${t("stock.of_stores", { n: stores.length })}</span></a>
+      ${stores.map(
+        (one) => html`<a href=${to("inventory", "stock", one.store)} aria-current=${one.store === store ? "true" : undefined} key=${one.store}>
+          <strong>${one.store}</strong><span>${t("stock.summary", { items: one.items, units: one.units })}</span>
+          ${one.low ? html`<${Mark} kind="warn" icon="warning">${t("stock.low_count", { n: one.low })}<//>` : null}
+        </a>`,
+      )}
+    </nav>
+    <section class="panel">
+      <div class="tools">
+        <h2>${store ?? t("stock.all")}</h2>
+        <a class="button" href=${`/items.csv${query({ store })}`} download><${Icon} name="download" /><span>${t("stock.export")}</span></a>
+      </div>
+      <${Loaded} resource=${pages} lines=${8} empty=${html`<${Blank} icon="inventory" title=${t("stock.none")} />`}>
+        ${() => html`<div class="scroll"><table class="stacks items">
+          <caption class="unseen">${t("stock.caption", { store: store ?? t("stock.all") })}</caption>
+          <thead><tr>${columns.map((key) => html`<th scope="col" class=${key === "count" ? "figure" : ""} key=${key}>${t(`stock.${key}`)}</th>`)}<td></td></tr></thead>
+          <tbody>
+            ${pages.rows.map(
+              (row) => html`<${Row} row=${row} all=${!store} reload=${again} show=${setShown} key=${`${row.store}/${row.item}`} />`,
+            )}
+          </tbody>
+        </table></div>`}
+      <//>
+      <${Pager} pages=${pages} />
+    </section>
+    ${shown && html`<${Movements} row=${shown} close=${() => setShown(null)} />`}`;
+}

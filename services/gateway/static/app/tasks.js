@@ -1,0 +1,96 @@
+// Things to do.
+import { patch, post, remove } from "./api.js";
+import { html, useState } from "./html.js";
+import { moment, t } from "./i18n.js";
+import { usePages } from "./resource.js";
+import { attempt, Blank, Button, Confirm, Dialog, Field, Heading, Loaded, Pager, sayProblem } from "./ui.js";
+
+const FILTERS = { all: null, open: false, done: true };
+
+function Edit({ task, close }) {
+  const [title, setTitle] = useState(task.title);
+  const [description, setDescription] = useState(task.description);
+  const [problem, setProblem] = useState(null);
+  const save = async (event) => {
+    event.preventDefault();
+    try {
+      await patch(`/tasks/${task.id}`, { title, description });
+      close();
+    } catch (found) {
+      setProblem(found);
+    }
+  };
+  const wrong = (field) => (problem?.field === field ? sayProblem(problem) : null);
+  return html`<${Dialog} title=${t("tasks.edit")} close=${close}>
+    <form onSubmit=${save} novalidate>
+      <${Field} label=${t("tasks.title")} value=${title} onValue=${setTitle} error=${wrong("title")} />
+      <${Field} as="textarea" rows="5" label=${t("tasks.description")} value=${description} onValue=${setDescription} error=${wrong("description")} />
+      ${problem && !problem.field && html`<p class="error" role="alert">${sayProblem(problem)}</p>`}
+      <footer><${Button} onClick=${close}>${t("action.cancel")}<//><button type="submit" class="button primary"><span>${t("action.save")}</span></button></footer>
+    </form>
+  <//>`;
+}
+
+export default function Tasks() {
+  const [filter, setFilter] = useState("all");
+  const pages = usePages("/tasks", { completed: FILTERS[filter] }, "tasks");
+  const [title, setTitle] = useState("");
+  const [problem, setProblem] = useState(null);
+  const [edited, setEdited] = useState(null);
+  const [removed, setRemoved] = useState(null);
+  const [busy, setBusy] = useState(null);
+
+  const add = async (event) => {
+    event.preventDefault();
+    try {
+      await post("/tasks", { title });
+      setTitle("");
+      setProblem(null);
+      pages.first();
+      pages.reload();
+    } catch (found) {
+      setProblem(found);
+    }
+  };
+  const complete = async (task) => {
+    setBusy(task.id);
+    await attempt(() => patch(`/tasks/${task.id}`, { completed: !task.completed }));
+    await pages.reload();
+    setBusy(null);
+  };
+  return html`<${Heading} title=${t("nav.tasks")} hint=${t("tasks.hint")} />
+    <form class="panel inline" onSubmit=${add} novalidate>
+      <${Field} label=${t("tasks.new")} value=${title} onValue=${setTitle} error=${problem && sayProblem(problem)} />
+      <button type="submit" class="button primary"><span>${t("tasks.add")}</span></button>
+    </form>
+    <section class="panel">
+      <div class="pills" role="group" aria-label=${t("tasks.filter")}>
+        ${Object.keys(FILTERS).map(
+          (key) => html`<button type="button" aria-pressed=${key === filter} onClick=${() => setFilter(key)} key=${key}>${t(`tasks.${key}`)}</button>`,
+        )}
+      </div>
+      <${Loaded} resource=${pages} empty=${html`<${Blank} icon="tasks" title=${t("tasks.none")}><p>${t("tasks.none.hint")}</p><//>`}>
+        ${() => html`<ul class="lines">
+          ${pages.rows.map(
+            (task) => html`<li key=${task.id} class=${task.completed ? "done" : ""}>
+              <input type="checkbox" id=${task.id} checked=${task.completed !== (busy === task.id)} disabled=${busy === task.id} onChange=${() => complete(task)} />
+              <label for=${task.id}><span>${task.title}</span>${task.description && html`<span class="note">${task.description}</span>`}</label>
+              <time class="note" datetime=${task.created_at}>${moment(task.created_at)}</time>
+              <${Button} kind="quiet" icon="edit" label=${t("tasks.edit_of", { title: task.title })} onClick=${() => setEdited(task)} />
+              <${Button} kind="quiet" icon="trash" label=${t("tasks.delete_of", { title: task.title })} onClick=${() => setRemoved(task)} />
+            </li>`,
+          )}
+        </ul>`}
+      <//>
+      <${Pager} pages=${pages} />
+    </section>
+    ${edited && html`<${Edit} task=${edited} close=${() => (setEdited(null), pages.reload())} />`}
+    ${removed &&
+    html`<${Confirm}
+      title=${t("tasks.delete")}
+      text=${t("tasks.delete.text", { title: removed.title })}
+      action=${t("tasks.delete")}
+      confirm=${async () => (await attempt(() => remove(`/tasks/${removed.id}`), t("tasks.deleted")), pages.reload())}
+      close=${() => setRemoved(null)}
+    />`}`;
+}
