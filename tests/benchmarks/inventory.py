@@ -47,6 +47,9 @@ class InventoryFigures(NamedTuple):
     """Orders a second to the last one `listo`, with nothing reserved."""
     reserved: list[float]
     """The same where every product of every order is taken from the stock."""
+    plain_http: list[float]
+    """The first of the two over HTTP, from 64 connections."""
+    reserved_http: list[float]
     winners: int
     """Of 64 clients that want the last one at a time, those that got it."""
 
@@ -101,6 +104,10 @@ def inventory(rounds: int, seconds: float, orders: list[bytes], number: int) -> 
                 found["peer_pages"].append(wrk(theirs.port, f"/items/Shop?limit={_STORE_ROWS}", seconds)[0])
         found["plain"].append(end_to_end(orders, number).rate)
         found["reserved"].append(_reserved(orders, number))
+        found["plain_http"].append(_over_http(orders, seconds, {}))
+        with _stocked(dict.fromkeys(_products(orders), _PLENTY)) as persistence:
+            settings = {"ORDER_HANDLER": _RESERVING, "TCP_PERSIST_PORT": str(persistence.port)}
+            found["reserved_http"].append(_over_http(orders, seconds, settings, persistence))
     del found["grown_mb"]
     return InventoryFigures(**found, grown_mb=max(grown), winners=_last_one())
 
@@ -149,15 +156,35 @@ def _fill(port: int) -> None:
 
 def _reserved(orders: list[bytes], number: int) -> float:
     """Orders a second to the last one `listo` where all are reserved; all that was taken has to be gone."""
-    products = {name for order in orders for name in json.loads(order)["productos"]}
-    with _stocked(dict.fromkeys(products, _PLENTY)) as persistence:
-        found = end_to_end(orders, number, ORDER_HANDLER=_RESERVING, TCP_PERSIST_PORT=str(persistence.port))
+    with _stocked(dict.fromkeys(_products(orders), _PLENTY)) as persistence:
+        settings = {"ORDER_HANDLER": _RESERVING, "TCP_PERSIST_PORT": str(persistence.port), "PROCESSING_SECONDS": "0"}
+        found = end_to_end(orders, number, **settings)
         left = _run(_counts(persistence.port))
         taken = sum(_PLENTY - count for count in left.values())
     named = sum(len(json.loads(orders[place % len(orders)])["productos"]) for place in range(len(orders)))
     # Connections send the sample from its beginning: what is taken is about its average.
     assert taken > 0.9 * found.orders * named / len(orders), (taken, found.orders)
     return found.rate
+
+
+def _products(orders: list[bytes]) -> set[str]:
+    return {name for order in orders for name in json.loads(order)["productos"]}
+
+
+def _over_http(
+    orders: list[bytes], seconds: float, settings: dict[str, str], persistence: Persistence | None = None
+) -> float:
+    """Orders a second from the first request to the last one `listo`."""
+    intake = Comanda(workers=2, PROCESSING_SECONDS="0", **settings)
+    with intake.running(), contextlib.ExitStack() as stack:
+        if persistence is None:
+            persistence = stack.enter_context(Persistence(intake.folder / "data").running())
+        gateway = stack.enter_context(Gateway(intake, persistence, persistence).running())
+        began = time.perf_counter()
+        wrk(gateway.port, "/api/v1/orders", seconds, orders)
+        while (stats := json.loads(get(gateway.port, "/api/v1/stats")))["abiertos"]:
+            time.sleep(_POLL_SECONDS)
+        return float(stats["pedidos"]["listo"] / (time.perf_counter() - began))
 
 
 def _last_one() -> int:

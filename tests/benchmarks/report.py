@@ -80,6 +80,7 @@ def bars(figures: Figures) -> list[Bar]:
 def _inventory_bars(stock: InventoryFigures) -> list[Bar]:
     took, grown = median(stock.import_seconds), stock.grown_mb
     added = median(stock.plain) / median(stock.reserved) - 1
+    added_http = median(stock.plain_http) / median(stock.reserved_http) - 1
     found = [
         Bar("a file of 100,000 rows in force, over HTTP", f"{took:.1f} s", "10 s", took <= 10),
         Bar("memory that it leaves behind", f"{grown:.0f} MB", "20 MB", grown <= 20),
@@ -90,7 +91,8 @@ def _inventory_bars(stock: InventoryFigures) -> list[Bar]:
         found.append(Bar(what, f"{ratio:.2f} times", "1.5 times", ratio >= 1.5))
     return [
         *found,
-        Bar("what reserving adds to an order end to end", f"{added:.0%}", "30 %", added <= 0.3),
+        Bar("what reserving adds to an order end to end, over TCP", f"{added:.0%}", "30 %", added <= 0.3),
+        Bar("the same over HTTP", f"{added_http:.0%}", "30 %", added_http <= 0.3),
         Bar("of 64 clients that want the last one, get it", f"{stock.winners}", "1", stock.winners == 1),
     ]
 
@@ -337,6 +339,8 @@ def _inventory_lines(stock: InventoryFigures) -> list[str]:
         ("`GET /items/{store}`, FastAPI + aiosqlite, /s", ",.0f", stock.peer_pages),
         ("orders end to end, nothing reserved, /s", ",.0f", stock.plain),
         ("orders end to end, all reserved, /s", ",.0f", stock.reserved),
+        ("over HTTP, nothing reserved, /s", ",.0f", stock.plain_http),
+        ("over HTTP, all reserved, /s", ",.0f", stock.reserved_http),
     )
     for name, form, rounds in named:
         if rounds:

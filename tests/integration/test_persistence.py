@@ -304,6 +304,10 @@ def test_items_with_conditions_counters_and_transactions(records: Session) -> No
     assert records.ask(update) == {"success": True, "item": {"user_id": 1, "partidas": 1}, "version": 1}
     assert records.ask({"action": "get_item", "table": "Scores", "key": key})["version"] == 1
     assert records.ask({"action": "get_item", "table": "Scores", "key": key, "tenant": "b"})["item"] is None
+    several = records.ask({"action": "get_items", "table": "Scores", "keys": [{"user_id": 9}, key]})["items"]
+    assert [(one["item"], one["version"]) for one in several] == [(None, 0), ({"user_id": 1, "partidas": 1}, 1)]
+    wrong = records.ask({"action": "get_items", "table": "Scores", "keys": [key, {"user_id": "1"}]})
+    assert (wrong["error"], wrong["field"]) == ("invalid_params", "user_id")
     actions = [
         {"do": "put", "table": "Scores", "item": {"user_id": 2, "puntaje_maximo": 5}},
         {"do": "check", "table": "Scores", "key": key, "when": {"version": 7}},

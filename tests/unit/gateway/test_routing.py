@@ -1,0 +1,96 @@
+"""Paths with places in them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from services.gateway.asgi import Scope
+from services.gateway.files import Files
+from services.gateway.origins import check_origin
+from services.gateway.pages import FILES
+from services.gateway.problems import Forbidden, MethodNotAllowed
+from services.gateway.routing import Answer, Meant, Operation, Request, Router
+from shared.domain.errors import NotFound
+
+
+def ask(path: str, method: str = "GET") -> tuple[str, dict[str, str]]:
+    """Which operation serves a path as it stands in a request, and what it finds in its places."""
+    served: list[tuple[str, dict[str, str]]] = []
+
+    def operation(template: str) -> Operation:
+        async def serve(request: Request) -> Answer:
+            served.append((template, dict(request.named)))
+            return Answer(200, [], b"")
+
+        return Operation(
+            method="GET", path=template, serve=serve, tag="t", summary="s", answers={200: Meant(None, "it is")}
+        )
+
+    async def admit(_: Scope, __: Operation) -> None:
+        pass
+
+    async def nothing(*_: Any) -> Any:
+        pass
+
+    templates = ("/items", "/items/{store}", "/items/{store}/{item}/movements", "/tasks/{id}", "/tasks/{id}/undo")
+    router = Router(
+        [operation(template) for template in templates], admit, Files("/static/", FILES), max_body_bytes=1, max_orders=1
+    )
+    scope = {
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+        "request_id": "r",
+    }
+    asyncio.run(router(scope, nothing, nothing))
+    return served[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "named"),
+    [
+        ("/items", "/items", {}),
+        ("/items/Berlin", "/items/{store}", {"store": "Berlin"}),
+        ("/items/a%2Fb/1%2F2%20kg/movements", "/items/{store}/{item}/movements", {"store": "a/b", "item": "1/2 kg"}),
+        ("/items/%C3%81vila", "/items/{store}", {"store": "Ávila"}),
+        ("/tasks/undo", "/tasks/{id}", {"id": "undo"}),
+        ("/tasks/7/undo", "/tasks/{id}/undo", {"id": "7"}),
+    ],
+)
+def test_places_are_found(path: str, template: str, named: dict[str, str]) -> None:
+    assert ask(path) == (template, named)
+
+
+@pytest.mark.parametrize("path", ["/", "/items/", "/items/a/b", "/items//b/movements", "/tasks/%FF", "/item"])
+def test_other_paths_are_nothing(path: str) -> None:
+    with pytest.raises(NotFound):
+        ask(path)
+
+
+def test_other_methods_are_told_which_there_are() -> None:
+    with pytest.raises(MethodNotAllowed) as refused:
+        ask("/items/Berlin", "DELETE")
+    assert refused.value.allowed == ["GET", "HEAD"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ([], True),
+        ([(b"origin", b"http://shop:5000"), (b"host", b"shop:5000")], True),
+        ([(b"origin", b"http://shop:5000"), (b"host", b"other:5000")], False),
+        ([(b"origin", b"http://friend"), (b"host", b"shop:5000")], True),
+        ([(b"origin", b"null"), (b"host", b"shop:5000")], False),
+        ([(b"origin", b"http://shop:5000"), (b"host", b"shop:5000"), (b"sec-fetch-site", b"cross-site")], False),
+        ([(b"origin", b"https://proxy"), (b"host", b"shop:5000"), (b"sec-fetch-site", b"same-origin")], True),
+    ],
+)
+def test_pages_of_other_sites_are_told_apart(headers: list[tuple[bytes, bytes]], allowed: bool) -> None:
+    if allowed:
+        check_origin(headers, ["http://friend"])
+    else:
+        with pytest.raises(Forbidden):
+            check_origin(headers, ["http://friend"])

@@ -1,0 +1,38 @@
+"""What is taken by the block, and what has to be looked at closely."""
+
+import msgspec
+import pytest
+
+from services.persistence.inbox import block
+from shared.domain.records import Check, Condition, Delete, Put, Update
+
+_ACTIONS = [
+    Put("Stock", {"store": "A", "item": "x", "count": 0, "of": [{"a": 1}, ["b"]]}, Condition(version=0)),
+    Update("Stock", {"store": "A", "item": "y"}, set={"cause": None}, add={"count": -1}, when=Condition(exists=False)),
+    Update("Stock", {"store": "A", "item": "z"}, remove=["cause"], when=Condition(absent=["gone"], equal={"n": 0})),
+    Delete("Stock", {"store": "A", "item": "v"}),
+    Check("Stock", {"store": "A", "item": "w"}, Condition(at_least={"count": 1})),
+]
+
+
+def test_requests_with_actions_are_taken_by_the_block() -> None:
+    document = msgspec.json.encode({"action": "transact", "actions": _ACTIONS, "request_id": "a"})
+    found = block(document + b"\n" + b'{"action":"ping"}\n')
+    assert found is not None
+    assert len(found) == 2
+    assert found[0].request.actions == _ACTIONS  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"action":"transact","actions":[{"do":"delete","table":"Stock","key":{"a":1,"a":2}}]}',
+        b'{"action":"transact","actions":[{"do":"delete","table":"Stock","table":"Stock","key":{}}]}',
+        b'{"action":"transact","actions":[{"do":"check","table":"Stock","key":{},"when":{"version":1,"version":1}}]}',
+        b'{"action":"get_item","table":"Stock","key":{"a":"\\":"}}',
+        b'{"action":"put_item","table":"Stock","item":{"a":{"b":1,"b":1}}}',
+        b'{"action":"nothing"}',
+    ],
+)
+def test_what_stands_there_twice_or_looks_like_it_is_looked_at_closely(line: bytes) -> None:
+    assert block(line + b"\n") is None
