@@ -1,9 +1,9 @@
 // Requests to the gateway. What is refused is raised as a Problem, in the server's own words.
-import { token, tokenNeeded, userId } from "./settings.js";
+import { token, userId } from "./settings.js";
 
 const PATIENCE_MS = 15_000;
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, told) {
     super(told.detail);
     this.status = status;
@@ -22,7 +22,7 @@ export function problemOf(status, body) {
 }
 
 /** The headers that say who asks. */
-export function credentials() {
+function credentials() {
   return token.value ? { Authorization: `Bearer ${token.value}` } : {};
 }
 
@@ -38,7 +38,7 @@ export function query(values) {
 }
 
 /** Asks, and gives what was answered. Raises Problem. */
-export async function call(method, path, { body, headers = {} } = {}) {
+async function call(method, path, { body, headers = {} } = {}) {
   const sent = { ...credentials(), ...headers };
   let payload;
   if (body !== undefined) {
@@ -54,7 +54,6 @@ export async function call(method, path, { body, headers = {} } = {}) {
   } catch {
     throw problemOf(answer ? answer.status : 0, null);
   }
-  if (answer.status === 401) tokenNeeded.value = true;
   if (!answer.ok) throw problemOf(answer.status, told);
   return told;
 }
@@ -82,7 +81,6 @@ export function upload(path, file, progress) {
       } catch {
         // Whatever stands in between has answered in its own way.
       }
-      if (request.status === 401) tokenNeeded.value = true;
       if (request.status >= 200 && request.status < 300 && told) resolve(told);
       else reject(problemOf(request.status, told));
     };

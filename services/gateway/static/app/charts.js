@@ -6,9 +6,12 @@ const HEIGHT = 190;
 const REDRAW_MS = 1000;
 let library = null;
 
-function colours(names) {
-  const style = getComputedStyle(document.documentElement);
-  return names.map((name) => style.getPropertyValue(name).trim());
+/** A colour as a canvas understands it. */
+function colourOf(name, within) {
+  within.style.color = `var(${name})`;
+  const { color } = getComputedStyle(within);
+  within.style.color = "";
+  return color;
 }
 
 /**
@@ -28,7 +31,8 @@ export function Chart({ label, data, lines, write }) {
     library ??= import("../vendor/uplot/uPlot.js");
     library.then(({ default: Plot }) => {
       if (ended) return;
-      const [muted, rule] = colours(["--muted", "--rule"]);
+      const muted = colourOf("--muted", element);
+      const rule = colourOf("--rule", element);
       const axis = { stroke: muted, grid: { stroke: rule, width: 1 }, ticks: { show: false }, font: "11px system-ui" };
       const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
       const options = {
@@ -39,19 +43,19 @@ export function Chart({ label, data, lines, write }) {
         legend: { show: true },
         scales: { x: { range: span }, y: { range: (_, __, top) => [0, Math.max((top ?? 0) * 1.15, 1)] } },
         axes: [
-          { ...axis, space: 80, values: (_, at) => at.map((second) => clock.format(second * 1000)) },
+          { ...axis, size: 30, space: 80, values: (_, at) => at.map((second) => clock.format(second * 1000)) },
           { ...axis, size: 56, space: 34, values: (_, found) => found.map(write) },
         ],
         series: [
           { label: "", value: (_, second) => (second ? clock.format(second * 1000) : "") },
           ...lines.map((line) => {
-            const [colour] = colours([line.colour]);
+            const colour = colourOf(line.colour, element);
             return {
               label: line.label,
               stroke: colour,
               width: 1.75,
               dash: line.dashed ? [5, 4] : undefined,
-              fill: line.filled ? `${colour}1f` : undefined,
+              fill: line.filled ? colour.replace("rgb(", "rgba(").replace(")", ", 0.12)") : undefined,
               points: { show: false },
               spanGaps: true,
               value: (self, value) => write(value ?? lastOf(self.data[self.series.findIndex((one) => one.label === line.label)])),

@@ -10,6 +10,7 @@ const CHANGE_MS = 1000;
 const REOPEN_MS = 1500;
 const KEPT = 1024;
 const SECONDS = 300;
+const MEAN = 5;
 
 /** Whether events come: connecting, live or lost. */
 export const connection = signal("connecting");
@@ -50,20 +51,23 @@ function turn() {
   second = now;
 }
 
-/** The rates of the last whole seconds: times in seconds, accepted and finished a second. */
+/** The rates of the last whole seconds, each the mean of a few: times in seconds, accepted and finished a second. */
 export function rates() {
   turn();
-  const times = new Array(SECONDS - 1);
-  const accepted = new Array(SECONDS - 1);
-  const finished = new Array(SECONDS - 1);
-  for (let back = SECONDS - 1; back >= 1; back--) {
-    const place = SECONDS - 1 - back;
-    const at = second - back;
-    times[place] = at;
-    accepted[place] = counts.accepted[at % SECONDS];
-    finished[place] = counts.finished[at % SECONDS];
-  }
-  return [times, accepted, finished];
+  const times = [];
+  for (let at = second - SECONDS + MEAN; at < second; at++) times.push(at);
+  return [times, means(counts.accepted, times), means(counts.finished, times)];
+}
+
+function means(of, times) {
+  let sum = 0;
+  for (let back = 1; back < MEAN; back++) sum += of[(times[0] - back) % SECONDS];
+  return times.map((at) => {
+    sum += of[at % SECONDS];
+    const mean = sum / MEAN;
+    sum -= of[(at - MEAN + 1) % SECONDS];
+    return mean;
+  });
 }
 
 /** Fills what was before this page with averages of the minutes that the statistics have. */

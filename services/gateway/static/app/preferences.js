@@ -1,7 +1,7 @@
 // The settings of the person in front of the page.
 import { html } from "./html.js";
 import { t } from "./i18n.js";
-import { language, theme, token, tokenNeeded, userId } from "./settings.js";
+import { language, theme, token, userId } from "./settings.js";
 import { Dialog, Field, settingsOpen } from "./ui.js";
 
 function Choice({ legend, name, value, choices }) {
@@ -46,10 +46,7 @@ export function Preferences() {
       autocomplete="off"
       spellcheck="false"
       value=${token.value}
-      onValue=${(value) => {
-        token.value = value.trim();
-        tokenNeeded.value = false;
-      }}
+      onValue=${(value) => (token.value = value.trim())}
     />
     <footer><button type="submit" class="button primary"><span>${t("action.done")}</span></button></footer>
     </form>

@@ -13,11 +13,6 @@ export function to(...names) {
   return `#/${names.map(encodeURIComponent).join("/")}`;
 }
 
-/** Goes to a page. */
-export function go(...names) {
-  location.hash = to(...names);
-}
-
 function decoded(part) {
   try {
     return decodeURIComponent(part);

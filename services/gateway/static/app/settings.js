@@ -18,9 +18,6 @@ export const theme = kept(localStorage, "theme", "auto");
 export const userId = kept(localStorage, "user", "1");
 export const token = kept(sessionStorage, "token", "");
 
-/** Whether the server has refused to answer somebody without a token, or with this one. */
-export const tokenNeeded = signal(false);
-
 effect(() => {
   root.lang = language.value;
 });

@@ -82,7 +82,7 @@ export function Stock({ stores, reload }) {
       <a href=${to("inventory")} aria-current=${store ? undefined : "true"}><strong>${t("stock.all")}</strong><span>${t("stock.of_stores", { n: stores.length })}</span></a>
       ${stores.map(
         (one) => html`<a href=${to("inventory", "stock", one.store)} aria-current=${one.store === store ? "true" : undefined} key=${one.store}>
-          <strong>${one.store}</strong><span>${t("stock.summary", { items: one.items, units: one.units })}</span>
+          <strong>${one.store}</strong><span>${t("stock.items", { n: one.items })}</span><span>${t("stock.units", { n: one.units })}</span>
           ${one.low ? html`<${Mark} kind="warn" icon="warning">${t("stock.low_count", { n: one.low })}<//>` : null}
         </a>`,
       )}

@@ -2,7 +2,6 @@
 import { html, signal, useLayoutEffect, useRef, useState } from "./html.js";
 import { number, stateName, t } from "./i18n.js";
 import { Icon } from "./icons.js";
-import { tokenNeeded } from "./settings.js";
 
 /** Whether the settings are open. */
 export const settingsOpen = signal(false);
@@ -130,7 +129,7 @@ export function Pager({ pages }) {
 let fields = 0;
 
 /** An id that no other part of the page has. */
-export function useName() {
+function useName() {
   return useState(() => `f${++fields}`)[0];
 }
 
