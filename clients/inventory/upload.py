@@ -51,7 +51,7 @@ class Preview(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True, omit_defaults=True):
-    """What was found in a file. `new`, `changed`, `same` and `low` are of a dry run: what would become of its rows."""
+    """What was found in a file. `new`, `changed` and `same` are of a dry run: what would become of its good rows."""
 
     rows: int
     faults: int

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -82,6 +82,8 @@ class Hub:
         self._news = asyncio.Event()
         self._ready_frames: dict[tuple[Choice, int, int], bytes] = {}
         self._listeners = 0
+        self._reading_alone: set[asyncio.Task[Any]] = set()
+        """Tasks that wait for a subscription of their own, which no news wake."""
         self._asked = 0.0
         """When somebody last asked to listen: they count as a listener only when they begin to."""
         self._closing = False
@@ -108,6 +110,8 @@ class Hub:
         self._closing = True
         if self._task is not None:
             self._task.cancel()
+        for task in self._reading_alone:
+            task.cancel()
         self._tell()
 
     # Following.
@@ -260,6 +264,9 @@ class Hub:
 
     async def _rest(self, lines: AsyncIterator[bytes], choice: Choice) -> AsyncIterator[bytes]:
         self._listeners += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading_alone.add(task)
         try:
             yield _BEGIN
             async for line in lines:
@@ -267,6 +274,7 @@ class Hub:
                 if _is_chosen(choice, _topic(head), head):
                     yield _frame(line, head)
         finally:
+            self._reading_alone.discard(task)
             self._left()
 
 

@@ -110,10 +110,18 @@ class Applier:
 
     async def _work(self, state: ImportState, do: Callable[[dict[str, Any]], Awaitable[None]]) -> bool:
         page = await self._client.query(IMPORTS.name, "by_state", partition=state.value)
+        done = 0
         for stored in page.items:
             assert stored.item is not None
-            await do(stored.item)
-        return bool(page.items)
+            try:
+                await do(stored.item)
+                done += 1
+            except ClientError:
+                raise
+            except Exception:
+                # One that is not as it should be must not hold up all others.
+                self._log.exception("an import cannot be worked off", id=stored.item.get("id"), state=state.value)
+        return done > 0
 
     async def _remove_left_behind(self) -> None:
         page = await self._client.query(IMPORTS.name, "staged", page_size=10)

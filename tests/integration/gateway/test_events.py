@@ -147,3 +147,14 @@ def test_events_are_away_with_the_distributed_service_and_come_back(tmp_path: Pa
                 missed = placed(http, "Eva")
                 distributed.start()
                 assert {event["id"] for event in stream.next(*OF_ORDERS)} == {missed}
+
+
+def test_a_listener_that_reads_the_log_does_not_hold_up_the_stop(suite: Suite) -> None:
+    # So long that it would not be waited for here.
+    settings = {"SHUTDOWN_SECONDS": 10 * PATIENCE}
+    servers = [suite.intake, suite.persistence, suite.distributed]
+    with suite.intake.connect() as session:
+        session.ask('{"cliente":"a","productos":["x"],"direccion":"d"}')
+    with GatewayProcess(suite.intake.data_dir, servers, settings) as gateway, EventStream(gateway, "?since=0") as stream:
+        stream.next("order.accepted")
+        assert gateway.terminate() == 0

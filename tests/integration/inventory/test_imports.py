@@ -226,3 +226,13 @@ async def test_a_service_that_was_away_reads_on(client: PersistenceClient, persi
     assert await movements(client, "A", "x") == [10, -8, -2]
     alert = await client.query("StockAlerts", partition="A")
     assert [stored.item["state"] for stored in alert.items if stored.item is not None] == ["closed"]
+
+
+async def test_an_import_that_is_not_as_it_should_be_holds_up_no_other(client: PersistenceClient) -> None:
+    broken = {"id": "0", "name": "x", "source": "http", "state": "accepted", "received": "2026", "rows": 1, "portions": 1}
+    await client.put_item(IMPORTS.name, broken)
+    await client.put_item(IMPORT_ROWS.name, {"import": "0", "number": 0, "rows": "nothing that can be read"})
+    async with running(Applier(client).run()):
+        found = await sent(client, b"store,item,count\nA,x,1\n")
+        await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+    assert await counts(client) == {("A", "x"): 1}
