@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 from tests.benchmarks import report
+from tests.benchmarks.dashboard import dashboard
+from tests.benchmarks.dashboard import missing as dashboard_misses
 from tests.benchmarks.driver import drive
 from tests.benchmarks.dynamodb import dynamodb
 from tests.benchmarks.events import events
@@ -51,8 +53,11 @@ def main() -> int:
         _say(f"HTTP is left out: it needs {needed}")
     asked = None if needed else gateway(options.rounds, options.seconds, orders)
     stock = None if needed else inventory(options.rounds, options.seconds, orders, options.orders)
+    if (absent := dashboard_misses()) is not None:
+        _say(f"the dashboard is left out: it needs {absent}")
+    page = None if absent else dashboard(10 * options.seconds)
     on_dynamodb = dynamodb(options.rounds, options.seconds, orders)
-    figures = report.Figures(rates, ends, foot, kept, on_dynamodb, told, asked, stock)
+    figures = report.Figures(rates, ends, foot, kept, on_dynamodb, told, asked, stock, page)
     _say("\n" + report.write(figures, options.json))
     return 0 if all(bar.met for bar in report.bars(figures)) else 1
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from tests.benchmarks.dashboard import DashboardFigures
 from tests.benchmarks.dynamodb import DynamoFigures, cost
 from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
@@ -49,11 +50,13 @@ class Figures(NamedTuple):
     """None without wrk."""
     stock: InventoryFigures | None
     """Likewise."""
+    page: DashboardFigures | None
+    """None without Chromium."""
 
 
 def bars(figures: Figures) -> list[Bar]:
     """Every bar that the measured peers allow to be judged."""
-    rates, ends, foot, kept, dynamo, told, asked, stock = figures
+    rates, ends, foot, kept, dynamo, told, asked, stock, page = figures
     found: list[Bar] = []
     ours = {window: median(rates["Comanda", window]) for window in (1, 32)}
     for peer, window, factor in (
@@ -74,7 +77,19 @@ def bars(figures: Figures) -> list[Bar]:
     found.append(Bar("start to first answer", f"{foot.start_seconds:.2f} s", "1 s", foot.start_seconds <= 1))
     found += _record_bars(kept) + _dynamo_bars(dynamo) + _event_bars(told)
     found += [] if asked is None else _gateway_bars(asked)
-    return found + ([] if stock is None else _inventory_bars(stock))
+    found += [] if stock is None else _inventory_bars(stock)
+    return found + ([] if page is None else _page_bars(page))
+
+
+def _page_bars(page: DashboardFigures) -> list[Bar]:
+    grown = page.heap_after_mb - page.heap_before_mb
+    return [
+        Bar("first visit to the dashboard", f"{page.kilobytes:.0f} KB", "200 KB", page.kilobytes <= 200),
+        Bar("time to its `load` event", f"{page.load_ms:.0f} ms", "300 ms", page.load_ms <= 300),
+        # A tenth of a frame is the clock's.
+        Bar("frames a second at 1,000 orders/s", f"{page.frames:.1f}", "60", page.frames >= 59.5),
+        Bar("memory that the page gains meanwhile", f"{grown:.1f} MB", "1 MB", grown <= 1),
+    ]
 
 
 def _inventory_bars(stock: InventoryFigures) -> list[Bar]:
@@ -186,12 +201,13 @@ def _members(figures: Figures) -> dict[str, Any]:
         "dynamodb": figures.dynamo._asdict(),
         "events": figures.told._asdict(),
         "gateway": None if figures.asked is None else figures.asked._asdict(),
+        "dashboard": None if figures.page is None else figures.page._asdict(),
         "inventory": None if figures.stock is None else figures.stock._asdict(),
     }
 
 
 def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
-    rates, ends, _, kept, dynamo, told, asked, stock = figures
+    rates, ends, _, kept, dynamo, told, asked, stock, page = figures
     lines = [
         "# Performance",
         "",
@@ -236,6 +252,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
         lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
     lines += _dynamo_lines(dynamo) + _event_lines(told) + (_gateway_lines(asked) if asked is not None else [])
     lines += [] if stock is None else _inventory_lines(stock)
+    lines += [] if page is None else _page_lines(page)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
     lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
@@ -347,6 +364,17 @@ def _inventory_lines(stock: InventoryFigures) -> list[str]:
             each = ", ".join(f"{figure:{form}}" for figure in rounds)
             lines.append(f"| {name} | {median(rounds):{form}} | {each} |")
     return lines
+
+
+def _page_lines(page: DashboardFigures) -> list[str]:
+    before, after = page.heap_before_mb, page.heap_after_mb
+    return [
+        "",
+        "The dashboard in Chromium on the same machine, which draws without a graphics card: a first visit transfers",
+        f"{page.kilobytes:.0f} KB and is loaded after {page.load_ms:.0f} ms. While 1,000 orders and 3,000 events a second",
+        f"come in it draws {page.frames:.1f} frames a second, 99 % of them within {page.slow_frame_ms:.1f} ms, and its memory",
+        f"goes from {before:.1f} to {after:.1f} MB.",
+    ]
 
 
 def machine(command: str) -> list[str]:
