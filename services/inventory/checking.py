@@ -4,8 +4,8 @@ What is not is told and mended by a movement that says so: the count stands, sin
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -44,30 +44,34 @@ class Finding(NamedTuple):
 
 
 class Checker:
-    """Checks when the last check is a day old, and when `missed` says that changes were lost. Until cancelled."""
+    """Checks when the last check is a day old, and when it is told to by `wake`. Until cancelled."""
 
-    def __init__(
-        self, client: PersistenceClient, levels: Levels, *, missed: Callable[[], bool], counted: Callable[[], None]
-    ) -> None:
+    def __init__(self, client: PersistenceClient, levels: Levels) -> None:
         self._client = client
         self._levels = levels
-        self._missed = missed
-        self._counted = counted
+        self._woken = asyncio.Event()
         self._patience = Patience("check")
         self._log = structlog.get_logger()
+
+    def wake(self) -> None:
+        """Changes were lost, or mean something else than they did."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Looks once a minute whether it is time."""
         while True:
             try:
-                if self._missed() or await self._is_due():
+                if self._woken.is_set() or await self._is_due():
+                    self._woken.clear()
                     await self.check()
-                    self._counted()
                 self._patience.answered()
             except ClientError as error:
+                self._woken.set()
                 await self._patience.wait(error)
-            else:
-                await asyncio.sleep(_LOOK_SECONDS)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._woken.wait()
 
     async def _is_due(self) -> bool:
         stored = await self._client.get_item(INVENTORY.name, CHECK)

@@ -47,7 +47,7 @@ class Follower:
     """Keeps movements, alerts and sums up to date until cancelled.
 
     `imports` is called when an import has changed, `alerts` when an alert has, which is marked as to be `published`
-    where that is said.
+    where that is said; `lost` when what was made of changes has to be counted anew.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class Follower:
         *,
         imports: Callable[[], None],
         alerts: Callable[[], None],
+        lost: Callable[[], None],
         published: bool,
     ) -> None:
         self._client = client
         self._levels = levels
         self._imports = imports
         self._alerts = alerts
+        self._lost = lost
         self._published = published
         self._stored: str | None = None
         """The position as it is in the store."""
         self._position: str | None = None
         self._stored_at = 0.0
-        self.missed = False
-        """Whether changes were lost since the last look: what was made of them has to be counted anew."""
         self._patience = Patience("movements")
         self._log = structlog.get_logger()
 
@@ -86,13 +86,15 @@ class Follower:
                 continue
             await asyncio.sleep((time.monotonic() - began) * _SPARE if busy else _POLL_SECONDS)
 
-    def counted(self) -> None:
-        """What changes that were missed have made was counted anew."""
-        self.missed = False
-
     async def _load(self) -> None:
         stored = await self._client.get_item(INVENTORY.name, _POSITION)
-        self._position = self._stored = None if stored.item is None else stored.item["position"]
+        if stored.item is None:
+            self._position = self._stored = None
+            return
+        self._position = self._stored = stored.item["position"]
+        # What was low by another measure has to be counted anew.
+        if stored.item.get("low", self._levels.low) != self._levels.low:
+            self._lost()
 
     async def step(self) -> bool:
         """Reads a page of changes: whether there may be more. Raises ClientError."""
@@ -103,7 +105,8 @@ class Follower:
                 raise
             # What is kept is read from its beginning; what is not is found by the check.
             self._log.warning("changes of stock were missed", reason=refusal.message)
-            self._position, self.missed = None, True
+            self._position = None
+            self._lost()
             return True
         await self._tell_movements(_of_stock(page))
         due = actions or time.monotonic() > self._stored_at + _POSITION_SECONDS
@@ -137,7 +140,7 @@ class Follower:
         if position == self._stored and not actions:
             return True
         when = Condition(exists=False) if self._stored is None else Condition(equal={"position": self._stored})
-        moved = Update(INVENTORY.name, _POSITION, set={"position": position}, when=when)
+        moved = Update(INVENTORY.name, _POSITION, set={"position": position, "low": self._levels.low}, when=when)
         try:
             await self._client.transact([moved, *actions])
         except Refused as refusal:

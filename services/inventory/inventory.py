@@ -67,16 +67,17 @@ class Inventory:
         if settings.low_stock_topic_arn:
             publisher = Publisher(self._client(), settings.low_stock_topic_arn, **aws)
             parts["publish"] = publisher.run()
+        checker = Checker(self._client(), levels)
+        parts["check"] = checker.run()
         follower = Follower(
             self._client(),
             levels,
             imports=applier.wake,
             alerts=publisher.wake if publisher is not None else lambda: None,
+            lost=checker.wake,
             published=publisher is not None,
         )
         parts["follow"] = follower.run()
-        checker = Checker(self._client(), levels, missed=lambda: follower.missed, counted=follower.counted)
-        parts["check"] = checker.run()
         files = Direct(self._client())
         parts["folder"] = Folder(files, settings.uploads, max_bytes=settings.max_upload_bytes).run()
         if settings.uploads_queue_url:

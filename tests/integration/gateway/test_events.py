@@ -155,6 +155,9 @@ def test_a_listener_that_reads_the_log_does_not_hold_up_the_stop(suite: Suite) -
     servers = [suite.intake, suite.persistence, suite.distributed]
     with suite.intake.connect() as session:
         session.ask('{"cliente":"a","productos":["x"],"direccion":"d"}')
-    with GatewayProcess(suite.intake.data_dir, servers, settings) as gateway, EventStream(gateway, "?since=0") as stream:
+    with (
+        GatewayProcess(suite.intake.data_dir, servers, settings) as gateway,
+        EventStream(gateway, "?since=0") as stream,
+    ):
         stream.next("order.accepted")
         assert gateway.terminate() == 0

@@ -184,8 +184,8 @@ async def test_the_check_finds_and_mends_what_does_not_add_up(
     client: PersistenceClient, persistence: PersistenceProcess
 ) -> None:
     mine = PersistenceClient("127.0.0.1", persistence.port)
-    checker = Checker(client, LEVELS, missed=lambda: False, counted=lambda: None)
-    follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, published=False)
+    checker = Checker(client, LEVELS)
+    follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
     for item, count in (("x", 10), ("y", 3), ("z", 8)):
         await stock.set_count(Direct(client), "A", item, count, version=None)
     async with running(follower.run()):
@@ -229,10 +229,39 @@ async def test_a_service_that_was_away_reads_on(client: PersistenceClient, persi
 
 
 async def test_an_import_that_is_not_as_it_should_be_holds_up_no_other(client: PersistenceClient) -> None:
-    broken = {"id": "0", "name": "x", "source": "http", "state": "accepted", "received": "2026", "rows": 1, "portions": 1}
+    broken = {
+        "id": "0",
+        "name": "x",
+        "source": "http",
+        "state": "accepted",
+        "received": "2026",
+        "rows": 1,
+        "portions": 1,
+    }
     await client.put_item(IMPORTS.name, broken)
     await client.put_item(IMPORT_ROWS.name, {"import": "0", "number": 0, "rows": "nothing that can be read"})
     async with running(Applier(client).run()):
         found = await sent(client, b"store,item,count\nA,x,1\n")
         await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
     assert await counts(client) == {("A", "x"): 1}
+
+
+async def test_another_threshold_counts_anew_what_is_low(
+    client: PersistenceClient, persistence: PersistenceProcess
+) -> None:
+    async def low() -> int:
+        stores, _ = await stock.list_stores(Direct(client), limit=10, cursor=None)
+        return stores[0].low if stores else -1
+
+    with InventoryProcess(persistence.data_dir, [persistence], {"LOW_STOCK": 3}):
+        for item, count in (("x", 2), ("y", 4), ("z", 8)):
+            await stock.set_count(Direct(client), "A", item, count, version=None)
+        await eventually(lambda: _told(client, "z"))
+
+        async def is_one() -> bool:
+            return await low() == 1
+
+        await eventually(is_one)
+    with InventoryProcess(persistence.data_dir, [persistence], {"LOW_STOCK": 5}) as inventory:
+        inventory.wait_for_log("the sums of a store were wrong; mended")
+        assert await low() == 2
