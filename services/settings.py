@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
+from clients.access import Access, client_tls
+from shared.domain.errors import StartupError
 from shared.net.gate import check_exposure
 from shared.net.limits import LimitSettings
 from shared.net.tls import server_tls
 from shared.runtime.logs import LogFormat, LogLevel
-from shared.runtime.settings import Seconds
+from shared.runtime.settings import Port, Seconds
 from shared.stores.dynamodb.settings import DynamoSettings
 
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
@@ -70,3 +72,35 @@ class InternalSettings(ServerSettings, frozen=True):
     def check_exposure(self, listeners: Sequence[socket.socket], setting: str) -> None:
         """Raises StartupError for a port that anybody could use; `setting` says where it listens."""
         check_exposure(listeners, setting, guarded=self.service_token is not None or self.open_internal_ports)
+
+
+class NeighbourSettings(Struct, frozen=True):
+    """Where the other servers are, for those that ask them: hosts as they listen, and what lets in there."""
+
+    server_host: str = "::"
+    server_port: Port = 8888
+    tcp_persist_host: str = "127.0.0.1"
+    tcp_persist_port: Port = 6000
+    distributed_host: str = "127.0.0.1"
+    distributed_port: Port = 7000
+    service_token: Annotated[str, Meta(min_length=16)] | None = None
+    tls_cert: str | None = None
+    tls_ca: str | None = None
+
+    def access(self) -> Access:
+        """What lets in elsewhere. Raises StartupError."""
+        # A certificate that nobody else has signed is its own authority.
+        trusted = self.tls_ca or self.tls_cert
+        if trusted is None:
+            return Access(self.service_token)
+        try:
+            return Access(self.service_token, client_tls(trusted))
+        except (OSError, ValueError) as error:
+            raise StartupError(
+                f"the certificates in {trusted} cannot be used: {error}", hint="TLS_CA names a PEM file"
+            ) from error
+
+
+def reachable(host: str) -> str:
+    """Where to find a server that listens on `host`: one that listens everywhere is on this machine, too."""
+    return "localhost" if host in ("::", "0.0.0.0") else host

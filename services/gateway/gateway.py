@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from clients.access import Access, client_tls
+from clients.access import Access
 from clients.caller import Caller
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
@@ -17,7 +17,7 @@ from services.gateway.backend import Backend
 from services.gateway.hub import Hub
 from services.gateway.server import HttpServer
 from services.gateway.settings import GatewaySettings
-from shared.domain.errors import StartupError
+from services.settings import reachable
 from shared.net.listen import listen
 from shared.net.tls import server_tls
 from shared.runtime.lifecycle import bind_error
@@ -41,7 +41,7 @@ class Gateway:
         settings = self._settings
         settings.check_stage()
         encrypted = server_tls(settings.tls_cert, settings.tls_key) is not None
-        access = _access(settings)
+        access = settings.access()
         intake = self._backend(
             "intake", IntakeClient, settings.server_host, settings.server_port, access._replace(token=None)
         )
@@ -50,7 +50,7 @@ class Gateway:
         )
         follow = partial(
             DistributedClient,
-            _reachable(settings.distributed_host),
+            reachable(settings.distributed_host),
             settings.distributed_port,
             access,
             timeout=settings.request_seconds,
@@ -82,7 +82,7 @@ class Gateway:
     def _backend(self, name: str, kind: type[C], host: str, port: int, access: Access) -> Backend[C]:
         settings = self._settings
         clients = [
-            kind(_reachable(host), port, access, timeout=settings.request_seconds, patience=_PATIENCE_SECONDS)  # type: ignore[call-arg]
+            kind(reachable(host), port, access, timeout=settings.request_seconds, patience=_PATIENCE_SECONDS)  # type: ignore[call-arg]
             for _ in range(settings.backend_connections)
         ]
         return Backend(name, clients, max_waiting=settings.max_requests)
@@ -91,22 +91,3 @@ class Gateway:
 async def _when(stop: asyncio.Event, hub: Hub) -> None:
     await stop.wait()
     hub.close()
-
-
-def _reachable(host: str) -> str:
-    """Where to find a server that listens on `host`."""
-    return "localhost" if host in ("::", "0.0.0.0") else host
-
-
-def _access(settings: GatewaySettings) -> Access:
-    """What lets the gateway in. Raises StartupError."""
-    # A certificate that nobody else has signed is its own authority.
-    trusted = settings.tls_ca or settings.tls_cert
-    if trusted is None:
-        return Access(settings.service_token)
-    try:
-        return Access(settings.service_token, client_tls(trusted))
-    except (OSError, ValueError) as error:
-        raise StartupError(
-            f"the certificates in {trusted} cannot be used: {error}", hint="TLS_CA names a PEM file"
-        ) from error

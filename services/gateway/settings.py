@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from services.settings import NeighbourSettings
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
 from shared.runtime.logs import LogFormat, LogLevel
@@ -12,24 +13,12 @@ from shared.runtime.settings import Count, Port, Seconds
 NonNegative = Annotated[int, Meta(ge=0)]
 
 
-class GatewaySettings(Struct, frozen=True):
-    """Names are those of the environment, in lower case; times are seconds.
-
-    The other servers' hosts are where they listen; `::` and `0.0.0.0` mean this machine.
-    """
+class GatewaySettings(NeighbourSettings, frozen=True):
+    """Names are those of the environment, in lower case; times are seconds."""
 
     main_server_host: str = "127.0.0.1"
     main_server_port: Port = 5000
-    server_host: str = "::"
-    server_port: Port = 8888
-    tcp_persist_host: str = "127.0.0.1"
-    tcp_persist_port: Port = 6000
-    distributed_host: str = "127.0.0.1"
-    distributed_port: Port = 7000
-    service_token: Annotated[str, Meta(min_length=16)] | None = None
-    tls_cert: str | None = None
     tls_key: str | None = None
-    tls_ca: str | None = None
     stage: Literal["dev", "prod"] = "prod"
     jwt_secret: Annotated[str, Meta(min_length=32)] | None = None
     cors_origins: str = ""

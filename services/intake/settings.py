@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import ServerSettings
+from services.settings import ServerSettings, reachable
 from shared.runtime.settings import Count, Port, Seconds
 from workers.handlers import Kit
 
@@ -37,10 +37,9 @@ class IntakeSettings(ServerSettings, frozen=True):
     @property
     def kit(self) -> Kit:
         """What handlers may be made with."""
-        host = self.tcp_persist_host
         return Kit(
             processing_seconds=self.processing_seconds,
-            persistence_host="localhost" if host in ("::", "0.0.0.0") else host,
+            persistence_host=reachable(self.tcp_persist_host),
             persistence_port=self.tcp_persist_port,
             service_token=self.service_token,
             trusted=self.tls_ca or self.tls_cert,

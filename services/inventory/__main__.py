@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 
-from clients.access import Access, client_tls
 from services.inventory.inventory import Inventory
 from services.inventory.settings import InventorySettings
 from shared.domain.errors import StartupError
@@ -31,7 +30,7 @@ def main(argv: list[str]) -> int:
     )
     try:
         settings = load(InventorySettings, flags=flags, environ=os.environ)
-        access = _access(settings)
+        access = settings.access()
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="inventory")
@@ -43,20 +42,6 @@ def main(argv: list[str]) -> int:
         await Inventory(settings, access).serve(stop)
 
     return run(serve)
-
-
-def _access(settings: InventorySettings) -> Access:
-    """What lets the service in elsewhere. Raises StartupError."""
-    # A certificate that nobody else has signed is its own authority.
-    trusted = settings.tls_ca or settings.tls_cert
-    if trusted is None:
-        return Access(settings.service_token)
-    try:
-        return Access(settings.service_token, client_tls(trusted))
-    except (OSError, ValueError) as error:
-        raise StartupError(
-            f"the certificates in {trusted} cannot be used: {error}", hint="TLS_CA names a PEM file"
-        ) from error
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from services.inventory.following import Follower
 from services.inventory.publishing import Publisher
 from services.inventory.releasing import Releases
 from services.inventory.settings import InventorySettings
+from services.settings import reachable
 from shared.domain.orders import iso_time
 from shared.domain.tables import INVENTORY
 
@@ -89,8 +90,8 @@ class Inventory:
 
     def _releases(self) -> Releases:
         settings = self._settings
-        intake = Target(_reachable(settings.server_host), settings.server_port, self._access._replace(token=None))
-        events = Target(_reachable(settings.distributed_host), settings.distributed_port, self._access)
+        intake = Target(reachable(settings.server_host), settings.server_port, self._access._replace(token=None))
+        events = Target(reachable(settings.distributed_host), settings.distributed_port, self._access)
         return Releases(
             self._client(),
             IntakeClient(*intake),
@@ -100,7 +101,7 @@ class Inventory:
     def _client(self) -> PersistenceClient:
         """A connection of a part's own: on one of them, what looks something up makes later requests wait."""
         settings = self._settings
-        client = PersistenceClient(_reachable(settings.tcp_persist_host), settings.tcp_persist_port, self._access)
+        client = PersistenceClient(reachable(settings.tcp_persist_host), settings.tcp_persist_port, self._access)
         self._clients.append(client)
         return client
 
@@ -112,8 +113,3 @@ class Inventory:
             except ClientError as error:
                 self._log.debug("nobody sees that this service lives", reason=error.message)
             await asyncio.sleep(BEAT_SECONDS)
-
-
-def _reachable(host: str) -> str:
-    """Where to find a server that listens on `host`."""
-    return "localhost" if host in ("::", "0.0.0.0") else host

@@ -3,32 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from services.settings import NeighbourSettings
 from shared.domain.stock import MAX_COUNT, Levels
 from shared.runtime.logs import LogFormat, LogLevel
-from shared.runtime.settings import Port, Seconds
+from shared.runtime.settings import Seconds
 
 NonNegative = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 
 
-class InventorySettings(Struct, frozen=True):
-    """Names are those of the environment, in lower case; times are seconds.
-
-    The other servers' hosts are where they listen; `::` and `0.0.0.0` mean this machine.
-    """
+class InventorySettings(NeighbourSettings, frozen=True):
+    """Names are those of the environment, in lower case; times are seconds."""
 
     data_dir: str = "data"
     store: Literal["sqlite", "dynamodb"] = "sqlite"
-    server_host: str = "::"
-    server_port: Port = 8888
-    tcp_persist_host: str = "127.0.0.1"
-    tcp_persist_port: Port = 6000
-    distributed_host: str = "127.0.0.1"
-    distributed_port: Port = 7000
-    service_token: Annotated[str, Meta(min_length=16)] | None = None
-    tls_cert: str | None = None
-    tls_ca: str | None = None
     aws_region: str | None = None
     aws_endpoint_url: str | None = None
     low_stock: NonNegative = 5

@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
 from structlog.testing import capture_logs
 
-import services.inventory.backoff as backoff
 import services.inventory.bucket as module
 from clients.inventory.imports import Import, list_imports
 from clients.inventory.records import Direct, Records
@@ -17,37 +16,14 @@ from clients.persistence import PersistenceClient
 from services.inventory.aws import Aws, AwsError
 from services.inventory.bucket import Bucket
 from tests.support.cloud import REGION, Cloud, cloud_at
-from tests.support.dynamodb import CREDENTIALS, DynamoServer
+from tests.support.dynamodb import DynamoServer
 from tests.support.eventually import eventually, running
 from tests.support.intake import PersistenceProcess
 
 T = TypeVar("T")
+pytestmark = pytest.mark.usefixtures("quick")
 
 SHEET = b"store,item,count\nBerlin,Echo Dot,10\nBerlin,Kettle,3\n"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials, and little patience."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(backoff, "_FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(backoff, "_LONGEST_PAUSE", 0.05)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[DynamoServer]:
-    """The server of this module's tests."""
-    server = DynamoServer()
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def cloud(server: DynamoServer) -> AsyncIterator[Cloud]:
-    async with cloud_at(server.endpoint) as cloud:
-        yield cloud
 
 
 async def with_queue(cloud: Cloud, name: str) -> str:

@@ -1,45 +1,21 @@
 """Alerts that are published to a topic, on a real server of SNS and SQS."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-import services.inventory.backoff as backoff
 from clients.persistence import PersistenceClient
 from services.inventory.aws import Aws
 from services.inventory.publishing import Publisher
 from shared.domain.tables import ALERTS
 from tests.support.cloud import REGION, Cloud, cloud_at
-from tests.support.dynamodb import CREDENTIALS, DynamoServer
+from tests.support.dynamodb import DynamoServer
 from tests.support.eventually import eventually, running
 from tests.support.intake import PersistenceProcess
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials, and little patience."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(backoff, "_FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(backoff, "_LONGEST_PAUSE", 0.05)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[DynamoServer]:
-    """The server of this module's tests."""
-    server = DynamoServer()
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def cloud(server: DynamoServer) -> AsyncIterator[Cloud]:
-    async with cloud_at(server.endpoint) as cloud:
-        yield cloud
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 async def with_topic(cloud: Cloud, name: str) -> tuple[str, str]:
