@@ -15,8 +15,9 @@ from clients.errors import ClientError, Refused
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient, StoredItem
 from clients.replies import Members
+from services.inventory.grants import granted
 from services.inventory.patience import Patience
-from services.inventory.reservations import Reserver, holders
+from services.inventory.reservations import Reserver
 from shared.domain.orders import iso_time
 from shared.domain.records import Condition
 from shared.domain.states import State
@@ -100,9 +101,9 @@ class Releases:
         try:
             order = await self._patience.ask(partial(self._intake.status, order_id))
             if order.state is State.CANCELLED:
-                return order.state, await self._reserver.release(order_id)
+                return order.state, await self._reserver.release(order_id, order.items)
             if order.state is State.FAILED:
-                return order.state, await self._reserver.release(order_id, order.attempts)
+                return order.state, await self._reserver.release(order_id, order.items, order.attempts)
         except Refused as refusal:
             self._log.warning("what an order has taken stays taken", order=order_id, reason=refusal.message)
             return None, False
@@ -147,7 +148,7 @@ class Releases:
             await asyncio.sleep((time.monotonic() - began) * _REST)
 
     async def _tidy(self, one: StoredItem, item: Members) -> None:
-        settled = await asyncio.gather(*map(self._settle, holders(item)))
+        settled = await asyncio.gather(*map(self._settle, granted(item)))
         if item["at"] > _time_ago(_KEPT_SECONDS) or any(
             state is not State.DONE and not released for state, released in settled
         ):

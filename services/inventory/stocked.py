@@ -82,7 +82,7 @@ class Stocked:
             assert one.item is not None
             store, name = one.item["store"], one.item["item"]
             # Nothing of the suite makes such names; what is written by hand may be anything.
-            if "\t" not in store and "\n" not in store + name:
+            if "\t" not in store + name and "\n" not in store + name:
                 self.stores.setdefault(name, {})[store] = _count(one.item)
 
 

@@ -61,7 +61,7 @@ ALERTS = Table(
 """The last alert of each item that was low: `number` counts them; `untold` until its message was published."""
 
 RESERVATIONS = Table("StockReservations", partition="id", indexes=(Index("by_time", sort="at"),), feed=False)
-"""What orders have taken: up to 64 neighbouring orders are one item, each a member of its own."""
+"""What orders have taken: up to 256 neighbouring orders are one item, its members what was granted to some of them."""
 
 INVENTORY = Table("InventoryState", partition="name", feed=False)
 """Up to where the inventory service has read what it follows, and the version of the catalogue of stocked items."""

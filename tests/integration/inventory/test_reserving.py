@@ -14,13 +14,15 @@ from unittest.mock import AsyncMock
 import pytest
 
 from clients.distributed import DistributedClient
+from clients.errors import Refused
 from clients.intake import IntakeClient
 from clients.inventory.catalogue import CATALOGUE, catalogue_changed
 from clients.persistence import PersistenceClient
 from clients.replies import Accepted, StoredOrder
 from services.inventory import releasing, stocked
+from services.inventory.grants import granted, quantities, read_stores
 from services.inventory.releasing import Releases
-from services.inventory.reservations import Reserver, holders, read_held
+from services.inventory.reservations import Reserver
 from shared.domain.ids import id_prefix
 from shared.domain.orders import Item, OrderRequest
 from shared.domain.records import Condition, Delete, Put, Update
@@ -63,15 +65,15 @@ async def left(client: PersistenceClient, store: str, item: str) -> int:
     return int(found["count"])
 
 
-async def held(client: PersistenceClient) -> dict[str, Counter[tuple[str, str]]]:
-    """What each order holds."""
+async def held(client: PersistenceClient) -> dict[str, dict[str, str]]:
+    """The orders that hold something, and from which store each product is that they or those beside them hold."""
     page = await client.query(RESERVATIONS.name, "by_time", page_size=1000)
     assert page.cursor is None
     return {
-        order_id: Counter({(line.store, line.item): line.quantity for line in read_held(text).lines})
+        order_id: read_stores(found.held.stores)
         for one in page.items
         if one.item is not None
-        for order_id, text in holders(one.item).items()
+        for order_id, found in granted(one.item).items()
     }
 
 
@@ -106,7 +108,7 @@ async def test_order_takes_what_is_stocked_and_nothing_else(client: PersistenceC
     assert (await orders.follow(first)).state is State.DONE
     second = await place(orders, "agua")
     assert (await orders.follow(second)).state is State.DONE
-    assert await held(client) == {first: Counter({("Paris", "pan"): 2, ("Paris", "Echo Dot"): 2})}
+    assert await held(client) == {first: {"pan": "Paris", "Echo Dot": "Paris"}}
     assert [await left(client, *pair) for pair in (("Berlin", "Echo Dot"), ("Paris", "Echo Dot"))] == [1, 7]
     bread = (await client.get_item(STOCK.name, {"store": "Paris", "item": "pan"})).item
     assert bread is not None
@@ -424,10 +426,10 @@ async def test_what_a_later_attempt_counts_on_is_not_given_back_for_an_earlier_o
     for attempt in (1, 1, 2):
         assert await worker.reserve([job(1, "pan", attempt=attempt)]) == {}
         assert await left(client, "Berlin", "pan") == 8
-    assert not await releaser.release(first.id, attempt=1)
+    assert not await releaser.release(first.id, ["pan"], attempt=1)
     assert await left(client, "Berlin", "pan") == 8
-    assert await releaser.release(first.id, attempt=2)
-    assert not await releaser.release(first.id, attempt=2)
+    assert await releaser.release(first.id, ["pan"], attempt=2)
+    assert not await releaser.release(first.id, ["pan"], attempt=2)
     assert await left(client, "Berlin", "pan") == 9
 
 
@@ -451,13 +453,78 @@ async def test_order_that_holds_the_last_one_is_not_refused(client: PersistenceC
     assert set(await Reserver(client).reserve([job(2, "pan"), job(1, "pan", attempt=2)])) == {job(2).id}
 
 
+async def test_neighbours_give_back_at_the_same_time_and_each_once(client: PersistenceClient) -> None:
+    await stock(client, {("Berlin", "pan"): 99})
+    reserver = Reserver(client)
+    jobs = [job(number, Item("pan", 3)) for number in range(20)]
+    assert await reserver.reserve(jobs) == {}
+    assert await left(client, "Berlin", "pan") == 39
+    releases = [reserver.release(one.id, one.order.items) for one in jobs for _ in range(2)]
+    assert Counter(await asyncio.gather(*releases)) == {True: 20, False: 20}
+    assert await left(client, "Berlin", "pan") == 99
+    # What they had before is in nobody's way.
+    again = [Job(one.id, 2, one.order) for one in jobs]
+    assert await reserver.reserve(again) == {}
+    assert await left(client, "Berlin", "pan") == 39
+    assert {grant.held.attempt for grant in (await reserver.held([one.id for one in jobs])).values()} == {2}
+
+
+@pytest.mark.parametrize("enough", [True, False])
+async def test_what_a_killed_worker_has_sent_takes_nothing_once_the_next_attempt_is_decided(
+    client: PersistenceClient, monkeypatch: pytest.MonkeyPatch, enough: bool
+) -> None:
+    await stock(client, {("Berlin", "pan"): 9})
+    sent: list[Any] = []
+    # The first worker's request stays on its way.
+    on_its_way = asyncio.Event()
+
+    async def transact(actions: Any, *, safe: bool) -> Any:
+        sent.append(actions)
+        on_its_way.set()
+        await asyncio.Event().wait()
+
+    async with PersistenceClient("127.0.0.1", client._port) as first:
+        monkeypatch.setattr(first, "transact", transact)
+        killed = asyncio.create_task(Reserver(first).reserve([job(1, "pan"), job(2, "agua")]))
+        await on_its_way.wait()
+        killed.cancel()
+        await asyncio.gather(killed, return_exceptions=True)
+    if not enough:
+        await client.update_item(STOCK.name, {"store": "Berlin", "item": "pan"}, {"count": 0})
+    refused = await Reserver(client).reserve([job(1, "pan", attempt=2)])
+    assert bool(refused) is not enough
+    await client.update_item(STOCK.name, {"store": "Berlin", "item": "pan"}, {"count": 5})
+    with pytest.raises(Refused, match="fence is there already"):
+        await client.transact(sent[0])
+    assert await left(client, "Berlin", "pan") == 5
+    assert set(await held(client)) == ({job(1).id} if enough else set())
+
+
+async def test_workers_that_share_a_block_and_run_short_share_what_there_is(client: PersistenceClient) -> None:
+    await stock(client, {("Berlin", "pan"): 70, ("Paris", "pan"): 50, ("Berlin", "agua"): 500})
+    jobs = [job(number, "pan", "agua") for number in range(200)]
+    workers = [Reserver(client) for _ in range(4)]
+
+    async def work(number: int) -> dict[str, Exception]:
+        refused: dict[str, Exception] = {}
+        for start in range(number, 200, 40):
+            refused |= await workers[number].reserve(jobs[start : start + 40 : 4])
+        return refused
+
+    refused = set().union(*await asyncio.gather(*map(work, range(4))))
+    assert [await left(client, store, "pan") for store in ("Berlin", "Paris")] == [0, 0]
+    assert await left(client, "Berlin", "agua") == 380
+    assert set(await held(client)) == {one.id for one in jobs} - refused
+    assert len(refused) == 80
+
+
 async def test_what_is_given_back_to_an_item_that_is_gone_makes_it_anew(client: PersistenceClient) -> None:
     await stock(client, {("Berlin", "pan"): 3})
     reserver = Reserver(client)
     await reserver.reserve([job(1, Item("pan", 2))])
     await client.transact([Delete(STOCK.name, {"store": "Berlin", "item": "pan"}), catalogue_changed()])
     before = (await client.get_item(INVENTORY.name, CATALOGUE)).version
-    assert await reserver.release(job(1).id)
+    assert await reserver.release(job(1).id, [Item("pan", 2)])
     assert await left(client, "Berlin", "pan") == 2
     assert (await client.get_item(INVENTORY.name, CATALOGUE)).version == before + 1
 
@@ -472,13 +539,15 @@ async def test_many_orders_of_many_products_are_reserved_in_parts(
     await stock(client, {("Berlin", name): 20 for name in names})
     jobs = [job(number, *(names[(number * 7 + k) % 150] for k in range(5))) for number in range(1000)]
     refused = await Reserver(client).reserve(jobs)
-    taken = Counter(item for one in (await held(client)).values() for item in one.elements())
-    assert len(await held(client)) == 1000 - len(refused)
+    holders = await held(client)
+    assert {one.id for one in jobs} - holders.keys() == refused.keys()
+    taken = Counter(name for one in jobs if one.id in holders for name in quantities(one.order.items))
+    assert all(set(one.order.items) <= holders[one.id].keys() for one in jobs if one.id in holders)
     assert 0 < len(refused) < 1000
-    assert [await left(client, "Berlin", name) for name in names] == [20 - taken["Berlin", name] for name in names]
+    assert [await left(client, "Berlin", name) for name in names] == [20 - taken[name] for name in names]
     for reason in refused.values():
         short = str(reason).split(": ")[1]
-        assert taken["Berlin", short] == 20
+        assert taken[short] == 20
 
 
 async def test_count_that_is_no_number_can_not_be_taken_from(client: PersistenceClient) -> None:
@@ -502,7 +571,8 @@ async def test_on_dynamodb_workers_share_what_is_left_and_give_it_back(tmp_path:
             assert len(first | second) == 3
             assert await left(client, "Berlin", "pan") == 0
             assert await left(client, "Berlin", "agua") == 95
-            served = [one.id for one in jobs if one.id not in first | second]
-            assert all(await asyncio.gather(*(Reserver(client).release(order_id) for order_id in served)))
+            served = [one for one in jobs if one.id not in first | second]
+            releases = [Reserver(client).release(one.id, one.order.items) for one in served]
+            assert all(await asyncio.gather(*releases))
             assert await left(client, "Berlin", "pan") == 5
             assert await left(client, "Berlin", "agua") == 100

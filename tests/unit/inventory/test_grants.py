@@ -1,0 +1,109 @@
+"""What orders hold, as a record says it."""
+
+import pytest
+
+from clients.persistence import StoredItem
+from services.inventory.grants import (
+    MAX_STORES_BYTES,
+    Block,
+    Held,
+    block_of,
+    given_back,
+    granted,
+    new_grant,
+    quantities,
+    read_stores,
+    stores_text,
+)
+from shared.domain.errors import Conflict
+from shared.domain.orders import Item
+from shared.domain.records import MAX_ITEM_BYTES, item_bytes
+from tests.unit.inventory.orders import NOW, PREFIX, Records, job
+
+BLOCK = f"{PREFIX}0000000001"
+
+
+def order(number: int) -> str:
+    return f"{BLOCK}{number:02x}"
+
+
+def test_neighbours_share_a_record() -> None:
+    blocks = [block_of(job(number, "pan").id) for number in range(1000, 2000)]
+    assert sorted(map(blocks.count, set(blocks))) == [24, 208, 256, 256, 256]
+    assert block_of(order(255)) == BLOCK
+
+
+def test_stores_are_read_as_they_were_written() -> None:
+    stores = {"Echo Dot": "Berlin", 'a "b" c': "Ávila ☂", "pan": "Berlin"}
+    assert stores_text(stores) == 'Berlin\tEcho Dot\tpan\nÁvila ☂\ta "b" c'
+    assert read_stores(stores_text(stores)) == stores
+
+
+def test_what_an_order_asks_for_is_summed_up() -> None:
+    assert quantities(["pan", Item("pan", 4), "agua"]) == {"pan": 5, "agua": 1}
+
+
+@pytest.mark.parametrize("numbers", [[0], [255], [3, 64, 65, 254]])
+def test_grant_is_to_the_orders_of_its_mask_and_comes_once(numbers: list[int]) -> None:
+    records = Records({})
+    grant = new_grant(BLOCK, sum(1 << number for number in numbers), "Berlin\tpan", NOW)
+    records.transact([grant])
+    assert {one: found.held for one, found in records.held().items()} == {
+        order(number): Held(1, "Berlin\tpan") for number in numbers
+    }
+    with pytest.raises(Conflict):
+        records.transact([grant])
+
+
+def test_two_grants_of_a_block_do_not_disturb_each_other() -> None:
+    records = Records({})
+    records.transact([new_grant(BLOCK, 0b0110, "Berlin\tpan", NOW)])
+    records.transact([new_grant(BLOCK, 0b1001, "Paris\tpan", NOW)])
+    assert {one[-2:]: found.held.stores[0] for one, found in records.held().items()} == {
+        "00": "P",
+        "01": "B",
+        "02": "B",
+        "03": "P",
+    }
+
+
+def test_what_is_given_back_is_given_back_once_and_disturbs_no_neighbour() -> None:
+    records = Records({})
+    records.transact([new_grant(BLOCK, 0b111, "Berlin\tpan", NOW)])
+    found = records.held()
+    first, second = (given_back(order(number), found[order(number)], NOW) for number in (0, 1))
+    for update in (first, second):
+        records.transact([update])
+        with pytest.raises(Conflict):
+            records.transact([update])
+    assert records.held().keys() == {order(2)}
+
+
+def test_block_that_is_written_says_the_same_in_fewer_words_and_lets_no_late_grant_in() -> None:
+    records = Records({})
+    records.transact([new_grant(BLOCK, 0b111, "Berlin\tpan", NOW)])
+    records.transact([given_back(order(0), records.held()[order(0)], NOW)])
+    block = Block(BLOCK, records.block(BLOCK))
+    block.held[order(2)] = Held(2, "Berlin\tpan")
+    late = given_back(order(1), records.held()[order(1)], NOW)
+    records.transact([block.update(NOW)])
+    item = records.block(BLOCK).item
+    assert item is not None
+    assert {name for name in item if name not in ("id", "at")} == {"fence", "01.1", "02.2"}
+    for update in (late, new_grant(BLOCK, 0b1000, "Berlin\tpan", NOW), block.update(NOW)):
+        with pytest.raises(Conflict):
+            records.transact([update])
+    held = {one: found.held for one, found in records.held().items()}
+    assert held == {order(1): Held(1, "Berlin\tpan"), order(2): Held(2, "Berlin\tpan")}
+
+
+def test_record_has_room_for_short_grants_whatever_long_ones_there_are() -> None:
+    block = Block(BLOCK, StoredItem(None, 0))
+    for number in range(256):
+        long = f"Berlin\t{number:03}{'x' * (MAX_STORES_BYTES - 10)}"
+        short = f"Berlin\t{number:03}{'x' * 590}"
+        assert block.has_room(short)
+        block.held[order(number)] = Held(1, long if block.has_room(long) else short)
+    item = {**block.update(NOW).set, "id": BLOCK}
+    assert 300_000 < item_bytes(item) < MAX_ITEM_BYTES - 20_000
+    assert {one: found.held for one, found in granted(item).items()} == block.held
