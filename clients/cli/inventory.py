@@ -31,8 +31,9 @@ inventory = App(name="inventory", help="Stock: bring in files, look at it, take 
 
 _CHUNK_BYTES = 256 * 1024
 _EXPORT_ROWS = 1000
-_DEFAULT_UPLOAD_BYTES = "67108864"
+_DEFAULT_UPLOAD_BYTES = "33554432"
 _LOOK_SECONDS = 0.5
+_COLUMNS = ("id", "state", "rows", "applied", "name")
 
 Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="No more than so many.")]
 
@@ -89,7 +90,7 @@ async def upload(
                 _show_report(output, found)
                 return 0
             found = await _followed(records, found, progress, "applying")
-    output.rows([_shown(found)])
+    output.rows([_shown(found)], shown=_COLUMNS)
     return 0
 
 
@@ -100,7 +101,7 @@ async def undo(import_id: str, /, *, common: Common = _COMMON) -> int:
         found = await imports.undo_import(records, import_id)
         with _progress() as progress:
             found = await _followed(records, found, progress, "taking back")
-    Output(json=common.json).rows([_shown(found)])
+    Output(json=common.json).rows([_shown(found)], shown=_COLUMNS)
     return 0
 
 
@@ -109,7 +110,7 @@ async def list_imports(*, limit: Limit = 20, common: Common = _COMMON) -> int:
     """List what came in, newest first."""
     async with common.records() as records:
         page = await imports.list_imports(records, limit=limit, cursor=None)
-    Output(json=common.json).rows([_shown(found) for found in page.imports])
+    Output(json=common.json).rows([_shown(found) for found in page.imports], shown=_COLUMNS)
     return 0
 
 

@@ -90,15 +90,21 @@ class Output:
             table.add_row(Text(name, style="bold"), printable(shown))
         self._console.print(table)
 
-    def rows(self, rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
-        """Rows that are alike."""
+    def rows(
+        self, rows: Sequence[dict[str, Any]], title: str | None = None, *, shown: Sequence[str] | None = None
+    ) -> None:
+        """Rows that are alike; people see those members that are to be `shown`, and ids as a whole."""
         if self.json:
             for row in rows:
                 self.plain(row, "")
         elif rows:
-            table = Table(*rows[0], title=title, title_justify="left", box=None, pad_edge=False)
+            names = shown or list(rows[0])
+            table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+            for name in names:
+                table.add_column(name, no_wrap=name == "id")
             for row in rows:
-                table.add_row(*("" if value is None else printable(str(value)) for value in row.values()))
+                values = (row.get(name) for name in names)
+                table.add_row(*("" if value is None else printable(str(value)) for value in values))
             self._console.print(table)
 
     def event(self, event: Event) -> None:

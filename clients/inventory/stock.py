@@ -12,10 +12,10 @@ from clients.errors import Refused
 from clients.inventory.catalogue import catalogue_changed
 from clients.inventory.records import Records, is_conflict
 from clients.persistence import PersistenceClient, StoredItem
-from shared.domain.errors import Conflict, NotFound, PreconditionFailed
+from shared.domain.errors import Conflict, InvalidParams, NotFound, PreconditionFailed
 from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Update
-from shared.domain.stock import AlertState, Cause, ledger_of
+from shared.domain.stock import AlertState, Cause, count_of, ledger_of
 from shared.domain.tables import ALERTS, MOVEMENTS, STOCK, STORES
 from shared.wire.strict import shortened
 
@@ -80,14 +80,27 @@ async def list_stores(records: Records, *, limit: int, cursor: str | None) -> tu
 async def list_stock(
     records: Records, store: str | None = None, *, limit: int = _PAGE, cursor: str | None = None
 ) -> StockPage:
-    """A page of the items of a store, or of all stores, by their names. Raises NotFound for no such store."""
+    """A page of the items of a store, or of all stores, by their names. Raises NotFound for no such store.
+
+    What somebody has stored there without a count is left out.
+    """
     index = "all" if store is None else None
     page = await records.ask(
         lambda client: client.query(STOCK.name, index, partition=store, page_size=limit, cursor=cursor)
     )
     if store is not None and cursor is None and not page.items:
         raise NotFound(f"there is no store {shortened(store)}", field="store", hint="GET /stores lists what there is")
-    return StockPage(page.items, page.cursor)
+    return StockPage([stored for stored in page.items if count_of(stored.item) is not None], page.cursor)
+
+
+async def get_stock(records: Records, store: str, item: str) -> StoredItem:
+    """One item. Raises NotFound."""
+    stored = await records.ask(lambda client: client.get_item(STOCK.name, {"store": store, "item": item}))
+    if count_of(stored.item) is None:
+        raise NotFound(
+            f"{shortened(store)} has no {shortened(item)}", field="item", hint="GET /items lists what there is"
+        )
+    return stored
 
 
 async def all_stock(records: Records, store: str | None = None) -> AsyncGenerator[tuple[str, str, int], None]:
@@ -96,8 +109,8 @@ async def all_stock(records: Records, store: str | None = None) -> AsyncGenerato
     while True:
         page = await list_stock(records, store, cursor=cursor)
         for stored in page.items:
-            if stored.item is not None:
-                yield stored.item["store"], stored.item["item"], stored.item["count"]
+            if stored.item is not None and (count := count_of(stored.item)) is not None:
+                yield stored.item["store"], stored.item["item"], count
         cursor = page.cursor
         if cursor is None:
             return
@@ -148,6 +161,8 @@ async def list_alerts(
     inner = cursor
     if state is None and cursor is not None:
         at, _, inner = cursor.partition("|")
+        if at not in ("open", "acknowledged"):
+            raise InvalidParams("the cursor is of another query", field="cursor", hint="leave it out to begin anew")
     page = await records.ask(
         lambda client: client.query(
             ALERTS.name, "by_state", partition=at, descending=True, page_size=limit, cursor=inner or None
@@ -192,7 +207,7 @@ async def _alerts(records: Records, found: Sequence[dict[str, Any]]) -> Sequence
         Alert(
             item["store"],
             item["item"],
-            0 if stored.item is None else stored.item["count"],
+            count_of(stored.item) or 0,
             item["threshold"],
             AlertState(item["state"]),
             item["number"],

@@ -23,7 +23,7 @@ from clients.persistence import PersistenceClient
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, TooLarge
 from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Delete, Put, Update
-from shared.domain.stock import ImportState
+from shared.domain.stock import UNFIT, ImportState, count_of
 from shared.domain.tables import IMPORT_FILES, IMPORT_ROWS, IMPORTS, STOCK
 from shared.wire.sheets import Fault, Row, SheetReader
 
@@ -79,7 +79,7 @@ class Upload:
         self, records: Records, *, name: str, source: str, max_bytes: int, dry_run: bool = False, partial: bool = False
     ) -> None:
         self._records = records
-        self._name = name
+        self._name = UNFIT.sub("\ufffd", name)
         self._source = source
         self._max_bytes = max_bytes
         self._dry_run = dry_run
@@ -103,10 +103,7 @@ class Upload:
         self._bytes += len(data)
         if self._bytes > self._max_bytes:
             await self.drop()
-            raise TooLarge(
-                f"the file is larger than {self._max_bytes} bytes",
-                hint="the limit is MAX_UPLOAD_BYTES; send it in several files",
-            )
+            raise too_large(self._max_bytes)
         try:
             for start in range(0, len(data), _PIECE_BYTES):
                 self._rows += self._reader.feed(data[start : start + _PIECE_BYTES])
@@ -135,7 +132,7 @@ class Upload:
         keys = [{"store": row.store, "item": row.item} for row in rows]
         found = await self._records.ask(lambda client: client.get_items(STOCK.name, keys))
         for row, stored in zip(rows, found, strict=True):
-            before = None if stored.item is None else stored.item["count"]
+            before = count_of(stored.item)
             self._compared["new" if before is None else "same" if before == row.count else "changed"] += 1
             if before != row.count and len(self._preview) < _SHOWN:
                 self._preview.append(Preview(row.line, row.store, row.item, before, row.count))
@@ -269,6 +266,13 @@ class Upload:
             self._staged = 0
             with contextlib.suppress(ComandaError):
                 await remove_staged(self._records, self.id)
+
+
+def too_large(max_bytes: int) -> TooLarge:
+    """Why a file is refused that has more."""
+    return TooLarge(
+        f"the file is larger than {max_bytes} bytes", hint="the limit is MAX_UPLOAD_BYTES; send it in several files"
+    )
 
 
 async def remove_staged(records: Records, name: str) -> None:

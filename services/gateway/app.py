@@ -55,7 +55,10 @@ def build_app(
         *TaskRoutes(persistence).operations(),
         *StockRoutes(persistence, low=settings.low_stock, request_seconds=settings.request_seconds).operations(),
         *ImportRoutes(
-            persistence, max_bytes=settings.max_upload_bytes, request_seconds=settings.request_seconds
+            persistence,
+            max_bytes=settings.max_upload_bytes,
+            max_uploads=settings.max_uploads,
+            request_seconds=settings.request_seconds,
         ).operations(),
         *ProbeRoutes(
             [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode(), persistence
@@ -71,6 +74,7 @@ def build_app(
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
         origins=_origins(settings.cors_origins),
+        hosts=_origins(settings.allowed_hosts),
     )
     edge = Edge(
         _with_cors(router, _origins(settings.cors_origins)),
@@ -85,7 +89,7 @@ def build_app(
 
 
 def _origins(named: str) -> list[str]:
-    """Origins that are named with commas between them."""
+    """Origins, or hosts, that are named with commas between them."""
     return [origin.strip() for origin in named.split(",") if origin.strip()]
 
 

@@ -1,5 +1,6 @@
 """Files of stock that come in over HTTP, and all imports: looked at, and taken back."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Annotated
@@ -8,7 +9,7 @@ from msgspec import Meta, Struct
 
 from clients.inventory import imports
 from clients.inventory.imports import Import
-from clients.inventory.upload import Report, Upload
+from clients.inventory.upload import Report, Upload, too_large
 from clients.persistence import PersistenceClient
 from services.gateway.answers import answer
 from services.gateway.backend import Backend
@@ -22,6 +23,8 @@ from shared.domain.stock import ImportState
 _PATH = "/imports"
 _SOURCE = "http"
 _UNNAMED = "stock.csv"
+# What a form may have around its file.
+_FORM_BYTES = 65_536
 # Small files are in force when they are answered.
 _WAIT_SECONDS = 2.0
 
@@ -50,11 +53,14 @@ class ImportPage(Struct, frozen=True):
 
 
 class ImportRoutes:
-    """POST /items/upload, and everything below /imports. Files may have `max_bytes`."""
+    """POST /items/upload, and everything below /imports. Files may have `max_bytes`; so many are read at a time."""
 
-    def __init__(self, persistence: Backend[PersistenceClient], *, max_bytes: int, request_seconds: float) -> None:
+    def __init__(
+        self, persistence: Backend[PersistenceClient], *, max_bytes: int, max_uploads: int, request_seconds: float
+    ) -> None:
         self._records = persistence
         self._max_bytes = max_bytes
+        self._room = asyncio.Semaphore(max_uploads)
         self._request_seconds = request_seconds
 
     def operations(self) -> Sequence[Operation]:
@@ -114,6 +120,19 @@ class ImportRoutes:
 
     async def _upload(self, request: Request) -> Answer:
         query: UploadQuery = request.query
+        length = request.header(b"content-length")
+        if length is not None and int(length) > self._max_bytes + _FORM_BYTES:
+            raise too_large(self._max_bytes)
+        # Others wait with what they have not sent yet.
+        async with self._room:
+            found = await self._read(request, query)
+        if isinstance(found, Report):
+            return answer(found)
+        found = await imports.wait_for_import(self._records, found.id, seconds=_WAIT_SECONDS)
+        done = found.state is not ImportState.ACCEPTED
+        return answer(found, status=201 if done else 202, location=f"{_PATH}/{found.id}")
+
+    async def _read(self, request: Request, query: UploadQuery) -> Import | Report:
         records = Longer(self._records, request.request_id, seconds=self._request_seconds)
         body = FileBody(request.header(b"content-type") or "", request.body)
         upload: Upload | None = None
@@ -128,12 +147,7 @@ class ImportRoutes:
                 await upload.drop()
             raise
         upload = upload or self._begun(records, query, body)
-        found = await upload.finish(again=query.again)
-        if isinstance(found, Report):
-            return answer(found)
-        found = await imports.wait_for_import(records, found.id, seconds=_WAIT_SECONDS)
-        done = found.state is not ImportState.ACCEPTED
-        return answer(found, status=201 if done else 202, location=f"{_PATH}/{found.id}")
+        return await upload.finish(again=query.again)
 
     def _begun(self, records: Longer, query: UploadQuery, body: FileBody) -> Upload:
         name = query.name or body.name or _UNNAMED

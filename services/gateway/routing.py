@@ -15,7 +15,7 @@ from msgspec import Struct
 from services.gateway.asgi import Receive, Scope, Send
 from services.gateway.bodies import BodyReader, check_media_type
 from services.gateway.files import Files
-from services.gateway.origins import check_origin
+from services.gateway.origins import Hosts, check_origin
 from services.gateway.problems import MethodNotAllowed
 from services.gateway.streams import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
@@ -127,7 +127,8 @@ class _Template:
 class Router:
     """The application behind the edge. `admit` is asked before a request is read; it raises what refuses it.
 
-    Below the prefix of `files` there are files, and nothing else. Pages of `origins` may do what its own may.
+    Below the prefix of `files` there are files, and nothing else. Pages of `origins` may do what its own may; `hosts`
+    are the names by which it may be asked, besides addresses and names of one word.
     """
 
     def __init__(
@@ -139,7 +140,9 @@ class Router:
         max_body_bytes: int,
         max_orders: int,
         origins: Sequence[str] = (),
+        hosts: Sequence[str] = (),
     ) -> None:
+        self._hosts = Hosts(hosts)
         self._admit = admit
         self._origins = origins
         self._files = files
@@ -162,6 +165,7 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Raises ComandaError where that is the answer."""
         path = scope["path"]
+        self._hosts.check(scope["headers"])
         if path.startswith(self._files.prefix):
             await self._files(scope, receive, send)
             return
@@ -203,10 +207,10 @@ class Router:
         """The operation, and what stands in the places of its path. Raises NotFound and MethodNotAllowed."""
         named: Mapping[str, str] = {}
         methods = self._fixed.get(path)
-        if methods is None:
+        if methods is None or method not in methods:
             segments = raw_path.split(b"/")
             for template in self._templates.get(len(segments), {}).values():
-                if (found := template.match(segments)) is not None:
+                if (methods is None or method in template.methods) and (found := template.match(segments)) is not None:
                     methods, named = template.methods, found
                     break
         if methods is None:

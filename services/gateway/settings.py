@@ -23,6 +23,7 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     jwt_secret: Annotated[str, Meta(min_length=32)] | None = None
     cors_origins: str = ""
     trusted_proxies: str = ""
+    allowed_hosts: str = ""
     rate_limit: str = "2000/second"
     redis_url: str | None = None
     otel_exporter_otlp_endpoint: str | None = None
@@ -32,7 +33,8 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     max_event_streams: NonNegative = 2000
     max_connections: Count = 12_000
     max_array_orders: Count = 1000
-    max_upload_bytes: Annotated[int, Meta(ge=1024)] = 67_108_864
+    max_upload_bytes: Annotated[int, Meta(ge=1024)] = 33_554_432
+    max_uploads: Count = 4
     low_stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 5
     request_seconds: Seconds = 10.0
     idle_seconds: Seconds = 300.0

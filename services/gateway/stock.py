@@ -7,10 +7,10 @@ from msgspec import Meta, Struct
 
 from clients.inventory import stock
 from clients.persistence import PersistenceClient, StoredItem
-from services.gateway.answers import answer, seen_version
+from services.gateway.answers import answer, is_named, seen_version, unchanged
 from services.gateway.backend import Backend
 from services.gateway.longer import Longer
-from services.gateway.parameters import Cursor, Limit, Match
+from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 from shared.domain.stock import MAX_COUNT, check_item, check_store
 from shared.wire.sheet_export import HEAD, export_lines
@@ -136,6 +136,16 @@ class StockRoutes:
                 refusals=("not_found", *ASKING),
             ),
             Operation(
+                method="GET",
+                path="/items/{store}/{item}",
+                serve=self._show,
+                tag="stock",
+                summary="Look at one item",
+                headers=NoneMatch,
+                answers={200: Meant(StockItem, "The item"), 304: Meant(None, "It is what the ETag stands for")},
+                refusals=("not_found", *ASKING),
+            ),
+            Operation(
                 method="PUT",
                 path="/items/{store}/{item}",
                 serve=self._set,
@@ -198,7 +208,7 @@ class StockRoutes:
 
     async def _of_store(self, request: Request) -> Answer:
         query: PageQuery = request.query
-        store = request.named["store"]
+        store = check_store(request.named["store"])
         return self._page(await stock.list_stock(self._records, store, limit=query.limit, cursor=query.cursor))
 
     def _page(self, page: stock.StockPage) -> Answer:
@@ -222,6 +232,14 @@ class StockRoutes:
         ]
         return Answer(200, headers, _lines(first, rows))
 
+    async def _show(self, request: Request) -> Answer:
+        store, item = check_store(request.named["store"]), check_item(request.named["item"])
+        stored = await stock.get_stock(self._records, store, item)
+        etag = f'"{stored.version}"'
+        if is_named(etag, request.headers.if_none_match):
+            return unchanged(etag)
+        return answer(self._item(stored), etag=etag)
+
     async def _set(self, request: Request) -> Answer:
         store, item = check_store(request.named["store"]), check_item(request.named["item"])
         version = seen_version(request.headers.if_match)
@@ -231,7 +249,11 @@ class StockRoutes:
     async def _movements(self, request: Request) -> Answer:
         query: PageQuery = request.query
         movements, cursor = await stock.list_movements(
-            self._records, request.named["store"], request.named["item"], limit=query.limit, cursor=query.cursor
+            self._records,
+            check_store(request.named["store"]),
+            check_item(request.named["item"]),
+            limit=query.limit,
+            cursor=query.cursor,
         )
         return answer(MovementPage(movements, cursor))
 

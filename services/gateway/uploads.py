@@ -26,7 +26,7 @@ class FileBody:
             self._form = _Form(options[b"boundary"])
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
-        """The file, part by part. Raises InvalidParams for a form that has none, or more than one."""
+        """The file, part by part. Raises InvalidParams for a form that has none, more than one, or no end."""
         async for data in self._body:
             if self._form is None:
                 yield data
@@ -35,6 +35,8 @@ class FileBody:
             self.name = self._form.name
             if file := self._form.take():
                 yield file
+        if self._form is not None and not self._form.ended:
+            raise InvalidParams("the form is cut off before its end", hint="send it once more")
         if self._form is not None and not self._form.files:
             raise InvalidParams("there is no file in the form", hint="curl -F file=@FILE.csv …")
 
@@ -45,6 +47,7 @@ class _Form:
     def __init__(self, boundary: bytes) -> None:
         self.name: str | None = None
         self.files = 0
+        self.ended = False
         self._field = b""
         self._value = b""
         self._in_file = False
@@ -57,6 +60,7 @@ class _Form:
                 "on_header_end": self._header_end,
                 "on_part_data": self._part_data,
                 "on_part_end": self._part_end,
+                "on_end": self._end,
             },
         )
 
@@ -97,3 +101,6 @@ class _Form:
 
     def _part_end(self) -> None:
         self._in_file = False
+
+    def _end(self) -> None:
+        self.ended = True

@@ -21,7 +21,7 @@ from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.patience import Patience
 from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Delete, Update
-from shared.domain.stock import Cause, ImportState
+from shared.domain.stock import Cause, ImportState, count_of
 from shared.domain.tables import IMPORT_FILES, IMPORT_ROWS, IMPORTS, STOCK
 
 _PORTIONS_AT_ONCE = 16
@@ -171,7 +171,7 @@ class Applier:
 
     async def _apply_portion(self, portion: _Portion) -> _Tally:
         def plan(portion: _Portion, current: Sequence[StoredItem]) -> list[Action]:
-            before = [None if stored.item is None else stored.item["count"] for stored in current]
+            before = [count_of(stored.item) for stored in current]
             changed = _stamp(Cause.IMPORT, portion.name)
             actions: list[Action] = [portion.marked(before=msgspec.json.encode(before).decode())]
             for (store, item, count), stored, had in zip(portion.rows, current, before, strict=True):
@@ -239,10 +239,11 @@ class Applier:
             actions: list[Action] = []
             short, removed = 0, False
             for (store, item, count), had, stored in zip(portion.rows, portion.before, current, strict=True):
-                if had == count or stored.item is None:
+                now = count_of(stored.item)
+                if had == count or now is None:
                     continue
                 key, when = {"store": store, "item": item}, Condition(version=stored.version)
-                left = stored.item["count"] - (count - (had or 0))
+                left = now - (count - (had or 0))
                 if had is None and left == 0:
                     actions.append(Delete(STOCK.name, key, when))
                     removed = True

@@ -17,7 +17,7 @@ from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.patience import Patience
 from shared.domain.orders import iso_time
 from shared.domain.records import Condition, Put
-from shared.domain.stock import Cause, Levels, ledger_of
+from shared.domain.stock import Cause, Levels, count_of, ledger_of
 from shared.domain.tables import INVENTORY, MOVEMENTS, STOCK, STORES
 
 CHECK = {"name": "check"}
@@ -120,9 +120,10 @@ class Checker:
         for _ in range(_LOOKS):
             total = await self._sum(ledger_of(store, item))
             again = await self._client.get_item(STOCK.name, key)
-            if again.item is None:
+            found = count_of(again.item)
+            if found is None:
                 return None
-            count, version = again.item["count"], again.version
+            count, version = found, again.version
             if count == total:
                 break
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)

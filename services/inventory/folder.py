@@ -20,7 +20,7 @@ from clients.inventory.records import Records
 from services.inventory.incoming import PART_BYTES, Arrival, take_in
 from shared.domain.errors import ComandaError, RequestError
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 2.0
 _RETRY_SECONDS = 2.0
 _PUT_OFF_SECONDS = 30.0
 _ENDINGS = (".csv", ".tsv", ".txt")

@@ -15,10 +15,10 @@ import structlog
 from clients.errors import ClientError, Refused
 from clients.inventory.catalogue import catalogue_changed
 from clients.inventory.records import UNCERTAIN, is_conflict
-from clients.persistence import ChangePage, PersistenceClient, StoredChange, StoredItem
+from clients.persistence import ChangePage, PersistenceClient, StoredChange
 from services.inventory.patience import Patience
 from shared.domain.records import Action, Condition, Put, Update
-from shared.domain.stock import AlertState, Cause, Levels, ledger_of
+from shared.domain.stock import AlertState, Cause, Levels, count_of, ledger_of
 from shared.domain.tables import ALERTS, IMPORTS, INVENTORY, MOVEMENTS, STOCK, STORES
 
 _POSITION = {"name": "changes"}
@@ -179,7 +179,11 @@ class Follower:
         An item that crosses twice has two alerts, each to be told: the second is for the next page.
         """
         changes = page.changes
-        near = [place for place, change in enumerate(changes) if _is_of_stock(change) and self._is_near(_count(change))]
+        near = [
+            place
+            for place, change in enumerate(changes)
+            if change.table == STOCK.name and self._is_near(_count(change))
+        ]
         if not near:
             return [], len(changes)
         keys = list({(count.store, count.item): None for count in (_count(changes[place]) for place in near)})
@@ -238,47 +242,32 @@ def next_alert(alert: dict[str, Any] | None, count: Count, levels: Levels, at: s
 def movement_of(change: StoredChange) -> dict[str, Any] | None:
     """The movement that a change of stock is; None where the count stays the same. Its key follows from the change."""
     count = _count(change)
-    by = (count.after or 0) - (count.before or 0)
-    if by == 0 and count.before is not None and count.after is not None:
+    if count.before == count.after:
         return None
+    by = (count.after or 0) - (count.before or 0)
     movement: dict[str, Any] = {"ledger": ledger_of(count.store, count.item), "at": change.at, "change": by}
-    if change.new is None:
-        assert change.old is not None
-        return {
-            **movement,
-            "entry": f"{change.at}#{change.old.version:012d}~",
-            "count": 0,
-            "version": change.old.version,
-            "cause": Cause.REMOVAL.value,
-        }
-    item = change.new.item
-    assert item is not None
+    last = change.new or change.old
+    assert last is not None
+    entry = f"{change.at}#{last.version:012d}"
+    if count.after is None:
+        movement |= {"entry": f"{entry}~", "count": 0, "version": last.version}
+        return {**movement, "cause": Cause.REMOVAL.value}
     told: dict[str, Any] = {"cause": Cause.EDIT.value}
-    if not _is_by_hand(change):
-        told = {name: item[name] for name in ("cause", "reference", "orders") if name in item}
-    entry = f"{change.at}#{change.new.version:012d}"
-    return {**movement, "entry": entry, "count": count.after, "version": change.new.version, **told}
+    if not _is_by_hand(change) and last.item is not None:
+        told = {name: last.item[name] for name in ("cause", "reference", "orders") if name in last.item}
+    return {**movement, "entry": entry, "count": count.after, "version": last.version, **told}
 
 
 def _of_stock(page: ChangePage) -> list[StoredChange]:
-    return [change for change in page.changes if _is_of_stock(change)]
-
-
-def _is_of_stock(change: StoredChange) -> bool:
-    """Whether it is a change of a count; what somebody stored that is none is not followed."""
-    return change.table == STOCK.name and _has_count(change.old) and _has_count(change.new)
-
-
-def _has_count(stored: StoredItem | None) -> bool:
-    return stored is None or stored.item is None or isinstance(stored.item.get("count"), int)
+    return [change for change in page.changes if change.table == STOCK.name]
 
 
 def _count(change: StoredChange) -> Count:
+    """What a change does to a count; what is stored without one is not there."""
     old, new = (None if one is None else one.item for one in (change.old, change.new))
     named = new or old
     assert named is not None
-    before, after = (None if item is None else int(item["count"]) for item in (old, new))
-    return Count(named["store"], named["item"], before, after)
+    return Count(named["store"], named["item"], count_of(old), count_of(new))
 
 
 def _is_by_hand(change: StoredChange) -> bool:

@@ -11,6 +11,8 @@ from clients.errors import ClientError, Refused
 T = TypeVar("T")
 
 _PAUSE_SECONDS = 0.5
+# Servers that are started together are not away.
+_UNTOLD = 5
 _FOR_GOOD = {"conflict", "gone", "invalid_params", "not_found", "too_large", "unknown_action"}
 
 
@@ -18,7 +20,7 @@ class Patience:
     """Asks until there is an answer. `who` is who waits, for the log, which has one entry for each time of waiting."""
 
     def __init__(self, who: str) -> None:
-        self._waiting = False
+        self._waits = 0
         self._log = structlog.get_logger().bind(waiting=who)
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
@@ -36,11 +38,11 @@ class Patience:
         """Waits a little after an error. Raises it if it is one that waiting does not mend."""
         if isinstance(error, Refused) and error.error in _FOR_GOOD:
             raise error
-        if not self._waiting:
-            self._waiting = True
+        self._waits += 1
+        if self._waits == _UNTOLD:
             self._log.warning("a server is away", reason=error.message)
         await asyncio.sleep(_PAUSE_SECONDS)
 
     def answered(self) -> None:
         """There was an answer."""
-        self._waiting = False
+        self._waits = 0

@@ -24,7 +24,7 @@ class InventorySettings(NeighbourSettings, frozen=True):
     low_stock_margin: NonNegative = 2
     low_stock_topic_arn: str | None = None
     uploads_queue_url: str | None = None
-    max_upload_bytes: Annotated[int, Meta(ge=1024)] = 67_108_864
+    max_upload_bytes: Annotated[int, Meta(ge=1024)] = 33_554_432
     shutdown_seconds: Seconds = 10.0
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"

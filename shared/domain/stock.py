@@ -1,8 +1,10 @@
 """What stock is: a count of an item in a store, why it changes, and when it is low."""
 
 import enum
+import re
 import unicodedata
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from shared.domain.errors import InvalidParams
 
@@ -12,6 +14,9 @@ MAX_STORE_BYTES = 300
 MAX_ITEM_CHARACTERS = 200
 MAX_ITEM_BYTES = 500
 """An item is a sort key, and those have at most 512 bytes."""
+
+UNFIT = re.compile("[\0-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ufffd]")
+"""What no name has: characters that steer or are not seen, and what stands for one that was lost."""
 
 _SEPARATOR = "\x1f"
 
@@ -65,6 +70,15 @@ class Levels(NamedTuple):
         return count >= self.low + self.margin
 
 
+def count_of(item: Mapping[str, Any] | None) -> int | None:
+    """How many there are by a record of `Stock`; None where it is not there, or has no whole number for its count.
+
+    What is written by hand past every service may be anything.
+    """
+    count = None if item is None else item.get("count")
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
 def ledger_of(store: str, item: str) -> str:
     """The partition in which the movements of an item are; names have no control characters."""
     return f"{store}{_SEPARATOR}{item}"
@@ -84,8 +98,8 @@ def _check_name(name: str, field: str, characters: int, size: int) -> str:
     name = unicodedata.normalize("NFC", name.strip())
     if not name:
         raise InvalidParams(f"{field} must not be blank", field=field)
-    if any(unicodedata.category(one) == "Cc" for one in name):
-        raise InvalidParams(f"{field} has a control character", field=field, hint="write it on one line")
+    if unfit := UNFIT.search(name):
+        raise InvalidParams(f"{field} has the character U+{ord(unfit[0]):04X}", field=field, hint="leave it out")
     if len(name) > characters or len(name.encode()) > size:
         raise InvalidParams(f"{field} has more than {characters} characters, or more than {size} bytes", field=field)
     return name

@@ -10,12 +10,10 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from shared.domain.stock import MAX_COUNT
+from shared.domain.stock import MAX_COUNT, UNFIT
 from shared.wire.sheet_lines import Flaw
 from shared.wire.strict import shortened
 
-_UNFIT = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd]")
-"""Control characters, line separators, and what stands for a character that was lost."""
 _GUARDED = re.compile(r"'+[=+\-@＝＋－＠]")  # noqa: RUF001 - some spreadsheets take the wide ones for formulas, too
 _WHOLE_NUMBER = re.compile(
     r"""
@@ -81,7 +79,7 @@ def read_name(cell: Cell, *, characters: int, size: int) -> str | Flaw:
     text = cell.text
     if not text:
         return Flaw(cell.column, "a name", _EMPTY)
-    if unfit := _UNFIT.search(text):
+    if unfit := UNFIT.search(text):
         return Flaw(cell.column, "a name without control characters", f"the character U+{ord(unfit[0]):04X}")
     # Composing a very long text can take seconds.
     if len(text) <= characters * _COMPOSED_OF:

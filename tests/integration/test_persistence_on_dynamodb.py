@@ -58,7 +58,7 @@ def test_store_that_is_away_is_told_in_time_and_used_again(tmp_path: Path) -> No
     dynamo = DynamoServer()
     dynamo.start()
     try:
-        settings = {**settings_of(own_tables(dynamo.endpoint)), "STORE_SECONDS": "0.5"}
+        settings = {**settings_of(own_tables(dynamo.endpoint)), "STORE_SECONDS": "1.5"}
         with PersistenceProcess(tmp_path, settings) as server, server.connect() as session:
             assert session.ask({"action": "set", "id": "x", "data": {"n": 1}})["success"]
             dynamo.process.send_signal(signal.SIGSTOP)

@@ -1,5 +1,6 @@
 """The record tables on DynamoDB, with their indexes and streams."""
 
+import asyncio
 from typing import Any
 
 from shared.domain.records import Table
@@ -11,10 +12,9 @@ from shared.stores.dynamodb.tables import make_table
 
 async def create_record_tables(dynamo: Dynamo, tables: Tables) -> list[str]:
     """Makes every table and index that is not there; gives what was made. Raises StoreError."""
-    made: list[str] = []
-    for table in tables.values():
-        made += await make_table(dynamo, _definition(dynamo.settings.prefix + table.name, table))
-    return made
+    definitions = [_definition(dynamo.settings.prefix + table.name, table) for table in tables.values()]
+    made = await asyncio.gather(*(make_table(dynamo, definition) for definition in definitions))
+    return [name for names in made for name in names]
 
 
 def _definition(name: str, table: Table) -> dict[str, Any]:

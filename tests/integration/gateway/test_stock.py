@@ -99,6 +99,8 @@ def test_forms_are_taken_and_other_bodies_are_not(http: Http, inventory: Invento
     )
     found = upload(http, form, content_type="multipart/form-data; boundary=xx").json
     assert (found["name"], found["rows"]) == ("tools.csv", 1)
+    cut = form.removesuffix(b"\r\n--xx--\r\n")
+    assert "cut off" in upload(http, cut, content_type="multipart/form-data; boundary=xx").problem["detail"]
     assert upload(http, form, content_type="multipart/form-data").problem["error"] == "invalid_params"
     assert upload(http, b"{}", content_type="application/json").problem["error"] == "unsupported_media_type"
 
@@ -137,7 +139,17 @@ def test_a_count_is_set_by_hand_and_every_change_is_a_movement(http: Http, inven
     movements = until(lambda: http.get("/items/Vigo/Pan/movements").json["movements"], lambda found: len(found) == 2)
     assert [(one["change"], one["count"], one["cause"]) for one in movements] == [(-3, 17, "edit"), (20, 20, "import")]
     assert sum(one["change"] for one in movements) == 17
-    # A slash in a name.
+    one = http.get("/items/Vigo/Pan")
+    assert (one.json["count"], one.headers["etag"]) == (17, answer.headers["etag"])
+    assert http.get("/items/Vigo/Pan", If_None_Match=one.headers["etag"]).status == 304
+    assert http.get("/items/Vigo/Nada").problem["error"] == "not_found"
+    # A slash in a name, an accent in two parts, and a store with the name of an address.
+    assert http.ask("PUT", "/items/caf%C3%A9/a", {"count": 8}).status == 200
+    assert http.get("/items/cafe%CC%81").json["items"][0]["store"] == "café"
+    assert http.ask("PUT", "/items/upload/a", {"count": 8}).status == 200
+    assert http.get("/items/upload").json["items"][0]["count"] == 8
+    for odd in ("%E2%80%A8", "a%E2%80%AEb", "%EF%BB%BFx", "%20"):
+        assert http.ask("PUT", f"/items/Vigo/{odd}", {"count": 8}).problem["error"] == "invalid_params"
     assert http.ask("PUT", "/items/Vigo/1%2F2%20kg", {"count": 8}).json["item"] == "1/2 kg"
     assert until(lambda: http.get("/items/Vigo/1%2F2%20kg/movements").json["movements"], bool)[0]["change"] == 8
 
@@ -224,3 +236,17 @@ def test_a_file_beyond_the_limit_is_refused(suite: Suite, inventory: InventoryPr
         assert (problem["error"], problem["status"]) == ("too_large", 413)
         assert "MAX_UPLOAD_BYTES" in problem["hint"]
         assert Http(gateway).get("/items/Big").status == 404
+        # What says so itself is not read at all.
+        told = {"Content-Type": "text/csv", "Content-Length": "99999999"}
+        assert Http(gateway).ask("POST", "/items/upload", b"store", headers=told).status == 413
+
+
+def test_pages_go_on_past_what_has_no_count(suite: Suite, http: Http, inventory: InventoryProcess) -> None:
+    with suite.persistence.connect() as records:
+        for item in ({"store": "Odd", "item": "a"}, {"store": "Odd", "item": "b", "count": "4"}):
+            assert records.ask({"action": "put_item", "table": "Stock", "item": item})["success"]
+    assert http.ask("PUT", "/items/Odd/c", {"count": 8}).status == 200
+    assert [one["item"] for one in http.get("/items/Odd").json["items"]] == ["c"]
+    assert http.get("/items.csv?store=Odd").body.endswith(b"Odd,c,8\r\n")
+    assert upload(http, sheet("Odd", a=1), "?dry_run=true").json["new"] == 1
+    assert http.get("/alerts?cursor=nonsense").problem["error"] == "invalid_params"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+import services.inventory.checking as checking
 from clients.inventory import imports, stock
 from clients.inventory.imports import Import
 from clients.inventory.records import Direct
@@ -181,8 +182,9 @@ async def test_what_is_not_committed_never_counts(client: PersistenceClient) -> 
 
 
 async def test_the_check_finds_and_mends_what_does_not_add_up(
-    client: PersistenceClient, persistence: PersistenceProcess
+    client: PersistenceClient, persistence: PersistenceProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checking, "_LOOK_AGAIN_SECONDS", 0.02)
     mine = PersistenceClient("127.0.0.1", persistence.port)
     checker = Checker(client, LEVELS)
     follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
@@ -265,3 +267,32 @@ async def test_another_threshold_counts_anew_what_is_low(
     with InventoryProcess(persistence.data_dir, [persistence], {"LOW_STOCK": 5}) as inventory:
         inventory.wait_for_log("the sums of a store were wrong; mended")
         assert await low() == 2
+
+
+@pytest.mark.parametrize("count", ["12", None, True, 1.5])
+async def test_a_record_without_a_count_stops_nothing(
+    client: PersistenceClient, persistence: PersistenceProcess, count: object
+) -> None:
+    odd = {"store": "A", "item": "odd", **({} if count is None else {"count": count})}
+    await client.put_item(STOCK.name, odd)
+    mine = PersistenceClient("127.0.0.1", persistence.port)
+    follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
+    async with running(Applier(client).run()), running(follower.run()):
+        assert await Checker(client, LEVELS).check() == []
+        assert await counts(client) == {}
+        found = await sent(client, b"store,item,count\nA,odd,3\nA,x,8\n")
+        done = await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+        assert (done.state, done.new) == (ImportState.APPLIED, 2)
+        assert await eventually(lambda: _told(client, "odd")) == [3]
+        await client.put_item(STOCK.name, odd)
+        await imports.undo_import(Direct(client), found.id)
+        undone = await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+        assert undone.state is ImportState.UNDONE
+
+        async def all_told() -> bool:
+            return await movements(client, "A", "odd") == [3, -3] and await movements(client, "A", "x") == [8, -8]
+
+        await eventually(all_told)
+        stores, _ = await stock.list_stores(Direct(client), limit=10, cursor=None)
+        assert not stores
+    mine.close()

@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.asgi import Scope
 from services.gateway.files import Files
-from services.gateway.origins import check_origin
+from services.gateway.origins import Hosts, check_origin
 from services.gateway.pages import FILES
 from services.gateway.problems import Forbidden, MethodNotAllowed
 from services.gateway.routing import Answer, Meant, Operation, Request, Router
@@ -94,3 +94,30 @@ def test_pages_of_other_sites_are_told_apart(headers: list[tuple[bytes, bytes]],
     else:
         with pytest.raises(Forbidden):
             check_origin(headers, ["http://friend"])
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        (b"localhost:5000", True),
+        (b"127.0.0.1:5000", True),
+        (b"[::1]:5000", True),
+        (b"192.168.1.7", True),
+        (b"server:5000", True),
+        (b"SHOP.example:5000", True),
+        (b"shop.example.", True),
+        (b"evil.example:5000", False),
+        (b"127.0.0.1.evil.example", False),
+        (b"localhost.evil.example:5000", False),
+    ],
+)
+def test_a_name_of_another_site_does_not_lead_here(host: bytes, allowed: bool) -> None:
+    hosts = Hosts(["shop.example"])
+    for _ in range(2):
+        if allowed:
+            hosts.check([(b"host", host)])
+        else:
+            with pytest.raises(Forbidden):
+                hosts.check([(b"host", host)])
+    Hosts(["*"]).check([(b"host", host)])
+    hosts.check([])
