@@ -1,6 +1,7 @@
 """Imports as they are stored: asked for, listed, followed, and taken back."""
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
@@ -58,7 +59,12 @@ async def list_imports(records: Records, *, limit: int, cursor: str | None) -> I
     page = await records.ask(
         lambda client: client.query(IMPORTS.name, "by_time", descending=True, page_size=limit, cursor=cursor)
     )
-    return ImportPage([_import(stored) for stored in page.items], page.cursor)
+    found: list[Import] = []
+    for stored in page.items:
+        # What somebody has written there by hand may be none.
+        with contextlib.suppress(msgspec.ValidationError):
+            found.append(_import(stored))
+    return ImportPage(found, page.cursor)
 
 
 async def follow_import(records: Records, name: str) -> AsyncGenerator[Import, None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared.domain.errors import InvalidParams
+from shared.domain.records import MAX_PARTITION_BYTES
 
 MAX_COUNT = 1_000_000_000
 MAX_STORE_CHARACTERS = 100
@@ -71,12 +72,17 @@ class Levels(NamedTuple):
 
 
 def count_of(item: Mapping[str, Any] | None) -> int | None:
-    """How many there are by a record of `Stock`; None where it is not there, or has no whole number for its count.
+    """How many there are by a record of `Stock`; None where it is not there, or is none.
 
-    What is written by hand past every service may be anything.
+    What is written by hand past every service may be anything: without a whole number for its count, or with names
+    so long that nothing could be told of it, it does not count.
     """
-    count = None if item is None else item.get("count")
-    return count if isinstance(count, int) and not isinstance(count, bool) else None
+    if item is None:
+        return None
+    count = item.get("count")
+    if not isinstance(count, int) or isinstance(count, bool):
+        return None
+    return count if len(ledger_of(item["store"], item["item"]).encode()) <= MAX_PARTITION_BYTES else None
 
 
 def ledger_of(store: str, item: str) -> str:

@@ -246,6 +246,9 @@ async def test_an_import_that_is_not_as_it_should_be_holds_up_no_other(client: P
         found = await sent(client, b"store,item,count\nA,x,1\n")
         await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
     assert await counts(client) == {("A", "x"): 1}
+    await client.put_item(IMPORTS.name, {**broken, "id": "1", "rows": "many", "state": "applied"})
+    page = await imports.list_imports(Direct(client), limit=10, cursor=None)
+    assert [one.id for one in page.imports] == [found.id]
 
 
 async def test_another_threshold_counts_anew_what_is_low(
@@ -267,6 +270,18 @@ async def test_another_threshold_counts_anew_what_is_low(
     with InventoryProcess(persistence.data_dir, [persistence], {"LOW_STOCK": 5}) as inventory:
         inventory.wait_for_log("the sums of a store were wrong; mended")
         assert await low() == 2
+
+
+async def test_names_that_are_too_long_stop_nothing(client: PersistenceClient, persistence: PersistenceProcess) -> None:
+    mine = PersistenceClient("127.0.0.1", persistence.port)
+    follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
+    await client.put_item(STOCK.name, {"store": "s" * 1000, "item": "i" * 500, "count": 3})
+    async with running(follower.run()):
+        await stock.set_count(Direct(client), "A", "x", 9, version=None)
+        assert await eventually(lambda: _told(client, "x")) == [9]
+        assert await Checker(client, LEVELS).check() == []
+    assert await counts(client) == {("A", "x"): 9}
+    mine.close()
 
 
 @pytest.mark.parametrize("count", ["12", None, True, 1.5])
