@@ -35,7 +35,7 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: Annotated[bool, Meta(description="Tell what would change, and change nothing")] = False
     partial: Annotated[bool, Meta(description="Take the good rows of a file that has bad ones")] = False
     again: Annotated[bool, Meta(description="Take a file that went in already")] = False
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="What the file is called")] | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=1000, description="What the file is called")] | None = None
 
 
 class ImportQuery(Struct, frozen=True, forbid_unknown_fields=True):

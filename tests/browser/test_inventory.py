@@ -88,7 +88,7 @@ def test_a_count_is_corrected_unless_somebody_else_was_faster(suite: Suite, visi
     expect(count).to_be_focused()
     count.fill("3")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("pan: 3 are there now")).to_be_visible()
+    expect(page.get_by_text("pan: now 3")).to_be_visible()
     expect(page.locator("tr.low")).to_contain_text("low")
     page.get_by_role("button", name="Movements of pan").click()
     expect(page.get_by_role("dialog").locator("li").first).to_contain_text("Counted by hand")

@@ -127,3 +127,21 @@ def test_a_failed_order_is_discarded_when_that_is_meant(suite: Suite, visitor: V
     page.get_by_role("dialog").get_by_role("button", name="Discard").click()
     expect(letter(page, failed)).to_have_count(0)
     assert look(suite, failed)["estado"] == "cancelado"
+
+
+def test_a_lane_that_could_not_be_filled_says_so_and_the_others_are_there(suite: Suite, visitor: Visitor) -> None:
+    failed = place(suite, "rejected")
+    ready = place(suite, "Olga")
+    page = visitor().go("#/orders/list/listo")
+    page.wait_for_selector("tr:has-text('Olga')")
+    visit = visitor()
+    visit.page.route("**/api/v1/orders?estado=fallido*", lambda route: route.abort())
+    page = visit.go()
+    page.wait_for_selector(f'.lane[data-state="listo"] .card[data-id="{ready}"]')
+    lane = page.locator('.lane[data-state="fallido"]')
+    expect(lane).to_contain_text("none since you opened this page")
+    visit.page.unroute_all()
+    page = visit.go("#/orders")
+    page.reload()
+    page = visit.go()
+    page.wait_for_selector(f'.lane[data-state="fallido"] .card[data-id="{failed}"]')

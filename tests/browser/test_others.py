@@ -83,7 +83,7 @@ def test_a_server_that_asks_for_a_token_gets_one(suite: Suite, visitor: Visitor)
         page.get_by_label("Token").fill(_token(secret))
         page.keyboard.press("Escape")
         expect(page.get_by_text("What you were told.")).to_be_visible()
-        expect(page.get_by_text("No notifications")).to_be_visible()
+        expect(page.get_by_text("The inbox is empty")).to_be_visible()
 
 
 def _token(secret: str) -> str:

@@ -18,7 +18,7 @@ PAGES = {
     "#/inventory/import": ("Inventory", "Inventario"),
     "#/inventory/alerts": ("Inventory", "Inventario"),
     "#/tasks": ("Tasks", "Tareas"),
-    "#/notifications": ("Notifications", "Avisos"),
+    "#/notifications": ("Inbox", "Avisos"),
     "#/ranking": ("Ranking", "Ranking"),
 }
 

@@ -2,7 +2,7 @@
 import { post } from "./api.js";
 import { stockVersion } from "./events.js";
 import { html, useState } from "./html.js";
-import { moment, t } from "./i18n.js";
+import { moment, plural, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { usePages } from "./resource.js";
 import { attempt, Blank, Button, Loaded, Mark, Pager } from "./ui.js";
@@ -26,7 +26,7 @@ export function Alerts() {
           (alert) => html`<li key=${`${alert.store}/${alert.item}`}>
             <span class="round warn"><${Icon} name="warning" /></span>
             <span class="grow"><strong>${alert.item}</strong><span class="note">${alert.store} · ${t("alerts.since", { time: moment(alert.since) })}</span></span>
-            <${Mark} kind="warn">${t("alerts.left", { count: alert.count, threshold: alert.threshold })}<//>
+            <${Mark} kind="warn">${plural("alerts.left", alert.count, { threshold: alert.threshold })}<//>
             ${alert.state === "open"
               ? html`<${Button} icon="check" label=${t("alerts.acknowledge_of", { item: alert.item })} onClick=${() => acknowledge(alert)}>${t("alerts.acknowledge")}<//>`
               : html`<${Mark} icon="check">${t("alerts.acknowledged")}<//>`}

@@ -2,6 +2,8 @@
 import { token, userId } from "./settings.js";
 
 const PATIENCE_MS = 15_000;
+const PAGE = 500;
+const MOST_PAGES = 10;
 
 class Problem extends Error {
   constructor(status, told) {
@@ -59,6 +61,21 @@ async function call(method, path, { body, headers = {} } = {}) {
 }
 
 export const get = (path, values = {}) => call("GET", path + query(values));
+
+/** The rows of a list from its first on, through its pages, at most `most` of them; `more` says whether others follow. */
+export async function getRows(path, member, most, { values = {}, limitName = "limit", pages = MOST_PAGES } = {}) {
+  const rows = [];
+  let cursor = null;
+  // A page may be short, or empty, with others behind it: only the cursor tells.
+  for (let turned = 0; turned < pages; turned++) {
+    const page = await get(path, { ...values, [limitName]: Math.min(PAGE, most - rows.length), cursor });
+    rows.push(...page[member]);
+    cursor = page.cursor ?? null;
+    if (cursor === null || rows.length >= most) break;
+  }
+  return { rows, more: cursor !== null };
+}
+
 export const post = (path, body, headers) => call("POST", path, { body, headers });
 export const put = (path, body, headers) => call("PUT", path, { body, headers });
 export const patch = (path, body, headers) => call("PATCH", path, { body, headers });

@@ -1,15 +1,16 @@
 // The newest orders of each state, as events move them along.
-import { get } from "./api.js";
+import { getRows } from "./api.js";
 import { epoch, listen } from "./events.js";
 import { effect, signal } from "./html.js";
 
 export const STATES = ["en cola", "en proceso", "listo", "fallido", "cancelado"];
 const KEPT = 24;
 const SEEDED = 8;
+const SEED_PAGES = 4;
 
 /** Counts up when an order has moved; `lane` tells what is where. */
 export const moves = signal(0);
-/** Whether the board has been filled once, or why it could not be. */
+/** Whether the board has been filled once, as far as that was possible; null before, or why nothing of it could be had. */
 export const filled = signal(null);
 
 const lanes = new Map(STATES.map((state) => [state, new Map()]));
@@ -39,22 +40,19 @@ listen((news) => {
 });
 
 async function fill() {
-  try {
-    const pages = await Promise.all(
-      STATES.map((estado) => get("/api/v1/orders", { estado, limite: SEEDED })),
-    );
-    pages.forEach(({ pedidos }, at) => {
-      const orders = lanes.get(STATES[at]);
-      orders.clear();
-      for (const order of pedidos.reverse()) {
-        place({ ...brief(order), cuando: order.fecha_fin ?? order.fecha_inicio ?? order.recibido });
-      }
-    });
-    filled.value = true;
-    moves.value += 1;
-  } catch (problem) {
-    filled.value = filled.value || problem;
+  const found = await Promise.allSettled(
+    STATES.map((estado) => getRows("/api/v1/orders", "pedidos", SEEDED, { values: { estado }, limitName: "limite", pages: SEED_PAGES })),
+  );
+  // A state that could not be had keeps what is known of it.
+  found.forEach(({ value }, at) => value && lanes.get(STATES[at]).clear());
+  for (const { value } of found) {
+    for (const order of value?.rows.reverse() ?? []) {
+      place({ ...brief(order), cuando: order.fecha_fin ?? order.fecha_inicio ?? order.recibido });
+    }
   }
+  if (found.some(({ value }) => value)) filled.value = true;
+  else filled.value = filled.value === true || found[0].reason;
+  moves.value += 1;
 }
 
 function brief({ id, cliente, estado, detalle }) {

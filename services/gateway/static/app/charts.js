@@ -4,6 +4,8 @@ import { language, isDark } from "./settings.js";
 
 const HEIGHT = 190;
 const REDRAW_MS = 1000;
+// Steps of an axis whose multiples need one decimal at most.
+const STEPS = [-2, -1, 0, 1, 2, 3, 4, 5, 6, 7].flatMap((power) => [1, 2, 5].map((first) => Number(`${first}e${power}`)));
 let library = null;
 
 /** A colour as a canvas understands it. */
@@ -17,8 +19,9 @@ function colourOf(name, within) {
 /**
  * A chart of `data()`, drawn anew every second while it is seen. Each of `lines` has a label, a colour (the name
  * of a property), how its values are written, and whether it is dashed.
+ * `steps` are those that its axis may have.
  */
-export function Chart({ label, data, lines, write }) {
+export function Chart({ label, data, lines, write, steps = STEPS }) {
   const place = useRef(null);
   const dark = isDark();
   const locale = language.value;
@@ -40,11 +43,11 @@ export function Chart({ label, data, lines, write }) {
         height: HEIGHT,
         padding: [10, 8, 0, 0],
         cursor: { drag: { x: false, y: false }, points: { size: 7 } },
-        legend: { show: true },
+        legend: { markers: { dash: (_, at) => (lines[at - 1]?.dashed ? "dashed" : "solid") } },
         scales: { x: { range: span }, y: { range: (_, __, top) => [0, Math.max((top ?? 0) * 1.15, 1)] } },
         axes: [
           { ...axis, size: 30, space: 80, values: (_, at) => at.map((second) => clock.format(second * 1000)) },
-          { ...axis, size: 56, space: 34, values: (_, found) => found.map(write) },
+          { ...axis, size: 56, space: 34, incrs: steps, values: (_, found) => found.map(write) },
         ],
         series: [
           { label: "", value: (_, second) => (second ? clock.format(second * 1000) : "") },

@@ -7,7 +7,7 @@ import { Icon } from "./icons.js";
 import { goods } from "./orderlist.js";
 import { formOf, isAtField, OrderFields, orderOf } from "./placing.js";
 import { usePages } from "./resource.js";
-import { attempt, Blank, Button, Confirm, Dialog, Field, Loaded, Pager, sayProblem, tell } from "./ui.js";
+import { attempt, Blank, briefId, Button, Confirm, Dialog, Field, Loaded, OrderId, Pager, sayProblem, tell } from "./ui.js";
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
@@ -56,7 +56,7 @@ function Mend({ order, close }) {
         tell(t("failed.retried"));
       } else {
         const placed = await replay(order.id, JSON.stringify(content));
-        tell(t("failed.replaced", { old: order.id.slice(-12), id: placed.slice(-12) }));
+        tell(t("failed.replaced", { old: briefId(order.id), id: briefId(placed) }));
       }
       close(true);
     } catch (found) {
@@ -96,7 +96,7 @@ export function Failed() {
       ${() => html`<ul class="letters">
         ${pages.rows.map(
           (order) => html`<li class="panel letter" key=${order.id} data-order=${order.id}>
-            <header><strong>${order.cliente}</strong><code>${order.id.slice(-12)}</code><time datetime=${order.fecha_fin}>${moment(order.fecha_fin ?? order.recibido)}</time></header>
+            <header><strong>${order.cliente}</strong><${OrderId} id=${order.id} /><time datetime=${order.fecha_fin}>${moment(order.fecha_fin ?? order.recibido)}</time></header>
             <p class="fault"><${Icon} name="fault" /><span>${order.detalle}</span></p>
             <p class="note">${goods(order)} · ${order.direccion} · ${plural("failed.attempts", order.intentos)}</p>
             <footer>

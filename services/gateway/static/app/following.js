@@ -4,7 +4,7 @@ import { epoch, listen } from "./events.js";
 import { html, useEffect, useState } from "./html.js";
 import { duration, moment, stateName, t } from "./i18n.js";
 import { Icon } from "./icons.js";
-import { attempt, Button, State } from "./ui.js";
+import { attempt, Button, OrderId, State } from "./ui.js";
 
 const STEPS = ["en cola", "en proceso", "listo"];
 const FINAL = ["listo", "fallido", "cancelado"];
@@ -49,7 +49,7 @@ export function Follow({ order }) {
   const at = STEPS.indexOf(estado);
   const took = times.listo && times["en cola"] ? Date.parse(times.listo) - Date.parse(times["en cola"]) : null;
   return html`<article class="follow" data-order=${order.id} data-state=${estado} aria-live="polite">
-    <header><strong>${order.cliente}</strong><code>${order.id.slice(-12)}</code><${State} state=${estado} /></header>
+    <header><strong>${order.cliente}</strong><${OrderId} id=${order.id} /><${State} state=${estado} /></header>
     ${at >= 0 &&
     html`<ol class="steps">
       ${STEPS.map(

@@ -16,9 +16,9 @@ export function t(key, values) {
   });
 }
 
-/** A text of a number of things: `key.one` or `key.many`. */
-export function plural(key, count) {
-  return t(`${key}.${count === 1 ? "one" : "many"}`, { n: count });
+/** A text of a number of things, `{n}`: `key.one` or `key.many`. */
+export function plural(key, count, values) {
+  return t(`${key}.${count === 1 ? "one" : "many"}`, { n: count, ...values });
 }
 
 /** The name of a state as people read it. */
@@ -44,10 +44,16 @@ export function number(value, decimals = 0) {
   return format(Intl.NumberFormat, { maximumFractionDigits: decimals, useGrouping: "always" }).format(value);
 }
 
+/** How many rows there are, with a plus where there are more than are known. */
+export function amount({ rows, more }) {
+  return `${number(rows.length)}${more ? "+" : ""}`;
+}
+
 /** Milliseconds as people say them. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return "–";
   if (ms < 1) return `${number(ms, 2)} ms`;
+  if (ms < 10) return `${number(ms, 1)} ms`;
   if (ms < 1000) return `${number(ms)} ms`;
   if (ms < 60_000) return `${number(ms / 1000, 1)} s`;
   return `${number(ms / 60_000, 1)} min`;

@@ -11,6 +11,7 @@ const PATHS = {
   settings: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
   plus: "M12 5v14M5 12h14",
   close: "M6 6l12 12M18 6L6 18",
+  copy: "M9 9h11v11H9zM15 9V4H4v11h5",
   check: "M5 13l4 4L19 7",
   retry: "M4 12a8 8 0 1 0 3-6.200M4 4v5h5",
   edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",

@@ -4,7 +4,7 @@ import { figures } from "./figures.js";
 import { html, useLayoutEffect, useRef } from "./html.js";
 import { moment, number, stateName, t } from "./i18n.js";
 import { to } from "./router.js";
-import { State, Trouble } from "./ui.js";
+import { briefId, State, Trouble } from "./ui.js";
 
 const SHOWN = 5;
 // With more of them than this at once nobody could follow them with their eyes.
@@ -15,8 +15,8 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 function Card({ order }) {
   const { id, cliente, cuando, detalle } = order;
   return html`<li class="card" data-id=${id}>
-    <strong>${cliente}</strong>
-    <span class="note">${detalle ? html`<span title=${detalle}>${detalle}</span>` : html`<span>${id.slice(-8)}</span><time datetime=${cuando}>${moment(cuando)}</time>`}</span>
+    <strong title=${cliente}>${cliente}</strong>
+    <span class="note">${detalle ? html`<span title=${detalle}>${detalle}</span>` : html`<span title=${id}>${briefId(id)}</span><time datetime=${cuando}>${moment(cuando)}</time>`}</span>
   </li>`;
 }
 
@@ -27,7 +27,7 @@ function Lane({ state }) {
   return html`<section class="lane" data-state=${state} aria-label=${stateName(state)}>
     <a class="top" href=${more}><${State} state=${state} /><span class="count">${number(count)}</span></a>
     <ol>${orders.map((order) => html`<${Card} order=${order} key=${order.id} />`)}</ol>
-    ${orders.length === 0 && html`<p class="none">${t("lanes.none")}</p>`}
+    ${orders.length === 0 && html`<p class="none">${filled.value === null ? t("state.loading") : t(count ? "lanes.unseen" : "lanes.none")}</p>`}
   </section>`;
 }
 

@@ -3,7 +3,7 @@ import { fillBoard } from "./board.js";
 import { connection, follow, heard } from "./events.js";
 import { figures, keepFigures } from "./figures.js";
 import { html, render, useEffect, useState } from "./html.js";
-import { moment, number, t } from "./i18n.js";
+import { moment, number, plural, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Overview } from "./overview.js";
 import { Preferences } from "./preferences.js";
@@ -32,16 +32,17 @@ async function bring(name) {
 function Page({ name }) {
   const [, again] = useState(0);
   const [failed, setFailed] = useState(false);
+  const Content = loaded[name];
+  const there = Content !== undefined;
   useEffect(() => {
     setFailed(false);
-    if (loaded[name]) return;
+    // It may have come since this was drawn: what counts is what was drawn.
+    if (there) return;
     bring(name).then(
       () => again((count) => count + 1),
       () => setFailed(true),
     );
   }, [name]);
-  const Content = loaded[name];
-  const there = Content !== undefined;
   useEffect(() => {
     if (!there) return;
     if (gone) {
@@ -64,7 +65,7 @@ function Places({ current }) {
           <a href=${name === "overview" ? to() : to(name)} aria-current=${name === current ? "page" : undefined}>
             <${Icon} name=${name} /><span>${t(`nav.${name}`)}</span>
             ${name === "orders" && failed
-              ? html`<span class="amount" title=${t("nav.failed", { n: failed })}>${number(failed)}<span class="unseen"> ${t("state.fallido")}</span></span>`
+              ? html`<span class="amount" title=${plural("nav.failed", failed)}><span aria-hidden="true">${number(failed)}</span><span class="unseen">${plural("nav.failed", failed)}</span></span>`
               : null}
           </a>
         </li>`,

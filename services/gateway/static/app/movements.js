@@ -1,6 +1,6 @@
 // What has happened to an item.
 import { html } from "./html.js";
-import { moment, number, t } from "./i18n.js";
+import { moment, number, plural, t } from "./i18n.js";
 import { usePages } from "./resource.js";
 import { itemPath } from "./stock.js";
 import { Blank, Dialog, Loaded, Pager } from "./ui.js";
@@ -14,7 +14,7 @@ export function Movements({ row, close }) {
           ({ at, change, count, cause, reference }, place) => html`<li key=${`${at}${place}`}>
             <span class=${`change ${change < 0 ? "minus" : "plus"}`}>${change > 0 ? "+" : ""}${number(change)}</span>
             <span class="grow"><span>${t(`cause.${cause}`)}</span>${reference && html`<code>${reference}</code>`}</span>
-            <span class="figure">${t("movements.left", { count })}<time class="note" datetime=${at}>${moment(at)}</time></span>
+            <span class="figure">${plural("movements.left", count)}<time class="note" datetime=${at}>${moment(at)}</time></span>
           </li>`,
         )}
       </ol>`}

@@ -25,7 +25,7 @@ export default function Notifications() {
     );
     if (marked) pages.reload();
   };
-  return html`<${Heading} title=${t("notifications.title")} hint=${token.value ? t("notifications.yours") : t("notifications.of", { user: userId.value })}>
+  return html`<${Heading} title=${t("nav.notifications")} hint=${token.value ? t("notifications.yours") : t("notifications.of", { user: userId.value })}>
       <${Button} icon="check" disabled=${!unread} onClick=${() => read(null)}>${t("notifications.all")}<//>
     <//>
     ${!token.value &&

@@ -5,7 +5,7 @@ import { html, useState } from "./html.js";
 import { moment, number, stateName, t } from "./i18n.js";
 import { usePages } from "./resource.js";
 import { path, to } from "./router.js";
-import { attempt, Blank, Button, Loaded, Pager, State } from "./ui.js";
+import { attempt, Blank, Button, Loaded, OrderId, Pager, State } from "./ui.js";
 
 /** What an order asks for, in a line. */
 export function goods(order) {
@@ -40,7 +40,7 @@ export function OrderList() {
         <tbody>
           ${pages.rows.map(
             (order) => html`<tr key=${order.id}>
-              <th scope="row">${order.cliente}<code>${order.id.slice(-12)}</code></th>
+              <th scope="row">${order.cliente}<${OrderId} id=${order.id} /></th>
               <td data-label=${t("order.products")} class="wide">${goods(order)}</td>
               <td data-label=${t("order.state")}><${State} state=${order.estado} /></td>
               <td data-label=${t("order.received")} class="when"><time datetime=${order.recibido}>${moment(order.recibido)}</time></td>

@@ -11,7 +11,7 @@ import { Heading, Tabs } from "./ui.js";
 const PARTS = { "": NewOrder, list: OrderList, failed: Failed };
 
 export default function Orders() {
-  const part = path.value[1] in PARTS ? path.value[1] : "";
+  const part = Object.hasOwn(PARTS, path.value[1]) ? path.value[1] : "";
   const Part = PARTS[part];
   const tabs = [
     [to("orders"), t("orders.new"), null],

@@ -10,6 +10,12 @@ import { to } from "./router.js";
 import { Icon } from "./icons.js";
 import { Blank, Heading, Meter, sayProblem, Trouble, Waiting } from "./ui.js";
 
+// Milliseconds between the lines of a chart of durations: each is written without being rounded.
+const DURATION_STEPS = [
+  ...[-1, 0, 1, 2, 3].flatMap((power) => [1, 2, 5].map((first) => Number(`${first}e${power}`))),
+  ...[10, 30, 60, 120, 300, 600, 1800, 3600].map((seconds) => seconds * 1000),
+];
+
 function Tile({ label, value, note, children }) {
   return html`<div class="tile"><dt>${label}</dt><dd>${value}</dd>${note && html`<dd class="note">${note}</dd>`}${children}</div>`;
 }
@@ -91,6 +97,7 @@ export function Overview() {
           label=${t("chart.latency.label")}
           data=${percentiles}
           write=${duration}
+          steps=${DURATION_STEPS}
           lines=${[
             { label: t("chart.wait50"), colour: "--line-2" },
             { label: t("chart.wait95"), colour: "--line-2", dashed: true },

@@ -2,12 +2,16 @@
 import { put, query } from "./api.js";
 import { stockVersion } from "./events.js";
 import { html, useEffect, useRef, useState } from "./html.js";
-import { moment, number, t } from "./i18n.js";
+import { amount, moment, number, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Movements } from "./movements.js";
 import { usePages } from "./resource.js";
 import { path, to } from "./router.js";
 import { Blank, Button, Loaded, Mark, Pager, sayProblem, tell } from "./ui.js";
+
+// With more stores than the first of these there is a field to find one; more than the second are shown when asked for.
+const FEW_STORES = 8;
+const SHOWN_STORES = 23;
 
 /** The address of an item. */
 export function itemPath({ store, item }) {
@@ -67,26 +71,53 @@ function Row({ row, all, reload, show }) {
   </tr>`;
 }
 
+/** A name as it is compared: accents and capitals say nothing. */
+function plain(name) {
+  return name.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+function Stores({ stores, store }) {
+  const { rows, more } = stores;
+  const [wanted, setWanted] = useState("");
+  const [all, setAll] = useState(false);
+  const found = wanted.trim() ? rows.filter((one) => plain(one.store).includes(plain(wanted.trim()))) : rows;
+  const shown = all ? [...found] : found.slice(0, SHOWN_STORES);
+  // The one whose items are below is to be seen, wherever it comes.
+  const own = rows.find((one) => one.store === store);
+  if (own && !shown.includes(own)) {
+    if (shown.length < found.length) shown.pop();
+    shown.unshift(own);
+  }
+  return html`${rows.length > FEW_STORES &&
+    html`<div class="find">
+      <input type="search" aria-label=${t("stock.find")} placeholder=${t("stock.find")} value=${wanted} onInput=${(event) => setWanted(event.currentTarget.value)} />
+      <p class="note" aria-live="polite">${found.length ? t("stock.shown", { n: shown.length, all: amount(stores) }) : t("stock.find.none")}</p>
+      ${shown.length < found.length && html`<${Button} onClick=${() => setAll(true)}>${t("stock.show_all")}<//>`}
+    </div>`}
+    ${more && html`<p class="note">${t("stock.beyond", { n: rows.length })}</p>`}
+    <nav class="stores" aria-label=${t("stock.stores")}>
+      <a href=${to("inventory")} aria-current=${store ? undefined : "true"}><strong>${t("stock.all")}</strong><span>${t("stock.of_stores", { n: amount(stores) })}</span></a>
+      ${shown.map(
+        (one) => html`<a href=${to("inventory", "stock", one.store)} aria-current=${one.store === store ? "true" : undefined} key=${one.store}>
+          <strong title=${one.store}>${one.store}</strong><span>${t("stock.items", { n: one.items })}</span><span>${t("stock.units", { n: one.units })}</span>
+          ${one.low ? html`<${Mark} kind="warn" icon="warning">${t("stock.low_count", { n: one.low })}<//>` : null}
+        </a>`,
+      )}
+    </nav>`;
+}
+
 export function Stock({ stores, reload }) {
   const store = path.value[1] === "stock" ? (path.value[2] ?? null) : null;
   const pages = usePages(store ? `/items/${encodeURIComponent(store)}` : "/items", {}, "items", { version: stockVersion.value });
   const [shown, setShown] = useState(null);
-  if (stores.length === 0) {
+  if (stores.rows.length === 0) {
     return html`<div class="panel"><${Blank} icon="inventory" title=${t("stock.none")}>
       <p>${t("stock.none.hint")}</p><a class="button primary" href=${to("inventory", "import")}><${Icon} name="upload" /><span>${t("inventory.import")}</span></a>
     <//></div>`;
   }
   const again = () => (pages.reload(), reload());
   const columns = [...(store ? [] : ["store"]), "item", "count", "level", "when"];
-  return html`<nav class="stores" aria-label=${t("stock.stores")}>
-      <a href=${to("inventory")} aria-current=${store ? undefined : "true"}><strong>${t("stock.all")}</strong><span>${t("stock.of_stores", { n: stores.length })}</span></a>
-      ${stores.map(
-        (one) => html`<a href=${to("inventory", "stock", one.store)} aria-current=${one.store === store ? "true" : undefined} key=${one.store}>
-          <strong>${one.store}</strong><span>${t("stock.items", { n: one.items })}</span><span>${t("stock.units", { n: one.units })}</span>
-          ${one.low ? html`<${Mark} kind="warn" icon="warning">${t("stock.low_count", { n: one.low })}<//>` : null}
-        </a>`,
-      )}
-    </nav>
+  return html`<${Stores} stores=${stores} store=${store} />
     <section class="panel">
       <div class="tools">
         <h2>${store ?? t("stock.all")}</h2>

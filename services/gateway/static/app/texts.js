@@ -8,7 +8,8 @@ export const texts = {
   "nav.tasks": ["Tasks", "Tareas"],
   "nav.notifications": ["Inbox", "Avisos"],
   "nav.ranking": ["Ranking", "Ranking"],
-  "nav.failed": ["{n} failed", "{n} fallidos"],
+  "nav.failed.one": ["{n} failed", "{n} fallido"],
+  "nav.failed.many": ["{n} failed", "{n} fallidos"],
 
   "action.again": ["Try again", "Reintentar"],
   "action.cancel": ["Cancel", "Cancelar"],
@@ -16,6 +17,10 @@ export const texts = {
   "action.done": ["Done", "Listo"],
   "action.keep": ["Keep it", "No, dejarlo"],
   "action.save": ["Save", "Guardar"],
+
+  "id.copy": ["Copy the id {id}", "Copiar el id {id}"],
+  "id.copied": ["The id is copied", "El id está copiado"],
+  "id.not_copied": ["The browser does not let the id be copied", "El navegador no deja copiar el id"],
 
   "pager.label": ["Pages of the list", "Páginas de la lista"],
   "pager.back": ["Back", "Anterior"],
@@ -91,6 +96,7 @@ export const texts = {
   "tile.accepted.note": ["{held} in workers' hands", "{held} en manos de workers"],
   "lanes.title": ["Orders by state", "Pedidos por estado"],
   "lanes.none": ["nothing here", "nada por aquí"],
+  "lanes.unseen": ["none since you opened this page", "ninguno desde que abriste esta página"],
   "chart.rate": ["Orders a second", "Pedidos por segundo"],
   "chart.rate.label": [
     "A chart of the orders that were accepted and finished a second, over the last five minutes",
@@ -184,6 +190,14 @@ export const texts = {
   ],
   "stock.stores": ["Stores", "Tiendas"],
   "stock.all": ["All stores", "Todas las tiendas"],
+  "stock.find": ["Find a store", "Buscar una tienda"],
+  "stock.find.none": ["No store is called that", "Ninguna tienda se llama así"],
+  "stock.shown": ["Shown: {n} of {all}", "A la vista: {n} de {all}"],
+  "stock.show_all": ["Show all", "Mostrar todas"],
+  "stock.beyond": [
+    "These are the first {n} stores; the items of all stores are below and in the export.",
+    "Estas son las primeras {n} tiendas; los artículos de todas están abajo y en la exportación.",
+  ],
   "stock.of_stores": ["stores: {n}", "tiendas: {n}"],
   "stock.items": ["items: {n}", "artículos: {n}"],
   "stock.units": ["units: {n}", "unidades: {n}"],
@@ -200,7 +214,7 @@ export const texts = {
   "stock.edit_of": ["Correct the count of {item}", "Corregir la cantidad de {item}"],
   "stock.movements_of": ["Movements of {item}", "Movimientos de {item}"],
   "stock.count_of": ["Count of {item}", "Cantidad de {item}"],
-  "stock.counted": ["{item}: {count} are there now", "{item}: ahora hay {count}"],
+  "stock.counted": ["{item}: now {count}", "{item}: ahora hay {count}"],
   "stock.changed": [
     "{item} has changed in the meantime; look again",
     "{item} cambió mientras tanto; vuelve a mirar",
@@ -209,7 +223,8 @@ export const texts = {
   "stock.none.hint": ["Bring a CSV file with what the stores have.", "Trae un archivo CSV con lo que tienen las tiendas."],
   "movements.title": ["{item}, {store}", "{item}, {store}"],
   "movements.none": ["Nothing has moved yet", "Todavía no se movió nada"],
-  "movements.left": ["leaves {count}", "quedan {count}"],
+  "movements.left.one": ["leaves {n}", "queda {n}"],
+  "movements.left.many": ["leaves {n}", "quedan {n}"],
   "cause.import": ["Import", "Importación"],
   "cause.undo": ["Import undone", "Importación deshecha"],
   "cause.order": ["Order", "Pedido"],
@@ -223,7 +238,8 @@ export const texts = {
   "alerts.acknowledged.none": ["Nothing acknowledged", "Ninguna vista"],
   "alerts.none.hint": ["An alert comes when an item falls below its bound.", "Hay una alerta cuando un artículo cae por debajo de su límite."],
   "alerts.since": ["since {time}", "desde {time}"],
-  "alerts.left": ["{count} left, bound {threshold}", "quedan {count}, límite {threshold}"],
+  "alerts.left.one": ["{n} left, bound {threshold}", "queda {n}, límite {threshold}"],
+  "alerts.left.many": ["{n} left, bound {threshold}", "quedan {n}, límite {threshold}"],
   "alerts.acknowledge": ["Acknowledge", "Marcar vista"],
   "alerts.acknowledge_of": ["Acknowledge the alert of {item}", "Marcar vista la alerta de {item}"],
   "alerts.acknowledged.told": ["Seen: {item}", "Vista: {item}"],
@@ -289,7 +305,7 @@ export const texts = {
   "imports.received": ["Received", "Recibida"],
   "imports.summary": [
     "{new} new, {changed} changed, {same} same, {faults} bad",
-    "{new} nuevas, {changed} cambiadas, {same} iguales, {faults} malas",
+    "nuevas: {new} · cambiadas: {changed} · iguales: {same} · malas: {faults}",
   ],
   "source.http": ["uploaded", "subido"],
   "source.cli": ["command line", "línea de comandos"],
@@ -314,7 +330,6 @@ export const texts = {
   "tasks.none": ["Nothing to do", "Nada por hacer"],
   "tasks.none.hint": ["Add the first task above.", "Añade la primera tarea arriba."],
 
-  "notifications.title": ["Notifications", "Avisos"],
   "notifications.of": ["What user {user} was told.", "Lo que se avisó al usuario {user}."],
   "notifications.yours": ["What you were told.", "Lo que se te avisó."],
   "notifications.all": ["Mark all as read", "Marcar todo como leído"],
@@ -324,7 +339,7 @@ export const texts = {
   "notifications.unread.many": ["{n} unread", "{n} sin leer"],
   "notifications.marked.one": ["{n} marked as read", "{n} marcado como leído"],
   "notifications.marked.many": ["{n} marked as read", "{n} marcados como leídos"],
-  "notifications.none": ["No notifications", "Sin avisos"],
+  "notifications.none": ["The inbox is empty", "No hay avisos"],
   "notifications.none.hint": [
     "Records in the ranking and items that run low are told here.",
     "Aquí se avisan los récords del ranking y los artículos que escasean.",

@@ -52,6 +52,24 @@ export function Mark({ kind = "plain", icon, children }) {
   return html`<span class=${`badge ${kind}`}>${icon && html`<${Icon} name=${icon} />`}${children}</span>`;
 }
 
+/** An id as it is told where there is little room: its start and its end. */
+export function briefId(id) {
+  return `${id.slice(0, 4)}…${id.slice(-4)}`;
+}
+
+/** An order's id as a whole, and a button that copies it where the browser lets pages do that. */
+export function OrderId({ id }) {
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(id);
+      tell(t("id.copied"));
+    } catch {
+      tell(t("id.not_copied"), "bad");
+    }
+  };
+  return html`<span class="id"><code>${id}</code>${navigator.clipboard && html`<${Button} kind="quiet" icon="copy" label=${t("id.copy", { id })} onClick=${copy} />`}</span>`;
+}
+
 export function Button({ icon, label, kind = "", children, ...rest }) {
   return html`<button type="button" class=${`button ${kind}`} aria-label=${label} title=${label} ...${rest}>
     ${icon && html`<${Icon} name=${icon} />`}${children && html`<span>${children}</span>`}
@@ -67,12 +85,12 @@ export function Heading({ title, hint, children }) {
   </header>`;
 }
 
-/** Pages within a page. `tabs` are [address, text, number or null]. */
+/** Pages within a page. `tabs` are [address, text, how many or null]. */
 export function Tabs({ label, tabs, current }) {
   return html`<nav class="tabs" aria-label=${label}>
     ${tabs.map(
-      ([address, text, amount]) => html`<a href=${address} aria-current=${address === current ? "page" : undefined} key=${address}>
-        ${text}${amount ? html`<span class="amount">${number(amount)}</span>` : null}
+      ([address, text, count]) => html`<a href=${address} aria-current=${address === current ? "page" : undefined} key=${address}>
+        ${text}${count ? html`<span class="amount">${typeof count === "number" ? number(count) : count}</span>` : null}
       </a>`,
     )}
   </nav>`;
