@@ -58,6 +58,7 @@ def build_app(
             persistence,
             max_bytes=settings.max_upload_bytes,
             max_uploads=settings.max_uploads,
+            upload_seconds=settings.upload_seconds,
             request_seconds=settings.request_seconds,
         ).operations(),
         *ProbeRoutes(

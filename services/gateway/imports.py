@@ -17,7 +17,7 @@ from services.gateway.longer import Longer
 from services.gateway.parameters import Cursor, Limit
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 from services.gateway.uploads import MEDIA_TYPES, FileBody
-from shared.domain.errors import ComandaError
+from shared.domain.errors import ComandaError, Timeout, Unavailable
 from shared.domain.stock import ImportState
 
 _PATH = "/imports"
@@ -56,11 +56,18 @@ class ImportRoutes:
     """POST /items/upload, and everything below /imports. Files may have `max_bytes`; so many are read at a time."""
 
     def __init__(
-        self, persistence: Backend[PersistenceClient], *, max_bytes: int, max_uploads: int, request_seconds: float
+        self,
+        persistence: Backend[PersistenceClient],
+        *,
+        max_bytes: int,
+        max_uploads: int,
+        upload_seconds: float,
+        request_seconds: float,
     ) -> None:
         self._records = persistence
         self._max_bytes = max_bytes
         self._room = asyncio.Semaphore(max_uploads)
+        self._upload_seconds = upload_seconds
         self._request_seconds = request_seconds
 
     def operations(self) -> Sequence[Operation]:
@@ -123,9 +130,16 @@ class ImportRoutes:
         length = request.header(b"content-length")
         if length is not None and int(length) > self._max_bytes + _FORM_BYTES:
             raise too_large(self._max_bytes)
-        # Others wait with what they have not sent yet.
-        async with self._room:
+        try:
+            # Others wait with what they have not sent yet.
+            async with asyncio.timeout(self._request_seconds):
+                await self._room.acquire()
+        except TimeoutError:
+            raise Unavailable("other files are read still", hint="send it again later; nothing was stored") from None
+        try:
             found = await self._read(request, query)
+        finally:
+            self._room.release()
         if isinstance(found, Report):
             return answer(found)
         found = await imports.wait_for_import(self._records, found.id, seconds=_WAIT_SECONDS)
@@ -137,15 +151,18 @@ class ImportRoutes:
         body = FileBody(request.header(b"content-type") or "", request.body)
         upload: Upload | None = None
         try:
-            async with aclosing(body.parts()) as parts:
+            async with asyncio.timeout(self._upload_seconds), aclosing(body.parts()) as parts:
                 async for part in parts:
                     # The name of a form's file is known by now.
                     upload = upload or self._begun(records, query, body)
                     await upload.feed(part)
-        except ComandaError:
+        except (ComandaError, TimeoutError) as error:
             if upload is not None:
                 await upload.drop()
-            raise
+            if isinstance(error, ComandaError):
+                raise
+            told = f"the file did not come within {self._upload_seconds:g} s"
+            raise Timeout(told, hint="send it in parts; the limit is UPLOAD_SECONDS") from None
         upload = upload or self._begun(records, query, body)
         return await upload.finish(again=query.again)
 

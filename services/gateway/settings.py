@@ -35,6 +35,7 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     max_array_orders: Count = 1000
     max_upload_bytes: Annotated[int, Meta(ge=1024)] = 33_554_432
     max_uploads: Count = 4
+    upload_seconds: Seconds = 300.0
     low_stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 5
     request_seconds: Seconds = 10.0
     idle_seconds: Seconds = 300.0

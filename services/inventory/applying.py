@@ -83,6 +83,7 @@ class Applier:
     def __init__(self, client: PersistenceClient) -> None:
         self._client = client
         self._woken = asyncio.Event()
+        self._broken: set[str] = set()
         self._patience = Patience("imports")
         self._log = structlog.get_logger()
 
@@ -119,8 +120,10 @@ class Applier:
             except ClientError:
                 raise
             except Exception:
-                # One that is not as it should be must not hold up all others.
-                self._log.exception("an import cannot be worked off", id=stored.item.get("id"), state=state.value)
+                # One that is not as it should be must not hold up all others; it is tried again, and told of once.
+                if stored.item["id"] not in self._broken:
+                    self._broken.add(stored.item["id"])
+                    self._log.exception("an import cannot be worked off", id=stored.item["id"], state=state.value)
         return done > 0
 
     async def _remove_left_behind(self) -> None:

@@ -9,7 +9,7 @@ from tests.support.intake import PATIENCE
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], is_so: Callable[[T], bool]) -> T:
+def until(look: Callable[[], T], is_so: Callable[[T], object]) -> T:
     """Looks until what is seen is so; gives it."""
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -1,14 +1,18 @@
 """Stock over HTTP: brought in, looked at, changed by hand, taken back, and told when it is low."""
 
+import re
+import select
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import EventStream, Http
-from tests.support.intake import InventoryProcess
+from tests.support.intake import PATIENCE, GatewayProcess, InventoryProcess
 from tests.support.waiting import until
 
 SAMPLE = (Path(__file__).parents[3] / "docs/samples/inventory.csv").read_bytes()
@@ -250,3 +254,54 @@ def test_pages_go_on_past_what_has_no_count(suite: Suite, http: Http, inventory:
     assert http.get("/items.csv?store=Odd").body.endswith(b"Odd,c,8\r\n")
     assert upload(http, sheet("Odd", a=1), "?dry_run=true").json["new"] == 1
     assert http.get("/alerts?cursor=nonsense").problem["error"] == "invalid_params"
+
+
+class Dripping:
+    """An upload that comes a byte at a time, until it is answered or nobody wants to see more of it."""
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE)
+        self._socket.sendall(
+            b"POST /items/upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+            b"Content-Length: 100000\r\n\r\nstore,item,count\n"
+        )
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._drip)
+        self._thread.start()
+
+    def _drip(self) -> None:
+        while not self._enough.is_set() and not select.select([self._socket], [], [], 0.05)[0]:
+            self._socket.sendall(b"x")
+
+    def answer(self) -> bytes:
+        """The answer, once there is one."""
+        self._thread.join(PATIENCE)
+        return self._socket.recv(65536)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join(PATIENCE)
+        self._socket.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "slow", "other"),
+    [
+        ({"MAX_UPLOADS": 1, "REQUEST_SECONDS": 60, "UPLOAD_SECONDS": 1}, 408, 200),
+        ({"MAX_UPLOADS": 1, "REQUEST_SECONDS": 1, "UPLOAD_SECONDS": 600}, None, 503),
+    ],
+)
+def test_a_slow_upload_does_not_keep_its_place_for_good(
+    suite: Suite, inventory: InventoryProcess, settings: dict[str, int], slow: int | None, other: int
+) -> None:
+    servers = [suite.intake, suite.persistence, suite.distributed]
+    with GatewayProcess(suite.intake.data_dir, servers, settings) as gateway, Dripping(gateway) as dripping:
+        http = Http(gateway)
+        # It has its place, and /metrics itself is at work.
+        until(lambda: http.get("/metrics").body, lambda text: re.search(rb"comanda_http_at_work\S* 2\.0", text))
+        assert upload(http, sheet("Slow", x=1), "?dry_run=true").status == other
+        if slow is not None:
+            assert dripping.answer().startswith(b"HTTP/1.1 %d" % slow)
