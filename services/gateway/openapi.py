@@ -11,8 +11,8 @@ from services.gateway.routing import Operation, places
 from shared import VERSION
 from shared.domain.stock import MAX_ITEM_CHARACTERS
 
-_INTRODUCTION = """Orders, scores and tasks over HTTP. Every error is `application/problem+json`: `error` is its code,
-`detail` says what is wrong, `field` where, `hint` how to mend it. An order that was answered is on disk."""
+_INTRODUCTION = """Orders, stock, scores and tasks over HTTP. Every error is `application/problem+json`: `error` is its
+code, `detail` says what is wrong, `field` where, `hint` how to mend it. An order that was answered is on disk."""
 # What any operation may end in.
 _ALWAYS = ("bad_request", "headers_too_large", "internal_error", "unavailable")
 _WITH_BODY = ("invalid_json", "invalid_params", "too_large", "unsupported_media_type", "timeout")

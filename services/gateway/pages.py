@@ -68,7 +68,7 @@ class PageRoutes:
         if "text/html" in (request.header(b"accept") or ""):
             found = self._dashboard
         else:
-            found = answer(Welcome(f"Comanda {VERSION}: orders, scores and tasks. How to use it is at /docs"))
+            found = answer(Welcome(f"Comanda {VERSION}: orders, stock, scores and tasks. How to use it is at /docs"))
         return found._replace(headers=[*found.headers, (b"vary", b"accept")])
 
     async def _show_docs(self, _: Request) -> Answer:
