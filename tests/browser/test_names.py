@@ -121,15 +121,15 @@ def test_many_stores_are_counted_and_found(suite: Suite, visitor: Visitor) -> No
     expect(whole).to_contain_text(f"stores: {before}")
 
 
-def test_an_orders_id_is_shown_whole_and_copied(suite: Suite, visitor: Visitor) -> None:
+@pytest.mark.parametrize("place", ["#/orders/list", "#/orders/failed"])
+def test_an_orders_id_is_shown_whole_and_copied(suite: Suite, visitor: Visitor, place: str) -> None:
     order = suite.http.post("/api/v1/orders", {"cliente": "rejected", "productos": ["pan"], "direccion": "id"})
     order_id = str(order.json["id"])
     visit = visitor()
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    for place in ("#/orders/list", "#/orders/failed"):
-        page = visit.go(place)
-        page.evaluate("navigator.clipboard.writeText('')")
-        expect(page.get_by_text(order_id, exact=True)).to_be_visible()
-        page.get_by_role("button", name=f"Copy the id {order_id}").click()
-        expect(page.get_by_text("The id is copied")).to_be_visible()
-        assert page.evaluate("navigator.clipboard.readText()") == order_id
+    page = visit.go(place)
+    page.evaluate("navigator.clipboard.writeText('')")
+    expect(page.get_by_text(order_id, exact=True)).to_be_visible()
+    page.get_by_role("button", name=f"Copy the id {order_id}").click()
+    expect(page.get_by_text("The id is copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == order_id
