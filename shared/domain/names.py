@@ -1,0 +1,38 @@
+"""The normal form in which names of customers, stores and products are compared.
+
+People type one name in many ways: composed or decomposed accents, a trailing blank, a no-break space, another case, a
+zero-width character that came along from a web page. A name that is a key is compared in its normal form; the name as
+it was sent is kept for showing.
+"""
+
+import re
+import unicodedata
+
+# Format characters (category Cf), variation selectors and fillers: they take no room on a screen, so two names that
+# differ in them look the same.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_CONTROL = re.compile("[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+
+
+def name_key(name: str) -> str:
+    r"""Returns the normal form of a name: NFC, without invisible characters, blanks collapsed and trimmed, case folded.
+
+    Two names are the same exactly when their keys are equal:
+
+    >>> name_key("Cafe\u0301 ") == name_key("CAF\u00c9") == "caf\u00e9"
+    True
+    >>> name_key("Echo\u00a0 Dot\u200b")
+    'echo dot'
+
+    The key of a key is the key itself. It is empty for a name without a visible character.
+    """
+    if name.isascii():
+        return " ".join(_CONTROL.sub("", name).lower().split())
+    # Folding comes between two normalisations: it can take letters apart, and composed letters fold together only
+    # once they are composed alike.
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    visible = _CONTROL.sub("", _INVISIBLE.sub("", folded))
+    return unicodedata.normalize("NFC", " ".join(visible.split()))
