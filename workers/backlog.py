@@ -8,39 +8,45 @@ and one that has been put back, by a restart or a dead worker, has not lost its 
 
 import heapq
 import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
 
-from shared.domain.ids import Run
 from shared.domain.orders import Priority
+from workers.waiting import Entry, EntryIndex, Waiting
 
 _LEVELS = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+# So many empty entries are left in the heaps, and beyond that as many as there are others.
+_SPARE_ENTRIES = 64
 
 
-class Waiting(NamedTuple):
-    """A run that waits for an attempt; `attempt` counts those begun so far, `stored` is microseconds."""
+class _Ranked(Entry):
+    """An entry of one of the heaps, from which the one with the lowest rank is taken first."""
 
-    run: Run
-    attempt: int
-    priority: Priority
-    stored: int
+    __slots__ = ("heap", "rank")
 
-    def cut(self, count: int) -> tuple["Waiting", "Waiting"]:
-        """The first `count` orders, and the rest."""
-        run = self.run
-        head = Run(run.received, run.node, run.first, count)
-        rest = Run(run.received, run.node, run.first + count, run.count - count)
-        return self._replace(run=head), self._replace(run=rest)
+    def __init__(self, waiting: Waiting, heap: "_Heap", rank: int) -> None:
+        super().__init__(waiting)
+        self.heap = heap
+        self.rank = rank
+
+
+_Heap = list[tuple[int, int, int, _Ranked]]
+"""Rank, first sequence, and a number that no other entry has, so that entries are never compared."""
 
 
 class Backlog:
-    """Pure bookkeeping: the clock comes in as an argument, in microseconds since the epoch."""
+    """Pure bookkeeping: the clock comes in as an argument, in microseconds since the epoch.
+
+    Orders that are removed leave empty entries in the heaps, which are swept out before they outnumber the others:
+    memory follows the number of orders that wait.
+    """
 
     def __init__(self, ageing_seconds: float) -> None:
         self._handicap = round(ageing_seconds * 1_000_000)
-        self._ready: list[tuple[int, int, Waiting]] = []
-        self._delayed: list[tuple[int, int, Waiting]] = []
+        self._ready: _Heap = []
+        self._delayed: _Heap = []
+        self._index: EntryIndex[_Ranked] = EntryIndex()
+        self._numbers = itertools.count()
         self._size = 0
+        self._empty = 0
 
     def __len__(self) -> int:
         """Number of orders that wait, delayed ones included."""
@@ -48,42 +54,81 @@ class Backlog:
 
     def put(self, waiting: Waiting, *, due: int | None = None) -> None:
         """Adds a run, to be begun from `due` on."""
-        self._size += waiting.run.count
         if due is None:
-            self._put_ready(waiting, waiting.run.received)
+            self._add(_Ranked(waiting, self._ready, self._rank(waiting, waiting.run.received)))
         else:
-            heapq.heappush(self._delayed, (due, waiting.run.first, waiting))
+            self._add(_Ranked(waiting, self._delayed, due))
+        self._size += waiting.run.count
 
-    def _put_ready(self, waiting: Waiting, since: int) -> None:
-        rank = since + _LEVELS.index(waiting.priority) * self._handicap
-        heapq.heappush(self._ready, (rank, waiting.run.first, waiting))
+    def _add(self, entry: _Ranked) -> None:
+        self._index.add(entry)
+        self._push(entry)
+
+    def _push(self, entry: _Ranked) -> None:
+        heapq.heappush(entry.heap, (entry.rank, entry.first, next(self._numbers), entry))
+
+    def _rank(self, waiting: Waiting, since: int) -> int:
+        return since + _LEVELS.index(waiting.priority) * self._handicap
 
     def next_due(self) -> int | None:
         """When the first of the delayed orders may be begun."""
+        while self._delayed and self._delayed[0][3].waiting is None:
+            heapq.heappop(self._delayed)
+            self._empty -= 1
         return self._delayed[0][0] if self._delayed else None
 
     def take(self, limit: int, now: int) -> list[Waiting]:
         """Removes up to `limit` orders that may be begun at `now`, most urgent first."""
-        while self._delayed and self._delayed[0][0] <= now:
-            due, _, waiting = heapq.heappop(self._delayed)
-            self._put_ready(waiting, max(due, waiting.run.received))
+        while (due := self.next_due()) is not None and due <= now:
+            entry = heapq.heappop(self._delayed)[3]
+            assert entry.waiting is not None
+            entry.heap = self._ready
+            entry.rank = self._rank(entry.waiting, max(due, entry.waiting.run.received))
+            self._push(entry)
         taken: list[Waiting] = []
-        while limit > 0 and self._ready:
-            rank, _, head = self._ready[0]
+        ready = self._ready
+        while limit > 0 and ready:
+            rank, _, number, entry = ready[0]
+            head = entry.waiting
+            if head is None:
+                heapq.heappop(ready)
+                self._empty -= 1
+                continue
             if head.run.count > limit:
                 head, rest = head.cut(limit)
-                heapq.heapreplace(self._ready, (rank, rest.run.first, rest))
+                entry.waiting = rest
+                heapq.heapreplace(ready, (rank, rest.run.first, number, entry))
             else:
-                heapq.heappop(self._ready)
+                heapq.heappop(ready)
+                self._index.remove(entry)
             taken.append(head)
             limit -= head.run.count
             self._size -= head.run.count
         return taken
 
     def find(self, sequence: int) -> Waiting | None:
-        """The entry that holds an order; looks at all of them."""
-        return next((entry for entry in self._entries() if 0 <= sequence - entry.run.first < entry.run.count), None)
+        """Returns the run in which an order waits."""
+        entry = self._index.find(sequence)
+        return None if entry is None else entry.waiting
 
-    def _entries(self) -> Iterator[Waiting]:
-        for _, _, waiting in itertools.chain(self._ready, self._delayed):
-            yield waiting
+    def remove(self, sequence: int) -> bool:
+        """Removes one order; False where it does not wait here."""
+        entry = self._index.find(sequence)
+        if entry is None:
+            return False
+        behind = self._index.cut_out(entry, sequence)
+        if behind is not None:
+            self._add(_Ranked(behind, entry.heap, entry.rank))
+        self._size -= 1
+        if entry.waiting is None:
+            self._empty += 1
+            if self._empty > (len(self._ready) + len(self._delayed)) // 2 + _SPARE_ENTRIES:
+                self._sweep()
+        return True
+
+    def _sweep(self) -> None:
+        """Removes empty entries; each sweep costs as much as the removals since the one before."""
+        for heap in (self._ready, self._delayed):
+            heap[:] = [item for item in heap if item[3].waiting is not None]
+            heapq.heapify(heap)
+        self._empty = 0

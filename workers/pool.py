@@ -18,12 +18,13 @@ from msgspec import Struct
 
 from shared.domain.errors import StoreError
 from shared.stores.ports import Open, OrderStore, Rescue, Ticket
-from workers.backlog import Backlog, Waiting
+from workers.backlog import Backlog
 from workers.child import ChildConfig, main
 from workers.holding import Holding
 from workers.messages import Drain, FromWorker, Ready, Report, Work, decode_from_worker
 from workers.quarantine import Quarantine
 from workers.queue import Channel, open_channel
+from workers.waiting import Waiting
 
 _START_SECONDS = 30.0
 _MAX_RESTART_SECONDS = 10.0
@@ -326,6 +327,10 @@ class Pool:
                 return ticket.stored
         waiting = self._backlog.find(sequence) or self._quarantine.find(sequence)
         return None if waiting is None else waiting.stored
+
+    def withdraw(self, sequence: int) -> bool:
+        """Removes a cancelled order from those that wait; False where a worker has it, or it is not here."""
+        return self._backlog.remove(sequence) or self._quarantine.remove(sequence)
 
     def workers(self) -> list[WorkerView]:
         """The workers as they are now."""

@@ -8,20 +8,32 @@ So the guilty one is soon alone, and the others are done.
 
 from collections import deque
 
-from workers.backlog import Waiting
+from workers.waiting import Entry, EntryIndex, Waiting
 
 _SUSPICIOUS = 2
+
+
+class _Suspect(Entry):
+    """An entry with the number of workers that died over its orders."""
+
+    __slots__ = ("rescues",)
+
+    def __init__(self, waiting: Waiting, rescues: int) -> None:
+        super().__init__(waiting)
+        self.rescues = rescues
 
 
 class Quarantine:
     """Runs of suspect orders with the number of workers that died over them."""
 
     def __init__(self) -> None:
-        self._suspects: deque[tuple[Waiting, int]] = deque()
+        self._suspects: deque[_Suspect] = deque()
+        self._index: EntryIndex[_Suspect] = EntryIndex()
+        self._size = 0
 
     def __len__(self) -> int:
         """Number of orders in it."""
-        return sum(waiting.run.count for waiting, _ in self._suspects)
+        return self._size
 
     def wants(self, rescues: int) -> bool:
         """Whether orders with so many dead workers belong here."""
@@ -29,25 +41,47 @@ class Quarantine:
 
     def put(self, waiting: Waiting, rescues: int) -> None:
         """Adds a run."""
-        self._suspects.append((waiting, rescues))
+        suspect = _Suspect(waiting, rescues)
+        self._index.add(suspect)
+        self._suspects.append(suspect)
+        self._size += waiting.run.count
 
     def take(self, limit: int) -> list[Waiting]:
         """Removes a group for one worker, of at most `limit` orders, fewer the more suspect they are."""
         group: list[Waiting] = []
         room = limit
         while self._suspects:
-            waiting, rescues = self._suspects[0]
-            room = min(room, max(limit >> 2 * (rescues - 1), 1) - sum(entry.run.count for entry in group))
+            suspect = self._suspects[0]
+            waiting = suspect.waiting
+            if waiting is None:
+                self._suspects.popleft()
+                continue
+            room = min(room, max(limit >> 2 * (suspect.rescues - 1), 1) - sum(entry.run.count for entry in group))
             if room <= 0:
                 break
-            self._suspects.popleft()
             if waiting.run.count > room:
-                waiting, rest = waiting.cut(room)
-                self._suspects.appendleft((rest, rescues))
+                waiting, suspect.waiting = waiting.cut(room)
+            else:
+                self._suspects.popleft()
+                self._index.remove(suspect)
             group.append(waiting)
             room -= waiting.run.count
+            self._size -= waiting.run.count
         return group
 
     def find(self, sequence: int) -> Waiting | None:
-        """The entry that holds an order."""
-        return next((one for one, _ in self._suspects if 0 <= sequence - one.run.first < one.run.count), None)
+        """Returns the run in which an order waits."""
+        suspect = self._index.find(sequence)
+        return None if suspect is None else suspect.waiting
+
+    def remove(self, sequence: int) -> bool:
+        """Removes one order; False where it does not wait here. Those behind it in its run go to the end."""
+        suspect = self._index.find(sequence)
+        if suspect is None:
+            return False
+        behind = self._index.cut_out(suspect, sequence)
+        self._size -= 1
+        if behind is not None:
+            self._size -= behind.run.count
+            self.put(behind, suspect.rescues)
+        return True

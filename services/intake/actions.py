@@ -226,8 +226,10 @@ class Actions:
         if outcome.was is State.FAILED:
             if outcome.here:
                 self.discard(run)
+        elif self._pool.withdraw(sequence):
+            self._tally.cancelled(run, in_hand=False)
         elif self._pool.stored_at(sequence) is not None:
-            self._tally.cancelled(run)
+            self._tally.cancelled(run, in_hand=True)
         # Any other is another server's, which counts it when one of its workers is not allowed to begin it.
         return {"id": order.id, "estado": State.CANCELLED.value}
 

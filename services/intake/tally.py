@@ -31,7 +31,7 @@ class Tally:
         self._waiting = Quantiles()
         self._processing = Quantiles()
         self._cancelled: set[int] = set()
-        """Orders that were cancelled here, and that a worker may still be given."""
+        """Orders that were cancelled here while a worker had them, which will refuse them."""
         self._discarded: set[int] = set()
         """Orders that were cancelled before it was known here that they had failed."""
         self.accepted = accepted
@@ -95,9 +95,10 @@ class Tally:
             else:
                 self._cancel(one)
 
-    def cancelled(self, run: Run) -> None:
-        """An order was cancelled."""
-        self._cancelled.add(run.first)
+    def cancelled(self, run: Run, *, in_hand: bool) -> None:
+        """An order was cancelled; `in_hand` says whether a worker has been given it."""
+        if in_hand:
+            self._cancelled.add(run.first)
         self._cancel(run)
 
     def _cancel(self, run: Run) -> None:

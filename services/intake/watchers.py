@@ -17,6 +17,8 @@ class Watchers:
         self._fanout = Fanout(unread_bytes)
         self._all: set[Connection] = set()
         self._one: dict[int, set[Connection]] = {}
+        self._watched: dict[Connection, int] = {}
+        """The order of each connection that watches one."""
 
     def add(self, connection: Connection, sequence: int | None) -> None:
         """The connection watches the order with this sequence, or all orders, and nothing else."""
@@ -26,14 +28,16 @@ class Watchers:
             self._all.add(connection)
         else:
             self._one.setdefault(sequence, set()).add(connection)
+            self._watched[connection] = sequence
 
     def remove(self, connection: Connection) -> None:
         """The connection watches nothing any more."""
         connection.observing = False
         self._all.discard(connection)
         self._fanout.forget(connection)
-        for sequence, connections in list(self._one.items()):
-            connections.discard(connection)
+        if (sequence := self._watched.pop(connection, None)) is not None:
+            connections = self._one[sequence]
+            connections.remove(connection)
             if not connections:
                 del self._one[sequence]
 
@@ -52,7 +56,13 @@ class Watchers:
                 text = "".join([f"{start}{order}{end}" for order in run.ids()]).encode()
                 for connection in self._all:
                     self._fanout.tell(connection, text, run.count)
-            for sequence in [one for one in self._one if 0 <= one - run.first < run.count]:
+            for sequence in self._watched_in(run):
                 order = next(Run(run.received, run.node, sequence, 1).ids())
                 for connection in self._one[sequence]:
                     self._fanout.tell(connection, f"{start}{order}{end}".encode(), 1)
+
+    def _watched_in(self, run: Run) -> list[int]:
+        """Returns the orders of a run that somebody watches; looks at whichever are fewer."""
+        if run.count < len(self._one):
+            return [one for one in range(run.first, run.first + run.count) if one in self._one]
+        return [one for one in self._one if 0 <= one - run.first < run.count]

@@ -62,3 +62,9 @@ def test_order_whose_failure_is_never_reported_is_counted_when_its_worker_is_dea
 def test_order_that_others_have_cancelled_is_counted_when_it_is_refused(tally: Counted) -> None:
     report(tally, failed=False)
     assert tally.counts() == (0, 0, 1)
+
+
+def test_order_that_is_cancelled_while_a_worker_has_it_is_counted_once(tally: Counted) -> None:
+    tally.cancelled(ONE, in_hand=True)
+    report(tally, failed=False)
+    assert tally.counts() == (0, 0, 1)

@@ -2,8 +2,8 @@
 
 from shared.domain.ids import Run
 from shared.domain.orders import Priority
-from workers.backlog import Waiting
 from workers.quarantine import Quarantine
+from workers.waiting import Waiting
 
 
 def waiting(first: int, count: int) -> Waiting:
@@ -32,3 +32,19 @@ def test_everything_comes_out_once() -> None:
         out += [number for entry in group for number in range(entry.run.first, entry.run.first + entry.run.count)]
     assert out == list(range(1, 19))
     assert quarantine.find(12) is None
+
+
+def test_removed_order_is_not_worked_off_and_its_neighbours_are() -> None:
+    quarantine = Quarantine()
+    quarantine.put(waiting(1, 100), 2)
+    quarantine.put(waiting(101, 1), 2)
+    assert quarantine.remove(40)
+    assert quarantine.remove(101)
+    assert not quarantine.remove(40)
+    assert len(quarantine) == 99
+    assert quarantine.find(41) == waiting(41, 60)
+    out: list[int] = []
+    while group := quarantine.take(20):
+        out += [number for entry in group for number in range(entry.run.first, entry.run.first + entry.run.count)]
+    assert out == [*range(1, 40), *range(41, 101)]
+    assert len(quarantine) == 0

@@ -1,0 +1,99 @@
+"""Orders that wait, as runs, and an index that finds the run of an order in constant time."""
+
+from typing import Generic, NamedTuple, TypeVar
+
+from shared.domain.ids import Run
+from shared.domain.orders import Priority
+
+# Sequences of one page of the index. A lookup scans one page; a run of n orders is entered in n / 64 pages.
+_PAGE_BITS = 6
+
+
+class Waiting(NamedTuple):
+    """A run that waits for an attempt; `attempt` counts those begun so far, `stored` is microseconds."""
+
+    run: Run
+    attempt: int
+    priority: Priority
+    stored: int
+
+    def cut(self, count: int) -> tuple["Waiting", "Waiting"]:
+        """The first `count` orders, and the rest."""
+        run = self.run
+        head = Run(run.received, run.node, run.first, count)
+        rest = Run(run.received, run.node, run.first + count, run.count - count)
+        return self._replace(run=head), self._replace(run=rest)
+
+
+class Entry:
+    """A place in a queue. It outlives its orders there: `waiting` is None once all have been taken or removed."""
+
+    __slots__ = ("first", "waiting")
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.waiting: Waiting | None = waiting
+        self.first = waiting.run.first
+        """Where its pages in the index begin: `waiting` may have lost orders at its head since it was added."""
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class EntryIndex(Generic[E]):
+    """Entries by the sequences that they hold."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, set[E]] = {}
+
+    def add(self, entry: E) -> None:
+        """Adds an entry that holds orders, none of which is in the index yet."""
+        pages = self._pages
+        page, last = _page_range(entry)
+        while page <= last:
+            entries = pages.get(page)
+            if entries is None:
+                pages[page] = {entry}
+            else:
+                entries.add(entry)
+            page += 1
+
+    def remove(self, entry: E) -> None:
+        """Removes an entry; it may have lost orders at its head, but none at its end."""
+        pages = self._pages
+        page, last = _page_range(entry)
+        while page <= last:
+            entries = pages[page]
+            if len(entries) == 1:
+                del pages[page]
+            else:
+                entries.remove(entry)
+            page += 1
+
+    def find(self, sequence: int) -> E | None:
+        """Returns the entry that holds an order."""
+        for entry in self._pages.get(sequence >> _PAGE_BITS, ()):
+            if entry.waiting is not None and 0 <= sequence - entry.waiting.run.first < entry.waiting.run.count:
+                return entry
+        return None
+
+    def cut_out(self, entry: E, sequence: int) -> Waiting | None:
+        """Removes one order from its entry, which keeps those before it; returns those behind it.
+
+        The entry leaves the index with its last order.
+        """
+        assert entry.waiting is not None
+        self.remove(entry)
+        before, rest = entry.waiting.cut(sequence - entry.waiting.run.first)
+        entry.waiting = None
+        if before.run.count:
+            entry.waiting, entry.first = before, before.run.first
+            self.add(entry)
+        behind = rest.cut(1)[1]
+        return behind if behind.run.count else None
+
+
+def _page_range(entry: Entry) -> tuple[int, int]:
+    """Returns the first and the last page of an entry that is not empty."""
+    assert entry.waiting is not None
+    run = entry.waiting.run
+    return entry.first >> _PAGE_BITS, (run.first + run.count - 1) >> _PAGE_BITS
