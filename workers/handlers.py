@@ -13,15 +13,32 @@ import asyncio
 import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from shared.domain.errors import StartupError
-from shared.domain.orders import OrderRequest
+from shared.domain.orders import Item, OrderRequest, Priority
 
 Handler = Callable[["Job"], Awaitable[None]]
 Prepare = Callable[[Sequence["Job"]], Awaitable[Mapping[str, Exception]]]
+
+
+class JobOrder(Struct, frozen=True):
+    """The order of a job in the one shape that handlers see, however it was sent.
+
+    Every product is an `Item` with `name`, `quantity` (1 unless the order says otherwise) and `price` (a Decimal, or
+    None); what the order does not name is None.
+    """
+
+    customer: str
+    items: tuple[Item, ...]
+    address: str
+    priority: Priority
+    not_before: datetime | None
+    request_id: str | int | None
+    trace: str | None
 
 
 class Job(Struct, frozen=True, gc=False):
@@ -29,7 +46,22 @@ class Job(Struct, frozen=True, gc=False):
 
     id: str
     attempt: int
-    order: OrderRequest
+    request: OrderRequest
+    """The order as it was sent: its products are texts or `Item`s. For code that counts many orders at once."""
+
+    @property
+    def order(self) -> JobOrder:
+        """The order, with its products as `Item`s; made when it is asked for, so that unread orders cost nothing."""
+        request = self.request
+        return JobOrder(
+            customer=request.customer,
+            items=tuple([item if isinstance(item, Item) else Item(item) for item in request.items]),
+            address=request.address,
+            priority=request.priority,
+            not_before=None if request.not_before is UNSET else request.not_before,
+            request_id=None if request.request_id is UNSET else request.request_id,
+            trace=None if request.trace is UNSET else request.trace,
+        )
 
 
 class Kit(Struct, frozen=True):

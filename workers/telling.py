@@ -22,7 +22,7 @@ def told(handler: Handler, worker: str, traces: Traces | None) -> Handler:
             outcome = type(error).__name__
             raise
         finally:
-            if (trace := job.order.trace) is not UNSET:
+            if (trace := job.request.trace) is not UNSET:
                 log.debug("attempt ended", order=job.id, attempt=job.attempt, outcome=outcome, trace=trace)
                 if traces is not None:
                     members = {"order": job.id, "attempt": job.attempt, "outcome": outcome, "worker": worker}

@@ -64,13 +64,13 @@ def plan_batch(jobs: Sequence[Job], stores: Stores) -> Batch:
     short = {product for product, name in names.items() if name not in enough}
     rest = begun_before
     if short:
-        rest = [job for job in jobs if job.attempt > 1 or not short.isdisjoint(job.order.items)]
+        rest = [job for job in jobs if job.attempt > 1 or not short.isdisjoint(job.request.items)]
     if rest:
-        jobs = [job for job in jobs if job.attempt == 1 and short.isdisjoint(job.order.items)]
+        jobs = [job for job in jobs if job.attempt == 1 and short.isdisjoint(job.request.items)]
         lines = _count(jobs)
     if not lines.keys() <= names.keys():
         stocked = names.keys()
-        jobs = [job for job in jobs if not stocked.isdisjoint(job.order.items)]
+        jobs = [job for job in jobs if not stocked.isdisjoint(job.request.items)]
     return _Cutting(names, enough).cut(jobs, lines, rest)
 
 
@@ -146,7 +146,7 @@ class _Cutting:
 
     def _own(self, job: Job) -> set[str]:
         names = self._names
-        return {names[product] for product in job.order.items if product in names}
+        return {names[product] for product in job.request.items if product in names}
 
     def _size(self, names: Iterable[str]) -> int:
         """How long the text for these is at most."""
@@ -170,22 +170,22 @@ class _Cutting:
         """How many orders name each product, and which does first."""
         names = self._names
         plain = all(isinstance(product, str) for product in lines)
-        sets = (set(job.order.items) if plain else set(map(name_of, job.order.items)) for job in jobs)
+        sets = (set(job.request.items) if plain else set(map(name_of, job.request.items)) for job in jobs)
         orders: Counter[str] = Counter(chain.from_iterable(sets))  # type: ignore[arg-type]
         firsts: dict[str, str] = {}
         missing = {product for product in lines if product in names}
         for job in jobs:
-            if not missing.isdisjoint(job.order.items):
-                for product in missing.intersection(job.order.items):
+            if not missing.isdisjoint(job.request.items):
+                for product in missing.intersection(job.request.items):
                     firsts.setdefault(names[product], job.id)
-                missing.difference_update(job.order.items)
+                missing.difference_update(job.request.items)
                 if not missing:
                     break
         return orders, firsts
 
 
 def _count(jobs: Sequence[Job]) -> _Lines:
-    return Counter(chain.from_iterable([job.order.items for job in jobs]))
+    return Counter(chain.from_iterable([job.request.items for job in jobs]))
 
 
 def _sums(lines: _Lines, names: Mapping[str | Item, str]) -> dict[str, int]:

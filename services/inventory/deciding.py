@@ -71,7 +71,7 @@ class _Deciding:
         if held is not None:
             return held.attempt >= job.attempt or self._give(job, {}, held.stores)
         stores = self._stores
-        wanted = {name: count for name, count in quantities(job.order.items).items() if stores.get(name)}
+        wanted = {name: count for name, count in quantities(job.request.items).items() if stores.get(name)}
         if not wanted:
             return True
         found = self._find(wanted, self._blocks[block_of(job.id)])

@@ -59,7 +59,7 @@ class Reserver:
         await self._patience.ask(self._stocked.look)
         if self._stocked.whole:
             return
-        names = {name_of(product) for job in jobs for product in job.order.items}
+        names = {name_of(product) for job in jobs for product in job.request.items}
         await self._patience.ask(lambda: self._stocked.learn(names))
 
     async def _write(self, part: Part) -> bool:
@@ -87,7 +87,7 @@ class Reserver:
         while jobs:
             if not blocks:
                 await self._look(jobs)
-                names = {name_of(product) for job in jobs for product in job.order.items}
+                names = {name_of(product) for job in jobs for product in job.request.items}
                 await self._patience.ask(partial(self._stocked.count, names))
                 items = await self._items([job.id for job in jobs])
                 blocks = {block: Block(block, item) for block, item in items.items()}

@@ -459,11 +459,11 @@ async def test_neighbours_give_back_at_the_same_time_and_each_once(client: Persi
     jobs = [job(number, Item("pan", 3)) for number in range(20)]
     assert await reserver.reserve(jobs) == {}
     assert await left(client, "Berlin", "pan") == 39
-    releases = [reserver.release(one.id, one.order.items) for one in jobs for _ in range(2)]
+    releases = [reserver.release(one.id, one.request.items) for one in jobs for _ in range(2)]
     assert Counter(await asyncio.gather(*releases)) == {True: 20, False: 20}
     assert await left(client, "Berlin", "pan") == 99
     # What they had before is in nobody's way.
-    again = [Job(one.id, 2, one.order) for one in jobs]
+    again = [Job(one.id, 2, one.request) for one in jobs]
     assert await reserver.reserve(again) == {}
     assert await left(client, "Berlin", "pan") == 39
     assert {grant.held.attempt for grant in (await reserver.held([one.id for one in jobs])).values()} == {2}
@@ -541,8 +541,8 @@ async def test_many_orders_of_many_products_are_reserved_in_parts(
     refused = await Reserver(client).reserve(jobs)
     holders = await held(client)
     assert {one.id for one in jobs} - holders.keys() == refused.keys()
-    taken = Counter(name for one in jobs if one.id in holders for name in quantities(one.order.items))
-    assert all(set(one.order.items) <= holders[one.id].keys() for one in jobs if one.id in holders)
+    taken = Counter(name for one in jobs if one.id in holders for name in quantities(one.request.items))
+    assert all(set(one.request.items) <= holders[one.id].keys() for one in jobs if one.id in holders)
     assert 0 < len(refused) < 1000
     assert [await left(client, "Berlin", name) for name in names] == [20 - taken[name] for name in names]
     for reason in refused.values():
@@ -572,7 +572,7 @@ async def test_on_dynamodb_workers_share_what_is_left_and_give_it_back(tmp_path:
             assert await left(client, "Berlin", "pan") == 0
             assert await left(client, "Berlin", "agua") == 95
             served = [one for one in jobs if one.id not in first | second]
-            releases = [Reserver(client).release(one.id, one.order.items) for one in served]
+            releases = [Reserver(client).release(one.id, one.request.items) for one in served]
             assert all(await asyncio.gather(*releases))
             assert await left(client, "Berlin", "pan") == 5
             assert await left(client, "Berlin", "agua") == 100

@@ -21,7 +21,7 @@ def held(batch: Batch) -> dict[int, dict[str, str]]:
     """From where each order has what it names."""
     found: dict[int, dict[str, str]] = {}
     for part in batch.parts:
-        products = {job.id: quantities(job.order.items).keys() for job in part.jobs}
+        products = {job.id: quantities(job.request.items).keys() for job in part.jobs}
         for one in updates(part.actions, RESERVATIONS.name):
             for order_id, grant in granted({**one.key, **one.set}).items():
                 stores = read_stores(grant.held.stores)
@@ -86,11 +86,11 @@ def test_orders_of_many_products_are_cut_into_transactions_that_fit_and_none_is_
     jobs = [job(number, *(f"p{(number * 7 + k) % 300}" for k in range(7))) for number in range(3000)]
     batch = plan_batch(jobs, stores)
     found = held(batch)
-    assert found == {number: dict.fromkeys(one.order.items, "A") for number, one in enumerate(jobs)}
+    assert found == {number: dict.fromkeys(one.request.items, "A") for number, one in enumerate(jobs)}
     for part in batch.parts:
         assert len(part.actions) <= MAX_ACTIONS
         for one in updates(part.actions, STOCK.name):
-            takers = [job.id for job in part.jobs if one.key["item"] in job.order.items]
+            takers = [job.id for job in part.jobs if one.key["item"] in job.request.items]
             assert (one.set["reference"], one.set["orders"], one.add["count"]) == (
                 min(takers),
                 len(takers),
@@ -143,7 +143,7 @@ def order_by_order(jobs: Sequence[Job], counts: Counts) -> tuple[dict[str, dict[
     found: dict[str, dict[str, str]] = {}
     refused: dict[str, str] = {}
     for one in jobs:
-        wanted = {name: count for name, count in quantities(one.order.items).items() if counts.get(name)}
+        wanted = {name: count for name, count in quantities(one.request.items).items() if counts.get(name)}
         stores: dict[str, str] = {}
         for name, count in wanted.items():
             enough = [store for store, left in counts[name].items() if left >= count]
@@ -176,7 +176,7 @@ def test_batch_is_reserved_as_order_by_order_and_once_and_can_be_given_back(
         patch.setattr(batches, "_BLOCKS_TOGETHER", 3)
         # The next attempt finds what the first has done, and comes to the same.
         for attempt in (1, 2):
-            again = [Job(one.id, attempt, one.order) for one in jobs]
+            again = [Job(one.id, attempt, one.request) for one in jobs]
             answers = reserve(records, again, {name: dict(stores) for name, stores in counts.items()}, actions)
             assert answers == refused if attempt == 1 else answers.keys() == refused.keys()
             assert records.counts() == expected
@@ -185,7 +185,7 @@ def test_batch_is_reserved_as_order_by_order_and_once_and_can_be_given_back(
             assert {grant.held.attempt for grant in holders.values()} <= {attempt}
             for order_id, stores in found.items():
                 assert stores.items() <= read_stores(holders[order_id].held.stores).items()
-    products = {one.id: quantities(one.order.items) for one in jobs}
+    products = {one.id: quantities(one.request.items) for one in jobs}
     for order_id, grant in records.held().items():
         back = [
             Update(STOCK.name, {"store": store, "item": name}, add={"count": products[order_id][name]})

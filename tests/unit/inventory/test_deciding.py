@@ -70,7 +70,7 @@ def test_decision_ends_where_a_transaction_is_full_and_loses_no_order() -> None:
         parts += 1
     assert parts > 1
     found = records.held()
-    assert {one.id: quantities(one.order.items).keys() for one in jobs} == {
+    assert {one.id: quantities(one.request.items).keys() for one in jobs} == {
         order_id: read_stores(grant.held.stores).keys() for order_id, grant in found.items()
     }
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 
 import pytest
 
 from shared.domain.errors import StartupError
 from shared.domain.ids import Run
-from shared.domain.orders import OrderRequest
+from shared.domain.orders import Item, OrderRequest, Priority
 from workers import handlers
 from workers.handlers import Job, Kit, Reject, load_handler
 from workers.runner import Result, Runner
@@ -121,6 +122,14 @@ async def test_cancel_tells_what_was_at_work_and_take_line_what_was_not() -> Non
     assert bench.runner.take_line() == [(3, 1), (4, 1), (5, 1)]
     assert await bench.runner.cancel() == [(1, 1), (2, 1)]
     assert bench.runner.load == 0
+
+
+def test_handler_sees_every_product_in_one_shape() -> None:
+    products: list[str | Item] = ["pan", Item("agua", 2, Decimal("0.80")), Item("sal")]
+    order = Job("1", 1, OrderRequest(customer="a", items=products, address="d")).order
+    assert order.items == (Item("pan", 1, None), Item("agua", 2, Decimal("0.80")), Item("sal", 1, None))
+    assert (order.customer, order.address, order.priority) == ("a", "d", Priority.NORMAL)
+    assert (order.not_before, order.request_id, order.trace) == (None, None, None)
 
 
 async def test_plain_function_runs_in_a_thread_as_a_handler() -> None:
