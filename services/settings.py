@@ -62,6 +62,11 @@ class ServerSettings(LimitSettings, frozen=True):
         """The file of the persistence server's store."""
         return Path(self.data_dir) / "records.db"
 
+    @property
+    def distributed_file(self) -> Path:
+        """The file of the distributed service."""
+        return Path(self.data_dir) / "distributed.db"
+
 
 class InternalSettings(ServerSettings, frozen=True):
     """The settings of servers that are for other services, and not for everybody."""

@@ -25,17 +25,23 @@ async def audit(
     intake_port: Annotated[int | None, Parameter(help="The intake's port; else SERVER_PORT.")] = None,
     service: Service = _SERVICE,
 ) -> int:
-    """Compare the intake's orders with what the distributed service has counted. Exit status 1 where they differ."""
+    """Compare the intake's orders with what the distributed service has counted. Exit status 1 where they differ.
+
+    Also shows each repair of the intake's files: orders that were lost, and where their progress was set aside.
+    """
     output = Output(json=service.json)
     async with IntakeClient(*target(intake_host, intake_port, INTAKE)) as intake, service.client() as client:
         until = time.monotonic() + wait
         while True:
-            counted, known = await _counted(client), await _known(intake)
+            counted, stats = await _counted(client), await intake.stats()
+            known = {"aceptados": stats["aceptados"], **stats["pedidos"]}
             sound = counted == known and _balanced(counted)
             if sound or time.monotonic() > until:
                 break
             await asyncio.sleep(_PAUSE)
         output.members({"sound": sound, "intake": known, "distributed": counted})
+        for repair in stats.get("reparaciones", ()):
+            output.members({"repair": repair})
         if sound:
             return 0
         await _explain(intake, client, output)
@@ -49,11 +55,6 @@ def _balanced(counts: dict[str, int]) -> bool:
 async def _counted(client: DistributedClient) -> dict[str, int]:
     orders = (await client.get_global_stats())["pedidos"]
     return {"aceptados": orders["aceptados"], **orders["por_estado"]}
-
-
-async def _known(intake: IntakeClient) -> dict[str, int]:
-    stats = await intake.stats()
-    return {"aceptados": stats["aceptados"], **stats["pedidos"]}
 
 
 async def _explain(intake: IntakeClient, client: DistributedClient, output: Output) -> None:

@@ -21,6 +21,7 @@ from shared.domain.tables import SCORES, USERS
 from shared.runtime.traces import Traces
 from shared.stores.events import Happened, OrderEvents, OrderFeed, RecordFeed
 from shared.stores.records import Change, Changes
+from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE
 
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
@@ -30,7 +31,6 @@ _ORDERS = 1000
 _CHANGES = 500
 _TENANT = "main"
 _STOCK = {table.name for table in STOCK_TABLES}
-ORDERS = "orders"
 RECORDS = "records"
 
 
@@ -104,7 +104,11 @@ class Relay:
 
     def _take_orders(self, found: OrderEvents) -> list[Entry]:
         if found.restarted:
-            self._log.warning("the orders are of another store than before; counting them anew")
+            before = self._knowledge.position(ORDERS)
+            self._log.warning("orders_followed_from_the_beginning", position_before=before, position=found.position)
+            if before is not None:
+                # The intake reads it: the numbers up to there were given, whatever its files still know.
+                self._knowledge.move(ORDERS_BEFORE, before)
             self._knowledge.orders.reset()
         self._knowledge.orders.apply(found.events)
         self._knowledge.move(ORDERS, found.position)

@@ -1,6 +1,5 @@
 """The settings of the distributed service; `.env.local` explains each."""
 
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
@@ -21,8 +20,3 @@ class DistributedSettings(InternalSettings, frozen=True):
     event_seconds: Seconds = 604_800.0
     max_notifications: Count = 1000
     low_stock_user: UserId = 1
-
-    @property
-    def distributed_file(self) -> Path:
-        """The file of everything that this service knows."""
-        return Path(self.data_dir) / "distributed.db"

@@ -66,7 +66,8 @@ async def open_store(settings: IntakeSettings) -> AsyncIterator[tuple[OrderStore
     files = Files(settings.orders_file)
     make_folder(files.orders.parent)
     try:
-        store = SqliteOrderStore(files, disk_reserve=settings.disk_reserve_mib * 2**20)
+        reserve = settings.disk_reserve_mib * 2**20
+        store = SqliteOrderStore(files, disk_reserve=reserve, followers=[settings.distributed_file])
         recovery = await store.recover()
     except StoreError as error:
         raise StartupError(

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.intake.admission import Admission
@@ -32,7 +32,7 @@ from shared.domain.ids import Run, parse_id
 from shared.domain.orders import Order, iso_time, order_view
 from shared.domain.states import State
 from shared.net.connection import Connection
-from shared.stores.ports import Open, OrderStore, Query
+from shared.stores.ports import Open, OrderStore, Query, Repair
 from shared.wire.replies import failure, success
 from workers.pool import Pool
 
@@ -51,6 +51,7 @@ class Actions:
         metrics: IntakeMetrics,
         version: str,
         connections: Callable[[], int],
+        repairs: Sequence[Repair] = (),
     ) -> None:
         self._store = store
         self._pool = pool
@@ -60,6 +61,7 @@ class Actions:
         self._metrics = metrics
         self._version = version
         self._connections = connections
+        self._repairs = [_repair_view(repair) for repair in repairs]
         self._started = time.monotonic()
         self.stopping = False
         self.store_trouble: str | None = None
@@ -162,6 +164,7 @@ class Actions:
             "workers": [
                 {"id": worker.id, "pid": worker.pid, "en_mano": worker.in_hand} for worker in self._pool.workers()
             ],
+            "reparaciones": self._repairs,
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
 
@@ -260,6 +263,20 @@ class Actions:
         self._tally.reopened(entry)
         self._pool.requeue(entry, stored=entry.run.received)
         self._pool.dispatch()
+
+
+def _repair_view(repair: Repair) -> dict[str, Any]:
+    """A repair of the store's files as clients see it."""
+    return {
+        "cuando": iso_time(repair.at),
+        "motivos": repair.reasons,
+        "ultimo_pedido": repair.orders_last,
+        "sigue_en": repair.next,
+        "faltan": repair.missing,
+        "apartados": repair.set_aside,
+        "tablas": repair.set_aside_in,
+        "sin_progreso": repair.open,
+    }
 
 
 def _parts(order_id: str) -> tuple[int, int, int]:

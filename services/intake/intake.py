@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import structlog
 
 from services.intake.actions import Actions
@@ -73,6 +74,7 @@ class Intake:
             metrics=metrics,
             version=VERSION,
             connections=lambda: len(self._server.connections),
+            repairs=recovery.repairs,
         )
         self._desk = Desk(
             store,
@@ -142,6 +144,8 @@ class Intake:
 
     def _resume(self) -> None:
         """Takes up what a former run left open."""
+        if (repair := self._recovery.repair) is not None:
+            self._log.error("store_files_disagree", **msgspec.structs.asdict(repair))
         orders = self._queue(self._recovery.open)
         if self._recovery.accepted:
             self._log.info("store opened", accepted=self._recovery.accepted, recovered=orders)

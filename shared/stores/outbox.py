@@ -1,6 +1,8 @@
 """The outbox of orders: what one transaction has done to them, as it is stored in that transaction."""
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -52,6 +54,24 @@ def spans(sequences: Iterable[int]) -> list[Span]:
     if count:
         found.append((first, count))
     return found
+
+
+def without_orders(moves: Moves, removed: Sequence[Span]) -> Moves:
+    """Returns the moves of all orders but the removed ones; those spans are disjoint and in ascending order."""
+    firsts = [first for first, _ in removed]
+    left: dict[str, Any] = {}
+    for name in Moves.__struct_fields__:
+        group: list[Any] = []
+        for first, count, *why in getattr(moves, name):
+            begin, stop = first, first + count
+            for cut, length in removed[max(bisect_right(firsts, first) - 1, 0) : bisect_left(firsts, stop)]:
+                if cut > begin:
+                    group.append((begin, cut - begin, *why))
+                begin = max(begin, cut + length)
+            if begin < stop:
+                group.append((begin, stop - begin, *why))
+        left[name] = group
+    return Moves(**left)
 
 
 def told(details: Iterable[tuple[int, str | None]]) -> list[Told]:

@@ -125,6 +125,30 @@ class Cancelled(NamedTuple):
     """Of one that was `fallido`: whether this server counts it; else it is another's, whose `tend` tells of it."""
 
 
+class Repair(Struct, frozen=True):
+    """What a start did about files that are not of one moment, as after a restore. Sequences count from 1."""
+
+    at: int
+    """Microseconds since the epoch."""
+    reasons: list[str]
+    orders_last: int
+    """The last order that is stored."""
+    progress_last: int
+    """The last order that something had happened to."""
+    followed_last: int
+    """The last order that a follower had read."""
+    next: int
+    """The sequence of the next order: behind all of these."""
+    missing: int
+    """How many orders the other files know of that are not stored."""
+    set_aside: int
+    """Of how many missing orders the progress was set aside."""
+    set_aside_in: list[str]
+    """The tables of the progress file that it was moved to."""
+    open: int
+    """How many orders have no progress: those that were worked off before are worked off again."""
+
+
 class Recovery(NamedTuple):
     """What a store holds when it is opened."""
 
@@ -132,6 +156,10 @@ class Recovery(NamedTuple):
     totals: Mapping[State, int]
     """Number of orders in each final state."""
     accepted: int
+    repair: Repair | None = None
+    """What was repaired at this start."""
+    repairs: Sequence[Repair] = ()
+    """The last repairs, this one included, oldest first."""
 
 
 class Tended(NamedTuple):

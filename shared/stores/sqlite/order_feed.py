@@ -8,7 +8,7 @@ that has not been told of itself.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,7 @@ from shared.stores.outbox import Span, decode_moves
 from shared.stores.sqlite.database import Connection, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import attach
+from shared.stores.sqlite.order_positions import OrderPosition
 
 _SCHEMAS = (("main", 1), ("progress", 2))
 _ACCEPTED = "SELECT sequence, received, document FROM orders WHERE sequence > ? ORDER BY sequence LIMIT ?"
@@ -33,6 +34,7 @@ FROM orders o JOIN progress.progress p ON p.sequence = o.sequence
 WHERE o.sequence BETWEEN ? AND ? ORDER BY o.sequence"""
 _NEWEST = """
 SELECT (SELECT coalesce(max(sequence), 0) FROM orders), (SELECT coalesce(max(number), 0) FROM progress.moves)"""
+_ERA = "SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'era'"
 _MOVES_AT_ONCE = 200
 
 
@@ -69,14 +71,6 @@ class _Served(Struct):
     trace: str = ""
 
 
-class _Place(NamedTuple):
-    """How far the files were read: of which store, the last order, the last entry of the outbox."""
-
-    node: int
-    order: int = 0
-    move: int = 0
-
-
 _briefs = msgspec.json.Decoder(_Brief).decode_lines
 _plains = msgspec.json.Decoder(_Plain).decode_lines
 _served = msgspec.json.Decoder(_Served).decode
@@ -109,8 +103,8 @@ class SqliteOrderFeed:
             moved, events_of_moves = self._moves(connection, place, newest, limit)
         if not accepted and moved == place.move:
             self._seen = versions
-        following = _Place(place.node, newest, moved)
-        return OrderEvents(events + events_of_moves, ":".join(map(str, following)), restarted)
+        following = place._replace(order=newest, move=moved)
+        return OrderEvents(events + events_of_moves, str(following), restarted)
 
     def _opened(self) -> Connection | None:
         if self._connection is None and self._files.orders.exists() and self._files.progress.exists():
@@ -124,21 +118,25 @@ class SqliteOrderFeed:
             self._connection = connection
         return self._connection
 
-    def _place(self, connection: Connection, after: str | None) -> tuple[_Place, bool]:
+    def _place(self, connection: Connection, after: str | None) -> tuple[OrderPosition, bool]:
         """Where to go on, and whether that is the beginning although it should not be."""
         row = connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()
         if row is None:
             raise StoreError("the intake's files have no name yet", hint="try again")
-        beginning = _Place(row[0])
+        era = connection.execute(_ERA).fetchone()[0]
+        beginning = OrderPosition(row[0], era=era)
         if after is None:
             return beginning, False
-        place = _Place(*map(int, after.split(":")))
+        place = OrderPosition.parse(after)
         newest = connection.execute(_NEWEST).fetchone()
-        if place.node != beginning.node or place.order > newest[0] or place.move > newest[1]:
+        known = (place.node, place.era) == (beginning.node, beginning.era)
+        if not known or place.order > newest[0] or place.move > newest[1]:
             return beginning, True
         return place, False
 
-    def _moves(self, connection: Connection, place: _Place, newest: int, limit: int) -> tuple[int, list[Happened]]:
+    def _moves(
+        self, connection: Connection, place: OrderPosition, newest: int, limit: int
+    ) -> tuple[int, list[Happened]]:
         """What happened to orders up to `newest`, and the last entry that was read."""
         events: list[Happened] = []
         reached, told = place.move, 0
@@ -165,7 +163,8 @@ class SqliteOrderFeed:
                     events.append(read.moved(event, source, target, plain))
             told += read.orders
             reached = number
-        return reached, events
+        # An entry may name orders that are missing: nothing is told of those.
+        return reached, [event for event in events if event.orders]
 
     def close(self) -> None:
         """See `OrderFeed.close`."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, repeat
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -51,7 +52,9 @@ from shared.stores.sqlite.database import Writer, migrate, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import Lister, attach
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.order_positions import saved_positions
 from shared.stores.sqlite.outbox import add_moves
+from shared.stores.sqlite.repair import agree
 from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader
 
 T = TypeVar("T")
@@ -103,12 +106,15 @@ class SqliteOrderStore:
     It accepts nothing while less than `disk_reserve` bytes of the disk are free: finishing an order takes
     space too.
 
+    `followers` are the files of those who follow the orders: they may know of orders that these files have lost.
+
     Raises StartupError when another intake owns them, or they are of a newer schema, and StoreError when
     they cannot be opened.
     """
 
-    def __init__(self, files: Files, *, disk_reserve: int = 0) -> None:
+    def __init__(self, files: Files, *, disk_reserve: int = 0, followers: Sequence[Path] = ()) -> None:
         self._disk_reserve = disk_reserve
+        self._followers = followers
         self._disk_free = 0
         self._look_at_disk = 0.0
         self._owner_lock = FileLock(files.owner_lock)
@@ -131,7 +137,7 @@ class SqliteOrderStore:
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('node', ?)", (new_node(),))
             self._node: int = connection.execute("SELECT value FROM meta WHERE name = 'node'").fetchone()[0]
             self._next = self._one("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
-            self._settled = self._one("SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'settled'")
+        self._settled = 0
         self._reader = OrderReader(self._node)
         self._lister = Lister(files, self._reader)
         self._decode = msgspec.json.Decoder(OrderRequest).decode
@@ -147,13 +153,18 @@ class SqliteOrderStore:
                 hint="end the processes named comanda-worker, then start again",
             )
         self._workers_lock.release()
+        followers = [position for path in self._followers for position in saved_positions(path)]
+        with self._progress_lock, translated(self._files.orders):
+            agreed = agree(self._orders, self._progress, followers)
+        self._next, self._settled = agreed.next, agreed.settled
         with self._progress_lock, self._progress.transaction(0) as connection:
             requeued = _sequences(connection.execute(_REQUEUE_ALL, (self._settled,)))
             add_moves(connection, Moves(requeued=told((one, None) for one in requeued)), time.time_ns() // 1000)
         with translated(self._files.orders):
             open_orders = _group(self._reading.execute(_OPEN, (self._settled,)), self._node)
             rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
-        return Recovery(open_orders, {STATES[state]: orders for state, orders in rows}, self._next - 1)
+        totals = {STATES[state]: orders for state, orders in rows}
+        return Recovery(open_orders, totals, agreed.accepted, agreed.repair, agreed.repairs)
 
     async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`. Blocks for one fsync."""

@@ -1,0 +1,219 @@
+"""Repair of an intake's files that do not belong together, as after a restore or a copy of files in use.
+
+Each file may be older or newer than the others, or be missing. A start compares what each knows of the sequences that
+were given, which costs a few point reads. Where they disagree, the next sequence is behind the largest that any of
+them knows, progress without an order is moved to tables of its own (`set_aside_ERA_progress`, `set_aside_ERA_moves`),
+and the era is advanced, so that followers count again from the first order.
+
+Example: `orders.db` was copied when it had the orders 1 to 20, `orders-progress.db` later, with the orders 1 to 50. The
+rows 21 to 50 are set aside, 30 orders are missing, and the next order is the 51st.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from shared.stores.outbox import decode_moves, encode_moves, spans, without_orders
+from shared.stores.ports import Repair
+from shared.stores.sqlite.database import Connection, Writer
+from shared.stores.sqlite.order_positions import OrderPosition
+
+_KEPT_REPAIRS = 20
+_MAKE_REPAIRS = """
+CREATE TABLE IF NOT EXISTS repairs (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, details TEXT NOT NULL)"""
+_HAS_REPAIRS = "SELECT 1 FROM sqlite_master WHERE name = 'repairs'"
+_PARTS = """
+SELECT type, name, sql FROM sqlite_master WHERE tbl_name IN ('progress', 'moves', 'past') AND sql IS NOT NULL
+ORDER BY type = 'view', type = 'trigger', type = 'index'"""
+_UNMATCHED = """
+CREATE TABLE {} AS SELECT * FROM progress p
+WHERE p.sequence > {} AND NOT EXISTS (SELECT 1 FROM accepted.orders o WHERE o.sequence = p.sequence)"""
+_ENTRIES = "SELECT number, moves FROM moves WHERE number > ? AND last >= ? ORDER BY number LIMIT 1000"
+_COUNT_TOTALS = "UPDATE totals SET orders = (SELECT count(*) FROM progress p WHERE p.state = totals.state)"
+_EMPTY_MOVE = "INSERT OR IGNORE INTO moves (number, at, last, moves) VALUES (?, ?, 0, '{}')"
+
+_decode = msgspec.json.Decoder(Repair).decode
+
+
+class Agreement(NamedTuple):
+    """What the files say once they agree."""
+
+    next: int
+    """The sequence of the next order."""
+    accepted: int
+    """Number of orders."""
+    settled: int
+    """Up to this sequence every order is final."""
+    repair: Repair | None
+    """What was repaired at this start."""
+    repairs: list[Repair]
+    """The last repairs, this one included, oldest first."""
+
+
+class _Side(NamedTuple):
+    """What one file knows."""
+
+    node: int | None
+    era: int
+    floor: int
+    """No sequence up to this one is given again."""
+    newest: int
+    """The largest sequence in it."""
+
+
+def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) -> Agreement:
+    """Compares the files, and repairs them where they disagree; the caller owns both. Raises StoreError.
+
+    `followers` are the positions up to which others have read them.
+    """
+    accepted = _side(orders.connection, "orders")
+    worked = _side(progress.connection, "progress")
+    assert accepted.node is not None, "a store is named when it is opened"
+    last_move = _one(progress.connection, "SELECT coalesce(max(number), 0) FROM moves")
+    reasons = list(_reasons(accepted, worked, followers, last_move))
+    if not reasons:
+        if worked.node is None:
+            with progress.transaction(2) as connection:
+                _remember(connection, node=accepted.node, era=accepted.era)
+        return _agreement(orders, progress, None)
+    era = 1 + max(accepted.era, worked.era, *(one.era for one in followers), 0)
+    floor = max(accepted.floor, accepted.newest, worked.floor, worked.newest, *(one.order for one in followers), 0)
+    move = max(last_move, *(one.move for one in followers if one.node == accepted.node), 0)
+    stored = _one(orders.connection, "SELECT count(*) FROM orders")
+    missing = floor - stored
+    with _attached(progress.connection, orders.path), progress.transaction(1) as connection:
+        if worked.node not in (None, accepted.node):
+            names, count = _set_all_aside(connection, era)
+        else:
+            low = accepted.newest if accepted.era == worked.era else 0
+            names, count = _set_unmatched_aside(connection, era, low)
+        connection.execute(_COUNT_TOTALS)
+        # Whatever was final may be open now: the next start looks at every order once more.
+        _remember(connection, node=accepted.node, era=era, floor=floor, settled=0)
+        now = time.time_ns() // 1000
+        connection.execute(_EMPTY_MOVE, (move, now))
+        repair = Repair(
+            at=now,
+            reasons=reasons,
+            orders_last=accepted.newest,
+            progress_last=worked.newest,
+            followed_last=max((one.order for one in followers), default=0),
+            next=floor + 1,
+            missing=missing - _meta(orders.connection, "missing"),
+            set_aside=count,
+            set_aside_in=names,
+            open=_one(
+                connection,
+                "SELECT count(*) FROM accepted.orders o WHERE NOT EXISTS "
+                "(SELECT 1 FROM progress p WHERE p.sequence = o.sequence)",
+            ),
+        )
+        connection.execute(_MAKE_REPAIRS)
+        details = msgspec.json.encode(repair).decode()
+        connection.execute("INSERT INTO repairs (at, details) VALUES (?, ?)", (now, details))
+        connection.execute(
+            "DELETE FROM repairs WHERE number <= (SELECT max(number) FROM repairs) - ?", (_KEPT_REPAIRS,)
+        )
+    # Only now: a start that is killed in between finds different eras, and repairs again.
+    with orders.transaction(3) as connection:
+        _remember(connection, era=era, floor=floor, missing=missing)
+    return _agreement(orders, progress, repair)
+
+
+def _reasons(accepted: _Side, worked: _Side, followers: Sequence[OrderPosition], last_move: int) -> Iterator[str]:
+    """Yields why the files cannot be of one moment."""
+    if worked.node is None and not worked.newest and accepted.newest:
+        yield "progress_missing"
+    elif worked.node not in (None, accepted.node):
+        yield "progress_of_other_orders"
+    elif worked.newest > max(accepted.newest, accepted.floor):
+        yield "progress_ahead"
+    elif worked.era != accepted.era:
+        yield "different_eras"
+    known = max(accepted.newest, accepted.floor, worked.newest, worked.floor)
+    own = [one for one in followers if one.node == accepted.node]
+    if any(one.order > known for one in followers) or any(one.era > worked.era for one in own):
+        yield "follower_ahead"
+    if any(one.move > last_move for one in own if one.era == worked.era):
+        yield "progress_behind_follower"
+
+
+def _side(connection: Connection, table: str) -> _Side:
+    known = dict(connection.execute("SELECT name, value FROM main.meta").fetchall())
+    newest = _one(connection, f"SELECT coalesce(max(sequence), 0) FROM main.{table}")
+    return _Side(known.get("node"), known.get("era", 0), known.get("floor", 0), newest)
+
+
+def _set_all_aside(connection: Connection, era: int) -> tuple[list[str], int]:
+    """Renames both tables, which costs the same for any number of rows, and makes them again, empty."""
+    parts = connection.execute(_PARTS).fetchall()
+    names = [f"set_aside_{era}_{table}" for table in ("progress", "moves")]
+    for kind, name, _ in reversed(parts):
+        connection.execute(
+            f"ALTER TABLE {name} RENAME TO set_aside_{era}_{name}" if kind == "table" else f"DROP {kind} {name}"
+        )
+    for _, _, statement in parts:
+        connection.execute(statement)
+    return names, _one(connection, f"SELECT count(*) FROM {names[0]}")
+
+
+def _set_unmatched_aside(connection: Connection, era: int, low: int) -> tuple[list[str], int]:
+    """Moves the rows behind `low` whose orders are not there, and takes these orders out of the outbox.
+
+    The entries of the outbox are copied as they were, and keep their numbers, since followers count on those.
+    """
+    rows, entries = (f"set_aside_{era}_{table}" for table in ("progress", "moves"))
+    connection.execute(_UNMATCHED.format(rows, low))
+    sequences = connection.execute(f"SELECT sequence FROM {rows} ORDER BY sequence")
+    unmatched = spans(sequence for (sequence,) in sequences)
+    if not unmatched:
+        connection.execute(f"DROP TABLE {rows}")
+        return [], 0
+    connection.execute(f"DELETE FROM progress WHERE sequence IN (SELECT sequence FROM {rows})")
+    connection.execute(f"CREATE TABLE {entries} AS SELECT * FROM moves WHERE false")
+    number = 0
+    while page := connection.execute(_ENTRIES, (number, unmatched[0][0])).fetchall():
+        for number, text in page:
+            moves = decode_moves(text)
+            left = without_orders(moves, unmatched)
+            if left != moves:
+                connection.execute(f"INSERT INTO {entries} SELECT * FROM moves WHERE number = ?", (number,))
+                change = (left.last, encode_moves(left).decode(), number)
+                connection.execute("UPDATE moves SET last = ?, moves = ? WHERE number = ?", change)
+    return [rows, entries], sum(count for _, count in unmatched)
+
+
+def _agreement(orders: Writer, progress: Writer, repair: Repair | None) -> Agreement:
+    newest = _one(orders.connection, "SELECT coalesce(max(sequence), 0) FROM orders")
+    last = max(newest, _meta(orders.connection, "floor"))
+    repairs: list[Repair] = []
+    if progress.connection.execute(_HAS_REPAIRS).fetchone() is not None:
+        rows = progress.connection.execute("SELECT details FROM repairs ORDER BY number").fetchall()
+        repairs = [_decode(details) for (details,) in rows]
+    settled = _meta(progress.connection, "settled")
+    return Agreement(last + 1, last - _meta(orders.connection, "missing"), settled, repair, repairs)
+
+
+@contextmanager
+def _attached(connection: Connection, path: Path) -> Iterator[None]:
+    connection.execute("ATTACH DATABASE ? AS accepted", (str(path),))
+    try:
+        yield
+    finally:
+        connection.execute("DETACH DATABASE accepted")
+
+
+def _remember(connection: Connection, **values: int) -> None:
+    connection.executemany("INSERT OR REPLACE INTO main.meta (name, value) VALUES (?, ?)", list(values.items()))
+
+
+def _meta(connection: Connection, name: str) -> int:
+    return _one(connection, f"SELECT coalesce(max(value), 0) FROM main.meta WHERE name = '{name}'")
+
+
+def _one(connection: Connection, statement: str) -> int:
+    return int(connection.execute(statement).fetchone()[0])

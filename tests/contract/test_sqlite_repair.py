@@ -1,0 +1,327 @@
+"""Files of an intake that are not of one moment: no number is given twice, and what has no order is set aside."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.domain.states import State
+from shared.stores.ports import Done, Recovery
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.order_feed import SqliteOrderFeed
+from shared.stores.sqlite.orders import SqliteOrderStore
+from shared.stores.sqlite.work import SqliteWorkStore
+from tests.support.orders import accept, request, ticket
+
+Copy = dict[str, Path]
+
+
+class Shop:
+    """One folder of files: an intake that works orders off, and a follower that counts them, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = Files(folder / "orders.db")
+        self.follower = folder / "distributed.db"
+        self.counted: Counter[State] = Counter()
+        folder.mkdir()
+
+    async def start(self) -> Recovery:
+        """What an intake finds."""
+        async with self._intake() as (_, recovery):
+            return recovery
+
+    async def work(self, orders: int) -> list[int]:
+        """Accepts orders and works them off: their sequences."""
+        async with self._intake() as (store, _):
+            run = (await accept(store, *(request(f"c{number}") for number in range(orders)))).run
+            worker = SqliteWorkStore(self.files)
+            advance = await worker.advance("w", tickets=[ticket(run)], now=2_000_000)
+            assert not advance.refused
+            sequences = list(range(run.first, run.first + run.count))
+            done = [Done(sequence, 1, 3_000_000) for sequence in sequences]
+            assert not (await worker.advance("w", done=done, now=3_000_000)).lost
+            await worker.close()
+        return sequences
+
+    async def follow(self) -> None:
+        """Reads on as the relay does, from the position in the file."""
+        with contextlib.closing(sqlite3.connect(self.follower)) as file:
+            file.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            row = file.execute("SELECT value FROM meta WHERE name = 'orders'").fetchone()
+            feed = SqliteOrderFeed(self.files)
+            position = None if row is None else row[0]
+            while True:
+                events = await feed.events(position, limit=1000)
+                assert events is not None
+                if events.restarted:
+                    self.counted.clear()
+                for one in events.events:
+                    assert one.orders
+                    self.counted[one.target] += one.orders
+                    if one.source is not None:
+                        self.counted[one.source] -= one.orders
+                if events.position == position:
+                    break
+                position = events.position
+            feed.close()
+            file.execute("INSERT OR REPLACE INTO meta VALUES ('orders', ?)", (position,))
+            file.commit()
+
+    @contextlib.asynccontextmanager
+    async def _intake(self) -> AsyncIterator[tuple[SqliteOrderStore, Recovery]]:
+        store = SqliteOrderStore(self.files, followers=[self.follower])
+        try:
+            yield store, await store.recover()
+        finally:
+            await store.close()
+
+    def backup(self, *names: str) -> Copy:
+        """Copies of some of the files as they are now."""
+        copies = {}
+        for name in names:
+            copies[name] = self.folder / f"{name}.{len(list(self.folder.iterdir()))}.copy"
+            with (
+                contextlib.closing(sqlite3.connect(self.folder / name)) as source,
+                contextlib.closing(sqlite3.connect(copies[name])) as target,
+            ):
+                source.backup(target)
+        return copies
+
+    def restore(self, copies: Copy) -> None:
+        """Puts copies in place of the files."""
+        for name, copy in copies.items():
+            self.remove(name)
+            shutil.copy(copy, self.folder / name)
+
+    def remove(self, name: str) -> None:
+        """Removes a file with its log."""
+        for path in self.folder.glob(f"{name}*"):
+            if path.suffix != ".copy":
+                path.unlink()
+
+    def rows(self, statement: str) -> list[Any]:
+        """What is in the file of progress."""
+        with contextlib.closing(sqlite3.connect(self.files.progress)) as file:
+            return file.execute(statement).fetchall()
+
+    def open(self, recovery: Recovery) -> list[int]:
+        """The sequences of the orders that are open."""
+        runs = [entry.run for entry in recovery.open]
+        return [sequence for run in runs for sequence in range(run.first, run.first + run.count)]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """An empty folder."""
+    return Shop(tmp_path / "shop")
+
+
+async def test_files_that_agree_are_left_alone(shop: Shop) -> None:
+    assert (await shop.start()).repair is None
+    assert await shop.work(3) == [1, 2, 3]
+    await shop.follow()
+    recovery = await shop.start()
+    assert (recovery.repair, recovery.repairs, recovery.accepted) == (None, [], 3)
+
+
+async def test_progress_ahead_of_orders(shop: Shop) -> None:
+    await shop.work(20)
+    old = shop.backup("orders.db")
+    await shop.work(30)
+    await shop.follow()
+    shop.restore(old)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.reasons == ["progress_ahead"]
+    assert (recovery.repair.orders_last, recovery.repair.progress_last) == (20, 50)
+    assert (recovery.repair.next, recovery.repair.missing, recovery.repair.set_aside) == (51, 30, 30)
+    assert (recovery.accepted, recovery.totals[State.DONE], recovery.open) == (20, 20, [])
+    table, entries = recovery.repair.set_aside_in
+    assert shop.rows(f"SELECT min(sequence), max(sequence), count(*) FROM {table}") == [(21, 50, 30)]
+    assert shop.rows(f"SELECT count(*) FROM {entries}") == [(2,)]
+    assert await shop.work(40) == list(range(51, 91))
+    await shop.follow()
+    assert shop.counted == {State.QUEUED: 0, State.RUNNING: 0, State.DONE: 60}
+    again = await shop.start()
+    assert (again.repair, again.repairs) == (None, [recovery.repair])
+    assert (again.accepted, again.totals[State.DONE]) == (60, 60)
+
+
+async def test_number_is_not_given_twice_when_nothing_was_accepted_after_the_repair(shop: Shop) -> None:
+    await shop.work(2)
+    old = shop.backup("orders.db")
+    await shop.work(3)
+    shop.restore(old)
+    await shop.start()
+    assert (await shop.start()).repair is None
+    assert await shop.work(1) == [6]
+
+
+async def test_start_that_is_killed_between_the_two_files_repairs_again(shop: Shop) -> None:
+    await shop.work(2)
+    old = shop.backup("orders.db")
+    await shop.work(3)
+    shop.restore(old)
+    await shop.start()
+    # As if the transaction of this file had not come to be.
+    shop.restore(old)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.set_aside == 0
+    assert (recovery.repair.next, recovery.accepted) == (6, 2)
+    assert await shop.work(1) == [6]
+
+
+async def test_orders_deleted(shop: Shop) -> None:
+    await shop.work(5)
+    await shop.follow()
+    shop.remove("orders.db")
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.reasons == ["progress_of_other_orders"]
+    assert (recovery.repair.next, recovery.repair.missing, recovery.repair.set_aside) == (6, 5, 5)
+    assert (recovery.accepted, dict(recovery.totals)[State.DONE], recovery.open) == (0, 0, [])
+    assert await shop.work(2) == [6, 7]
+    await shop.follow()
+    assert shop.counted[State.DONE] == 2
+    table, _ = recovery.repair.set_aside_in
+    assert shop.rows(f"SELECT count(*) FROM {table}") == [(5,)]
+
+
+async def test_orders_deleted_under_files_of_an_earlier_version(shop: Shop) -> None:
+    await shop.work(5)
+    with contextlib.closing(sqlite3.connect(shop.files.progress)) as file:
+        file.execute("DELETE FROM meta WHERE name IN ('node', 'era')")
+        file.commit()
+    shop.remove("orders.db")
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.set_aside == 5
+    assert await shop.work(2) == [6, 7]
+
+
+async def test_orders_and_progress_deleted(shop: Shop) -> None:
+    await shop.work(5)
+    await shop.follow()
+    for name in ("orders-progress.db", "orders.db"):
+        shop.remove(name)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.reasons == ["follower_ahead"]
+    assert await shop.work(2) == [6, 7]
+    await shop.follow()
+    assert shop.counted[State.DONE] == 2
+
+
+async def test_progress_deleted_means_that_orders_are_worked_off_again(shop: Shop) -> None:
+    await shop.work(5)
+    await shop.follow()
+    shop.remove("orders-progress.db")
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.reasons == ["progress_missing", "progress_behind_follower"]
+    assert (recovery.repair.open, recovery.repair.missing, recovery.repair.next) == (5, 0, 6)
+    assert shop.open(recovery) == [1, 2, 3, 4, 5]
+    assert recovery.accepted == 5
+    await shop.follow()
+    assert +shop.counted == {State.QUEUED: 5}
+
+
+async def test_progress_of_an_earlier_time(shop: Shop) -> None:
+    await shop.work(2)
+    old = shop.backup("orders-progress.db")
+    await shop.work(3)
+    await shop.follow()
+    shop.restore(old)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.reasons == ["progress_behind_follower"]
+    assert shop.open(recovery) == [3, 4, 5]
+    # More happens than the follower had read: it does not take that for what it has read.
+    for _ in range(3):
+        await shop.work(2)
+    await shop.follow()
+    assert +shop.counted == {State.QUEUED: 3, State.DONE: 8}
+
+
+async def test_all_but_the_follower_of_an_earlier_time(shop: Shop) -> None:
+    await shop.work(2)
+    old = shop.backup("orders.db", "orders-progress.db")
+    await shop.work(3)
+    await shop.follow()
+    shop.restore(old)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.reasons == ["follower_ahead", "progress_behind_follower"]
+    assert (recovery.repair.next, recovery.repair.missing, recovery.accepted) == (6, 3, 2)
+    assert await shop.work(4) == [6, 7, 8, 9]
+    await shop.follow()
+    assert +shop.counted == {State.DONE: 6}
+
+
+async def test_follower_of_an_earlier_time_reads_on(shop: Shop) -> None:
+    await shop.work(2)
+    await shop.follow()
+    old = shop.backup("distributed.db")
+    await shop.work(3)
+    counted = Counter(shop.counted)
+    await shop.follow()
+    shop.restore(old)
+    shop.counted = counted
+    assert (await shop.start()).repair is None
+    await shop.follow()
+    assert +shop.counted == {State.DONE: 5}
+
+
+async def test_follower_that_began_again_before_the_intake_started_keeps_what_it_knew(shop: Shop) -> None:
+    await shop.work(2)
+    old = shop.backup("orders.db", "orders-progress.db")
+    await shop.work(3)
+    await shop.follow()
+    with contextlib.closing(sqlite3.connect(shop.follower)) as file:
+        file.execute("INSERT INTO meta SELECT 'orders_before', value FROM meta")
+        file.commit()
+    shop.restore(old)
+    await shop.follow()
+    assert await shop.work(1) == [6]
+
+
+async def test_orders_that_come_back_after_a_repair_are_worked_off(shop: Shop) -> None:
+    await shop.work(2)
+    old = shop.backup("orders.db")
+    await shop.work(3)
+    right = shop.backup("orders.db")
+    shop.restore(old)
+    await shop.start()
+    await shop.work(4)
+    # The right file was found after all: what was accepted in between is not in it.
+    shop.restore(right)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert (recovery.repair.set_aside, recovery.repair.next) == (4, 10)
+    assert shop.open(recovery) == [3, 4, 5]
+    await shop.follow()
+    assert +shop.counted == {State.QUEUED: 3, State.DONE: 2}
+
+
+async def test_progress_of_before_a_repair(shop: Shop) -> None:
+    await shop.work(2)
+    old = shop.backup("orders.db")
+    await shop.work(3)
+    ahead = shop.backup("orders-progress.db")
+    shop.restore(old)
+    await shop.work(4)
+    await shop.follow()
+    shop.restore(ahead)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert (recovery.repair.set_aside, recovery.accepted, recovery.totals[State.DONE]) == (3, 6, 2)
+    assert shop.open(recovery) == [6, 7, 8, 9]
+    await shop.follow()
+    assert +shop.counted == {State.QUEUED: 4, State.DONE: 2}
