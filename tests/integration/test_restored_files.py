@@ -1,4 +1,4 @@
-"""A suite that starts on files of different moments: what is acknowledged is worked off, and `audit` tells what is lost."""
+"""A suite that starts on files of different moments works off what it acknowledges, and `audit` tells what is lost."""
 
 import contextlib
 import json
