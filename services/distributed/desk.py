@@ -129,7 +129,7 @@ class Desk:
             self._wake()
         now = self._loop.time()
         entries = [_if_in_time(entry, now) for entry in entries]
-        written = self._write([entry.item for entry in entries if isinstance(entry.item, _WRITES)])
+        written, fault = self._write([entry.item for entry in entries if isinstance(entry.item, _WRITES)])
         for entry in entries:
             if isinstance(entry.item, Ready):
                 entry.connection.answer(entry.item.answer)
@@ -137,6 +137,8 @@ class Desk:
                     entry.connection.finish()
             elif isinstance(entry.item, _WRITES):
                 self._answer(entry, entry.item, next(written))
+            elif entry.pickled and fault is not None:
+                self._answer(entry, entry.item, fault)
             else:
                 self._perform(entry, entry.item)
 
@@ -153,9 +155,11 @@ class Desk:
 
     # What writes.
 
-    def _write(self, writes: list[Any]) -> Iterator[Result]:
-        if not writes:
-            return iter(())
+    def _write(self, writes: list[Any]) -> tuple[Iterator[Result], StoreError | None]:
+        """Commits what requests write, and the nonces of those in pickles: the results, and why the store refused."""
+        nonces = self._knowledge.nonces
+        if not writes and not nonces.unsaved:
+            return iter(()), None
         results: list[Result] = []
         events: list[PlainEvent] = []
         try:
@@ -165,11 +169,13 @@ class Desk:
                         results.append(self._written(request, events))
                     except ComandaError as error:
                         results.append(error)
+                nonces.save()
                 commit(events)
+            nonces.saved()
         except StoreError as error:
             self._log.error("requests were refused by the store", requests=len(writes), reason=error.message)
-            return iter([error] * len(writes))
-        return iter(results)
+            return iter([error] * len(writes)), error
+        return iter(results), None
 
     def _written(self, request: Request, events: list[PlainEvent]) -> Members:
         notifications = self._knowledge.notifications

@@ -60,7 +60,8 @@ class Distributed:
         traces = open_traces("distributed", settings.otel_exporter_otlp_endpoint)
         stock = StockNews(knowledge.notifications, user=settings.low_stock_user)
         relay = Relay(knowledge, self._orders, self._records, stock, data=settings.corporate_data, traces=traces)
-        both = ways(settings.pickle_key, payload_bytes=settings.max_document_bytes)
+        limit = settings.max_document_bytes
+        both = ways(settings.pickle_key, payload_bytes=limit, nonces=knowledge.nonces)
         metrics = ServerMetrics()
         metrics.gauge("comanda_events", "Events told so far.", lambda: knowledge.log.next - 1)
         desk = Desk(knowledge, observers, both, metrics, version=VERSION, relay=relay.state)

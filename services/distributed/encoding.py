@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from services.distributed.requests import CATALOGUE, Request
 from shared.domain.errors import InvalidParams
-from shared.wire.pickles import PickleLimits, Pickles
+from shared.wire.pickles import PickleLimits, Pickles, UsedNonces
 from shared.wire.serialization import deserialize, serialize
 
 SERVICE = "distributed"
@@ -21,13 +21,13 @@ class Ways(NamedTuple):
     answers: Pickles | None = None
 
 
-def ways(key: str | None, *, payload_bytes: int) -> Ways:
-    """Both ways, with the key of the setting PICKLE_KEY."""
+def ways(key: str | None, *, payload_bytes: int, nonces: UsedNonces) -> Ways:
+    """Both ways, with the key of the setting PICKLE_KEY; `nonces` has the requests that were read."""
     if key is None:
         return Ways()
     limits = PickleLimits(payload_bytes=payload_bytes)
     return Ways(
-        Pickles(key.encode(), purpose=REQUEST, sender=SERVICE, limits=limits),
+        Pickles(key.encode(), purpose=REQUEST, sender=SERVICE, limits=limits, nonces=nonces),
         Pickles(key.encode(), purpose=ANSWER, sender=SERVICE, limits=limits),
     )
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from services.distributed.events import Entry
 from services.distributed.log import EventLog, Logged
+from services.distributed.nonces import StoredNonces
 from services.distributed.notifications import Notifications
 from services.distributed.order_totals import OrderTotals
 from services.distributed.ranking import Ranking
@@ -33,6 +34,7 @@ class Knowledge:
         migrate(connection, path, "distributed")
         with translated(path):
             self.log = EventLog(connection, limit=max_events, seconds=event_seconds)
+            self.nonces = StoredNonces(connection)
         self.orders = OrderTotals(connection)
         self.ranking = Ranking(connection)
         self.notifications = Notifications(connection, limit=max_notifications)

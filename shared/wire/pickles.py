@@ -6,10 +6,12 @@ pickle. What a pickle may hold is in `shared.wire.unpickling`.
 """
 
 import hmac
+import math
 import pickle
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -27,6 +29,7 @@ _PROTOCOL = 5
 _MAX_NONCES = 100_000
 _SKEW_SECONDS = 5.0
 """How far clocks may be apart."""
+_FORGET_SECONDS = 35.0
 
 
 class _Payload(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -48,10 +51,41 @@ class PickleLimits(NamedTuple):
     """How long one holds."""
 
 
+class UsedNonces:
+    """Numbers that were used once; in memory, until they have expired.
+
+    `used` are known from before, by ascending expiry. What was made before `since` is refused: its number may have been
+    used and forgotten. Without an argument that is now, so nothing that a process before this one read is read again,
+    as far as clocks agree.
+    """
+
+    def __init__(self, since: float | None = None, used: Iterable[tuple[bytes, float]] = ()) -> None:
+        self._since = math.floor((time.time() if since is None else since) * 1000) / 1000
+        self._used = OrderedDict(used)
+
+    def use(self, nonce: bytes, made: float, expires: float, now: float) -> None:
+        """Notes a number; times are seconds since the epoch. Raises Unauthorized where it was used before."""
+        if made < self._since:
+            raise Unauthorized("the payload is older than this service", hint="make a new one")
+        while self._used and next(iter(self._used.values())) < self.expired(now):
+            self._used.popitem(last=False)
+        if nonce in self._used:
+            raise Unauthorized("the payload was read before", hint="make a new one for each request")
+        if len(self._used) >= _MAX_NONCES:
+            raise Unauthorized("too many payloads at a time", hint="come back in a moment")
+        self._used[nonce] = expires
+
+    @staticmethod
+    def expired(now: float) -> float:
+        """Returns the time before which a number has to have expired to be forgotten, should the clock be set back."""
+        return now - _FORGET_SECONDS
+
+
 class Pickles:
     """Makes and reads pickles for one purpose with a key that both sides have.
 
-    `sender` is who this side is; `senders`, if given, are those whose payloads are read. Raises ValueError for a
+    `sender` is who this side is; `senders`, if given, are those whose payloads are read; `nonces` has what was read
+    before, else what this object has read. Raises ValueError for a
     key of less than 32 bytes.
     """
 
@@ -64,6 +98,7 @@ class Pickles:
         senders: frozenset[str] | None = None,
         registry: Registry = NOTHING,
         limits: PickleLimits | None = None,
+        nonces: UsedNonces | None = None,
     ) -> None:
         if len(key) < _MIN_KEY_BYTES:
             raise ValueError(f"the key has {len(key)} bytes, and needs {_MIN_KEY_BYTES}")
@@ -73,8 +108,7 @@ class Pickles:
         self._senders = senders
         self._registry = registry
         self._limits = limits or PickleLimits()
-        self._since = time.time()
-        self._nonces: OrderedDict[bytes, float] = OrderedDict()
+        self._nonces = nonces or UsedNonces()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Payload).decode
 
@@ -126,19 +160,7 @@ class Pickles:
         made, expires = found.made / 1000, found.expires / 1000
         if expires < now or made > now + _SKEW_SECONDS or expires - made > self._limits.seconds + 1:
             raise Unauthorized("the payload's time is over, or has not come", hint="make a new one; check both clocks")
-        if made < self._since - _SKEW_SECONDS:
-            # Numbers that were used before are not known any more.
-            raise Unauthorized("the payload is older than this service", hint="make a new one")
-        self._use(found.nonce, expires, now)
-
-    def _use(self, nonce: bytes, expires: float, now: float) -> None:
-        while self._nonces and next(iter(self._nonces.values())) < now - _SKEW_SECONDS - self._limits.seconds:
-            self._nonces.popitem(last=False)
-        if nonce in self._nonces:
-            raise Unauthorized("the payload was read before", hint="make a new one for each request")
-        if len(self._nonces) >= _MAX_NONCES:
-            raise Unauthorized("too many payloads at a time", hint="come back in a moment")
-        self._nonces[nonce] = expires
+        self._nonces.use(found.nonce, made, expires, now)
 
     def _sign(self, body: bytes) -> bytes:
         return hmac.digest(self._key, _MARK + body, "sha256")

@@ -540,6 +540,25 @@ def test_forged_replayed_and_reflected_pickles_are_refused_and_nothing_is_done(s
     assert service.ask("notifications 1")["no_leidas"] == 1
 
 
+@pytest.mark.distributed(PICKLE_KEY=KEY)
+@pytest.mark.parametrize(
+    "members", [{"action": "add_notification", "user_id": 1, "message": "hola"}, {"action": "ping"}]
+)
+def test_pickle_that_was_read_is_refused_after_a_restart(
+    distributed: DistributedProcess, members: dict[str, Any]
+) -> None:
+    once, other = pickled(members), pickled({"action": "ping"})
+    with distributed.connect() as service:
+        assert service.ask(once)["success"]
+    distributed.kill()
+    distributed.start()
+    with distributed.connect() as service:
+        assert service.ask(once)["error"] == "unauthorized"
+        # One that nobody has read is as good as before.
+        assert service.ask(other)["success"]
+        assert service.ask("notifications 1")["no_leidas"] == int(members["action"] == "add_notification")
+
+
 def test_pickles_are_off_without_a_key(service: Session) -> None:
     answer = service.ask(pickled({"action": "ping"}))
     assert (answer["error"], answer["message"]) == ("invalid_params", "pickle is off")

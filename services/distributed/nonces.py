@@ -1,0 +1,36 @@
+"""Nonces of signed pickles, kept in the service's file: a request is acted on only after its nonce is committed."""
+
+import time
+
+from shared.stores.sqlite.database import Connection
+from shared.wire.pickles import UsedNonces
+
+
+class StoredNonces(UsedNonces):
+    """The part of the service's file that is about nonces."""
+
+    def __init__(self, connection: Connection) -> None:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'nonces_since'").fetchone()
+        found = connection.execute("SELECT nonce, expires FROM nonces ORDER BY expires").fetchall()
+        super().__init__(since=float(row[0]), used=found)
+        self._connection = connection
+        self._unsaved: list[tuple[bytes, float]] = []
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there are nonces that no transaction has saved."""
+        return bool(self._unsaved)
+
+    def use(self, nonce: bytes, made: float, expires: float, now: float) -> None:
+        """See `UsedNonces.use`."""
+        super().use(nonce, made, expires, now)
+        self._unsaved.append((nonce, expires))
+
+    def save(self) -> None:
+        """Stores new nonces and removes expired ones, within the caller's transaction; `saved` is for after it."""
+        self._connection.executemany("INSERT OR IGNORE INTO nonces VALUES (?, ?)", self._unsaved)
+        self._connection.execute("DELETE FROM nonces WHERE expires < ?", (self.expired(time.time()),))
+
+    def saved(self) -> None:
+        """The transaction is committed."""
+        self._unsaved.clear()
