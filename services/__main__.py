@@ -11,6 +11,7 @@ from services.supervisor import Server, Supervisor
 from shared.domain.errors import StartupError
 from shared.runtime import logs
 from shared.runtime.lifecycle import report, run
+from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import Seconds, load, parse_flags
 
 SERVERS = (
@@ -41,6 +42,7 @@ def main(argv: list[str]) -> int:
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="suite")
+    warn_of_unknown_settings()
     status = 0
 
     async def serve(stop: asyncio.Event) -> None:

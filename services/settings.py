@@ -4,7 +4,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -14,7 +14,7 @@ from shared.net.gate import check_exposure
 from shared.net.limits import LimitSettings
 from shared.net.tls import server_tls
 from shared.runtime.logs import LogFormat, LogLevel
-from shared.runtime.settings import Port, Seconds
+from shared.runtime.settings import Port, Seconds, Token
 from shared.stores.dynamodb.settings import DynamoSettings
 
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
@@ -71,7 +71,7 @@ class ServerSettings(LimitSettings, frozen=True):
 class InternalSettings(ServerSettings, frozen=True):
     """The settings of servers that are for other services, and not for everybody."""
 
-    service_token: Annotated[str, Meta(min_length=16)] | None = None
+    service_token: Token | None = None
     open_internal_ports: bool = False
 
     def check_exposure(self, listeners: Sequence[socket.socket], setting: str) -> None:
@@ -80,7 +80,7 @@ class InternalSettings(ServerSettings, frozen=True):
 
 
 class NeighbourSettings(Struct, frozen=True):
-    """Where the other servers are, for those that ask them: hosts as they listen, and what lets in there."""
+    """Where the other servers are found, for those that ask them, and what lets in there."""
 
     server_host: str = "::"
     server_port: Port = 8888
@@ -88,7 +88,7 @@ class NeighbourSettings(Struct, frozen=True):
     tcp_persist_port: Port = 6000
     distributed_host: str = "127.0.0.1"
     distributed_port: Port = 7000
-    service_token: Annotated[str, Meta(min_length=16)] | None = None
+    service_token: Token | None = None
     tls_cert: str | None = None
     tls_ca: str | None = None
 
@@ -104,6 +104,23 @@ class NeighbourSettings(Struct, frozen=True):
             raise StartupError(
                 f"the certificates in {trusted} cannot be used: {error}", hint="TLS_CA names a PEM file"
             ) from error
+
+
+class Listening(NamedTuple):
+    """Where a server listens, and the setting that says so."""
+
+    host: str
+    port: int
+    setting: str
+
+
+def choose_listening(name: str, *, bind: str | None, host: str, port: int) -> Listening:
+    """Returns where the server of the settings `<name>_BIND`, `<name>_HOST` and `<name>_PORT` listens.
+
+    `<name>_HOST` says where others find the server. On one machine both are the same, so it counts where `<name>_BIND`
+    is not set.
+    """
+    return Listening(host, port, f"{name}_HOST") if bind is None else Listening(bind, port, f"{name}_BIND")
 
 
 def reachable(host: str) -> str:

@@ -1,30 +1,80 @@
-"""The command that asks the gateway whether the suite can work."""
+"""The command that asks whether the suite can work, or one server of it."""
 
 import json as json_format
+import ssl
 import urllib.error
 import urllib.request
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from clients.cli.output import Output
-from clients.cli.target import GATEWAY, target
+from clients.cli.target import DISTRIBUTED, GATEWAY, INTAKE, PERSISTENCE, Server, target
+from clients.distributed import DistributedClient
 from clients.errors import Unreachable
+from clients.intake import IntakeClient
+from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
+from clients.inventory.records import Direct
+from clients.persistence import PersistenceClient
 
 _PATIENCE_SECONDS = 5.0
+_FIT = ("ok", "degraded")
+
+ServerName = Literal["intake", "persistence", "distributed", "inventory", "gateway"]
+
+_ASKED: dict[str, tuple[Server, type[IntakeClient | PersistenceClient | DistributedClient]]] = {
+    "intake": (INTAKE, IntakeClient),
+    "persistence": (PERSISTENCE, PersistenceClient),
+    "distributed": (DISTRIBUTED, DistributedClient),
+}
 
 
-def ready(
+async def ready(
+    server: Annotated[ServerName | None, Parameter(help="One server alone; else the gateway is asked for all.")] = None,
+    /,
     *,
-    host: Annotated[str | None, Parameter(help="The gateway's name or address; else MAIN_SERVER_HOST.")] = None,
-    port: Annotated[int | None, Parameter(alias="-p", help="The gateway's port; else MAIN_SERVER_PORT.")] = None,
+    host: Annotated[
+        str | None, Parameter(help="The server's name or address; else its setting, such as MAIN_SERVER_HOST.")
+    ] = None,
+    port: Annotated[
+        int | None, Parameter(alias="-p", help="The server's port; else its setting, such as MAIN_SERVER_PORT.")
+    ] = None,
     json: Annotated[bool, Parameter(negative="", help="As a JSON line.")] = False,
 ) -> int:
-    """Tell whether every server that is needed can work. Exit status 1 if not."""
+    """Tell whether every server that is needed can work, or one of them. Exit status 1 if not."""
+    output = Output(json=json)
+    if server is None:
+        told = _ask_gateway("ready", host, port)
+        states = {name: one["status"] for name, one in told.get("dependencies", {}).items()}
+        output.members({"status": told["status"], **states})
+        return 0 if told["status"] in _FIT else 1
+    status = await _ask_server(server, host, port)
+    output.members({"status": status})
+    return 0 if status in _FIT else 1
+
+
+async def _ask_server(server: ServerName, host: str | None, port: int | None) -> str:
+    """Returns how one server is. Raises Unreachable."""
+    match server:
+        case "gateway":
+            return str(_ask_gateway("health", host, port)["status"])
+        case "inventory":
+            # It listens nowhere, and shows that it lives by a record of the persistence server.
+            where = target(host, port, PERSISTENCE)
+            async with PersistenceClient(*where, timeout=_PATIENCE_SECONDS) as client:
+                seconds = await last_beat(Direct(client))
+            return "ok" if seconds is not None and seconds <= BEAT_PATIENCE_SECONDS else "away"
+        case _:
+            setting, kind = _ASKED[server]
+            async with kind(*target(host, port, setting), timeout=_PATIENCE_SECONDS) as asked:
+                return str((await asked.health())["status"])
+
+
+def _ask_gateway(path: str, host: str | None, port: int | None) -> dict[str, Any]:
     found = target(host, port, GATEWAY)
-    tls = found.access.tls
+    tls: ssl.SSLContext | None = found.access.tls
     where = f"[{found.host}]" if ":" in found.host else found.host
-    address = f"{'http' if tls is None else 'https'}://{where}:{found.port}/ready"
+    address = f"{'http' if tls is None else 'https'}://{where}:{found.port}/{path}"
     try:
         with urllib.request.urlopen(address, timeout=_PATIENCE_SECONDS, context=tls) as answer:  # noqa: S310 - http or https
             told: dict[str, Any] = json_format.load(answer)
@@ -33,8 +83,4 @@ def ready(
             told = json_format.load(answer)
     except OSError as error:
         raise Unreachable(f"no gateway answers at {address}: {error}", hint="is it running?") from None
-    status = told["status"]
-    Output(json=json).members(
-        {"status": status, **{name: one["status"] for name, one in told.get("dependencies", {}).items()}}
-    )
-    return 0 if status in ("ok", "degraded") else 1
+    return told

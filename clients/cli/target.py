@@ -1,15 +1,14 @@
-"""Where the server is: flags, the environment, the settings file."""
+"""Where the server is: flags, the environment, the settings files."""
 
 import os
 import ssl
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import dotenv
 from cyclopts import Parameter
 
 from clients.access import Access, Target, client_tls
 from clients.errors import WrongUsage
+from shared.runtime.settings import read_settings_files
 
 Host = Annotated[str | None, Parameter(help="The server's name or address; else SERVER_HOST.")]
 Port = Annotated[int | None, Parameter(alias="-p", help="The server's port; else SERVER_PORT.")]
@@ -48,9 +47,9 @@ def target(host: str | None, port: int | None, server: Server = INTAKE) -> Targe
 
 
 def setting(name: str, default: str) -> str:
-    """A setting of the environment, or else of the settings file."""
-    file = dotenv.dotenv_values(Path(os.environ.get("ENV_FILE") or ".env.local"))
-    return os.environ.get(name) or file.get(name) or default
+    """Returns a setting of the environment, or else of the settings files."""
+    sources = [os.environ, *(values for _, values in reversed(read_settings_files(os.environ)))]
+    return next((value for source in sources if (value := source.get(name))), default)
 
 
 def _tls(trusted: str) -> ssl.SSLContext:

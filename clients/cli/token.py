@@ -27,7 +27,7 @@ def token(
     secret = setting("JWT_SECRET", "")
     if len(secret) < _SECRET_CHARACTERS:
         told = "JWT_SECRET is not set" if not secret else f"JWT_SECRET is shorter than {_SECRET_CHARACTERS} characters"
-        raise WrongUsage(told, hint="set it as the gateway has it, in the environment or in .env.local")
+        raise WrongUsage(told, hint="set it as the gateway has it, in the environment or in .env")
     now = int(time.time())
     made = jwt.encode({"sub": str(user), "iat": now, "exp": now + int(seconds)}, secret, algorithm=ALGORITHM)
     if json:

@@ -16,13 +16,14 @@ from shared.domain.tables import SCORES, USERS, corporate_data
 from shared.runtime import logs
 from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
+from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.record_feed import SqliteRecordFeed
 
 _NICE = 10
-FLAGS = {"--host": "DISTRIBUTED_HOST", "-p/--port": "DISTRIBUTED_PORT", "--data-dir": "DATA_DIR"}
+FLAGS = {"--host": "DISTRIBUTED_BIND", "-p/--port": "DISTRIBUTED_PORT", "--data-dir": "DATA_DIR"}
 
 
 def main(argv: list[str]) -> int:
@@ -41,6 +42,7 @@ def main(argv: list[str]) -> int:
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="distributed")
+    warn_of_unknown_settings()
 
     # Where there is not enough for all, taking orders comes first.
     os.nice(_NICE)

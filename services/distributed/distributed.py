@@ -49,12 +49,12 @@ class Distributed:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`. Raises StartupError when the port cannot be had."""
         settings, knowledge = self._settings, self._knowledge
-        host, port = settings.distributed_host, settings.distributed_port
+        host, port, setting = settings.listening
         try:
             listeners = listen(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "DISTRIBUTED_PORT") from error
-        settings.check_exposure(listeners, "DISTRIBUTED_HOST")
+        settings.check_exposure(listeners, setting)
         observers = Observers(knowledge.log, unread_bytes=settings.max_unread_bytes)
         knowledge.told = observers.publish
         traces = open_traces("distributed", settings.otel_exporter_otlp_endpoint)

@@ -5,18 +5,26 @@ from typing import Annotated
 from msgspec import Meta
 
 from services.distributed.requests import UserId
-from services.settings import InternalSettings
-from shared.runtime.settings import Count, Port, Seconds
+from services.settings import InternalSettings, Listening, choose_listening
+from shared.runtime.settings import Count, Key, Port, Seconds
 
 
 class DistributedSettings(InternalSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
+    distributed_bind: str | None = None
     distributed_host: str = "127.0.0.1"
     distributed_port: Port = 7000
     max_document_bytes: Annotated[int, Meta(ge=1024)] = 262_144
-    pickle_key: Annotated[str, Meta(min_length=32)] | None = None
+    pickle_key: Key | None = None
     max_events: Count = 1_000_000
     event_seconds: Seconds = 604_800.0
     max_notifications: Count = 1000
     low_stock_user: UserId = 1
+
+    @property
+    def listening(self) -> Listening:
+        """Where the server listens."""
+        return choose_listening(
+            "DISTRIBUTED", bind=self.distributed_bind, host=self.distributed_host, port=self.distributed_port
+        )

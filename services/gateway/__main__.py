@@ -12,9 +12,10 @@ from shared.domain.errors import StartupError
 from shared.runtime import logs
 from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
+from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
 
-FLAGS = {"--host": "MAIN_SERVER_HOST", "-p/--port": "MAIN_SERVER_PORT"}
+FLAGS = {"--host": "MAIN_SERVER_BIND", "-p/--port": "MAIN_SERVER_PORT"}
 
 
 def main(argv: list[str]) -> int:
@@ -29,6 +30,7 @@ def main(argv: list[str]) -> int:
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="gateway")
+    warn_of_unknown_settings()
     # A request makes dozens of small objects without cycles: the default would look through them every few requests.
     gc.set_threshold(50_000, 20, 100)
     raise_file_limit()

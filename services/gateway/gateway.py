@@ -61,7 +61,7 @@ class Gateway:
         hub = Hub(follow)
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         app = build_app(settings, intake, persistence, distributed, hub, traces, encrypted=encrypted)
-        host, port = settings.main_server_host, settings.main_server_port
+        host, port, _ = settings.listening
         try:
             listeners = listen(host, port)
         except OSError as error:

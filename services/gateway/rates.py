@@ -37,10 +37,11 @@ class Rates:
         if redis_url:
             try:
                 storage = storage_from_string(f"async+{redis_url}", implementation="redispy", wrap_exceptions=True)
-            except Exception as error:
+            except Exception:
+                # The URL may hold a password, and the error repeats the URL.
                 raise StartupError(
-                    f"REDIS_URL={redis_url} cannot be used: {error}", hint="write it like redis://localhost:6379"
-                ) from error
+                    "REDIS_URL does not say where a Redis is", hint="write it like redis://localhost:6379"
+                ) from None
             assert isinstance(storage, Storage)
             self._shared = SlidingWindowCounterRateLimiter(storage)
         self._log = structlog.get_logger()

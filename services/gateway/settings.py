@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from services.settings import NeighbourSettings
+from services.settings import Listening, NeighbourSettings, choose_listening
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
 from shared.runtime.logs import LogFormat, LogLevel
-from shared.runtime.settings import Count, Port, Seconds
+from shared.runtime.settings import Count, Key, Port, Seconds, SecretUrl
 
 NonNegative = Annotated[int, Meta(ge=0)]
 
@@ -16,16 +16,17 @@ NonNegative = Annotated[int, Meta(ge=0)]
 class GatewaySettings(NeighbourSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
+    main_server_bind: str | None = None
     main_server_host: str = "127.0.0.1"
     main_server_port: Port = 5000
     tls_key: str | None = None
     stage: Literal["dev", "prod"] = "prod"
-    jwt_secret: Annotated[str, Meta(min_length=32)] | None = None
+    jwt_secret: Key | None = None
     cors_origins: str = ""
     trusted_proxies: str = ""
     allowed_hosts: str = ""
     rate_limit: str = "2000/second"
-    redis_url: str | None = None
+    redis_url: SecretUrl | None = None
     otel_exporter_otlp_endpoint: str | None = None
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 1_048_576
     max_header_bytes: Annotated[int, Meta(ge=1024)] = 32_768
@@ -51,3 +52,10 @@ class GatewaySettings(NeighbourSettings, frozen=True):
                 "JWT_SECRET is not set, so nobody could show who they are",
                 hint="set JWT_SECRET to at least 32 characters; or STAGE=dev, where a user_id is taken at its word",
             )
+
+    @property
+    def listening(self) -> Listening:
+        """Where the server listens."""
+        return choose_listening(
+            "MAIN_SERVER", bind=self.main_server_bind, host=self.main_server_host, port=self.main_server_port
+        )

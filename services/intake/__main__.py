@@ -14,6 +14,7 @@ from shared.domain.errors import StartupError, StoreError
 from shared.runtime import logs
 from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
+from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
 from shared.stores.ports import OrderStore, Recovery
 from shared.stores.sqlite.files import Files, make_folder
@@ -22,7 +23,7 @@ from workers.child import ChildConfig, WorkersStore
 from workers.handlers import load_handler
 from workers.worker import WorkPolicy
 
-FLAGS = {"--host": "SERVER_HOST", "-p/--port": "SERVER_PORT", "--workers": "WORKER_COUNT", "--data-dir": "DATA_DIR"}
+FLAGS = {"--host": "SERVER_BIND", "-p/--port": "SERVER_PORT", "--workers": "WORKER_COUNT", "--data-dir": "DATA_DIR"}
 
 
 def main(argv: list[str]) -> int:
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="intake")
+    warn_of_unknown_settings()
     # Orders come in batches of thousands of small objects without cycles: the default threshold would
     # look through them dozens of times a batch.
     gc.set_threshold(50_000, 20, 100)

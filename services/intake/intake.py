@@ -112,7 +112,7 @@ class Intake:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`, then drains. Raises StartupError when the port cannot be had."""
-        host, port = self._settings.server_host, self._settings.server_port
+        host, port, _ = self._settings.listening
         try:
             listeners = listen(host, port)
         except OSError as error:

@@ -4,14 +4,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import ServerSettings, reachable
-from shared.runtime.settings import Count, Port, Seconds
+from services.settings import Listening, ServerSettings, choose_listening, reachable
+from shared.runtime.settings import Count, Port, Seconds, Token
 from workers.handlers import Kit
 
 
 class IntakeSettings(ServerSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
+    server_bind: str | None = None
     server_host: str = "::"
     server_port: Port = 8888
     worker_count: Annotated[int, Meta(ge=1, le=256)] = 2
@@ -31,7 +32,7 @@ class IntakeSettings(ServerSettings, frozen=True):
     max_array_orders: Count = 1000
     tcp_persist_host: str = "127.0.0.1"
     tcp_persist_port: Port = 6000
-    service_token: Annotated[str, Meta(min_length=16)] | None = None
+    service_token: Token | None = None
     tls_ca: str | None = None
 
     @property
@@ -44,3 +45,8 @@ class IntakeSettings(ServerSettings, frozen=True):
             service_token=self.service_token,
             trusted=self.tls_ca or self.tls_cert,
         )
+
+    @property
+    def listening(self) -> Listening:
+        """Where the server listens."""
+        return choose_listening("SERVER", bind=self.server_bind, host=self.server_host, port=self.server_port)

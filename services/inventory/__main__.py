@@ -11,6 +11,7 @@ from shared.domain.errors import StartupError
 from shared.runtime import logs
 from shared.runtime.lifecycle import report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
+from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
 
 _NICE = 10
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> int:
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="inventory")
+    warn_of_unknown_settings()
 
     # Where there is not enough for all, taking orders comes first.
     os.nice(_NICE)

@@ -13,13 +13,14 @@ from shared.domain.errors import StartupError, StoreError
 from shared.runtime import logs
 from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
+from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
 from shared.stores.records import RecordStore
 from shared.stores.sqlite.files import make_folder
 from shared.stores.sqlite.records import SqliteRecordStore
 
 _CREATE_TABLES = "--create-tables"
-FLAGS = {"--host": "TCP_PERSIST_HOST", "-p/--port": "TCP_PERSIST_PORT", "--data-dir": "DATA_DIR"}
+FLAGS = {"--host": "TCP_PERSIST_BIND", "-p/--port": "TCP_PERSIST_PORT", "--data-dir": "DATA_DIR"}
 
 
 def main(argv: list[str]) -> int:
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
     except StartupError as error:
         return report(error)
     logs.configure(form=settings.log_format, level=settings.log_level, service="persistence")
+    warn_of_unknown_settings()
 
     async def create(_: asyncio.Event) -> None:
         made = await make_tables(settings)

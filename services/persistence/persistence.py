@@ -52,12 +52,12 @@ class Persistence:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`. Raises StartupError when the port or the store cannot be had."""
         settings, store = self._settings, self._store
-        host, port = settings.tcp_persist_host, settings.tcp_persist_port
+        host, port, setting = settings.listening
         try:
             listeners = listen(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "TCP_PERSIST_PORT") from error
-        settings.check_exposure(listeners, "TCP_PERSIST_HOST")
+        settings.check_exposure(listeners, setting)
         known = tables(settings)
         data, log = known[settings.corporate_data], known[settings.corporate_log]
         # One server alone on its file goes on with its chain; of several each has its own.

@@ -4,14 +4,22 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import InternalSettings, TableName
+from services.settings import InternalSettings, Listening, TableName, choose_listening
 from shared.runtime.settings import Port
 
 
 class PersistenceSettings(InternalSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
+    tcp_persist_bind: str | None = None
     tcp_persist_host: str = "127.0.0.1"
     tcp_persist_port: Port = 6000
     corporate_log: TableName = "CorporateLog"
     max_transaction_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
+
+    @property
+    def listening(self) -> Listening:
+        """Where the server listens."""
+        return choose_listening(
+            "TCP_PERSIST", bind=self.tcp_persist_bind, host=self.tcp_persist_host, port=self.tcp_persist_port
+        )

@@ -1,4 +1,4 @@
-"""Settings: a flag beats the environment, the environment beats the file, the file beats the default.
+"""Settings: a flag beats the environment, the environment beats the files, the files beat the defaults.
 
 A service declares its settings as one frozen msgspec Struct whose fields are the lower-case names. A
 wrong value stops the start with its name, its value, where it came from and what was expected.
@@ -21,23 +21,27 @@ T = TypeVar("T", bound=msgspec.Struct)
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Token = Annotated[str, Meta(min_length=16, extra={"secret": True})]
+Key = Annotated[str, Meta(min_length=32, extra={"secret": True})]
+SecretUrl = Annotated[str, Meta(extra={"secret": True})]
+"""A URL that may hold a password."""
 
 _FIELD = re.compile(r" - at `\$\.(\w+)`$")
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
 def load(kind: type[T], *, flags: Mapping[str, Any], environ: Mapping[str, str]) -> T:
-    """The settings of `kind`. The file is `.env.local`, or what ENV_FILE names.
+    """Returns the settings of `kind`.
 
     Raises StartupError for a value that does not fit, and for an ENV_FILE that is not there.
     """
-    path = Path(environ.get("ENV_FILE") or ".env.local")
-    if "ENV_FILE" in environ and not path.exists():
-        raise StartupError(f"ENV_FILE={path} is not there", hint="name an existing file, or unset ENV_FILE")
-    file = {name: value for name, value in dotenv.dotenv_values(path).items() if value is not None}
+    if environ.get("ENV_FILE") and not Path(environ["ENV_FILE"]).exists():
+        raise StartupError(
+            f"ENV_FILE={environ['ENV_FILE']} is not there", hint="name an existing file, or unset ENV_FILE"
+        )
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for source, found in ((str(path), file), ("the environment", environ), ("a flag", flags)):
+    for source, found in (*read_settings_files(environ), ("the environment", environ), ("a flag", flags)):
         for field in kind.__struct_fields__:
             value = found.get(field.upper())
             if value not in (None, ""):
@@ -48,6 +52,20 @@ def load(kind: type[T], *, flags: Mapping[str, Any], environ: Mapping[str, str])
         raise _explain(str(error), kind, values, origins) from None
 
 
+def read_settings_files(environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:
+    """Returns the name and the settings of each settings file; a later file beats an earlier one.
+
+    These are `.env.local`, which has the defaults of the project, and `.env`, which is the operator's own and which git
+    does not track. ENV_FILE names another file in place of both. Files that are not there have no settings.
+    """
+    named = environ.get("ENV_FILE")
+    found: list[tuple[str, Mapping[str, str]]] = []
+    for path in [named] if named else [".env.local", ".env"]:
+        values = dotenv.dotenv_values(path)
+        found.append((path, {name: value for name, value in values.items() if value is not None}))
+    return found
+
+
 def parse_flags(
     kind: type[msgspec.Struct], argv: Sequence[str], *, prog: str, description: str, names: Mapping[str, str]
 ) -> dict[str, str]:
@@ -56,16 +74,31 @@ def parse_flags(
     defaults = {field.name.upper(): field.default for field in msgspec.structs.fields(kind)}
     for flags, setting in names.items():
         parser.add_argument(
-            *flags.split("/"), dest=setting, metavar=setting, help=f"the setting {setting}, default {defaults[setting]}"
+            *flags.split("/"), dest=setting, metavar=setting, help=f"the setting {setting}{_default(defaults[setting])}"
         )
     return {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
 
 
+def _default(value: Any) -> str:
+    return "" if value is None else f", default {value}"
+
+
+def _type_info(kind: type[msgspec.Struct], field: str) -> msgspec.inspect.Type:
+    (declared,) = (one for one in msgspec.structs.fields(kind) if one.encode_name == field)
+    return msgspec.inspect.type_info(declared.type)
+
+
 def _choices(kind: type[msgspec.Struct], field: str) -> list[str]:
     """What a setting can be chosen from; nothing where it is not a choice."""
-    (declared,) = (one for one in msgspec.structs.fields(kind) if one.encode_name == field)
-    info = msgspec.inspect.type_info(declared.type)
+    info = _type_info(kind, field)
     return [str(value) for value in info.values] if isinstance(info, msgspec.inspect.LiteralType) else []
+
+
+def _is_secret(kind: type[msgspec.Struct], field: str) -> bool:
+    """Whether the value of a setting must never be shown."""
+    info = _type_info(kind, field)
+    alternatives = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    return any(isinstance(one, msgspec.inspect.Metadata) and bool(one.extra) for one in alternatives)
 
 
 def _explain(
@@ -83,7 +116,9 @@ def _explain(
     if choices := _choices(kind, field):
         expected = f"one of {', '.join(choices)} is expected"
     origin = origins.get(field, "its default")
+    # A secret that is nearly right is still a secret, and messages end up in logs.
+    given = f"{field.upper()} (" if _is_secret(kind, field) else f"{field.upper()}={values.get(field)} ("
     return StartupError(
-        f"{field.upper()}={values.get(field)} (from {origin}) is wrong: {expected}",
+        f"{given}from {origin}) is wrong: {expected}",
         hint=f"mend {field.upper()} there; .env.local has a valid value for every setting",
     )

@@ -108,16 +108,16 @@ def test_clients_show_the_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", INTERNAL)
-@pytest.mark.parametrize("host", ["::", "0.0.0.0"])
+@pytest.mark.parametrize(("part", "host"), [("HOST", "::"), ("HOST", "0.0.0.0"), ("BIND", "::")])
 def test_internal_port_is_not_open_to_everybody_by_accident(
-    tmp_path: Path, kind: type[ServerProcess], host: str
+    tmp_path: Path, kind: type[ServerProcess], part: str, host: str
 ) -> None:
-    setting = kind.port_setting.replace("PORT", "HOST")
+    setting = kind.port_setting.replace("PORT", part)
     environ = {**os.environ, "ENV_FILE": "/dev/null", "DATA_DIR": str(tmp_path), setting: host, kind.port_setting: "0"}
     words = [sys.executable, "-m", kind.module]
     ended = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2
-    assert "can be reached from other machines" in ended.stderr
+    assert f"{setting} {host} can be reached from other machines" in ended.stderr
     for settings in ({"SERVICE_TOKEN": TOKEN}, {"OPEN_INTERNAL_PORTS": "true"}):
         with kind(tmp_path, {setting: host, **settings}):
             pass

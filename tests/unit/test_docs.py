@@ -21,6 +21,7 @@ from services.persistence.settings import PersistenceSettings
 from shared import VERSION
 from shared.domain import errors
 from shared.domain.states import TRANSITIONS, mermaid
+from shared.runtime import setting_names
 from tests.chaos.rounds import ROUNDS
 
 ROOT = Path(__file__).parents[2]
@@ -28,14 +29,13 @@ DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
 # Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
 NOT_SETTINGS = {"COMANDA_PARENT_PID"}
+SERVERS = ("server", "tcp_persist", "distributed", "main_server")
 DIFFERENT: dict[str, set[str]] = {
     ".env.local": {"stage"},
     ".env.docker": {
         "data_dir",
         "log_format",
-        "tcp_persist_host",
-        "distributed_host",
-        "main_server_host",
+        *(f"{server}_{part}" for server in SERVERS for part in ("host", "bind")),
         "open_internal_ports",
         "stage",
     },
@@ -99,6 +99,10 @@ def test_settings_files_have_every_setting_at_its_default(name: str) -> None:
         value = lines[setting]
         if field.encode_name not in DIFFERENT[name] and value:
             assert msgspec.convert(value, field.type, strict=False) == field.default, field.encode_name
+
+
+def test_names_of_settings_are_those_of_the_servers() -> None:
+    assert set(SETTINGS) == setting_names.NAMES
 
 
 def test_settings_that_are_named_exist() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import Http
-from tests.support.intake import PATIENCE, GatewayProcess
+from tests.support.intake import PATIENCE, GatewayProcess, IntakeProcess, InventoryProcess, PersistenceProcess
 
 SECRET = "a secret of the tests, long enough"
 
@@ -46,3 +46,28 @@ def test_ready_tells_how_every_server_is(suite: Suite, tmp_path: Path) -> None:
     nobody = run("ready", "-p", str(gateway.port))
     assert nobody.returncode == 1
     assert "no gateway answers" in nobody.stderr
+
+
+def test_ready_tells_how_one_server_is(suite: Suite, tmp_path: Path) -> None:
+    for server in (suite.intake, suite.persistence, suite.distributed, suite.gateway):
+        name = server.module.rpartition(".")[2]
+        found = run("ready", name, "--json", **{server.port_setting: str(server.port)})
+        assert (found.returncode, found.stdout) == (0, '{"status":"ok"}\n'), found.stderr
+    nobody = IntakeProcess(tmp_path).port
+    for name in ("intake", "persistence", "distributed", "inventory", "gateway"):
+        missing = run("ready", name, "-p", str(nobody))
+        assert missing.returncode == 1
+        assert "answers at" in missing.stderr, name
+
+
+def test_ready_tells_whether_the_inventory_service_works(tmp_path: Path) -> None:
+    with PersistenceProcess(tmp_path / "data") as persistence:
+        asked = {"TCP_PERSIST_PORT": str(persistence.port)}
+        never = run("ready", "inventory", "--json", **asked)
+        assert (never.returncode, never.stdout) == (1, '{"status":"away"}\n')
+        with InventoryProcess(tmp_path / "data", [persistence]):
+            for _ in range(100):
+                found = run("ready", "inventory", "--json", **asked)
+                if found.returncode == 0:
+                    break
+        assert (found.returncode, found.stdout) == (0, '{"status":"ok"}\n')

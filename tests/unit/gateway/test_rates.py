@@ -1,8 +1,9 @@
-"""Whom a request is counted to."""
+"""Whom a request is counted to, and where counts are kept."""
 
 import pytest
 
-from services.gateway.rates import client_of
+from services.gateway.rates import Rates, client_of
+from shared.domain.errors import StartupError
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,10 @@ def test_a_client_is_an_address_or_a_network(address: str, client: str) -> None:
 
 def test_a_client_without_an_address_is_unknown() -> None:
     assert client_of(None) == "unknown"
+
+
+def test_password_of_redis_is_not_shown() -> None:
+    with pytest.raises(StartupError) as refused:
+        Rates("2/second", "nothing://user:hunter2@host")
+    assert "REDIS_URL" in refused.value.message
+    assert "hunter2" not in f"{refused.value.message} {refused.value.hint}"

@@ -1,11 +1,20 @@
 """Where settings come from, and what a wrong one says."""
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+import structlog
 
+from clients.cli.target import setting
+from services.distributed.settings import DistributedSettings
+from services.gateway.settings import GatewaySettings
 from services.intake.settings import IntakeSettings
+from services.inventory.settings import InventorySettings
+from services.persistence.settings import PersistenceSettings
 from shared.domain.errors import StartupError
+from shared.runtime import logs
 from shared.runtime.settings import load, parse_flags
 
 
@@ -34,6 +43,79 @@ def test_wrong_value_is_told_with_name_value_origin_and_cure(name: str, value: s
     assert f"{name}={value} (from the environment)" in caught.value.message
     assert "expected" in caught.value.message or "invalid" in caught.value.message
     assert caught.value.hint is not None
+
+
+def test_own_settings_file_beats_that_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env.local").write_text("SERVER_PORT=1\nWORKER_COUNT=2\n")
+    (tmp_path / ".env").write_text("SERVER_PORT=3\n")
+    assert load(IntakeSettings, flags={}, environ={}).server_port == 3
+    assert load(IntakeSettings, flags={}, environ={}).worker_count == 2
+    assert load(IntakeSettings, flags={}, environ={"SERVER_PORT": "4"}).server_port == 4
+    monkeypatch.setenv("ENV_FILE", "")
+    monkeypatch.delenv("SERVER_PORT", raising=False)
+    assert setting("SERVER_PORT", "5") == "3"
+    # A file that is named stands for both.
+    monkeypatch.setenv("ENV_FILE", ".env.local")
+    assert setting("SERVER_PORT", "5") == "1"
+    assert load(IntakeSettings, flags={}, environ={"ENV_FILE": ".env.local"}).server_port == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (GatewaySettings, "JWT_SECRET"),
+        (GatewaySettings, "SERVICE_TOKEN"),
+        (IntakeSettings, "SERVICE_TOKEN"),
+        (PersistenceSettings, "SERVICE_TOKEN"),
+        (InventorySettings, "SERVICE_TOKEN"),
+        (DistributedSettings, "SERVICE_TOKEN"),
+        (DistributedSettings, "PICKLE_KEY"),
+    ],
+)
+def test_secret_that_is_wrong_is_not_shown(kind: type[msgspec.Struct], name: str) -> None:
+    with pytest.raises(StartupError) as caught:
+        load(kind, flags={}, environ={name: "hunter2", "ENV_FILE": "/dev/null"})
+    told = f"{caught.value.message} {caught.value.hint}"
+    assert f"{name} (from the environment) is wrong: expected text of length >=" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_traceback_shows_no_values(form: logs.LogFormat, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(form=form, level="info", service="test")
+
+    environ = {"JWT_SECRET": "hunter2" * 8, "ENV_FILE": "/dev/null"}
+
+    def fail(settings: GatewaySettings) -> None:
+        raise RuntimeError(settings.stage)
+
+    try:
+        fail(load(GatewaySettings, flags={}, environ=environ))
+    except RuntimeError:
+        structlog.get_logger().exception("failed")
+    finally:
+        structlog.reset_defaults()
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (IntakeSettings, "SERVER"),
+        (PersistenceSettings, "TCP_PERSIST"),
+        (DistributedSettings, "DISTRIBUTED"),
+        (GatewaySettings, "MAIN_SERVER"),
+    ],
+)
+def test_server_listens_at_bind_and_without_it_at_host(kind: Any, name: str) -> None:
+    environ = {"ENV_FILE": "/dev/null", f"{name}_HOST": "somewhere", f"{name}_PORT": "7"}
+    assert load(kind, flags={}, environ=environ).listening == ("somewhere", 7, f"{name}_HOST")
+    bound = load(kind, flags={}, environ={**environ, f"{name}_BIND": "::1"})
+    assert bound.listening == ("::1", 7, f"{name}_BIND")
+    assert getattr(bound, f"{name.lower()}_host") == "somewhere"
 
 
 def test_missing_settings_file_is_told() -> None:

@@ -1,0 +1,141 @@
+"""The names of all settings, and the names that are close to one of them but wrong."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import structlog
+
+from shared.runtime.parent import PARENT_PID
+from shared.runtime.settings import read_settings_files
+
+NAMES = frozenset(
+    {
+        "AGEING_SECONDS",
+        "ALLOWED_HOSTS",
+        "AWS_ENDPOINT_URL",
+        "AWS_REGION",
+        "BACKEND_CONNECTIONS",
+        "CORPORATE_DATA",
+        "CORPORATE_LOG",
+        "CORS_ORIGINS",
+        "DATA_DIR",
+        "DB_PATH",
+        "DISK_RESERVE_MIB",
+        "DISTRIBUTED_BIND",
+        "DISTRIBUTED_HOST",
+        "DISTRIBUTED_PORT",
+        "DYNAMODB_ENDPOINT",
+        "DYNAMODB_PREFIX",
+        "EVENT_SECONDS",
+        "IDLE_SECONDS",
+        "JWT_SECRET",
+        "LEASE_SECONDS",
+        "LOG_FORMAT",
+        "LOG_LEVEL",
+        "LOW_STOCK",
+        "LOW_STOCK_MARGIN",
+        "LOW_STOCK_TOPIC_ARN",
+        "LOW_STOCK_USER",
+        "MAIN_SERVER_BIND",
+        "MAIN_SERVER_HOST",
+        "MAIN_SERVER_PORT",
+        "MAX_ARRAY_ORDERS",
+        "MAX_ATTEMPTS",
+        "MAX_BODY_BYTES",
+        "MAX_CONNECTIONS",
+        "MAX_DEPTH",
+        "MAX_DOCUMENT_BYTES",
+        "MAX_EVENTS",
+        "MAX_EVENT_STREAMS",
+        "MAX_HEADER_BYTES",
+        "MAX_IN_FLIGHT",
+        "MAX_NOTIFICATIONS",
+        "MAX_PEDIDOS_EN_COLA",
+        "MAX_REQUESTS",
+        "MAX_RESCUES",
+        "MAX_TRANSACTION_BYTES",
+        "MAX_UNREAD_BYTES",
+        "MAX_UPLOADS",
+        "MAX_UPLOAD_BYTES",
+        "ONE_SHOT_SECONDS",
+        "OPEN_INTERNAL_PORTS",
+        "ORDER_HANDLER",
+        "ORDER_TIMEOUT_SECONDS",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "PICKLE_KEY",
+        "PROCESSING_SECONDS",
+        "RATE_LIMIT",
+        "REDIS_URL",
+        "REQUEST_SECONDS",
+        "RETRY_SECONDS",
+        "SERVER_BIND",
+        "SERVER_HOST",
+        "SERVER_LEASE_SECONDS",
+        "SERVER_PORT",
+        "SERVICE_TOKEN",
+        "SHUTDOWN_SECONDS",
+        "STAGE",
+        "STALL_SECONDS",
+        "STORE",
+        "STORE_SECONDS",
+        "TCP_PERSIST_BIND",
+        "TCP_PERSIST_HOST",
+        "TCP_PERSIST_PORT",
+        "TLS_CA",
+        "TLS_CERT",
+        "TLS_KEY",
+        "TRUSTED_PROXIES",
+        "UPLOADS_QUEUE_URL",
+        "UPLOAD_SECONDS",
+        "WORKER_CONCURRENCY",
+        "WORKER_COUNT",
+    }
+)
+"""The settings of all servers: a server knows only its own, and a settings file has those of all."""
+
+# What other programs read from the same places.
+_FOREIGN = ("AWS_", "COMPOSE_", "DOCKER_", "OTEL_", "PYTHON", "ENV_FILE")
+# How alike two names are, from 0 to 1: a misspelt one differs from the right one in a letter or two.
+_MISSPELT = 0.85
+
+
+class UnknownSetting(NamedTuple):
+    """A name that no server reads."""
+
+    name: str
+    source: str
+    nearest: str | None
+    """The setting that was probably meant."""
+
+
+def find_unknown_settings(environ: Mapping[str, str]) -> list[UnknownSetting]:
+    """Returns the names in the settings files that no server reads, and those in `environ` that are misspelt.
+
+    The environment is full of names of other programs, so one of them counts only if it is close to a setting.
+    """
+    found = []
+    for source, values in read_settings_files(environ):
+        found += [UnknownSetting(name, source, _nearest(name, 0.6)) for name in values if _is_unknown(name)]
+    for name in environ:
+        if _is_unknown(name) and (nearest := _nearest(name, _MISSPELT)) is not None:
+            found.append(UnknownSetting(name, "the environment", nearest))
+    return found
+
+
+def warn_of_unknown_settings() -> None:
+    """Logs the unknown settings of this process, unless its parent has done so."""
+    if PARENT_PID in os.environ:
+        return
+    log = structlog.get_logger()
+    for unknown in find_unknown_settings(os.environ):
+        log.warning("unknown_setting", **{key: value for key, value in unknown._asdict().items() if value is not None})
+
+
+def _is_unknown(name: str) -> bool:
+    return name not in NAMES and not name.startswith(_FOREIGN)
+
+
+def _nearest(name: str, likeness: float) -> str | None:
+    return next(iter(difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=likeness)), None)
