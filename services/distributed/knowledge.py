@@ -12,7 +12,7 @@ from services.distributed.notifications import Notifications
 from services.distributed.order_totals import OrderTotals
 from services.distributed.ranking import Ranking
 from shared.domain.errors import StartupError
-from shared.stores.sqlite.database import Writer, migrate, translated
+from shared.stores.sqlite.database import Writer, migrate, never_wait, translated
 from shared.stores.sqlite.lock import FileLock
 
 T = TypeVar("T")
@@ -35,6 +35,7 @@ class Knowledge:
         with translated(path):
             self.log = EventLog(connection, limit=max_events, seconds=event_seconds)
             self.nonces = StoredNonces(connection)
+        never_wait(connection)
         self.orders = OrderTotals(connection)
         self.ranking = Ranking(connection)
         self.notifications = Notifications(connection, limit=max_notifications)

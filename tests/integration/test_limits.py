@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from shared.stores.sqlite.database import connect
 from tests.support.intake import PATIENCE, IntakeProcess, Session
 
 ORDER = {"cliente": "a", "productos": ["x"], "direccion": "d"}
@@ -213,3 +215,23 @@ def test_cursor_from_nowhere_ends_and_harms_nobody(session: Session) -> None:
     session.ask(ORDER)
     found = session.ask({"action": "list", "cursor": "________", "cliente": "nobody"})
     assert (found["pedidos"], found["cursor"]) == ([], None)
+
+
+def test_foreign_lock_on_the_orders_refuses_orders_and_holds_up_nobody(intake: IntakeProcess) -> None:
+    with intake.connect() as one, intake.connect() as other:
+        stored = one.ask(ORDER)
+        browser = connect(intake.data_dir / "orders.db")
+        browser.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        for _ in range(5):
+            refused = one.ask(ORDER)
+            assert (refused["error"], refused["message"]) == ("db_error", "orders.db is locked by another program")
+            assert other.ask(f"status {stored['id']}")["success"]
+            assert other.ask("health")["status"] == "degraded"
+        # Each order waited 5 s for the lock, and everybody else with it.
+        assert time.monotonic() - began < 4.0
+        browser.close()
+        again = one.ask(ORDER)
+        assert again["success"]
+        assert int(again["id"][-12:], 16) == int(stored["id"][-12:], 16) + 1
+        assert other.wait_until("stats", "stats.abiertos", 0)["stats"]["aceptados"] == 2

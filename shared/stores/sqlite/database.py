@@ -24,13 +24,20 @@ SCHEMA = Path(__file__).parent / "schema"
 _CHECKPOINT_ROWS = 20_000
 _COMMIT_WEIGHT = 40
 _WAL_LIMIT_BYTES = 64 * 2**20
+# What closing waits for readers of the write-ahead log.
+_CLOSE_MILLISECONDS = 1000
+
 
 Connection = Any
 """A connection of the sqlite module in use; its type differs between the two modules."""
 
 
+class StoreBusy(StoreError):
+    """Another program has the file locked."""
+
+
 def connect(path: Path, *, read_only: bool = False) -> Connection:
-    """Opens a file for transactions that are begun by hand. Raises StoreError."""
+    """Opens a file for transactions that are begun by hand; a lock is waited for. Raises StoreError."""
     with translated(path):
         connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5.0)
         if read_only:
@@ -42,6 +49,14 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA cache_size = -16384")
     return connection
+
+
+def never_wait(connection: Connection) -> None:
+    """Makes a connection raise StoreBusy at once where it would wait for a lock: for those that an event loop uses.
+
+    Writers of the suite take turns under the files' own locks, so only other programs are ever in the way.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
 
 
 def migrate(connection: Connection, path: Path, name: str) -> None:
@@ -69,6 +84,12 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite.Error as error:
+        # The lower byte is the primary result code; the others say more about it.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite.SQLITE_BUSY:
+            raise StoreBusy(
+                f"{path.name} is locked by another program",
+                hint="end what holds it, as a database browser or an open transaction, then send this again",
+            ) from error
         raise StoreError(
             f"the store refused: {error}", hint=f"see the server's log; the file is {path.name}"
         ) from error
@@ -109,6 +130,7 @@ class Writer:
     def close(self) -> None:
         """Writes the log home, if no reader and no full disk is in the way, and closes the file."""
         with contextlib.suppress(sqlite.Error):
+            self.connection.execute(f"PRAGMA busy_timeout = {_CLOSE_MILLISECONDS}")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         with translated(self.path):
             self.connection.close()

@@ -19,7 +19,7 @@ from shared.domain.quantiles import bucket
 from shared.domain.states import State
 from shared.stores.events import Happened, OrderEvents
 from shared.stores.outbox import Span, decode_moves
-from shared.stores.sqlite.database import Connection, translated
+from shared.stores.sqlite.database import Connection, never_wait, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import attach
 from shared.stores.sqlite.order_positions import OrderPosition
@@ -115,6 +115,7 @@ class SqliteOrderFeed:
                     # The intake is about to make them.
                     connection.close()
                     return None
+            never_wait(connection)
             self._connection = connection
         return self._connection
 

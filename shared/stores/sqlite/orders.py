@@ -48,7 +48,8 @@ from shared.stores.ports import (
     Tended,
     Ticket,
 )
-from shared.stores.sqlite.database import Writer, migrate, translated
+from shared.stores.sqlite.busy import BusyRetry
+from shared.stores.sqlite.database import Writer, migrate, never_wait, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import Lister, attach
 from shared.stores.sqlite.lock import FileLock
@@ -131,6 +132,7 @@ class SqliteOrderStore:
             migrate(self._progress.connection, files.progress, "progress")
         self._files = files
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="progress")
+        self._accepting, self._progressing = BusyRetry(), BusyRetry()
         self._reading = attach(files)
         with translated(files.orders):
             connection = self._orders.connection
@@ -163,12 +165,17 @@ class SqliteOrderStore:
         with translated(self._files.orders):
             open_orders = _group(self._reading.execute(_OPEN, (self._settled,)), self._node)
             rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
+        for connection in (self._orders.connection, self._progress.connection, self._reading):
+            never_wait(connection)
         totals = {STATES[state]: orders for state, orders in rows}
         return Recovery(open_orders, totals, agreed.accepted, agreed.repair, agreed.repairs)
 
     async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`. Blocks for one fsync."""
         self._keep_reserve()
+        return await self._accepting.run(lambda: self._accept(batch, received, room))
+
+    async def _accept(self, batch: Batch, received: int, room: int) -> Acceptance:
         if batch.plain:
             size = min(len(batch.requests), room)
             if size:
@@ -381,7 +388,8 @@ class SqliteOrderStore:
         await self._in_thread(write)
 
     async def _in_thread(self, write: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, write)
+        loop = asyncio.get_running_loop()
+        return await self._progressing.run(lambda: loop.run_in_executor(self._thread, write))
 
     async def close(self) -> None:
         """See `OrderStore.close`."""

@@ -9,7 +9,7 @@ import aiosqlite
 from shared.domain.errors import Gone, InvalidParams, StoreError
 from shared.domain.records import Record, Table
 from shared.stores.records import Changes
-from shared.stores.sqlite.database import Connection, connect, translated
+from shared.stores.sqlite.database import Connection, connect, never_wait, translated
 from shared.stores.sqlite.record_changes import NEWEST, decode_item, read_changes
 
 _ITEMS = """
@@ -82,6 +82,7 @@ class SqliteRecordFeed:
                         look.close()
                         return None
                     self._tables = {names[name]: table for name, table in self._declared.items()}
+                    never_wait(look)
                     self._look = look
                     self._reader = await aiosqlite.Connection(lambda: connect(self._path, read_only=True), 64)
         return self._reader

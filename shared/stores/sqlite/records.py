@@ -21,7 +21,8 @@ from shared.domain.tables import Tables
 from shared.stores.evaluate import evaluate, key_of
 from shared.stores.keys import ALL, index_keys, item_keys, partition_key, tenant_of
 from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, Position, Query
-from shared.stores.sqlite.database import Connection, Writer, connect, migrate, translated
+from shared.stores.sqlite.busy import BusyRetry
+from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translated
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.record_changes import NEWEST, read_changes
 from shared.stores.sqlite.selection import Selection
@@ -101,6 +102,8 @@ class SqliteRecordStore:
         migrate(self._writer.connection, path, "records")
         self._names = self._declare()
         self._tables_by_id = {self._names[name]: table for name, table in tables.items()}
+        never_wait(self._writer.connection)
+        self._writing = BusyRetry()
         self._reader: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
 
@@ -133,6 +136,9 @@ class SqliteRecordStore:
 
     async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         """See `RecordStore.write`. Blocks for one fsync."""
+        return await self._writing.run(lambda: self._write(transactions))
+
+    async def _write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         work = _Work()
         now = time.time_ns() // 1000
         with self._writer.transaction(4 * len(transactions)) as connection:

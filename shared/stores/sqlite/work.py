@@ -9,7 +9,7 @@ from shared.domain.ids import Run, split_run
 from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
 from shared.stores.outbox import Moves, spans, told
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
-from shared.stores.sqlite.database import Connection, Writer, connect, translated
+from shared.stores.sqlite.database import Connection, Writer, connect, never_wait, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.outbox import add_moves
@@ -48,6 +48,9 @@ class SqliteWorkStore:
         self._writer = Writer(files.progress)
         self._orders_path = files.orders
         self._orders = connect(files.orders, read_only=True)
+        for connection in (self._writer.connection, self._orders):
+            # A wait under the file's lock would stop all other workers, and the heartbeats of all.
+            never_wait(connection)
 
     async def advance(
         self,

@@ -1,0 +1,138 @@
+"""Another program, as a database browser, holds the write lock of a file: nobody else waits for it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.distributed.knowledge import Knowledge
+from shared.domain.records import Put, Table, Transaction
+from shared.domain.states import State
+from shared.domain.tables import Tables
+from shared.stores.ports import OrderStore, WorkStore
+from shared.stores.records import Ask
+from shared.stores.sqlite.database import Connection, StoreBusy, connect
+from shared.stores.sqlite.records import SqliteRecordStore
+from tests.contract.conftest import SqliteAdapter
+from tests.support.orders import accept, ids, request, ticket
+
+THINGS = Table("Things", partition="id")
+
+
+@pytest.fixture
+async def adapter(tmp_path: Path) -> SqliteAdapter:
+    """An empty database."""
+    return SqliteAdapter(tmp_path)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[Connection]:
+    """A foreign transaction that writes nothing.
+
+    By the store's own SQLite library: two libraries in one process do not see each other's locks.
+    """
+    connection = connect(path)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+class Turns:
+    """Counts turns of the event loop while a block runs."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __aenter__(self) -> "Turns":
+        self._task = asyncio.create_task(self._tick())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            self.count += 1
+
+
+async def test_orders_are_refused_while_the_loop_goes_on_and_none_is_lost_or_doubled(
+    adapter: SqliteAdapter, orders: OrderStore
+) -> None:
+    before = (await accept(orders, request("before"))).run
+    with locked(adapter.files.orders):
+        async with Turns() as turns:
+            with pytest.raises(StoreBusy, match=r"orders\.db is locked by another program"):
+                await accept(orders, request("first"))
+        assert turns.count > 3
+        # Who has seen the lock once does not wait for it again, and what only reads goes on.
+        began = time.monotonic()
+        for _ in range(5):
+            with pytest.raises(StoreBusy):
+                await accept(orders, request("next", request_id="key"))
+            assert await orders.get(ids(before)[0])
+        assert time.monotonic() - began < 1.0
+    after = (await accept(orders, request("after"), request("next", request_id="key"))).run
+    assert (after.first, after.count) == (before.first + 1, 2)
+
+
+async def test_lock_that_is_held_for_a_moment_is_not_noticed(adapter: SqliteAdapter, orders: OrderStore) -> None:
+    with locked(adapter.files.orders) as other:
+        taken = asyncio.create_task(accept(orders, request()))
+        await asyncio.sleep(0)
+        other.execute("ROLLBACK")
+        assert (await taken).run.count == 1
+
+
+async def test_who_cancels_and_who_works_is_not_held_up_by_a_lock_on_progress(
+    adapter: SqliteAdapter, orders: OrderStore, work: WorkStore
+) -> None:
+    run = (await accept(orders, request(), request())).run
+    with locked(adapter.files.progress):
+        async with Turns() as turns:
+            with pytest.raises(StoreBusy):
+                await orders.cancel(ids(run)[0])
+        assert turns.count > 3
+        began = time.monotonic()
+        with pytest.raises(StoreBusy):
+            await work.advance("w1", tickets=[ticket(run)], now=1)
+        assert time.monotonic() - began < 1.0
+        assert (await accept(orders, request())).run.count == 1
+    assert [claim.ticket.run for claim in (await work.advance("w1", tickets=[ticket(run)], now=1)).claims] == [run]
+    found = await orders.get(ids(run)[0])
+    assert found is not None
+    assert found.state is State.RUNNING
+
+
+async def test_records_are_refused_while_the_loop_goes_on(tmp_path: Path) -> None:
+    store = SqliteRecordStore(tmp_path / "records.db", Tables(THINGS))
+    put = [Transaction("t", [Put("Things", {"id": "a"})])]
+    with locked(tmp_path / "records.db"):
+        async with Turns() as turns:
+            with pytest.raises(StoreBusy):
+                await store.write(put)
+        assert turns.count > 3
+        assert await store.get([Ask("t", "Things", {"id": "a"})]) == [None]
+    ((written,),) = [outcome for outcome in await store.write(put) if isinstance(outcome, list)]
+    assert written.new is not None
+    assert written.new.version == 1
+    await store.close()
+
+
+def test_what_the_distributed_service_writes_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "distributed.db"
+    knowledge = Knowledge(path, max_events=10, event_seconds=60, max_notifications=10)
+    began = time.monotonic()
+    with locked(path), pytest.raises(StoreBusy), knowledge.transaction(1) as commit:
+        commit([])
+    assert time.monotonic() - began < 1.0
+    with knowledge.transaction(1) as commit:
+        knowledge.move("orders", "1")
+        commit([])
+    assert knowledge.position("orders") == "1"
+    knowledge.close()
