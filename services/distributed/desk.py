@@ -18,10 +18,11 @@ from services.distributed.requests import CATALOGUE, Request
 from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, InvalidParams, StoreError
 from shared.net.connection import Connection
+from shared.runtime.logs import log_fault
 from shared.runtime.metrics import ServerMetrics
 from shared.wire.framing import Document, Frame, Line
 from shared.wire.ready import Ready, answer_frame, refusal
-from shared.wire.replies import failure, line, success
+from shared.wire.replies import RequestIdValue, failure, line, success
 from shared.wire.strict import did_you_mean, parse, shortened
 
 # More than this waits for the next turn, so that the relay gets its own.
@@ -110,6 +111,8 @@ class Desk:
                     return _Entry(connection, answer_frame(frame), arrived)
         except ComandaError as error:
             return _Entry(connection, refusal(error, members), arrived)
+        except Exception:
+            return _Entry(connection, refusal(log_fault("request_read_failed"), members), arrived)
 
     def closed(self, connection: Connection) -> None:
         """See `Service.closed`."""
@@ -151,12 +154,19 @@ class Desk:
         if request.trace is not None:
             self._log.debug("answered", action=action, outcome=outcome, trace=request.trace)
         members = failure(result, request_id) if isinstance(result, ComandaError) else success(result, request_id)
-        entry.connection.answer(line(encode_answer(members, self._ways.answers) if entry.pickled else members))
+        entry.connection.answer(self._encode_pickled(members, request_id) if entry.pickled else line(members))
+
+    def _encode_pickled(self, members: dict[str, Any], request_id: RequestIdValue) -> bytes:
+        try:
+            return line(encode_answer(members, self._ways.answers))
+        except InvalidParams as error:
+            error.hint = "ask for less at a time: limit"
+            return line(encode_answer(failure(error, request_id), self._ways.answers))
 
     # What writes.
 
-    def _write(self, writes: list[Any]) -> tuple[Iterator[Result], StoreError | None]:
-        """Commits what requests write, and the nonces of those in pickles: the results, and why the store refused."""
+    def _write(self, writes: list[Any]) -> tuple[Iterator[Result], ComandaError | None]:
+        """Commits what requests write, and the nonces of those in pickles: the results, and why none was done."""
         nonces = self._knowledge.nonces
         if not writes and not nonces.unsaved:
             return iter(()), None
@@ -175,6 +185,9 @@ class Desk:
         except StoreError as error:
             self._log.error("requests were refused by the store", requests=len(writes), reason=error.message)
             return iter([error] * len(writes)), error
+        except Exception:
+            fault = log_fault("requests_failed", requests=len(writes))
+            return iter([fault] * len(writes)), fault
         return iter(results), None
 
     def _written(self, request: Request, events: list[PlainEvent]) -> Members:
@@ -200,6 +213,8 @@ class Desk:
             result: Result = self._read(entry.connection, request)
         except ComandaError as error:
             result = error
+        except Exception:
+            result = log_fault("request_failed", request=type(request).__name__)
         self._answer(entry, request, result)
 
     def _read(self, connection: Connection, request: Request) -> Members:

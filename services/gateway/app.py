@@ -19,6 +19,7 @@ from services.gateway.imports import ImportRoutes
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.openapi import describe
 from services.gateway.orders import OrderRoutes
+from services.gateway.origins import Hosts
 from services.gateway.pages import FILES, PageRoutes
 from services.gateway.probes import ProbeRoutes
 from services.gateway.rates import Rates
@@ -75,12 +76,12 @@ def build_app(
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
         origins=_origins(settings.cors_origins),
-        hosts=_origins(settings.allowed_hosts),
     )
     edge = Edge(
         _with_cors(router, _origins(settings.cors_origins)),
         metrics,
         traces,
+        Hosts(_origins(settings.allowed_hosts)),
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,
         encrypted=encrypted,

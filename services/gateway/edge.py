@@ -10,8 +10,10 @@ import structlog
 from clients.call import Call, serve
 from services.gateway.asgi import App, Message, Receive, Scope, Send
 from services.gateway.metrics import GatewayMetrics
+from services.gateway.origins import Hosts
 from services.gateway.problems import refuse
 from shared.domain.errors import ComandaError, Unavailable
+from shared.runtime.logs import log_fault
 from shared.runtime.traces import Traces
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
@@ -27,7 +29,7 @@ _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
 class Edge:
-    """The outermost part of the application; `app` is the rest.
+    """The outermost part of the application; `app` is the rest, and `hosts` the names by which it may be asked.
 
     A request has `request_seconds`, and at most `max_requests` are at work at a time; a stream of events counts
     until it has begun.
@@ -38,6 +40,7 @@ class Edge:
         app: App,
         metrics: GatewayMetrics,
         traces: Traces | None,
+        hosts: Hosts,
         *,
         request_seconds: float,
         max_requests: int,
@@ -46,6 +49,7 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._traces = traces
+        self._hosts = hosts
         self._request_seconds = request_seconds
         self._max_requests = max_requests
         self.headers = [*_SAFETY, _STRICT_TRANSPORT] if encrypted else _SAFETY
@@ -62,6 +66,7 @@ class Edge:
         exchange = _Exchange(self, scope["headers"], receive, send)
         scope["request_id"] = exchange.request_id
         try:
+            self._hosts.check(scope["headers"], scope["http_version"])
             if self.at_work > self._max_requests:
                 raise Unavailable(
                     f"{self._max_requests} requests are at work already", hint="try again later; nothing was done"
@@ -71,8 +76,7 @@ class Edge:
         except ComandaError as error:
             await exchange.refuse(error)
         except Exception:
-            self._log.exception("a request failed", path=scope["path"], trace=exchange.request_id)
-            await exchange.refuse(ComandaError("the server failed; its log says why"))
+            await exchange.refuse(log_fault("request_failed", path=scope["path"], trace=exchange.request_id))
         finally:
             exchange.done()
             seconds = time.perf_counter() - began

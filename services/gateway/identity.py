@@ -51,6 +51,9 @@ class Identity:
             user = int(claims["sub"])
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Unauthorized(f"the token is not valid: {error}", field="Authorization", hint=_HINT) from None
+        except Exception:
+            # A token is read before its signature is checked: it can hold anything, such as a thousand brackets.
+            raise Unauthorized("the token is not valid", field="Authorization", hint=_HINT) from None
         if abs(user) > 10**15:
             raise Unauthorized("the token's subject is no user", field="Authorization", hint=_HINT)
         return user

@@ -6,21 +6,24 @@ may have its own name lead to this machine (DNS rebinding): then the name says w
 
 import ipaddress
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from services.gateway.problems import Forbidden
+from services.gateway.problems import BadRequest, Forbidden
 
 _KNOWN = 1000
 _SAFE_SITES = (b"same-origin", b"none")
 
 
 def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Iterable[str]) -> None:
-    """Raises Forbidden for a request that a page of another site has made a browser send."""
+    """Raises Forbidden for a request that a page of another site has made a browser send, and BadRequest."""
     found = dict(headers)
-    origin = found.get(b"origin")
-    if origin is None or found.get(b"sec-fetch-site") in _SAFE_SITES or origin.decode("latin-1") in allowed:
+    if (sent := found.get(b"origin")) is None:
         return
-    if b"sec-fetch-site" not in found and urlsplit(origin).netloc == found.get(b"host"):
+    origin = sent.decode("latin-1")
+    site = _authority(origin, "Origin")
+    if found.get(b"sec-fetch-site") in _SAFE_SITES or origin in allowed:
+        return
+    if b"sec-fetch-site" not in found and site.netloc.encode("latin-1") == found.get(b"host"):
         return
     raise Forbidden("a page of another site has sent this", field="Origin", hint="allow the site in CORS_ORIGINS")
 
@@ -32,20 +35,34 @@ class Hosts:
         self._names = {name.lower() for name in names}
         self._known: set[bytes] = set()
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Raises Forbidden for a name that may be another site's."""
-        for name, value in headers:
-            if name == b"host":
-                if value not in self._known:
-                    self._look(value)
-                return
+    def check(self, headers: Iterable[tuple[bytes, bytes]], http_version: str) -> None:
+        """Raises Forbidden for a name that may be another site's, and BadRequest where there is not one name."""
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1 and (hosts or http_version != "1.0"):
+            told = "the header Host stands there more than once" if hosts else "the header Host is missing"
+            raise BadRequest(told, field="Host", hint="RFC 9112, section 3.2: a request of HTTP/1.1 has one")
+        for value in hosts:
+            if value not in self._known:
+                self._look(value)
 
     def _look(self, value: bytes) -> None:
-        host = (urlsplit(f"//{value.decode('latin-1')}").hostname or "").rstrip(".")
+        found = _authority(f"//{value.decode('latin-1')}", "Host")
+        host = (found.hostname or "").rstrip(".")
         if "." in host and not _is_address(host) and not self._names & {host, "*"}:
             raise Forbidden(f"this is not {host[:100]}", field="Host", hint="add the name to ALLOWED_HOSTS")
         if len(self._known) < _KNOWN:
             self._known.add(value)
+
+
+def _authority(url: str, header: str) -> SplitResult:
+    """The parts of an address that a header names. Raises BadRequest."""
+    try:
+        found = urlsplit(url)
+        if found.port != 0 and "@" not in found.netloc and (header != "Host" or url == f"//{found.netloc}"):
+            return found
+    except ValueError:
+        pass
+    raise BadRequest(f"the header {header} is no address", field=header, hint="write HOST or HOST:PORT")
 
 
 def _is_address(host: str) -> bool:

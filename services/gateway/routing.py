@@ -15,7 +15,7 @@ from msgspec import Struct
 from services.gateway.asgi import Receive, Scope, Send
 from services.gateway.bodies import BodyReader, check_media_type
 from services.gateway.files import Files
-from services.gateway.origins import Hosts, check_origin
+from services.gateway.origins import check_origin
 from services.gateway.problems import MethodNotAllowed
 from services.gateway.streams import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
@@ -127,8 +127,7 @@ class _Template:
 class Router:
     """The application behind the edge. `admit` is asked before a request is read; it raises what refuses it.
 
-    Below the prefix of `files` there are files, and nothing else. Pages of `origins` may do what its own may; `hosts`
-    are the names by which it may be asked, besides addresses and names of one word.
+    Below the prefix of `files` there are files, and nothing else. Pages of `origins` may do what its own may.
     """
 
     def __init__(
@@ -140,9 +139,7 @@ class Router:
         max_body_bytes: int,
         max_orders: int,
         origins: Sequence[str] = (),
-        hosts: Sequence[str] = (),
     ) -> None:
-        self._hosts = Hosts(hosts)
         self._admit = admit
         self._origins = origins
         self._files = files
@@ -165,7 +162,6 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Raises ComandaError where that is the answer."""
         path = scope["path"]
-        self._hosts.check(scope["headers"])
         if path.startswith(self._files.prefix):
             await self._files(scope, receive, send)
             return

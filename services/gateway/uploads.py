@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from shared.domain.errors import InvalidParams
@@ -16,14 +15,17 @@ class FileBody:
     """The bytes of the file in a body; `name` is what the form calls it, known once its first part is there."""
 
     def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
-        kind, options = parse_options_header(content_type)
         self.name: str | None = None
         self._body = body
         self._form: _Form | None = None
-        if kind.decode().lower() == FORM:
-            if b"boundary" not in options:
-                raise InvalidParams("the form has no boundary", field="Content-Type", hint="curl -F file=@FILE.csv …")
-            self._form = _Form(options[b"boundary"])
+        if content_type.partition(";")[0].strip().lower() == FORM:
+            try:
+                _, options = parse_options_header(content_type)
+                self._form = _Form(options[b"boundary"])
+            except Exception:
+                raise InvalidParams(
+                    "the form has no boundary", field="Content-Type", hint="curl -F file=@FILE.csv …"
+                ) from None
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
         """The file, part by part. Raises InvalidParams for a form that has none, more than one, or no end."""
@@ -68,7 +70,8 @@ class _Form:
         """Takes the next part of the body. Raises InvalidParams."""
         try:
             self._parser.write(data)
-        except MultipartParseError:
+        except Exception:
+            # The headers of a part are as odd as a client makes them.
             raise InvalidParams(
                 "the form cannot be read", hint="send the file itself: --data-binary @FILE.csv"
             ) from None

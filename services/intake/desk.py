@@ -28,6 +28,7 @@ from shared.domain.errors import ComandaError, InvalidParams, StoreError, Unavai
 from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.net.connection import Connection
+from shared.runtime.logs import log_fault
 from shared.runtime.traces import Traces
 from shared.stores.ports import Acceptance, Batch, Open, OrderStore
 from shared.wire.framing import Frame
@@ -324,8 +325,7 @@ class Desk:
             self._actions.count(action, error)
             return line(failure(error, action.request_id))
         except Exception:
-            self._log.exception("an action failed", action=type(action).__name__, trace=action.trace)
-            fault = ComandaError("the server failed; its log says why")
+            fault = log_fault("action_failed", action=type(action).__name__, trace=action.trace)
             self._actions.count(action, fault)
             return line(failure(fault, action.request_id))
         self._actions.count(action)

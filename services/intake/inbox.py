@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from services.intake.requests import Action, decode_action, parse_verb
 from shared.domain.errors import ComandaError, InvalidParams
 from shared.domain.orders import OrderRequest
+from shared.runtime.logs import log_fault
 from shared.wire.framing import Document, Frame, Line
 from shared.wire.orders import EXAMPLE, OrderBlock, OrderDecoder
 from shared.wire.ready import Ready, answer_frame, refusal
@@ -40,6 +41,8 @@ class Reader:
                     return parse_verb(text)
                 except ComandaError as error:
                     return refusal(error)
+                except Exception:
+                    return refusal(log_fault("request_read_failed"))
             case _:
                 return answer_frame(frame)
 
@@ -63,3 +66,5 @@ class Reader:
             return OrderBlock([self._decoder.document(data)], plain=False)
         except ComandaError as error:
             return refusal(error, members)
+        except Exception:
+            return refusal(log_fault("request_read_failed"), members)

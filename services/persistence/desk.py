@@ -26,6 +26,7 @@ from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, StoreError
 from shared.domain.records import Record, Transaction
 from shared.net.connection import Connection
+from shared.runtime.logs import log_fault
 from shared.runtime.metrics import ServerMetrics
 from shared.stores.records import Ask, RecordStore
 from shared.wire.framing import Frame
@@ -63,7 +64,9 @@ class Desk:
         metrics: ServerMetrics,
         *,
         version: str,
+        depth: int,
     ) -> None:
+        self._depth = depth
         self._store = store
         self._audit = audit
         self._operations = operations
@@ -91,7 +94,7 @@ class Desk:
 
     def block(self, connection: Connection, block: bytes) -> int:
         """See `Service.block`."""
-        items = inbox.block(block)
+        items = inbox.block(block, self._depth)
         if items is None:
             return 0
         arrived = self._loop.time()
@@ -200,6 +203,8 @@ class Desk:
             return self._operations.plan(item.request, self._session(connection))
         except ComandaError as error:
             return error
+        except Exception:
+            return log_fault("request_failed", request=type(item.request).__name__)
 
     def _session(self, connection: Connection) -> str:
         session = self._sessions.get(connection)
@@ -255,6 +260,8 @@ class Desk:
             result: Mapping[str, Any] | ComandaError = step.answer(outcomes, records)
         except ComandaError as error:
             result = error
+        except Exception:
+            result = log_fault("request_failed", request=type(asked.request).__name__)
         if not aside:
             self._answer(connection, asked, result)
         elif isinstance(result, ComandaError):
@@ -315,8 +322,7 @@ class Desk:
         except ComandaError as error:
             result = error
         except Exception:
-            self._log.exception("a request failed", request=type(asked.request).__name__)
-            result = ComandaError("the server failed; its log says why")
+            result = log_fault("request_failed", request=type(asked.request).__name__)
         self._answer(connection, asked, result)
         self._release(connection)
 

@@ -12,7 +12,7 @@ from services.persistence.operations import Members, open_table, record_members
 from services.persistence.requests import Request
 from shared.domain.errors import InvalidParams
 from shared.domain.orders import iso_time
-from shared.domain.records import Record, Table
+from shared.domain.records import Record, Table, check_value
 from shared.domain.tables import OPEN, Tables
 from shared.stores.records import Change, Position, Query, RecordStore
 from shared.wire.cursors import Cursors
@@ -101,6 +101,8 @@ def _check_bound(table: Table, field: str, member: str | None, value: Any, *, ne
         raise InvalidParams(f"{field} means nothing here", field=field, hint="leave it out")
     elif isinstance(value, bool) or not isinstance(value, int | Decimal if member in table.numbers else str):
         raise InvalidParams(f"{field} must be {'a number' if member in table.numbers else 'text'}", field=field)
+    else:
+        check_value(value, field)
 
 
 def _item(record: Record) -> Members:

@@ -75,7 +75,16 @@ class Persistence:
             poll_seconds=None if settings.store == "sqlite" else _POLL_SECONDS,
         )
         pages = Pages(store, known, data, log, audit, cursors)
-        desk = Desk(store, audit, Operations(audit, known, data), pages, observers, ServerMetrics(), version=VERSION)
+        desk = Desk(
+            store,
+            audit,
+            Operations(audit, known, data),
+            pages,
+            observers,
+            ServerMetrics(),
+            version=VERSION,
+            depth=self._limits.depth,
+        )
         server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         self._log.info("listening", host=host, port=listeners[0].getsockname()[1])

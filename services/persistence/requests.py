@@ -1,6 +1,5 @@
 """What can be asked of the persistence server: actions as JSON, and verbs as the short form of some."""
 
-from decimal import Decimal
 from typing import Annotated, get_args
 
 import msgspec
@@ -9,6 +8,7 @@ from msgspec import Meta, Struct
 from shared.domain.orders import DeadlineMs, RequestId, Trace
 from shared.domain.records import MAX_ACTIONS, MAX_PARTITION_BYTES, Action, Condition, Tenant, Value
 from shared.wire.catalogue import Catalogue
+from shared.wire.strict import read_decimal
 
 RecordId = Annotated[str, Meta(min_length=1, max_length=MAX_PARTITION_BYTES)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -250,4 +250,4 @@ CATALOGUE: Catalogue[Request] = Catalogue(get_args(AnyRequest), _VERBS, _SYNONYM
 REQUESTS = CATALOGUE.kinds
 """Every request by its name."""
 
-decoder: "msgspec.json.Decoder[AnyRequest]" = msgspec.json.Decoder(AnyRequest, float_hook=Decimal)
+decoder: "msgspec.json.Decoder[AnyRequest]" = msgspec.json.Decoder(AnyRequest, float_hook=read_decimal)

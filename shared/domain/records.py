@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.htm
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, Struct
@@ -25,9 +25,10 @@ MAX_SORT_BYTES = 512
 RESERVED = "comanda:"
 """Members whose names begin so are the stores' own."""
 
-_LARGEST = Decimal(f"9.{'9' * 37}E+125")
-_SMALLEST = Decimal("1E-130")
+_SMALLEST_EXPONENT = -130
+_LARGEST_EXPONENT = 125
 _WHOLE_LIMIT = 10**MAX_DIGITS
+_EXACT = Context(prec=MAX_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
 
 
 class Index(Struct, frozen=True):
@@ -235,17 +236,17 @@ def _shown(path: Path) -> str:
 
 
 def _check_decimal(value: Decimal, path: Path) -> int | Decimal:
-    if not value.is_finite() or value.copy_abs() > _LARGEST or (value and value.copy_abs() < _SMALLEST):
+    if not value.is_finite() or (value and not _SMALLEST_EXPONENT <= value.adjusted() <= _LARGEST_EXPONENT):
         shown = _shown(path)
         raise InvalidParams(
             f"{shown} is out of range", field=shown, hint="numbers go from 1E-130 to 9.9E+125, and are kept exactly"
         )
-    sign, digits, exponent = value.as_tuple()
+    try:
+        # In the context's own time: a text of a million digits is one number, too.
+        sign, digits, exponent = value.normalize(_EXACT).as_tuple()
+    except Inexact:
+        raise _too_precise(path) from None
     assert isinstance(exponent, int)
-    while len(digits) > 1 and digits[-1] == 0:
-        digits, exponent = digits[:-1], exponent + 1
-    if len(digits) > MAX_DIGITS:
-        raise _too_precise(path)
     if exponent >= 0 and len(digits) + exponent <= MAX_DIGITS:
         return int(value)
     return Decimal((sign, digits, exponent)) if value else 0

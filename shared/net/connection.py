@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
         "_reading",
         "_rest",
         "_server",
+        "_silent",
         "_transport",
         "_unread_since",
         "observing",
@@ -64,7 +65,9 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._framer: Framer | None = None
         self._transport: asyncio.Transport | None = None
-        self._one_shot: asyncio.TimerHandle | None = None
+        self._one_shot: asyncio.Handle | None = None
+        self._silent = False
+        """Whether the time of a one-shot client is over and something is in flight still."""
         self._in_flight = 0
         self._rest = b""
         self._going_on: asyncio.Handle | None = None
@@ -93,6 +96,10 @@ class Connection(asyncio.Protocol):
         """Writes the answers to the oldest `requests` in flight."""
         self._in_flight -= requests
         self.send(data)
+        if self._silent and not self._in_flight:
+            # Soon, and not at once: a subscriber counts as one when the service is through with its request.
+            self._silent = False
+            self._one_shot = self._loop.call_soon(self._end_one_shot)
         if self._ending and not self._in_flight:
             self._end_stream()
         elif not self._reading:
@@ -139,6 +146,7 @@ class Connection(asyncio.Protocol):
         if self._ending:
             return
         self._last_heard = self._loop.time()
+        self._silent = False
         if self._one_shot is not None:
             self._one_shot.cancel()
             self._one_shot = None
@@ -293,7 +301,10 @@ class Connection(asyncio.Protocol):
 
     def _end_one_shot(self) -> None:
         self._one_shot = None
-        if not self.observing:
+        if self._in_flight:
+            # What it has asked may make it an observer: that is known once it is answered.
+            self._silent = True
+        elif not self.observing:
             self.finish()
 
     def _end_stream(self) -> None:

@@ -2,12 +2,27 @@
 
 import logging
 import sys
+import threading
+from collections.abc import MutableMapping
+from traceback import TracebackException
 from typing import Any, Literal
 
 import structlog
 
+from shared.domain.errors import ComandaError
+
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+_FRAMES = 20
+_TRACEBACK_CHARACTERS = 8000
+_EVENT_CHARACTERS = 2000
+
+
+def log_fault(event: str, **values: Any) -> ComandaError:
+    """Logs the exception that is being handled; returns the error to answer, which says nothing of it."""
+    structlog.get_logger().exception(event, **values)
+    return ComandaError("the server failed; its log says why")
 
 
 def configure(*, form: LogFormat, level: LogLevel, service: str) -> None:
@@ -17,12 +32,11 @@ def configure(*, form: LogFormat, level: LogLevel, service: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    ends: list[Any] = [structlog.processors.ExceptionRenderer(_format_exc_info)]
     if form == "json":
-        ends: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        ends.append(structlog.processors.JSONRenderer())
     else:
-        # The pretty traceback shows local variables, among them settings with their secrets.
-        plain = structlog.dev.plain_traceback
-        ends = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=plain)]
+        ends.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0))
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, *ends],
@@ -33,5 +47,40 @@ def configure(*, form: LogFormat, level: LogLevel, service: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
     handler = logging.StreamHandler(sys.stderr)
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[strip, *ends], foreign_pre_chain=shared))
+    foreign = [*shared, _cut_event]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[strip, *ends], foreign_pre_chain=foreign))
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def format_traceback(error: BaseException) -> str:
+    """The traceback of an exception: the innermost frames without their locals, which hold tokens and bodies.
+
+    At most some thousand characters, however deep the stack and however long the message: the first ones, which say
+    where it began, and the last ones, which say what was raised.
+    """
+    shown = TracebackException.from_exception(error, limit=-_FRAMES, compact=True)
+    text = "".join(shown.format()).rstrip()
+    if len(text) <= _TRACEBACK_CHARACTERS:
+        return text
+    half = _TRACEBACK_CHARACTERS // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+
+
+def _format_exc_info(exc_info: tuple[Any, BaseException, Any]) -> str:
+    return format_traceback(exc_info[1])
+
+
+def _cut_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Bounds what other libraries log: asyncio's message about a failed callback names its arguments."""
+    text = str(event["event"])
+    if len(text) > _EVENT_CHARACTERS:
+        event["event"] = text[:_EVENT_CHARACTERS] + "…"
+    return event
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, traceback: Any) -> None:
+    if error is None or issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    structlog.get_logger().critical("uncaught_exception", exc_info=error.with_traceback(traceback))

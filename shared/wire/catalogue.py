@@ -1,14 +1,13 @@
 """What can be asked of a server, by name: JSON documents and the verbs that are their short form."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from shared.domain.errors import InvalidParams, UnknownAction
-from shared.wire.strict import did_you_mean, explain, shortened
+from shared.wire.strict import decode_strictly, did_you_mean, explain, read_decimal, shortened
 
 R = TypeVar("R", bound=Struct)
 
@@ -33,16 +32,19 @@ class Catalogue(Generic[R]):
 
         Raises UnknownAction or InvalidParams.
         """
-        kind = self._kind(name)
-        try:
-            return msgspec.json.Decoder(kind, float_hook=Decimal).decode(document)
-        except msgspec.ValidationError as error:
-            raise explain(str(error), kind) from None
+        return decode_strictly(msgspec.json.Decoder(self._kind(name), float_hook=read_decimal), document)
 
     def convert(self, members: object) -> R:
         """The request that members make which came in another form than JSON. Raises UnknownAction or InvalidParams."""
         if not isinstance(members, dict) or not all(isinstance(name, str) for name in members):
             raise InvalidParams("a request is made of members with names", example={"action": "ping"})
+        try:
+            msgspec.json.encode(members, enc_hook=lambda _: None)
+        except UnicodeEncodeError:
+            # No store could keep it, and no answer name it.
+            raise InvalidParams("a text has half of a surrogate pair, which UTF-8 cannot write") from None
+        except (TypeError, RecursionError) as error:
+            raise InvalidParams(f"this is no request: {error}") from None
         kind = self._kind(members.get("action"))
         try:
             return msgspec.convert(members, kind)

@@ -292,9 +292,10 @@ class Framer:
         return position
 
     def _where(self, tail: bytes) -> Place:
-        """Line and column just behind what was read, counted from the document's start."""
+        """Line and column just behind what was read, counted from the document's start; columns count characters."""
         read = bytes(self._buffer) + tail
-        return {"line": read.count(b"\n") + 1, "column": len(read) - (read.rfind(b"\n") + 1) + 1}
+        last = read[read.rfind(b"\n") + 1 :].decode("utf-8", "replace")
+        return {"line": read.count(b"\n") + 1, "column": len(last) + 1}
 
     def _too_large(self) -> None:
         self._reset()

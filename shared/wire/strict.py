@@ -1,24 +1,38 @@
-"""Strict JSON into typed structs, with errors that say what, where and how to mend it.
+"""Strict JSON into typed structs, with errors that say what is wrong, where, and how to fix it.
 
 This is the careful way in: it is taken by documents that the fast way (`shared.wire.orders`) refused,
-and by everything that is not an order.
+and by everything that is not an order. A decoder or one of its hooks may raise more than msgspec's own errors:
+RecursionError for deep values, ArithmeticError for numbers. Each of them becomes an error of the request here.
 """
 
 import difflib
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from shared.domain.errors import InvalidJson, InvalidParams, Place
 
+T = TypeVar("T")
+
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]+)`(?: (?P<limit>.+?))?(?:, got `(?P<got>[^`]+)`)?$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$", re.DOTALL)
 _ENUM = re.compile(r"Invalid enum value (?P<value>.+)$")
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]')
 _SHOWN_CHARACTERS = 40
+_MESSAGE_CHARACTERS = 300
+_NUMBER_FAULTS = {
+    "Integer value out of range": "is out of range",
+    "Invalid decimal string": "must be a number",
+}
+_UNREAD: Final = object()
+_NOT_A_NUMBER = Decimal("NaN")
+# More digits than any whole number has that a type takes.
+_SHORT_DIGITS = 20
 _TYPES = {
     "str": "text",
     "int": "a whole number",
@@ -38,22 +52,30 @@ def parse(document: bytes) -> Any:
     Raises InvalidJson with line and column for anything else: duplicate keys, NaN, lone surrogates,
     invalid UTF-8 and raw control characters included.
     """
+    value: Any = _UNREAD
     try:
-        value = msgspec.json.decode(document)
+        value = _look(document)
     except UnicodeDecodeError:
         raise _not_utf8(document) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.ValidationError:
+        # A whole number of thousands of digits is JSON all the same: the types refuse it, and name its field.
+        pass
+    except msgspec.DecodeError as error:
         raise _syntax_error(document, str(error)) from None
+    except RecursionError:
+        raise _too_deep() from None
     try:
         # Numbers are not kept here: very long ones would cost more to convert than to refuse.
-        json.loads(document, object_pairs_hook=_unique, parse_int=len, parse_float=len)
-    except _DuplicateKey as error:
-        position = _second_position(document, error.key)
-        raise InvalidJson(
-            f"the key {shortened(error.key)!r} stands twice in one object",
-            **_place(document, position),
-            hint="keep one of them",
-        ) from None
+        json.loads(document, object_pairs_hook=_refuse_duplicates, parse_int=len, parse_float=len)
+        if value is _UNREAD:
+            value = json.loads(document, parse_int=_short_number, parse_float=_short_number)
+    except _DuplicateKey:
+        raise _duplicate_key(document) from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        # Behind a number that msgspec has stopped at.
+        raise _syntax_error(document, str(error)) from None
     return value
 
 
@@ -62,12 +84,37 @@ def convert(document: bytes, kind: Any, *, example: Any = None) -> Any:
 
     Raises InvalidParams naming the field, with the nearest known name for an unknown one.
     """
+    return decode_strictly(msgspec.json.Decoder(kind), document, example=example)
+
+
+def decode_strictly(decoder: "msgspec.json.Decoder[T]", document: bytes, *, example: Any = None) -> T:
+    """Decodes a document that `parse` has found to be strict JSON.
+
+    Raises InvalidParams naming the field, whatever the decoder or a hook of it raises.
+    """
+    kind = decoder.type
     try:
-        return msgspec.json.decode(document, type=kind)
+        return decoder.decode(document)
     except msgspec.ValidationError as error:
         raise explain(str(error), kind, example=example) from None
     except msgspec.DecodeError as error:
         raise _syntax_error(document, str(error)) from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ArithmeticError:
+        raise InvalidParams("a number of the document is out of range", example=example) from None
+
+
+def read_decimal(text: str) -> Decimal:
+    """The number of a document with all its digits (`float_hook`).
+
+    An exponent beyond what a Decimal can hold gives NaN, which JSON cannot write: the check of the value refuses
+    that, and names its place, which a hook does not know.
+    """
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return _NOT_A_NUMBER
 
 
 def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
@@ -90,7 +137,7 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
         )
     subject = where or "the document"
     if found := _ENUM.match(text):
-        message = f"{subject} must not be {found['value']}"
+        message = f"{subject} must not be {shortened(found['value'])}"
         hint = f"one of: {', '.join(_enum_values(kind))}"
         return InvalidParams(message, field=where or None, hint=hint, example=example)
     if found := _EXPECTED.match(text):
@@ -101,9 +148,15 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
         if found["got"]:
             message += f", not {_TYPES.get(found['got'], found['got'])}"
         return InvalidParams(message, field=where or None, example=example)
-    if where and not text.startswith(where):
+    if text in _NUMBER_FAULTS:
+        return InvalidParams(f"{subject} {_NUMBER_FAULTS[text]}", field=where or None, example=example)
+    word = text.partition(" ")[0]
+    if where and word in _known_fields(kind, inner=True):
+        # A check of a whole object that says which member of it is wrong.
+        text, where = f"{where}.{text}", f"{where}.{word}"
+    elif where and not text.startswith(where):
         text = f"{where}: {text}"
-    return InvalidParams(text, field=where or None, example=example)
+    return InvalidParams(text[:_MESSAGE_CHARACTERS], field=where or None, example=example)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -155,31 +208,63 @@ def _enum_values(kind: Any) -> list[str]:
     return values
 
 
+def _short_number(text: str) -> int | None:
+    """A whole number, or None for one that is too long to be anything but refused, and for fractions."""
+    return int(text) if len(text) <= _SHORT_DIGITS and text.lstrip("-").isdigit() else None
+
+
+# A float may be out of range (1e400), which is for the types to say.
+_look = msgspec.json.Decoder(float_hook=lambda _: 0.0).decode
+
+
 class _DuplicateKey(Exception):
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
+    pass
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    keys: set[str] = set()
-    for key, _ in pairs:
-        if key in keys:
-            raise _DuplicateKey(key)
-        keys.add(key)
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise _DuplicateKey
 
 
-def _second_position(document: bytes, key: str) -> int:
-    spelled = json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    first = document.find(spelled)
-    return max(document.find(spelled, first + 1), 0)
+def _duplicate_key(document: bytes) -> InvalidJson:
+    """The error about the first key that stands twice in one object of the document, which has one."""
+    open_: list[set[str] | None] = []
+    """The keys of each object that is not closed; None for an array."""
+    before = ""
+    for token in _TOKEN.finditer(document.decode()):
+        text = token.group()
+        if text in "{[":
+            open_.append(set() if text == "{" else None)
+        elif text in "}]":
+            open_.pop()
+        elif text not in ",:" and before in "{," and (keys := open_[-1]) is not None:
+            key = json.loads(text)
+            if key in keys:
+                return InvalidJson(
+                    f"the key {shortened(key)!r} stands twice in one object",
+                    **_place_at(document.decode(), token.start()),
+                    hint="keep one of them",
+                )
+            keys.add(key)
+        before = text
+    raise AssertionError("no key stands twice")
 
 
 def _place(document: bytes, position: int) -> Place:
+    """The place of a byte: columns count characters, as editors do."""
+    text = document[:position].decode("utf-8", "replace")
+    return _place_at(text, len(text))
+
+
+def _place_at(text: str, position: int) -> Place:
     return {
-        "line": document.count(b"\n", 0, position) + 1,
-        "column": position - (document.rfind(b"\n", 0, position) + 1) + 1,
+        "line": text.count("\n", 0, position) + 1,
+        "column": position - (text.rfind("\n", 0, position) + 1) + 1,
     }
+
+
+def _too_deep() -> InvalidJson:
+    return InvalidJson("the document is nested too deep", hint="the limit is the setting MAX_DEPTH")
 
 
 def _not_utf8(document: bytes) -> InvalidJson:
@@ -200,7 +285,9 @@ def _syntax_error(document: bytes, message: str) -> InvalidJson:
         return InvalidJson(f"not valid JSON: {reason}", line=error.lineno, column=error.colno)
     except UnicodeDecodeError:
         return _not_utf8(document)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return _too_deep()
+    except ValueError as error:
         return InvalidJson(f"not valid JSON: {error}", **_place(document, _position(message)))
     # The standard library is laxer than RFC 8259: where it finds nothing, msgspec's words must do.
     reason = re.sub(r"^JSON is malformed: | \(byte \d+\)", "", message)

@@ -535,6 +535,10 @@ def test_forged_replayed_and_reflected_pickles_are_refused_and_nothing_is_done(s
     refused = [once, pickled(good, key=KEY[::-1]), pickled(good, purpose=ANSWER), {**pickled(good), "payload": "AAAA"}]
     assert [service.ask(request)["error"] for request in refused] == ["unauthorized"] * 4
     odd = [{**pickled(good), "encoding": "yaml"}, {"encoding": "pickle"}, {**pickled(good), "user_id": 2}]
+    odd += [
+        pickled({"action": "add_notification", "user_id": 1, "message": "\ud800"}),
+        pickled({"action": "ping", "\ud800": 1}),
+    ]
     odd += [{"encoding": "pickle", "payload": "?"}, pickled({"action": "add_notification"}), pickled({"user_id": 1})]
     assert {service.ask(request)["error"] for request in odd} == {"invalid_params"}
     assert service.ask("notifications 1")["no_leidas"] == 1
@@ -557,6 +561,18 @@ def test_pickle_that_was_read_is_refused_after_a_restart(
         # One that nobody has read is as good as before.
         assert service.ask(other)["success"]
         assert service.ask("notifications 1")["no_leidas"] == int(members["action"] == "add_notification")
+
+
+@pytest.mark.distributed(PICKLE_KEY=KEY, MAX_DOCUMENT_BYTES=65_536)
+def test_an_answer_that_is_too_large_for_a_pickle_says_so(service: Session) -> None:
+    for number in range(80):
+        service.ask({"action": "add_notification", "user_id": 1, "message": f"{number}" * 500})
+    asked = {"action": "get_notifications", "user_id": 1, "limit": 1000, "request_id": 7}
+    answers = Pickles(KEY.encode(), purpose=ANSWER, sender="test")
+    found = deserialize(service.ask(pickled(asked))["payload"].encode(), "pickle_base64", pickles=answers)
+    assert (found["error"], found["request_id"]) == ("invalid_params", 7)
+    assert "limit" in found["hint"]
+    assert service.ask("ping")["pong"]
 
 
 def test_pickles_are_off_without_a_key(service: Session) -> None:

@@ -9,7 +9,7 @@ from services.gateway.asgi import Scope
 from services.gateway.files import Files
 from services.gateway.origins import Hosts, check_origin
 from services.gateway.pages import FILES
-from services.gateway.problems import Forbidden, MethodNotAllowed
+from services.gateway.problems import BadRequest, Forbidden, MethodNotAllowed
 from services.gateway.routing import Answer, Meant, Operation, Request, Router
 from shared.domain.errors import NotFound
 
@@ -115,9 +115,40 @@ def test_a_name_of_another_site_does_not_lead_here(host: bytes, allowed: bool) -
     hosts = Hosts(["shop.example"])
     for _ in range(2):
         if allowed:
-            hosts.check([(b"host", host)])
+            hosts.check([(b"host", host)], "1.1")
         else:
             with pytest.raises(Forbidden):
-                hosts.check([(b"host", host)])
-    Hosts(["*"]).check([(b"host", host)])
-    hosts.check([])
+                hosts.check([(b"host", host)], "1.1")
+    Hosts(["*"]).check([(b"host", host)], "1.1")
+
+
+@pytest.mark.parametrize(
+    "host", [b"[", b"[::1", b"a:b", b"localhost:99999", b"user@localhost", b"localhost/x", b"[v1]"]
+)
+def test_a_host_that_is_no_address_is_refused(host: bytes) -> None:
+    with pytest.raises(BadRequest):
+        Hosts(["*"]).check([(b"host", host)], "1.1")
+
+
+@pytest.mark.parametrize(
+    ("headers", "version", "allowed"),
+    [
+        ([], "1.1", False),
+        ([], "1.0", True),
+        ([(b"host", b"a"), (b"host", b"a")], "1.1", False),
+        ([(b"host", b"a"), (b"host", b"b")], "1.0", False),
+    ],
+)
+def test_a_request_has_one_host(headers: list[tuple[bytes, bytes]], version: str, allowed: bool) -> None:
+    hosts = Hosts([])
+    if allowed:
+        hosts.check(headers, version)
+    else:
+        with pytest.raises(BadRequest):
+            hosts.check(headers, version)
+
+
+@pytest.mark.parametrize("origin", [b"http://[", b"http://[::1", b"http://a:b", b"http://\xff[", b"//["])
+def test_an_origin_that_is_no_address_is_refused(origin: bytes) -> None:
+    with pytest.raises(BadRequest):
+        check_origin([(b"origin", origin), (b"host", b"shop")], [])

@@ -17,7 +17,7 @@ _ACTIONS = [
 
 def test_requests_with_actions_are_taken_by_the_block() -> None:
     document = msgspec.json.encode({"action": "transact", "actions": _ACTIONS, "request_id": "a"})
-    found = block(document + b"\n" + b'{"action":"ping"}\n')
+    found = block(document + b"\n" + b'{"action":"ping"}\n', 32)
     assert found is not None
     assert len(found) == 2
     assert found[0].request.actions == _ACTIONS  # type: ignore[attr-defined]
@@ -35,4 +35,4 @@ def test_requests_with_actions_are_taken_by_the_block() -> None:
     ],
 )
 def test_what_stands_there_twice_or_looks_like_it_is_looked_at_closely(line: bytes) -> None:
-    assert block(line + b"\n") is None
+    assert block(line + b"\n", 32) is None

@@ -69,9 +69,9 @@ def test_all_fields_are_understood() -> None:
         ({"productos": [{"producto": "x", "cantidad": 0}]}, "productos[0].cantidad", None),
         ({"productos": [{"producto": "x", "cantidad": 1.5}]}, "productos[0].cantidad", None),
         ({"productos": [{"producto": "x", "cantida": 2}]}, "productos[0].cantida", "did you mean cantidad?"),
-        ({"productos": [{"producto": "x", "precio": -1}]}, "productos[0]", None),
-        ({"productos": [{"producto": "x", "precio": "NaN"}]}, "productos[0]", None),
-        ({"productos": [{"producto": "x", "precio": "0.0000001"}]}, "productos[0]", None),
+        ({"productos": [{"producto": "x", "precio": -1}]}, "productos[0].precio", None),
+        ({"productos": [{"producto": "x", "precio": "NaN"}]}, "productos[0].precio", None),
+        ({"productos": [{"producto": "x", "precio": "0.0000001"}]}, "productos[0].precio", None),
         ({"productos": ["x"] * 1001}, "productos", None),
         ({"direccion": []}, "direccion", None),
         ({"prioridad": "urgente"}, "prioridad", "one of: alta, normal, baja"),
@@ -101,7 +101,9 @@ def test_missing_field_is_named_with_an_example(name: str) -> None:
     ("document", "line", "column"),
     [
         (b'{"cliente":"a","cliente":"b","productos":["x"],"direccion":"d"}', 1, 16),
-        (b'{"cliente":"a","\\u0063liente":"b","productos":["x"],"direccion":"d"}', None, None),
+        (b'{"cliente":"a","\\u0063liente":"b","productos":["x"],"direccion":"d"}', 1, 16),
+        ('{"cliente":"ñ","ñ":1,\n"ñandú":{"a":1,"b":"ñ","a":2}}'.encode(), 2, 24),
+        ('{"ñandú":"ñ","x":\xff}'.encode("latin-1").replace(b"\xf1", "ñ".encode()), 1, None),
         (b'{"cliente":"a" ,"cliente" :"b","productos":["x"],"direccion":"d"}', 1, 17),
         (b'{"cliente":"a","productos":[{"producto":"x","producto":"y"}],"direccion":"d"}', 1, 45),
         (b'{"cliente":"a",\n"productos":["x",],"direccion":"d"}', 2, None),
@@ -123,6 +125,21 @@ def test_array_answers_for_each_member() -> None:
     members = OrderDecoder().array(json.dumps([GOOD, 3, GOOD | {"cliente": " "}]).encode())
     assert isinstance(members[0], OrderRequest)
     assert [getattr(member, "field", "none") for member in members[1:]] == [None, "cliente"]
+
+
+@pytest.mark.parametrize(
+    "price", ["1e400", "-1", "0e1000000000000000000", "1" * 5000, '"abc"', '"\uff11"', "1.0000001", "[]"]
+)
+def test_a_price_that_cannot_be_costs_that_order_alone_and_names_its_place(price: str) -> None:
+    odd = '{"cliente":"a","productos":["x",{"producto":"y","precio":' + price + '}],"direccion":"d"}'
+    document = f"[{json.dumps(GOOD)},{odd},{json.dumps(GOOD)}]".encode()
+    parse(document)
+    first, wrong, last = OrderDecoder().array(document)
+    assert isinstance(first, OrderRequest)
+    assert isinstance(last, OrderRequest)
+    assert isinstance(wrong, InvalidParams)
+    assert wrong.field == "productos[1].precio"
+    assert wrong.message.startswith("productos[1].precio must")
 
 
 def test_price_survives_to_the_last_digit() -> None:

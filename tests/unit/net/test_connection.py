@@ -1,0 +1,124 @@
+"""The life of one connection, without sockets: what a transport of the test is told."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shared.net.connection import Connection, Service
+from shared.net.limits import Limits, LimitSettings
+from shared.wire.framing import Frame
+
+ONE_SHOT_SECONDS = 0.01
+
+
+class Transport:
+    """Takes what is written, and remembers the end of the stream."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.ended = asyncio.Event()
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def write_eof(self) -> None:
+        self.ended.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self.ended.set()
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("192.0.2.1", 5) if name == "peername" else None
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+class Slow:
+    """A service that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    def greeting(self) -> bytes:
+        return b""
+
+    def block(self, connection: Connection, block: bytes) -> int:
+        return 0
+
+    def frame(self, connection: Connection, frame: Frame) -> None:
+        self.asked.set()
+
+    def closed(self, connection: Connection) -> None:
+        pass
+
+
+class Server:
+    """What a connection needs of its server."""
+
+    def __init__(self, service: Service, limits: Limits) -> None:
+        self.service = service
+        self.limits = limits
+        self.connections: set[Connection] = set()
+
+
+def limits(**settings: Any) -> Limits:
+    return LimitSettings(one_shot_seconds=ONE_SHOT_SECONDS, **settings).limits(document_bytes=1000, open_files=1000)
+
+
+@pytest.mark.parametrize("observes", [True, False])
+async def test_the_time_of_a_one_shot_client_waits_for_what_is_in_flight(observes: bool) -> None:
+    loop = asyncio.get_running_loop()
+    service, transport = Slow(), Transport()
+    connection = Connection(Server(service, limits()), loop)
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.data_received(b'{"action":"watch"}')
+    await service.asked.wait()
+    # Its store takes longer than the client's time.
+    passed = loop.create_future()
+    loop.call_later(3 * ONE_SHOT_SECONDS, passed.set_result, None)
+    await passed
+    assert not transport.ended.is_set()
+    connection.answer(b"{}\n")
+    connection.observing = observes
+    if observes:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not transport.ended.is_set()
+        connection.send(b"event\n")
+        assert transport.written == b"{}\nevent\n"
+    else:
+        await transport.ended.wait()
+        assert transport.written == b"{}\n"
+
+
+async def test_a_client_that_asks_again_is_no_one_shot_client() -> None:
+    loop = asyncio.get_running_loop()
+    service, transport = Slow(), Transport()
+    connection = Connection(Server(service, limits()), loop)
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.data_received(b'{"action":"ping"}')
+    passed = loop.create_future()
+    loop.call_later(3 * ONE_SHOT_SECONDS, passed.set_result, None)
+    await passed
+    connection.data_received(b'\n{"action":"ping"}\n')
+    connection.answer(b"{}\n", 2)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not transport.ended.is_set()

@@ -1,0 +1,60 @@
+"""What a log says of an exception: where, and what; not what the locals hold, and never without end."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from shared.runtime.logs import format_traceback
+
+SECRET = "the-secret-of-the-test"
+
+
+def fail(depth: int, message: str, secret: str = SECRET) -> None:
+    if depth:
+        fail(depth - 1, message, secret[::-1])
+    raise ValueError(message)
+
+
+@pytest.mark.parametrize(("depth", "message"), [(0, "wrong"), (500, "wrong"), (3, "x" * 1_000_000)])
+def test_a_traceback_is_bounded_and_has_no_locals(depth: int, message: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        fail(depth, message)
+    text = format_traceback(raised.value)
+    assert len(text) < 10_000
+    assert text.startswith("Traceback")
+    assert "in fail" in text
+    assert text.endswith(message[-10:])
+    assert SECRET not in text
+    assert SECRET[::-1] not in text
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_no_way_into_the_log_shows_locals(form: str) -> None:
+    program = f"""
+import logging, threading
+import structlog
+from shared.runtime import logs
+
+def fail(secret):
+    raise ValueError("wrong")
+
+logs.configure(form={form!r}, level="info", service="test")
+secret = {SECRET[:5]!r} + {SECRET[5:]!r}
+try:
+    fail(secret)
+except ValueError:
+    structlog.get_logger().exception("by structlog")
+    logging.getLogger("asyncio").exception("x" * 100_000)
+thread = threading.Thread(target=fail, args=(secret,))
+thread.start()
+thread.join()
+fail(secret)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert found.stderr.count("ValueError: wrong") == 4, found.stderr
+    assert SECRET not in found.stderr
+    assert len(found.stderr) < 20_000
+    if form == "json":
+        assert len([json.loads(line) for line in found.stderr.splitlines()]) == 4
