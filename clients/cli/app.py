@@ -40,6 +40,9 @@ app.command(
 app.command(
     "clients.migrate.command:migrate", name="migrate", help="Copy all orders and records to another kind of store."
 )
+app.command("clients.backup.command:backup", name="backup", help="Copy everything that the running suite stores.")
+app.command("clients.backup.command:verify", name="verify", help="Prove that a backup is whole.")
+app.command("clients.backup.command:restore", name="restore", help="Put a backup in the place of the suite's files.")
 app.command("clients.cli.data:data", name="data", help="Corporate data, and the audit log of it.")
 app.command(
     "clients.cli.observing:observe", name="observe", help="Show changes and events as they happen, until stopped."

@@ -16,7 +16,9 @@ from tests.support.intake import DistributedProcess, IntakeProcess, PersistenceP
 _TROUBLE = "cannot follow the other servers; trying again"
 
 
-class _Suite(NamedTuple):
+class Suite(NamedTuple):
+    """The servers that keep files, and what puts them under load."""
+
     intake: IntakeProcess
     records: PersistenceProcess
     service: DistributedProcess
@@ -25,11 +27,12 @@ class _Suite(NamedTuple):
 
     @property
     def servers(self) -> tuple[ServerProcess, ...]:
+        """All of them."""
         return self.intake, self.records, self.service
 
 
 @contextlib.contextmanager
-def _followed(chaos: Chaos, data_dir: Path | None = None) -> Iterator[_Suite]:
+def followed(chaos: Chaos, data_dir: Path | None = None) -> Iterator[Suite]:
     """All three servers under load, and an observer; what each has promised by the end of the block is proved then."""
     data_dir = data_dir or chaos.folder / "data"
     with chaos.suite(data_dir) as intake, contextlib.ExitStack() as stack:
@@ -37,7 +40,7 @@ def _followed(chaos: Chaos, data_dir: Path | None = None) -> Iterator[_Suite]:
         service = stack.enter_context(DistributedProcess(data_dir, command=chaos.follower))
         observer = stack.enter_context(Observer(service))
         with chaos.load(intake) as orders, RecordLoad(records) as changes:
-            yield _Suite(intake, records, service, orders, changes)
+            yield Suite(intake, records, service, orders, changes)
         with intake.connect() as session, records.connect() as recorded:
             session.wait_until("stats", "stats.abiertos", 0)
             of_records = changes.examine(recorded)
@@ -51,7 +54,7 @@ def _followed(chaos: Chaos, data_dir: Path | None = None) -> Iterator[_Suite]:
 
 def events_killed_at_random(chaos: Chaos) -> None:
     """The distributed service, those that it follows, or a worker are killed under load, and started again."""
-    with _followed(chaos) as suite:
+    with followed(chaos) as suite:
         for _ in range(4 * chaos.scale):
             suite.orders.wait_for(chaos.dice.randint(50, 600))
             if chaos.dice.random() < 0.2:
@@ -74,7 +77,7 @@ def events_killed_at_random(chaos: Chaos) -> None:
 
 def events_power_cut(chaos: Chaos) -> None:
     """The machine that all three run on loses its power."""
-    with PowerDisk(chaos.folder / "disk") as disk, _followed(chaos, disk.mount / "data") as suite:
+    with PowerDisk(chaos.folder / "disk") as disk, followed(chaos, disk.mount / "data") as suite:
         for number in range(2 * chaos.scale):
             suite.orders.wait_for(chaos.dice.randint(100, 1000))
             suite.changes.wait_for(chaos.dice.randint(10, 100))
@@ -91,7 +94,7 @@ def events_power_cut(chaos: Chaos) -> None:
 
 def events_failing_fsync(chaos: Chaos) -> None:
     """Every fsync of the distributed service fails for a while: the others go on meanwhile."""
-    with _followed(chaos) as suite:
+    with followed(chaos) as suite:
         for times in range(1, chaos.scale + 1):
             suite.orders.wait_for(300)
             with failing_syncs(suite.service.pid):

@@ -106,8 +106,8 @@ def examine(history: History, orders_file: Path) -> Findings:
             answers = connection.execute(f"PRAGMA {database}.integrity_check").fetchall()
             if answers != [("ok",)]:
                 findings.faults.append(f"integrity check of {database}: {answers[0][0]}")
-        examine_orders(_stored(connection), history, findings)
-        _examine_totals(connection, findings)
+        examine_orders(stored_orders(connection), history, findings)
+        findings.faults += totals_that_differ(connection)
     finally:
         connection.close()
     return findings
@@ -118,7 +118,8 @@ def no_findings(history: History) -> Findings:
     return Findings(len(history.ok), len(history.unknown), [], [], [], [], [], [], {})
 
 
-def _stored(connection: Connection) -> Iterator[Stored]:
+def stored_orders(connection: Connection) -> Iterator[Stored]:
+    """Every order of a store, read from its files."""
     node = connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()[0]
     rows = connection.execute(
         "SELECT o.sequence, o.received, o.document, p.state, p.finished FROM orders o "
@@ -151,12 +152,12 @@ def examine_orders(stored: Iterable[Stored], history: History, findings: Finding
     findings.doubled += [number for number, ids in history.ok.items() if len(ids) > 1]
 
 
-def _examine_totals(connection: Connection, findings: Findings) -> None:
+def totals_that_differ(connection: Connection) -> list[str]:
     """The totals are kept by each transaction that ends an order: one that ended twice shows here."""
     counted = dict(connection.execute("SELECT state, count(*) FROM progress.progress GROUP BY state").fetchall())
     kept = dict(connection.execute("SELECT state, orders FROM progress.totals").fetchall())
-    for state in (DONE, FAILED, CANCELLED):
-        if kept.get(state, 0) != counted.get(state, 0):
-            findings.faults.append(
-                f"{kept.get(state, 0)} orders counted in state {state}, {counted.get(state, 0)} there"
-            )
+    return [
+        f"{kept.get(state, 0)} orders counted in state {state}, {counted.get(state, 0)} there"
+        for state in (DONE, FAILED, CANCELLED)
+        if kept.get(state, 0) != counted.get(state, 0)
+    ]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests.chaos.backup_rounds import BACKUP_ROUNDS
 from tests.chaos.chaos import Chaos, Missing
 from tests.chaos.disks import PowerDisk, enlarge, small_disk
 from tests.chaos.dynamo_rounds import DYNAMO_ROUNDS
@@ -292,6 +293,7 @@ ROUNDS: dict[str, Round] = {
         bytes_one_at_a_time,
         *RECORD_ROUNDS,
         *EVENT_ROUNDS,
+        *BACKUP_ROUNDS,
         *GATEWAY_ROUNDS,
         *DYNAMO_ROUNDS,
     )

@@ -59,13 +59,31 @@ def never_wait(connection: Connection) -> None:
     connection.execute("PRAGMA busy_timeout = 0")
 
 
+def open_copy(path: Path) -> Connection:
+    """Opens a file that nobody writes, and leaves no file beside it. Raises StoreError."""
+    with translated(path):
+        return sqlite.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+
+
+def open_target(path: Path) -> Connection:
+    """Opens a file that is worth nothing until a whole database is copied into it: no journal, no sync.
+
+    Raises StoreError.
+    """
+    with translated(path):
+        connection = sqlite.connect(str(path), isolation_level=None)
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+    return connection
+
+
 def migrate(connection: Connection, path: Path, name: str) -> None:
     """Brings a file to the newest schema `name`-N.sql, all in one transaction.
 
     Raises StartupError when the file is of a newer schema than this program knows.
     """
     with translated(path):
-        known = {int(file.stem.rpartition("-")[2]): file for file in SCHEMA.glob(f"{name}-*.sql")}
+        known = _known_schemas(name)
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         newest = max(known)
         if version > newest:
@@ -76,6 +94,15 @@ def migrate(connection: Connection, path: Path, name: str) -> None:
         for step in range(version + 1, newest + 1):
             script = known[step].read_text()
             connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {step};\nCOMMIT;")
+
+
+def newest_schema(name: str) -> int:
+    """Returns the newest version of the schema `name` that this program knows."""
+    return max(_known_schemas(name))
+
+
+def _known_schemas(name: str) -> dict[int, Path]:
+    return {int(file.stem.rpartition("-")[2]): file for file in SCHEMA.glob(f"{name}-*.sql")}
 
 
 @contextlib.contextmanager

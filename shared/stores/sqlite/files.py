@@ -34,8 +34,15 @@ class Files(Struct, frozen=True):
         return self.orders.with_name(f"{self.orders.name}.workers.lock")
 
 
+RESTORE_MARK = "restore-unfinished.json"
+"""In the folder of a store's files from the beginning of a restore to its end."""
+
+
 def make_folder(folder: Path) -> None:
-    """Makes the folder of a store's files. Raises StartupError when it cannot be written to."""
+    """Makes the folder of a store's files.
+
+    Raises StartupError when it cannot be written to, or when a restore into it was interrupted.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,4 +52,9 @@ def make_folder(folder: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StartupError(
             f"the folder {folder} cannot be written to", hint="change its owner, or point DATA_DIR elsewhere"
+        )
+    if (folder / RESTORE_MARK).exists():
+        raise StartupError(
+            f"a restore into {folder} was interrupted: its files do not belong together",
+            hint="run the restore again, which completes it: python -m clients restore DIR",
         )

@@ -1,0 +1,76 @@
+"""Which files a backup consists of, and where the suite has them."""
+
+import os
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from clients.errors import WrongUsage
+from shared.runtime.settings import load
+from shared.stores.sqlite.files import Files
+
+MANIFEST = "manifest.json"
+"""The file that makes a folder a backup: it is written last."""
+
+
+class PlaceSettings(Struct, frozen=True):
+    """The settings of the servers that say where their files are."""
+
+    store: Literal["sqlite", "dynamodb"] = "sqlite"
+    data_dir: str = "data"
+    db_path: str | None = None
+
+
+class StoreFile(NamedTuple):
+    """One file of the store."""
+
+    name: str
+    """In a backup, whatever `DB_PATH` calls it."""
+    schema: str
+    path: Path
+    """Where the suite has it."""
+
+
+class Places(NamedTuple):
+    """Where a suite keeps everything that it stores."""
+
+    orders: Files
+    data: Path
+
+    @property
+    def store_files(self) -> tuple[StoreFile, ...]:
+        """The files of a backup; a file that follows others comes before them."""
+        return (
+            StoreFile("distributed.db", "distributed", self.data / "distributed.db"),
+            StoreFile("records.db", "records", self.data / "records.db"),
+            StoreFile("orders-progress.db", "progress", self.orders.progress),
+            StoreFile("orders.db", "orders", self.orders.orders),
+        )
+
+    @property
+    def locks(self) -> tuple[Path, ...]:
+        """The locks that running servers hold."""
+        return (
+            self.orders.owner_lock,
+            self.orders.workers_lock,
+            self.data / "records.db.lock",
+            self.data / "distributed.db.lock",
+        )
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that they are in."""
+        return tuple(dict.fromkeys((self.data, self.orders.orders.parent)))
+
+
+def load_places() -> Places:
+    """Returns where the settings say that the files are. Raises WrongUsage where there are none."""
+    settings = load(PlaceSettings, flags={}, environ=os.environ)
+    if settings.store != "sqlite":
+        raise WrongUsage(
+            "with STORE=dynamodb there are no files",
+            hint="DynamoDB keeps backups itself: point-in-time recovery, or aws dynamodb create-backup",
+        )
+    data = Path(settings.data_dir)
+    return Places(Files(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)

@@ -1,0 +1,301 @@
+"""Backups: of one instant, whole or no backup, and restored whole or not at all."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from clients.backup import restore as restoring
+from clients.backup import take
+from clients.backup.check import check_backup
+from clients.backup.copying import Throttle, copy_database, copy_file
+from clients.backup.manifest import FORMAT, read_manifest
+from clients.backup.places import MANIFEST, Places
+from clients.backup.restore import restore_backup
+from clients.backup.take import take_backup
+from clients.errors import ClientError
+from shared.domain.errors import StartupError
+from shared.stores.sqlite.database import Connection, Writer, connect, migrate, newest_schema
+from shared.stores.sqlite.files import RESTORE_MARK, Files, make_folder
+from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.snapshot import Snapshot
+
+FAST = Throttle(1e12)
+NAMES = ["distributed.db", "manifest.json", "orders-progress.db", "orders.db", "records.db"]
+
+
+def nothing(_: int) -> None:
+    """Hears of progress."""
+
+
+def add_order(orders: Connection, progress: Connection, sequence: int) -> None:
+    orders.execute("INSERT INTO orders (sequence, received, document) VALUES (?, 1, ?)", (sequence, "{}" * 2000))
+    progress.execute("INSERT INTO progress (sequence, state, attempt) VALUES (?, 2, 1)", (sequence,))
+    progress.execute("INSERT INTO moves (at, last, moves) VALUES (1, ?, '{}')", (sequence,))
+    progress.execute("UPDATE totals SET orders = orders + 1 WHERE state = 2")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A store with ten orders, whose orders are elsewhere than the rest."""
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for folder in (data, elsewhere):
+        folder.mkdir()
+    places = Places(Files(elsewhere / "shop.db"), data)
+    writers = {}
+    for one in places.store_files:
+        writers[one.name] = Writer(one.path)
+        migrate(writers[one.name].connection, one.path, one.schema)
+    orders, progress = writers["orders.db"].connection, writers["orders-progress.db"].connection
+    orders.execute("INSERT INTO meta VALUES ('node', 7)")
+    for sequence in range(1, 11):
+        add_order(orders, progress, sequence)
+    writers["distributed.db"].connection.execute("INSERT INTO meta VALUES ('orders', '7:10:10')")
+    for writer in writers.values():
+        writer.close()
+    return places
+
+
+@contextlib.contextmanager
+def opened(places: Places, name: str) -> Iterator[Connection]:
+    (path,) = (one.path for one in places.store_files if one.name == name)
+    with contextlib.closing(connect(path)) as connection:
+        yield connection
+
+
+def empty(tmp_path: Path) -> Places:
+    return Places(Files(tmp_path / "restored" / "orders.db"), tmp_path / "restored")
+
+
+def count(places: Places) -> int:
+    with opened(places, "orders.db") as orders:
+        return int(orders.execute("SELECT count(*) FROM orders").fetchone()[0])
+
+
+def test_backup_is_verified_and_restored_elsewhere(places: Places, tmp_path: Path) -> None:
+    manifest = take_backup(places, tmp_path / "b", FAST, nothing)
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == NAMES
+    assert manifest.facts.counts["orders"] == manifest.facts.counts["listo"] == 10
+    assert manifest.facts.positions["distributed.orders"] == "7:10:10"
+    assert check_backup(tmp_path / "b", places, FAST, nothing) == manifest
+    restored = empty(tmp_path)
+    assert restore_backup(tmp_path / "b", manifest, restored, FAST, nothing, replace=False) == []
+    make_folder(restored.data)
+    assert count(restored) == 10
+
+
+def test_only_the_owner_may_read_a_backup(places: Places, tmp_path: Path) -> None:
+    take_backup(places, tmp_path / "b", FAST, nothing)
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "b").iterdir()} == {0o600}
+
+
+def test_snapshot_is_of_one_instant(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An order is accepted and done between the first look at the files and the second, and only once.
+    versions = Snapshot._versions
+    looks = 0
+    with opened(places, "orders.db") as orders, opened(places, "orders-progress.db") as progress:
+
+        def interrupted(self: Snapshot) -> list[int]:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                add_order(orders, progress, 11)
+            return versions(self)
+
+        monkeypatch.setattr(Snapshot, "_versions", interrupted)
+        paths = [one.path for one in places.store_files]
+        with contextlib.closing(Snapshot(paths)) as snapshot:
+            seen = snapshot.readers[places.orders.orders].execute("SELECT max(sequence) FROM orders").fetchone()
+            assert seen == (11,)
+            add_order(orders, progress, 12)
+            for path, table in ((places.orders.orders, "orders"), (places.orders.progress, "progress")):
+                assert snapshot.readers[path].execute(f"SELECT max(sequence) FROM {table}").fetchone() == (11,)
+
+
+def test_what_is_committed_while_files_are_copied_is_in_none_of_them(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = copy_database
+    with opened(places, "orders.db") as orders, opened(places, "orders-progress.db") as progress:
+        sequences = iter(range(11, 100))
+
+        def busy(*words: Any) -> None:
+            add_order(orders, progress, next(sequences))
+            copy(*words)
+
+        monkeypatch.setattr(take, "copy_database", busy)
+        manifest = take_backup(places, tmp_path / "b", FAST, nothing)
+    assert manifest.facts.counts["orders"] == manifest.facts.counts["listo"] == 10
+    assert manifest.facts.positions["outbox"] == "10"
+    check_backup(tmp_path / "b", places, FAST, nothing)
+
+
+def test_half_a_backup_is_none_and_is_begun_again(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(source: Connection, target: Path, *_: object) -> None:
+        target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(take, "copy_database", cut)
+        with pytest.raises(KeyboardInterrupt):
+            take_backup(places, tmp_path / "b", FAST, nothing)
+    with pytest.raises(ClientError, match="not finished"):
+        check_backup(tmp_path / "b", places, FAST, nothing)
+    take_backup(places, tmp_path / "b", FAST, nothing)
+    check_backup(tmp_path / "b", places, FAST, nothing)
+    with pytest.raises(ClientError, match="has a backup already"):
+        take_backup(places, tmp_path / "b", FAST, nothing)
+
+
+def test_backup_touches_no_files_of_others(places: Places, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "letter.txt").write_text("mine")
+    with pytest.raises(ClientError, match=r"letter\.txt"):
+        take_backup(places, tmp_path / "b", FAST, nothing)
+    assert (tmp_path / "b" / "letter.txt").read_text() == "mine"
+
+
+def test_nothing_to_back_up_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match="nothing to back up"):
+        take_backup(empty(tmp_path), tmp_path / "b", FAST, nothing)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != MANIFEST])
+def test_one_wrong_byte_is_found(places: Places, tmp_path: Path, name: str) -> None:
+    take_backup(places, tmp_path / "b", FAST, nothing)
+    data = bytearray((tmp_path / "b" / name).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "b" / name).write_bytes(data)
+    with pytest.raises(ClientError, match=f"{name} is damaged: its checksum"):
+        check_backup(tmp_path / "b", places, FAST, nothing)
+
+
+def test_missing_and_short_files_are_found(places: Places, tmp_path: Path) -> None:
+    take_backup(places, tmp_path / "b", FAST, nothing)
+    with (tmp_path / "b" / "records.db").open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(ClientError, match="100 bytes instead of"):
+        check_backup(tmp_path / "b", places, FAST, nothing)
+    (tmp_path / "b" / "records.db").unlink()
+    with pytest.raises(ClientError, match="No such file"):
+        check_backup(tmp_path / "b", places, FAST, nothing)
+
+
+def test_other_products_and_newer_schemas_are_refused(places: Places, tmp_path: Path) -> None:
+    take_backup(places, tmp_path / "b", FAST, nothing)
+    path = tmp_path / "b" / MANIFEST
+    manifest = msgspec.json.decode(path.read_bytes())
+    for change in ({"product": "other"}, {"format": FORMAT + 1}, {"files": [{**manifest["files"][0], "schema": 99}]}):
+        path.write_bytes(msgspec.json.encode({**manifest, **change}))
+        with pytest.raises(ClientError, match=r"is of|schema version 99"):
+            check_backup(tmp_path / "b", places, FAST, nothing)
+    path.write_bytes(b"{")
+    with pytest.raises(ClientError, match="damaged"):
+        check_backup(tmp_path / "b", places, FAST, nothing)
+
+
+def test_files_of_two_instants_are_found(places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with `cp`: each file as it is when its turn comes."""
+    copy = copy_database
+    with opened(places, "orders.db") as orders, opened(places, "orders-progress.db") as progress:
+
+        def careless(source: Connection, target: Path, *rest: Any) -> None:
+            if target.name == "orders-progress.db":
+                source.execute("ROLLBACK")
+                add_order(orders, progress, 11)
+            copy(source, target, *rest)
+
+        monkeypatch.setattr(take, "copy_database", careless)
+        take_backup(places, tmp_path / "b", FAST, nothing)
+    with pytest.raises(ClientError, match=r"orders-progress\.db knows order 11, .* of orders\.db is 10"):
+        check_backup(tmp_path / "b", places, FAST, nothing)
+
+
+def test_restore_refuses_a_running_suite(places: Places, tmp_path: Path) -> None:
+    manifest = take_backup(places, tmp_path / "b", FAST, nothing)
+    for path in places.locks:
+        lock = FileLock(path)
+        assert lock.try_acquire()
+        with pytest.raises(ClientError, match="a server is running"):
+            restore_backup(tmp_path / "b", manifest, places, FAST, nothing, replace=True)
+        lock.close()
+    assert count(places) == 10
+
+
+def test_restore_replaces_only_when_asked_to(places: Places, tmp_path: Path) -> None:
+    manifest = take_backup(places, tmp_path / "b", FAST, nothing)
+    with opened(places, "orders.db") as orders, opened(places, "orders-progress.db") as progress:
+        add_order(orders, progress, 11)
+        # As a kill leaves them, with a log that belongs to the former file.
+        log = places.orders.orders.with_name("shop.db-wal")
+        kept = log.read_bytes()
+    log.write_bytes(kept)
+    (places.orders.orders.parent / "shop-lists.db").write_bytes(b"derived")
+    with pytest.raises(ClientError, match="there is a store already"):
+        restore_backup(tmp_path / "b", manifest, places, FAST, nothing, replace=False)
+    former = restore_backup(tmp_path / "b", manifest, places, FAST, nothing, replace=True)
+    assert count(places) == 10
+    assert not (places.orders.orders.parent / "shop-lists.db").exists()
+    names = {path.name for folder in former for path in folder.iterdir()}
+    assert {"shop.db", "shop.db-wal", "shop-lists.db", "shop-progress.db", "records.db", "distributed.db"} <= names
+
+
+@pytest.mark.parametrize("step", ["place", "aside"])
+def test_half_a_restore_starts_no_server_and_is_completed(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    manifest = take_backup(places, tmp_path / "b", FAST, nothing)
+    with opened(places, "orders.db") as orders, opened(places, "orders-progress.db") as progress:
+        add_order(orders, progress, 11)
+    copy = copy_file
+    done = 0
+
+    def cut(*words: Any) -> str:
+        nonlocal done
+        done += 1
+        if done == 3:
+            raise KeyboardInterrupt
+        return copy(*words)
+
+    def cut_aside(path: Path, target: Path) -> Path:
+        if path.suffix == ".db" and path.name.startswith("records"):
+            raise KeyboardInterrupt
+        path.rename(target)
+        return target
+
+    with monkeypatch.context() as patch:
+        if step == "place":
+            patch.setattr(restoring, "copy_file", cut)
+        else:
+            write = Path.replace
+            patch.setattr(
+                Path, "replace", lambda path, to: (cut_aside if to.parent.name != "data" else write)(path, to)
+            )
+        with pytest.raises(KeyboardInterrupt):
+            restore_backup(tmp_path / "b", manifest, places, FAST, nothing, replace=True)
+    with pytest.raises(StartupError, match="was interrupted"):
+        make_folder(places.data)
+    with pytest.raises(StartupError, match="was interrupted"):
+        make_folder(places.orders.orders.parent)
+    # The former files are known to be set aside: it need not be asked for again.
+    former = restore_backup(tmp_path / "b", manifest, places, FAST, nothing, replace=False)
+    assert count(places) == 10
+    assert not list(tmp_path.rglob(RESTORE_MARK))
+    names = [path.name for folder in former for path in folder.iterdir()]
+    assert sorted(names) == ["distributed.db", "records.db", "shop-progress.db", "shop.db"]
+    with contextlib.closing(connect(former[-1] / "shop.db")) as orders:
+        assert orders.execute("SELECT max(sequence) FROM orders").fetchone() == (11,)
+
+
+def test_manifest_says_what_the_backup_is(places: Places, tmp_path: Path) -> None:
+    take_backup(places, tmp_path / "b", FAST, nothing)
+    manifest = read_manifest(tmp_path / "b")
+    schemas = {one.name: newest_schema(one.schema) for one in places.store_files}
+    assert {file.name: file.schema for file in manifest.files} == schemas
+    assert manifest.taken.endswith("Z")
