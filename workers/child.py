@@ -22,6 +22,7 @@ from shared.stores.dynamodb.settings import DynamoWork
 from shared.stores.ports import WorkStore
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.work import SqliteWorkStore
+from workers.failures import known_secrets
 from workers.handlers import Kit, load_handler
 from workers.telling import told
 from workers.worker import Worker, WorkPolicy
@@ -76,10 +77,11 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
 async def _work(config: ChildConfig, name: str, end: socket.socket) -> None:
     handler = load_handler(config.handler, config.kit)
     traces = open_traces("worker", config.traces)
+    secrets = known_secrets(os.environ, config.kit.service_token)
     if traces is not None or config.log_level == "debug":
         handler = handler._replace(handle=told(handler.handle, name, traces))
     async with _open_store(config.store) as store:
-        worker = Worker(name, store, handler, config.policy)
+        worker = Worker(name, store, handler, config.policy, secrets=secrets)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)
         await worker.run(end)
     if traces is not None:

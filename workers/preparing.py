@@ -11,17 +11,25 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from shared.domain.ids import Run
+from workers.failures import Describe, Verdict
 from workers.handlers import Handler, Job, Prepare
-from workers.runner import Result, Runner, verdict
+from workers.runner import Result, Runner
 
 
 class PreparingRunner(Runner):
     """A runner that puts into its line only what `prepare` lets pass; one call takes at most `timeout` seconds."""
 
     def __init__(
-        self, prepare: Prepare, handler: Handler, *, concurrency: int, timeout: float, wake: Callable[[], None]
+        self,
+        prepare: Prepare,
+        handler: Handler,
+        *,
+        concurrency: int,
+        timeout: float,
+        wake: Callable[[], None],
+        describe: Describe | None = None,
     ) -> None:
-        super().__init__(handler, concurrency=concurrency, timeout=timeout, wake=wake)
+        super().__init__(handler, concurrency=concurrency, timeout=timeout, wake=wake, describe=describe)
         self._prepare = prepare
         self._waiting: list[tuple[Run, int, Job]] = []
         self._batch: list[tuple[Run, int, Job]] = []
@@ -55,7 +63,7 @@ class PreparingRunner(Runner):
             if verdicts:
                 now, took = time.time_ns() // 1000, int((time.monotonic() - started) * 1e6)
                 ended = [
-                    Result(run, sequence, job.attempt, now, took, *verdicts[job.id])
+                    Result(run, sequence, job.attempt, now, took, verdicts[job.id])
                     for run, sequence, job in batch
                     if job.id in verdicts
                 ]
@@ -67,19 +75,23 @@ class PreparingRunner(Runner):
             self._add_task()
         self._preparing = None
 
-    async def _verdicts(self, jobs: list[Job]) -> Mapping[str, tuple[str, bool]]:
-        """What cannot be begun: why, and whether that is final."""
+    async def _verdicts(self, jobs: list[Job]) -> Mapping[str, Verdict]:
+        """Returns why orders cannot be begun, by their ids."""
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 refused = await self._prepare(jobs)
-            return {job: verdict(reason) for job, reason in refused.items()}
+            return {job: self._describe(reason) for job, reason in refused.items()}
         except asyncio.CancelledError as reason:
             if self._preparing is None:
                 raise
-            found = verdict(reason)
+            found = self._describe(reason)
         except (Exception, SystemExit) as reason:
-            found = (f"not prepared within {self._timeout:g} s", False) if limit.expired() else verdict(reason)
-        self._log.error("orders could not be prepared", orders=len(jobs), reason=found[0])
+            found = self._describe(reason)
+            if limit.expired():
+                found = found._replace(error=f"not prepared within {self._timeout:g} s")
+        self._log.error(
+            "prepare_failed", orders=len(jobs), error=found.error, place=found.place, exception=found.traceback
+        )
         return dict.fromkeys([job.id for job in jobs], found)
 
     def take_line(self) -> list[tuple[int, int]]:

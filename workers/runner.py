@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from shared.domain.ids import Run
-from workers.handlers import Handler, Job, Reject
-
-_ERROR_CHARACTERS = 2000
+from workers.failures import Describe, FailureDescriber, Verdict
+from workers.handlers import Handler, Job
 
 
 class Result(NamedTuple):
-    """How an attempt ended. `error` is None when the order is done."""
+    """How an attempt ended. `failure` is None when the order is done."""
 
     run: Run
     """The claimed run that the order is of."""
@@ -28,18 +27,25 @@ class Result(NamedTuple):
     """Microseconds since the epoch."""
     took: int
     """Microseconds of work."""
-    error: str | None
-    final: bool
-    """Whether the error leaves no point in another attempt."""
+    failure: Verdict | None = None
 
 
 class Runner:
     """Runs `handler` for at most `concurrency` orders at a time, each for at most `timeout` seconds.
 
-    `wake` is called when results have come in; `take_results` gives them.
+    `wake` is called when results have come in; `take_results` gives them. `describe` says what is kept of exceptions.
     """
 
-    def __init__(self, handler: Handler, *, concurrency: int, timeout: float, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        concurrency: int,
+        timeout: float,
+        wake: Callable[[], None],
+        describe: Describe | None = None,
+    ) -> None:
+        self._describe = describe or FailureDescriber()
         self._handler = handler
         self._concurrency = concurrency
         self._timeout = timeout
@@ -100,8 +106,7 @@ class Runner:
     async def _attempt(self, task: asyncio.Task[None], run: Run, sequence: int, job: Job) -> None:
         started = time.monotonic()
         self._running[sequence] = (task, started, job.attempt)
-        error: str | None = None
-        final = False
+        failure: Verdict | None = None
         try:
             await self._handler(job)
         except asyncio.CancelledError as reason:
@@ -109,21 +114,20 @@ class Runner:
                 raise
             while task.uncancel():
                 pass
+            # If it is not overdue, something that the handler waited for was cancelled, and not this attempt.
+            failure = self._describe(reason)
             if sequence in self._overdue:
-                error = f"not finished within {self._timeout:g} s"
-            else:
-                # Something that the handler waited for was cancelled, not this attempt.
-                error, final = verdict(reason)
+                failure = failure._replace(error=f"not finished within {self._timeout:g} s")
         except (Exception, SystemExit) as reason:
             # A handler that wants to end the process is a handler that fails.
-            error, final = verdict(reason)
+            failure = self._describe(reason)
         finally:
             del self._running[sequence]
             self._overdue.discard(sequence)
         took = int((time.monotonic() - started) * 1e6)
         if not self._results:
             self._wake()
-        self._results.append(Result(run, sequence, job.attempt, time.time_ns() // 1000, took, error, final))
+        self._results.append(Result(run, sequence, job.attempt, time.time_ns() // 1000, took, failure))
 
     def take_results(self) -> list[Result]:
         """The results since the last call."""
@@ -155,10 +159,3 @@ class Runner:
         for result in self._results:
             attempts.pop(result.sequence, None)
         return list(attempts.items())
-
-
-def verdict(reason: BaseException) -> tuple[str, bool]:
-    """An error as it can be stored, and whether it is final: of bounded length, without halves of characters."""
-    final = isinstance(reason, Reject)
-    text = (str(reason) or "rejected by the handler") if final else f"{type(reason).__name__}: {reason}"
-    return text[:_ERROR_CHARACTERS].encode("utf-8", "replace").decode(), final

@@ -23,6 +23,7 @@ from shared.domain.ids import Run, id_prefix, split_run
 from shared.domain.orders import OrderRequest
 from shared.domain.quantiles import bucket
 from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
+from workers.failures import TRACEBACK_BYTES, FailureDescriber, Verdict
 from workers.handlers import Job, Loaded
 from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, ToWorker, Work, decode_to_worker
 from workers.preparing import PreparingRunner
@@ -46,12 +47,17 @@ class WorkPolicy(Struct, frozen=True):
     retry_seconds: float
     order_timeout: float
     lease_seconds: float
+    attempts_kept: int = 10
+    """Failed attempts of one order that are kept, the newest."""
+    traceback_bytes: int = TRACEBACK_BYTES
 
 
 class Worker:
     """Works off what comes through its queue until it is drained or its pool is gone."""
 
-    def __init__(self, name: str, store: WorkStore, handler: Loaded, policy: WorkPolicy) -> None:
+    def __init__(
+        self, name: str, store: WorkStore, handler: Loaded, policy: WorkPolicy, *, secrets: Iterable[str] = ()
+    ) -> None:
         self.name = name
         self._store = store
         self._policy = policy
@@ -61,7 +67,11 @@ class Worker:
         self._close_handler = handler.close
         kind = Runner if handler.prepare is None else partial(PreparingRunner, handler.prepare)
         self._runner = kind(
-            handler.handle, concurrency=policy.concurrency, timeout=policy.order_timeout, wake=self._woken.set
+            handler.handle,
+            concurrency=policy.concurrency,
+            timeout=policy.order_timeout,
+            wake=self._woken.set,
+            describe=FailureDescriber(policy.traceback_bytes, secrets),
         )
         self._draining: float | None = None
         self._gone = False
@@ -135,8 +145,8 @@ class Worker:
         back = [HandBack(sequence, attempt) for sequence, attempt in handed_back]
         if not (results or tickets or back):
             return
-        done = [Done(result.sequence, result.attempt, result.finished) for result in results if result.error is None]
-        failures = [self._failure(result) for result in results if result.error is not None]
+        done = [Done(result.sequence, result.attempt, result.finished) for result in results if result.failure is None]
+        failures = [self._failure(result, result.failure) for result in results if result.failure is not None]
         while True:
             now = time.time_ns() // 1000
             try:
@@ -170,13 +180,22 @@ class Worker:
             room -= ticket.run.count
         return taken
 
-    def _failure(self, result: Result) -> Failure:
+    def _failure(self, result: Result, verdict: Verdict) -> Failure:
         failures = self._failures.pop(result.sequence, 0) + 1
         retry_at = None
-        if not result.final and failures < self._policy.max_attempts:
+        if not verdict.final and failures < self._policy.max_attempts:
             pause = min(self._policy.retry_seconds * 2 ** (failures - 1), _MAX_BACKOFF_SECONDS)
             retry_at = result.finished + round(pause * random.uniform(0.8, 1.2) * 1e6)
-        return Failure(result.sequence, result.attempt, result.finished, result.error or "", retry_at)
+        return Failure(
+            result.sequence,
+            result.attempt,
+            result.finished,
+            verdict.error,
+            retry_at,
+            verdict.place,
+            verdict.traceback,
+            result.attempt - self._policy.attempts_kept + 1,
+        )
 
     def _report(self, results: list[Result], failures: list[Failure], advance: Advance, now: int) -> None:
         claims, out = advance.claims, advance.lost
@@ -188,9 +207,9 @@ class Worker:
             if failure is None or result.sequence in out:
                 continue
             run = Run(result.run.received, result.run.node, result.sequence, 1)
+            self._log_failure(run, failure)
             if failure.retry_at is None:
                 failed.append(Failed(run, failure.detail))
-                self._log.warning("order failed", order=next(run.ids()), reason=failure.detail)
             else:
                 retried.append(Retry(run, failure.attempt, failure.retry_at, failure.detail))
         processing = Counter(bucket(result.took) for result in results)
@@ -209,6 +228,18 @@ class Worker:
             processing=processing,
         )
         self._queue.put(report)
+
+    def _log_failure(self, run: Run, failure: Failure) -> None:
+        retry_at = failure.retry_at
+        self._log.warning(
+            "attempt_failed",
+            order=next(run.ids()),
+            attempt=failure.attempt,
+            error=failure.detail,
+            place=failure.place,
+            retry_in_s=None if retry_at is None else round((retry_at - failure.finished) / 1e6, 3),
+            exception=failure.traceback,
+        )
 
     def _start(self, claim: Claim) -> None:
         run, attempt = claim.ticket.run, claim.ticket.attempt
@@ -245,7 +276,7 @@ def _done_runs(results: list[Result], out: set[int]) -> list[Run]:
     group: list[int] = []
     of: Run | None = None
     for result in results:
-        if result.error is not None or result.sequence in out:
+        if result.failure is not None or result.sequence in out:
             continue
         if of is not result.run:
             if of is not None:

@@ -72,7 +72,9 @@ async def order(
             alias="-f", allow_leading_hyphen=True, help="One object, an array, or one a line; - is standard input."
         ),
     ] = None,
-    follow: Annotated[bool, Parameter(negative="", help="Wait until every order is final.")] = False,
+    follow: Annotated[
+        bool, Parameter(negative="", help="Wait until every order is final; exit 1 unless all are listo.")
+    ] = False,
     auto: Annotated[bool, Parameter(negative="", help="Send sample orders until stopped.")] = False,
     every: Annotated[float, Parameter(validator=Number(gte=0), help="With --auto: seconds between orders.")] = 5.0,
     count: Annotated[
@@ -103,21 +105,15 @@ async def order(
 async def status(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Show one order."""
     async with IntakeClient(*target(host, port)) as client:
-        Output(json=json).orders([await client.status(order_id)])
+        Output(json=json).order(await client.status(order_id))
     return 0
 
 
 @app.command
 async def explain(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
-    """Show what happened to an order, and when."""
+    """Show what happened to an order, and when, and why attempts at it have failed."""
     async with IntakeClient(*target(host, port)) as client:
-        story = await client.explain(order_id)
-    output = Output(json=json)
-    if output.json:
-        output.members(story)
-        return 0
-    for step in story["pasos"]:
-        output.plain(step, f"{step['cuando']}  {step['ms']:>12,.3f} ms  {step['paso']}")
+        Output(json=json).explanation(await client.explain(order_id))
     return 0
 
 

@@ -1,11 +1,13 @@
 """What commands print: tables for people, one JSON line a result for programs."""
 
+import datetime
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +25,10 @@ _STYLES = {
     State.CANCELLED: "dim",
 }
 # Prices as the protocol writes them.
+_TIMES = ("recibido", "no_antes_de", "fecha_inicio", "fecha_fin")
+# Below these a table leaves its last columns no room.
+_TABLE_WIDTH = 110
+_REASON_WIDTH = 40
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -66,8 +72,12 @@ class Output:
             for order in orders:
                 self.plain(order, "")
             return
+        reasons = any(order.detail for order in orders)
+        if self._console.width < _TABLE_WIDTH + _REASON_WIDTH * reasons:
+            self._paragraphs(orders)
+            return
         table = Table(box=None, pad_edge=False)
-        for name in ("id", "estado", "cliente", "productos", "recibido"):
+        for name in ("id", "estado", "cliente", "productos", "recibido", *(("intentos", "detalle") if reasons else ())):
             table.add_column(name, no_wrap=name in ("id", "estado", "recibido"))
         for order in orders:
             table.add_row(
@@ -76,8 +86,44 @@ class Output:
                 printable(order.customer),
                 printable(items_text(order)),
                 f"{order.received:%F %T}",
+                *((str(order.attempts), printable(order.detail or "")) if reasons else ()),
             )
         self._console.print(table)
+
+    def _paragraphs(self, orders: Sequence[StoredOrder]) -> None:
+        """Orders where a table would be too narrow to read: the id as a whole, and the rest in lines below it."""
+        for order in orders:
+            self._console.print(Text(f"{order.id}  ") + _styled(order.state), overflow="fold")
+            lines = [f"{order.received:%F %T}  {order.customer}: {items_text(order)}"]
+            if order.detail:
+                lines.append(f"{attempts_text(order.attempts)}: {order.detail}")
+            for line in lines:
+                self._console.print(Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 2)))
+
+    def order(self, order: StoredOrder) -> None:
+        """One order with all that is known of it."""
+        if self.json:
+            self.plain(order, "")
+            return
+        members = msgspec.to_builtins(order, builtin_types=(datetime.datetime,))
+        members["productos"] = items_text(order)
+        self.members({name: f"{value:%F %T.%f}" if name in _TIMES else value for name, value in members.items()})
+
+    def explanation(self, story: dict[str, Any]) -> None:
+        """What happened to an order, and each failed attempt at it."""
+        if self.json:
+            self.plain(story, "")
+            return
+        text = _named(story["id"], State(story["estado"]), story.get("detalle"))
+        self._console.print(text + Text(f"  ({attempts_text(story['intento'])})"), soft_wrap=True)
+        for step in story["pasos"]:
+            self._console.print(f"{step['cuando']}  {step['ms']:>12,.3f} ms  {step['paso']}", soft_wrap=True)
+        for failed in story.get("errores", ()):
+            place = f" at {failed['lugar']}" if "lugar" in failed else ""
+            told = f"{failed['cuando']}  attempt {failed['intento']} failed{place}: {failed['detalle']}"
+            self._console.print(Text(printable(told), style="red"), soft_wrap=True)
+            for line in failed.get("traza", "").splitlines():
+                self._console.print(Text(f"    {printable(line)}", style="dim"), soft_wrap=True)
 
     def members(self, members: dict[str, Any]) -> None:
         """An answer as names and values."""
@@ -127,6 +173,11 @@ def items_text(order: StoredOrder) -> str:
     """The products of an order, on one line."""
     names = [f"{item.quantity} x {item.name}" if isinstance(item, Item) else item for item in order.items]
     return ", ".join(names)
+
+
+def attempts_text(attempts: int) -> str:
+    """Returns how many attempts there were, in words."""
+    return f"{attempts} attempt{'' if attempts == 1 else 's'}"
 
 
 def fail(error: ComandaError) -> int:

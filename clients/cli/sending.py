@@ -6,17 +6,20 @@ import random
 from collections.abc import Sequence
 
 from clients.cli.orders import Members
-from clients.cli.output import Output, fail
+from clients.cli.output import Output, attempts_text, fail
 from clients.errors import ClientError, Refused
 from clients.intake import IntakeClient
-from clients.replies import Accepted
+from clients.replies import Accepted, StoredOrder
+from shared.domain.states import State
 
 _AT_A_TIME = 200
 _SAMPLES = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino")
 
 
 async def send_orders(client: IntakeClient, orders: Sequence[Members], output: Output, *, follow: bool) -> int:
-    """Places orders, and with `follow` waits until each is final; gives the exit status: 1 if any was refused.
+    """Places orders, and with `follow` waits until each is final.
+
+    Returns the exit status: 1 if any was refused, or has ended otherwise than `listo` while it was followed.
 
     A refused order is told and costs only itself.
     """
@@ -29,8 +32,20 @@ async def send_orders(client: IntakeClient, orders: Sequence[Members], output: O
                 continue
             output.accepted(outcome)
             if follow:
-                output.final(await client.follow(outcome.id))
+                final = await client.follow(outcome.id)
+                output.final(final)
+                if final.state is not State.DONE:
+                    status = fail(_not_done(final))
     return status
+
+
+def _not_done(order: StoredOrder) -> ClientError:
+    after = f" after {attempts_text(order.attempts)}" if order.attempts else ""
+    reason = f": {order.detail}" if order.detail else ""
+    return ClientError(
+        f"order {order.id} ended {order.state.value}{after}{reason}",
+        hint=f"`python -m clients explain {order.id}` shows each attempt",
+    )
 
 
 async def _outcome(client: IntakeClient, order: Members) -> Accepted | Refused:

@@ -128,6 +128,16 @@ class OrderRoutes:
             ),
             Operation(
                 method="GET",
+                path=f"{_PATH}/{{id}}/explain",
+                serve=self._explain,
+                tag="orders",
+                summary="See what happened to an order",
+                description="The steps with their times, and each failed attempt with its error, place and traceback.",
+                answers={200: Meant(dict[str, Any], "What happened, as docs/PROTOCOL.md describes `explain`")},
+                refusals=("not_found", *ASKING),
+            ),
+            Operation(
+                method="GET",
                 path="/api/v1/stats",
                 serve=self._stats,
                 tag="orders",
@@ -169,6 +179,9 @@ class OrderRoutes:
         order = await self._intake.ask(lambda client: client.status(request.id))
         etag = etag_of(order)
         return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(order, etag=etag)
+
+    async def _explain(self, request: Request) -> Answer:
+        return answer(await self._intake.ask(lambda client: client.explain(request.id)))
 
     async def _cancel(self, request: Request) -> Answer:
         await self._check(request)

@@ -90,6 +90,8 @@ def child_config(settings: IntakeSettings, store: WorkersStore) -> ChildConfig:
         retry_seconds=settings.retry_seconds,
         order_timeout=settings.order_timeout_seconds,
         lease_seconds=settings.lease_seconds,
+        attempts_kept=settings.attempts_kept,
+        traceback_bytes=settings.max_traceback_bytes,
     )
     return ChildConfig(
         parent=os.getpid(),

@@ -29,7 +29,7 @@ from services.intake.tally import Tally
 from services.intake.watchers import Watchers
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound, QueueFull
 from shared.domain.ids import Run, parse_id
-from shared.domain.orders import Order, iso_time, order_view
+from shared.domain.orders import Order, attempt_view, iso_time, order_view
 from shared.domain.states import State
 from shared.net.connection import Connection
 from shared.stores.ports import Open, OrderStore, Query, Repair
@@ -117,7 +117,7 @@ class Actions:
             case Status(id=order_id):
                 return {"pedido": order_view(await self._order(order_id))}
             case Explain(id=order_id):
-                return self._explain(await self._order(order_id))
+                return await self._explain(await self._order(order_id))
             case Watch(id=str() as order_id):
                 order = await self._order(order_id)
                 self._watchers.add(connection, _sequence(order.id))
@@ -175,7 +175,7 @@ class Actions:
             raise NotFound(f"there is no order {order_id}", field="id", hint=hint)
         return order
 
-    def _explain(self, order: Order) -> dict[str, Any]:
+    async def _explain(self, order: Order) -> dict[str, Any]:
         stored, queued = order.stored, order.queued
         if stored is None and order.state is State.QUEUED:
             stored = self._pool.stored_at(_sequence(order.id))
@@ -199,6 +199,8 @@ class Actions:
         }
         if order.detail is not None:
             answer["detalle"] = order.detail
+        if failed := await self._store.attempts(order.id):
+            answer["errores"] = [attempt_view(one) for one in failed]
         return answer
 
     async def _list(self, action: ListOrders) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class IntakeSettings(ServerSettings, frozen=True):
     order_handler: str = "workers.handlers:wait"
     worker_concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     max_attempts: Count = 3
+    attempts_kept: Count = 10
+    max_traceback_bytes: Annotated[int, Meta(ge=256, le=65_536)] = 4096
     retry_seconds: Seconds = 1.0
     max_rescues: Count = 20
     server_lease_seconds: Annotated[float, Meta(ge=1)] = 15.0

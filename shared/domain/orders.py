@@ -102,6 +102,17 @@ class Order(Struct, frozen=True, kw_only=True):
     detail: str | None = None
 
 
+class FailedAttempt(Struct, frozen=True, array_like=True):
+    """An attempt whose handler raised; `finished` is microseconds since the epoch."""
+
+    attempt: int
+    finished: int
+    detail: str
+    place: str | None = None
+    """Where the handler raised, as `file:line function`."""
+    traceback: str | None = None
+
+
 def due_time(request: OrderRequest) -> int | None:
     """When a request may be begun, in microseconds since the epoch; None is at once."""
     return None if request.not_before is UNSET else round(request.not_before.timestamp() * 1_000_000)
@@ -137,6 +148,16 @@ def order_view(order: Order) -> dict[str, Any]:
             view[name] = iso_time(moment)
     if order.detail is not None:
         view["detalle"] = order.detail
+    return view
+
+
+def attempt_view(failed: FailedAttempt) -> dict[str, Any]:
+    """Returns a failed attempt as a client sees it: one of `errores` in the protocol."""
+    view = {"intento": failed.attempt, "cuando": iso_time(failed.finished), "detalle": failed.detail}
+    if failed.place is not None:
+        view["lugar"] = failed.place
+    if failed.traceback is not None:
+        view["traza"] = failed.traceback
     return view
 
 

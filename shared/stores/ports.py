@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from shared.domain.errors import StoreError
 from shared.domain.ids import Run
-from shared.domain.orders import Order, OrderRequest, Priority
+from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority
 from shared.domain.states import State
 
 
@@ -85,6 +85,11 @@ class Failure(NamedTuple):
     finished: int
     detail: str
     retry_at: int | None
+    place: str | None = None
+    """Where the handler raised, as `file:line function`."""
+    traceback: str | None = None
+    oldest_kept: int = 1
+    """Failed attempts with smaller numbers are forgotten."""
 
 
 class HandBack(NamedTuple):
@@ -217,6 +222,9 @@ class OrderStore(Protocol):
 
     async def get(self, order_id: str) -> Order | None:
         """The order with this id."""
+
+    async def attempts(self, order_id: str) -> Sequence[FailedAttempt]:
+        """Returns the failed attempts at an order that are kept, the oldest first."""
 
     async def list(self, query: Query) -> Page:
         """A page of orders."""

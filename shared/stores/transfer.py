@@ -7,6 +7,7 @@ interrupted goes on from where it was known to be.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from shared.domain.orders import FailedAttempt
 from shared.domain.records import Record
 from shared.stores.orders import Row
 
@@ -18,6 +19,8 @@ class StoredOrder(NamedTuple):
     received: int
     document: str
     row: Row
+    attempts: Sequence[FailedAttempt] = ()
+    """The failed attempts at it that are kept."""
 
 
 class StoredItem(NamedTuple):

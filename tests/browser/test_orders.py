@@ -105,6 +105,16 @@ def test_a_failed_order_is_edited_and_replaced(suite: Suite, visitor: Visitor) -
     assert [order["request_id"].startswith(f"replay:{failed}:") for order in placed] == [True]
 
 
+def test_each_failed_attempt_is_shown_with_its_place_and_traceback(suite: Suite, visitor: Visitor) -> None:
+    failed = place(suite, "rejected")
+    page = visitor().go("#/orders/failed")
+    letter(page, failed).get_by_role("button", name="Attempts").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Attempt 1: not in this house")
+    expect(dialog).to_contain_text("kitchens.py")
+    expect(dialog.get_by_label("Traceback of attempt 1")).to_contain_text("raise Reject")
+
+
 def test_a_failed_order_is_tried_again_as_it_is(suite: Suite, visitor: Visitor) -> None:
     failed = place(suite, "rejected")
     page = visitor().go("#/orders/failed")

@@ -4,7 +4,7 @@ import pytest
 
 from shared.domain.errors import NotFound
 from shared.domain.ids import Run
-from shared.domain.orders import Priority
+from shared.domain.orders import FailedAttempt, Priority
 from shared.domain.states import State
 from shared.stores.ports import Cancelled, Claim, Done, Failure, HandBack, Open, OrderStore, Query, WorkStore
 from tests.contract.conftest import Adapter
@@ -154,6 +154,36 @@ async def test_handed_back_order_is_begun_again_and_has_not_failed(orders: Order
     await work.advance("w1", handed_back=[HandBack(run.first, 1)], now=NOW)
     assert await states(orders, run) == [State.QUEUED]
     assert (await begin(work, run, attempt=2))[0].failures == 0
+
+
+# What failed attempts leave behind.
+
+
+async def test_failed_attempts_are_kept_with_their_errors_and_the_oldest_are_forgotten(
+    adapter: Adapter, orders: OrderStore, work: WorkStore
+) -> None:
+    run = (await accept(orders, request(), request())).run
+    failed, fine = ids(run)
+    assert await orders.attempts(failed) == []
+    for attempt in (1, 2, 3):
+        await begin(work, Run(run.received, run.node, run.first, 1), attempt)
+        failure = Failure(
+            run.first, attempt, NOW + attempt, f"no. {attempt}", NOW, "kitchen.py:7 cook", "where it was", attempt - 1
+        )
+        await work.advance("w1", failures=[failure], now=NOW)
+    kept = [
+        FailedAttempt(attempt, NOW + attempt, f"no. {attempt}", "kitchen.py:7 cook", "where it was")
+        for attempt in (2, 3)
+    ]
+    assert await orders.attempts(failed) == kept
+    await begin(work, Run(run.received, run.node, run.first, 1), 4)
+    await work.advance("w1", failures=[Failure(run.first, 4, NOW + 4, "the last", None, oldest_kept=3)], now=NOW)
+    assert await orders.attempts(failed) == [kept[1], FailedAttempt(4, NOW + 4, "the last")]
+    assert await orders.attempts(fine) == await orders.attempts("nope") == []
+    await adapter.close()
+    again = await adapter.orders()
+    await again.recover()
+    assert [one.attempt for one in await again.attempts(failed)] == [3, 4]
 
 
 # Cancelling and trying again.

@@ -1,6 +1,7 @@
 """What becomes of orders in real worker processes, with handlers that fail in every way."""
 
 import datetime
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,30 @@ def test_order_that_keeps_failing_ends_fallido_and_can_be_tried_again(session: S
     session.wait_until(f"status {order_id}", "pedido.estado", "fallido")
     stats = session.wait_until("stats", "stats.abiertos", 0)["stats"]
     assert stats["pedidos"]["fallido"] == stats["aceptados"] == 1
+
+
+@pytest.mark.intake(ORDER_HANDLER=FUSSY, MAX_ATTEMPTS=3, RETRY_SECONDS=0.01, ATTEMPTS_KEPT=3)
+def test_every_failed_attempt_is_told_with_its_place_and_traceback(intake: IntakeProcess, session: Session) -> None:
+    order_id = place(session, "fails")
+    session.wait_until(f"status {order_id}", "pedido.estado", "fallido")
+    story = session.ask(f"explain {order_id}")
+    assert [failed["intento"] for failed in story["errores"]] == [1, 2, 3]
+    for failed in story["errores"]:
+        assert failed["detalle"] == "RuntimeError: no flour"
+        assert re.fullmatch(r"tests/support/kitchens\.py:\d+ fussy", failed["lugar"])
+        assert 'raise RuntimeError("no flour")' in failed["traza"]
+    assert session.ask(f"retry {order_id}")["success"]
+    session.wait_until(f"explain {order_id}", "intento", 4)
+    session.wait_until(f"status {order_id}", "pedido.estado", "fallido")
+    assert [failed["intento"] for failed in session.ask(f"explain {order_id}")["errores"]] == [2, 3, 4]
+    last = intake.wait_for_log("attempt_failed", 4)
+    assert (last["order"], last["attempt"], last["error"]) == (order_id, 4, "RuntimeError: no flour")
+    assert last["place"] in last["exception"]
+    assert last["retry_in_s"] is None
+    assert intake.wait_for_log("attempt_failed", 1)["retry_in_s"] > 0
+    fine = place(session, "fine")
+    session.wait_until(f"status {fine}", "pedido.estado", "listo")
+    assert "errores" not in session.ask(f"explain {fine}")
 
 
 @pytest.mark.intake(ORDER_HANDLER=FUSSY, MAX_ATTEMPTS=1)

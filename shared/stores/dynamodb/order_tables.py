@@ -22,6 +22,8 @@ PROGRESS = "OrderProgress"
 """By the same key: what has happened to the orders of a chunk."""
 KEYS = "OrderKeys"
 """By `request_id`: which order has it."""
+ATTEMPTS = "OrderAttempts"
+"""By sequence and attempt: what failed attempts have left behind."""
 SERVERS = "OrderServers"
 """The intakes that live, with the blocks that are theirs, and the item of what they share."""
 
@@ -33,6 +35,7 @@ async def create_order_tables(dynamo: Dynamo) -> list[str]:
         (ORDERS, {"b": "N", "s": "N"}),
         (PROGRESS, {"b": "N", "s": "N"}),
         (KEYS, {"k": "S"}),
+        (ATTEMPTS, {"s": "N", "a": "N"}),
         (SERVERS, {"kind": "S", "id": "S"}),
     ):
         made += await make_table(dynamo, _definition(dynamo.settings.prefix + name, keys))

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from shared.domain.errors import NotFound, StoreError
 from shared.domain.ids import Run, parse_id, split_run
-from shared.domain.orders import Order
+from shared.domain.orders import FailedAttempt, Order
 from shared.domain.states import FINAL, State
 from shared.stores.dynamodb.accepting import Acceptor
+from shared.stores.dynamodb.attempts import read_attempts
 from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently, counts
 from shared.stores.dynamodb.client import ConditionFailed, Dynamo
 from shared.stores.dynamodb.listing import Lister
@@ -86,6 +87,13 @@ class DynamoOrderStore:
         """See `OrderStore.get`."""
         found = await self._find(order_id)
         return None if found is None else found[0].order(found[1], self._node)
+
+    async def attempts(self, order_id: str) -> list[FailedAttempt]:
+        """See `OrderStore.attempts`."""
+        parsed = parse_id(order_id)
+        if parsed is None or parsed[1] != self._node:
+            return []
+        return await read_attempts(self._dynamo, parsed[2], self._dynamo.deadline())
 
     async def _find(self, order_id: str) -> tuple[Chunk, int] | None:
         """The chunk and the sequence of an order."""

@@ -11,10 +11,11 @@ from shared.domain.errors import StartupError
 from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.domain.states import State
 from shared.domain.tables import CHAINS, SECRETS, Tables
+from shared.stores.dynamodb.attempts import attempt_item, read_attempts
 from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item, concurrently, counts, request_key
 from shared.stores.dynamodb.client import Dynamo
 from shared.stores.dynamodb.items import PARTITION, SORT, raw_item, raw_key, record_of, text
-from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS, PROGRESS
+from shared.stores.dynamodb.order_tables import ATTEMPTS, BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS, PROGRESS
 from shared.stores.dynamodb.servers import Servers
 from shared.stores.orders import DONE
 from shared.stores.transfer import ItemPlace, StoredItem, StoredOrder
@@ -59,7 +60,10 @@ class DynamoOrderTransfer:
             for chunk in await self._chunks.of_block(block):
                 found += _stored(chunk, after)
             block += 1
-        return found
+        failed = [order.sequence for order in found if order.row.failures]
+        kept = await concurrently(read_attempts(self._dynamo, sequence) for sequence in failed)
+        attempts = dict(zip(failed, kept, strict=True))
+        return [order._replace(attempts=attempts.get(order.sequence, ())) for order in found]
 
     async def take(self, orders: Sequence[StoredOrder]) -> None:
         """See `OrderTransfer.take`."""
@@ -77,6 +81,11 @@ class DynamoOrderTransfer:
                 if (key := request_key(request)) is not None:
                     entry = {"k": {"S": key}, "q": {"N": str(sequence)}, "r": {"N": str(received)}}
                     puts.append((prefix + KEYS, entry))
+            puts += (
+                (prefix + ATTEMPTS, attempt_item(order.sequence, failed))
+                for order in chunk
+                for failed in order.attempts
+            )
         await _put_all(self._dynamo, puts)
 
     async def finish(self, node: int, last: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec.structs import replace
 
 from shared.domain.ids import Run, split_run
+from shared.stores.dynamodb.attempts import keep_attempts
 from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently
 from shared.stores.dynamodb.client import Dynamo
 from shared.stores.dynamodb.order_tables import BLOCK
@@ -44,6 +45,7 @@ class DynamoWorkStore:
     """Implements `WorkStore` for one worker process of the server `server`."""
 
     def __init__(self, dynamo: Dynamo, server: str) -> None:
+        self._dynamo = dynamo
         self._server = server
         self._chunks = Chunks(dynamo)
         self._in_hand: dict[int, Chunk] = {}
@@ -62,6 +64,9 @@ class DynamoWorkStore:
         """See `WorkStore.advance`. A StoreError leaves some of it done; the same call again does the rest."""
         turns: dict[int, _Turn] = {}
         lost: set[int] = set()
+        if failures:
+            # Before the results: an order that is seen to have failed can say why.
+            await keep_attempts(self._dynamo, failures)
 
         def turn(chunk: Chunk) -> _Turn:
             return turns.setdefault(chunk.first, _Turn(chunk))

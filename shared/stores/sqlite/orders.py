@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 from shared.domain.errors import NotFound, StartupError, StoreError
 from shared.domain.ids import Run, id_prefix, new_node, parse_id, split_run
-from shared.domain.orders import Order, OrderRequest, Priority, due_time
+from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
 from shared.stores.orders import (
     CANCELLED,
@@ -81,6 +81,8 @@ WHERE sequence BETWEEN ? AND ? AND state >= {DONE} ORDER BY sequence"""
 _FIRST_OPEN = f"""
 SELECT o.sequence FROM {JOINED} WHERE o.sequence > ? AND (p.sequence IS NULL OR p.state < {DONE})
 ORDER BY o.sequence LIMIT 1"""
+_ATTEMPTS = """
+SELECT attempt, finished, detail, place, traceback FROM progress.attempts WHERE sequence = ? ORDER BY attempt"""
 _CANCEL = f"""
 INSERT INTO progress (sequence, state, attempt) VALUES (?, {CANCELLED}, 0)
 ON CONFLICT (sequence) DO UPDATE SET state = {CANCELLED} WHERE state = {QUEUED}"""
@@ -268,6 +270,12 @@ class SqliteOrderStore:
         """See `OrderStore.get`."""
         order = self._get(self._sequence(order_id))
         return None if order is None or order.id != order_id.lower() else order
+
+    async def attempts(self, order_id: str) -> list[FailedAttempt]:
+        """See `OrderStore.attempts`."""
+        with translated(self._files.progress):
+            rows = self._reading.execute(_ATTEMPTS, (self._sequence(order_id),)).fetchall()
+        return [FailedAttempt(*row) for row in rows]
 
     def _get(self, sequence: int) -> Order | None:
         with translated(self._files.orders):

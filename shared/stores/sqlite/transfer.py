@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from shared.domain.errors import StartupError
-from shared.domain.orders import OrderRequest, Priority, due_time
+from shared.domain.orders import FailedAttempt, OrderRequest, Priority, due_time
 from shared.domain.records import Item, Record
 from shared.domain.tables import CHAINS, SECRETS
 from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, Row
@@ -27,6 +27,10 @@ _TAKE_PROGRESS = """
 INSERT OR REPLACE INTO progress (sequence, state, attempt, worker, stored, queued, started, failures, rescues, detail,
     due, finished)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_GIVE_ATTEMPTS = """
+SELECT sequence, attempt, finished, detail, place, traceback FROM progress.attempts
+WHERE sequence BETWEEN ? AND ? ORDER BY sequence, attempt"""
+_TAKE_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)"
 _COUNT = "UPDATE totals SET orders = (SELECT count(*) FROM progress WHERE state = ?) WHERE state = ?"
 
 
@@ -58,8 +62,15 @@ class SqliteOrderTransfer:
         """See `OrderTransfer.give`."""
         with translated(self._files.orders):
             rows = self._orders.connection.execute(_GIVE, (after, limit)).fetchall()
+            last = rows[-1][0] if rows else after
+            failed = self._orders.connection.execute(_GIVE_ATTEMPTS, (after + 1, last)).fetchall()
+        attempts: dict[int, list[FailedAttempt]] = {}
+        for sequence, *members in failed:
+            attempts.setdefault(sequence, []).append(FailedAttempt(*members))
         return [
-            StoredOrder(sequence, received, document, NOTHING if row[0] is None else Row(*row))
+            StoredOrder(
+                sequence, received, document, NOTHING if row[0] is None else Row(*row), attempts.get(sequence, ())
+            )
             for sequence, received, document, *row in rows
         ]
 
@@ -76,6 +87,8 @@ class SqliteOrderTransfer:
         touched = [(order.sequence, *msgspec.structs.astuple(order.row)) for order in orders if order.row != NOTHING]
         with self._progress.transaction(len(touched)) as connection:
             connection.executemany(_TAKE_PROGRESS, touched)
+            failed = [(order.sequence, *msgspec.structs.astuple(one)) for order in orders for one in order.attempts]
+            connection.executemany(_TAKE_ATTEMPT, failed)
 
     async def finish(self, node: int, last: int) -> None:
         """See `OrderTransfer.finish`."""

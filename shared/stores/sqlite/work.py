@@ -35,6 +35,8 @@ _FENCE = f"WHERE sequence = ?1 AND attempt = ?2 AND state = {RUNNING}"
 _DONE = f"UPDATE progress SET state = {DONE}, finished = ?3 {_FENCE}"
 _FAILED = f"UPDATE progress SET state = {FAILED}, finished = ?3, detail = ?4, failures = failures + 1 {_FENCE}"
 _RETRY = f"UPDATE progress SET state = {QUEUED}, detail = ?4, due = ?5, failures = failures + 1 {_FENCE}"
+_KEEP_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)"
+_FORGET_ATTEMPTS = "DELETE FROM attempts WHERE sequence = ? AND attempt < ?"
 _HAND_BACK = f"UPDATE progress SET state = {QUEUED} {_FENCE}"
 
 
@@ -68,6 +70,8 @@ class SqliteWorkStore:
         rows = len(done) + len(failures) + len(handed_back) + sum(ticket.run.count for ticket in tickets)
         with self._lock, self._writer.transaction(rows) as connection:
             lost = _record(connection, done, failures, handed_back)
+            if failures:
+                _keep_attempts(connection, [failure for failure in failures if failure.sequence not in lost])
             begun = [_begin(connection, worker, ticket, now) for ticket in tickets]
             add_moves(connection, _moves(done, failures, handed_back, lost, begun), now)
         claims: list[Claim] = []
@@ -126,10 +130,21 @@ def _record(
     if final:
         lost |= _apply(connection, _FAILED, final, FAILED)
     if retried := [failure for failure in failures if failure.retry_at is not None]:
-        lost |= _apply(connection, _RETRY, retried)
+        lost |= _apply(connection, _RETRY, [failure[:5] for failure in retried])
     if handed_back:
         lost |= _apply(connection, _HAND_BACK, handed_back)
     return lost
+
+
+def _keep_attempts(connection: Connection, failures: Sequence[Failure]) -> None:
+    """Stores what failed attempts have left behind, and forgets the oldest of each order."""
+    connection.executemany(
+        _KEEP_ATTEMPT,
+        [(one.sequence, one.attempt, one.finished, one.detail, one.place, one.traceback) for one in failures],
+    )
+    old = [(one.sequence, one.oldest_kept) for one in failures if one.oldest_kept > 1]
+    if old:
+        connection.executemany(_FORGET_ATTEMPTS, old)
 
 
 def _apply(connection: Connection, statement: str, results: Sequence[Any], total: int | None = None) -> set[int]:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -120,9 +121,41 @@ def test_prompts_and_tables_on_a_terminal(intake: IntakeProcess) -> None:
     assert "2 x agua, pan" in listed
 
 
-def on_a_terminal(intake: IntakeProcess, words: list[str], typed: bytes) -> str:
+FUSSY = "tests.support.kitchens:fussy"
+
+
+@pytest.mark.intake(ORDER_HANDLER=FUSSY, MAX_ATTEMPTS=2, RETRY_SECONDS=0.01)
+def test_order_that_fails_is_explained_wherever_it_is_shown(intake: IntakeProcess) -> None:
+    words = ["order", "--cliente", "fails", "--producto", "pan", "--direccion", "d", "--follow"]
+    status, (_, final), told = run(intake, *words)
+    assert (status, final["estado"]) == (1, "fallido")
+    assert f"order {final['id']} ended fallido after 2 attempts: RuntimeError: no flour" in told
+    for width in (60, 80, 200):
+        for words in (["list", "--estado", "fallido"], ["status", final["id"]], ["explain", final["id"]]):
+            shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(intake, words, b"", width=width))
+            assert final["id"] in shown
+            assert "RuntimeError: no flour" in " ".join(shown.split())
+            assert all(len(line) <= width for line in shown.splitlines()) or words[0] == "explain"
+    explained = on_a_terminal(intake, ["explain", final["id"]], b"")
+    assert "kitchens.py" in explained
+    assert "attempt 2 failed" in explained
+    assert "2 attempts" in on_a_terminal(intake, ["list"], b"", width=80)
+
+
+@pytest.mark.intake(PROCESSING_SECONDS=0)
+def test_order_that_is_cancelled_while_it_is_followed_exits_with_an_error(intake: IntakeProcess) -> None:
+    with started(intake, "order", *FLAGS, "--no-antes-de", "2999-01-01T00:00:00Z", "--follow") as following:
+        assert following.stdout is not None
+        order_id = json.loads(following.stdout.readline())["id"]
+        run(intake, "cancel", order_id)
+        _, told = following.communicate(timeout=PATIENCE)
+    assert following.returncode == 1
+    assert f"order {order_id} ended cancelado" in told.decode()
+
+
+def on_a_terminal(intake: IntakeProcess, words: list[str], typed: bytes, *, width: int = 200) -> str:
     """What a command shows on a terminal of its own, once it has ended well."""
-    environ = {**os.environ, "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null", "COLUMNS": "200"}
+    environ = {**os.environ, "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null", "COLUMNS": str(width)}
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "clients", *words], env=environ, stdin=theirs, stdout=theirs, stderr=theirs

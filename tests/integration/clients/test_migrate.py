@@ -53,6 +53,9 @@ def seen(folder: Path, settings: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with IntakeProcess(folder, settings) as intake, intake.connect() as session:
         found["orders"] = session.ask({"action": "list", "limite": 1000})["pedidos"]
+        failed = next(order["id"] for order in found["orders"] if order["estado"] == "fallido")
+        found["explained"] = session.ask(f"explain {failed}")
+        assert found["explained"]["errores"][0]["traza"]
         stats = session.ask("stats")["stats"]
         found["stats"] = (stats["aceptados"], stats["abiertos"], stats["pedidos"])
         order = {"cliente": "rejected", "productos": ["veneno"], "direccion": "ñ", "request_id": "failed"}

@@ -261,3 +261,12 @@ def test_many_clients_at_the_same_time_lose_nothing(http: Http) -> None:
     listed = http.get(f"{ORDERS}?cliente={customer}&limite=1000").json["pedidos"]
     assert {order["id"] for order in listed} == set(ids)
     assert len(ids) == len(set(ids))
+
+
+def test_an_order_is_explained(http: Http) -> None:
+    order_id = placed(http, LATER)
+    story = http.get(f"{ORDERS}/{order_id}/explain")
+    assert story.status == 200
+    assert (story.json["id"], story.json["estado"]) == (order_id, "en cola")
+    assert [step["paso"] for step in story.json["pasos"]][:2] == ["received", "stored"]
+    assert http.get(f"{ORDERS}/{uuid.uuid4()}/explain").status == 404

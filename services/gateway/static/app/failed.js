@@ -6,7 +6,7 @@ import { moment, plural, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { goods } from "./orderlist.js";
 import { formOf, isAtField, OrderFields, orderOf } from "./placing.js";
-import { usePages } from "./resource.js";
+import { usePages, useResource } from "./resource.js";
 import { attempt, Blank, briefId, Button, Confirm, Dialog, Field, Loaded, OrderId, Pager, sayProblem, tell } from "./ui.js";
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
@@ -80,10 +80,31 @@ function Mend({ order, close }) {
   <//>`;
 }
 
+/** Every failed attempt at an order: its error, where it was raised, and how it got there. */
+function Attempts({ order, close }) {
+  const story = useResource(() => get(`/api/v1/orders/${order.id}/explain`), order.id);
+  return html`<${Dialog} title=${t("failed.attempts")} close=${close}>
+    <p class="note">${order.cliente} · ${goods(order)}</p>
+    <${Loaded} resource=${story}>
+      ${({ errores = [] }) => html`<ol class="attempts">
+        ${errores.map(
+          (failed) => html`<li key=${failed.intento}>
+            <p class="fault"><${Icon} name="fault" /><span>${t("failed.attempt", { n: failed.intento })}: ${failed.detalle}</span></p>
+            <p class="note"><time datetime=${failed.cuando}>${moment(failed.cuando)}</time>${failed.lugar && html` · <code>${failed.lugar}</code>`}</p>
+            ${failed.traza && html`<pre class="code" tabindex="0" aria-label=${t("failed.traceback", { n: failed.intento })}>${failed.traza}</pre>`}
+          </li>`,
+        )}
+      </ol>
+      ${errores.length === 0 && html`<p>${t("failed.no_attempts")}</p>`}`}
+    <//>
+  <//>`;
+}
+
 export function Failed() {
   const pages = usePages("/api/v1/orders", { estado: "fallido" }, "pedidos", { limitName: "limite", limit: 20, version: failedVersion.value });
   const [mended, setMended] = useState(null);
   const [discarded, setDiscarded] = useState(null);
+  const [explained, setExplained] = useState(null);
   const again = async (order) => {
     await attempt(() => post(`/api/v1/orders/${order.id}/retry`), t("failed.retried"));
     pages.reload();
@@ -102,6 +123,7 @@ export function Failed() {
             <footer>
               <${Button} icon="retry" onClick=${() => again(order)}>${t("failed.retry")}<//>
               <${Button} icon="edit" onClick=${async () => setMended(await attempt(() => get(`/api/v1/orders/${order.id}`)))}>${t("failed.edit")}<//>
+              <${Button} kind="quiet" icon="history" onClick=${() => setExplained(order)}>${t("failed.attempts")}<//>
               <${Button} kind="quiet" icon="trash" onClick=${() => setDiscarded(order)}>${t("failed.discard")}<//>
             </footer>
           </li>`,
@@ -109,6 +131,7 @@ export function Failed() {
       </ul>`}
     <//>
     <${Pager} pages=${pages} />
+    ${explained && html`<${Attempts} order=${explained} close=${() => setExplained(null)} key=${explained.id} />`}
     ${mended && html`<${Mend} order=${mended} close=${() => (setMended(null), pages.reload())} key=${mended.id} />`}
     ${discarded &&
     html`<${Confirm}

@@ -158,6 +158,13 @@ export const texts = {
   ],
   "failed.attempts.one": ["{n} attempt", "{n} intento"],
   "failed.attempts.many": ["{n} attempts", "{n} intentos"],
+  "failed.attempts": ["Attempts", "Intentos"],
+  "failed.attempt": ["Attempt {n}", "Intento {n}"],
+  "failed.traceback": ["Traceback of attempt {n}", "Traza del intento {n}"],
+  "failed.no_attempts": [
+    "No attempt has left an error: the order's workers died.",
+    "Ningún intento dejó un error: murieron los procesos que atendían el pedido.",
+  ],
   "failed.retry": ["Retry", "Reintentar"],
   "failed.edit": ["Edit and replay", "Editar y reenviar"],
   "failed.discard": ["Discard", "Descartar"],

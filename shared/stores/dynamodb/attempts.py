@@ -1,0 +1,73 @@
+"""Failed attempts at orders on DynamoDB: one item each, written only where a handler has raised."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from shared.domain.orders import FailedAttempt
+from shared.stores.dynamodb.chunks import concurrently
+from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.order_tables import ATTEMPTS
+from shared.stores.ports import Failure
+
+_BATCH = 25
+
+
+async def keep_attempts(dynamo: Dynamo, failures: Iterable[Failure]) -> None:
+    """Stores what failed attempts have left behind, and forgets the one that is too many. Raises StoreError.
+
+    An item is named after its attempt, which has one worker alone: writing it again changes nothing, and it stays true
+    where the attempt turns out to be lost.
+    """
+    requests: list[dict[str, Any]] = []
+    for failure in failures:
+        kept = FailedAttempt(failure.attempt, failure.finished, failure.detail, failure.place, failure.traceback)
+        requests.append({"PutRequest": {"Item": attempt_item(failure.sequence, kept)}})
+        if failure.oldest_kept > 1:
+            requests.append({"DeleteRequest": {"Key": _key(failure.sequence, failure.oldest_kept - 1)}})
+    table = dynamo.settings.prefix + ATTEMPTS
+
+    async def write(part: Sequence[dict[str, Any]]) -> None:
+        wanted: dict[str, Any] = {table: part}
+        while wanted:
+            answer = await dynamo.call("batch_write_item", RequestItems=wanted)
+            wanted = answer.get("UnprocessedItems") or {}
+
+    await concurrently(write(requests[start : start + _BATCH]) for start in range(0, len(requests), _BATCH))
+
+
+async def read_attempts(dynamo: Dynamo, sequence: int, by: float | None = None) -> list[FailedAttempt]:
+    """Returns the failed attempts at an order that are kept, the oldest first. Raises StoreError."""
+    answer = await dynamo.call(
+        "query",
+        by=by,
+        TableName=dynamo.settings.prefix + ATTEMPTS,
+        KeyConditionExpression="s = :s",
+        ExpressionAttributeValues={":s": {"N": str(sequence)}},
+        ConsistentRead=True,
+    )
+    return [_attempt(item) for item in answer["Items"]]
+
+
+def attempt_item(sequence: int, failed: FailedAttempt) -> dict[str, Any]:
+    """Returns a failed attempt as an item of `ATTEMPTS`."""
+    item = {**_key(sequence, failed.attempt), "f": {"N": str(failed.finished)}, "d": {"S": failed.detail}}
+    if failed.place is not None:
+        item["p"] = {"S": failed.place}
+    if failed.traceback is not None:
+        item["t"] = {"S": failed.traceback}
+    return item
+
+
+def _key(sequence: int, attempt: int) -> dict[str, Any]:
+    return {"s": {"N": str(sequence)}, "a": {"N": str(attempt)}}
+
+
+def _attempt(item: dict[str, Any]) -> FailedAttempt:
+    place, trace = item.get("p"), item.get("t")
+    return FailedAttempt(
+        int(item["a"]["N"]),
+        int(item["f"]["N"]),
+        item["d"]["S"],
+        None if place is None else place["S"],
+        None if trace is None else trace["S"],
+    )
