@@ -14,6 +14,7 @@ NAMES = frozenset(
     {
         "AGEING_SECONDS",
         "ALLOWED_HOSTS",
+        "ATTEMPTS_KEPT",
         "AWS_ENDPOINT_URL",
         "AWS_REGION",
         "BACKEND_CONNECTIONS",
@@ -55,6 +56,7 @@ NAMES = frozenset(
         "MAX_PEDIDOS_EN_COLA",
         "MAX_REQUESTS",
         "MAX_RESCUES",
+        "MAX_TRACEBACK_BYTES",
         "MAX_TRANSACTION_BYTES",
         "MAX_UNREAD_BYTES",
         "MAX_UPLOADS",

@@ -190,7 +190,7 @@ async def test_orders_deleted(shop: Shop) -> None:
     assert await shop.work(2) == [6, 7]
     await shop.follow()
     assert shop.counted[State.DONE] == 2
-    table, _ = recovery.repair.set_aside_in
+    table, *_ = recovery.repair.set_aside_in
     assert shop.rows(f"SELECT count(*) FROM {table}") == [(5,)]
 
 

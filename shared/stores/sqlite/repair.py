@@ -2,8 +2,9 @@
 
 Each file may be older or newer than the others, or be missing. A start compares what each knows of the sequences that
 were given, which costs a few point reads. Where they disagree, the next sequence is behind the largest that any of
-them knows, progress without an order is moved to tables of its own (`set_aside_ERA_progress`, `set_aside_ERA_moves`),
-and the era is advanced, so that followers count again from the first order.
+them knows, progress without an order is moved to tables of its own (`set_aside_ERA_progress`, `set_aside_ERA_moves`,
+and `set_aside_ERA_attempts` where all of the file is), and the era is advanced, so that followers count again from the
+first order.
 
 Example: `orders.db` was copied when it had the orders 1 to 20, `orders-progress.db` later, with the orders 1 to 50. The
 rows 21 to 50 are set aside, 30 orders are missing, and the next order is the 51st.
@@ -27,7 +28,8 @@ _MAKE_REPAIRS = """
 CREATE TABLE IF NOT EXISTS repairs (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, details TEXT NOT NULL)"""
 _HAS_REPAIRS = "SELECT 1 FROM sqlite_master WHERE name = 'repairs'"
 _PARTS = """
-SELECT type, name, sql FROM sqlite_master WHERE tbl_name IN ('progress', 'moves', 'past') AND sql IS NOT NULL
+SELECT type, name, sql FROM sqlite_master
+WHERE tbl_name IN ('progress', 'attempts', 'moves', 'past') AND sql IS NOT NULL
 ORDER BY type = 'view', type = 'trigger', type = 'index'"""
 _UNMATCHED = """
 CREATE TABLE {} AS SELECT * FROM progress p
@@ -149,9 +151,9 @@ def _side(connection: Connection, table: str) -> _Side:
 
 
 def _set_all_aside(connection: Connection, era: int) -> tuple[list[str], int]:
-    """Renames both tables, which costs the same for any number of rows, and makes them again, empty."""
+    """Renames the tables, which costs the same for any number of rows, and makes them again, empty."""
     parts = connection.execute(_PARTS).fetchall()
-    names = [f"set_aside_{era}_{table}" for table in ("progress", "moves")]
+    names = [f"set_aside_{era}_{table}" for table in ("progress", "attempts", "moves")]
     for kind, name, _ in reversed(parts):
         connection.execute(
             f"ALTER TABLE {name} RENAME TO set_aside_{era}_{name}" if kind == "table" else f"DROP {kind} {name}"
