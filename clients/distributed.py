@@ -10,7 +10,7 @@ Any number of tasks may use one client at a time. What only reads is sent again 
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -64,11 +64,21 @@ class DistributedClient(Caller):
                 return
 
     async def notification_page(
-        self, user_id: int, *, unread: bool = False, page_size: int = 50, cursor: int | None = None
+        self,
+        user_id: int | None = None,
+        *,
+        unread: bool = False,
+        page_size: int | None = None,
+        order: Literal["newest", "oldest"] | None = None,
+        cursor: int | None = None,
     ) -> Members:
-        """A page of what `notifications` gives, with `no_leidas`, how many are unread."""
+        """Returns a page of the last notifications of a user, or of everybody.
+
+        It has `notifications`, `cursor`, and `no_leidas`: how many the user has not read. `order` says which comes
+        first, if None the newest of a user and the oldest of everybody.
+        """
         request = {"action": "get_notifications", "user_id": user_id, "unread": unread, "cursor": cursor}
-        return await self._ask_members({**request, "limit": page_size})
+        return await self._ask_members({**request, "limit": page_size, "order": order})
 
     async def mark_read(self, user_id: int, ids: Sequence[int] | None = None) -> int:
         """Marks some of a user's notifications as read, or all: how many were not."""

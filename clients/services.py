@@ -82,9 +82,10 @@ class DistributedServiceClient(_ServiceClient):
         request = {"action": "add_notification", "user_id": user_id, "message": message, "type": notif_type}
         return self._ask(request, safe=False)
 
-    def get_notifications(self, user_id: int, *, unread: bool = False) -> Outcome:
-        """What a user was told, newest first, under `notifications`."""
-        return self._ask({"action": "get_notifications", "user_id": user_id, "unread": unread})
+    def get_notifications(self, user_id: int | None = None, *, unread: bool = False) -> Outcome:
+        """The last notifications of a user, or of everybody, under `notifications`, oldest first."""
+        request = {"action": "get_notifications", "user_id": user_id, "unread": unread, "order": "oldest"}
+        return self._ask(request)
 
     def mark_read(self, user_id: int, ids: list[int] | None = None) -> Outcome:
         """Marks some of a user's notifications as read, or all."""

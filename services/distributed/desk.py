@@ -27,6 +27,9 @@ from shared.wire.strict import did_you_mean, parse, shortened
 
 # More than this waits for the next turn, so that the relay gets its own.
 _TURN_REQUESTS = 64
+_PAGE = 50
+_EVERYBODYS = 10
+"""How many notifications there are on a page of a user's, and on one of everybody's, unless it is said."""
 _WRITES = (requests.AddNotification, requests.MarkRead)
 
 Members = Mapping[str, Any]
@@ -196,7 +199,7 @@ class Desk:
             case requests.AddNotification(user_id=user, message=message, type=kind):
                 number, event = notifications.add(user, message, kind)
                 events.append(event)
-                return {"id": number}
+                return {"id": number, "message": "Notification added"}
             case requests.MarkRead(user_id=user, ids=ids):
                 return {"marcadas": notifications.mark_read(user, ids)}
         raise AssertionError(f"{type(request).__name__} writes nothing")
@@ -228,12 +231,8 @@ class Desk:
                         lambda: {**knowledge.ranking.everybody(), "pedidos": knowledge.orders.view()}
                     )
                 }
-            case requests.GetNotifications(user_id=user, unread=unread, limit=limit, cursor=cursor):
-                shown, following = knowledge.read(
-                    lambda: knowledge.notifications.page(user, unread=unread, limit=limit, before=cursor)
-                )
-                left = knowledge.read(lambda: knowledge.notifications.unread(user))
-                return {"notifications": shown, "no_leidas": left, "cursor": following}
+            case requests.GetNotifications():
+                return self._read_notifications(request)
             case requests.Unsubscribe():
                 self._observers.remove(connection)
                 return {"topics": []}
@@ -246,6 +245,21 @@ class Desk:
             case requests.Quit():
                 return {"bye": True}
         return {"pong": True}
+
+    def _read_notifications(self, request: requests.GetNotifications) -> Members:
+        user, everybody = request.user_id, request.user_id is None
+        if everybody and request.unread:
+            raise InvalidParams("unread is of one user's notifications", field="unread", hint="add a user_id")
+        limit = request.limit or (_EVERYBODYS if everybody else _PAGE)
+        order = request.order or ("oldest" if everybody else "newest")
+        notifications = self._knowledge.notifications
+        shown, following = self._knowledge.read(
+            lambda: notifications.page(user, unread=request.unread, limit=limit, before=request.cursor)
+        )
+        unread = None if user is None else self._knowledge.read(lambda: notifications.unread(user))
+        if order == "oldest":
+            shown.reverse()
+        return {"notifications": shown, "no_leidas": unread, "cursor": following}
 
     def _subscribe(self, entry: _Entry, request: requests.Subscribe) -> None:
         """The answer goes out before the first event."""

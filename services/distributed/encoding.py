@@ -44,10 +44,10 @@ def decode_request(members: dict[str, Any], pickles: Pickles | None) -> Request:
         raise InvalidParams("payload is missing", field="payload", hint="it is the request, pickled, signed, in base64")
     if odd := members.keys() - {"encoding", "payload", "request_id"}:
         raise InvalidParams(f"{min(odd)} has to be in the payload", field=min(odd))
-    return CATALOGUE.convert(deserialize(payload.encode(), "pickle_base64", pickles=pickles))
+    return CATALOGUE.convert(deserialize(payload, "pickle_base64", pickles=pickles))
 
 
 def encode_answer(members: dict[str, Any], pickles: Pickles | None) -> dict[str, Any]:
     """An answer as an object with `encoding` and `payload`."""
-    payload = serialize(members, "pickle_base64", pickles=pickles).decode()
+    payload = serialize(members, "pickle_base64", pickles=pickles)
     return {"success": members["success"], "encoding": "pickle", "payload": payload}

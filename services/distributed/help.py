@@ -3,7 +3,7 @@
 _HELP = """\
 stats                                      all users and all orders
 get_user_stats USER                        one user's scores and rank
-notifications USER                         what a user was told, newest first
+notifications USER                         a user's last notifications; without USER everybody's
 mark_read USER                             marks them as read; with "ids", some of them
 {"action":"add_notification","user_id":1,"message":"...","type":"info"}
 subscribe orders,scores                    events as they happen; unsubscribe ends it

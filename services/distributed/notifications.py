@@ -14,8 +14,8 @@ _BOUND = """
 DELETE FROM notifications WHERE user_id = ?1
 AND id <= (SELECT id FROM notifications WHERE user_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"""
 _PAGE = """
-SELECT id, message, type, at, read FROM notifications
-WHERE user_id = ? AND id < ?{} ORDER BY id DESC LIMIT ?"""
+SELECT id, user_id, message, type, at, read FROM notifications
+WHERE id < ?{} ORDER BY id DESC LIMIT ?"""
 _LAST = 2**62
 
 
@@ -35,14 +35,22 @@ class Notifications:
         return number, PlainEvent("notifications", "notification.added", now, members, user)
 
     def page(
-        self, user: int, *, unread: bool, limit: int, before: int | None
+        self, user: int | None, *, unread: bool, limit: int, before: int | None
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """Some of a user's, newest first, and where the next page begins; None at the end."""
-        statement = _PAGE.format(" AND read = 0" if unread else "")
-        rows = self._connection.execute(statement, (user, _LAST if before is None else before, limit + 1)).fetchall()
+        """Returns a user's last ones, or everybody's, newest first, and where the next page begins; None at the end."""
+        choice = ("" if user is None else " AND user_id = ?") + (" AND read = 0" if unread else "")
+        values = [_LAST if before is None else before, *([] if user is None else [user]), limit + 1]
+        rows = self._connection.execute(_PAGE.format(choice), values).fetchall()
         shown = [
-            {"id": number, "message": message, "type": kind, "timestamp": iso_time(at), "leida": bool(read)}
-            for number, message, kind, at, read in rows[:limit]
+            {
+                "id": number,
+                "user_id": whose,
+                "message": message,
+                "type": kind,
+                "timestamp": iso_time(at),
+                "leida": bool(read),
+            }
+            for number, whose, message, kind, at, read in rows[:limit]
         ]
         return shown, rows[limit - 1][0] if len(rows) > limit else None
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.domain.errors import NotFound
+from shared.domain.orders import iso_time
 from shared.domain.records import Item, Record
 from shared.stores.sqlite.database import Connection
 
@@ -18,12 +19,12 @@ _LEVELS = range(8)
 _BITS = 8
 _USER = "SELECT version, best, day FROM users WHERE id = ?"
 _SCORE = """
-INSERT INTO users (id, version, best, games, played, day) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO users (id, version, best, games, played, day, began) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET version = excluded.version, best = excluded.best, games = excluded.games,
-    played = excluded.played, day = excluded.day"""
+    played = excluded.played, day = excluded.day, began = excluded.began"""
 _NAME = """
-INSERT INTO users (id, name, email) VALUES (?, ?, ?)
-ON CONFLICT DO UPDATE SET name = excluded.name, email = excluded.email"""
+INSERT INTO users (id, name, email, registered) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET name = excluded.name, email = excluded.email, registered = excluded.registered"""
 _ADD_RANK = "INSERT INTO ranks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET users = users + excluded.users"
 _ADD_DAY = "INSERT INTO days VALUES (?, ?) ON CONFLICT DO UPDATE SET users = users + excluded.users"
 _ADD_COUNT = "INSERT INTO counts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
@@ -50,8 +51,8 @@ class Ranking:
         best, played = whole(item.get("puntaje_maximo")), item.get("fecha_ultimo_juego")
         day = _day(played)
         self._move(known[1], best, known[2], day)
-        shown = played if isinstance(played, str) else None
-        values = (user, record.version, best, whole(item.get("partidas")) or 0, shown, day)
+        games = whole(item.get("partidas")) or 0
+        values = (user, record.version, best, games, _text(played), day, _text(item.get("fecha_registro")))
         self._connection.execute(_SCORE, values)
 
     def forget_score(self, item: Item) -> None:
@@ -60,12 +61,12 @@ class Ranking:
         known = self._connection.execute(_USER, (user,)).fetchone()
         if known is not None:
             self._move(known[1], None, known[2], None)
-            self._connection.execute(_SCORE, (user, None, None, None, None, None))
+            self._connection.execute(_SCORE, (user, None, None, None, None, None, None))
 
     def name(self, item: Item) -> None:
         """Takes who a user is."""
         user = whole(item.get("user_id"))
-        texts = [value if isinstance(value := item.get(name), str) else None for name in ("nombre", "email")]
+        texts = [_text(item.get(name)) for name in ("nombre", "email", "fecha_registro")]
         if user is not None:
             self._connection.execute(_NAME, (user, *texts))
 
@@ -84,13 +85,13 @@ class Ranking:
                     self._connection.executemany(_ADD_RANK, rows)
             self._connection.execute(_ADD_COUNT, ("usuarios", (new is not None) - (old is not None)))
             # Sums of scores may be larger than what a column holds.
-            total = int(self._text("puntajes") or 0) + (new or 0) - (old or 0)
+            total = int(self._read_meta("puntajes") or 0) + (new or 0) - (old or 0)
             self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('puntajes', ?)", (str(total),))
         if old_day != new_day:
             days = [(day, users) for day, users in ((old_day, -1), (new_day, 1)) if day is not None]
             self._connection.executemany(_ADD_DAY, days)
 
-    def _text(self, name: str) -> str | None:
+    def _read_meta(self, name: str) -> str | None:
         row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
@@ -107,11 +108,11 @@ class Ranking:
     def user(self, user: int) -> Mapping[str, Any]:
         """One user's statistics as a client sees them. Raises NotFound."""
         row = self._connection.execute(
-            "SELECT name, email, best, games, played FROM users WHERE id = ?", (user,)
+            "SELECT name, email, best, games, played, coalesce(registered, began) FROM users WHERE id = ?", (user,)
         ).fetchone()
         if row is None:
             raise NotFound(f"nothing is known of the user {user}", field="user_id", hint="users come with save_score")
-        name, email, best, games, played = row
+        name, email, best, games, played, registered = row
         return {
             "user_id": user,
             "nombre": name,
@@ -119,6 +120,7 @@ class Ranking:
             "puntaje_maximo": best,
             "partidas": games or 0,
             "fecha_ultimo_juego": played,
+            "fecha_registro": registered,
             "posicion": None if best is None else self._rank(best),
         }
 
@@ -127,20 +129,23 @@ class Ranking:
         select = self._connection.execute
         row = select("SELECT value FROM counts WHERE name = 'usuarios'").fetchone()
         users = 0 if row is None else row[0]
-        today = int(time.time()) // _DAY_SECONDS
+        now = time.time_ns()
+        today = now // 10**9 // _DAY_SECONDS
         (active,) = select("SELECT coalesce(sum(users), 0) FROM days WHERE day > ?", (today - _ACTIVE_DAYS,)).fetchone()
         top = select(_RANKING, (_TOP,)).fetchall()
         ranking = [
             {"posicion": self._rank(best), "user_id": user, "nombre": name, "puntaje_maximo": best, "partidas": games}
             for user, name, best, games in top
         ]
-        total = int(self._text("puntajes") or 0)
+        total = int(self._read_meta("puntajes") or 0)
         return {
             "total_usuarios": users,
             "usuarios_activos": active,
             "puntaje_promedio": round(total / users, 2) if users else None,
             "puntaje_maximo": top[0][2] if top else None,
+            "puntaje_maximo_global": top[0][2] if top else 0,
             "ranking": ranking,
+            "timestamp": iso_time(now // 1000),
         }
 
 
@@ -149,6 +154,10 @@ def whole(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     return max(min(int(value), _LARGEST), -_LARGEST)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _day(moment: Any) -> int | None:

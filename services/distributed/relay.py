@@ -17,6 +17,7 @@ from services.distributed.ranking import whole
 from services.distributed.stock import TABLES as STOCK_TABLES
 from services.distributed.stock import StockNews
 from shared.domain.errors import Gone, StoreError
+from shared.domain.scores import is_record
 from shared.domain.tables import SCORES, USERS
 from shared.runtime.traces import Traces
 from shared.stores.events import Happened, OrderEvents, OrderFeed, RecordFeed
@@ -178,7 +179,7 @@ class Relay:
             return []
         before = None if change.old is None else whole(change.old.item.get("puntaje_maximo"))
         members = {"user_id": user, "puntaje_maximo": best, "partidas": whole(item.get("partidas")) or 0}
-        if before is not None and best <= before:
+        if not is_record(best, before):
             return [PlainEvent("scores", "score.saved", change.at, members, user)]
         _, told = self._knowledge.notifications.add(user, f"New record: {best}", "success")
         return [PlainEvent("scores", "score.record", change.at, {**members, "anterior": before}, user), told]

@@ -9,6 +9,8 @@ from shared.wire.catalogue import Catalogue
 
 UserId = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 Message = Annotated[str, Meta(min_length=1, max_length=1000)]
+Order = Literal["newest", "oldest"]
+"""Which notification of a page comes first."""
 NotificationId = Annotated[int, Meta(ge=1, le=2**62)]
 
 
@@ -59,11 +61,15 @@ class AddNotification(Request, frozen=True, tag="add_notification"):
 
 
 class GetNotifications(Request, frozen=True, tag="get_notifications"):
-    """A page of a user's notifications, newest first."""
+    """A page of the last notifications: of a user, or of everybody.
 
-    user_id: UserId
+    Programs that ask without a user expect the last ten, oldest first; so `limit` and `order` depend on it.
+    """
+
+    user_id: UserId | None = None
     unread: bool = False
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    order: Order | None = None
     cursor: NotificationId | None = None
 
 

@@ -22,12 +22,20 @@ class Identity:
 
         Raises Unauthorized, and InvalidParams where it is not said whose request it is.
         """
+        user = self.named_user(request, user_id)
+        if user is None:
+            raise InvalidParams("user_id is missing", field="user_id", hint="name a user, or send a token")
+        return user
+
+    def named_user(self, request: Request, user_id: int | None) -> int | None:
+        """Returns the user of a request; None where it names nobody, which goes in development only.
+
+        Raises Unauthorized.
+        """
         header = request.header(b"authorization")
         if header is None:
             if not self._development:
                 raise Unauthorized("there is no bearer token", hint=_HINT)
-            if user_id is None:
-                raise InvalidParams("user_id is missing", field="user_id", hint="name a user, or send a token")
             return user_id
         user = self._subject(header)
         if user_id is not None and user_id != user:

@@ -10,7 +10,7 @@ from clients.persistence import PersistenceClient
 from services.gateway.answers import answer
 from services.gateway.backend import Backend
 from services.gateway.identity import Identity
-from services.gateway.parameters import AskingUser, AsUser, Limit, UserId
+from services.gateway.parameters import AskingUser, AsUser, UserId
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 
 NotificationNumber = Annotated[int, Meta(ge=1, le=2**62)]
@@ -45,15 +45,21 @@ class NotificationQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     user_id: AskingUser = None
     unread: bool = False
-    limit: Limit = 50
+    limit: Annotated[int, Meta(ge=1, le=1000, description="How many, at most: 50 if left out, 10 of everybody's")] | (
+        None
+    ) = None
+    order: Annotated[
+        Literal["newest", "oldest"] | None,
+        Meta(description="Which of the page comes first: the newest if left out, of everybody's the oldest"),
+    ] = None
     cursor: NotificationId | None = None
 
 
 class NotificationPage(Struct, frozen=True, rename={"unread": "no_leidas"}):
-    """What a user was told, newest first; `cursor` leads to the next page."""
+    """The last notifications of a user, or of everybody; `cursor` leads to the next page."""
 
     notifications: list[dict[str, Any]]
-    unread: int
+    unread: Annotated[int | None, Meta(description="How many the user has not read; null of everybody's")]
     cursor: int | None
     success: Literal[True] = True
 
@@ -122,7 +128,8 @@ class ScoreRoutes:
                 path="/api/notificaciones",
                 serve=self._notifications,
                 tag="scores",
-                summary="What a user was told, newest first",
+                summary="The last notifications of a user",
+                description="In development, without a token and a `user_id`, those of everybody.",
                 query=NotificationQuery,
                 answers={200: Meant(NotificationPage, "A page of notifications")},
                 refusals=ASKING,
@@ -159,10 +166,10 @@ class ScoreRoutes:
 
     async def _notifications(self, request: Request) -> Answer:
         query: NotificationQuery = request.query
-        user = self._identity.user(request, query.user_id)
+        user = self._identity.named_user(request, query.user_id)
         page = await self._distributed.ask(
             lambda client: client.notification_page(
-                user, unread=query.unread, page_size=query.limit, cursor=query.cursor
+                user, unread=query.unread, page_size=query.limit, order=query.order, cursor=query.cursor
             )
         )
         return answer(NotificationPage(page["notifications"], page["no_leidas"], page["cursor"]))

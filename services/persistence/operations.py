@@ -22,11 +22,13 @@ from shared.domain.records import (
     check_key,
     check_value,
 )
+from shared.domain.scores import is_record
 from shared.domain.tables import OPEN, SCORES, Tables
 from shared.stores.records import Ask
 from shared.wire.replies import failure, success
 from shared.wire.strict import shortened
 
+_CHANGES = ("create", "set", "remove", "add", "largest", "when")
 Outcome = list[Written] | ComandaError
 Members = Mapping[str, Any]
 
@@ -77,7 +79,7 @@ class Operations:
             case requests.DeleteItem():
                 return _write(request, Delete(request.table, request.key, request.when))
             case requests.UpdateItem():
-                change = {name: getattr(request, name) for name in ("set", "remove", "add", "largest", "when")}
+                change = {name: getattr(request, name) for name in _CHANGES}
                 return _write(request, Update(request.table, request.key, **change))
             case requests.Transact():
                 return _transact(request)
@@ -140,6 +142,7 @@ def _save_score(request: requests.SaveScore, now: str) -> Step:
     update = Update(
         SCORES.name,
         {"user_id": request.user_id},
+        create={"fecha_registro": now},
         set={"fecha_ultimo_juego": now},
         add={"partidas": 1},
         largest={"puntaje_maximo": request.puntaje},
@@ -149,7 +152,8 @@ def _save_score(request: requests.SaveScore, now: str) -> Step:
         old, new = _only(outcomes)[0]
         assert new is not None
         best = new.item["puntaje_maximo"]
-        return {"nuevo_record": old is None or best > old.item["puntaje_maximo"], "puntaje_maximo": best}
+        before = None if old is None else old.item.get("puntaje_maximo")
+        return {"nuevo_record": is_record(best, before), "puntaje_maximo": best}
 
     return Step((Transaction(TENANT, [update]),), (), answer)
 

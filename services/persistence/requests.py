@@ -162,6 +162,7 @@ class UpdateItem(RecordRequest, frozen=True, tag="update_item"):
 
     table: str
     key: dict[str, Value]
+    create: dict[str, Value] = {}
     set: dict[str, Value] = {}
     remove: list[str] = []
     add: dict[str, Value] = {}

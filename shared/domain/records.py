@@ -110,6 +110,8 @@ class Update(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     table: str
     key: dict[str, Value]
+    create: dict[str, Value] = {}
+    """Members that a new item gets; one that is there already is left as it is."""
     set: dict[str, Value] = {}
     remove: list[str] = []
     add: dict[str, Value] = {}

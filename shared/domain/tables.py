@@ -11,7 +11,7 @@ SCORES = Table(
 )
 
 USERS = Table("Users", partition="user_id", numbers=frozenset({"user_id"}))
-"""Who users are: `nombre` and `email`."""
+"""Who users are: `nombre` and `email`, and `fecha_registro`, since when."""
 
 TASKS = Table(
     "Tasks",

@@ -71,7 +71,7 @@ def check_condition(condition: Condition, table: Table, current: Record | None) 
 
 
 def _updated(action: Update, table: Table, current: Record | None) -> dict[str, Any]:
-    item = dict(action.key) if current is None else dict(current.item)
+    item = {**action.key, **action.create} if current is None else dict(current.item)
     item.update(action.set)
     for name in action.remove:
         item.pop(name, None)

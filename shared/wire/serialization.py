@@ -1,8 +1,9 @@
-"""Python values as bytes: typed JSON for plain data, and signed pickles for what it cannot carry.
+"""Python values as text or bytes: typed JSON for plain data, and signed pickles for what it cannot carry.
 
-    serialize(data)                                   typed JSON
-    serialize(data, method="hybrid", pickles=mine)    JSON, with pickles in it only where they are needed
-    serialize(data, method="pickle", pickles=mine)    one signed pickle; `pickle_base64` is the same as text
+    serialize(data)                                          typed JSON, as text
+    serialize(data, method="hybrid", pickles=mine)           the same, with pickles in it only where they are needed
+    serialize(data, method="pickle", pickles=mine)           one signed pickle, as bytes
+    serialize(data, method="pickle_base64", pickles=mine)    the same as text
 
 JSON's own types stand for themselves. Everything else is an object with one member more than a name can be
 mistaken for: {"$": KIND, "v": VALUE}.
@@ -17,7 +18,7 @@ import math
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import msgspec
 
@@ -35,31 +36,53 @@ _encode = msgspec.json.Encoder().encode
 _WHOLE = 2**63
 
 
+@overload
+def serialize(
+    data: Any,
+    method: Literal["json", "pickle_base64", "hybrid"] = "json",
+    *,
+    registry: Registry = NOTHING,
+    pickles: Pickles | None = None,
+) -> str: ...
+
+
+@overload
+def serialize(
+    data: Any, method: Literal["pickle"], *, registry: Registry = NOTHING, pickles: Pickles | None = None
+) -> bytes: ...
+
+
+@overload
+def serialize(
+    data: Any, method: Method, *, registry: Registry = NOTHING, pickles: Pickles | None = None
+) -> str | bytes: ...
+
+
 def serialize(
     data: Any, method: Method = "json", *, registry: Registry = NOTHING, pickles: Pickles | None = None
-) -> bytes:
-    """The bytes of a value. `registry` has the classes that may travel by name.
+) -> str | bytes:
+    """Returns a value as text, or as bytes for the method pickle. `registry` has the classes that may travel by name.
 
     Raises InvalidParams for what the method cannot carry, saying where it stands.
     """
     match method:
         case "json":
-            return _encode(_Packer(registry, None).pack(data, "data", 0))
+            return _encode(_Packer(registry, None).pack(data, "data", 0)).decode()
         case "hybrid":
-            return _encode(_Packer(registry, pickles).pack(data, "data", 0))
+            return _encode(_Packer(registry, pickles).pack(data, "data", 0)).decode()
         case "pickle":
             return _on(pickles).dumps(data)
         case "pickle_base64":
-            return base64.b64encode(_on(pickles).dumps(data))
+            return base64.b64encode(_on(pickles).dumps(data)).decode()
     raise InvalidParams(f"there is no method {method!r}", field="method", hint="json, pickle, pickle_base64 or hybrid")
 
 
 def deserialize(
-    data: bytes, method: Method = "json", *, registry: Registry = NOTHING, pickles: Pickles | None = None
+    data: str | bytes, method: Method = "json", *, registry: Registry = NOTHING, pickles: Pickles | None = None
 ) -> Any:
-    """The value of bytes that `serialize` has made by the same method.
+    """Returns the value that `serialize` has made text or bytes of, by the same method.
 
-    Raises InvalidParams for bytes that it cannot have made, and Unauthorized for pickles that nobody trusted
+    Raises InvalidParams for what it cannot have made, and Unauthorized for pickles that nobody trusted
     has signed; then nothing of them has been looked at.
     """
     match method:
@@ -68,6 +91,8 @@ def deserialize(
         case "hybrid":
             return _Unpacker(registry, pickles).unpack(_decoded(data), 0)
         case "pickle":
+            if isinstance(data, str):
+                raise InvalidParams("a pickle is bytes, not text", hint="text is of the method pickle_base64")
             return _on(pickles).loads(data)
         case "pickle_base64":
             return _on(pickles).loads(_from_base64(data))
@@ -80,10 +105,10 @@ def _on(pickles: Pickles | None) -> Pickles:
     return pickles
 
 
-def _decoded(data: bytes) -> Any:
+def _decoded(data: str | bytes) -> Any:
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidParams(f"this is not typed JSON: {error}", hint="send what serialize has made") from None
 
 
@@ -244,3 +269,45 @@ def _is_clean(text: str) -> bool:
 
 def _surrogates(text: str) -> str:
     return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
+
+
+class Serializer:
+    """The same as methods, under the names and in the shapes of the programs that Comanda grew out of.
+
+    What those read as plain pickles is signed here: whatever may be a pickle needs `pickles`.
+    """
+
+    @staticmethod
+    def serialize_hybrid(
+        data: Any, use_pickle: bool = False, *, registry: Registry = NOTHING, pickles: Pickles | None = None
+    ) -> dict[str, str]:
+        """Returns `format` (`json` or `pickle`) and `data`, both text: a pickle where JSON cannot carry the value.
+
+        With `use_pickle` it is a pickle in any case. Raises InvalidParams.
+        """
+        if not use_pickle:
+            try:
+                return {"format": "json", "data": serialize(data, registry=registry)}
+            except InvalidParams:
+                if pickles is None:
+                    raise
+        return {"format": "pickle", "data": serialize(data, "pickle_base64", pickles=pickles)}
+
+    @staticmethod
+    def deserialize_hybrid(
+        serialized: Mapping[str, Any], *, registry: Registry = NOTHING, pickles: Pickles | None = None
+    ) -> Any:
+        """Returns the value of what `serialize_hybrid` has made. Raises InvalidParams and Unauthorized."""
+        if not isinstance(serialized, Mapping):
+            raise InvalidParams(
+                "this is not an object with format and data", hint="send what serialize_hybrid has made"
+            )
+        data = serialized.get("data")
+        if not isinstance(data, str):
+            raise InvalidParams("data is missing", field="data", hint="it is text, made by serialize_hybrid")
+        match serialized.get("format"):
+            case "json":
+                return deserialize(data, registry=registry)
+            case "pickle":
+                return deserialize(data, "pickle_base64", pickles=pickles)
+        raise InvalidParams("format can only be json or pickle", field="format")

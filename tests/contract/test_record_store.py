@@ -177,11 +177,14 @@ async def test_tenants_do_not_see_each_other(records: RecordStore) -> None:
 
 async def test_update_sets_removes_and_counts(records: RecordStore) -> None:
     key = {"id": "x"}
-    (written,) = await do(records, Update("Things", key, set={"colour": "red"}, add={"n": 2}, largest={"top": 5}))
-    assert written.new == Record({"id": "x", "colour": "red", "n": 2, "top": 5}, 1)
-    update = Update("Things", key, remove=["colour"], add={"n": Decimal("-0.5")}, largest={"top": 3})
+    update = Update("Things", key, create={"made": "a"}, set={"colour": "red"}, add={"n": 2}, largest={"top": 5})
     (written,) = await do(records, update)
-    assert written.new == Record({"id": "x", "n": Decimal("1.5"), "top": 5}, 2)
+    assert written.new == Record({"id": "x", "made": "a", "colour": "red", "n": 2, "top": 5}, 1)
+    update = Update(
+        "Things", key, create={"made": "b"}, remove=["colour"], add={"n": Decimal("-0.5")}, largest={"top": 3}
+    )
+    (written,) = await do(records, update)
+    assert written.new == Record({"id": "x", "made": "a", "n": Decimal("1.5"), "top": 5}, 2)
 
 
 async def test_update_that_makes_no_sense_is_refused(records: RecordStore) -> None:

@@ -7,8 +7,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,7 @@ def test_service_answers_before_anything_else_is_there(service: Session) -> None
     assert health["relay"] == {"orders": "not there yet", "records": "not there yet"}
     stats = service.ask("stats")["stats"]
     assert (stats["total_usuarios"], stats["ranking"], stats["pedidos"]["aceptados"]) == (0, [], 0)
+    assert (stats["puntaje_maximo"], stats["puntaje_maximo_global"]) == (None, 0)
     assert service.ask("get_user_stats 7")["error"] == "not_found"
     assert "subscribe" in "\n".join(service.ask("help")["help"])
     assert service.ask("quit")["bye"] is True
@@ -89,7 +92,7 @@ def test_scores_become_statistics_ranking_notifications_and_events(service: Sess
     records.ask({"action": "put_item", "table": "Users", "item": {"user_id": 1, "nombre": "Ana", "email": "a@b.es"}})
     service.wait_until("get_user_stats 1", "stats.nombre", "Ana")
     one = service.ask("get_user_stats 1")["stats"]
-    assert one.pop("fecha_ultimo_juego").startswith("20")
+    assert "20" < one.pop("fecha_registro") < one.pop("fecha_ultimo_juego")
     assert one == {
         "user_id": 1,
         "nombre": "Ana",
@@ -100,9 +103,22 @@ def test_scores_become_statistics_ranking_notifications_and_events(service: Sess
     }
     stats = service.ask("get_global_stats")["stats"]
     assert (stats["total_usuarios"], stats["usuarios_activos"], stats["puntaje_promedio"]) == (2, 2, 200.0)
+    assert (stats["puntaje_maximo_global"], stats["puntaje_maximo"]) == (300, 300)
+    assert abs(datetime.fromisoformat(stats["timestamp"]).timestamp() - time.time()) < PATIENCE
     assert [(row["posicion"], row["user_id"]) for row in stats["ranking"]] == [(1, 2), (2, 1)]
     (notification,) = service.ask("notifications 1")["notifications"]
     assert (notification["leida"], notification["message"]) == (False, "New record: 100")
+
+
+def test_first_score_of_zero_is_no_record_anywhere(service: Session, records: Session) -> None:
+    service.ask("subscribe scores,notifications")
+    for score, record in ((0, False), (0, False), (7, True)):
+        answer = records.ask({"action": "save_score", "user_id": 1, "puntaje": score})
+        assert answer["nuevo_record"] is record, score
+    assert events(service, "score.saved", "score.saved", "score.record", "notification.added")[2]["anterior"] == 0
+    below = records.ask({"action": "save_score", "user_id": 2, "puntaje": -5})
+    assert (below["nuevo_record"], below["puntaje_maximo"]) == (False, -5)
+    assert events(service, "score.saved")[0]["user_id"] == 2
 
 
 def test_orders_become_counts_times_products_and_events(service: Session, session: Session) -> None:
@@ -192,6 +208,26 @@ def test_notifications_are_paged_and_marked_as_read(service: Session) -> None:
     assert ([one["id"] for one in unread["notifications"]], unread["no_leidas"]) == ([5, 4, 3], 3)
     assert service.ask("mark_read 1")["marcadas"] == 3
     assert service.ask("notifications 1")["no_leidas"] == 0
+
+
+def test_notifications_of_everybody_are_the_last_ten_oldest_first(service: Session) -> None:
+    for number in range(12):
+        added = service.ask({"action": "add_notification", "user_id": number % 3, "message": f"m{number}"})
+        assert (added["id"], added["message"]) == (number + 1, "Notification added")
+    # As the programs send it that know no other form.
+    service.send('{"action": "get_notifications"}\n')
+    page = service.read()
+    assert [(one["user_id"], one["message"]) for one in page["notifications"]] == [
+        (number % 3, f"m{number}") for number in range(2, 12)
+    ]
+    assert page["no_leidas"] is None
+    rest = service.ask({"action": "get_notifications", "user_id": None, "order": "newest", "cursor": page["cursor"]})
+    assert ([one["message"] for one in rest["notifications"]], rest["cursor"]) == (["m1", "m0"], None)
+    assert service.ask("notifications")["notifications"] == page["notifications"]
+    own = service.ask({"action": "get_notifications", "user_id": 1, "limit": 2, "order": "oldest"})
+    assert [(one["user_id"], one["message"]) for one in own["notifications"]] == [(1, "m7"), (1, "m10")]
+    refused = service.ask({"action": "get_notifications", "unread": True})
+    assert (refused["error"], refused["field"]) == ("invalid_params", "unread")
 
 
 def test_notifications_of_others_cannot_be_marked(service: Session) -> None:
@@ -489,7 +525,12 @@ def test_clients_tell_of_a_service_that_is_away(
         ok, reply = scores.save_score_via_tcp(user_id=1, puntaje=10)
         assert (ok, reply["nuevo_record"]) == (True, True)
         assert service.ping()[0]
-        assert service.add_notification(user_id=1, message="hola", notif_type="warning")[0]
+        service.add_notification(user_id=2, message="first")
+        ok, reply = service.add_notification(user_id=1, message="hola", notif_type="warning")
+        assert (ok, reply["message"]) == (True, "Notification added")
+        for user, wanted in ((None, ["first", "hola"]), (1, ["hola"])):
+            ok, reply = service.get_notifications(user)
+            assert [one["message"] for one in reply["notifications"] if one["type"] != "success"] == wanted
         ok, reply = service.add_notification(user_id=1, message="hola", notif_type="loud")
         assert (ok, reply["error"]) == (False, "invalid_params")
         ok, reply = service.get_user_stats(user_id=99)
@@ -509,7 +550,7 @@ KEY = "a key of the tests, long enough to be one"
 def pickled(members: dict[str, Any], *, key: str = KEY, purpose: str = REQUEST) -> dict[str, Any]:
     """A request in a signed pickle."""
     made = Pickles(key.encode(), purpose=purpose, sender="test")
-    return {"encoding": "pickle", "payload": serialize(members, "pickle_base64", pickles=made).decode()}
+    return {"encoding": "pickle", "payload": serialize(members, "pickle_base64", pickles=made)}
 
 
 @pytest.mark.distributed(PICKLE_KEY=KEY)
@@ -519,7 +560,7 @@ def test_request_in_a_pickle_is_answered_in_one(service: Session) -> None:
     def ask(members: dict[str, Any]) -> Any:
         answer = service.ask(pickled(members))
         assert answer["encoding"] == "pickle"
-        return deserialize(answer["payload"].encode(), "pickle_base64", pickles=answers)
+        return deserialize(answer["payload"], "pickle_base64", pickles=answers)
 
     assert ask({"action": "add_notification", "user_id": 1, "message": "hola", "request_id": 5})["request_id"] == 5
     assert ask({"action": "get_notifications", "user_id": 1})["notifications"][0]["message"] == "hola"

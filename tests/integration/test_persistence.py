@@ -299,13 +299,14 @@ def test_observer_of_one_record_hears_of_no_other(persistence: PersistenceProces
 
 def test_items_with_conditions_counters_and_transactions(records: Session) -> None:
     key = {"user_id": 1}
-    update = {"action": "update_item", "table": "Scores", "key": key, "add": {"partidas": 1}}
+    update = {"action": "update_item", "table": "Scores", "key": key, "create": {"level": 1}, "add": {"partidas": 1}}
+    item = {"user_id": 1, "level": 1, "partidas": 1}
     assert records.ask({**update, "when": {"exists": True}})["error"] == "conflict"
-    assert records.ask(update) == {"success": True, "item": {"user_id": 1, "partidas": 1}, "version": 1}
+    assert records.ask(update) == {"success": True, "item": item, "version": 1}
     assert records.ask({"action": "get_item", "table": "Scores", "key": key})["version"] == 1
     assert records.ask({"action": "get_item", "table": "Scores", "key": key, "tenant": "b"})["item"] is None
     several = records.ask({"action": "get_items", "table": "Scores", "keys": [{"user_id": 9}, key]})["items"]
-    assert [(one["item"], one["version"]) for one in several] == [(None, 0), ({"user_id": 1, "partidas": 1}, 1)]
+    assert [(one["item"], one["version"]) for one in several] == [(None, 0), (item, 1)]
     wrong = records.ask({"action": "get_items", "table": "Scores", "keys": [key, {"user_id": "1"}]})
     assert (wrong["error"], wrong["field"]) == ("invalid_params", "user_id")
     actions = [

@@ -43,6 +43,38 @@ def test_a_saved_score_is_in_statistics_and_notifications(http: Http) -> None:
     assert 7 in [place["user_id"] for place in everybody["ranking"]]
 
 
+def test_first_score_of_zero_is_no_record(http: Http) -> None:
+    saved = http.post("/api/guardar_puntaje", {"user_id": 70, "puntaje": 0})
+    assert saved.json == {
+        "success": True,
+        "message": "Saved; the record is 0",
+        "nuevo_record": False,
+        "puntaje_maximo": 0,
+    }
+    stats = eventually(http, "/api/stats/usuario?user_id=70", lambda reply: reply.status == 200)["stats"]
+    assert stats["fecha_registro"] == stats["fecha_ultimo_juego"]
+    everybody = http.get("/api/stats/global").json["stats"]
+    assert everybody["puntaje_maximo_global"] == everybody["puntaje_maximo"]
+    assert everybody["timestamp"] > stats["fecha_registro"]
+
+
+def test_notifications_of_everybody_in_development(http: Http) -> None:
+    for user in (71, 72):
+        http.post("/api/guardar_puntaje", {"user_id": user, "puntaje": 5})
+    path = "/api/notificaciones"
+    page = eventually(
+        http, path, lambda reply: [one["user_id"] for one in reply.json["notifications"]][-2:] == [71, 72]
+    )
+    assert page["no_leidas"] is None
+    assert [one["user_id"] for one in http.get(f"{path}?limit=2&order=newest").json["notifications"]] == [72, 71]
+    http.post("/api/guardar_puntaje", {"user_id": 71, "puntaje": 6})
+    own = f"{path}?user_id=71&order=oldest"
+    told = eventually(http, own, lambda reply: len(reply.json["notifications"]) == 2)["notifications"]
+    assert [one["message"] for one in told] == ["New record: 5", "New record: 6"]
+    assert http.get(f"{path}?unread=true").problem["field"] == "unread"
+    assert http.get(f"{path}?order=up").problem["field"] == "order"
+
+
 def test_notifications_are_marked_as_read_some_or_all(http: Http) -> None:
     path, read = "/api/notificaciones?user_id=8", "/api/notificaciones/leidas"
     for score in (1, 2, 3):
@@ -99,6 +131,9 @@ def test_in_production_the_token_says_who_asks(suite: Suite, tmp_path: Path) -> 
             assert refused.status == 401, header
             assert refused.problem["error"] == "unauthorized"
             assert refused.headers["www-authenticate"].startswith("Bearer")
+        assert http.ask("GET", "/api/notificaciones").status == 401
+        own = http.ask("GET", "/api/notificaciones", headers=bearer).json["notifications"]
+        assert [one["user_id"] for one in own] == [21]
         other = http.ask("GET", "/api/stats/usuario?user_id=22", headers=bearer)
         assert other.status == 401
 

@@ -2,7 +2,6 @@
 
 import random
 import sqlite3
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,7 @@ from shared.domain.errors import NotFound
 from shared.domain.records import Record
 from shared.stores.sqlite.database import SCHEMA
 
-SCRIPT = Path(SCHEMA / "distributed-1.sql").read_text()
+SCRIPT = "".join(path.read_text() for path in sorted(SCHEMA.glob("distributed-*.sql")))
 
 
 def ranking() -> Ranking:
@@ -65,6 +64,19 @@ def test_removed_scores_count_no_more_and_may_come_back() -> None:
     assert (rank(board, 1), board.everybody()["total_usuarios"]) == (2, 2)
     with pytest.raises(NotFound):
         board.user(9)
+
+
+def test_registered_is_what_the_users_table_says_or_the_first_game() -> None:
+    board = ranking()
+    board.score(score(1, 50))
+    assert board.user(1)["fecha_registro"] is None
+    board.score(score(1, 50, version=2, fecha_registro="2026-02-01T00:00:00Z"))
+    assert board.user(1)["fecha_registro"] == "2026-02-01T00:00:00Z"
+    board.name({"user_id": 1, "fecha_registro": "2025-01-01T00:00:00Z"})
+    assert board.user(1)["fecha_registro"] == "2025-01-01T00:00:00Z"
+    board.name({"user_id": 1})
+    board.forget_score({"user_id": 1})
+    assert board.user(1)["fecha_registro"] is None
 
 
 @pytest.mark.parametrize("best", [10**38, -(10**38), None, "x", True])

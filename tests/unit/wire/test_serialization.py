@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import enum
 import io
+import json
 import pickle
 import struct
 import uuid
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from shared.domain.errors import InvalidParams, Unauthorized
 from shared.wire.pickles import PickleLimits, Pickles
 from shared.wire.registry import Registry
-from shared.wire.serialization import Method, deserialize, serialize
+from shared.wire.serialization import Method, Serializer, deserialize, serialize
 from shared.wire.unpickling import unpickle
 
 KEY = b"k" * 32
@@ -141,10 +142,55 @@ def test_any_plain_value_comes_back_by_every_method(value: Any) -> None:
 def test_hybrid_pickles_only_what_it_has_to() -> None:
     value = {"plain": [1, 2], "odd": loose(a=1)}
     text = serialize(value, "hybrid", registry=REGISTRY, pickles=pickles())
-    assert b'"plain":[1,2]' in text
-    assert text.count(b'"$":"pickle"') == 1
+    assert '"plain":[1,2]' in text
+    assert text.count('"$":"pickle"') == 1
     assert there_and_back(value, "hybrid") == value
-    assert b"pickle" not in serialize({"plain": Point(1)}, "hybrid", registry=REGISTRY, pickles=pickles())
+    assert "pickle" not in serialize({"plain": Point(1)}, "hybrid", registry=REGISTRY, pickles=pickles())
+
+
+def test_everything_but_a_bare_pickle_is_text() -> None:
+    value = {"ñ": [1]}
+    assert serialize(value, method="json") == '{"ñ":[1]}'
+    assert deserialize(serialize(value).encode()) == value
+    assert json.loads(json.dumps(serialize(value, "pickle_base64", pickles=pickles())))
+    assert isinstance(serialize(value, "hybrid"), str)
+    assert isinstance(serialize(value, "pickle", pickles=pickles()), bytes)
+    with pytest.raises(InvalidParams, match="bytes, not text"):
+        deserialize("AAAA", "pickle", pickles=pickles())
+
+
+def test_hybrid_methods_pickle_what_json_cannot_carry() -> None:
+    plain = Serializer.serialize_hybrid({"a": [1, None], "at": datetime.date(2026, 1, 2)})
+    assert (plain["format"], json.loads(plain["data"])["a"]) == ("json", [1, None])
+    assert Serializer.deserialize_hybrid(plain) == {"a": [1, None], "at": datetime.date(2026, 1, 2)}
+    mine = pickles()
+    for packed in (
+        Serializer.serialize_hybrid(loose(a=1), registry=REGISTRY, pickles=mine),
+        Serializer.serialize_hybrid(loose(a=1), True, registry=REGISTRY, pickles=mine),
+    ):
+        assert packed["format"] == "pickle"
+        assert Serializer.deserialize_hybrid(packed, registry=REGISTRY, pickles=mine) == loose(a=1)
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        None,
+        {},
+        {"format": "json"},
+        {"format": "yaml", "data": "1"},
+        {"format": "json", "data": "{"},
+        {"format": "json", "data": "\ud800"},
+        {"format": "pickle", "data": base64.b64encode(pickle.dumps(1)).decode()},
+    ],
+)
+def test_hybrid_methods_refuse_what_they_have_not_made(packed: Any) -> None:
+    with pytest.raises((InvalidParams, Unauthorized)):
+        Serializer.deserialize_hybrid(packed)
+    with pytest.raises((InvalidParams, Unauthorized)):
+        Serializer.deserialize_hybrid(packed, pickles=pickles())
+    with pytest.raises(InvalidParams, match="cannot carry"):
+        Serializer.serialize_hybrid(loose(a=1))
 
 
 def test_classes_that_are_not_registered_do_not_travel() -> None:
