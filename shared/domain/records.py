@@ -110,8 +110,6 @@ class Update(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     table: str
     key: dict[str, Value]
-    create: dict[str, Value] = {}
-    """Members that a new item gets; one that is there already is left as it is."""
     set: dict[str, Value] = {}
     remove: list[str] = []
     add: dict[str, Value] = {}
@@ -119,6 +117,8 @@ class Update(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     largest: dict[str, Value] = {}
     """Members that only grow: the larger of the two is kept."""
     when: Condition | None = None
+    create: dict[str, Value] = {}
+    """Members that a new item gets; one that is there already is left as it is."""
 
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="check"):
