@@ -20,7 +20,7 @@ $(STAMP): requirements-dev.lock
 	@touch $(STAMP)
 
 run: $(STAMP) ## Start the suite on SQLite; Ctrl-C stops it
-	@$(BIN)/python -m services
+	@PYTHONPATH=handlers$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python -m services
 
 test: $(STAMP) .venv-dynamodb/.installed ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -63,7 +63,7 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 
 lock: ## Renew the lock files; needs uv
 	$(COMPILE) pyproject.toml -o requirements.lock
-	for extra in dev bench peers fuzz; do \
+	for extra in traces dev bench peers fuzz; do \
 		$(COMPILE) --extra $$extra pyproject.toml -o requirements-$$extra.lock || exit; \
 	done
 	# A DynamoDB-compatible server for the tests; it pins another botocore than aioboto3 does.

@@ -116,9 +116,13 @@ def _explain(
     if choices := _choices(kind, field):
         expected = f"one of {', '.join(choices)} is expected"
     origin = origins.get(field, "its default")
-    # A secret that is nearly right is still a secret, and messages end up in logs.
-    given = f"{field.upper()} (" if _is_secret(kind, field) else f"{field.upper()}={values.get(field)} ("
+    name = field.upper()
+    if _is_secret(kind, field):
+        # A secret that is nearly right is still a secret, and messages end up in logs.
+        return StartupError(
+            f"{name} (from {origin}) is wrong: {expected}", hint=f"change {name} there, or leave it out"
+        )
     return StartupError(
-        f"{given}from {origin}) is wrong: {expected}",
-        hint=f"mend {field.upper()} there; .env.local has a valid value for every setting",
+        f"{name}={values.get(field)} (from {origin}) is wrong: {expected}",
+        hint=f"mend {name} there; .env.local has a valid value for every setting",
     )

@@ -114,7 +114,7 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def handlers() -> list[Snippet]:
-    return [one for one in snippets("python") if one.text.startswith("# kitchen.py")]
+    return [one for one in snippets("python") if one.text.startswith("# handlers/kitchen.py")]
 
 
 def placed(intake: IntakeProcess, product: str) -> dict[str, Any]:

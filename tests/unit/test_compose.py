@@ -1,0 +1,111 @@
+"""The containers of compose.yaml and of the image: what each has, and that every setting reaches the servers."""
+
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from clients.cli.ready import ServerName
+from services.__main__ import SERVERS
+from services.gateway.settings import GatewaySettings
+from shared.runtime.setting_names import NAMES
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+MODULES = {server.name: server.module for server in SERVERS}
+OWN = {name: service for name, service in SERVICES.items() if service["image"] == "comanda"}
+"""The services that run this program."""
+ON_DYNAMODB = {"first-on-dynamodb", "second-on-dynamodb"}
+WITH_SETTINGS = sorted({*MODULES, *ON_DYNAMODB})
+
+
+def test_every_server_has_a_container() -> None:
+    for name, module in MODULES.items():
+        assert SERVICES[name]["command"] == ["python", "-m", module]
+    assert set(get_args(ServerName)) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_container_has_bounds_and_a_check(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    if name == "loadtest":
+        assert service["restart"] == "no"
+        return
+    assert service["restart"] == "unless-stopped"
+    test = service["healthcheck"]["test"]
+    assert test[0] == "CMD"
+    if name in MODULES:
+        assert test[1:] == ["python", "-m", "clients", "ready", name]
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_container_writes_to_its_volume_alone_and_has_no_rights(name: str) -> None:
+    service = OWN[name]
+    assert service["read_only"] is True
+    assert "/tmp" in service["tmpfs"]
+    assert service["cap_drop"] == ["ALL"]
+    # A volume without a name would be left behind.
+    assert all(re.match(r"(data|\./handlers):/", volume) for volume in service.get("volumes", ()))
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_ports_are_open_to_this_machine_alone(name: str) -> None:
+    for port in SERVICES[name].get("ports", ()):
+        assert port.startswith(("127.0.0.1:", "[::1]:"))
+
+
+@pytest.mark.parametrize("name", WITH_SETTINGS)
+def test_every_setting_reaches_a_server_from_the_environment(name: str) -> None:
+    environment: dict[str, str | None] = SERVICES[name]["environment"]
+    where = re.compile(r"(SERVER|TCP_PERSIST|DISTRIBUTED|MAIN_SERVER)_(HOST|BIND|PORT)|DATA_DIR|DB_PATH")
+    store = {"STORE", "DYNAMODB_ENDPOINT", "AWS_REGION"} if name in ON_DYNAMODB else set()
+    assert environment.keys() >= NAMES
+    # Without a value, it is that of the environment of the command, or of .env.
+    fixed = {setting for setting in NAMES if environment[setting] is not None}
+    assert fixed == {setting for setting in NAMES if where.fullmatch(setting)} | store
+    assert SERVICES[name]["env_file"] == [{"path": ".env", "required": False}]
+
+
+def test_servers_find_each_other_at_the_ports_of_the_containers_network() -> None:
+    for setting, name in (
+        ("SERVER", "intake"),
+        ("TCP_PERSIST", "persistence"),
+        ("DISTRIBUTED", "distributed"),
+        ("MAIN_SERVER", "gateway"),
+    ):
+        environment = SERVICES["gateway"]["environment"]
+        assert environment[f"{setting}_HOST"] == name
+        assert environment[f"{setting}_BIND"] == "::"
+        inner = environment[f"{setting}_PORT"]
+        # On this machine the port can be another.
+        assert SERVICES[name]["ports"][0] == f"127.0.0.1:${{{setting}_PORT:-{inner}}}:{inner}"
+    assert SERVICES["client"]["environment"]["SERVER_HOST"] == "intake"
+
+
+@pytest.mark.parametrize("name", WITH_SETTINGS)
+def test_server_has_more_time_to_stop_than_it_takes(name: str) -> None:
+    assert float(SERVICES[name]["stop_grace_period"].removesuffix("s")) > GatewaySettings().shutdown_seconds
+
+
+def test_image_has_every_package_and_declares_no_volume() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for package in ("clients", "services", "shared", "workers"):
+        assert f"\nCOPY {package} {package}\n" in dockerfile
+        assert f"!{package}" in ignored
+    # Docker would make a volume without a name of it for each container.
+    assert "\nVOLUME" not in dockerfile
+    lock = re.findall(r"^COPY (\S+\.lock) ", dockerfile, re.MULTILINE)
+    assert [f"!{name}" in ignored for name in lock] == [True]
+    assert "opentelemetry-sdk==" in (ROOT / lock[0]).read_text()
+
+
+def test_own_handlers_are_mounted_where_modules_are_found() -> None:
+    assert "./handlers:/handlers:ro" in SERVICES["intake"]["volumes"]
+    assert "PYTHONPATH=/handlers " in (ROOT / "Dockerfile").read_text()
+    assert (ROOT / "handlers").is_dir()
