@@ -63,6 +63,7 @@ class StoredOrder(
     attempts: int
     received: datetime.datetime
     request_id: str | int | None = None
+    client_id: str | None = None
     not_before: datetime.datetime | None = None
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None

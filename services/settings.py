@@ -17,6 +17,9 @@ from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Port, Seconds, Token
 from shared.stores.dynamodb.settings import DynamoSettings
 
+RequestIdScope = Literal["client", "address"]
+"""Whose a `request_id` is that comes without a `client_id`: everybody's, or that of the address that it comes from."""
+
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
 

@@ -66,6 +66,7 @@ async def order(
     prioridad: str | None = None,
     no_antes_de: str | None = None,
     request_id: str | None = None,
+    client_id: Annotated[str | None, Parameter(help="Whose the --request-id is; others may use the same.")] = None,
     file: Annotated[
         str | None,
         Parameter(
@@ -87,7 +88,7 @@ async def order(
     """Place orders: from flags, from a file, or from prompts when nothing is given."""
     output = Output(json=json)
     given = {"cliente": cliente, "direccion": direccion, "prioridad": prioridad}
-    given |= {"no_antes_de": no_antes_de, "request_id": request_id}
+    given |= {"no_antes_de": no_antes_de, "request_id": request_id, "client_id": client_id}
     members: Members = {name: value for name, value in given.items() if value is not None}
     if producto:
         members["productos"] = [parse_product(text) for text in producto]

@@ -50,7 +50,7 @@ def build_app(
     metrics.streams.set_function(lambda: hub.listeners)
     identity = Identity(settings.jwt_secret, development=settings.stage == "dev")
     operations = [
-        *OrderRoutes(intake).operations(),
+        *OrderRoutes(intake, by_address=settings.request_id_scope == "address").operations(),
         *EventRoutes(hub, identity, max_streams=settings.max_event_streams).operations(),
         *ScoreRoutes(persistence, distributed, identity).operations(),
         *TaskRoutes(persistence).operations(),

@@ -58,8 +58,9 @@ class Outcomes(Struct, frozen=True, rename={"results": "resultados"}):
 class OrderRoutes:
     """Everything that the intake does."""
 
-    def __init__(self, intake: Backend[IntakeClient]) -> None:
+    def __init__(self, intake: Backend[IntakeClient], *, by_address: bool) -> None:
         self._intake = intake
+        self._by_address = by_address
 
     def operations(self) -> Sequence[Operation]:
         """What can be asked."""
@@ -151,15 +152,24 @@ class OrderRoutes:
     async def _place(self, request: Request) -> Answer:
         key: str | None = request.headers.key
         if isinstance(request.body, list):
-            return await self._place_many(request.body, key, request.request_id)
-        order = _keyed(request.body, key)
+            return await self._place_many(request.body, key, request)
+        order = self._keyed(request.body, key, request)
         accepted = await self._intake.ask(lambda client: client.order(order, add_request_id=False), at_once=True)
         return answer(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
 
-    async def _place_many(self, orders: list[OrderRequest], key: str | None, request_id: str) -> Answer:
-        keyed = [_keyed(order, None if key is None else f"{key}:{place}") for place, order in enumerate(orders)]
+    async def _place_many(self, orders: list[OrderRequest], key: str | None, request: Request) -> Answer:
+        keys = (None if key is None else f"{key}:{place}" for place in range(len(orders)))
+        keyed = [self._keyed(order, one, request) for order, one in zip(orders, keys, strict=True)]
         found = await self._intake.ask(lambda client: client.orders(keyed), at_once=True)
-        return answer(Outcomes([_outcome(one, request_id) for one in found]), status=207)
+        return answer(Outcomes([_outcome(one, request.request_id) for one in found]), status=207)
+
+    def _keyed(self, order: OrderRequest, key: str | None, request: Request) -> OrderRequest:
+        """Returns the order under its key and that of its client. Raises InvalidParams for a second key."""
+        order = _under_key(order, key)
+        if self._by_address and order.request_id is not UNSET and order.client_id is UNSET:
+            # The intake would see the gateway's own address.
+            order = structs.replace(order, client_id=request.address)
+        return order
 
     async def _list(self, request: Request) -> Answer:
         query: OrderQuery = request.query
@@ -206,7 +216,7 @@ def _outcome(found: Accepted | Refused, request_id: str) -> Outcome:
     return Outcome(accepted=found)
 
 
-def _keyed(order: OrderRequest, key: str | None) -> OrderRequest:
+def _under_key(order: OrderRequest, key: str | None) -> OrderRequest:
     """The order under its key. Raises InvalidParams where it has another one of its own."""
     if key is None:
         return order

@@ -19,6 +19,7 @@ from services.gateway.origins import check_origin
 from services.gateway.problems import MethodNotAllowed
 from services.gateway.streams import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
+from shared.net.addresses import plain_address
 from shared.wire.strict import explain, shortened
 
 ASKING = ("deadline_exceeded", "db_error")
@@ -54,6 +55,12 @@ class Request:
     def id(self) -> str:
         """What stands in the place of {id}."""
         return self.named["id"]
+
+    @property
+    def address(self) -> str:
+        """The address that it comes from; of a trusted proxy, that which it names."""
+        client = self._scope.get("client")
+        return "unknown" if client is None else plain_address(client[0])
 
     def header(self, name: bytes) -> str | None:
         """A header by its name in lower case."""

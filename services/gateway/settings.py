@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from services.settings import Listening, NeighbourSettings, choose_listening
+from services.settings import Listening, NeighbourSettings, RequestIdScope, choose_listening
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
 from shared.runtime.logs import LogFormat, LogLevel
@@ -25,6 +25,7 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     cors_origins: str = ""
     trusted_proxies: str = ""
     allowed_hosts: str = ""
+    request_id_scope: RequestIdScope = "client"
     rate_limit: str = "2000/second"
     redis_url: SecretUrl | None = None
     otel_exporter_otlp_endpoint: str | None = None

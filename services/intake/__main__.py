@@ -62,14 +62,23 @@ async def open_store(settings: IntakeSettings) -> AsyncIterator[tuple[OrderStore
         # Only here: what it needs takes as long to load as the rest of the server to start.
         from shared.stores.dynamodb.opening import dynamo_orders  # noqa: PLC0415
 
-        async with dynamo_orders(settings.dynamo(), lease_seconds=settings.server_lease_seconds) as (orders, work):
+        async with dynamo_orders(
+            settings.dynamo(),
+            lease_seconds=settings.server_lease_seconds,
+            request_id_seconds=settings.request_id_seconds,
+        ) as (orders, work):
             yield orders, await orders.recover(), work
         return
     files = Files(settings.orders_file)
     make_folder(files.orders.parent)
     try:
         reserve = settings.disk_reserve_mib * 2**20
-        store = SqliteOrderStore(files, disk_reserve=reserve, followers=[settings.distributed_file])
+        store = SqliteOrderStore(
+            files,
+            disk_reserve=reserve,
+            followers=[settings.distributed_file],
+            request_id_seconds=settings.request_id_seconds,
+        )
         recovery = await store.recover()
     except StoreError as error:
         raise StartupError(

@@ -62,6 +62,8 @@ class Desk:
         traces: Traces | None,
         greeting: bytes,
         max_array_orders: int,
+        *,
+        by_address: bool = False,
     ) -> None:
         self._store = store
         self._pool = pool
@@ -77,6 +79,7 @@ class Desk:
         self._held: dict[Connection, deque[_Entry]] = {}
         self._asides: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
+        self._by_address = by_address
         self._refusing = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -162,7 +165,7 @@ class Desk:
         plain = True
         late: set[int] = set()
         now = self._loop.time()
-        for _, item, arrived in entries:
+        for connection, item, arrived in entries:
             if type(item) is OrderBlock:
                 orders = item.orders
                 plain = plain and item.plain
@@ -174,6 +177,8 @@ class Desk:
                 plain = False
             else:
                 continue
+            if self._by_address:
+                orders = [_with_scope(order, connection.peer_address) for order in orders]
             places = enumerate(orders, len(requests))
             late.update(place for place, order in places if is_late(order.deadline_ms, now - arrived))
             requests += orders
@@ -330,6 +335,13 @@ class Desk:
             return line(failure(fault, action.request_id))
         self._actions.count(action)
         return answer
+
+
+def _with_scope(order: OrderRequest, address: str) -> OrderRequest:
+    """Returns the order with the address that it came from as the scope of its key, where it names no other."""
+    if order.request_id is UNSET or order.client_id is not UNSET:
+        return order
+    return replace(order, client_id=address)
 
 
 def _waits(order: OrderRequest) -> bool:

@@ -24,6 +24,7 @@ cliente       who orders: text
 productos     what: names, or objects with producto, cantidad (1) and precio (optional)
 direccion     where to: text
 request_id    optional: sent again under the same request_id, an order is stored once
+client_id     optional: whose the request_id is; others may use the same one
 prioridad     optional: alta, normal or baja
 no_antes_de   optional: a time such as 2030-01-31T08:00:00Z before which it is not begun"""
 

@@ -87,6 +87,7 @@ class Intake:
             self._traces,
             self._greeting(limits),
             settings.max_array_orders,
+            by_address=settings.request_id_scope == "address",
         )
         self._server = TcpServer(self._desk, limits, settings.tls())
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import Listening, ServerSettings, choose_listening, reachable
+from services.settings import Listening, RequestIdScope, ServerSettings, choose_listening, reachable
 from shared.runtime.settings import Count, Port, Seconds, Token
 from workers.handlers import Kit
 
@@ -17,6 +17,8 @@ class IntakeSettings(ServerSettings, frozen=True):
     server_port: Port = 8888
     worker_count: Annotated[int, Meta(ge=1, le=256)] = 2
     disk_reserve_mib: Annotated[int, Meta(ge=0)] = 64
+    request_id_scope: RequestIdScope = "client"
+    request_id_seconds: Annotated[float, Meta(ge=0)] = 604_800.0
     max_pedidos_en_cola: Count = 100_000
     processing_seconds: Annotated[float, Meta(ge=0, le=1e9)] = 1.0
     order_handler: str = "workers.handlers:wait"

@@ -12,6 +12,9 @@ from shared.domain.states import State
 RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
 """The caller's own name for a request; in an order also its idempotency key."""
 
+ClientId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""The scope of a `request_id`: the same key of another client is another key."""
+
 Trace = Annotated[str, Meta(min_length=1, max_length=128)]
 """Names the request that this serves in the logs of every server."""
 
@@ -80,6 +83,7 @@ class OrderRequest(
     not_before: Annotated[datetime.datetime, Meta(tz=True)] | UnsetType = UNSET
     trace: Trace | UnsetType = UNSET
     deadline_ms: DeadlineMs | UnsetType = UNSET
+    client_id: ClientId | UnsetType = UNSET
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -139,6 +143,8 @@ def order_view(order: Order) -> dict[str, Any]:
     }
     if request.request_id is not UNSET:
         view["request_id"] = request.request_id
+    if request.client_id is not UNSET:
+        view["client_id"] = request.client_id
     if request.not_before is not UNSET:
         view["no_antes_de"] = request.not_before
     if request.trace is not UNSET:

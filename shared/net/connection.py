@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol, cast
 
 from shared.domain.errors import Timeout, Unavailable
+from shared.net.addresses import plain_address
 from shared.net.limits import Limits
 from shared.wire.framing import Frame, Framer, ends_stream
 from shared.wire.replies import failure, line
@@ -50,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_last_heard",
         "_loop",
         "_one_shot",
+        "_peer",
         "_peer_done",
         "_reading",
         "_rest",
@@ -76,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._ending = False
         self._can_half_close = True
+        self._peer: tuple[str, int] | None = None
         self._peer_done = False
         self.observing = False
         """Whether the peer waits for events: it may then stay silent for as long as it likes."""
@@ -86,6 +89,11 @@ class Connection(asyncio.Protocol):
     def in_flight(self) -> int:
         """Number of requests that are not answered yet."""
         return self._in_flight
+
+    @property
+    def peer_address(self) -> str:
+        """The address that it comes from, also once the connection is gone."""
+        return plain_address(self._peer[0]) if self._peer else "unknown"
 
     @property
     def unread_bytes(self) -> int:
@@ -126,6 +134,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._peer = transport.get_extra_info("peername")
         self._can_half_close = transport.get_extra_info("sslcontext") is None
         server = self._server
         if len(server.connections) >= server.limits.connections:

@@ -70,6 +70,8 @@ NAMES = frozenset(
         "PROCESSING_SECONDS",
         "RATE_LIMIT",
         "REDIS_URL",
+        "REQUEST_ID_SCOPE",
+        "REQUEST_ID_SECONDS",
         "REQUEST_SECONDS",
         "RETRY_SECONDS",
         "SERVER_BIND",

@@ -17,6 +17,9 @@ STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(len(STATES))
 
 
+_SCOPE = "\x1f"
+
+
 class Row(Struct, frozen=True, array_like=True, gc=False):
     """What has happened to one order; times are microseconds since the epoch."""
 
@@ -70,6 +73,17 @@ def group_open(orders: Iterable[OpenOrder], node: int) -> list[Open]:
         alike, first, count = this, sequence, 1
     close_group()
     return groups
+
+
+def request_key(request: OrderRequest) -> str | None:
+    """Returns what an order's `request_id` is kept under, with the client that it is of; None without one."""
+    if request.request_id is UNSET:
+        return None
+    key = str(request.request_id)
+    if request.client_id is not UNSET:
+        return f"{_SCOPE}{request.client_id}{_SCOPE}{key}"
+    # No client is named by an empty text, so a key of nobody's never looks like one of somebody's.
+    return f"{_SCOPE}{_SCOPE}{key}" if key.startswith(_SCOPE) else key
 
 
 def same_order(one: OrderRequest, other: OrderRequest) -> bool:

@@ -104,6 +104,7 @@ def count_keys(order: OrderRequest) -> int:
     keys += order.priority != "normal"
     keys += order.trace is not UNSET
     keys += order.deadline_ms is not UNSET
+    keys += order.client_id is not UNSET
     for item in order.items:
         if isinstance(item, Item):
             keys += 1 + (item.quantity != 1) + (item.price is not None)

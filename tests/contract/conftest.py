@@ -19,7 +19,7 @@ from tests.support.dynamodb import own_tables
 class Adapter(Protocol):
     """One database, and the stores opened on it."""
 
-    async def orders(self) -> OrderStore:
+    async def orders(self, *, request_id_seconds: float = 0) -> OrderStore:
         """The intake's side."""
 
     async def work(self) -> WorkStore:
@@ -36,8 +36,8 @@ class SqliteAdapter:
         self.files = Files(folder / "orders.db")
         self._opened: list[OrderStore | WorkStore] = []
 
-    async def orders(self) -> OrderStore:
-        store = SqliteOrderStore(self.files)
+    async def orders(self, *, request_id_seconds: float = 0) -> OrderStore:
+        store = SqliteOrderStore(self.files, request_id_seconds=request_id_seconds)
         self._opened.append(store)
         return store
 
@@ -59,8 +59,9 @@ class DynamoAdapter:
         self._stack = contextlib.AsyncExitStack()
         self._work: DynamoWork | None = None
 
-    async def orders(self) -> OrderStore:
-        store, self._work = await self._stack.enter_async_context(dynamo_orders(self.settings, lease_seconds=60))
+    async def orders(self, *, request_id_seconds: float = 0) -> OrderStore:
+        opened = dynamo_orders(self.settings, lease_seconds=60, request_id_seconds=request_id_seconds)
+        store, self._work = await self._stack.enter_async_context(opened)
         return store
 
     async def work(self) -> WorkStore:

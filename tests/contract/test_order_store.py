@@ -66,6 +66,44 @@ async def test_retries_within_one_batch_are_found(orders: OrderStore) -> None:
     assert not acceptance.existing[3].same
 
 
+async def test_request_id_of_another_client_is_another_key(orders: OrderStore) -> None:
+    sent = [
+        request("Ana", request_id=1, client_id="till 1"),
+        request("Eva", request_id="1", client_id="till 2"),
+        request("Zoe", request_id=1),
+        request("Lea", request_id="\x1ftill 1\x1f1"),
+    ]
+    together = await accept(orders, *sent)
+    assert (together.run.count, dict(together.existing)) == (4, {})
+    for place, one in enumerate(sent):
+        again = await accept(orders, one)
+        assert dict(again.existing) == {0: (ids(together.run)[place], State.QUEUED, True)}
+    conflict = await accept(orders, request("Eva", request_id=1, client_id="till 1"))
+    assert conflict.existing[0] == (ids(together.run)[0], State.QUEUED, False)
+
+
+async def test_request_id_may_be_used_again_once_it_has_expired(adapter: Adapter) -> None:
+    orders = await adapter.orders(request_id_seconds=10)
+    await orders.recover()
+    one, other = request("Ana", request_id="k"), request("Eva", request_id="k")
+    first = (await accept(orders, one, at=1_000_000)).run
+    assert (await accept(orders, one, at=10_999_999)).existing[0].id == ids(first)[0]
+    second = await accept(orders, request(), other, other, at=11_000_000)
+    assert (second.run.count, second.existing[2]) == (2, (ids(second.run)[1], State.QUEUED, True))
+    assert (await accept(orders, other, at=12_000_000)).existing[0].id == ids(second.run)[1]
+    assert not (await accept(orders, one, at=12_000_000, room=0)).existing[0].same
+    for run, sent in ((first, one), (second.run, request())):
+        order = await orders.get(ids(run)[0])
+        assert order is not None
+        assert order.request == sent
+
+
+async def test_request_id_without_an_expiry_stands_for_its_order_for_ever(orders: OrderStore) -> None:
+    one = request(request_id="k")
+    run = (await accept(orders, one, at=1)).run
+    assert (await accept(orders, one, at=10**15)).existing[0].id == ids(run)[0]
+
+
 async def test_unknown_id_is_nobody(orders: OrderStore) -> None:
     run = (await accept(orders, request())).run
     other = next(Run(run.received + 1000, run.node, run.first, 1).ids())

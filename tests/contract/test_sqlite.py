@@ -1,8 +1,10 @@
 """What is SQLite's alone: files, versions, owners."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,6 +30,29 @@ async def adapter(tmp_path: Path) -> AsyncIterator[SqliteAdapter]:
 async def test_second_intake_on_the_same_files_is_refused(adapter: SqliteAdapter, orders: OrderStore) -> None:
     with pytest.raises(StartupError, match="another intake"):
         SqliteOrderStore(adapter.files)
+
+
+async def test_keys_that_have_expired_are_freed_with_their_place_in_the_index(adapter: SqliteAdapter) -> None:
+    now = time.time_ns() // 1000
+    hour = 3_600_000_000
+    store = await adapter.orders(request_id_seconds=3600)
+    await store.recover()
+    old = [request(str(number), request_id=f"old {number}") for number in range(1500)]
+    await accept(store, *old, at=now - 2 * hour, room=2000)
+    await accept(store, request(), at=now - 2 * hour)
+    run = (await accept(store, request("new", request_id="new"), at=now)).run
+    await store.tend()
+    with contextlib.closing(sqlite3.connect(adapter.files.orders)) as connection:
+        keys = connection.execute("SELECT request_id FROM orders WHERE request_id IS NOT NULL").fetchall()
+        mark = connection.execute("SELECT value FROM meta WHERE name = 'keys_freed'").fetchone()
+    assert keys == [("new",)]
+    assert mark == (1501,)
+    again = await accept(store, request("new", request_id="new"), *old[:2], at=now)
+    assert (again.run.count, again.existing[0].id) == (2, ids(run)[0])
+    await adapter.close()
+    reopened = await adapter.orders(request_id_seconds=3600)
+    await reopened.recover()
+    await reopened.tend()
 
 
 async def test_files_of_a_newer_schema_are_refused(adapter: SqliteAdapter) -> None:

@@ -235,3 +235,26 @@ def test_foreign_lock_on_the_orders_refuses_orders_and_holds_up_nobody(intake: I
         assert again["success"]
         assert int(again["id"][-12:], 16) == int(stored["id"][-12:], 16) + 1
         assert other.wait_until("stats", "stats.abiertos", 0)["stats"]["aceptados"] == 2
+
+
+@pytest.mark.intake(REQUEST_ID_SCOPE="address")
+def test_two_tills_that_count_from_one_do_not_get_each_others_orders(intake: IntakeProcess) -> None:
+    order = '{"cliente":"%s","productos":["x"],"direccion":"d","request_id":1%s}'
+    with intake.connect("127.0.0.1") as one, intake.connect("::1") as other:
+        first, second = one.ask(order % ("Ana", "")), other.ask(order % ("Eva", ""))
+        assert (first["success"], second["success"]) == (True, True)
+        assert first["id"] != second["id"]
+        assert one.ask(order % ("Ana", ""))["duplicate"]
+        assert one.ask(f"status {first['id']}")["pedido"]["client_id"] == "127.0.0.1"
+        # Who names a client has the same key wherever it comes from.
+        named = ',"client_id":"till 3"'
+        third = one.ask("[" + order % ("Zoe", named) + "]")[0]
+        assert other.ask(order % ("Zoe", named))["id"] == third["id"]
+
+
+def test_client_id_is_text_without_control_characters(session: Session) -> None:
+    order = {"cliente": "a", "productos": ["x"], "direccion": "d", "request_id": 1}
+    for client in ("", "a\x1fb", "x" * 129, 7):
+        refused = session.ask({**order, "client_id": client})
+        assert (refused["error"], refused["field"]) == ("invalid_params", "client_id")
+    assert session.ask({**order, "client_id": "till 1"})["success"]

@@ -14,11 +14,11 @@ from shared.domain.errors import StoreError
 from shared.domain.ids import Run, id_prefix
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
-from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item, request_key
+from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item
 from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, Dynamo
-from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS
+from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_BYTES, CHUNK_ORDERS, EXPIRY, KEYS, ORDERS
 from shared.stores.dynamodb.servers import Servers
-from shared.stores.orders import same_order
+from shared.stores.orders import request_key, same_order
 from shared.stores.ports import Acceptance, Batch, Existing, Superseded
 
 # Of a block that was begun long ago orders would be listed among those of its time.
@@ -44,7 +44,11 @@ class _KeyTaken(Exception):
 class Acceptor:
     """Stores new orders for the server of `servers`; `node` is the tables' name in ids."""
 
-    def __init__(self, dynamo: Dynamo, servers: Servers, chunks: Chunks, node: int) -> None:
+    def __init__(
+        self, dynamo: Dynamo, servers: Servers, chunks: Chunks, node: int, *, request_id_seconds: float = 0
+    ) -> None:
+        self._key_age = round(request_id_seconds * 1e6)
+        """For how long a key stands for its order, in microseconds; 0 is for ever."""
         self._dynamo = dynamo
         self._servers = servers
         self._chunks = chunks
@@ -68,7 +72,7 @@ class Acceptor:
         room = min(room, BLOCK)
         known: dict[str, Existing] = {}
         if not batch.plain and len(batch.requests) > room:
-            known = await self._known(batch, range(len(batch.requests)))
+            known = await self._known(batch, range(len(batch.requests)), received)
         new, same = _plan(batch, room, known)
         first = await self._place(len(new)) if new else 0
         stored = 0
@@ -79,7 +83,7 @@ class Acceptor:
                     await self._write(write)
                     stored += write.orders
             except _KeyTaken:
-                known |= await self._known(batch, new[stored:])
+                known |= await self._known(batch, new[stored:], received)
                 new, same = _plan(batch, room, known)
             except StoreError as error:
                 if not stored:
@@ -134,8 +138,13 @@ class Acceptor:
         for sequence, index in enumerate(chunk, first):
             key = request_key(batch.requests[index])
             if key is not None:
-                item = {"k": {"S": key}, "q": {"N": str(sequence)}, "r": {"N": str(received)}}
+                item = key_item(key, sequence, received, self._key_age)
                 actions.append(_put(self._dynamo, KEYS, item, "attribute_not_exists(k)"))
+                if self._key_age:
+                    # What has expired may be there still: the table removes it when it gets round to it.
+                    put = actions[-1]["Put"]
+                    put["ConditionExpression"] += " OR r <= :old"
+                    put["ExpressionAttributeValues"] = {":old": {"N": str(received - self._key_age)}}
         return actions
 
     async def _write(self, write: _Write) -> None:
@@ -190,7 +199,7 @@ class Acceptor:
         answer = await self._dynamo.call("get_item", TableName=table, Key=key, ConsistentRead=True)
         return Chunk(answer["Item"]) if "Item" in answer else None
 
-    async def _known(self, batch: Batch, indexes: Sequence[int]) -> dict[str, Existing]:
+    async def _known(self, batch: Batch, indexes: Sequence[int], now: int) -> dict[str, Existing]:
         """What the keys of these requests stand for already."""
         requests: dict[str, OrderRequest] = {}
         for index in indexes:
@@ -208,6 +217,8 @@ class Acceptor:
                 wanted = answer.get("UnprocessedKeys") or {}
                 for item in answer["Responses"].get(table, []):
                     key, sequence = item["k"]["S"], int(item["q"]["N"])
+                    if self._key_age and int(item["r"]["N"]) <= now - self._key_age:
+                        continue
                     chunk = await self._chunks.find(sequence, by)
                     assert chunk is not None, "a key and its order are stored together"
                     order = chunk.order(sequence, self._node)
@@ -251,6 +262,14 @@ def _chunks(batch: Batch, new: Sequence[int], start: int) -> Iterator[tuple[int,
         size += length
     if chunk:
         yield len(new) - len(chunk), chunk
+
+
+def key_item(key: str, sequence: int, received: int, age: int) -> dict[str, Any]:
+    """Returns an item of `KEYS`; with an `age` in microseconds the table removes it that long after `received`."""
+    item = {"k": {"S": key}, "q": {"N": str(sequence)}, "r": {"N": str(received)}}
+    if age:
+        item[EXPIRY] = {"N": str((received + age) // 1_000_000 + 1)}
+    return item
 
 
 def _put(dynamo: Dynamo, table: str, item: dict[str, Any], condition: str) -> dict[str, Any]:

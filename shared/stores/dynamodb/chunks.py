@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET
 
 from shared.domain.errors import StoreError
 from shared.domain.ids import id_prefix
@@ -259,8 +258,3 @@ def chunk_item(
     if documents:
         item["d"] = {"S": "\n".join(documents)}
     return item
-
-
-def request_key(request: OrderRequest) -> str | None:
-    """What an order's `request_id` is kept under."""
-    return None if request.request_id is UNSET else str(request.request_id)

@@ -12,7 +12,7 @@ from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import dynamo
 from shared.stores.dynamodb.feed import Feed
-from shared.stores.dynamodb.order_tables import create_order_tables
+from shared.stores.dynamodb.order_tables import create_order_tables, expire_keys
 from shared.stores.dynamodb.orders import DynamoOrderStore
 from shared.stores.dynamodb.record_tables import create_record_tables
 from shared.stores.dynamodb.records import DynamoRecordStore
@@ -42,7 +42,7 @@ async def dynamo_records(settings: DynamoSettings, tables: Tables) -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def dynamo_orders(
-    settings: DynamoSettings, *, lease_seconds: float
+    settings: DynamoSettings, *, lease_seconds: float, request_id_seconds: float = 0
 ) -> AsyncIterator[tuple[DynamoOrderStore, DynamoWork]]:
     """The intake's store, for as long as the block lasts, and what its workers need to open theirs.
 
@@ -52,10 +52,14 @@ async def dynamo_orders(
         with _startup():
             client = await stack.enter_async_context(dynamo(settings))
             await create_order_tables(client)
+            if request_id_seconds:
+                await expire_keys(client)
             me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
             servers = Servers(client, me)
             node = (await servers.shared()).node
-        store = DynamoOrderStore(client, servers, node, lease_seconds=lease_seconds)
+        store = DynamoOrderStore(
+            client, servers, node, lease_seconds=lease_seconds, request_id_seconds=request_id_seconds
+        )
         try:
             yield store, DynamoWork(settings, me)
         finally:

@@ -21,7 +21,9 @@ ORDERS = "Orders"
 PROGRESS = "OrderProgress"
 """By the same key: what has happened to the orders of a chunk."""
 KEYS = "OrderKeys"
-"""By `request_id`: which order has it."""
+"""By `request_id` and client: which order has it."""
+EXPIRY = "e"
+"""When an item of `KEYS` may be removed, in seconds since the epoch: the table's time to live."""
 ATTEMPTS = "OrderAttempts"
 """By sequence and attempt: what failed attempts have left behind."""
 SERVERS = "OrderServers"
@@ -40,6 +42,15 @@ async def create_order_tables(dynamo: Dynamo) -> list[str]:
     ):
         made += await make_table(dynamo, _definition(dynamo.settings.prefix + name, keys))
     return made
+
+
+async def expire_keys(dynamo: Dynamo) -> None:
+    """Has the table of keys remove those that have expired. Raises StoreError."""
+    table = dynamo.settings.prefix + KEYS
+    answer = await dynamo.call("describe_time_to_live", TableName=table)
+    if answer["TimeToLiveDescription"].get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
+        lives = {"Enabled": True, "AttributeName": EXPIRY}
+        await dynamo.call("update_time_to_live", TableName=table, TimeToLiveSpecification=lives)
 
 
 def _definition(name: str, keys: dict[str, str]) -> dict[str, Any]:

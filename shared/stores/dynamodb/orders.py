@@ -54,13 +54,15 @@ class DynamoOrderStore:
     Another server is taken for dead when its beat stands still for `lease_seconds`.
     """
 
-    def __init__(self, dynamo: Dynamo, servers: Servers, node: int, *, lease_seconds: float) -> None:
+    def __init__(
+        self, dynamo: Dynamo, servers: Servers, node: int, *, lease_seconds: float, request_id_seconds: float = 0
+    ) -> None:
         self._dynamo = dynamo
         self._servers = servers
         self._node = node
         self._lease_seconds = lease_seconds
         self._chunks = Chunks(dynamo)
-        self._acceptor = Acceptor(dynamo, servers, self._chunks, node)
+        self._acceptor = Acceptor(dynamo, servers, self._chunks, node, request_id_seconds=request_id_seconds)
         self._lister = Lister(self._chunks, servers, node)
         self._others: dict[str, _Seen] = {}
         self._looked = 0.0

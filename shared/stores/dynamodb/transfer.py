@@ -11,13 +11,14 @@ from shared.domain.errors import StartupError
 from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.domain.states import State
 from shared.domain.tables import CHAINS, SECRETS, Tables
+from shared.stores.dynamodb.accepting import key_item
 from shared.stores.dynamodb.attempts import attempt_item, read_attempts
-from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item, concurrently, counts, request_key
+from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item, concurrently, counts
 from shared.stores.dynamodb.client import Dynamo
 from shared.stores.dynamodb.items import PARTITION, SORT, raw_item, raw_key, record_of, text
 from shared.stores.dynamodb.order_tables import ATTEMPTS, BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS, PROGRESS
 from shared.stores.dynamodb.servers import Servers
-from shared.stores.orders import DONE
+from shared.stores.orders import DONE, request_key
 from shared.stores.transfer import ItemPlace, StoredItem, StoredOrder
 
 _BATCH = 25
@@ -69,6 +70,7 @@ class DynamoOrderTransfer:
         """See `OrderTransfer.take`."""
         prefix = self._dynamo.settings.prefix
         puts: list[tuple[str, dict[str, Any]]] = []
+        keys: dict[str, dict[str, Any]] = {}
         for chunk in _grouped(orders):
             requests = [_decode(order.document) for order in chunk]
             plain = all(_is_plain(request) for request in requests)
@@ -79,13 +81,14 @@ class DynamoOrderTransfer:
             puts.append((prefix + PROGRESS, progress))
             for sequence, request in enumerate(requests, first):
                 if (key := request_key(request)) is not None:
-                    entry = {"k": {"S": key}, "q": {"N": str(sequence)}, "r": {"N": str(received)}}
-                    puts.append((prefix + KEYS, entry))
+                    # A key that was used again stands for the newest of its orders.
+                    keys[key] = key_item(key, sequence, received, 0)
             puts += (
                 (prefix + ATTEMPTS, attempt_item(order.sequence, failed))
                 for order in chunk
                 for failed in order.attempts
             )
+        puts += ((prefix + KEYS, item) for item in keys.values())
         await _put_all(self._dynamo, puts)
 
     async def finish(self, node: int, last: int) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET
 
 from shared.domain.errors import NotFound, StartupError, StoreError
 from shared.domain.ids import Run, id_prefix, new_node, parse_id, split_run
@@ -32,6 +31,7 @@ from shared.stores.orders import (
     OpenOrder,
     group_open,
     poisoned,
+    request_key,
     same_order,
 )
 from shared.stores.outbox import Moves, told
@@ -56,6 +56,7 @@ from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_positions import saved_positions
 from shared.stores.sqlite.outbox import add_moves
 from shared.stores.sqlite.repair import agree
+from shared.stores.sqlite.request_keys import RequestKeys
 from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader
 
 T = TypeVar("T")
@@ -115,7 +116,9 @@ class SqliteOrderStore:
     they cannot be opened.
     """
 
-    def __init__(self, files: Files, *, disk_reserve: int = 0, followers: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, files: Files, *, disk_reserve: int = 0, followers: Sequence[Path] = (), request_id_seconds: float = 0
+    ) -> None:
         self._disk_reserve = disk_reserve
         self._followers = followers
         self._disk_free = 0
@@ -126,6 +129,7 @@ class SqliteOrderStore:
                 f"another intake is using {files.orders}", hint="stop it, or point DATA_DIR at another folder"
             )
         self._orders = Writer(files.orders)
+        self._keys = RequestKeys(self._orders, request_id_seconds)
         migrate(self._orders.connection, files.orders, "orders")
         self._workers_lock = FileLock(files.workers_lock)
         self._progress_lock = FileLock(files.progress_lock)
@@ -190,16 +194,21 @@ class SqliteOrderStore:
         everything = range(len(batch.requests))
         if len(everything) <= room and self._store_new(batch, received, everything):
             return self._accepted(received, everything, {})
-        existing, new = self._look_up(batch, received, room)
-        self._store_new(batch, received, new)
+        existing, new, expired = self._look_up(batch, received, room)
+        self._store_new(batch, received, new, expired)
         return self._accepted(received, new, existing)
 
-    def _store_new(self, batch: Batch, received: int, new: Sequence[int]) -> bool:
-        """Stores these of a batch; stores nothing, and gives False, when a key of theirs is taken."""
+    def _store_new(self, batch: Batch, received: int, new: Sequence[int], expired: Sequence[int] = ()) -> bool:
+        """Stores these of a batch; stores nothing, and gives False, when a key of theirs is taken.
+
+        Orders that are `expired`, by their sequences, lose their keys.
+        """
         if not new:
             return True
         try:
             with self._orders.transaction(len(new)) as connection:
+                if expired:
+                    self._keys.free(connection, expired)
                 if connection.executemany(_ACCEPT, self._rows(batch, received, new)).rowcount < len(new):
                     raise _KeyTaken
         except _KeyTaken:
@@ -224,34 +233,40 @@ class SqliteOrderStore:
         self._next += len(new)
         return Acceptance(run, new, existing)
 
-    def _look_up(self, batch: Batch, received: int, room: int) -> tuple[dict[int, Existing], list[int]]:
-        """Tells retries from new orders, also where both are in the batch."""
+    def _look_up(self, batch: Batch, received: int, room: int) -> tuple[dict[int, Existing], list[int], list[int]]:
+        """Tells retries from new orders, also where both are in the batch; and which orders' keys are used again."""
         existing: dict[int, Existing] = {}
+        expired: list[int] = []
         new: list[int] = []
         in_batch: dict[str, int] = {}
         prefix = id_prefix(received, self._node)
         for index, request in enumerate(batch.requests):
-            if request.request_id is not UNSET:
-                key = str(request.request_id)
+            if (key := request_key(request)) is not None:
                 if (place := in_batch.get(key)) is not None:
                     same = same_order(batch.requests[new[place]], request)
                     existing[index] = Existing(f"{prefix}{self._next + place:012x}", State.QUEUED, same)
                     continue
-                if found := self._find(key, request):
+                found = self._find(key, request, received)
+                if isinstance(found, Existing):
                     existing[index] = found
                     continue
                 if len(new) < room:
                     in_batch[key] = len(new)
+                    if found is not None:
+                        expired.append(found)
             if len(new) < room:
                 new.append(index)
-        return existing, new
+        return existing, new, expired
 
-    def _find(self, key: str, request: OrderRequest) -> Existing | None:
+    def _find(self, key: str, request: OrderRequest, now: int) -> Existing | int | None:
+        """Returns what a key stands for; where it has expired, only the sequence of the order that it stood for."""
         with translated(self._files.orders):
             row = self._reading.execute(_BY_REQUEST_ID, (key,)).fetchone()
         if row is None:
             return None
         sequence, received, document = row
+        if self._keys.is_expired(received, now):
+            return int(sequence)
         order = self._get(sequence)
         assert order is not None
         order_id = f"{id_prefix(received, self._node)}{sequence:012x}"
@@ -261,7 +276,7 @@ class SqliteOrderStore:
         rows: list[tuple[object, ...]] = []
         for sequence, index in zip(count(self._next), new, strict=False):
             request = batch.requests[index]
-            key = None if request.request_id is UNSET else str(request.request_id)
+            key = request_key(request)
             level = None if request.priority is Priority.NORMAL else request.priority.value
             rows.append((sequence, received, batch.documents[index], key, level, due_time(request)))
         return rows
@@ -375,7 +390,13 @@ class SqliteOrderStore:
         """See `OrderStore.beat`. One server alone has the files."""
 
     async def tend(self) -> Tended:
-        """See `OrderStore.tend`."""
+        """See `OrderStore.tend`. Frees keys that have expired."""
+
+        async def free() -> float | None:
+            return self._keys.free_slice()
+
+        while (pause := await self._accepting.run(free)) is not None:
+            await asyncio.sleep(pause)
         return Tended([], [], [], [])
 
     async def settle(self) -> None:

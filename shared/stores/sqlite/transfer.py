@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -9,7 +10,7 @@ from shared.domain.errors import StartupError
 from shared.domain.orders import FailedAttempt, OrderRequest, Priority, due_time
 from shared.domain.records import Item, Record
 from shared.domain.tables import CHAINS, SECRETS
-from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, Row
+from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, Row, request_key
 from shared.stores.sqlite.database import Writer, migrate, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.lock import FileLock
@@ -21,6 +22,7 @@ SELECT o.sequence, o.received, o.document, p.state, p.attempt, p.worker, p.store
     p.rescues, p.detail, p.due, p.finished
 FROM orders o LEFT JOIN progress.progress p ON p.sequence = o.sequence
 WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?"""
+_FREE_KEY = "UPDATE orders SET request_id = NULL WHERE request_id = ?"
 _TAKE = """
 INSERT OR REPLACE INTO orders (sequence, received, document, request_id, priority, due) VALUES (?, ?, ?, ?, ?, ?)"""
 _TAKE_PROGRESS = """
@@ -76,13 +78,20 @@ class SqliteOrderTransfer:
 
     async def take(self, orders: Sequence[StoredOrder]) -> None:
         """See `OrderTransfer.take`."""
-        rows = []
+        rows: list[tuple[Any, ...]] = []
+        # A key that was used again stands for the newest of its orders.
+        keyed: dict[str, int] = {}
         for order in orders:
             request = self._decode(order.document)
-            key = None if request.request_id is msgspec.UNSET else str(request.request_id)
+            key = request_key(request)
+            if key is not None and key in keyed:
+                rows[keyed[key]] = (*rows[keyed[key]][:3], None, *rows[keyed[key]][4:])
+            if key is not None:
+                keyed[key] = len(rows)
             level = None if request.priority is Priority.NORMAL else request.priority.value
             rows.append((order.sequence, order.received, order.document, key, level, due_time(request)))
         with self._orders.transaction(len(rows)) as connection:
+            connection.executemany(_FREE_KEY, [(key,) for key in keyed])
             connection.executemany(_TAKE, rows)
         touched = [(order.sequence, *msgspec.structs.astuple(order.row)) for order in orders if order.row != NOTHING]
         with self._progress.transaction(len(touched)) as connection:

@@ -270,3 +270,15 @@ def test_an_order_is_explained(http: Http) -> None:
     assert (story.json["id"], story.json["estado"]) == (order_id, "en cola")
     assert [step["paso"] for step in story.json["pasos"]][:2] == ["received", "stored"]
     assert http.get(f"{ORDERS}/{uuid.uuid4()}/explain").status == 404
+
+
+def test_a_key_is_of_the_address_that_it_comes_from_where_that_is_its_scope(tmp_path: Path) -> None:
+    settings = {"REQUEST_ID_SCOPE": "address"}
+    with IntakeProcess(tmp_path, settings) as intake, GatewayProcess(tmp_path, [intake], settings) as gateway:
+        http = Http(gateway)
+        order_id = http.post(ORDERS, ORDER, Idempotency_Key="1").json["id"]
+        assert http.get(f"{ORDERS}/{order_id}").json["client_id"] == "127.0.0.1"
+        named = {**ORDER, "client_id": "till 1"}
+        other = http.post(ORDERS, [named], Idempotency_Key="1").json["resultados"][0]["accepted"]["id"]
+        assert http.get(f"{ORDERS}/{other}").json["client_id"] == "till 1"
+        assert http.post(ORDERS, named, Idempotency_Key="1").status == 201
