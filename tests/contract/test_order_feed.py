@@ -1,5 +1,6 @@
 """What the outbox of orders tells: everything that has happened, in order, once, from any position on."""
 
+import contextlib
 import shutil
 import sqlite3
 from collections import Counter
@@ -9,9 +10,14 @@ from pathlib import Path
 import pytest
 
 from shared.domain.states import TRANSITIONS, State
+from shared.domain.tables import SCORES, suite_tables
 from shared.stores.events import Happened
 from shared.stores.ports import Done, Failure, HandBack, OrderStore, WorkStore
+from shared.stores.sqlite.database import connect, migrate
+from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
+from shared.stores.sqlite.record_feed import SqliteRecordFeed
+from shared.stores.sqlite.records import SqliteRecordStore
 from tests.contract.conftest import SqliteAdapter
 from tests.support.orders import accept, ids, request, ticket
 
@@ -69,6 +75,52 @@ async def test_files_that_are_not_there_yet_are_waited_for(tmp_path: Path) -> No
     assert [event for event, _ in told((await follow(feed))[0])] == ["order.accepted"]
     feed.close()
     await adapter.close()
+
+
+async def test_files_that_are_being_made_are_no_error(tmp_path: Path) -> None:
+    files = Files(tmp_path / "orders.db")
+    feed = SqliteOrderFeed(files)
+    with contextlib.ExitStack() as opened:
+        for path, schema in ((files.orders, "orders"), (files.progress, "progress")):
+            path.touch()
+            assert await feed.events(None, limit=LIMIT) is None
+            making = connect(path)
+            opened.callback(making.close)
+            # In the rollback mode that a new file begins in, whoever makes it keeps readers out.
+            making.execute("PRAGMA journal_mode = DELETE")
+            making.execute("BEGIN EXCLUSIVE")
+            assert await feed.events(None, limit=LIMIT) is None
+            making.execute("ROLLBACK")
+            migrate(making, path, schema)
+        # The schema is there, and the name of the store is not.
+        assert await feed.events(None, limit=LIMIT) is None
+    adapter = SqliteAdapter(tmp_path)
+    await accept(await adapter.orders(), request())
+    assert [event for event, _ in told((await follow(feed))[0])] == ["order.accepted"]
+    feed.close()
+    await adapter.close()
+
+
+async def test_records_that_are_being_made_are_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "records.db"
+    feed = SqliteRecordFeed(path, [SCORES])
+    assert await feed.changes(None, limit=LIMIT) is None
+    path.touch()
+    assert await feed.changes(None, limit=LIMIT) is None
+    with contextlib.closing(connect(path)) as making:
+        # In the rollback mode that a new file begins in, readers are kept out.
+        making.execute("PRAGMA journal_mode = DELETE")
+        making.execute("BEGIN EXCLUSIVE")
+        assert await feed.changes(None, limit=LIMIT) is None
+        making.execute("ROLLBACK")
+        migrate(making, path, "records")
+        assert await feed.changes(None, limit=LIMIT) is None
+    store = SqliteRecordStore(path, suite_tables("CorporateData", "CorporateLog"))
+    found = await feed.changes(None, limit=LIMIT)
+    assert found is not None
+    assert found.changes == []
+    await store.close()
+    await feed.close()
 
 
 async def test_life_of_an_order(feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import aiosqlite
 
+from shared.domain.errors import StoreError
 from shared.stores.orders import CANCELLED, FAILED, QUEUED, STATES
 from shared.stores.ports import Page, Query
 from shared.stores.sqlite.database import connect, translated
@@ -20,8 +21,12 @@ _WINDOW = 50_000
 def attach(files: Files) -> Any:
     """A reading connection on both files, `progress` attached under that name."""
     connection = connect(files.orders, read_only=True)
-    with translated(files.progress):
-        connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))
+    try:
+        with translated(files.progress):
+            connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))
+    except StoreError:
+        connection.close()
+        raise
     return connection
 
 

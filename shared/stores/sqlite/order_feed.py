@@ -13,18 +13,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from shared.domain.errors import StoreError
 from shared.domain.ids import Run, id_prefix
 from shared.domain.quantiles import bucket
 from shared.domain.states import State
 from shared.stores.events import Happened, OrderEvents
 from shared.stores.outbox import Span, decode_moves
-from shared.stores.sqlite.database import Connection, never_wait, translated
+from shared.stores.sqlite.database import Connection, StoreBusy, never_wait, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import attach
 from shared.stores.sqlite.order_positions import OrderPosition
 
 _SCHEMAS = (("main", 1), ("progress", 2))
+_NODE = "SELECT value FROM main.meta WHERE name = 'node'"
 _ACCEPTED = "SELECT sequence, received, document FROM orders WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _MOVES = "SELECT number, at, last, moves FROM progress.moves WHERE number > ? ORDER BY number LIMIT ?"
 _ORDERS = "SELECT sequence, received, document FROM orders WHERE sequence BETWEEN ? AND ? ORDER BY sequence"
@@ -108,22 +108,24 @@ class SqliteOrderFeed:
 
     def _opened(self) -> Connection | None:
         if self._connection is None and self._files.orders.exists() and self._files.progress.exists():
-            connection = attach(self._files)
-            with translated(self._files.orders):
-                found = [connection.execute(f"PRAGMA {schema}.user_version").fetchone()[0] for schema, _ in _SCHEMAS]
-                if any(version < needed for version, (_, needed) in zip(found, _SCHEMAS, strict=True)):
-                    # The intake is about to make them.
+            connection = None
+            try:
+                connection = attach(self._files)
+                never_wait(connection)
+                with translated(self._files.orders):
+                    if _is_complete(connection):
+                        self._connection, connection = connection, None
+            except StoreBusy:
+                # Whoever makes a file holds it meanwhile.
+                pass
+            finally:
+                if connection is not None:
                     connection.close()
-                    return None
-            never_wait(connection)
-            self._connection = connection
         return self._connection
 
     def _place(self, connection: Connection, after: str | None) -> tuple[OrderPosition, bool]:
         """Where to go on, and whether that is the beginning although it should not be."""
-        row = connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()
-        if row is None:
-            raise StoreError("the intake's files have no name yet", hint="try again")
+        row = connection.execute(_NODE).fetchone()
         era = connection.execute(_ERA).fetchone()[0]
         beginning = OrderPosition(row[0], era=era)
         if after is None:
@@ -172,6 +174,14 @@ class SqliteOrderFeed:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _is_complete(connection: Connection) -> bool:
+    """Whether the files have all that an intake makes before it takes the first order."""
+    for schema, needed in _SCHEMAS:
+        if connection.execute(f"PRAGMA {schema}.user_version").fetchone()[0] < needed:
+            return False
+    return connection.execute(_NODE).fetchone() is not None
 
 
 class _Reader:

@@ -9,7 +9,7 @@ import aiosqlite
 from shared.domain.errors import Gone, InvalidParams, StoreError
 from shared.domain.records import Record, Table
 from shared.stores.records import Changes
-from shared.stores.sqlite.database import Connection, connect, never_wait, translated
+from shared.stores.sqlite.database import Connection, StoreBusy, connect, never_wait, translated
 from shared.stores.sqlite.record_changes import NEWEST, decode_item, read_changes
 
 _ITEMS = """
@@ -72,20 +72,31 @@ class SqliteRecordFeed:
     async def _opened(self) -> aiosqlite.Connection | None:
         async with self._opening:
             if self._reader is None and self._path.exists():
-                look = connect(self._path, read_only=True)
-                with translated(self._path):
-                    names = {}
-                    if look.execute("PRAGMA user_version").fetchone()[0]:
-                        names = dict(look.execute("SELECT name, id FROM names").fetchall())
-                    if not names.keys() >= self._declared.keys():
-                        # The server is about to make them.
-                        look.close()
-                        return None
-                    self._tables = {names[name]: table for name, table in self._declared.items()}
+                look = None
+                try:
+                    look = connect(self._path, read_only=True)
                     never_wait(look)
-                    self._look = look
-                    self._reader = await aiosqlite.Connection(lambda: connect(self._path, read_only=True), 64)
+                    with translated(self._path):
+                        if self._find_tables(look):
+                            self._reader = await aiosqlite.Connection(lambda: connect(self._path, read_only=True), 64)
+                            self._look, look = look, None
+                except StoreBusy:
+                    # Whoever makes the file holds it meanwhile.
+                    pass
+                finally:
+                    if look is not None:
+                        look.close()
         return self._reader
+
+    def _find_tables(self, look: Connection) -> bool:
+        """Whether the file has the tables yet: the server makes them before it takes the first request."""
+        names: dict[str, int] = {}
+        if look.execute("PRAGMA user_version").fetchone()[0]:
+            names = dict(look.execute("SELECT name, id FROM names").fetchall())
+        if not names.keys() >= self._declared.keys():
+            return False
+        self._tables = {names[name]: table for name, table in self._declared.items()}
+        return True
 
     async def close(self) -> None:
         """See `RecordFeed.close`."""
