@@ -51,7 +51,12 @@ def build_app(
     identity = Identity(settings.jwt_secret, development=settings.stage == "dev")
     operations = [
         *OrderRoutes(intake, by_address=settings.request_id_scope == "address").operations(),
-        *EventRoutes(hub, identity, max_streams=settings.max_event_streams).operations(),
+        *EventRoutes(
+            hub,
+            identity,
+            max_streams=settings.max_event_streams,
+            max_per_address=settings.max_event_streams_per_address,
+        ).operations(),
         *ScoreRoutes(persistence, distributed, identity).operations(),
         *TaskRoutes(persistence).operations(),
         *StockRoutes(persistence, low=settings.low_stock, request_seconds=settings.request_seconds).operations(),

@@ -1,6 +1,7 @@
 """Events over HTTP, as server-sent events: `new EventSource("/api/v1/events")` in a browser."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -10,6 +11,7 @@ from services.gateway.identity import Identity
 from services.gateway.parameters import AskingUser
 from services.gateway.routing import Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, Unavailable
+from shared.net.addresses import address_key, is_own_host
 
 MEDIA_TYPE = "text/event-stream"
 _HEADERS = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
@@ -35,12 +37,14 @@ class LastEvent(Struct, frozen=True, rename={"number": "last-event-id"}):
 
 
 class EventRoutes:
-    """The stream of events; at most `max_streams` are open at a time."""
+    """The stream of events; at most `max_streams` are open at a time, of one address `max_per_address`."""
 
-    def __init__(self, hub: Hub, identity: Identity, *, max_streams: int) -> None:
+    def __init__(self, hub: Hub, identity: Identity, *, max_streams: int, max_per_address: int) -> None:
         self._hub = hub
         self._identity = identity
         self._max_streams = max_streams
+        self._max_per_address = max_per_address
+        self._held: Counter[str] = Counter()
 
     def operations(self) -> Sequence[Operation]:
         """What can be asked."""
@@ -74,6 +78,24 @@ class EventRoutes:
             raise Unavailable(
                 f"{self._hub.listeners} streams of events are open already", hint="the limit is MAX_EVENT_STREAMS"
             )
+        address = None if is_own_host(request.address) else address_key(request.address)
+        if address is not None and self._held[address] >= self._max_per_address:
+            raise Unavailable(
+                f"{address} has {self._max_per_address} streams of events open already",
+                hint="close some; the limit is MAX_EVENT_STREAMS_PER_ADDRESS",
+            )
         choice = Choice(chosen, query.cliente, None if query.id is None else query.id.lower(), user)
         known = query.since if request.headers.number is None else request.headers.number
-        return Answer(200, list(_HEADERS), await self._hub.listen(choice, known))
+        frames = await self._hub.listen(choice, known)
+        return Answer(200, list(_HEADERS), frames if address is None else self._counted(frames, address))
+
+    async def _counted(self, frames: AsyncIterator[bytes], address: str) -> AsyncIterator[bytes]:
+        self._held[address] += 1
+        try:
+            async for frame in frames:
+                yield frame
+        finally:
+            self._held[address] -= 1
+            if not self._held[address]:
+                del self._held[address]
+            await frames.aclose()  # type: ignore[attr-defined]

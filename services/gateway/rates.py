@@ -1,7 +1,5 @@
 """How often a client may call a route; counted here, or in a Redis that several gateways share."""
 
-import ipaddress
-
 import structlog
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, Storage
@@ -12,6 +10,7 @@ from limits.storage import storage_from_string
 from services.gateway.asgi import Scope
 from services.gateway.routing import Operation
 from shared.domain.errors import RateLimited, StartupError
+from shared.net.addresses import address_key
 
 NO_LIMIT = "none"
 _WAIT_MS = 1000
@@ -77,12 +76,4 @@ class Rates:
 
 def client_of(address: tuple[str, int] | None) -> str:
     """Whom to count a request to: an IPv4 address, or the network of an IPv6 one, which is one customer's."""
-    try:
-        ip = ipaddress.ip_address("" if address is None else address[0].partition("%")[0])
-    except ValueError:
-        return "unknown"
-    if isinstance(ip, ipaddress.IPv4Address):
-        return str(ip)
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.ip_network((ip, 64), strict=False))
+    return address_key(None if address is None else address[0])

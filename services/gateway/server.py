@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from services.gateway.asgi import App
 from services.gateway.problems import TITLES, BadRequest, HeadersTooLarge, refuse
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import ComandaError, Timeout, Unavailable
+from shared.net.addresses import address_key, is_own_host, trusted_proxies
 
 _LINGER_SECONDS = 1.0
 
@@ -75,9 +77,15 @@ class _LimitedProtocol(HttpToolsProtocol):
     """
 
     max_connections = 0
+    max_connections_per_address = 0
+    held: Counter[str]
+    """How many connections each address has."""
+    is_exempt: Callable[[str | None], bool]
+    """Whether a peer may have any number of connections: this machine, and proxies, whose clients are others."""
     max_header_bytes = 0
     request_seconds = 0.0
 
+    _address: str | None = None
     _header_bytes = 0
     _in_header = False
     _timer: asyncio.TimerHandle | None = None
@@ -85,13 +93,25 @@ class _LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._gathering = _Gathering(transport, self.loop)
         super().connection_made(cast(asyncio.Transport, self._gathering))
+        peer = self.client[0] if self.client else None
         if len(self.connections) > self.max_connections:
             self._refuse(Unavailable("there are too many connections", hint="the limit is MAX_CONNECTIONS"))
             return
+        if not self.is_exempt(peer):
+            self._address = address_key(peer)
+            self.held[self._address] += 1
+            if self.held[self._address] > self.max_connections_per_address:
+                told = f"{self._address} has {self.max_connections_per_address} connections already"
+                self._refuse(Unavailable(told, hint="close some; the limit is MAX_CONNECTIONS_PER_ADDRESS"))
+                return
         self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self._address is not None:
+            self.held[self._address] -= 1
+            if not self.held[self._address]:
+                del self.held[self._address]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -165,8 +185,12 @@ class HttpServer(uvicorn.Server):
     """Serves `app` within the limits of `settings`; signals are the caller's to handle."""
 
     def __init__(self, app: App, settings: GatewaySettings) -> None:
+        is_proxy = trusted_proxies(settings.trusted_proxies)
         limits: dict[str, Any] = {
             "max_connections": settings.max_connections,
+            "max_connections_per_address": settings.max_connections_per_address,
+            "held": Counter(),
+            "is_exempt": staticmethod(lambda peer: is_own_host(peer) or is_proxy(peer)),
             "max_header_bytes": settings.max_header_bytes,
             "request_seconds": settings.request_seconds,
         }

@@ -33,7 +33,9 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     max_header_bytes: Annotated[int, Meta(ge=1024)] = 32_768
     max_requests: Count = 1000
     max_event_streams: NonNegative = 2000
+    max_event_streams_per_address: Count = 100
     max_connections: Count = 12_000
+    max_connections_per_address: Count = 1000
     max_array_orders: Count = 1000
     max_upload_bytes: Annotated[int, Meta(ge=1024)] = 33_554_432
     max_uploads: Count = 4

@@ -36,13 +36,19 @@ class Registry(Protocol):
 
     service: Service
     limits: Limits
-    connections: set["Connection"]
+
+    def admit(self, connection: "Connection") -> Unavailable | None:
+        """Counts a new connection, or returns why there is no place for it."""
+
+    def release(self, connection: "Connection") -> None:
+        """A connection that was admitted is gone."""
 
 
 class Connection(asyncio.Protocol):
     """The server's end of one connection."""
 
     __slots__ = (
+        "_admitted",
         "_can_half_close",
         "_ending",
         "_framer",
@@ -80,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._can_half_close = True
         self._peer: tuple[str, int] | None = None
         self._peer_done = False
+        self._admitted = False
         self.observing = False
         """Whether the peer waits for events: it may then stay silent for as long as it likes."""
 
@@ -137,16 +144,12 @@ class Connection(asyncio.Protocol):
         self._peer = transport.get_extra_info("peername")
         self._can_half_close = transport.get_extra_info("sslcontext") is None
         server = self._server
-        if len(server.connections) >= server.limits.connections:
-            full = Unavailable(
-                f"the server has {server.limits.connections} connections already",
-                hint="close idle connections, or raise MAX_CONNECTIONS and the limit on open files",
-            )
-            self.send(line(failure(full)))
+        self._last_heard = self._loop.time()
+        if (refusal := server.admit(self)) is not None:
+            self.send(line(failure(refusal)))
             self._transport.close()
             return
-        server.connections.add(self)
-        self._last_heard = self._loop.time()
+        self._admitted = True
         self._transport.set_write_buffer_limits(high=server.limits.unread_bytes)
         if greeting := server.service.greeting():
             self.send(greeting)
@@ -275,11 +278,30 @@ class Connection(asyncio.Protocol):
                 handle.cancel()
         self._transport = None
         self._ending = True
-        if self in self._server.connections:
-            self._server.connections.remove(self)
+        if self._admitted:
+            self._server.release(self)
             self._server.service.closed(self)
 
     # Limits.
+
+    @property
+    def peer(self) -> str | None:
+        """The peer's address, as it was when the connection was made."""
+        peer = None if self._transport is None else self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else None
+
+    def silence(self, now: float) -> float:
+        """Returns for how many seconds the peer has asked nothing and waited for no answer."""
+        return 0.0 if self._in_flight or self._rest else now - self._last_heard
+
+    def evict(self, error: Unavailable) -> None:
+        """Ends the connection at once, and says why where the peer reads."""
+        if self.unread_bytes:
+            self.abort()
+        elif self._transport is not None:
+            self.send(line(failure(error)))
+            self._ending = True
+            self._transport.close()
 
     def sweep(self, now: float) -> None:
         """Ends the connection if its peer has been silent, or deaf, for too long."""

@@ -18,6 +18,7 @@ class Limits(Struct, frozen=True):
     depth: int
     in_flight: int
     connections: int
+    connections_per_address: int
     unread_bytes: int
     idle_seconds: float
     stall_seconds: float
@@ -30,6 +31,7 @@ class LimitSettings(Struct, frozen=True):
     max_depth: Annotated[int, Meta(ge=4, le=500)] = 32
     max_in_flight: _Count = 4096
     max_connections: _Count = 12_000
+    max_connections_per_address: _Count = 1000
     max_unread_bytes: Annotated[int, Meta(ge=4096)] = 1_048_576
     idle_seconds: _Seconds = 300.0
     stall_seconds: _Seconds = 60.0
@@ -42,6 +44,7 @@ class LimitSettings(Struct, frozen=True):
             depth=self.max_depth,
             in_flight=self.max_in_flight,
             connections=max(min(self.max_connections, open_files - _OWN_FILES), 1),
+            connections_per_address=self.max_connections_per_address,
             unread_bytes=self.max_unread_bytes,
             idle_seconds=self.idle_seconds,
             stall_seconds=self.stall_seconds,

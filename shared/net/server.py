@@ -3,7 +3,10 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Collection
 
+from shared.domain.errors import Unavailable
+from shared.net.census import Census
 from shared.net.connection import Connection, Service
 from shared.net.limits import Limits
 
@@ -17,9 +20,22 @@ class TcpServer:
         self.service = service
         self._tls = tls
         self.limits = limits
-        self.connections: set[Connection] = set()
+        self._census = Census(limits.connections, limits.connections_per_address)
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> Collection[Connection]:
+        """Those that are open."""
+        return self._census.connections
+
+    def admit(self, connection: Connection) -> Unavailable | None:
+        """See `Registry.admit`."""
+        return self._census.admit(connection, asyncio.get_running_loop().time())
+
+    def release(self, connection: Connection) -> None:
+        """See `Registry.release`."""
+        self._census.release(connection)
 
     async def start(self, listeners: list[socket.socket]) -> None:
         """Accepts connections on `listeners` from now on."""

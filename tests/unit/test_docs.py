@@ -35,6 +35,8 @@ DIFFERENT: dict[str, set[str]] = {
     ".env.docker": {
         "data_dir",
         "log_format",
+        "max_connections_per_address",
+        "max_event_streams_per_address",
         *(f"{server}_{part}" for server in SERVERS for part in ("host", "bind")),
         "open_internal_ports",
         "stage",

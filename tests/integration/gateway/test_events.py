@@ -34,6 +34,24 @@ def test_an_order_is_followed_to_its_end(suite: Suite, http: Http) -> None:
     assert [event["seq"] for event in told] == sorted({event["seq"] for event in told})
 
 
+def test_a_client_has_its_share_of_streams(suite: Suite, tmp_path: Path) -> None:
+    settings = {"TRUSTED_PROXIES": "127.0.0.1", "MAX_EVENT_STREAMS_PER_ADDRESS": 1}
+    with GatewayProcess(tmp_path, [suite.intake, suite.persistence, suite.distributed], settings) as gateway:
+        http = Http(gateway)
+        client = {"X_Forwarded_For": "192.0.2.1"}
+        with EventStream(gateway, **client):
+            refused = http.get("/api/v1/events", **client)
+            assert (refused.status, refused.problem["error"]) == (503, "unavailable")
+            with EventStream(gateway, X_Forwarded_For="192.0.2.2"):
+                assert http.get("/tasks", **client).status == 200
+        # The place is free once the gateway has seen that the reader has gone.
+        deadline = time.monotonic() + PATIENCE
+        while streams(http) and time.monotonic() < deadline:
+            pass
+        with EventStream(gateway, **client):
+            pass
+
+
 def test_an_order_alone_is_followed(suite: Suite, http: Http) -> None:
     wanted = placed(http, "Ana")
     with EventStream(suite.gateway, f"?id={wanted.upper()}&since=0") as stream:

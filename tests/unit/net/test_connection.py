@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.errors import Unavailable
 from shared.net.connection import Connection, Service
 from shared.net.limits import Limits, LimitSettings
 from shared.wire.framing import Frame
@@ -75,7 +76,12 @@ class Server:
     def __init__(self, service: Service, limits: Limits) -> None:
         self.service = service
         self.limits = limits
-        self.connections: set[Connection] = set()
+
+    def admit(self, connection: Connection) -> Unavailable | None:
+        return None
+
+    def release(self, connection: Connection) -> None:
+        pass
 
 
 def limits(**settings: Any) -> Limits:
