@@ -24,7 +24,7 @@ async def migrate(
     source: Annotated[Kind, Parameter(name="--from", help="The kind of store that has everything.")],
     target: Annotated[Kind, Parameter(name="--to", help="The kind of store that is to have it.")],
 ) -> int:
-    """Copy all orders and records to another kind of store; stop every server before.
+    """Copy all orders, records, statistics and notifications to another kind of store; stop every server before.
 
     Where the stores are is said by the settings of the servers. A move that was interrupted goes on when it is
     started again. In the end both sides are read, and their counts and checksums compared.
@@ -39,15 +39,17 @@ async def migrate(
         with Progress(*columns, console=Console(file=sys.stderr)) as progress:
             reading = progress.add_task(f"reading {source}", total=None)
             had = await contents(giving, lambda number: progress.advance(reading, number))
-            total = had.orders + had.items
+            total = had.orders + had.items + had.rows
             progress.update(reading, total=total)
             copying = progress.add_task(f"copying to {target}", total=total)
-            await copy(giving, taking, mark, file, lambda number: progress.advance(copying, number))
+            await copy(giving, taking, mark, file, had, lambda number: progress.advance(copying, number))
             progress.update(copying, completed=total)
             if mark.node is not None:
                 await taking.orders.finish(mark.node, had.last)
             checking = progress.add_task(f"reading {target}", total=total)
             has = await contents(taking, lambda number: progress.advance(checking, number))
+            if had == has:
+                await taking.carried.finish(mark.node, had.followed_sum)
     _show({source: had, target: has})
     if had != has:
         return fail(
@@ -61,9 +63,8 @@ async def migrate(
 
 
 def _show(ends: dict[str, Contents]) -> None:
-    table = Table("", "orders", "checksum", "items", "checksum")
+    table = Table("", "orders", "checksum", "items", "checksum", "other rows", "checksum")
     for name, found in ends.items():
-        table.add_row(
-            name, f"{found.orders:,}", f"{found.order_sum:032x}", f"{found.items:,}", f"{found.item_sum:032x}"
-        )
-    Console(file=sys.stdout, width=120).print(table)
+        sums = ((found.orders, found.order_sum), (found.items, found.item_sum), (found.rows, found.row_sum))
+        table.add_row(name, *(text for count, total in sums for text in (f"{count:,}", f"{total:032x}")))
+    Console(file=sys.stdout, width=170).print(table)

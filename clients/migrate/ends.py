@@ -9,10 +9,11 @@ from msgspec import Struct
 
 from shared.domain.tables import suite_tables
 from shared.stores.dynamodb.settings import DynamoSettings
+from shared.stores.sqlite.carried import SqliteCarriedTransfer
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.records import SqliteRecordStore
 from shared.stores.sqlite.transfer import SqliteItemTransfer, SqliteOrderTransfer
-from shared.stores.transfer import ItemTransfer, OrderTransfer
+from shared.stores.transfer import CarriedTransfer, ItemTransfer, OrderTransfer
 
 Kind = Literal["sqlite", "dynamodb"]
 
@@ -34,12 +35,16 @@ class End(NamedTuple):
 
     orders: OrderTransfer
     items: ItemTransfer
+    carried: CarriedTransfer
+    followed: frozenset[str]
+    """The tables whose changes are in the feed."""
 
 
 @contextlib.asynccontextmanager
 async def open_end(kind: Kind, settings: MoveSettings) -> AsyncIterator[End]:
     """An end, for as long as the block lasts. Raises StartupError where it is in use or cannot be had."""
     tables = suite_tables(settings.corporate_data, settings.corporate_log)
+    followed = frozenset(name for name, table in tables.items() if table.feed)
     if kind == "dynamodb":
         # Only here: what it needs takes long to load.
         from shared.stores.dynamodb.opening import dynamo_transfer  # noqa: PLC0415
@@ -47,8 +52,8 @@ async def open_end(kind: Kind, settings: MoveSettings) -> AsyncIterator[End]:
         where = DynamoSettings(
             endpoint=settings.dynamodb_endpoint, region=settings.aws_region, prefix=settings.dynamodb_prefix
         )
-        async with dynamo_transfer(where, tables) as (orders, items):
-            yield End(orders, items)
+        async with dynamo_transfer(where, tables) as parts:
+            yield End(*parts, followed)
         return
     folder = Path(settings.data_dir)
     files = Files(Path(settings.db_path) if settings.db_path else folder / "orders.db")
@@ -58,7 +63,11 @@ async def open_end(kind: Kind, settings: MoveSettings) -> AsyncIterator[End]:
     try:
         moved = SqliteOrderTransfer(files)
         try:
-            yield End(moved, SqliteItemTransfer(records))
+            carried = SqliteCarriedTransfer(folder / "distributed.db", files, records)
+            try:
+                yield End(moved, SqliteItemTransfer(records), carried, followed)
+            finally:
+                carried.close()
         finally:
             moved.close()
     finally:

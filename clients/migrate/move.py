@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from clients.errors import ClientError
 from clients.migrate.ends import End
-from shared.stores.transfer import ItemPlace, StoredItem, StoredOrder
+from shared.stores.transfer import ITEM_SUM, ItemPlace, StoredItem, StoredOrder, StoredRow
 
 _PAGE = 2000
 _MODULUS = 2**128
@@ -27,6 +27,10 @@ class Contents(NamedTuple):
     order_sum: int
     items: int
     item_sum: int
+    followed_sum: int
+    """The same of items whose changes are in the feed."""
+    rows: int
+    row_sum: int
     last: int
     """The largest sequence."""
 
@@ -44,7 +48,7 @@ class Mark(Struct):
 
 async def contents(end: End, step: Step) -> Contents:
     """Reads everything that an end holds. Raises StoreError."""
-    orders = order_sum = items = item_sum = last = 0
+    orders = order_sum = items = item_sum = followed_sum = rows = row_sum = last = 0
     async for found in _orders(end, 0):
         orders += len(found)
         order_sum = (order_sum + sum(map(_sum, found))) % _MODULUS
@@ -52,9 +56,16 @@ async def contents(end: End, step: Step) -> Contents:
         step(len(found))
     async for page, _ in _items(end, None):
         items += len(page)
-        item_sum = (item_sum + sum(map(_sum, page))) % _MODULUS
+        sums = [(_sum(item), item.table in end.followed) for item in page]
+        item_sum = (item_sum + sum(one for one, _ in sums)) % _MODULUS
+        followed_sum = (followed_sum + sum(one for one, followed in sums if followed)) % _MODULUS
         step(len(page))
-    return Contents(orders, order_sum, items, item_sum, last)
+    async for carried in end.carried.pages():
+        found_rows = [row for row in carried if row.table != ITEM_SUM]
+        rows += len(found_rows)
+        row_sum = (row_sum + sum(map(_sum, found_rows))) % _MODULUS
+        step(len(found_rows))
+    return Contents(orders, order_sum, items, item_sum, followed_sum, rows, row_sum, last)
 
 
 class MarkFile:
@@ -85,7 +96,8 @@ async def begin(source: End, target: End, kinds: tuple[str, str], file: MarkFile
     before = file.read()
     if before is not None and (before.source, before.target, before.node) == (mark.source, mark.target, mark.node):
         return before
-    if await target.orders.node() is not None or not await target.items.empty():
+    full = await target.orders.node() is not None or not await target.items.empty()
+    if full or not await target.carried.empty():
         raise ClientError(
             f"{kinds[1]} is not empty",
             hint="move into a DATA_DIR or a DYNAMODB_PREFIX of its own; what is there would be mixed with what comes",
@@ -93,20 +105,33 @@ async def begin(source: End, target: End, kinds: tuple[str, str], file: MarkFile
     return mark
 
 
-async def copy(source: End, target: End, mark: Mark, file: MarkFile, step: Step) -> None:
-    """Copies what is not there yet, and notes how far it has come. Raises StoreError."""
+async def copy(source: End, target: End, mark: Mark, file: MarkFile, had: Contents, step: Step) -> None:
+    """Copies what is not there yet, and notes how far it has come; `had` is what the source has. Raises StoreError."""
     async for orders in _orders(source, mark.sequence):
         await target.orders.take(orders)
         mark.sequence = orders[-1].sequence
         file.write(mark)
         step(len(orders))
-    if mark.items_done:
-        return
-    async for items, following in _items(source, mark.place):
-        await target.items.take(items)
-        mark.place, mark.items_done = following, following is None
-        file.write(mark)
-        step(len(items))
+    if not mark.items_done:
+        async for items, following in _items(source, mark.place):
+            await target.items.take(items)
+            mark.place, mark.items_done = following, following is None
+            file.write(mark)
+            step(len(items))
+    await _copy_rest(source, target, had, step)
+
+
+async def _copy_rest(source: End, target: End, had: Contents, step: Step) -> None:
+    """Copies what is neither an order nor an item: from the beginning, since it is little."""
+    page, marked = 0, False
+    async for rows in source.carried.pages():
+        await target.carried.take(page, rows)
+        marked = marked or any(row.table == ITEM_SUM for row in rows)
+        page += 1
+        step(len(rows))
+    if not marked:
+        # By which the way back knows whether items were changed since.
+        await target.carried.take(page, [StoredRow(ITEM_SUM, [str(had.followed_sum)])])
 
 
 async def _orders(end: End, after: int) -> AsyncIterator[list[StoredOrder]]:

@@ -4,8 +4,8 @@ A store that gives or takes must not be in use. What is taken twice is there onc
 interrupted goes on from where it was known to be.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from shared.domain.orders import FailedAttempt
 from shared.domain.records import Record
@@ -31,6 +31,19 @@ class StoredItem(NamedTuple):
     sort: str
     record: Record
 
+
+class StoredRow(NamedTuple):
+    """One row of what a store holds beside orders and items: values of JSON, under the name of their table."""
+
+    table: str
+    values: list[Any]
+
+
+ITEM_SUM = "sum of items"
+"""The table of one row: the checksum of all items that the feed has, when the rest was read.
+
+It is no part of checksums itself.
+"""
 
 ItemPlace = tuple[str, str, str]
 """The table and the keys of an item."""
@@ -63,3 +76,26 @@ class ItemTransfer(Protocol):
 
     async def take(self, items: Sequence[StoredItem]) -> None:
         """Stores items, without telling of them in the feed where the store can be told so."""
+
+
+class CarriedTransfer(Protocol):
+    """What a store holds beside orders and items: statistics, ranking, notifications, events, the change feed.
+
+    A store that has no use for it keeps it for the way back.
+    """
+
+    async def empty(self) -> bool:
+        """Whether nothing is there but what a server makes when it starts."""
+
+    def pages(self) -> AsyncIterator[list[StoredRow]]:
+        """Yields all of it, each time in the same pages."""
+
+    async def take(self, page: int, rows: Sequence[StoredRow]) -> None:
+        """Stores the page of this number; what is taken twice is there once."""
+
+    async def finish(self, node: int | None, item_sum: int) -> None:
+        """Everything is there, orders and items too: makes it fit for use, whatever was changed since it was given.
+
+        `node` is the name of the orders' store, None where there are no orders; `item_sum` the checksum of
+        the items that the feed has.
+        """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import clients.migrate.move as moving
 from clients.migrate.ends import MoveSettings, open_end
-from clients.migrate.move import MarkFile, begin, copy
+from clients.migrate.move import MarkFile, begin, contents, copy
 from shared.runtime.settings import load
 
 
@@ -18,7 +18,8 @@ async def main() -> None:
     file = MarkFile(Path(settings.data_dir) / "migration.json")
     async with open_end("sqlite", settings) as source, open_end("dynamodb", settings) as target:
         mark = await begin(source, target, ("sqlite", "dynamodb"), file)
-        await copy(source, target, mark, file, lambda _: os.kill(os.getpid(), signal.SIGKILL))
+        had = await contents(source, lambda _: None)
+        await copy(source, target, mark, file, had, lambda _: os.kill(os.getpid(), signal.SIGKILL))
 
 
 if __name__ == "__main__":

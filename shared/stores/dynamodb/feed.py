@@ -20,7 +20,7 @@ import msgspec
 from shared.domain.errors import Gone, InvalidParams, StoreError
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import Dynamo, Expired, Trimmed
-from shared.stores.dynamodb.items import PARTITION, record_of, text
+from shared.stores.dynamodb.items import MOVED, PARTITION, WRITE, record_of, text
 from shared.stores.keys import tenant_of
 from shared.stores.records import Change, Changes
 
@@ -79,7 +79,7 @@ class Feed:
             found: list[Change] = []
             ended = False
             for (name, shard), page in zip(open_shards, pages, strict=True):
-                found += [_change(name, record) for record in page.records]
+                found += [_change(name, record) for record in page.records if not _is_moved(record)]
                 position[name][shard] = page.place
                 ended = ended or page.place == _FINISHED
             if found or not ended:
@@ -204,6 +204,12 @@ class Feed:
         except Trimmed:
             raise _gone() from None
         return str(answer["ShardIterator"])
+
+
+def _is_moved(record: Mapping[str, Any]) -> bool:
+    """Whether a record came from another store as it is."""
+    images = record["dynamodb"]
+    return not images.get("OldImage") and text(images.get("NewImage") or {}, WRITE) == MOVED
 
 
 def _change(table: str, record: Mapping[str, Any]) -> Change:

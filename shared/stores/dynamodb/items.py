@@ -14,6 +14,8 @@ SORT = "comanda:s"
 VERSION = "comanda:v"
 WRITE = "comanda:w"
 """Which write an item is from."""
+MOVED = "migration"
+"""The write of items that came from another store: they are not new to anybody."""
 
 
 def index_partition(name: str) -> str:

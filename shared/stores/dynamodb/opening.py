@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError
 
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import Tables
+from shared.stores.dynamodb.carried import DynamoCarriedTransfer, create_carried_table
 from shared.stores.dynamodb.client import dynamo
 from shared.stores.dynamodb.feed import Feed
 from shared.stores.dynamodb.order_tables import create_order_tables, expire_keys
@@ -76,7 +77,7 @@ async def dynamo_work(work: DynamoWork) -> AsyncIterator[DynamoWorkStore]:
 @contextlib.asynccontextmanager
 async def dynamo_transfer(
     settings: DynamoSettings, tables: Tables
-) -> AsyncIterator[tuple[DynamoOrderTransfer, DynamoItemTransfer]]:
+) -> AsyncIterator[tuple[DynamoOrderTransfer, DynamoItemTransfer, DynamoCarriedTransfer]]:
     """Everything that is there, for as long as the block lasts, to be moved.
 
     Raises StartupError when an intake is using it, or DynamoDB cannot be had.
@@ -86,9 +87,10 @@ async def dynamo_transfer(
             client = await stack.enter_async_context(dynamo(settings))
             await create_record_tables(client, tables)
             await create_order_tables(client)
+            await create_carried_table(client)
             orders = DynamoOrderTransfer(client)
             await orders.check_unused()
-        yield orders, DynamoItemTransfer(client, tables)
+        yield orders, DynamoItemTransfer(client, tables), DynamoCarriedTransfer(client)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from shared.stores.dynamodb.accepting import key_item
 from shared.stores.dynamodb.attempts import attempt_item, read_attempts
 from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item, concurrently, counts
 from shared.stores.dynamodb.client import Dynamo
-from shared.stores.dynamodb.items import PARTITION, SORT, raw_item, raw_key, record_of, text
+from shared.stores.dynamodb.items import MOVED, PARTITION, SORT, raw_item, raw_key, record_of, text
 from shared.stores.dynamodb.order_tables import ATTEMPTS, BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS, PROGRESS
 from shared.stores.dynamodb.servers import Servers
 from shared.stores.orders import DONE, request_key
@@ -192,10 +192,10 @@ class DynamoItemTransfer:
         return items, (following[0], "", "") if following else None
 
     async def take(self, items: Sequence[StoredItem]) -> None:
-        """See `ItemTransfer.take`. The streams tell of every item as new."""
+        """See `ItemTransfer.take`. The streams have every item as new; the feed leaves those out."""
         prefix = self._dynamo.settings.prefix
         puts = [
-            (prefix + name, raw_item(self._tables[name], partition, sort, record, _OWNER))
+            (prefix + name, raw_item(self._tables[name], partition, sort, record, MOVED))
             for name, partition, sort, record in items
         ]
         await _put_all(self._dynamo, puts)

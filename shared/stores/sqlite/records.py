@@ -7,7 +7,7 @@ no hop to a thread that would cost more than the read. Longer queries and change
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,9 @@ from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.record_changes import NEWEST, read_changes
 from shared.stores.sqlite.selection import Selection
 
+_KEPT_CHANGES = """
+SELECT c.sequence, n.name, c.partition, c.at, c.old_version, c.old, c.new_version, c.new
+FROM changes c JOIN names n ON n.id = c.collection ORDER BY c.sequence"""
 _ITEM = "SELECT version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
 _PUT = "INSERT OR REPLACE INTO items (collection, partition, sort, version, document) VALUES (?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM items WHERE collection = ? AND partition = ? AND sort = ?"
@@ -321,6 +324,27 @@ class SqliteRecordStore:
             work.rows[place] = _Row(record, self._encode(record.item).decode())
         with self._writer.transaction(4 * len(items)) as connection:
             self._store(connection, work)
+
+    def kept_changes(self) -> tuple[int, int, Iterator[tuple[Any, ...]]]:
+        """The number of the newest change, that of the last one that is forgotten, and the changes that are kept.
+
+        A change is its number, table, partition and time, and version and document before and behind it.
+        """
+        connection = self._writer.connection
+        with translated(self._path):
+            newest = connection.execute(NEWEST).fetchone()[0]
+            forgotten = connection.execute("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'forgotten'")
+            return newest, forgotten.fetchone()[0], iter(connection.execute(_KEPT_CHANGES))
+
+    def load_changes(self, changes: Iterable[Sequence[Any]], newest: int, forgotten: int) -> None:
+        """Makes the feed of changes that another store has kept. Raises StoreError."""
+        rows = [(number, self._names[table], *rest) for number, table, *rest in changes]
+        with self._writer.transaction(len(rows)) as connection:
+            connection.execute("DELETE FROM changes")
+            connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("DELETE FROM sqlite_sequence WHERE name = 'changes'")
+            connection.execute("INSERT INTO sqlite_sequence VALUES ('changes', ?)", (newest,))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", (forgotten,))
 
     async def close(self) -> None:
         """See `RecordStore.close`."""

@@ -101,12 +101,14 @@ class SqliteOrderTransfer:
 
     async def finish(self, node: int, last: int) -> None:
         """See `OrderTransfer.finish`."""
-        with self._orders.transaction(1) as connection:
-            connection.execute("INSERT OR REPLACE INTO main.meta VALUES ('node', ?)", (node,))
+        with self._orders.transaction(3) as connection:
+            # Sequences of other stores have gaps.
+            missing = last - connection.execute("SELECT count(*) FROM orders").fetchone()[0]
+            values = [("node", node), ("floor", last), ("missing", missing)]
+            connection.executemany("INSERT OR REPLACE INTO main.meta VALUES (?, ?)", values)
         with self._progress.transaction(1) as connection:
             connection.executemany(_COUNT, [(state, state) for state in (DONE, FAILED, CANCELLED)])
-            connection.execute("DELETE FROM moves")
-            connection.execute("INSERT INTO moves (at, last, moves) SELECT at, last, moves FROM past")
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('node', ?)", (node,))
 
     def close(self) -> None:
         """Releases the files."""

@@ -1,0 +1,66 @@
+"""What other stores hold beside orders and records, kept on DynamoDB for the way back: nothing here reads it.
+
+A page of rows is compressed, and stored in as many items as it needs.
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.tables import make_table
+from shared.stores.transfer import StoredRow
+
+CARRIED = "Carried"
+_ITEM_BYTES = 350_000
+_decode = msgspec.json.Decoder(list[StoredRow]).decode
+
+
+async def create_carried_table(dynamo: Dynamo) -> None:
+    """Makes the table where it is missing. Raises StoreError."""
+    keys = (("n", "HASH"), ("p", "RANGE"))
+    definition = {
+        "TableName": dynamo.settings.prefix + CARRIED,
+        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "N"} for name, _ in keys],
+    }
+    await make_table(dynamo, definition)
+
+
+class DynamoCarriedTransfer:
+    """Implements `CarriedTransfer`; the table has to be there."""
+
+    def __init__(self, dynamo: Dynamo) -> None:
+        self._dynamo = dynamo
+        self._table = dynamo.settings.prefix + CARRIED
+
+    async def empty(self) -> bool:
+        """See `CarriedTransfer.empty`."""
+        return not (await self._dynamo.call("scan", TableName=self._table, Limit=1))["Items"]
+
+    async def pages(self) -> AsyncIterator[list[StoredRow]]:
+        """See `CarriedTransfer.pages`."""
+        page = 0
+        while packed := await self._read(page):
+            yield _decode(zlib.decompress(packed))
+            page += 1
+
+    async def _read(self, page: int) -> bytes:
+        parts: list[bytes] = []
+        while True:
+            key = {"n": {"N": str(page)}, "p": {"N": str(len(parts))}}
+            answer = await self._dynamo.call("get_item", TableName=self._table, Key=key, ConsistentRead=True)
+            if (item := answer.get("Item")) is None:
+                return b"".join(parts)
+            parts.append(item["b"]["B"])
+
+    async def take(self, page: int, rows: Sequence[StoredRow]) -> None:
+        """See `CarriedTransfer.take`."""
+        packed = zlib.compress(msgspec.json.encode(rows))
+        for part, start in enumerate(range(0, len(packed), _ITEM_BYTES)):
+            item = {"n": {"N": str(page)}, "p": {"N": str(part)}, "b": {"B": packed[start : start + _ITEM_BYTES]}}
+            await self._dynamo.call("put_item", TableName=self._table, Item=item)
+
+    async def finish(self, node: int | None, item_sum: int) -> None:
+        """See `CarriedTransfer.finish`. There is nothing to be made of it here."""
