@@ -19,7 +19,7 @@ LATER = "2100-01-01T00:00:00Z"
 @pytest.fixture
 def settings(dynamodb: str) -> dict[str, str]:
     """Those of servers on tables that are nobody else's."""
-    return {**settings_of(own_tables(dynamodb)), "SERVER_LEASE_SECONDS": "1"}
+    return {**settings_of(own_tables(dynamodb)), "SERVER_LEASE_SECONDS": "1", "STORE_SECONDS": "60"}
 
 
 def migrate(folder: Path, settings: dict[str, str], source: str, target: str) -> tuple[int, str, str]:
@@ -52,7 +52,9 @@ def seen(folder: Path, settings: dict[str, str]) -> dict[str, Any]:
     """What users see of all that."""
     found: dict[str, Any] = {}
     with IntakeProcess(folder, settings) as intake, intake.connect() as session:
-        found["orders"] = session.ask({"action": "list", "limite": 1000})["pedidos"]
+        listed = session.ask({"action": "list", "limite": 1000})
+        assert listed["success"], listed
+        found["orders"] = listed["pedidos"]
         failed = next(order["id"] for order in found["orders"] if order["estado"] == "fallido")
         found["explained"] = session.ask(f"explain {failed}")
         assert found["explained"]["errores"][0]["traza"]

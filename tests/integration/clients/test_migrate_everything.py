@@ -56,7 +56,7 @@ BETWEEN = {"order.accepted": 6, "order.started": 6, "order.finished": 5, "order.
 @pytest.fixture
 def settings(dynamodb: str) -> dict[str, str]:
     """Those of servers on tables that are nobody else's."""
-    return {**settings_of(own_tables(dynamodb)), "SERVER_LEASE_SECONDS": "1"}
+    return {**settings_of(own_tables(dynamodb)), "SERVER_LEASE_SECONDS": "1", "STORE_SECONDS": "60"}
 
 
 @contextlib.contextmanager
