@@ -24,7 +24,7 @@ from services.intake.requests import Action
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
 from shared.domain.deadlines import is_late, too_late
-from shared.domain.errors import ComandaError, InvalidParams, StoreError, Unavailable
+from shared.domain.errors import ComandaError, Conflict, InvalidParams, QueueFull, StoreError, Unavailable
 from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.net.connection import Connection
@@ -252,7 +252,15 @@ class Desk:
         )
         if plain and len(new) == len(requests):
             return new
+        self._count_refused(len(requests), acceptance)
         return batch_texts(requests, acceptance, new, self._admission, now)
+
+    def _count_refused(self, orders: int, acceptance: Acceptance) -> None:
+        """Counts the orders of a batch that were neither stored nor there before."""
+        if refused := orders - len(acceptance.accepted) - len(acceptance.existing):
+            self._metrics.refused((acceptance.refused or QueueFull).code, refused)
+        if conflicts := sum(not existing.same for existing in acceptance.existing.values()):
+            self._metrics.refused(Conflict.code, conflicts)
 
     def _tell_traces(self, requests: list[OrderRequest], acceptance: Acceptance, seconds: float) -> None:
         for index, order_id in zip(acceptance.accepted, acceptance.run.ids(), strict=True):

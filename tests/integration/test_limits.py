@@ -258,3 +258,14 @@ def test_client_id_is_text_without_control_characters(session: Session) -> None:
         refused = session.ask({**order, "client_id": client})
         assert (refused["error"], refused["field"]) == ("invalid_params", "client_id")
     assert session.ask({**order, "client_id": "till 1"})["success"]
+
+
+@pytest.mark.intake(MAX_PEDIDOS_EN_COLA=2, PROCESSING_SECONDS=600, SHUTDOWN_SECONDS=1)
+def test_orders_without_room_and_conflicts_are_counted_as_refused(session: Session) -> None:
+    line = '{"cliente":"a","productos":["x"],"direccion":"d","request_id":%d}\n'
+    session.send(line % 1 + line % 2 + line % 3 + line % 4 + line.replace('"a"', '"b"') % 1 + line % 1)
+    outcomes = [session.read().get("error", "ok") for _ in range(6)]
+    assert outcomes == ["ok", "ok", "queue_full", "queue_full", "conflict", "ok"]
+    exposition = session.ask("metrics")["metrics"]
+    assert 'comanda_orders_refused_total{code="queue_full"} 2.0' in exposition
+    assert 'comanda_orders_refused_total{code="conflict"} 1.0' in exposition

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 MODULES = {server.name: server.module for server in SERVERS}
+UNCHECKED = {"loadtest", "collector", "jaeger"}
+"""Those that end by themselves, or have no program in their image that could ask."""
 OWN = {name: service for name, service in SERVICES.items() if service["image"] == "comanda"}
 """The services that run this program."""
 ON_DYNAMODB = {"first-on-dynamodb", "second-on-dynamodb"}
@@ -33,14 +35,20 @@ def test_container_has_bounds_and_a_check(name: str) -> None:
     service = SERVICES[name]
     assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
-    if name == "loadtest":
-        assert service["restart"] == "no"
+    assert service["restart"] == ("no" if name == "loadtest" else "unless-stopped")
+    if name in UNCHECKED:
         return
-    assert service["restart"] == "unless-stopped"
     test = service["healthcheck"]["test"]
     assert test[0] == "CMD"
     if name in MODULES:
         assert test[1:] == ["python", "-m", "clients", "ready", name]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_files_that_are_mounted_exist(name: str) -> None:
+    for volume in SERVICES[name].get("volumes", ()):
+        source = volume.partition(":")[0]
+        assert source in COMPOSE["volumes"] or (ROOT / source).exists()
 
 
 @pytest.mark.parametrize("name", sorted(OWN))
