@@ -22,7 +22,7 @@ from shared.domain.tables import SCORES, USERS
 from shared.runtime.traces import Traces
 from shared.stores.events import Happened, OrderEvents, OrderFeed, RecordFeed
 from shared.stores.records import Change, Changes
-from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE
+from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE, RECORDS, RECORDS_BEFORE
 
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
@@ -32,7 +32,6 @@ _ORDERS = 1000
 _CHANGES = 500
 _TENANT = "main"
 _STOCK = {table.name for table in STOCK_TABLES}
-RECORDS = "records"
 
 
 class Relay:
@@ -128,7 +127,11 @@ class Relay:
         """Takes records as they are, where the changes that made them are not kept any more."""
         self._log.warning("changes of records are gone; reading all scores anew")
         position = await self._records.newest()
+        before = self._knowledge.position(RECORDS)
         with self._knowledge.transaction(1):
+            if before is not None:
+                # The persistence server reads it: numbers up to there were given, whatever its file still knows.
+                self._knowledge.move(RECORDS_BEFORE, before)
             self._knowledge.ranking.reset()
         async for page in self._records.everything(USERS):
             with self._knowledge.transaction(len(page)):

@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 
+import structlog
+
 from services.persistence.persistence import Persistence, tables
 from services.persistence.settings import PersistenceSettings
 from shared.domain.errors import StartupError, StoreError
@@ -17,6 +19,7 @@ from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
 from shared.stores.records import RecordStore
 from shared.stores.sqlite.files import make_folder
+from shared.stores.sqlite.order_positions import saved_change
 from shared.stores.sqlite.records import SqliteRecordStore
 
 _CREATE_TABLES = "--create-tables"
@@ -76,12 +79,15 @@ async def open_store(settings: PersistenceSettings) -> AsyncIterator[RecordStore
     path = settings.records_file
     make_folder(path.parent)
     try:
-        store = SqliteRecordStore(path, tables(settings))
+        store = SqliteRecordStore(path, tables(settings), followed=saved_change(settings.distributed_file))
     except StoreError as error:
         raise StartupError(
             f"the store {path} cannot be opened: {error.message}",
             hint="check DATA_DIR; a file that is damaged has to be restored from a backup",
         ) from error
+    if store.gap is not None:
+        fields = {"changes_last": store.gap.newest, "next": store.gap.next}
+        structlog.get_logger().error("store_files_disagree", reasons=["follower_ahead"], file=path.name, **fields)
     try:
         yield store
     finally:

@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from shared.domain.errors import Gone
+from shared.domain.records import Condition, Put, Transaction
 from shared.domain.states import State
+from shared.domain.tables import SCORES, suite_tables
 from shared.stores.ports import Done, Recovery
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.orders import SqliteOrderStore
+from shared.stores.sqlite.records import SqliteRecordStore
 from shared.stores.sqlite.work import SqliteWorkStore
 from tests.support.orders import accept, request, ticket
 
@@ -325,3 +329,41 @@ async def test_progress_of_before_a_repair(shop: Shop) -> None:
     assert shop.open(recovery) == [6, 7, 8, 9]
     await shop.follow()
     assert +shop.counted == {State.QUEUED: 4, State.DONE: 2}
+
+
+async def test_numbers_of_changes_go_on_behind_what_was_followed(tmp_path: Path) -> None:
+    path, tables = tmp_path / "records.db", suite_tables("Data", "DataLog")
+
+    async def save(store: SqliteRecordStore, *users: int) -> None:
+        for user in users:
+            put = Put(SCORES.name, {"user_id": user, "puntaje_maximo": 1}, Condition())
+            await store.write([Transaction("main", [put])])
+
+    store = SqliteRecordStore(path, tables)
+    await save(store, 1, 2)
+    await store.close()
+    old = path.read_bytes()
+    store = SqliteRecordStore(path, tables)
+    await save(store, 3, 4, 5)
+    followed = await store.newest()
+    await store.close()
+    path.write_bytes(old)
+    store = SqliteRecordStore(path, tables, followed=int(followed))
+    assert store.gap == (2, 7)
+    # As many as were lost, and more, before anybody looks.
+    await save(store, 6, 7, 8, 9)
+    for read in ("3", followed):
+        with pytest.raises(Gone):
+            await store.changes(read)
+    assert [change.new.item["user_id"] for change in (await store.changes("1")).changes if change.new] == [
+        2,
+        6,
+        7,
+        8,
+        9,
+    ]
+    newest = await store.newest()
+    await store.close()
+    store = SqliteRecordStore(path, tables, followed=int(newest))
+    assert store.gap is None
+    await store.close()

@@ -1,4 +1,4 @@
-"""Positions of those who follow the files of an intake: how far they have read, and in which state of the files."""
+"""Positions of those who follow the files of the suite: how far they have read, and in which state of the files."""
 
 import contextlib
 from pathlib import Path
@@ -12,7 +12,11 @@ ORDERS = "orders"
 ORDERS_BEFORE = "orders_before"
 """The name under which it keeps the position that it had before it began again."""
 
-_SAVED = f"SELECT value FROM meta WHERE name IN ('{ORDERS}', '{ORDERS_BEFORE}')"
+RECORDS = "records"
+RECORDS_BEFORE = "records_before"
+"""The same for the changes of records."""
+
+_SAVED = "SELECT value FROM meta WHERE name IN (?, ?)"
 
 
 class OrderPosition(NamedTuple):
@@ -36,13 +40,23 @@ class OrderPosition(NamedTuple):
 
 
 def saved_positions(path: Path) -> list[OrderPosition]:
-    """Returns the positions that a follower has saved in its file; none where there is no such file yet."""
+    """Returns the positions in orders that a follower has saved in its file; none where there is no such file yet."""
+    found: list[OrderPosition] = []
+    for text in _saved(path, ORDERS, ORDERS_BEFORE):
+        with contextlib.suppress(ValueError, TypeError):
+            found.append(OrderPosition.parse(text))
+    return found
+
+
+def saved_change(path: Path) -> int:
+    """Returns the number of the last change of records that a follower has read, by its file; 0 where there is none."""
+    return max((int(text) for text in _saved(path, RECORDS, RECORDS_BEFORE) if text.isdecimal()), default=0)
+
+
+def _saved(path: Path, *names: str) -> list[str]:
     if not path.exists():
         return []
-    found: list[OrderPosition] = []
     # A file that cannot be read is reported by the server that owns it.
     with contextlib.suppress(StoreError), translated(path), contextlib.closing(connect(path, read_only=True)) as file:
-        for (text,) in file.execute(_SAVED).fetchall():
-            with contextlib.suppress(ValueError, TypeError):
-                found.append(OrderPosition.parse(text))
-    return found
+        return [text for (text,) in file.execute(_SAVED, names).fetchall()]
+    return []

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiosqlite
 import msgspec
@@ -11,10 +11,13 @@ from shared.domain.errors import Gone, InvalidParams
 from shared.domain.records import Item, Record, Table
 from shared.stores.keys import tenant_of
 from shared.stores.records import PAGE_BYTES, Change, Changes
+from shared.stores.sqlite.database import Writer
 
 NEWEST = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"
 """The number of the last change."""
 _FORGOTTEN = "SELECT coalesce((SELECT value FROM meta WHERE name = 'forgotten'), 0)"
+_GAP = "SELECT coalesce((SELECT value FROM meta WHERE name = '{}'), 0)"
+_STATE = " UNION ALL ".join([NEWEST, _FORGOTTEN, _GAP.format("gap_from"), _GAP.format("gap_to")])
 _CHANGES = """
 SELECT sequence, collection, partition, at, old_version, old, new_version, new FROM changes
 WHERE sequence > ? ORDER BY sequence LIMIT ?"""
@@ -29,10 +32,12 @@ async def read_changes(
     """See `RecordStore.changes`; `tables` are those that are followed, by their numbers in the file."""
     if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
         raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
-    (newest,), (forgotten,) = await reader.execute_fetchall(f"{NEWEST} UNION ALL {_FORGOTTEN}")
+    (newest,), (forgotten,), (gap_from,), (gap_to,) = await reader.execute_fetchall(_STATE)
     position = forgotten if after is None else int(after)
     if position < forgotten:
         raise Gone("the changes behind this position are older than a day", hint="read the tables anew")
+    if gap_from < position < gap_to:
+        raise Gone("the changes before this position are not in the store any more", hint="read the tables anew")
     if position > newest:
         raise InvalidParams("after lies in the future", field="after", hint=f"the newest position is {newest}")
     changes: list[Change] = []
@@ -53,3 +58,30 @@ async def read_changes(
 
 def _image(document: Any, version: int) -> Record | None:
     return None if document is None else Record(decode_item(document), version)
+
+
+class Gap(NamedTuple):
+    """Numbers of changes that followers have read, and that this file does not have, as after a restore."""
+
+    newest: int
+    """The last change before the gap: the newest one that the file has."""
+    next: int
+    """The number of the next change."""
+
+
+def skip_changes(writer: Writer, followed: int) -> Gap | None:
+    """Makes the numbers of changes go on behind `followed`, where the file has fewer; None where it has these.
+
+    Whoever reads on from within the gap is told that it is there. Raises StoreError.
+    """
+    newest = int(writer.connection.execute(NEWEST).fetchone()[0])
+    if followed <= newest:
+        return None
+    # No position is behind the gap before a change is.
+    last = followed + 1
+    with writer.transaction(3) as connection:
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'changes'")
+        connection.execute("INSERT INTO sqlite_sequence VALUES ('changes', ?)", (last,))
+        values = [("gap_from", newest), ("gap_to", last)]
+        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
+    return Gap(newest, last + 1)

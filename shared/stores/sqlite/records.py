@@ -24,7 +24,7 @@ from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, 
 from shared.stores.sqlite.busy import BusyRetry
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translated
 from shared.stores.sqlite.lock import FileLock
-from shared.stores.sqlite.record_changes import NEWEST, read_changes
+from shared.stores.sqlite.record_changes import NEWEST, read_changes, skip_changes
 from shared.stores.sqlite.selection import Selection
 
 _KEPT_CHANGES = """
@@ -91,9 +91,12 @@ class _Filling:
 
 
 class SqliteRecordStore:
-    """Implements `RecordStore`. Raises StartupError when another server has the file, and StoreError."""
+    """Implements `RecordStore`. `followed` is the number of a change: up to there others have read the feed.
 
-    def __init__(self, path: Path, tables: Tables) -> None:
+    Raises StartupError when another server has the file, and StoreError.
+    """
+
+    def __init__(self, path: Path, tables: Tables, *, followed: int = 0) -> None:
         self._path = path
         self._tables = tables
         self._lock = FileLock(path.with_name(f"{path.name}.lock"))
@@ -103,6 +106,8 @@ class SqliteRecordStore:
         self._encode = msgspec.json.Encoder(decimal_format="number").encode
         self._decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode
         migrate(self._writer.connection, path, "records")
+        self.gap = skip_changes(self._writer, followed)
+        """What the file has lost of the feed, by what others have read."""
         self._names = self._declare()
         self._tables_by_id = {self._names[name]: table for name, table in tables.items()}
         never_wait(self._writer.connection)
