@@ -10,11 +10,12 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from clients.cli.orders import Members, parse_product, prompt_order, read_orders
-from clients.cli.output import Output, fail
+from clients.cli.orders import Members, looks_like_quantity, parse_product, prompt_order, read_orders
+from clients.cli.output import Output, fail, note
 from clients.cli.sending import send_orders, send_samples
 from clients.cli.target import Host, Port, target
-from clients.errors import ConnectionLost, WrongUsage
+from clients.cli.text import prepare_streams, typed_text
+from clients.errors import ClientError, ConnectionLost, WrongUsage
 from clients.intake import IntakeClient
 from shared import VERSION
 from shared.domain.errors import ComandaError
@@ -60,7 +61,7 @@ async def order(
     *,
     cliente: str | None = None,
     producto: Annotated[
-        list[str] | None, Parameter(help="NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE; repeatable.")
+        list[str] | None, Parameter(help="NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE, or JSON; repeatable.")
     ] = None,
     direccion: str | None = None,
     prioridad: str | None = None,
@@ -92,6 +93,8 @@ async def order(
     members: Members = {name: value for name, value in given.items() if value is not None}
     if producto:
         members["productos"] = [parse_product(text) for text in producto]
+        for text in filter(looks_like_quantity, producto):
+            note(f"{text!r} is taken as a name, without a quantity; JSON says otherwise: see docs/CLIENTS.md")
     if sum([bool(members), file is not None, auto]) > 1:
         raise WrongUsage("the flags of one order, --file and --auto exclude each other", hint="use one of them")
     client = IntakeClient(*target(host, port), wait_for_room=file is not None)
@@ -188,12 +191,20 @@ async def ping(*, host: Host = None, port: Port = None, json: Json = False) -> i
     return 0
 
 
+def _drop_output() -> None:
+    """Writes what is left to nowhere; the interpreter would complain when it flushes that at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs one command; gives the exit status: 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
     # As the first process of a container, this one would ignore the signal by default.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
-        result = app(list(argv), exit_on_error=False, backend="asyncio")
+        prepare_streams()
+        result = app([typed_text(word) for word in argv], exit_on_error=False, backend="asyncio")
+        # What cannot be written is an error of this command, and not of the interpreter that ends.
+        sys.stdout.flush()
     except CycloptsError:
         return _USAGE
     except WrongUsage as error:
@@ -204,7 +215,10 @@ def main(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, EOFError):
         return _INTERRUPTED
     except BrokenPipeError:
-        # What reads the output has enough; the interpreter would complain when it flushes the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # What reads the output has enough.
+        _drop_output()
         return _BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        return fail(ClientError(f"the output cannot be written: {error.strerror or error}"))
     return result if isinstance(result, int) else 0

@@ -15,6 +15,8 @@ from clients.cli.target import PERSISTENCE, target
 from clients.cli.text import printable
 from clients.errors import ClientError, WrongUsage
 from clients.persistence import PersistenceClient
+from shared.domain.errors import InvalidJson
+from shared.wire.strict import parse
 
 data = App(name="data", help="Corporate data, and the audit log of it.")
 
@@ -177,6 +179,12 @@ def _member(word: str) -> tuple[str, Any]:
     if not equals:
         raise WrongUsage(f"{word!r} is not NAME=VALUE", hint="as in: cp=3260")
     try:
-        return name, msgspec.json.decode(value)
-    except msgspec.DecodeError:
+        parse(value.encode())
+        return name, msgspec.json.decode(value, type=Any)
+    except InvalidJson as error:
+        if value.lstrip()[:1] in ("{", "["):
+            # Meant as JSON: it would be a surprise as text.
+            raise WrongUsage(
+                f"{name}: {error.message}", hint="quote it for the shell, as in: data='{\"a\":1}'"
+            ) from None
         return name, value

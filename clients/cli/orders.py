@@ -1,41 +1,69 @@
 """Orders from what people give the command line: flags, prompts, a file or standard input."""
 
-import json
+import re
 import sys
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from clients.cli.text import typed_text
 from clients.errors import ClientError, WrongUsage
+from shared.domain.errors import RequestError
+from shared.wire.strict import decode_strictly, parse
 
 Members = dict[str, Any]
 
+# A quantity begins with a digit or a sign, and its colon follows neither a digit nor a colon.
+_QUANTIFIED = re.compile(r"(?P<name>.*[^0-9:\s])\s*:(?P<quantity>[+-]?[0-9][^:]*)(?::(?P<price>.*))?", re.DOTALL)
+_AMBIGUOUS = re.compile(r".*[0-9]\s*:[0-9]+(:[0-9]+(\.[0-9]+)?)?", re.DOTALL)
+_WHOLE_NUMBER = re.compile(r"[0-9]+")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_exact = msgspec.json.Decoder(Any, float_hook=Decimal)
+
 
 def parse_product(text: str) -> str | Members:
-    """A product from `NAME`, `NAME:QUANTITY` or `NAME:QUANTITY:PRICE`. Raises WrongUsage."""
-    name, *rest = text.split(":")
-    if not rest:
-        return name
-    hint = "write NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE, as in agua:2:0.80"
-    if len(rest) > 2:
-        raise WrongUsage(f"the product {text!r} has too many parts", hint=hint)
-    try:
-        product: Members = {"producto": name, "cantidad": int(rest[0])}
-        if len(rest) == 2:
-            product["precio"] = str(Decimal(rest[1]))
-    except (ValueError, InvalidOperation):
-        raise WrongUsage(f"the product {text!r} has a quantity or price that is no number", hint=hint) from None
+    """Returns a product from `NAME`, `NAME:QUANTITY`, `NAME:QUANTITY:PRICE`, or from JSON as in an order file.
+
+    What follows a colon is a quantity only where the colon follows something else than a digit: `agua:2` is two of
+    agua, and `TV 16:9` a name, as is `Ratio: wide`. Raises WrongUsage for a quantity or price that is no number.
+    """
+    if text.lstrip().startswith("{"):
+        product: Members = _read_document(text.encode(), "--producto")
+        return product
+    found = _QUANTIFIED.fullmatch(text)
+    if found is None:
+        return text
+    name, quantity, price = found["name"], found["quantity"], found["price"]
+    if not _WHOLE_NUMBER.fullmatch(quantity) or (price is not None and not _NUMBER.fullmatch(price)):
+        raise WrongUsage(
+            f"the product {text!r} has a quantity or price that is no number",
+            hint="write NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE, as in agua:2:0.80; "
+            """or JSON for a name like that: '{"producto":"agua:2:x"}'""",
+        )
+    product = {"producto": name, "cantidad": int(quantity)}
+    if price is not None:
+        product["precio"] = price
     return product
 
 
-def parse_orders(text: str, source: str) -> list[Members]:
-    """The orders in a text: one object, an array, or one object a line. Raises ClientError naming the line."""
-    text = text.removeprefix("\ufeff")
+def looks_like_quantity(text: str) -> bool:
+    """Whether a product that is taken as a name could have been meant as one that ends in a digit, and a quantity."""
+    return _AMBIGUOUS.fullmatch(text) is not None
+
+
+def parse_orders(data: bytes, source: str) -> list[Members]:
+    """Returns the orders in a text of strict JSON: one object, an array, or one object a line.
+
+    Raises ClientError naming the line.
+    """
+    data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        whole = _parse(text)
-    except json.JSONDecodeError as error:
-        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-        if not lines or not _is_json(lines[0][1]):
+        whole = _decode(data)
+    except RequestError as error:
+        lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
+        if len(lines) < 2 or not _is_json(lines[0][1]):
             raise _not_json(source, error) from None
         return [_parse_line(line, f"{source}, line {number}") for number, line in lines]
     orders = whole if isinstance(whole, list) else [whole]
@@ -45,46 +73,50 @@ def parse_orders(text: str, source: str) -> list[Members]:
     return orders
 
 
-def _parse(text: str) -> Any:
-    # Prices keep all their digits.
-    return json.loads(text, parse_float=Decimal)
+def _decode(document: bytes) -> Any:
+    """Decodes strict JSON, as the server reads it; prices keep all their digits. Raises RequestError."""
+    parse(document)
+    return decode_strictly(_exact, document)
 
 
-def _is_json(text: str) -> bool:
+def _is_json(document: bytes) -> bool:
     try:
-        _parse(text)
-    except json.JSONDecodeError:
+        parse(document)
+    except RequestError:
         return False
     return True
 
 
-def _parse_line(line: str, where: str) -> Members:
-    try:
-        order = _parse(line)
-    except json.JSONDecodeError as error:
-        raise _not_json(where, error) from None
+def _parse_line(line: bytes, where: str) -> Members:
+    order = _read_document(line, where)
     if not isinstance(order, dict):
         raise ClientError(f"{where}: not an object")
     return order
 
 
-def _not_json(where: str, error: json.JSONDecodeError) -> ClientError:
-    line = f", line {error.lineno}" if error.lineno > 1 else ""
+def _read_document(document: bytes, where: str) -> Any:
+    try:
+        return _decode(document)
+    except RequestError as error:
+        raise _not_json(where, error) from None
+
+
+def _not_json(where: str, error: RequestError) -> ClientError:
+    line = f", line {error.line}" if error.line is not None and error.line > 1 else ""
+    column = f", column {error.column}" if error.column is not None else ""
     return ClientError(
-        f"{where}{line}, column {error.colno}: not JSON: {error.msg}",
-        hint="give one object, an array, or one object a line",
+        f"{where}{line}{column}: {error.message}",
+        hint=error.hint or "give strict JSON: one object, an array, or one object a line",
     )
 
 
 def read_orders(file: str) -> list[Members]:
-    """The orders of a file; `-` is standard input. Raises ClientError."""
+    """Returns the orders of a file; `-` is standard input. Raises ClientError."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return parse_orders(data.decode(), "standard input" if file == "-" else file)
     except OSError as error:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ClientError(f"{file} is not UTF-8: byte {error.start + 1} is wrong") from None
+    return parse_orders(data, "standard input" if file == "-" else file)
 
 
 def prompt_order() -> Members:
@@ -95,12 +127,12 @@ def prompt_order() -> Members:
         )
     customer = _ask("cliente")
     products = [parse_product(_ask("producto (NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE)"))]
-    while more := input("another producto, or Enter: ").strip():
+    while more := typed_text(input("another producto, or Enter: ")).strip():
         products.append(parse_product(more))
     return {"cliente": customer, "productos": products, "direccion": _ask("direccion")}
 
 
 def _ask(what: str) -> str:
-    while not (answer := input(f"{what}: ").strip()):
+    while not (answer := typed_text(input(f"{what}: ")).strip()):
         pass
     return answer

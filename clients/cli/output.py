@@ -1,5 +1,6 @@
 """What commands print: tables for people, one JSON line a result for programs."""
 
+import contextlib
 import datetime
 import sys
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.padding import Padding
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +31,7 @@ _TIMES = ("recibido", "no_antes_de", "fecha_inicio", "fecha_fin")
 # Below these a table leaves its last columns no room.
 _TABLE_WIDTH = 110
 _REASON_WIDTH = 40
+_ANY_WIDTH = 100_000
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -78,7 +81,7 @@ class Output:
             return
         table = Table(box=None, pad_edge=False)
         for name in ("id", "estado", "cliente", "productos", "recibido", *(("intentos", "detalle") if reasons else ())):
-            table.add_column(name, no_wrap=name in ("id", "estado", "recibido"))
+            table.add_column(name, no_wrap=name in ("id", "estado", "recibido"), overflow="fold")
         for order in orders:
             table.add_row(
                 order.id,
@@ -131,6 +134,8 @@ class Output:
             self.plain(members, "")
             return
         table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(overflow="fold")
+        table.add_column(overflow="fold")
         for name, value in members.items():
             shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             table.add_row(Text(name, style="bold"), printable(shown))
@@ -147,11 +152,18 @@ class Output:
             names = shown or list(rows[0])
             table = Table(title=title, title_justify="left", box=None, pad_edge=False)
             for name in names:
-                table.add_column(name, no_wrap=name == "id")
+                table.add_column(name, no_wrap=name == "id", overflow="fold")
             for row in rows:
                 values = (row.get(name) for name in names)
                 table.add_row(*("" if value is None else printable(str(value)) for value in values))
-            self._console.print(table)
+            needed = self._console.measure(table, options=self._console.options.update(max_width=_ANY_WIDTH)).minimum
+            if needed <= self._console.width:
+                self._console.print(table)
+                return
+            # Too narrow for a table: a paragraph for each row, with every name and value as a whole.
+            for row in rows:
+                self._console.print(Rule(style="dim"))
+                self.members({name: row[name] for name in names if row.get(name) is not None})
 
     def event(self, event: Event) -> None:
         """One change of an order."""
@@ -180,8 +192,17 @@ def attempts_text(attempts: int) -> str:
     return f"{attempts} attempt{'' if attempts == 1 else 's'}"
 
 
+def note(text: str) -> None:
+    """Tells something that is no error in one line on standard error."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(printable(f"note: {text}") + "\n")
+
+
 def fail(error: ComandaError) -> int:
     """Tells of an error in one line on standard error; gives the exit status."""
     hint = f" ({error.hint})" if error.hint else ""
-    sys.stderr.write(printable(f"error: {error.message}{hint}") + "\n")
+    # Nobody can be told that nothing can be told.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(printable(f"error: {error.message}{hint}") + "\n")
+        sys.stderr.flush()
     return 1

@@ -9,7 +9,9 @@ from msgspec import UNSET
 
 from clients.errors import ClientError
 from clients.replies import StoredOrder
+from shared.domain.errors import RequestError
 from shared.domain.orders import OrderRequest
+from shared.wire.strict import convert, parse
 
 _PRODUCTS = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino", "leche", "tomates")
 _MADE_UP = 1000
@@ -88,10 +90,13 @@ def read_workload(file: Path, *, keyed: bool) -> Workload:
         if not line.strip():
             continue
         try:
+            parse(line)
             # Values stay as they are written, prices with all their digits.
-            order = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ClientError(f"{file}, line {number}: {error}", hint="the file holds one order a line") from None
+            order = convert(line, dict[str, msgspec.Raw])
+        except RequestError as error:
+            raise ClientError(
+                f"{file}, line {number}: {error.message}", hint="the file holds one order a line"
+            ) from None
         order.pop("request_id", None)
         orders.append(msgspec.json.encode(order))
     if not orders:

@@ -155,7 +155,7 @@ def test_every_handler_of_the_docs_is_one_of_those_above() -> None:
 # Shells and sessions.
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.skipif(None in (shutil.which("curl"), shutil.which("nc")), reason="curl or nc is not installed")
 @pytest.mark.parametrize("snippet", snippets("console"), ids=named)
 def test_session_goes_as_it_is_shown(suite: SuiteProcess, snippet: Snippet, tmp_path: Path) -> None:
     command, *rest = re.split(r"^\$ ", snippet.text, flags=re.MULTILINE)[1:]
@@ -226,7 +226,7 @@ def run_command(suite: SuiteProcess, text: str, folder: Path) -> None:
     command = command.replace("< orders.ndjson", f"< {shlex.quote(str(orders))}")
     command = re.sub(r"\bcurl ", "curl -sS --fail-with-body ", command)
     for number, port in suite.ports.items():
-        command = command.replace(f"localhost:{number}", f"localhost:{port}")
+        command = re.sub(rf"localhost([: ]){number}\b", rf"localhost\g<1>{port}", command)
     endless = GO_ON_FOR_EVER.search(text) is not None
     with subprocess.Popen(
         ["bash", "-c", command],

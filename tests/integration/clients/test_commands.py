@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def test_wrong_order_costs_only_itself(intake: IntakeProcess) -> None:
         (["list", "--limite", "0"], 2),
         (["order"], 2),
         (["order", "--cliente", "a", "--file", "-"], 2),
-        (["order", "--producto", "a:b"], 2),
+        (["order", "--producto", "a:2b"], 2),
         (["loadtest", "--connections", "0"], 2),
         (["ping", "--port", "99999"], 2),
         (["status", "no"], 1),
@@ -153,9 +154,23 @@ def test_order_that_is_cancelled_while_it_is_followed_exits_with_an_error(intake
     assert f"order {order_id} ended cancelado" in told.decode()
 
 
-def on_a_terminal(intake: IntakeProcess, words: list[str], typed: bytes, *, width: int = 200) -> str:
+def on_a_terminal(
+    intake: IntakeProcess,
+    words: list[str],
+    typed: bytes,
+    *,
+    width: int = 200,
+    settings: Mapping[str, str] | None = None,
+    encoding: str = "utf-8",
+) -> str:
     """What a command shows on a terminal of its own, once it has ended well."""
-    environ = {**os.environ, "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null", "COLUMNS": str(width)}
+    environ = {
+        **os.environ,
+        "SERVER_PORT": str(intake.port),
+        "ENV_FILE": "/dev/null",
+        "COLUMNS": str(width),
+        **(settings or {}),
+    }
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "clients", *words], env=environ, stdin=theirs, stdout=theirs, stderr=theirs
@@ -169,7 +184,7 @@ def on_a_terminal(intake: IntakeProcess, words: list[str], typed: bytes, *, widt
                 shown += chunk
         os.close(ours)
         assert running.wait(PATIENCE) == 0, shown
-    return shown.decode()
+    return shown.decode(encoding)
 
 
 def test_reader_that_has_enough_ends_a_command_quietly(intake: IntakeProcess) -> None:
