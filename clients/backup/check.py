@@ -18,7 +18,9 @@ def check_backup(folder: Path, places: Places, throttle: Throttle, step: Step) -
     for file in manifest.files:
         path = folder / file.name
         schema = schemas.get(file.name)
-        if schema is None or file.schema > newest_schema(schema):
+        if places.place_of(file.name) is None:
+            raise ClientError(f"{folder} names the file {file.name}, which this program does not know")
+        if schema is not None and file.schema > newest_schema(schema):
             raise ClientError(
                 f"{file.name} has schema version {file.schema}, which this program does not know",
                 hint=f"use the program that made the backup, version {manifest.version}, or a newer one",
@@ -31,7 +33,7 @@ def check_backup(folder: Path, places: Places, throttle: Throttle, step: Step) -
                 raise _damaged(path, "its checksum is not the one of the manifest")
         except OSError as error:
             raise _damaged(path, error.strerror or str(error)) from None
-    files = {file.name: folder / file.name for file in manifest.files}
+    files = {file.name: folder / file.name for file in manifest.files if file.name in schemas}
     try:
         facts = gather_facts(files)
         faults = find_faults(files, facts)

@@ -1,15 +1,23 @@
 """Which files a backup consists of, and where the suite has them."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from clients.errors import WrongUsage
+from clients.errors import ClientError, WrongUsage
 from shared.runtime.settings import load
+from shared.stores.sqlite.archives import is_archive_name
 from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.lock import FileLock
 
+ARCHIVE = "archive"
+"""The folder of archived orders in a backup."""
+
+PROGRESS = "orders-progress.db"
 MANIFEST = "manifest.json"
 """The file that makes a folder a backup: it is written last."""
 
@@ -44,9 +52,16 @@ class Places(NamedTuple):
         return (
             StoreFile("distributed.db", "distributed", self.data / "distributed.db"),
             StoreFile("records.db", "records", self.data / "records.db"),
-            StoreFile("orders-progress.db", "progress", self.orders.progress),
+            StoreFile(PROGRESS, "progress", self.orders.progress),
             StoreFile("orders.db", "orders", self.orders.orders),
         )
+
+    def place_of(self, name: str) -> Path | None:
+        """Returns where the suite has what is `name` in a backup; None for what belongs to no backup."""
+        if name.startswith(f"{ARCHIVE}/"):
+            path = self.orders.archive / name.removeprefix(f"{ARCHIVE}/")
+            return path if is_archive_name(name.removeprefix(f"{ARCHIVE}/")) else None
+        return next((one.path for one in self.store_files if one.name == name), None)
 
     @property
     def locks(self) -> tuple[Path, ...]:
@@ -54,6 +69,7 @@ class Places(NamedTuple):
         return (
             self.orders.owner_lock,
             self.orders.workers_lock,
+            self.orders.archive_lock,
             self.data / "records.db.lock",
             self.data / "distributed.db.lock",
         )
@@ -74,3 +90,15 @@ def load_places() -> Places:
         )
     data = Path(settings.data_dir)
     return Places(Files(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
+
+
+@contextlib.contextmanager
+def servers_stopped(places: Places) -> Iterator[None]:
+    """Holds the locks of all servers. Raises ClientError while one of them runs."""
+    with contextlib.ExitStack() as stack:
+        for path in places.locks:
+            lock = FileLock(path)
+            stack.callback(lock.close)
+            if not lock.try_acquire():
+                raise ClientError(f"a server is running: it holds {path}", hint="stop the suite first")
+        yield

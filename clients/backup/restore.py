@@ -10,7 +10,6 @@ interrupted is completed by running it again; it goes on by the phase that the m
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -19,11 +18,10 @@ from msgspec import Struct
 
 from clients.backup.copying import Step, Throttle, copy_file
 from clients.backup.manifest import Manifest
-from clients.backup.places import Places
+from clients.backup.places import Places, servers_stopped
 from clients.errors import ClientError
 from shared.stores.durable import sync_folder, write_file
 from shared.stores.sqlite.files import RESTORE_MARK
-from shared.stores.sqlite.lock import FileLock
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -46,7 +44,7 @@ def restore_backup(
     """
     for where in places.folders:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(places):
+    with servers_stopped(places):
         mark = _read_mark(places)
         if mark is None:
             found = _former_files(places)
@@ -75,28 +73,20 @@ def restore_backup(
 
 
 def _place(folder: Path, manifest: Manifest, places: Places, throttle: Throttle, step: Step) -> None:
-    paths = {one.name: one.path for one in places.store_files}
     for path in _former_files(places):
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     for file in manifest.files:
-        target = paths[file.name]
+        target = places.place_of(file.name)
+        assert target is not None, "a checked backup has no other files"
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if copy_file(folder / file.name, target, throttle, step) != file.sha256:
             raise ClientError(
                 f"{folder / file.name} has changed while it was copied", hint="run the restore again, or another backup"
             )
         sync_folder(target.parent)
-
-
-@contextlib.contextmanager
-def _locked(places: Places) -> Iterator[None]:
-    """Holds the locks of all servers. Raises ClientError while one of them runs."""
-    with contextlib.ExitStack() as stack:
-        for path in places.locks:
-            lock = FileLock(path)
-            stack.callback(lock.close)
-            if not lock.try_acquire():
-                raise ClientError(f"a server is running: it holds {path}", hint="stop the suite, then restore")
-        yield
 
 
 def _former_files(places: Places) -> list[Path]:
@@ -105,7 +95,8 @@ def _former_files(places: Places) -> list[Path]:
     families = [one.path for one in places.store_files]
     families += sorted(orders.parent.glob(f"{orders.stem}-*{orders.suffix}"))
     paths = [path.with_name(path.name + suffix) for path in dict.fromkeys(families) for suffix in _SUFFIXES]
-    return [path for path in paths if path.is_file()]
+    found = [path for path in paths if path.is_file()]
+    return [*found, places.orders.archive] if places.orders.archive.is_dir() else found
 
 
 def _read_mark(places: Places) -> _Mark | None:

@@ -2,26 +2,29 @@
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from clients.backup.copying import Step, Throttle, copy_database, digest_file
+from clients.backup.copying import Step, Throttle, copy_database, copy_file, digest_file
 from clients.backup.facts import gather_facts
 from clients.backup.manifest import CopiedFile, Facts, Manifest, write_manifest
-from clients.backup.places import MANIFEST, Places
+from clients.backup.places import ARCHIVE, MANIFEST, PROGRESS, Places
 from clients.errors import ClientError
 from shared import VERSION
 from shared.domain.orders import iso_time
 from shared.stores.durable import sync_folder
+from shared.stores.sqlite.archives import archived_names
 from shared.stores.sqlite.database import open_copy
 from shared.stores.sqlite.snapshot import Snapshot
 
 
 def source_bytes(places: Places) -> int:
     """Returns about how many bytes are to be copied and read again."""
-    return 2 * sum(one.path.stat().st_size for one in places.store_files if one.path.exists())
+    archived = sum(path.stat().st_size for path in places.orders.archive.glob("*/*"))
+    return archived + 2 * sum(one.path.stat().st_size for one in places.store_files if one.path.exists())
 
 
 def take_backup(places: Places, folder: Path, throttle: Throttle, step: Step) -> Manifest:
@@ -46,11 +49,33 @@ def take_backup(places: Places, folder: Path, throttle: Throttle, step: Step) ->
             with closing(open_copy(path)) as connection:
                 schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
             copied.append(CopiedFile(one.name, schema, path.stat().st_size, digest_file(path, throttle, step)))
+        copied += _copy_archives(places, folder, throttle, step)
         facts: Facts = gather_facts({one.name: folder / one.name for one in sources})
         manifest = Manifest(VERSION, iso_time(taken), copied, facts)
         sync_folder(folder)
         write_manifest(folder, manifest)
     return manifest
+
+
+def _copy_archives(places: Places, folder: Path, throttle: Throttle, step: Step) -> list[CopiedFile]:
+    """Copies the files of archived orders that the copied progress names; none of them ever changes."""
+    progress = folder / PROGRESS
+    if not progress.exists():
+        return []
+    with closing(open_copy(progress)) as connection:
+        names = archived_names(connection)
+    copied = []
+    for name in names:
+        source = places.orders.archive / name
+        if not source.exists():
+            # It is being archived: the file is complete, and about to get its name.
+            source = source.with_name(f"{source.name}.part")
+        target = folder / ARCHIVE / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest = copy_file(source, target, throttle, step)
+        copied.append(CopiedFile(f"{ARCHIVE}/{name}", 0, target.stat().st_size, digest))
+        sync_folder(target.parent)
+    return copied
 
 
 @contextmanager
@@ -67,13 +92,16 @@ def _claimed(folder: Path, names: set[str]) -> Iterator[None]:
             raise ClientError(
                 f"{folder} has a backup already", hint="name another folder, such as backups/$(date +%F-%H%M)"
             )
-        leftovers = names | {f"{name}-journal" for name in names} | {f"{MANIFEST}.part"}
+        leftovers = names | {f"{name}-journal" for name in names} | {f"{MANIFEST}.part", ARCHIVE}
         if strangers := sorted({path.name for path in folder.iterdir()} - leftovers):
             raise ClientError(
                 f"{folder} has other files, such as {strangers[0]}", hint="name a folder that is empty or not there"
             )
         for path in folder.iterdir():
-            path.unlink()
+            if path.name == ARCHIVE:
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         yield
     finally:
         os.close(descriptor)

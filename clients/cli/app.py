@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -44,6 +45,8 @@ app.command(
 app.command("clients.backup.command:backup", name="backup", help="Copy everything that the running suite stores.")
 app.command("clients.backup.command:verify", name="verify", help="Prove that a backup is whole.")
 app.command("clients.backup.command:restore", name="restore", help="Put a backup in the place of the suite's files.")
+app.command("clients.archive.command:archive", name="archive", help="Move old final orders to compressed files.")
+app.command("clients.archive.command:compact", name="compact", help="Give space back that deleted rows have left.")
 app.command("clients.cli.data:data", name="data", help="Corporate data, and the audit log of it.")
 app.command(
     "clients.cli.observing:observe", name="observe", help="Show changes and events as they happen, until stopped."
@@ -129,6 +132,7 @@ async def list_orders(
     desde: Annotated[str | None, Parameter(help="Received at this time or later, as 2030-01-31T08:00:00Z.")] = None,
     hasta: Annotated[str | None, Parameter(help="Received before this time.")] = None,
     limite: Annotated[int, Parameter(validator=Number(gte=1), help="How many, newest first.")] = 20,
+    archive: Annotated[bool, Parameter(negative="", help="Orders that were archived on this machine.")] = False,
     host: Host = None,
     port: Port = None,
     json: Json = False,
@@ -136,6 +140,13 @@ async def list_orders(
     """List orders, newest first."""
     state = None if estado is None else estado.lower().replace("_", " ")
     found = []
+    if archive:
+        # Only here: no other command needs the files.
+        from clients.archive.listing import list_archived  # noqa: PLC0415
+
+        listed = list_archived(state=state, customer=cliente, since=desde, until=hasta)
+        Output(json=json).orders(list(islice(listed, limite)))
+        return 0
     async with IntakeClient(*target(host, port)) as client:
         async for one in client.list(
             state=state, customer=cliente, since=desde, until=hasta, page_size=min(limite, 1000)

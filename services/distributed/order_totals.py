@@ -70,6 +70,11 @@ class OrderTotals:
         for table in ("minutes", "durations", "products"):
             self._connection.execute(f"DELETE FROM {table}")
 
+    def begin(self, totals: Mapping[State | None, int]) -> None:
+        """Counts on from these totals, behind `reset` and within the same transaction."""
+        rows = [(ACCEPTED if state is None else state.value, count) for state, count in totals.items()]
+        self._connection.executemany(_ADD_COUNT, rows)
+
     def trim(self) -> None:
         """Lets go of minutes and hours that are not shown any more, within the caller's transaction."""
         now = time.time_ns() // 1000

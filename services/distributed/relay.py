@@ -110,6 +110,9 @@ class Relay:
                 # The intake reads it: the numbers up to there were given, whatever its files still know.
                 self._knowledge.move(ORDERS_BEFORE, before)
             self._knowledge.orders.reset()
+            if found.totals is not None:
+                self._log.warning("orders_counted_from_totals", orders=found.totals[None])
+                self._knowledge.orders.begin(found.totals)
         self._knowledge.orders.apply(found.events)
         self._knowledge.move(ORDERS, found.position)
         return [order_event(one) for one in found.events]

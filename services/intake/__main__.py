@@ -78,6 +78,7 @@ async def open_store(settings: IntakeSettings) -> AsyncIterator[tuple[OrderStore
             disk_reserve=reserve,
             followers=[settings.distributed_file],
             request_id_seconds=settings.request_id_seconds,
+            outbox_days=settings.outbox_days,
         )
         recovery = await store.recover()
     except StoreError as error:

@@ -13,6 +13,7 @@ from services.intake.actions import Actions
 from services.intake.admission import Admission
 from services.intake.desk import Desk
 from services.intake.metrics import IntakeMetrics
+from services.intake.retention import retention_of
 from services.intake.settings import IntakeSettings
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
@@ -127,16 +128,17 @@ class Intake:
         gc.freeze()
         desk = asyncio.create_task(self._desk.run(), name="desk")
         settle = asyncio.create_task(self._settle_now_and_then(), name="settle")
+        retention = asyncio.create_task(retention_of(self._settings, self._store).run(), name="retention")
         beat = asyncio.create_task(self._beat(), name="beat")
         tend = asyncio.create_task(self._tend(), name="tend")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         # None of these ends by itself: the first to end by a fault ends the whole.
-        parts: list[asyncio.Future[None]] = [desk, settle, beat, tend, self._fault]
+        parts: list[asyncio.Future[None]] = [desk, settle, retention, beat, tend, self._fault]
         ends: list[asyncio.Future[Any]] = [*parts, stopped]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (settle, beat, tend, stopped):
+            for task in (settle, retention, beat, tend, stopped):
                 task.cancel()
             await self._stop(desk, time.monotonic() - began)
         for part in parts:

@@ -16,6 +16,8 @@ class IntakeSettings(ServerSettings, frozen=True):
     server_host: str = "::"
     server_port: Port = 8888
     worker_count: Annotated[int, Meta(ge=1, le=256)] = 2
+    keep_final_days: Annotated[float, Meta(ge=0)] = 0.0
+    outbox_days: Annotated[float, Meta(gt=0)] = 7.0
     disk_reserve_mib: Annotated[int, Meta(ge=0)] = 64
     request_id_scope: RequestIdScope = "client"
     request_id_seconds: Annotated[float, Meta(ge=0)] = 604_800.0

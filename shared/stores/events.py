@@ -44,6 +44,9 @@ class OrderEvents(NamedTuple):
     position: str
     restarted: bool = False
     """The position was of another store, or of a time that was undone: these are the first events of all."""
+    totals: Mapping[State | None, int] | None = None
+    """Where events behind the position are not kept any more: how many orders there are in each state, and in all
+    (None), of which these are the next events."""
 
 
 class OrderFeed(Protocol):

@@ -259,6 +259,9 @@ class OrderStore(Protocol):
     async def settle(self) -> None:
         """Remembers up to where every order is final, so that the next start need not look there."""
 
+    async def tidy(self) -> bool:
+        """Deletes a small portion of what is not needed any more: whether there may be more."""
+
     async def close(self) -> None:
         """Writes everything home and releases the store."""
 

@@ -260,7 +260,9 @@ async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
     await orders.cancel(ids(run)[5])
     await adapter.close()
     with sqlite3.connect(adapter.files.progress) as connection:
-        connection.executescript("DROP VIEW past; DROP TABLE moves; DROP TABLE attempts; PRAGMA user_version = 1;")
+        connection.executescript(
+            "DROP TABLE archives; DROP TABLE attempts; DROP VIEW past; DROP TABLE moves; PRAGMA user_version = 1;"
+        )
     connection.close()
     await adapter.orders()
     feed = SqliteOrderFeed(adapter.files)

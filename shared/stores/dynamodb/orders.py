@@ -338,6 +338,10 @@ class DynamoOrderStore:
         """Lets go of blocks in which every order is final."""
         await self._settle([block for block in self._acceptor.used if block != self._acceptor.current])
 
+    async def tidy(self) -> bool:
+        """See `OrderStore.tidy`. Everything is kept."""
+        return False
+
     async def _settle(self, blocks: Iterable[int]) -> None:
         for block in blocks:
             async with self._counting:

@@ -33,6 +33,16 @@ class Files(Struct, frozen=True):
         """Shared by every worker for as long as it lives."""
         return self.orders.with_name(f"{self.orders.name}.workers.lock")
 
+    @property
+    def archive(self) -> Path:
+        """The folder of orders that were moved out of the files."""
+        return self.orders.with_name("archive")
+
+    @property
+    def archive_lock(self) -> Path:
+        """Held while orders are archived."""
+        return self.orders.with_name(f"{self.orders.name}.archive.lock")
+
 
 RESTORE_MARK = "restore-unfinished.json"
 """In the folder of a store's files from the beginning of a restore to its end."""

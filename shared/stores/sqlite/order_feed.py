@@ -17,6 +17,7 @@ from shared.domain.ids import Run, id_prefix
 from shared.domain.quantiles import bucket
 from shared.domain.states import State
 from shared.stores.events import Happened, OrderEvents
+from shared.stores.orders import RUNNING, STATES
 from shared.stores.outbox import Span, decode_moves
 from shared.stores.sqlite.database import Connection, StoreBusy, never_wait, translated
 from shared.stores.sqlite.files import Files
@@ -33,8 +34,18 @@ SELECT o.sequence, o.received, o.document, p.started, p.finished
 FROM orders o JOIN progress.progress p ON p.sequence = o.sequence
 WHERE o.sequence BETWEEN ? AND ? ORDER BY o.sequence"""
 _NEWEST = """
-SELECT (SELECT coalesce(max(sequence), 0) FROM orders), (SELECT coalesce(max(number), 0) FROM progress.moves)"""
+SELECT max((SELECT coalesce(max(sequence), 0) FROM orders),
+        (SELECT coalesce(max(value), 0) FROM main.meta WHERE name = 'floor')),
+    (SELECT coalesce(max(number), 0) FROM progress.moves)"""
 _ERA = "SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'era'"
+_TRIMMED = "SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'trimmed'"
+_RUNNING = f"""
+SELECT count(*) FROM progress.progress WHERE state = {RUNNING} AND sequence > (
+    SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'settled')"""
+_LAST = """
+SELECT max((SELECT coalesce(max(sequence), 0) FROM orders),
+        (SELECT coalesce(max(value), 0) FROM main.meta WHERE name = 'floor')),
+    (SELECT coalesce(max(value), 0) FROM main.meta WHERE name = 'missing')"""
 _MOVES_AT_ONCE = 200
 
 
@@ -97,6 +108,8 @@ class SqliteOrderFeed:
             if after is not None and versions == self._seen:
                 return OrderEvents([], after)
             place, restarted = self._place(connection, after)
+            if place.move < connection.execute(_TRIMMED).fetchone()[0]:
+                return self._from_totals(connection, place)
             accepted = connection.execute(_ACCEPTED, (place.order, limit)).fetchall()
             events = list(_accepted(accepted, place.node))
             newest = accepted[-1][0] if accepted else place.order
@@ -136,6 +149,25 @@ class SqliteOrderFeed:
         if not known or place.order > newest[0] or place.move > newest[1]:
             return beginning, True
         return place, False
+
+    def _from_totals(self, connection: Connection, place: OrderPosition) -> OrderEvents:
+        """Begins with what is there, where entries of the outbox that were not read are gone.
+
+        Progress is read first: whatever it knows of is in the orders that are read behind it.
+        """
+        connection.execute("BEGIN")
+        try:
+            finals = dict(connection.execute("SELECT state, orders FROM progress.totals").fetchall())
+            running = connection.execute(_RUNNING).fetchone()[0]
+            move = connection.execute("SELECT coalesce(max(number), 0) FROM progress.moves").fetchone()[0]
+            last, missing = connection.execute(_LAST).fetchone()
+        finally:
+            connection.execute("COMMIT")
+        totals: dict[State | None, int] = {STATES[state]: orders for state, orders in finals.items()}
+        accepted = last - missing
+        totals |= {None: accepted, State.RUNNING: running, State.QUEUED: accepted - running - sum(finals.values())}
+        position = place._replace(order=last, move=move)
+        return OrderEvents([], str(position), restarted=True, totals=totals)
 
     def _moves(
         self, connection: Connection, place: OrderPosition, newest: int, limit: int

@@ -60,3 +60,11 @@ def _saved(path: Path, *names: str) -> list[str]:
     with contextlib.suppress(StoreError), translated(path), contextlib.closing(connect(path, read_only=True)) as file:
         return [text for (text,) in file.execute(_SAVED, names).fetchall()]
     return []
+
+
+def current_position(path: Path) -> OrderPosition:
+    """Returns the position from which a follower goes on; that of nothing read where it is not known."""
+    for text in _saved(path, ORDERS, ORDERS):
+        with contextlib.suppress(ValueError, TypeError):
+            return OrderPosition.parse(text)
+    return OrderPosition(0)

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shared.domain.errors import NotFound, StartupError, StoreError
+from shared.domain.errors import Conflict, NotFound, StartupError, StoreError
 from shared.domain.ids import Run, id_prefix, new_node, parse_id, split_run
 from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
+from shared.stores.archive_format import ArchivedOrder
 from shared.stores.orders import (
     CANCELLED,
     DONE,
@@ -48,8 +49,9 @@ from shared.stores.ports import (
     Tended,
     Ticket,
 )
+from shared.stores.sqlite.archives import find_archived, is_archived
 from shared.stores.sqlite.busy import BusyRetry
-from shared.stores.sqlite.database import Writer, migrate, never_wait, translated
+from shared.stores.sqlite.database import Connection, Writer, migrate, never_wait, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import Lister, attach
 from shared.stores.sqlite.lock import FileLock
@@ -58,6 +60,7 @@ from shared.stores.sqlite.outbox import add_moves
 from shared.stores.sqlite.repair import agree
 from shared.stores.sqlite.request_keys import RequestKeys
 from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader
+from shared.stores.sqlite.upkeep import Upkeep
 
 T = TypeVar("T")
 
@@ -110,14 +113,21 @@ class SqliteOrderStore:
     It accepts nothing while less than `disk_reserve` bytes of the disk are free: finishing an order takes
     space too.
 
-    `followers` are the files of those who follow the orders: they may know of orders that these files have lost.
+    `followers` are the files of those who follow the orders: they may know of orders that these files have lost. What
+    they have not read of the outbox is kept for `outbox_days`.
 
     Raises StartupError when another intake owns them, or they are of a newer schema, and StoreError when
     they cannot be opened.
     """
 
     def __init__(
-        self, files: Files, *, disk_reserve: int = 0, followers: Sequence[Path] = (), request_id_seconds: float = 0
+        self,
+        files: Files,
+        *,
+        disk_reserve: int = 0,
+        followers: Sequence[Path] = (),
+        request_id_seconds: float = 0,
+        outbox_days: float = 7.0,
     ) -> None:
         self._disk_reserve = disk_reserve
         self._followers = followers
@@ -146,6 +156,7 @@ class SqliteOrderStore:
             self._node: int = connection.execute("SELECT value FROM meta WHERE name = 'node'").fetchone()[0]
             self._next = self._one("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
         self._settled = 0
+        self._upkeep = Upkeep(self._progress, self._progress_lock, files.archive, followers, outbox_days=outbox_days)
         self._reader = OrderReader(self._node)
         self._lister = Lister(files, self._reader)
         self._decode = msgspec.json.Decoder(OrderRequest).decode
@@ -283,14 +294,30 @@ class SqliteOrderStore:
 
     async def get(self, order_id: str) -> Order | None:
         """See `OrderStore.get`."""
-        order = self._get(self._sequence(order_id))
+        sequence = self._sequence(order_id)
+        order = self._get(sequence)
+        if order is None and (archived := await self._archived(sequence)) is not None:
+            order = archived.order
         return None if order is None or order.id != order_id.lower() else order
 
     async def attempts(self, order_id: str) -> list[FailedAttempt]:
         """See `OrderStore.attempts`."""
+        sequence = self._sequence(order_id)
+        if self._get(sequence) is None and (archived := await self._archived(sequence)) is not None:
+            return list(archived.failed)
         with translated(self._files.progress):
-            rows = self._reading.execute(_ATTEMPTS, (self._sequence(order_id),)).fetchall()
+            rows = self._reading.execute(_ATTEMPTS, (sequence,)).fetchall()
         return [FailedAttempt(*row) for row in rows]
+
+    async def _archived(self, sequence: int) -> ArchivedOrder | None:
+        if not 0 < sequence < self._next:
+            return None
+
+        def read() -> ArchivedOrder | None:
+            with translated(self._files.progress):
+                return find_archived(self._progress.connection, self._files.archive, sequence)
+
+        return await self._in_thread(read)
 
     def _get(self, sequence: int) -> Order | None:
         with translated(self._files.orders):
@@ -313,6 +340,7 @@ class SqliteOrderStore:
 
         def write() -> Cancelled | None:
             with self._progress_lock, self._progress.transaction(1) as connection:
+                _refuse_archived(connection, sequence)
                 if connection.execute(_CANCEL, (sequence,)).rowcount:
                     was, moves = State.QUEUED, Moves(cancelled=[(sequence, 1)])
                 elif connection.execute(_DISCARD, (sequence,)).rowcount:
@@ -335,6 +363,7 @@ class SqliteOrderStore:
 
         def write() -> bool:
             with self._progress_lock, self._progress.transaction(1) as connection:
+                _refuse_archived(connection, sequence)
                 changed = bool(connection.execute(_RETRY, (sequence,)).rowcount)
                 connection.execute(_TOTAL, (-int(changed), FAILED))
                 if changed:
@@ -416,6 +445,16 @@ class SqliteOrderStore:
 
         await self._in_thread(write)
 
+    async def tidy(self) -> bool:
+        """See `OrderStore.tidy`."""
+        upkeep = self._upkeep
+        more = await self._in_thread(upkeep.trim_outbox)
+        if await self._in_thread(upkeep.find_archived):
+            if not await upkeep.remove_archived(self._orders, self._accepting):
+                await self._in_thread(upkeep.remove_progress)
+            return True
+        return more
+
     async def _in_thread(self, write: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         return await self._progressing.run(lambda: loop.run_in_executor(self._thread, write))
@@ -433,6 +472,11 @@ class SqliteOrderStore:
         self._orders.close()
         for lock in (self._progress_lock, self._workers_lock, self._owner_lock):
             lock.close()
+
+
+def _refuse_archived(connection: Connection, sequence: int) -> None:
+    if is_archived(connection, sequence):
+        raise Conflict("the order is archived, and cannot be changed any more", field="id")
 
 
 def _sequences(rows: Iterable[Sequence[Any]]) -> list[int]:

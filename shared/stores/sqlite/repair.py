@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from shared.stores.orders import DONE, FAILED
 from shared.stores.outbox import decode_moves, encode_moves, spans, without_orders
 from shared.stores.ports import Repair
 from shared.stores.sqlite.database import Connection, Writer
@@ -29,13 +30,17 @@ CREATE TABLE IF NOT EXISTS repairs (number INTEGER PRIMARY KEY, at INTEGER NOT N
 _HAS_REPAIRS = "SELECT 1 FROM sqlite_master WHERE name = 'repairs'"
 _PARTS = """
 SELECT type, name, sql FROM sqlite_master
-WHERE tbl_name IN ('progress', 'attempts', 'moves', 'past') AND sql IS NOT NULL
+WHERE tbl_name IN ('progress', 'attempts', 'moves', 'past', 'archives') AND sql IS NOT NULL
 ORDER BY type = 'view', type = 'trigger', type = 'index'"""
 _UNMATCHED = """
 CREATE TABLE {} AS SELECT * FROM progress p
 WHERE p.sequence > {} AND NOT EXISTS (SELECT 1 FROM accepted.orders o WHERE o.sequence = p.sequence)"""
 _ENTRIES = "SELECT number, moves FROM moves WHERE number > ? AND last >= ? ORDER BY number LIMIT 1000"
-_COUNT_TOTALS = "UPDATE totals SET orders = (SELECT count(*) FROM progress p WHERE p.state = totals.state)"
+_COUNT_TOTALS = f"""
+UPDATE totals SET orders = (SELECT count(*) FROM progress p WHERE p.state = totals.state) + (
+    SELECT coalesce(sum(CASE totals.state WHEN {DONE} THEN done WHEN {FAILED} THEN failed ELSE cancelled END), 0)
+    FROM archives WHERE removed = 1)"""
+_COUNT_ARCHIVED = "SELECT coalesce(sum(orders), 0) FROM archives WHERE removed = 1"
 _EMPTY_MOVE = "INSERT OR IGNORE INTO moves (number, at, last, moves) VALUES (?, ?, 0, '{}')"
 
 _decode = msgspec.json.Decoder(Repair).decode
@@ -86,9 +91,11 @@ def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) 
     floor = max(accepted.floor, accepted.newest, worked.floor, worked.newest, *(one.order for one in followers), 0)
     move = max(last_move, *(one.move for one in followers if one.node == accepted.node), 0)
     stored = _one(orders.connection, "SELECT count(*) FROM orders")
-    missing = floor - stored
+    of_other_orders = worked.node not in (None, accepted.node)
+    archived = 0 if of_other_orders else _one(progress.connection, _COUNT_ARCHIVED)
+    missing = floor - stored - archived
     with _attached(progress.connection, orders.path), progress.transaction(1) as connection:
-        if worked.node not in (None, accepted.node):
+        if of_other_orders:
             names, count = _set_all_aside(connection, era)
         else:
             low = accepted.newest if accepted.era == worked.era else 0
@@ -153,7 +160,7 @@ def _side(connection: Connection, table: str) -> _Side:
 def _set_all_aside(connection: Connection, era: int) -> tuple[list[str], int]:
     """Renames the tables, which costs the same for any number of rows, and makes them again, empty."""
     parts = connection.execute(_PARTS).fetchall()
-    names = [f"set_aside_{era}_{table}" for table in ("progress", "attempts", "moves")]
+    names = [f"set_aside_{era}_{table}" for table in ("progress", "attempts", "moves", "archives")]
     for kind, name, _ in reversed(parts):
         connection.execute(
             f"ALTER TABLE {name} RENAME TO set_aside_{era}_{name}" if kind == "table" else f"DROP {kind} {name}"

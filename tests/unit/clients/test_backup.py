@@ -1,6 +1,7 @@
 """Backups: of one instant, whole or no backup, and restored whole or not at all."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from clients.backup.restore import restore_backup
 from clients.backup.take import take_backup
 from clients.errors import ClientError
 from shared.domain.errors import StartupError
+from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, newest_schema
 from shared.stores.sqlite.files import RESTORE_MARK, Files, make_folder
 from shared.stores.sqlite.lock import FileLock
@@ -27,12 +29,15 @@ FAST = Throttle(1e12)
 NAMES = ["distributed.db", "manifest.json", "orders-progress.db", "orders.db", "records.db"]
 
 
+DOCUMENT = json.dumps({"cliente": "Ana", "productos": ["pan" * 50] * 20, "direccion": "x"}, separators=(",", ":"))
+
+
 def nothing(_: int) -> None:
     """Hears of progress."""
 
 
 def add_order(orders: Connection, progress: Connection, sequence: int) -> None:
-    orders.execute("INSERT INTO orders (sequence, received, document) VALUES (?, 1, ?)", (sequence, "{}" * 2000))
+    orders.execute("INSERT INTO orders (sequence, received, document) VALUES (?, 1, ?)", (sequence, DOCUMENT))
     progress.execute("INSERT INTO progress (sequence, state, attempt) VALUES (?, 2, 1)", (sequence,))
     progress.execute("INSERT INTO moves (at, last, moves) VALUES (1, ?, '{}')", (sequence,))
     progress.execute("UPDATE totals SET orders = orders + 1 WHERE state = 2")
@@ -132,6 +137,36 @@ def test_what_is_committed_while_files_are_copied_is_in_none_of_them(
     assert manifest.facts.counts["orders"] == manifest.facts.counts["listo"] == 10
     assert manifest.facts.positions["outbox"] == "10"
     check_backup(tmp_path / "b", places, FAST, nothing)
+
+
+def test_archived_orders_belong_to_a_backup(places: Places, tmp_path: Path) -> None:
+    with contextlib.closing(Archiver(places.orders)) as archiver:
+        assert archiver.run(2**60, nothing) == 10
+    (file,) = places.orders.archive.glob("*/*")
+    name = f"archive/{file.relative_to(places.orders.archive)}"
+    manifest = take_backup(places, tmp_path / "b", FAST, nothing)
+    assert name in [copied.name for copied in manifest.files]
+    check_backup(tmp_path / "b", places, FAST, nothing)
+    restored = empty(tmp_path)
+    restore_backup(tmp_path / "b", manifest, restored, FAST, nothing, replace=False)
+    assert [path.read_bytes() for path in restored.orders.archive.glob("*/*")] == [file.read_bytes()]
+    stranger = tmp_path / "elsewhere" / "archive" / "2030-01"
+    stranger.mkdir()
+    restore_backup(tmp_path / "b", manifest, places, FAST, nothing, replace=True)
+    assert not stranger.exists()
+    (tmp_path / "b" / name).write_bytes(b"")
+    with pytest.raises(ClientError, match="damaged"):
+        check_backup(tmp_path / "b", places, FAST, nothing)
+
+
+def test_a_manifest_leads_nowhere_else(places: Places, tmp_path: Path) -> None:
+    take_backup(places, tmp_path / "b", FAST, nothing)
+    path = tmp_path / "b" / MANIFEST
+    manifest = msgspec.json.decode(path.read_bytes())
+    for name in ("../letter", "archive/../../letter", "archive/2030-01/../../orders.db", "letter"):
+        path.write_bytes(msgspec.json.encode({**manifest, "files": [{**manifest["files"][0], "name": name}]}))
+        with pytest.raises(ClientError, match="does not know"):
+            check_backup(tmp_path / "b", places, FAST, nothing)
 
 
 def test_half_a_backup_is_none_and_is_begun_again(

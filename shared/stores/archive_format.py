@@ -1,0 +1,175 @@
+"""Files of archived orders: gzip of JSON lines, an order as `status` shows it on each, sorted by sequence.
+
+A file consists of gzip members of up to `BLOCK_ORDERS` lines, one after the other: every program that reads gzip reads
+all of it, and one that knows where a member begins reads an order without the rest. Beside the members of `pedido`
+(docs/PROTOCOL.md) a line has `worker`; `fecha_guardado` and `fecha_en_cola`, when the order was stored and last queued;
+and `fallos`, its failed attempts as arrays of number, time in microseconds, error, place and traceback.
+"""
+
+import datetime
+import gzip
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from shared.domain.errors import StoreError
+from shared.domain.orders import FailedAttempt, Item, Order, OrderRequest, Priority, iso_time, order_view
+from shared.domain.states import State
+
+BLOCK_ORDERS = 1000
+ENDING = ".jsonl.gz"
+
+_LEVEL = 6
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class _Line(
+    Struct,
+    rename={
+        "state": "estado",
+        "customer": "cliente",
+        "items": "productos",
+        "address": "direccion",
+        "priority": "prioridad",
+        "attempts": "intentos",
+        "received": "recibido",
+        "not_before": "no_antes_de",
+        "stored": "fecha_guardado",
+        "queued": "fecha_en_cola",
+        "started": "fecha_inicio",
+        "finished": "fecha_fin",
+        "detail": "detalle",
+        "failed": "fallos",
+    },
+):
+    """A line of a file."""
+
+    id: str
+    state: State
+    customer: str
+    items: list[str | Item]
+    address: str
+    priority: Priority
+    attempts: int
+    received: datetime.datetime
+    request_id: str | int | UnsetType = UNSET
+    not_before: datetime.datetime | UnsetType = UNSET
+    trace: str | UnsetType = UNSET
+    stored: datetime.datetime | None = None
+    queued: datetime.datetime | None = None
+    started: datetime.datetime | None = None
+    finished: datetime.datetime | None = None
+    worker: str | None = None
+    detail: str | None = None
+    failed: list[FailedAttempt] = []
+
+
+_decode = msgspec.json.Decoder(_Line).decode_lines
+
+
+class ArchivedOrder(NamedTuple):
+    """An order with its failed attempts."""
+
+    order: Order
+    failed: Sequence[FailedAttempt] = ()
+
+    @property
+    def sequence(self) -> int:
+        """The order's place in its store."""
+        return int(self.order.id[-12:], 16)
+
+
+class Block(NamedTuple):
+    """A part of a file that can be read by itself."""
+
+    first: int
+    """The sequence of its first order."""
+    offset: int
+    """Where it begins, in bytes."""
+
+
+def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[Block]]:
+    """Returns the content of a file for orders in the order of their sequences, and where its parts begin."""
+    parts: list[bytes] = []
+    blocks: list[Block] = []
+    lines: list[bytes] = []
+    first = offset = 0
+
+    def end_block() -> None:
+        nonlocal offset
+        # Without a time in it the same orders give the same bytes.
+        part = gzip.compress(b"\n".join(lines) + b"\n", _LEVEL, mtime=0)
+        blocks.append(Block(first, offset))
+        parts.append(part)
+        offset += len(part)
+        lines.clear()
+
+    for archived in orders:
+        if not lines:
+            first = archived.sequence
+        lines.append(_encode(_view(archived)))
+        if len(lines) == BLOCK_ORDERS:
+            end_block()
+    if lines:
+        end_block()
+    return b"".join(parts), blocks
+
+
+def read_block(path: Path, offset: int = 0, end: int | None = None) -> list[ArchivedOrder]:
+    """Returns the orders of a part of a file, or of all; `end` is where the next part begins. Raises StoreError."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read() if end is None else file.read(end - offset)
+        return [ArchivedOrder(_order(line), line.failed) for line in _decode(gzip.decompress(data))]
+    except (OSError, EOFError, msgspec.MsgspecError) as error:
+        raise StoreError(
+            f"the archive {path.name} cannot be read: {error}", hint="restore the file from a backup"
+        ) from error
+
+
+def _view(archived: ArchivedOrder) -> dict[str, object]:
+    order = archived.order
+    view = order_view(order)
+    for name, moment in (("fecha_guardado", order.stored), ("fecha_en_cola", order.queued)):
+        if moment is not None:
+            view[name] = iso_time(moment)
+    if order.worker is not None:
+        view["worker"] = order.worker
+    if archived.failed:
+        view["fallos"] = archived.failed
+    return view
+
+
+def _order(line: _Line) -> Order:
+    request = OrderRequest(
+        customer=line.customer,
+        items=line.items,
+        address=line.address,
+        priority=line.priority,
+        request_id=line.request_id,
+        not_before=line.not_before,
+        trace=line.trace,
+    )
+    return Order(
+        id=line.id,
+        state=line.state,
+        request=request,
+        received=_microseconds(line.received) or 0,
+        stored=_microseconds(line.stored),
+        queued=_microseconds(line.queued),
+        started=_microseconds(line.started),
+        finished=_microseconds(line.finished),
+        attempt=line.attempts,
+        worker=line.worker,
+        detail=line.detail,
+    )
+
+
+def _microseconds(moment: datetime.datetime | None) -> int | None:
+    # Whole numbers all the way: a float has too few digits.
+    return None if moment is None else (moment - _EPOCH) // datetime.timedelta(microseconds=1)

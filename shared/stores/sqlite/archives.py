@@ -1,0 +1,161 @@
+"""Orders that were moved to files: which they are, how they are read, and how their rows are deleted."""
+
+import hashlib
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shared.domain.errors import StoreError
+from shared.stores.archive_format import ENDING, ArchivedOrder, Block, read_block
+from shared.stores.outbox import Span
+from shared.stores.sqlite.database import Connection, Writer
+
+PORTION = 500
+"""How many rows one transaction deletes: it holds others up for about a millisecond."""
+
+_COVERING = "SELECT file, spans, blocks FROM archives WHERE first <= ?1 AND last >= ?1 ORDER BY first DESC"
+_NEXT = """
+SELECT first, file, spans, sha256 FROM archives
+WHERE removed = 0 AND move <= (SELECT coalesce(max(value), 0) FROM meta WHERE name = 'trimmed')
+ORDER BY first LIMIT 1"""
+_RAISE_FLOOR = """
+INSERT INTO meta (name, value) VALUES ('floor', ?)
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
+_MONTH = re.compile(r"\d{4}-\d{2}")
+_FILE = re.compile(rf"orders-(\d+)-(\d+){re.escape(ENDING)}")
+
+_decode_spans = msgspec.json.Decoder(list[Span]).decode
+_decode_blocks = msgspec.json.Decoder(list[Block]).decode
+
+
+class ArchiveFile(NamedTuple):
+    """A file of archived orders, by its name."""
+
+    path: Path
+    first: int
+    last: int
+
+
+def archive_name(first: int, last: int, received: int) -> str:
+    """Returns the name below the folder of archives; `received` says the month, in microseconds since the epoch."""
+    month = time.strftime("%Y-%m", time.gmtime(received // 1_000_000))
+    return f"{month}/orders-{first:012d}-{last:012d}{ENDING}"
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a name below the folder of archives is one that `archive_name` gives."""
+    month, _, file = name.partition("/")
+    return _MONTH.fullmatch(month) is not None and _FILE.fullmatch(file) is not None
+
+
+def archived_names(connection: Connection) -> list[str]:
+    """Returns the names of all files with archived orders; none where the schema is of a time without them."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archives'").fetchone() is None:
+        return []
+    return [name for (name,) in connection.execute("SELECT file FROM archives ORDER BY first").fetchall()]
+
+
+def archive_files(folder: Path) -> list[ArchiveFile]:
+    """Returns the files of a folder of archives, those with the newest orders first."""
+    found = []
+    for path in folder.glob(f"*/orders-*{ENDING}"):
+        if match := _FILE.fullmatch(path.name):
+            found.append(ArchiveFile(path, int(match[1]), int(match[2])))
+    return sorted(found, key=lambda file: file.last, reverse=True)
+
+
+def find_archived(connection: Connection, folder: Path, sequence: int) -> ArchivedOrder | None:
+    """Returns an archived order, which takes about 2 ms. Raises StoreError."""
+    for file, spans, blocks in connection.execute(_COVERING, (sequence,)).fetchall():
+        if _has(_decode_spans(spans), sequence):
+            parts = _decode_blocks(blocks)
+            place = bisect_right(parts, sequence, key=lambda block: block.first) - 1
+            end = parts[place + 1].offset if place + 1 < len(parts) else None
+            orders = read_block(folder / file, parts[place].offset, end)
+            return next((one for one in orders if one.sequence == sequence), None)
+    return None
+
+
+def is_archived(connection: Connection, sequence: int) -> bool:
+    """Whether an order is in an archive, and its row only waits for being deleted."""
+    rows = connection.execute(_COVERING, (sequence,)).fetchall()
+    return any(_has(_decode_spans(spans), sequence) for _, spans, _ in rows)
+
+
+class Remover:
+    """Deletes the rows of archived orders, in portions.
+
+    Rows of `orders` go first: an order without a row of progress would be taken for one that nobody has begun.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._first: int | None = None
+        self._portions: list[tuple[int, int]] = []
+        self._place = 0
+
+    def begin(self, progress: Connection) -> bool:
+        """Whether there are rows to delete. Raises StoreError where the file that has the orders is not whole."""
+        if self._first is None and (row := progress.execute(_NEXT).fetchone()) is not None:
+            first, file, spans, sha256 = row
+            _check_file(self._folder / file, sha256)
+            self._first, self._portions, self._place = first, list(_portions(_decode_spans(spans))), 0
+        return self._first is not None
+
+    @property
+    def orders_left(self) -> bool:
+        """Whether rows of `orders` are still to be deleted; those of progress come after all of them."""
+        return self._place < len(self._portions)
+
+    def delete_orders(self, connection: Connection) -> None:
+        """Deletes one portion from `orders`, within the caller's transaction; `deleted` is for after its commit."""
+        first, last = self._portions[self._place]
+        connection.execute("DELETE FROM orders WHERE sequence BETWEEN ? AND ?", (first, last))
+        # Their numbers are not given again, even if no order is left.
+        connection.execute(_RAISE_FLOOR, (last,))
+
+    def deleted(self) -> None:
+        """The portion is deleted."""
+        self._place += 1
+
+    def delete_progress(self, progress: Writer, portions: int) -> None:
+        """Deletes up to so many portions from progress, in one transaction; notes when a file is done with."""
+        done = self._place - len(self._portions)
+        some = self._portions[done : done + portions]
+        with progress.transaction(PORTION * len(some)) as connection:
+            for table in ("attempts", "progress"):
+                connection.executemany(f"DELETE FROM {table} WHERE sequence BETWEEN ? AND ?", some)
+            if done + len(some) == len(self._portions):
+                connection.execute("UPDATE archives SET removed = 1 WHERE first = ?", (self._first,))
+        self._place += len(some)
+        if self._place == 2 * len(self._portions):
+            self._first = None
+
+
+def _portions(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    for first, count in spans:
+        stop = first + count
+        for begin in range(first, stop, PORTION):
+            yield begin, min(begin + PORTION, stop) - 1
+
+
+def _has(spans: Sequence[Span], sequence: int) -> bool:
+    place = bisect_right(spans, sequence, key=lambda span: span[0]) - 1
+    return place >= 0 and sequence < spans[place][0] + spans[place][1]
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    try:
+        with path.open("rb") as file:
+            found: Any = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(
+            f"the archive {path} cannot be read: {error.strerror}", hint="bring it back; its orders are kept until then"
+        ) from error
+    if found != sha256:
+        raise StoreError(f"the archive {path} is damaged", hint="restore it from a backup; its orders are kept so far")

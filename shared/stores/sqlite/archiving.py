@@ -1,0 +1,199 @@
+"""Moves final orders to compressed files, exactly once, while an intake and its workers go on.
+
+The steps of one file, and what a kill behind each of them leaves:
+
+    write FILE.part, sync it    a file that the next run writes again
+    commit its row in archives  the file has the orders; the next run gives it its name
+    rename it                   the intake deletes the rows when every follower has read what happened to them
+
+An order is archived when it was received before a time and is final. One that is open stays where it is, and is
+archived into a file of its own later.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from shared.domain.errors import StartupError
+from shared.domain.orders import FailedAttempt, Order
+from shared.stores.archive_format import ArchivedOrder, encode_archive
+from shared.stores.durable import PRIVATE, sync_folder
+from shared.stores.orders import CANCELLED, DONE, FAILED, STATES
+from shared.stores.outbox import spans
+from shared.stores.sqlite.archives import archive_name
+from shared.stores.sqlite.database import Writer, migrate, translated
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.listing import attach
+from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS, OrderReader
+
+_FILE_ORDERS = 50_000
+_WINDOW = 50_000
+_NODE = "SELECT value FROM main.meta WHERE name = 'node'"
+_BOUNDS = "SELECT min(sequence), max(sequence) FROM orders"
+_FINAL = f"""
+SELECT {ORDER_COLUMNS} FROM {JOINED}
+WHERE o.sequence > ? AND o.sequence <= ? AND o.received < ? AND p.state >= {DONE} ORDER BY o.sequence LIMIT ?"""
+_ATTEMPTS = """
+SELECT sequence, attempt, finished, detail, place, traceback FROM progress.attempts
+WHERE sequence BETWEEN ? AND ? ORDER BY sequence, attempt"""
+_ARCHIVED = "SELECT spans FROM progress.archives WHERE removed = 0 AND last > ? AND first <= ?"
+_STATES = f"SELECT sequence, state, attempt FROM progress WHERE sequence BETWEEN ? AND ? AND state >= {DONE}"
+_INSERT = """
+INSERT INTO archives (first, last, file, orders, done, failed, cancelled, spans, blocks, bytes, sha256, at, move)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(number), 0) FROM moves))"""
+_UNNAMED = "SELECT file FROM archives WHERE removed = 0"
+
+_encode = msgspec.json.encode
+
+
+class _Found(NamedTuple):
+    """Orders for one file."""
+
+    orders: list[ArchivedOrder]
+    after: int
+    """From where to go on."""
+
+
+class Archiver:
+    """Archives the orders of one store. Raises StartupError while another one does, and StoreError."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._lock = FileLock(files.archive_lock)
+        if not self._lock.try_acquire():
+            raise StartupError(f"orders of {files.orders} are being archived already", hint="wait for its end")
+        self._progress_lock = FileLock(files.progress_lock)
+        with self._progress_lock:
+            self._progress = Writer(files.progress)
+            migrate(self._progress.connection, files.progress, "progress")
+        self._reading = attach(files)
+        with translated(files.orders):
+            self._reader = OrderReader(int(self._reading.execute(_NODE).fetchone()[0]))
+        self._give_names()
+
+    @property
+    def stored(self) -> int:
+        """How many orders there are at most. Raises StoreError."""
+        first, last = self._bounds()
+        return last - first + 1
+
+    def _bounds(self) -> tuple[int, int]:
+        with translated(self._files.orders):
+            first, last = self._reading.execute(_BOUNDS).fetchone()
+        return first or 1, last or 0
+
+    def run(self, before: int, step: Callable[[int], None]) -> int:
+        """Archives all final orders that were received before a time, in microseconds since the epoch.
+
+        Returns their number; `step` is told how many orders were looked at since the last time.
+        """
+        archived = 0
+        first, last = self._bounds()
+        after = first - 1
+        while after < last:
+            found = self._find(after, last, before)
+            archived += self._archive(found.orders)
+            step(found.after - after)
+            after = found.after
+        return archived
+
+    def _find(self, after: int, last: int, before: int) -> _Found:
+        """Orders of one month, from a stretch of sequences that is short enough to be read at once."""
+        stop = min(after + _WINDOW, last)
+        with translated(self._files.orders):
+            archived = set[int]()
+            for (text,) in self._reading.execute(_ARCHIVED, (after, stop)).fetchall():
+                for first, count in msgspec.json.decode(text):
+                    archived.update(range(max(first, after + 1), min(first + count, stop + 1)))
+            rows = self._reading.execute(_FINAL, (after, stop, before, _FILE_ORDERS)).fetchall()
+            failed: dict[int, list[FailedAttempt]] = {}
+            for sequence, *members in self._reading.execute(_ATTEMPTS, (after + 1, stop)).fetchall():
+                failed.setdefault(sequence, []).append(FailedAttempt(*members))
+        orders = [
+            ArchivedOrder(self._reader.order(row), failed.get(row[0], ())) for row in rows if row[0] not in archived
+        ]
+        if orders:
+            month = _month(orders[0].order)
+            same = list(takewhile(lambda one: _month(one.order) == month, orders))
+            if len(same) < len(orders):
+                return _Found(same, same[-1].sequence)
+        return _Found(orders, stop)
+
+    def _archive(self, orders: list[ArchivedOrder]) -> int:
+        if not orders:
+            return 0
+        first, last = orders[0].sequence, orders[-1].sequence
+        data, blocks = encode_archive(orders)
+        name = archive_name(first, last, orders[0].order.received)
+        part = self._write_part(name, data)
+        counts = [sum(one.order.state is STATES[state] for one in orders) for state in (DONE, FAILED, CANCELLED)]
+        row = (
+            *(first, last, name, len(orders), *counts),
+            _encode(spans(one.sequence for one in orders)).decode(),
+            _encode(blocks).decode(),
+            *(len(data), hashlib.sha256(data).hexdigest(), time.time_ns() // 1000),
+        )
+        with self._progress_lock, self._progress.transaction(1) as connection:
+            found = connection.execute(_STATES, (first, last)).fetchall()
+            now = {sequence: (STATES[state], attempt) for sequence, state, attempt in found}
+            unchanged = all(now.get(one.sequence) == (one.order.state, one.order.attempt) for one in orders)
+            if unchanged:
+                connection.execute(_INSERT, row)
+        if not unchanged:
+            # One was tried again, or discarded, meanwhile: the next run sees what has become of it.
+            part.unlink()
+            return 0
+        self._give_name(name)
+        return len(orders)
+
+    def _write_part(self, name: str, data: bytes) -> Path:
+        part = self._part(name)
+        part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        for folder in (part.parent, self._files.archive, self._files.archive.parent):
+            sync_folder(folder)
+        return part
+
+    def _part(self, name: str) -> Path:
+        path = self._files.archive / name
+        return path.with_name(f"{path.name}.part")
+
+    def _give_names(self) -> None:
+        """Completes what an earlier run has committed, and removes what it has not."""
+        with translated(self._files.progress):
+            names = {name for (name,) in self._progress.connection.execute(_UNNAMED).fetchall()}
+        for part in self._files.archive.glob("*/*.part"):
+            name = str(part.relative_to(self._files.archive)).removesuffix(".part")
+            if name in names:
+                self._give_name(name)
+            else:
+                part.unlink()
+
+    def _give_name(self, name: str) -> None:
+        path = self._files.archive / name
+        self._part(name).replace(path)
+        sync_folder(path.parent)
+
+    def close(self) -> None:
+        """Releases the files."""
+        self._reading.close()
+        with self._progress_lock:
+            self._progress.close()
+        for lock in (self._progress_lock, self._lock):
+            lock.close()
+
+
+def _month(order: Order) -> tuple[int, int]:
+    moment = time.gmtime(order.received // 1_000_000)
+    return moment.tm_year, moment.tm_mon
