@@ -45,7 +45,7 @@ async def migrate(
             await copy(giving, taking, mark, file, had, lambda number: progress.advance(copying, number))
             progress.update(copying, completed=total)
             if mark.node is not None:
-                await taking.orders.finish(mark.node, had.last)
+                await taking.orders.finish(mark.node, await giving.orders.last_given())
             checking = progress.add_task(f"reading {target}", total=total)
             has = await contents(taking, lambda number: progress.advance(checking, number))
             if had == has:

@@ -31,8 +31,6 @@ class Contents(NamedTuple):
     """The same of items whose changes are in the feed."""
     rows: int
     row_sum: int
-    last: int
-    """The largest sequence."""
 
 
 class Mark(Struct):
@@ -48,11 +46,10 @@ class Mark(Struct):
 
 async def contents(end: End, step: Step) -> Contents:
     """Reads everything that an end holds. Raises StoreError."""
-    orders = order_sum = items = item_sum = followed_sum = rows = row_sum = last = 0
+    orders = order_sum = items = item_sum = followed_sum = rows = row_sum = 0
     async for found in _orders(end, 0):
         orders += len(found)
         order_sum = (order_sum + sum(map(_sum, found))) % _MODULUS
-        last = found[-1].sequence
         step(len(found))
     async for page, _ in _items(end, None):
         items += len(page)
@@ -65,7 +62,7 @@ async def contents(end: End, step: Step) -> Contents:
         rows += len(found_rows)
         row_sum = (row_sum + sum(map(_sum, found_rows))) % _MODULUS
         step(len(found_rows))
-    return Contents(orders, order_sum, items, item_sum, followed_sum, rows, row_sum, last)
+    return Contents(orders, order_sum, items, item_sum, followed_sum, rows, row_sum)
 
 
 class MarkFile:

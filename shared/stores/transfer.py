@@ -61,8 +61,14 @@ class OrderTransfer(Protocol):
     async def take(self, orders: Sequence[StoredOrder]) -> None:
         """Stores orders, in ascending order."""
 
+    async def last_given(self) -> int:
+        """The largest sequence that may have been given, also to an order that is not there any more."""
+
     async def finish(self, node: int, last: int) -> None:
-        """Everything is there, up to the sequence `last`: the store is to be used as if it had accepted it itself."""
+        """Everything is there: the store is to be used as if it had accepted it itself.
+
+        No sequence up to `last` may be given again.
+        """
 
 
 class ItemTransfer(Protocol):

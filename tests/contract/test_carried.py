@@ -51,15 +51,15 @@ class Folder:
         self.distributed = path / "distributed.db"
         self.records = SqliteRecordStore(path / "records.db", TABLES)
 
-    async def take(self, orders: list[StoredOrder], pages: list[list[StoredRow]], item_sum: int = 0) -> None:
+    async def take(self, orders: list[StoredOrder], pages: list[list[StoredRow]], last: int = 0) -> None:
         """Makes all of it, as a move does."""
         transfer = SqliteOrderTransfer(self.files)
         carried = SqliteCarriedTransfer(self.distributed, self.files, self.records)
         await transfer.take(orders)
         for number, page in enumerate(pages):
             await carried.take(number, page)
-        await transfer.finish(NODE, orders[-1].sequence)
-        await carried.finish(NODE, item_sum)
+        await transfer.finish(NODE, last or orders[-1].sequence)
+        await carried.finish(NODE, 0)
         carried.close()
         transfer.close()
 
@@ -115,6 +115,23 @@ async def test_every_way_of_an_order_is_counted_once(tmp_path: Path, read: int |
     recovery = await store.recover()
     assert (recovery.repair, recovery.accepted) == (None, len(WAYS) + 1)
     assert (await accept(store, request())).run.first == len(WAYS) + 101
+    await store.close()
+    for folder in (here, back):
+        await folder.records.close()
+
+
+async def test_number_of_an_order_that_is_lost_is_not_given_by_the_other_store(tmp_path: Path) -> None:
+    here, back = Folder(tmp_path / "here"), Folder(tmp_path / "back")
+    orders = [StoredOrder(1, 1_000_000, request_document(1), NOTHING)]
+    # As after a repair: 49 orders are missing, and none has come since.
+    await here.take(orders, [], last=50)
+    transfer = SqliteOrderTransfer(here.files)
+    last = await transfer.last_given()
+    transfer.close()
+    await back.take(orders, [], last=last)
+    store = SqliteOrderStore(back.files)
+    assert (await store.recover()).accepted == 1
+    assert (await accept(store, request())).run.first == 51
     await store.close()
     for folder in (here, back):
         await folder.records.close()

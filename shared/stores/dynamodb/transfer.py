@@ -91,6 +91,11 @@ class DynamoOrderTransfer:
         puts += ((prefix + KEYS, item) for item in keys.values())
         await _put_all(self._dynamo, puts)
 
+    async def last_given(self) -> int:
+        """See `OrderTransfer.last_given`: the last one of the newest block, whose owner may have given it."""
+        shared = await self._servers.shared()
+        return (shared.newest + 1) * BLOCK - 1
+
     async def finish(self, node: int, last: int) -> None:
         """See `OrderTransfer.finish`. What is open is left to the first intake that starts."""
         newest = last // BLOCK

@@ -33,6 +33,9 @@ _GIVE_ATTEMPTS = """
 SELECT sequence, attempt, finished, detail, place, traceback FROM progress.attempts
 WHERE sequence BETWEEN ? AND ? ORDER BY sequence, attempt"""
 _TAKE_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)"
+_LAST_GIVEN = """
+SELECT max((SELECT coalesce(max(sequence), 0) FROM orders), coalesce(max(value), 0))
+FROM main.meta WHERE name = 'floor'"""
 _COUNT = "UPDATE totals SET orders = (SELECT count(*) FROM progress WHERE state = ?) WHERE state = ?"
 
 
@@ -98,6 +101,12 @@ class SqliteOrderTransfer:
             connection.executemany(_TAKE_PROGRESS, touched)
             failed = [(order.sequence, *msgspec.structs.astuple(one)) for order in orders for one in order.attempts]
             connection.executemany(_TAKE_ATTEMPT, failed)
+
+    async def last_given(self) -> int:
+        """See `OrderTransfer.last_given`."""
+        with translated(self._files.orders):
+            row = self._orders.connection.execute(_LAST_GIVEN).fetchone()
+        return int(row[0])
 
     async def finish(self, node: int, last: int) -> None:
         """See `OrderTransfer.finish`."""
