@@ -117,3 +117,5 @@ def test_own_handlers_are_mounted_where_modules_are_found() -> None:
     assert "./handlers:/handlers:ro" in SERVICES["intake"]["volumes"]
     assert "PYTHONPATH=/handlers " in (ROOT / "Dockerfile").read_text()
     assert (ROOT / "handlers").is_dir()
+    # `make run` finds them, too.
+    assert "PYTHONPATH=handlers" in (ROOT / "Makefile").read_text()
