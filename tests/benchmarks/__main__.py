@@ -1,10 +1,14 @@
 """Runs the benchmark: `make bench`, or `python -m tests.benchmarks --rounds 1 --seconds 1` for a look."""
 
 import argparse
+import itertools
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks import report
+from tests.benchmarks.bars import Figures, bars
 from tests.benchmarks.dashboard import dashboard
 from tests.benchmarks.dashboard import missing as dashboard_misses
 from tests.benchmarks.driver import drive
@@ -15,7 +19,9 @@ from tests.benchmarks.gateway import missing as gateway_misses
 from tests.benchmarks.inventory import inventory
 from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, RedisStreams, sample_orders
 from tests.benchmarks.records import records
+from tests.benchmarks.runs import Run
 from tests.benchmarks.trials import end_to_end, footprint
+from tests.support.dynamodb import DynamoServer
 
 # Windows that say something of each peer: beanstalkd and FastAPI take one commit a request, whatever is in flight.
 WINDOWS: dict[type[Peer], tuple[int, ...]] = {
@@ -27,39 +33,62 @@ WINDOWS: dict[type[Peer], tuple[int, ...]] = {
 
 
 def main() -> int:
-    """Measures, prints and writes the report. Gives 1 when a bar is missed."""
+    """Measures, prints and writes the report. Returns 1 when a bar is missed, or a part could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each drive")
     parser.add_argument("--orders", type=int, default=1_000_000, help="orders to follow to the end")
     parser.add_argument("--idle", type=int, default=10_000, help="idle connections")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=Path, default=report.FIGURES, help="figures go here")
     options = parser.parse_args()
-    peers = [kind for kind in WINDOWS if _available(kind)]
+    run = Run()
+    figures = _measure(run, options.rounds, options.seconds, options.orders, options.idle)
+    text, place = report.write(figures, options.json)
+    run.say(f"the figures\n\n{text}")
+    if place != report.DOC:
+        run.say(f"{report.DOC} has rows that this run lacks, and is left as it is; this run is in {place}")
+    for fault in run.faults:
+        run.say(f"not measured: {fault}")
+    return 0 if all(bar.met for bar in bars(figures)) and not run.faults else 1
+
+
+def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> Figures:
+    needed, absent, dynamo_needs = gateway_misses(), dashboard_misses(), DynamoServer.missing()
+    run.say_missing((kind.name, kind.missing()) for kind in WINDOWS)
+    run.say_missing([("HTTP", needed), ("stock", needed), ("the dashboard", absent), ("DynamoDB", dynamo_needs)])
     orders = sample_orders()
-    rates: dict[tuple[str, int], list[float]] = {(kind.name, window): [] for kind in peers for window in WINDOWS[kind]}
-    for number in range(options.rounds):
-        for kind in peers:
-            for window in WINDOWS[kind]:
-                rate = _accept(kind, orders, window, options.seconds)
-                rates[kind.name, window].append(rate)
-                _say(f"round {number + 1}: {kind.name}, {window} in flight: {rate:,.0f} orders/s")
-    ends = [end_to_end(orders, options.orders)]
-    _say(f"end to end: {ends[0].rate:,.0f} orders/s")
-    foot = footprint(options.idle)
-    kept = records(options.rounds, options.seconds)
-    told = events(options.rounds, options.seconds, orders)
-    if (needed := gateway_misses()) is not None:
-        _say(f"HTTP is left out: it needs {needed}")
-    asked = None if needed else gateway(options.rounds, options.seconds, orders)
-    stock = None if needed else inventory(options.rounds, options.seconds, orders, options.orders)
-    if (absent := dashboard_misses()) is not None:
-        _say(f"the dashboard is left out: it needs {absent}")
-    page = None if absent else dashboard(10 * options.seconds)
-    on_dynamodb = dynamodb(options.rounds, options.seconds, orders)
-    figures = report.Figures(rates, ends, foot, kept, on_dynamodb, told, asked, stock, page)
-    _say("\n" + report.write(figures, options.json))
-    return 0 if all(bar.met for bar in report.bars(figures)) else 1
+    rates: dict[tuple[str, int], list[float]] = {}
+    parts: dict[str, Any] = {}
+    with run:
+        _measure_rates(run, rates, orders, rounds, seconds)
+        parts["end"] = run.measure("end to end", lambda: end_to_end(orders, number))
+        parts["foot"] = run.measure("start and idle connections", lambda: footprint(idle))
+        parts["kept"] = run.measure("records", lambda: records(rounds, seconds))
+        parts["told"] = run.measure("events", lambda: events(rounds, seconds, orders))
+        if needed is None:
+            parts["asked"] = run.measure("HTTP", lambda: gateway(rounds, seconds, orders))
+            parts["stock"] = run.measure("stock", lambda: inventory(rounds, seconds, orders, number))
+        if absent is None:
+            parts["page"] = run.measure("the dashboard", lambda: dashboard(10 * seconds))
+        if dynamo_needs is None:
+            parts["dynamo"] = run.measure("DynamoDB", lambda: dynamodb(rounds, seconds, orders))
+    return Figures(rates, **parts)
+
+
+def _measure_rates(
+    run: Run, rates: dict[tuple[str, int], list[float]], orders: list[bytes], rounds: int, seconds: float
+) -> None:
+    """Adds to `rates` in alternating rounds; a peer that fails takes no further part."""
+    peers = [kind for kind in WINDOWS if kind.missing() is None]
+    for number, peer in itertools.product(range(rounds), tuple(peers)):
+        for window in WINDOWS[peer] if peer in peers else ():
+            name = f"round {number + 1}: {peer.name}, {window} in flight"
+            rate = run.measure(name, partial(_accept, peer, orders, window, seconds))
+            if rate is None:
+                peers.remove(peer)
+                break
+            rates.setdefault((peer.name, window), []).append(rate)
+            run.say(f"{rate:,.0f} orders/s")
 
 
 def _accept(kind: type[Peer], orders: list[bytes], window: int, seconds: float) -> float:
@@ -75,18 +104,6 @@ def _accept(kind: type[Peer], orders: list[bytes], window: int, seconds: float) 
         peer = kind()
     with peer.running():
         return drive(peer.port, peer.dialect(orders), connections=50, window=window, seconds=seconds).rate
-
-
-def _available(kind: type[Peer]) -> bool:
-    if (missing := kind.missing()) is not None:
-        _say(f"{kind.name} is left out: it needs {missing}")
-        return False
-    return True
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

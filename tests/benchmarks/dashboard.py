@@ -1,6 +1,7 @@
 """The dashboard in Chromium: what its first visit costs, and whether it keeps up with a thousand orders a second."""
 
 import contextlib
+import importlib.util
 import itertools
 import shutil
 import subprocess
@@ -8,14 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
-
-from playwright.sync_api import Browser, CDPSession, sync_playwright
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.benchmarks.events import Distributed
 from tests.benchmarks.gateway import Gateway, Persistence
 from tests.benchmarks.inventory import Inventory
 from tests.benchmarks.peers import Comanda
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, CDPSession
 
 _RATE = 1000
 _VISITS = 5
@@ -47,11 +49,16 @@ class DashboardFigures(NamedTuple):
 
 def missing() -> str | None:
     """What has to be installed before this can be measured."""
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright (`make bench` installs it)"
     return None if _CHROMIUM else "chromium (the Debian package of that name)"
 
 
 def dashboard(seconds: float) -> DashboardFigures:
     """Measures all of it; orders come in for so many seconds."""
+    # Not every environment that measures something else has it.
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
     with _suite() as (intake, address), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
         visits = [_visit(browser, address) for _ in range(_VISITS)]
@@ -73,7 +80,7 @@ def _suite() -> Iterator[tuple[Comanda, str]]:
         yield intake, f"http://127.0.0.1:{gateway.port}/"
 
 
-def _visit(browser: Browser, address: str) -> tuple[float, float]:
+def _visit(browser: "Browser", address: str) -> tuple[float, float]:
     """A visit with nothing in the cache: kilobytes transferred, and milliseconds to the `load` event."""
     with browser.new_context() as context:
         page = context.new_page()
@@ -89,7 +96,7 @@ def _visit(browser: Browser, address: str) -> tuple[float, float]:
     return sum(sizes) / 1024, loaded
 
 
-def _live(browser: Browser, address: str, intake: Comanda, seconds: float) -> tuple[float, float, float, float]:
+def _live(browser: "Browser", address: str, intake: Comanda, seconds: float) -> tuple[float, float, float, float]:
     with browser.new_context() as context:
         page = context.new_page()
         session = context.new_cdp_session(page)
@@ -122,7 +129,7 @@ def _load(intake: Comanda, seconds: float) -> "subprocess.Popen[bytes]":
     )
 
 
-def _heap(session: CDPSession) -> float:
+def _heap(session: "CDPSession") -> float:
     """Megabytes that the page holds."""
     session.send("HeapProfiler.collectGarbage")
     usage: dict[str, Any] = session.send("Runtime.getHeapUsage")

@@ -1,213 +1,57 @@
 """Writes what was measured: `docs/PERFORMANCE.md`, its chart, and a JSON file."""
 
-import datetime
 import json
-import os
-import platform
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.benchmarks.bars import Figures, Rates, bars
 from tests.benchmarks.dashboard import DashboardFigures
+from tests.benchmarks.documents import DATA, ROOT, Bar, machine, replace_report
 from tests.benchmarks.dynamodb import DynamoFigures, cost
 from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
-from tests.benchmarks.trials import EndToEnd, Footprint
+from tests.benchmarks.trials import EndToEnd
 
 _NOTES = "<!-- everything above is written by the benchmark -->\n"
 
-ROOT = Path(__file__).parents[2]
 DOC = ROOT / "docs" / "PERFORMANCE.md"
 CHART = ROOT / "docs" / "images" / "performance.svg"
-
-Rates = Mapping[tuple[str, int], Sequence[float]]
-"""Orders a second of each round, by peer and window."""
+FIGURES = DATA / "bench.json"
 
 
-class Bar(NamedTuple):
-    """One bar to be reached: what, the figure, and whether it is enough."""
-
-    what: str
-    figure: str
-    needed: str
-    met: bool
-
-
-class Figures(NamedTuple):
-    """Everything that was measured."""
-
-    rates: Rates
-    ends: Sequence[EndToEnd]
-    foot: Footprint
-    kept: Records
-    dynamo: DynamoFigures
-    told: EventFigures
-    asked: GatewayFigures | None
-    """None without wrk."""
-    stock: InventoryFigures | None
-    """Likewise."""
-    page: DashboardFigures | None
-    """None without Chromium."""
-
-
-def bars(figures: Figures) -> list[Bar]:
-    """Every bar that the measured peers allow to be judged."""
-    rates, ends, foot, kept, dynamo, told, asked, stock, page = figures
-    found: list[Bar] = []
-    ours = {window: median(rates["Comanda", window]) for window in (1, 32)}
-    for peer, window, factor in (
-        ("Redis Streams", 1, 1.0),
-        ("Redis Streams", 32, 0.6),
-        ("beanstalkd", 1, 5.0),
-        ("FastAPI + aiosqlite", 1, 10.0),
-    ):
-        if (peer, window) in rates:
-            ratio = ours[window] / median(rates[peer, window])
-            what = f"accepted and stored, {window} in flight, beside {peer}"
-            found.append(Bar(what, f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor))
-    share = median([end.rate for end in ends]) / ours[32]
-    found.append(Bar("to the last `listo`, share of the accept rate", f"{share:.0%}", "60 %", share >= 0.6))
-    ping = max(end.ping_p99_ms for end in ends)
-    found.append(Bar("ping p99 on another connection meanwhile", f"{ping:.1f} ms", "20 ms", ping <= 20))
-    found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
-    found.append(Bar("start to first answer", f"{foot.start_seconds:.2f} s", "1 s", foot.start_seconds <= 1))
-    found += _record_bars(kept) + _dynamo_bars(dynamo) + _event_bars(told)
-    found += [] if asked is None else _gateway_bars(asked)
-    found += [] if stock is None else _inventory_bars(stock)
-    return found + ([] if page is None else _page_bars(page))
-
-
-def _page_bars(page: DashboardFigures) -> list[Bar]:
-    grown = page.heap_after_mb - page.heap_before_mb
-    return [
-        Bar("first visit to the dashboard", f"{page.kilobytes:.0f} KB", "200 KB", page.kilobytes <= 200),
-        Bar("time to its `load` event", f"{page.load_ms:.0f} ms", "300 ms", page.load_ms <= 300),
-        # A tenth of a frame is the clock's.
-        Bar("frames a second at 1,000 orders/s", f"{page.frames:.1f}", "60", page.frames >= 59.5),
-        Bar("memory that the page gains meanwhile", f"{grown:.1f} MB", "1 MB", grown <= 1),
-    ]
-
-
-def _inventory_bars(stock: InventoryFigures) -> list[Bar]:
-    took, grown = median(stock.import_seconds), stock.grown_mb
-    added = median(stock.plain) / median(stock.reserved) - 1
-    added_http = median(stock.plain_http) / median(stock.reserved_http) - 1
-    found = [
-        Bar("a file of 100,000 rows in force, over HTTP", f"{took:.1f} s", "10 s", took <= 10),
-        Bar("memory that it leaves behind", f"{grown:.0f} MB", "20 MB", grown <= 20),
-    ]
-    if stock.peer_pages:
-        ratio = median(stock.pages) / median(stock.peer_pages)
-        what = "`GET /items/{store}` of 100 rows, beside FastAPI + aiosqlite"
-        found.append(Bar(what, f"{ratio:.2f} times", "1.5 times", ratio >= 1.5))
-    return [
-        *found,
-        Bar("what reserving adds to an order end to end, over TCP", f"{added:.0%}", "30 %", added <= 0.3),
-        Bar("the same over HTTP", f"{added_http:.0%}", "30 %", added_http <= 0.3),
-        Bar("of 64 clients that want the last one, get it", f"{stock.winners}", "1", stock.winners == 1),
-    ]
-
-
-def _gateway_bars(asked: GatewayFigures) -> list[Bar]:
-    found: list[Bar] = []
-    for what, ours, theirs, factor in (
-        ("`POST /api/v1/orders`", asked.orders, asked.peer_orders, 2.5),
-        ("`GET /tasks/{id}`", asked.tasks, asked.peer_tasks, 1.5),
-    ):
-        if theirs:
-            ratio = median(ours) / median(theirs)
-            found.append(
-                Bar(f"{what}, beside FastAPI + aiosqlite", f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor)
-            )
-    for what, waits in (("`POST /api/v1/orders`", asked.orders_p99_ms), ("`GET /tasks/{id}`", asked.tasks_p99_ms)):
-        late = median(waits)
-        found.append(Bar(f"p99 of {what} at 64 connections", f"{late:.1f} ms", "25 ms", late <= 25))
-    grown, late = asked.streams_mb, asked.stream_p99_ms
-    found.append(Bar("memory of 1,000 event streams over HTTP", f"{grown:.0f} MB", "60 MB", grown <= 60))
-    found.append(Bar("p99 from commit to their clients", f"{late:.0f} ms", "150 ms", late <= 150))
-    return found
-
-
-def _event_bars(told: EventFigures) -> list[Bar]:
-    deliveries = median(told.fan_out["Comanda"])
-    cost = 1 - median(told.followed) / median(told.alone)
-    growth = told.memory_after_mb - told.memory_before_mb
-    late, asked, blocked = told.delivery_p99_ms, told.stats_p99_ms, told.blocked_kib
-    behind = told.keep_up_seconds
-    return [
-        Bar("events delivered to 1,000 observers", f"{deliveries:,.0f}/s", "150,000/s", deliveries >= 150_000),
-        Bar("p99 from commit to an observer at 1,000 orders/s", f"{late:.0f} ms", "100 ms", late <= 100),
-        Bar("counted after the last of 20,000 orders/s", f"{behind:.2f} s", "1 s", behind <= 1),
-        Bar("what following costs the accept rate", f"{cost:.0%}", "15 %", cost <= 0.15),
-        Bar(f"p99 of statistics about {told.history:,} orders", f"{asked:.1f} ms", "2 ms", asked <= 2),
-        Bar("memory that a million events leave behind", f"{growth:.0f} MB", "10 MB", growth <= 10),
-        Bar("an observer that reads nothing", f"{blocked:.0f} KiB", "1024 KiB", blocked <= 1024),
-    ]
-
-
-def _dynamo_bars(dynamo: DynamoFigures) -> list[Bar]:
-    puts = median(dynamo.puts) / median(dynamo.bare_puts)
-    orders = median(dynamo.orders) / median(dynamo.bare_orders)
-    return [
-        Bar("DynamoDB: conditional puts, beside a bare loop of them", f"{puts:.2f} times", "0.8 times", puts >= 0.8),
-        Bar(
-            "DynamoDB: orders, beside a bare loop of `BatchWriteItem`",
-            f"{orders:.1f} times",
-            "0.8 times",
-            orders >= 0.8,
-        ),
-    ]
-
-
-def _record_bars(kept: Records) -> list[Bar]:
-    found: list[Bar] = []
-    sets = median(kept.sets["Comanda"])
-    for peer, factor in (("Redis Streams", 0.8), ("FastAPI + aiosqlite", 10.0)):
-        if peer in kept.sets:
-            ratio = sets / median(kept.sets[peer])
-            what = f"`set` with audit, beside {peer} with the same two writes"
-            found.append(Bar(what, f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor))
-    ratio = median(kept.gets) / sets
-    found.append(Bar("`get` with audit, beside `set`", f"{ratio:.2f} times", "1 times", ratio >= 1))
-    items, wait = median(kept.items), median(kept.item_p99_ms)
-    found.append(Bar("`get_item`, 50 connections", f"{items:,.0f}/s", "25,000/s", items >= 25_000))
-    found.append(Bar("p99 of `get_item`", f"{wait:.1f} ms", "5 ms", wait <= 5))
-    return found
-
-
-def write(figures: Figures, json_file: Path | None) -> str:
-    """Writes the report; gives its text."""
+def write(figures: Figures, json_file: Path) -> tuple[str, Path]:
+    """Writes the figures and the report; returns its text, and the file that has it."""
+    json_file.parent.mkdir(parents=True, exist_ok=True)
+    json_file.write_text(json.dumps(_members(figures), indent=1))
     text = _markdown(figures, bars(figures))
     # What people have written below the mark stays.
     notes = DOC.read_text().partition(_NOTES)[2]
-    DOC.write_text(f"{text}\n{_NOTES}{notes}")
-    CHART.write_text(_chart(figures.rates))
-    if json_file is not None:
-        json_file.write_text(json.dumps(_members(figures), indent=1))
-    return text
+    place = replace_report(DOC, f"{text}\n{_NOTES}{notes}", json_file.parent)
+    if place == DOC:
+        CHART.write_text(_chart(figures.rates))
+    return text, place
 
 
 def _members(figures: Figures) -> dict[str, Any]:
-    rates = figures.rates.items()
-    return {
-        "rates": [{"peer": peer, "window": window, "rounds": list(found)} for (peer, window), found in rates],
-        "end_to_end": [end._asdict() for end in figures.ends],
-        "footprint": figures.foot._asdict(),
-        "records": figures.kept._asdict(),
-        "dynamodb": figures.dynamo._asdict(),
-        "events": figures.told._asdict(),
-        "gateway": None if figures.asked is None else figures.asked._asdict(),
-        "dashboard": None if figures.page is None else figures.page._asdict(),
-        "inventory": None if figures.stock is None else figures.stock._asdict(),
+    rates = [{"peer": peer, "window": window, "rounds": list(found)} for (peer, window), found in figures.rates.items()]
+    members = {
+        "end_to_end": figures.end,
+        "footprint": figures.foot,
+        "records": figures.kept,
+        "dynamodb": figures.dynamo,
+        "events": figures.told,
+        "gateway": figures.asked,
+        "dashboard": figures.page,
+        "inventory": figures.stock,
     }
+    return {"rates": rates, **{name: found and found._asdict() for name, found in members.items()}}
 
 
 def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
-    rates, ends, _, kept, dynamo, told, asked, stock, page = figures
     lines = [
         "# Performance",
         "",
@@ -220,24 +64,37 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
         "| 50 connections | in flight on each | orders/s (median) | rounds |",
         "|---|---|---|---|",
     ]
-    for (peer, window), rounds in rates.items():
+    for (peer, window), rounds in figures.rates.items():
         each = ", ".join(f"{rate:,.0f}" for rate in rounds)
         lines.append(f"| {peer} | {window} | {median(rounds):,.0f} | {each} |")
-    lines += [
+    lines += [] if figures.end is None else _end_lines(figures.end)
+    lines += [] if figures.kept is None else _record_lines(figures.kept)
+    lines += [] if figures.dynamo is None else _dynamo_lines(figures.dynamo)
+    lines += [] if figures.told is None else _event_lines(figures.told)
+    lines += [] if figures.asked is None else _gateway_lines(figures.asked)
+    lines += [] if figures.stock is None else _inventory_lines(figures.stock)
+    lines += [] if figures.page is None else _page_lines(figures.page)
+    lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
+    lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
+    lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
+    return "\n".join(lines)
+
+
+def _end_lines(end: EndToEnd) -> list[str]:
+    memory = f"{end.memory_before_mb:.0f}, {end.memory_after_mb:.0f} MB"
+    return [
         "",
         "From the first order sent to the last one `listo`: two workers, `WORKER_CONCURRENCY` 4000, and a handler that",
         "does nothing:",
         "",
-    ]
-    lines += [
         "| orders | accepted/s meanwhile | end to end/s | memory before, after | logs left |",
         "|---|---|---|---|---|",
+        f"| {end.orders:,} | {end.accepted_rate:,.0f} | {end.rate:,.0f} | {memory} | {end.logs_mb:.0f} MB |",
     ]
-    for end in ends:
-        memory = f"{end.memory_before_mb:.0f}, {end.memory_after_mb:.0f} MB"
-        rates_text = f"{end.accepted_rate:,.0f} | {end.rate:,.0f}"
-        lines.append(f"| {end.orders:,} | {rates_text} | {memory} | {end.logs_mb:.0f} MB |")
-    lines += [
+
+
+def _record_lines(kept: Records) -> list[str]:
+    lines = [
         "",
         "Records, 50 connections with one request in flight on each. `set` writes the record and an entry of the audit",
         "log: Redis does so with `MULTI`, `HSET`, `XADD`, `EXEC`, FastAPI with two inserts in one transaction.",
@@ -250,13 +107,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     for name, rounds in named:
         each = ", ".join(f"{rate:,.0f}" for rate in rounds)
         lines.append(f"| {name} | {median(rounds):,.0f} | {each} |")
-    lines += _dynamo_lines(dynamo) + _event_lines(told) + (_gateway_lines(asked) if asked is not None else [])
-    lines += [] if stock is None else _inventory_lines(stock)
-    lines += [] if page is None else _page_lines(page)
-    lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
-    lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
-    lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine("make bench")), ""]
-    return "\n".join(lines)
+    return lines
 
 
 def _dynamo_lines(dynamo: DynamoFigures) -> list[str]:
@@ -377,22 +228,10 @@ def _page_lines(page: DashboardFigures) -> list[str]:
     ]
 
 
-def machine(command: str) -> list[str]:
-    """What was measured on, when, and the command that repeats it."""
-    redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=False).stdout
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
-    return [
-        f"{os.cpu_count()} cores, {processor}, {platform.system()} {platform.release()}",
-        f"Python {platform.python_version()}; {redis.split(' sha')[0].strip() or 'no Redis'}",
-        f"measured on {datetime.date.today():%Y-%m-%d}; repeat it with `{command}`",
-    ]
-
-
 def _chart(rates: Rates) -> str:
     """A bar chart of the medians."""
     rows = [(f"{peer}, {window} in flight", median(found)) for (peer, window), found in rates.items()]
-    highest = max(rate for _, rate in rows)
+    highest = max((rate for _, rate in rows), default=1.0)
     height = 40 + 34 * len(rows)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 820 {height}" font-family="system-ui, sans-serif" '

@@ -21,11 +21,17 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="write the results to this file")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
-    rows = [_run(name, seed, options.scale) for name in options.round or ROUNDS]
+    rows: list[Row] = []
+    names = list(options.round or ROUNDS)
+    try:
+        for name in names:
+            rows.append(_run(name, seed, options.scale))
+    except KeyboardInterrupt:
+        sys.stdout.write(f"\ninterrupted in {names[len(rows)]}; what came before it stands\n")
     sys.stdout.write("\n" + table(rows) + "\n")
-    if options.report is not None:
-        write(options.report, rows)
-    return 0 if all(row.passed for row in rows) else 1
+    if options.report is not None and (place := write(options.report, rows)) != options.report:
+        sys.stdout.write(f"\n{options.report} has rounds that this run lacks, and is left as it is; see {place}\n")
+    return 0 if all(row.passed for row in rows) and len(rows) == len(names) else 1
 
 
 def _run(name: str, seed: int, scale: int) -> Row:
@@ -37,8 +43,10 @@ def _run(name: str, seed: int, scale: int) -> Row:
             row = Row(name, seed, chaos.outcome, time.monotonic() - began)
         except Missing as missing:
             row = Row(name, seed, None, 0.0, left_out=str(missing))
-        except AssertionError as error:
-            row = Row(name, seed, None, time.monotonic() - began, fault=str(error)[:500] or "an assertion failed")
+        except Exception as error:
+            # The other rounds are worth running whatever has become of this one.
+            fault = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+            row = Row(name, seed, None, time.monotonic() - began, fault=fault[:500] or "an assertion failed")
     sys.stdout.write(f"{row}\n")
     sys.stdout.flush()
     return row

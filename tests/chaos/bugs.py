@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from services.distributed import __main__ as distributed
@@ -92,13 +93,19 @@ def _let_silent_workers_live() -> None:
         while True:
             await asyncio.sleep(self._policy.lease_seconds / 4)
             for member in self._members:
-                if member.ready and loop.time() - member.heard > self._policy.lease_seconds:
+                silent = member.ready and loop.time() - member.heard > self._policy.lease_seconds
+                # One that is only slow, since the machine is busy, would make this another bug.
+                if silent and _is_stopped(member.process.pid):
                     member.process = Spared(member.process)
                     member.queue._received = lambda messages: None
                     member.queue._closed = lambda: None
                     lose(self, member)
 
     Pool._watch = watch  # type: ignore[method-assign]
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
 
 def queue_not_refilled() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tests.benchmarks.documents import DATA, LEFT_OUT, replace_report
 from tests.chaos.chaos import Outcome
 
 
@@ -31,7 +32,7 @@ class Row(Struct):
     def cells(self) -> list[str]:
         """The figures of the round as text."""
         if self.outcome is None:
-            return [self.name, f"left out: {self.left_out}" if self.left_out else f"FAILED: {self.fault}"]
+            return [self.name, f"{LEFT_OUT}: {self.left_out}" if self.left_out else f"FAILED: {self.fault}"]
         found = self.outcome.findings
         return [
             self.name,
@@ -71,8 +72,11 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([head, *map(str, rows), "", total])
 
 
-def write(file: Path, rows: Sequence[Row]) -> None:
-    """Writes the results between the marks of a Markdown file."""
+def write(file: Path, rows: Sequence[Row], folder: Path = DATA) -> Path:
+    """Writes the results between the marks of a Markdown file; returns the file that has them.
+
+    That is one in `folder` where there were more rounds with figures before.
+    """
     before, _, rest = file.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]
     lines = [f"| {' | '.join(_HEADS)} |", "|" + "---|" * len(_HEADS)]
@@ -82,7 +86,7 @@ def write(file: Path, rows: Sequence[Row]) -> None:
         f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}, "
         f"{datetime.date.today():%Y-%m-%d}."
     ]
-    file.write_text(before + _BEGIN + "\n" + "\n".join(lines) + "\n" + _END + after)
+    return replace_report(file, before + _BEGIN + "\n" + "\n".join(lines) + "\n" + _END + after, folder)
 
 
 _BEGIN = "<!-- results:begin (written by the harness) -->"

@@ -24,9 +24,8 @@ SEEN = {
 @pytest.mark.parametrize("bug", BUGS)
 def test_bug_is_seen(bug: str, tmp_path: Path) -> None:
     name, told = SEEN[bug]
-    # More than one fault: a worker that is stopped inside a transaction holds back whoever would do its work, and
-    # a position may have been written down just before a kill.
-    chaos = Chaos(tmp_path, seed=5, scale=3 if bug in ("no_fencing", "position_kept_now_and_then") else 1, patience=3)
+    # More than one fault: a position may have been written down just before a kill.
+    chaos = Chaos(tmp_path, seed=5, scale=3 if bug == "position_kept_now_and_then" else 1, patience=3)
     command = (sys.executable, "-m", "tests.chaos.bugs", bug)
     if name.startswith("events"):
         chaos.follower = command

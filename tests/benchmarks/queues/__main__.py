@@ -2,17 +2,20 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.peers import sample_orders
 from tests.benchmarks.queues import report
-from tests.benchmarks.queues.contenders import CONTENDERS, Contender
-from tests.benchmarks.queues.trials import kill_comanda, kill_contenders, speed
+from tests.benchmarks.queues.contenders import CONTENDERS
+from tests.benchmarks.queues.trials import Killed, kill_comanda, kill_contenders, speed
+from tests.benchmarks.runs import Run
 from tests.benchmarks.trials import end_to_end
 
 
 def main() -> int:
-    """Measures, prints and writes the report. Gives 1 when a bar is missed."""
+    """Measures, prints and writes the report. Returns 1 when a bar is missed, or a part could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.queues", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds")
     parser.add_argument("--jobs", type=int, default=2_000, help="jobs for each task queue")
@@ -21,33 +24,41 @@ def main() -> int:
     parser.add_argument("--later", type=float, default=75.0, help="seconds that stranded jobs are waited for")
     parser.add_argument("--json", type=Path, default=report.FIGURES, help="figures go here")
     options = parser.parse_args()
-    contenders = [contender for contender in CONTENDERS if _available(contender)]
+    run = Run()
+    run.say_missing((contender.name, contender.broker.missing()) for contender in CONTENDERS)
+    contenders = [contender for contender in CONTENDERS if contender.broker.missing() is None]
     orders = sample_orders()
-    jobs = {report.OURS: options.orders} | {contender.name: options.jobs for contender in contenders}
-    rates: dict[str, list[float]] = {name: [] for name in jobs}
-    for number in range(options.rounds):
-        rates[report.OURS].append(end_to_end(orders, options.orders).rate)
-        for contender in contenders:
-            rates[contender.name].append(speed(contender, options.jobs))
-        figures = ", ".join(f"{name} {found[-1]:,.0f}" for name, found in rates.items())
-        _say(f"round {number + 1}, jobs/s: {figures}")
-    _say("killing workers; this takes some minutes, most of them waiting for stranded jobs")
-    kills = {report.OURS: kill_comanda(orders, 5 * options.orders, options.patience)}
-    kills |= kill_contenders(contenders, options.jobs, options.patience, options.later)
-    _say("\n" + report.write(rates, kills, jobs, options.patience, options.later, options.json))
-    return 0 if all(bar.met for bar in report.bars(rates, kills)) else 1
+    rates: dict[str, list[float]] = {}
+    kills: dict[str, Killed] = {}
+    with run:
+        sides: dict[str, Callable[[], float]] = {report.OURS: lambda: end_to_end(orders, options.orders).rate}
+        sides |= {contender.name: partial(speed, contender, options.jobs) for contender in contenders}
+        _measure_rates(run, rates, sides, options.rounds)
+        run.say("killing workers; this takes some minutes, most of them waiting for stranded jobs")
+        name = f"{report.OURS}, workers killed"
+        ours = run.measure(name, lambda: kill_comanda(orders, 5 * options.orders, options.patience))
+        kills |= {} if ours is None else {report.OURS: ours}
+        kill_contenders(run, kills, contenders, options.jobs, options.patience, options.later)
+    jobs = {name: options.orders if name == report.OURS else options.jobs for name in rates}
+    text, place = report.write(rates, kills, jobs, options.patience, options.later, options.json)
+    run.say(f"the figures\n\n{text}")
+    if place != report.DOC:
+        run.say(f"{report.DOC} has rows that this run lacks, and is left as it is; this run is in {place}")
+    for fault in run.faults:
+        run.say(f"not measured: {fault}")
+    return 0 if all(bar.met for bar in report.bars(rates, kills)) and not run.faults else 1
 
 
-def _available(contender: Contender) -> bool:
-    if (missing := contender.broker.missing()) is not None:
-        _say(f"{contender.name} is left out: it needs {missing}")
-        return False
-    return True
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def _measure_rates(run: Run, rates: dict[str, list[float]], sides: dict[str, Callable[[], float]], rounds: int) -> None:
+    """Adds to `rates` in alternating rounds; a side that fails takes no further part."""
+    for number in range(rounds):
+        for name, measure in list(sides.items()):
+            rate = run.measure(f"round {number + 1}: {name}", measure)
+            if rate is None:
+                del sides[name]
+                continue
+            rates.setdefault(name, []).append(rate)
+            run.say(f"{rate:,.0f} jobs/s")
 
 
 if __name__ == "__main__":

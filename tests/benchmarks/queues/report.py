@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.documents import DATA, ROOT, Bar, machine, replace_report
 from tests.benchmarks.queues.contenders import CONTENDERS
 from tests.benchmarks.queues.trials import KILL_AT, Killed
-from tests.benchmarks.report import ROOT, Bar, machine
 
 DOC = ROOT / "docs" / "PEERS.md"
-FIGURES = ROOT / "data" / "bench-peers.json"
+FIGURES = DATA / "bench-peers.json"
 OURS = "Comanda"
 
 Rates = Mapping[str, Sequence[float]]
@@ -20,32 +20,34 @@ Kills = Mapping[str, Killed]
 
 
 def bars(rates: Rates, kills: Kills) -> list[Bar]:
-    """Every bar, judged."""
-    medians = {name: median(found) for name, found in rates.items() if name != OURS}
-    ours = kills[OURS]
+    """Every bar that can be judged by what was measured."""
     found = []
-    if medians:
+    medians = {name: median(rounds) for name, rounds in rates.items() if name != OURS}
+    if medians and OURS in rates:
         best = max(medians, key=medians.__getitem__)
         ratio = median(rates[OURS]) / medians[best]
         found.append(Bar(f"first sent to last done, beside {best}", f"{ratio:.0f} times", "40 times", ratio >= 40))
-    pause = ours.resumed
-    found += [
-        Bar("orders lost over the kills", str(ours.lost), "0", not ours.lost),
-        Bar("orders stranded", str(ours.stranded), "0", not ours.stranded),
-        Bar("orders recorded final twice", str(ours.doubled), "0", not ours.doubled),
-        Bar("from a kill to the next order done", _seconds(pause), "2 s", pause is not None and pause <= 2),
-    ]
+    if OURS in kills:
+        ours = kills[OURS]
+        pause = ours.resumed
+        found += [
+            Bar("orders lost over the kills", str(ours.lost), "0", not ours.lost),
+            Bar("orders stranded", str(ours.stranded), "0", not ours.stranded),
+            Bar("orders recorded final twice", str(ours.doubled), "0", not ours.doubled),
+            Bar("from a kill to the next order done", _seconds(pause), "2 s", pause is not None and pause <= 2),
+        ]
     return found
 
 
-def write(rates: Rates, kills: Kills, jobs: Mapping[str, int], patience: float, later: float, json_file: Path) -> str:
-    """Writes the report; gives its text."""
-    text = _markdown(rates, kills, jobs, patience, later)
-    DOC.write_text(text)
+def write(
+    rates: Rates, kills: Kills, jobs: Mapping[str, int], patience: float, later: float, json_file: Path
+) -> tuple[str, Path]:
+    """Writes the figures and the report; returns its text, and the file that has it."""
     json_file.parent.mkdir(parents=True, exist_ok=True)
     members = {"rates": rates, "kills": {name: found._asdict() for name, found in kills.items()}}
     json_file.write_text(json.dumps(members, indent=1))
-    return text
+    text = _markdown(rates, kills, jobs, patience, later)
+    return text, replace_report(DOC, text, json_file.parent)
 
 
 def _markdown(rates: Rates, kills: Kills, jobs: Mapping[str, int], patience: float, later: float) -> str:
@@ -86,11 +88,16 @@ def _markdown(rates: Rates, kills: Kills, jobs: Mapping[str, int], patience: flo
     for name, kill in kills.items():
         counts = f"{kill.stranded} | {kill.lost} | {kill.done_later} | {kill.doubled}"
         lines.append(f"| {name} | {kill.jobs:,} | {counts} | {_seconds(kill.resumed)} |")
+    if OURS in kills:
+        lines += [
+            "",
+            "For Comanda, done twice means recorded final twice. It began",
+            f"{kills[OURS].begun_again:,} orders again, since a worker's death had cut their attempt short: a handler",
+            "with effects of its own has to bear that, there as here.",
+        ]
     lines += [
         "",
-        "For Comanda, done twice means recorded final twice. It began",
-        f"{kills[OURS].begun_again:,} orders again, since a worker's death had cut their attempt short: a handler with",
-        "effects of its own has to bear that, there as here. How the task queues take such a job up again, by default:",
+        "How the task queues take a job up again that a dead worker held, by default:",
         "",
         *(f"- {contender.name}: {contender.recovery}" for contender in CONTENDERS if contender.name in kills),
         "",

@@ -13,6 +13,7 @@ from tests.benchmarks.driver import drive
 from tests.benchmarks.peers import Comanda
 from tests.benchmarks.queues.contenders import Contender
 from tests.benchmarks.queues.running import POLL_SECONDS, Running, running, wait_while_moving
+from tests.benchmarks.runs import Run
 from tests.support.intake import Session
 
 _SPEED_PATIENCE = 5.0
@@ -50,23 +51,35 @@ def speed(contender: Contender, jobs: int) -> float:
         return jobs / (max(job.at for job in done) - began)
 
 
-def kill_contenders(contenders: Iterable[Contender], jobs: int, patience: float, later: float) -> dict[str, Killed]:
-    """Kills all workers of each queue in turn; then waits a while for what comes back, of all of them at once."""
-    found = {}
+def kill_contenders(
+    run: Run, kills: dict[str, Killed], contenders: Iterable[Contender], jobs: int, patience: float, later: float
+) -> None:
+    """Kills all workers of each queue in turn; then waits a while for what comes back, of all of them at once.
+
+    Adds to `kills` what became of each queue as soon as it is known.
+    """
     with contextlib.ExitStack() as stack:
-        queues = []
+        queues: dict[str, Running] = {}
         for contender in contenders:
-            queue = stack.enter_context(running(contender))
-            found[contender.name] = _kill(queue, jobs, patience)
-            queues.append(queue)
+
+            def kill(contender: Contender = contender) -> Killed:
+                queue = stack.enter_context(running(contender))
+                found = _kill(queue, jobs, patience)
+                queues[contender.name] = queue
+                return found
+
+            if (found := run.measure(f"{contender.name}, workers killed", kill)) is not None:
+                kills[contender.name] = found
+        run.say(f"waiting {later:.0f} s for stranded jobs")
         deadline = time.monotonic() + later
-        while time.monotonic() < deadline and any(_undone(queue, jobs) for queue in queues):
-            time.sleep(POLL_SECONDS)
-        for name, queue in zip(found, queues, strict=True):
-            before = found[name]
-            came_back = before.stranded + before.lost - _undone(queue, jobs)
-            found[name] = before._replace(done_later=came_back, doubled=_doubled(queue))
-    return found
+        try:
+            while time.monotonic() < deadline and any(_undone(queue, jobs) for queue in queues.values()):
+                time.sleep(POLL_SECONDS)
+        finally:
+            for name, queue in queues.items():
+                before = kills[name]
+                came_back = before.stranded + before.lost - _undone(queue, jobs)
+                kills[name] = before._replace(done_later=came_back, doubled=_doubled(queue))
 
 
 def _kill(queue: Running, jobs: int, patience: float) -> Killed:

@@ -1,0 +1,166 @@
+"""What was measured, and the bars that it has to reach."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+from tests.benchmarks.dashboard import DashboardFigures
+from tests.benchmarks.documents import Bar
+from tests.benchmarks.dynamodb import DynamoFigures
+from tests.benchmarks.events import EventFigures
+from tests.benchmarks.gateway import GatewayFigures
+from tests.benchmarks.inventory import InventoryFigures
+from tests.benchmarks.records import Records
+from tests.benchmarks.trials import EndToEnd, Footprint
+
+OURS = "Comanda"
+Rates = Mapping[tuple[str, int], Sequence[float]]
+"""Orders a second of each round, by peer and window."""
+
+
+class Figures(NamedTuple):
+    """Everything that was measured; None for a part that was left out, failed, or was not reached."""
+
+    rates: Rates
+    end: EndToEnd | None = None
+    foot: Footprint | None = None
+    kept: Records | None = None
+    told: EventFigures | None = None
+    asked: GatewayFigures | None = None
+    stock: InventoryFigures | None = None
+    page: DashboardFigures | None = None
+    dynamo: DynamoFigures | None = None
+
+
+def bars(figures: Figures) -> list[Bar]:
+    """Every bar that can be judged by what was measured."""
+    found = _rate_bars(figures.rates, figures.end)
+    if (end := figures.end) is not None:
+        ping = end.ping_p99_ms
+        found.append(Bar("ping p99 on another connection meanwhile", f"{ping:.1f} ms", "20 ms", ping <= 20))
+    if (foot := figures.foot) is not None:
+        found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
+        start = foot.start_seconds
+        found.append(Bar("start to first answer", f"{start:.2f} s", "1 s", start <= 1))
+    found += [] if figures.kept is None else _record_bars(figures.kept)
+    found += [] if figures.dynamo is None else _dynamo_bars(figures.dynamo)
+    found += [] if figures.told is None else _event_bars(figures.told)
+    found += [] if figures.asked is None else _gateway_bars(figures.asked)
+    found += [] if figures.stock is None else _inventory_bars(figures.stock)
+    return found + ([] if figures.page is None else _page_bars(figures.page))
+
+
+def _rate_bars(rates: Rates, end: EndToEnd | None) -> list[Bar]:
+    found: list[Bar] = []
+    for peer, window, factor in (
+        ("Redis Streams", 1, 1.0),
+        ("Redis Streams", 32, 0.6),
+        ("beanstalkd", 1, 5.0),
+        ("FastAPI + aiosqlite", 1, 10.0),
+    ):
+        if (peer, window) in rates and (OURS, window) in rates:
+            ratio = median(rates[OURS, window]) / median(rates[peer, window])
+            what = f"accepted and stored, {window} in flight, beside {peer}"
+            found.append(Bar(what, f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor))
+    if end is not None and (OURS, 32) in rates:
+        share = end.rate / median(rates[OURS, 32])
+        found.append(Bar("to the last `listo`, share of the accept rate", f"{share:.0%}", "60 %", share >= 0.6))
+    return found
+
+
+def _page_bars(page: DashboardFigures) -> list[Bar]:
+    grown = page.heap_after_mb - page.heap_before_mb
+    return [
+        Bar("first visit to the dashboard", f"{page.kilobytes:.0f} KB", "200 KB", page.kilobytes <= 200),
+        Bar("time to its `load` event", f"{page.load_ms:.0f} ms", "300 ms", page.load_ms <= 300),
+        # A tenth of a frame is the clock's.
+        Bar("frames a second at 1,000 orders/s", f"{page.frames:.1f}", "60", page.frames >= 59.5),
+        Bar("memory that the page gains meanwhile", f"{grown:.1f} MB", "1 MB", grown <= 1),
+    ]
+
+
+def _inventory_bars(stock: InventoryFigures) -> list[Bar]:
+    took, grown = median(stock.import_seconds), stock.grown_mb
+    added = median(stock.plain) / median(stock.reserved) - 1
+    added_http = median(stock.plain_http) / median(stock.reserved_http) - 1
+    found = [
+        Bar("a file of 100,000 rows in force, over HTTP", f"{took:.1f} s", "10 s", took <= 10),
+        Bar("memory that it leaves behind", f"{grown:.0f} MB", "20 MB", grown <= 20),
+    ]
+    if stock.peer_pages:
+        ratio = median(stock.pages) / median(stock.peer_pages)
+        what = "`GET /items/{store}` of 100 rows, beside FastAPI + aiosqlite"
+        found.append(Bar(what, f"{ratio:.2f} times", "1.5 times", ratio >= 1.5))
+    return [
+        *found,
+        Bar("what reserving adds to an order end to end, over TCP", f"{added:.0%}", "30 %", added <= 0.3),
+        Bar("the same over HTTP", f"{added_http:.0%}", "30 %", added_http <= 0.3),
+        Bar("of 64 clients that want the last one, get it", f"{stock.winners}", "1", stock.winners == 1),
+    ]
+
+
+def _gateway_bars(asked: GatewayFigures) -> list[Bar]:
+    found: list[Bar] = []
+    for what, ours, theirs, factor in (
+        ("`POST /api/v1/orders`", asked.orders, asked.peer_orders, 2.5),
+        ("`GET /tasks/{id}`", asked.tasks, asked.peer_tasks, 1.5),
+    ):
+        if theirs:
+            ratio = median(ours) / median(theirs)
+            found.append(
+                Bar(f"{what}, beside FastAPI + aiosqlite", f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor)
+            )
+    for what, waits in (("`POST /api/v1/orders`", asked.orders_p99_ms), ("`GET /tasks/{id}`", asked.tasks_p99_ms)):
+        late = median(waits)
+        found.append(Bar(f"p99 of {what} at 64 connections", f"{late:.1f} ms", "25 ms", late <= 25))
+    grown, late = asked.streams_mb, asked.stream_p99_ms
+    found.append(Bar("memory of 1,000 event streams over HTTP", f"{grown:.0f} MB", "60 MB", grown <= 60))
+    found.append(Bar("p99 from commit to their clients", f"{late:.0f} ms", "150 ms", late <= 150))
+    return found
+
+
+def _event_bars(told: EventFigures) -> list[Bar]:
+    deliveries = median(told.fan_out["Comanda"])
+    cost = 1 - median(told.followed) / median(told.alone)
+    growth = told.memory_after_mb - told.memory_before_mb
+    late, asked, blocked = told.delivery_p99_ms, told.stats_p99_ms, told.blocked_kib
+    behind = told.keep_up_seconds
+    return [
+        Bar("events delivered to 1,000 observers", f"{deliveries:,.0f}/s", "150,000/s", deliveries >= 150_000),
+        Bar("p99 from commit to an observer at 1,000 orders/s", f"{late:.0f} ms", "100 ms", late <= 100),
+        Bar("counted after the last of 20,000 orders/s", f"{behind:.2f} s", "1 s", behind <= 1),
+        Bar("what following costs the accept rate", f"{cost:.0%}", "15 %", cost <= 0.15),
+        Bar(f"p99 of statistics about {told.history:,} orders", f"{asked:.1f} ms", "2 ms", asked <= 2),
+        Bar("memory that a million events leave behind", f"{growth:.0f} MB", "10 MB", growth <= 10),
+        Bar("an observer that reads nothing", f"{blocked:.0f} KiB", "1024 KiB", blocked <= 1024),
+    ]
+
+
+def _dynamo_bars(dynamo: DynamoFigures) -> list[Bar]:
+    puts = median(dynamo.puts) / median(dynamo.bare_puts)
+    orders = median(dynamo.orders) / median(dynamo.bare_orders)
+    return [
+        Bar("DynamoDB: conditional puts, beside a bare loop of them", f"{puts:.2f} times", "0.8 times", puts >= 0.8),
+        Bar(
+            "DynamoDB: orders, beside a bare loop of `BatchWriteItem`",
+            f"{orders:.1f} times",
+            "0.8 times",
+            orders >= 0.8,
+        ),
+    ]
+
+
+def _record_bars(kept: Records) -> list[Bar]:
+    found: list[Bar] = []
+    sets = median(kept.sets["Comanda"])
+    for peer, factor in (("Redis Streams", 0.8), ("FastAPI + aiosqlite", 10.0)):
+        if peer in kept.sets:
+            ratio = sets / median(kept.sets[peer])
+            what = f"`set` with audit, beside {peer} with the same two writes"
+            found.append(Bar(what, f"{ratio:.2f} times", f"{factor:g} times", ratio >= factor))
+    ratio = median(kept.gets) / sets
+    found.append(Bar("`get` with audit, beside `set`", f"{ratio:.2f} times", "1 times", ratio >= 1))
+    items, wait = median(kept.items), median(kept.item_p99_ms)
+    found.append(Bar("`get_item`, 50 connections", f"{items:,.0f}/s", "25,000/s", items >= 25_000))
+    found.append(Bar("p99 of `get_item`", f"{wait:.1f} ms", "5 ms", wait <= 5))
+    return found
