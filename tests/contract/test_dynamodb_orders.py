@@ -11,6 +11,8 @@ import pytest
 from shared.domain.errors import StoreError
 from shared.domain.ids import Run
 from shared.domain.states import State
+from shared.stores.dynamodb import opening
+from shared.stores.dynamodb.client import Dynamo, dynamo
 from shared.stores.dynamodb.opening import dynamo_orders, dynamo_work
 from shared.stores.dynamodb.orders import DynamoOrderStore
 from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
@@ -368,3 +370,24 @@ async def test_part_of_a_batch_that_the_store_does_not_take_is_refused(servers: 
     proxy.faults.clear()
     again = await accept(one.orders, *orders)
     assert (len(again.existing), again.run.count) == (99, 51)
+
+
+async def test_expired_keys_are_removed_by_the_table_where_it_can(
+    dynamodb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = own_tables(dynamodb)
+    # A second start finds it switched on.
+    for _ in range(2):
+        async with dynamo_orders(settings, lease_seconds=60, request_id_seconds=60) as (store, _):
+            await store.recover()
+    async with dynamo(settings) as client:
+        lives = await client.call("describe_time_to_live", TableName=f"{settings.prefix}OrderKeys")
+    assert lives["TimeToLiveDescription"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "e"}
+
+    async def refuse(_: Dynamo) -> None:
+        raise StoreError("AccessDeniedException")
+
+    monkeypatch.setattr(opening, "expire_keys", refuse)
+    async with dynamo_orders(settings, lease_seconds=60, request_id_seconds=60) as (store, _):
+        await store.recover()
+        assert (await accept(store, request(request_id="k"))).run.count == 1

@@ -6,12 +6,13 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
 
+import structlog
 from botocore.exceptions import BotoCoreError
 
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.carried import DynamoCarriedTransfer, create_carried_table
-from shared.stores.dynamodb.client import dynamo
+from shared.stores.dynamodb.client import Dynamo, dynamo
 from shared.stores.dynamodb.feed import Feed
 from shared.stores.dynamodb.order_tables import create_order_tables, expire_keys
 from shared.stores.dynamodb.orders import DynamoOrderStore
@@ -54,7 +55,7 @@ async def dynamo_orders(
             client = await stack.enter_async_context(dynamo(settings))
             await create_order_tables(client)
             if request_id_seconds:
-                await expire_keys(client)
+                await _expire_keys(client)
             me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
             servers = Servers(client, me)
             node = (await servers.shared()).node
@@ -91,6 +92,16 @@ async def dynamo_transfer(
             orders = DynamoOrderTransfer(client)
             await orders.check_unused()
         yield orders, DynamoItemTransfer(client, tables), DynamoCarriedTransfer(client)
+
+
+async def _expire_keys(client: Dynamo) -> None:
+    """Has expired keys removed where that can be had: without it they expire all the same, and take up room."""
+    try:
+        await expire_keys(client)
+    except StoreError as error:
+        structlog.get_logger().warning(
+            "key_expiry_unavailable", reason=error.message, hint="allow DescribeTimeToLive and UpdateTimeToLive"
+        )
 
 
 @contextlib.contextmanager
