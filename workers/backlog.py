@@ -111,6 +111,10 @@ class Backlog:
         entry = self._index.find(sequence)
         return None if entry is None else entry.waiting
 
+    def ranges(self) -> list[tuple[int, int]]:
+        """Returns ranges of sequences, first and stop, outside of which no order waits here."""
+        return self._index.ranges()
+
     def remove(self, sequence: int) -> bool:
         """Removes one order; False where it does not wait here."""
         entry = self._index.find(sequence)

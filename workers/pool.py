@@ -328,6 +328,13 @@ class Pool:
         waiting = self._backlog.find(sequence) or self._quarantine.find(sequence)
         return None if waiting is None else waiting.stored
 
+    def places(self, *, running: bool) -> list[tuple[int, int]]:
+        """Returns ranges of sequences, first and stop, outside of which no order is `en cola`, or `running`."""
+        holdings = (*(member.holding for member in self._members), self._orphans)
+        runs = [ticket.run for holding in holdings for ticket in holding.tickets()]
+        held = [(run.first, run.first + run.count) for run in runs]
+        return held if running else [*held, *self._backlog.ranges(), *self._quarantine.ranges()]
+
     def withdraw(self, sequence: int) -> bool:
         """Removes a cancelled order from those that wait; False where a worker has it, or it is not here."""
         return self._backlog.remove(sequence) or self._quarantine.remove(sequence)

@@ -74,6 +74,10 @@ class Quarantine:
         suspect = self._index.find(sequence)
         return None if suspect is None else suspect.waiting
 
+    def ranges(self) -> list[tuple[int, int]]:
+        """Returns ranges of sequences, first and stop, outside of which no order waits here."""
+        return self._index.ranges()
+
     def remove(self, sequence: int) -> bool:
         """Removes one order; False where it does not wait here. Those behind it in its run go to the end."""
         suspect = self._index.find(sequence)

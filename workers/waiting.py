@@ -7,6 +7,8 @@ from shared.domain.orders import Priority
 
 # Sequences of one page of the index. A lookup scans one page; a run of n orders is entered in n / 64 pages.
 _PAGE_BITS = 6
+# Pages of one range where ranges are told: 4,096 sequences.
+_BLOCK_PAGE_BITS = 6
 
 
 class Waiting(NamedTuple):
@@ -75,6 +77,12 @@ class EntryIndex(Generic[E]):
             if entry.waiting is not None and 0 <= sequence - entry.waiting.run.first < entry.waiting.run.count:
                 return entry
         return None
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Returns ranges of sequences, first and stop, in which everything is that is here; they hold more."""
+        blocks = {page >> _BLOCK_PAGE_BITS for page in self._pages}
+        bits = _PAGE_BITS + _BLOCK_PAGE_BITS
+        return [(block << bits, (block + 1) << bits) for block in blocks]
 
     def cut_out(self, entry: E, sequence: int) -> Waiting | None:
         """Removes one order from its entry, which keeps those before it; returns those behind it.

@@ -13,6 +13,7 @@ import structlog
 from services.distributed.events import Told
 from services.distributed.log import EventLog, Kept, Logged
 from shared.domain.errors import InvalidParams, StoreError
+from shared.domain.names import is_same_name, recent_name_key
 from shared.net.connection import Connection
 from shared.net.fanout import Fanout
 from shared.wire.replies import line
@@ -37,7 +38,7 @@ class Choice(NamedTuple):
         for name in ("order", "customer", "user_id"):
             value: str | int | None = getattr(self, name)
             if value is not None:
-                return name, value
+                return name, recent_name_key(str(value)) if name == "customer" else value
         return None
 
     def wants(self, topic: str, event: str) -> bool:
@@ -48,9 +49,9 @@ class Choice(NamedTuple):
         """Whether an event is chosen."""
         return (
             self.wants(told.topic, told.event)
-            and self.customer in (None, told.customer)
             and self.order in (None, told.order)
             and self.user_id in (None, told.user_id)
+            and (self.customer is None or (told.customer is not None and is_same_name(told.customer, self.customer)))
         )
 
 
@@ -170,7 +171,8 @@ class Observers:
                 ]
         if self._by_key:
             for one in told:
-                for key in (("order", one.order), ("customer", one.customer), ("user_id", one.user_id)):
+                customer = None if one.customer is None else recent_name_key(one.customer)
+                for key in (("order", one.order), ("customer", customer), ("user_id", one.user_id)):
                     if key[1] is None:
                         continue
                     for choice in self._by_key.get((key[0], key[1]), ()):

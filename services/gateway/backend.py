@@ -1,6 +1,7 @@
 """A server behind the gateway: connections to it, how much may wait for it, and what happens while it is away."""
 
 import asyncio
+import enum
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
@@ -21,8 +22,22 @@ _ITS_FAULT = {"db_error", "internal_error", "unavailable"}
 _OUR_FAULT = {"unauthorized", "unknown_action"}
 
 
+class Work(enum.Enum):
+    """Kinds of questions, by what they cost the server."""
+
+    AT_ONCE = "at once"
+    """It makes nobody behind it on its connection wait: above all new orders."""
+    LOOKUP = "lookup"
+    """It looks something up, or changes it."""
+    LIST = "list"
+    """It reads a page."""
+
+
 class Backend(Generic[C]):
     """One server. Any number of tasks may ask; beyond `max_waiting` requests at a time nobody else waits for it.
+
+    Each kind of work has a breaker of its own: lists that come too late say nothing about new orders. Lists take at
+    most half of the places.
 
     `clients` are its connections. On one of them a request that looks something up makes the later ones wait: so
     the first is for what is done at once, most of all, and travels well together; the others take turns.
@@ -31,51 +46,59 @@ class Backend(Generic[C]):
     def __init__(self, name: str, clients: Sequence[C], *, max_waiting: int) -> None:
         self.name = name
         self._clients = clients
-        self._max_waiting = max_waiting
+        self._places = dict.fromkeys(Work, max_waiting) | {Work.LIST: -(-max_waiting // 2)}
+        self._waiting = dict.fromkeys(Work, 0)
+        """How many requests of each kind wait for its answer."""
         self._next = 0
-        self.waiting = 0
-        """How many requests wait for its answer."""
-        self._breaker = Breaker(asyncio.get_running_loop().time)
+        clock = asyncio.get_running_loop().time
+        self._breakers = {kind: Breaker(clock) for kind in Work}
         self._log = structlog.get_logger()
 
     @property
     def state(self) -> BreakerState:
-        """What the breaker lets pass."""
-        return self._breaker.state
+        """What the breakers let pass: of kinds that differ, the state of the one that lets pass least."""
+        return max((breaker.state for breaker in self._breakers.values()), key=list(BreakerState).index)
 
-    async def ask(self, question: Callable[[C], Awaitable[T]], *, at_once: bool = False) -> T:
-        """What `question` makes of a client; `at_once` says that it makes nobody behind it wait.
+    async def ask(self, question: Callable[[C], Awaitable[T]], work: Work = Work.LOOKUP) -> T:
+        """What `question` makes of a client; `work` says what kind of question it is.
 
         Raises Refused for what the server says against the request itself, Unavailable where nothing was done,
         and DeadlineExceeded where that cannot be known.
         """
-        if (pause := self._breaker.wait()) > 0:
+        breaker = self._breakers[work]
+        if (pause := breaker.wait()) > 0:
             raise self._away(f"{self.name} does not answer", pause)
-        if self.waiting >= self._max_waiting:
-            raise self._away(f"{self.waiting} requests wait for {self.name} already", 1.0)
-        self.waiting += 1
+        waiting = self._waiting[work] if work is Work.LIST else sum(self._waiting.values())
+        if waiting >= self._places[work]:
+            raise self._away(f"{waiting} requests wait for {self.name} already", 1.0)
+        self._waiting[work] += 1
         try:
-            answer = await question(self._clients[0] if at_once else self._in_turn())
+            answer = await question(self._clients[0] if work is Work.AT_ONCE else self._in_turn())
         except Refused as refusal:
-            raise self._told(refusal) from None
+            raise self._told(refusal, breaker) from None
         except Unreachable as error:
-            self._fail(error)
+            self._fail(breaker, error)
             raise self._away(f"{self.name} is away: {error.message}", 1.0) from error
         except (AnswerTimeout, ConnectionLost) as error:
-            self._fail(error)
+            self._fail(breaker, error)
             raise DeadlineExceeded(
                 f"{self.name}: {error.message}",
                 hint="it may have been done all the same; look before sending it again, or use an Idempotency-Key",
             ) from error
         except BaseException:
             # Whoever asked has gone: that says nothing about the server, but a trial must end.
-            if self._breaker.state is BreakerState.TRIAL:
-                self._breaker.failed()
+            if breaker.state is BreakerState.TRIAL:
+                breaker.failed()
             raise
         finally:
-            self.waiting -= 1
-        self._answered()
+            self._waiting[work] -= 1
+        self._answered(breaker)
         return answer
+
+    @property
+    def lists(self) -> "ListBackend[C]":
+        """The server for those who ask for lists."""
+        return ListBackend(self)
 
     def _in_turn(self) -> C:
         self._next = self._next % (len(self._clients) - 1) + 1
@@ -86,27 +109,38 @@ class Backend(Generic[C]):
         for client in self._clients:
             client.close()
 
-    def _told(self, refusal: Refused) -> ComandaError:
+    def _told(self, refusal: Refused, breaker: Breaker) -> ComandaError:
         if refusal.error in _OUR_FAULT:
             self._log.error("refused by a server; check SERVICE_TOKEN", server=self.name, reason=refusal.message)
             return self._away(f"{self.name} does not let the gateway in", 1.0)
         if refusal.error in _ITS_FAULT:
-            self._fail(refusal)
+            self._fail(breaker, refusal)
         else:
-            self._answered()
+            self._answered(breaker)
         return refusal
 
-    def _answered(self) -> None:
-        if self._breaker.state is not BreakerState.CLOSED:
+    def _answered(self, breaker: Breaker) -> None:
+        if breaker.state is not BreakerState.CLOSED:
             self._log.info("a server is back", server=self.name)
-        self._breaker.succeeded()
+        breaker.succeeded()
 
-    def _fail(self, error: ComandaError) -> None:
-        before = self._breaker.state
-        self._breaker.failed()
-        if before is BreakerState.CLOSED and self._breaker.state is BreakerState.OPEN:
+    def _fail(self, breaker: Breaker, error: ComandaError) -> None:
+        before = breaker.state
+        breaker.failed()
+        if before is BreakerState.CLOSED and breaker.state is BreakerState.OPEN:
             self._log.warning("a server is away; leaving it alone", server=self.name, reason=error.message)
 
     def _away(self, message: str, seconds: float) -> Unavailable:
         details: dict[str, Any] = {"retry_after_ms": math.ceil(seconds * 1000)}
         return Unavailable(message, hint="try again later; nothing was done", details=details)
+
+
+class ListBackend(Generic[C]):
+    """A backend whose every question is for a list."""
+
+    def __init__(self, backend: Backend[C]) -> None:
+        self._backend = backend
+
+    async def ask(self, question: Callable[[C], Awaitable[T]]) -> T:
+        """See `Backend.ask`."""
+        return await self._backend.ask(question, Work.LIST)

@@ -17,6 +17,7 @@ from msgspec import Struct
 from clients.distributed import DistributedClient
 from clients.errors import ClientError, Refused
 from shared.domain.errors import Unavailable
+from shared.domain.names import is_same_name
 
 TOPICS = ("orders", "scores", "notifications", "stock")
 """What the gateway tells of."""
@@ -289,7 +290,9 @@ def _is_chosen(choice: Choice, topic: str, head: _Head) -> bool:
     if topic not in choice.topics:
         return False
     if topic == "orders":
-        return choice.customer in (None, head.customer) and choice.order in (None, head.order)
+        return choice.order in (None, head.order) and (
+            choice.customer is None or (head.customer is not None and is_same_name(head.customer, choice.customer))
+        )
     return topic not in PERSONAL or choice.user_id == head.user_id
 
 

@@ -179,7 +179,7 @@ class ImportRoutes:
 
     async def _list(self, request: Request) -> Answer:
         query: ImportQuery = request.query
-        page = await imports.list_imports(self._records, limit=query.limit, cursor=query.cursor)
+        page = await imports.list_imports(self._records.lists, limit=query.limit, cursor=query.cursor)
         return answer(ImportPage(page.imports, page.cursor))
 
     async def _show(self, request: Request) -> Answer:

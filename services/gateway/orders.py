@@ -10,7 +10,7 @@ from clients.errors import Refused
 from clients.intake import IntakeClient
 from clients.replies import Accepted, Moved, Page, StoredOrder
 from services.gateway.answers import answer, check_match, etag_of, is_named, unchanged
-from services.gateway.backend import Backend
+from services.gateway.backend import Backend, Work
 from services.gateway.bodies import ORDERS
 from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.problems import Problem, problem
@@ -154,13 +154,13 @@ class OrderRoutes:
         if isinstance(request.body, list):
             return await self._place_many(request.body, key, request)
         order = self._keyed(request.body, key, request)
-        accepted = await self._intake.ask(lambda client: client.order(order, add_request_id=False), at_once=True)
+        accepted = await self._intake.ask(lambda client: client.order(order, add_request_id=False), Work.AT_ONCE)
         return answer(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
 
     async def _place_many(self, orders: list[OrderRequest], key: str | None, request: Request) -> Answer:
         keys = (None if key is None else f"{key}:{place}" for place in range(len(orders)))
         keyed = [self._keyed(order, one, request) for order, one in zip(orders, keys, strict=True)]
-        found = await self._intake.ask(lambda client: client.orders(keyed), at_once=True)
+        found = await self._intake.ask(lambda client: client.orders(keyed), Work.AT_ONCE)
         return answer(Outcomes([_outcome(one, request.request_id) for one in found]), status=207)
 
     def _keyed(self, order: OrderRequest, key: str | None, request: Request) -> OrderRequest:
@@ -173,7 +173,7 @@ class OrderRoutes:
 
     async def _list(self, request: Request) -> Answer:
         query: OrderQuery = request.query
-        page = await self._intake.ask(
+        page = await self._intake.lists.ask(
             lambda client: client.page(
                 state=query.estado,
                 customer=query.cliente,

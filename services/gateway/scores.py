@@ -167,7 +167,7 @@ class ScoreRoutes:
     async def _notifications(self, request: Request) -> Answer:
         query: NotificationQuery = request.query
         user = self._identity.named_user(request, query.user_id)
-        page = await self._distributed.ask(
+        page = await self._distributed.lists.ask(
             lambda client: client.notification_page(
                 user, unread=query.unread, page_size=query.limit, order=query.order, cursor=query.cursor
             )

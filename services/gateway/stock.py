@@ -204,12 +204,12 @@ class StockRoutes:
 
     async def _all(self, request: Request) -> Answer:
         query: PageQuery = request.query
-        return self._page(await stock.list_stock(self._records, limit=query.limit, cursor=query.cursor))
+        return self._page(await stock.list_stock(self._records.lists, limit=query.limit, cursor=query.cursor))
 
     async def _of_store(self, request: Request) -> Answer:
         query: PageQuery = request.query
         store = check_store(request.named["store"])
-        return self._page(await stock.list_stock(self._records, store, limit=query.limit, cursor=query.cursor))
+        return self._page(await stock.list_stock(self._records.lists, store, limit=query.limit, cursor=query.cursor))
 
     def _page(self, page: stock.StockPage) -> Answer:
         return answer(StockPage([self._item(stored) for stored in page.items], page.cursor))
@@ -249,7 +249,7 @@ class StockRoutes:
     async def _movements(self, request: Request) -> Answer:
         query: PageQuery = request.query
         movements, cursor = await stock.list_movements(
-            self._records,
+            self._records.lists,
             check_store(request.named["store"]),
             check_item(request.named["item"]),
             limit=query.limit,
@@ -259,11 +259,11 @@ class StockRoutes:
 
     async def _stores(self, request: Request) -> Answer:
         query: PageQuery = request.query
-        return answer(StorePage(*await stock.list_stores(self._records, limit=query.limit, cursor=query.cursor)))
+        return answer(StorePage(*await stock.list_stores(self._records.lists, limit=query.limit, cursor=query.cursor)))
 
     async def _alerts(self, request: Request) -> Answer:
         query: AlertQuery = request.query
-        found = await stock.list_alerts(self._records, query.state, limit=query.limit, cursor=query.cursor)
+        found = await stock.list_alerts(self._records.lists, query.state, limit=query.limit, cursor=query.cursor)
         return answer(AlertPage(*found))
 
     async def _acknowledge(self, request: Request) -> Answer:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 from clients.errors import Refused
 from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.answers import answer, is_named, seen_version, unchanged
-from services.gateway.backend import Backend
+from services.gateway.backend import Backend, Work
 from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
 from shared.domain.errors import InvalidParams, NotFound, PreconditionFailed
@@ -148,7 +148,7 @@ class TaskRoutes:
         query: TaskQuery = request.query
         index = "by_time" if query.completed is None else "by_status"
         partition = None if query.completed is None else _status(query.completed)
-        page = await self._persistence.ask(
+        page = await self._persistence.lists.ask(
             lambda client: client.query(
                 TASKS.name, index, partition=partition, descending=True, page_size=query.limit, cursor=query.cursor
             )
@@ -199,7 +199,7 @@ class TaskRoutes:
 
     async def _found(self, task: str) -> StoredItem:
         """A task as it is stored. Raises NotFound."""
-        stored = await self._persistence.ask(lambda client: client.get_item(TASKS.name, {"id": task}), at_once=True)
+        stored = await self._persistence.ask(lambda client: client.get_item(TASKS.name, {"id": task}), Work.AT_ONCE)
         if stored.item is None:
             raise NotFound(f"there is no task {shortened(task)}", field="id", hint="GET /tasks lists what there is")
         return stored

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 
+from services.intake.index_keeper import keep_index
 from services.intake.intake import Intake
 from services.intake.settings import IntakeSettings
 from shared.domain.errors import StartupError, StoreError
@@ -87,7 +88,8 @@ async def open_store(settings: IntakeSettings) -> AsyncIterator[tuple[OrderStore
             hint="check DATA_DIR and DB_PATH; a file that is damaged has to be restored from a backup",
         ) from error
     try:
-        yield store, recovery, files
+        async with keep_index(files):
+            yield store, recovery, files
     finally:
         await store.close()
 

@@ -7,6 +7,7 @@ it was sent is kept for showing.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Format characters (category Cf), variation selectors and fillers: they take no room on a screen, so two names that
 # differ in them look the same.
@@ -36,3 +37,14 @@ def name_key(name: str) -> str:
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
     visible = _CONTROL.sub("", _INVISIBLE.sub("", folded))
     return unicodedata.normalize("NFC", " ".join(visible.split()))
+
+
+@lru_cache(maxsize=20_000)
+def recent_name_key(name: str) -> str:
+    """Returns `name_key`, at the cost of a lookup for names that come again and again, as those of customers."""
+    return name_key(name)
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Whether two spellings are one name."""
+    return one == other or recent_name_key(one) == recent_name_key(other)

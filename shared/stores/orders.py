@@ -36,6 +36,9 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
     finished: int | None = None
 
 
+# What an answer has for an order besides its document: names of members, times, the state.
+_VIEW_BYTES = 400
+
 NOTHING = Row()
 """Of an order that nobody has touched since it was accepted."""
 
@@ -84,6 +87,12 @@ def request_key(request: OrderRequest) -> str | None:
         return f"{_SCOPE}{request.client_id}{_SCOPE}{key}"
     # No client is named by an empty text, so a key of nobody's never looks like one of somebody's.
     return f"{_SCOPE}{_SCOPE}{key}" if key.startswith(_SCOPE) else key
+
+
+def answer_bytes(document: str, detail: str | None) -> int:
+    """Returns about how much of an answer an order takes, in bytes."""
+    texts = (document, detail or "")
+    return _VIEW_BYTES + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
 
 
 def same_order(one: OrderRequest, other: OrderRequest) -> bool:

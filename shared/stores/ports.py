@@ -202,10 +202,18 @@ class Query(NamedTuple):
     limit: int = 50
     before: int | None = None
     """Only orders with a smaller sequence: where the page before ended."""
+    among: Sequence[tuple[int, int]] | None = None
+    """Where orders of an open state can be, as this server knows: sequences from the first up to, without, the second.
+
+    None is anywhere. A store that other servers use too looks elsewhere as well.
+    """
 
 
 class Page(NamedTuple):
-    """Some orders, and from where the next page goes on; None at the end."""
+    """Some orders, and from where the next page goes on; None at the end.
+
+    A page that took long, or is large, is short: only None is the end.
+    """
 
     orders: list[Order]
     before: int | None

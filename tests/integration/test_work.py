@@ -1,13 +1,17 @@
 """What becomes of orders in real worker processes, with handlers that fail in every way."""
 
 import datetime
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.order_indexer import unindexed_orders
 from tests.chaos.load import Load
 from tests.support.intake import IntakeProcess, Session
+from tests.support.waiting import until
 
 FUSSY = "tests.support.kitchens:fussy"
 
@@ -192,3 +196,17 @@ def test_health_tells_why_orders_are_refused(session: Session) -> None:
     health = session.ask("health")
     assert health["status"] == "degraded"
     assert "nearly full" in health["store"]
+
+
+@pytest.mark.intake(PROCESSING_SECONDS=0, MAX_PEDIDOS_EN_COLA=20_000)
+def test_many_orders_are_indexed_beside_their_acceptance(intake: IntakeProcess, session: Session) -> None:
+    orders = [{"cliente": f"Cliente {number % 100}", "productos": ["x"], "direccion": "d"} for number in range(1000)]
+    for _ in range(9):
+        assert all(answer["success"] for answer in session.ask(json.dumps(orders)))
+    files = Files(intake.data_dir / "orders.db")
+    until(lambda: unindexed_orders(files), lambda left: left < 4096)
+    page = session.ask('list cliente="CLIENTE  7" limite=1000')
+    assert [order["cliente"] for order in page["pedidos"]] == ["Cliente 7"] * 90
+    assert page["cursor"] is None
+    session.wait_until("stats", "stats.abiertos", 0)
+    assert session.ask("list en_proceso")["pedidos"] == session.ask("list en_cola")["pedidos"] == []

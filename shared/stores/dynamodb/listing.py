@@ -1,12 +1,17 @@
 """Lists of orders: from the newest block back, as far as one call may look."""
 
+import asyncio
+from collections.abc import Sequence
+
+from shared.domain.names import recent_name_key
 from shared.domain.orders import Order
 from shared.stores.dynamodb.chunks import Chunk, Chunks
 from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.dynamodb.servers import Servers
-from shared.stores.orders import STATES
+from shared.stores.orders import STATES, answer_bytes
 from shared.stores.ports import Page, Query
-from shared.wire.orders import customer_start
+from shared.stores.records import PAGE_BYTES
+from shared.wire.orders import customer_of
 
 _CHUNKS = 8
 _LOOKED_AT = 50_000
@@ -29,16 +34,21 @@ class Lister:
         if query.before is not None:
             before = min(query.before, before)
         found: list[Order] = []
+        room = PAGE_BYTES
         looked_at = 0
         while before > 0 and looked_at < _LOOKED_AT:
             block = (before - 1) // BLOCK
             chunks = await self._chunks.before(block, before, _CHUNKS, by)
-            for chunk in chunks:
-                for sequence in reversed(range(chunk.first, min(chunk.stop, before))):
-                    if _matches(chunk, sequence, query):
-                        found.append(chunk.order(sequence, self._node))
-                        if len(found) == query.limit:
-                            return Page(found, sequence if sequence > 0 else None)
+            # Thousands of names to compare take milliseconds, which are not the event loop's.
+            matches = await asyncio.to_thread(_matches, chunks, before, query)
+            for chunk, sequences in zip(chunks, matches, strict=True):
+                for sequence in sequences:
+                    room -= answer_bytes(chunk.documents[sequence - chunk.first], chunk.row(sequence).detail)
+                    if room < 0 and found:
+                        return Page(found, sequence + 1)
+                    found.append(chunk.order(sequence, self._node))
+                    if len(found) == query.limit:
+                        return Page(found, sequence if sequence > 0 else None)
                 before = chunk.first
                 looked_at += len(chunk.documents)
                 if query.since is not None and chunk.documents and chunk.received < query.since - _SKEW:
@@ -49,12 +59,25 @@ class Lister:
         return Page(found, before if before > 0 else None)
 
 
-def _matches(chunk: Chunk, sequence: int, query: Query) -> bool:
-    if query.state is not None and STATES[chunk.row(sequence).state] is not query.state:
-        return False
-    if query.since is not None and chunk.received < query.since:
-        return False
-    if query.until is not None and chunk.received >= query.until:
-        return False
-    document = chunk.documents[sequence - chunk.first]
-    return query.customer is None or document.startswith(customer_start(query.customer))
+def _matches(chunks: Sequence[Chunk], before: int, query: Query) -> list[list[int]]:
+    """Returns the sequences of each chunk that are below `before` and match, downwards."""
+    key = None if query.customer is None else recent_name_key(query.customer)
+    found: list[list[int]] = []
+    for chunk in chunks:
+        stop = min(chunk.stop, before)
+        before = chunk.first
+        if (query.since is not None and chunk.received < query.since) or (
+            query.until is not None and chunk.received >= query.until
+        ):
+            found.append([])
+            continue
+        sequences = reversed(range(chunk.first, stop))
+        found.append(
+            [
+                one
+                for one in sequences
+                if (query.state is None or STATES[chunk.row(one).state] is query.state)
+                and (key is None or recent_name_key(customer_of(chunk.documents[one - chunk.first])) == key)
+            ]
+        )
+    return found

@@ -17,6 +17,8 @@ try:
 except ImportError:  # no wheel for this platform
     import sqlite3 as sqlite
 
+__all__ = ["Connection", "StoreBusy", "Writer", "connect", "is_damage", "migrate", "never_wait", "sqlite", "translated"]
+
 SCHEMA = Path(__file__).parent / "schema"
 
 # A checkpoint costs two fsyncs. One for every 20,000 rows keeps the write-ahead log at a few MiB and the
@@ -105,14 +107,23 @@ def _known_schemas(name: str) -> dict[int, Path]:
     return {int(file.stem.rpartition("-")[2]): file for file in SCHEMA.glob(f"{name}-*.sql")}
 
 
+def _result_code(error: Exception) -> int:
+    """Returns the primary result code of an error of the driver; zero where it has none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the driver says that a file is damaged, or is no database."""
+    return _result_code(error) in (sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB)
+
+
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turns the driver's errors into StoreError."""
     try:
         yield
     except sqlite.Error as error:
-        # The lower byte is the primary result code; the others say more about it.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite.SQLITE_BUSY:
+        if _result_code(error) == sqlite.SQLITE_BUSY:
             raise StoreBusy(
                 f"{path.name} is locked by another program",
                 hint="end what holds it, as a database browser or an open transaction, then send this again",

@@ -19,6 +19,11 @@ class Files(Struct, frozen=True):
         return self.orders.with_name(f"{self.orders.stem}-progress{self.orders.suffix}")
 
     @property
+    def index(self) -> Path:
+        """Where orders are to be found by customer and time; made from `orders`, and may be deleted."""
+        return self.orders.with_name(f"{self.orders.stem}-index{self.orders.suffix}")
+
+    @property
     def owner_lock(self) -> Path:
         """Held by the one intake that owns the files, for as long as it lives."""
         return self.orders.with_name(f"{self.orders.name}.lock")

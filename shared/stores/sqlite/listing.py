@@ -1,24 +1,19 @@
-"""Lists of orders, read through aiosqlite so that a long read never holds the event loop."""
+"""Lists of orders, read in a thread of their own so that a long read never holds the event loop."""
 
 import asyncio
-from pathlib import Path
-from typing import Any
-
-import aiosqlite
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from shared.domain.errors import StoreError
-from shared.stores.orders import CANCELLED, FAILED, QUEUED, STATES
 from shared.stores.ports import Page, Query
-from shared.stores.sqlite.database import connect, translated
+from shared.stores.sqlite.database import Connection, connect, is_damage, sqlite, translated
 from shared.stores.sqlite.files import Files
-from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS, OrderReader
-from shared.wire.orders import customer_start
-
-# One read looks at no more rows than this: a longer one would keep the write-ahead log from being reused.
-_WINDOW = 50_000
+from shared.stores.sqlite.order_index import NOTHING, attach_index, delete_index, file_number, read_coverage
+from shared.stores.sqlite.order_search import OrderSearch
+from shared.stores.sqlite.rows import OrderReader
 
 
-def attach(files: Files) -> Any:
+def attach(files: Files) -> Connection:
     """A reading connection on both files, `progress` attached under that name."""
     connection = connect(files.orders, read_only=True)
     try:
@@ -31,67 +26,59 @@ def attach(files: Files) -> Any:
 
 
 class Lister:
-    """Answers `Query`; opens its connection on first use."""
+    """Answers `Query`, one after the other; opens its connection on first use.
 
-    def __init__(self, files: Files, reader: OrderReader) -> None:
+    `settled` says up to which sequence all orders are final.
+    """
+
+    def __init__(self, files: Files, reader: OrderReader, settled: Callable[[], int]) -> None:
         self._files = files
         self._reader = reader
-        self._connection: aiosqlite.Connection | None = None
-        self._opening = asyncio.Lock()
+        self._settled = settled
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lists")
+        self._connection: Connection | None = None
+        self._index: tuple[int, int] | None = None
+        """Which file is attached as the index."""
 
     async def list(self, query: Query) -> Page:
         """A page of orders, newest first. Raises StoreError."""
-        with translated(Path(self._files.orders)):
-            async with self._opening:
-                if self._connection is None:
-                    self._connection = await aiosqlite.Connection(lambda: attach(self._files), 64)
-            return await self._page(self._connection, query)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._list, query)
 
-    async def _page(self, connection: aiosqlite.Connection, query: Query) -> Page:
-        conditions, values = _conditions(query)
-        newest = await connection.execute_fetchall("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
-        before = int(next(iter(newest))[0])
-        if query.before is not None:
-            before = min(query.before, before)
-        state = None if query.state is None else STATES.index(query.state)
-        # Rare states have an index; everything else is found by going back through the sequence.
-        rare = state in (FAILED, CANCELLED)
-        rows: list[Any] = []
-        while before > 1 and len(rows) < query.limit:
-            after = 0 if rare else max(before - 1 - _WINDOW, 0)
-            source = "progress.progress p JOIN orders o ON o.sequence = p.sequence" if rare else JOINED
-            key = "p.sequence" if rare else "o.sequence"
-            rows += await connection.execute_fetchall(
-                f"SELECT {ORDER_COLUMNS} FROM {source} WHERE {key} < ? AND {key} > ?{conditions} "
-                f"ORDER BY {key} DESC LIMIT ?",
-                (before, after, *values, query.limit - len(rows)),
-            )
-            before = after + 1
-        if len(rows) == query.limit:
-            before = rows[-1][0]
-        return Page([self._reader.order(row) for row in rows], before if before > 1 else None)
+    def _list(self, query: Query) -> Page:
+        with translated(self._files.orders):
+            try:
+                return self._find(query)
+            except sqlite.DatabaseError as error:
+                if not is_damage(error) or file_number(self._files) is None:
+                    raise
+            # The index is damaged, or the orders are: in that case reading them alone says so.
+            self._disconnect()
+            delete_index(self._files)
+            return self._find(query)
+
+    def _find(self, query: Query) -> Page:
+        if self._index != file_number(self._files):
+            # It was made, made again, or deleted.
+            self._disconnect()
+        if self._connection is None:
+            self._connect()
+        assert self._connection is not None
+        coverage = NOTHING if self._index is None else read_coverage(self._connection)
+        rows, before = OrderSearch(self._connection, coverage, query, settled=self._settled()).find()
+        return Page([self._reader.order(row) for row in rows], before)
+
+    def _connect(self) -> None:
+        self._connection = attach(self._files)
+        self._index = file_number(self._files)
+        if self._index is not None:
+            attach_index(self._connection, self._files)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._index = None
 
     async def close(self) -> None:
         """Ends the thread that reads."""
-        if self._connection is not None:
-            await self._connection.close()
-
-
-def _conditions(query: Query) -> tuple[str, list[Any]]:
-    text = ""
-    values: list[Any] = []
-    if query.state is not None:
-        state = STATES.index(query.state)
-        text += " AND (p.state IS NULL OR p.state = ?)" if state == QUEUED else " AND p.state = ?"
-        values.append(state)
-    if query.customer is not None:
-        prefix = customer_start(query.customer)
-        text += " AND substr(o.document, 1, ?) = ?"
-        values += [len(prefix), prefix]
-    if query.since is not None:
-        text += " AND o.received >= ?"
-        values.append(query.since)
-    if query.until is not None:
-        text += " AND o.received < ?"
-        values.append(query.until)
-    return text, values
+        self._thread.shutdown()
+        self._disconnect()

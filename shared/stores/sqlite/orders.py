@@ -158,7 +158,7 @@ class SqliteOrderStore:
         self._settled = 0
         self._upkeep = Upkeep(self._progress, self._progress_lock, files.archive, followers, outbox_days=outbox_days)
         self._reader = OrderReader(self._node)
-        self._lister = Lister(files, self._reader)
+        self._lister = Lister(files, self._reader, lambda: self._settled)
         self._decode = msgspec.json.Decoder(OrderRequest).decode
 
     def _one(self, statement: str) -> int:

@@ -70,7 +70,7 @@ def test_observers_are_told_of_the_names_that_they_chose(observers: Observers) -
     every, failed, ana = Observer(), Observer(), Observer()
     observers.add(every.connection, Choice(ORDERS), 0)
     observers.add(failed.connection, Choice(ORDERS, frozenset({"order.failed"})), 0)
-    observers.add(ana.connection, Choice(ORDERS, frozenset({"order.failed"}), customer="Ana"), 0)
+    observers.add(ana.connection, Choice(ORDERS, frozenset({"order.failed"}), customer="ANA "), 0)
     observers.publish([Logged(1, orders("order.failed", "Ana", "Eva")), Logged(3, orders("order.finished", "Ana"))])
     assert names(every) == [b"order.failed", b"order.failed", b"order.finished"]
     assert names(failed) == [b"order.failed"] * 2

@@ -82,7 +82,7 @@ async def test_all_listeners_share_one_subscription(hub: Hub, service: Service) 
 
 
 async def test_each_gets_what_they_chose(hub: Hub, service: Service) -> None:
-    ana = await hub.listen(Choice(frozenset({"orders"}), customer="Ana"), None)
+    ana = await hub.listen(Choice(frozenset({"orders"}), customer=" ANA\u200b"), None)
     user = await hub.listen(Choice(frozenset({"scores"}), user_id=1), None)
     one = await hub.listen(Choice(frozenset({"orders"}), order="b"), None)
     service.tell("order.accepted", id="a", cliente="Ana")

@@ -1,0 +1,100 @@
+"""The index of orders by customer and by time of receipt: its file, and what is in it.
+
+It is built behind the commits, from orders that never change (`order_indexer`), and always covers the sequences from 1
+up to a position. Lists read the index up to there and the orders themselves behind it, so they are right however far
+behind it is. It can be deleted, or come from another backup than the orders: it is used only where the last order that
+it covers is what the orders have there, and else made again.
+
+Entries are in segments, each sorted by itself like the runs of a log-structured merge tree: new ones are appended
+instead of being spread over the whole file, and a lookup asks each segment once, 153 of them in ten million orders.
+Small segments of one block become a large one when 16 of them are complete.
+"""
+
+import os
+import zlib
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+from shared.domain.names import name_key
+from shared.stores.sqlite.database import Connection
+from shared.stores.sqlite.files import Files
+
+SCHEMA_VERSION = 1
+BLOCK = 4096
+"""Sequences of a block, and of a small segment."""
+SEGMENT = 65_536
+"""Sequences of a large segment."""
+
+_HASH_BYTES = 6
+_LAST_ORDER = "SELECT sequence, received, document FROM main.orders WHERE sequence < ? ORDER BY sequence DESC LIMIT 1"
+
+
+class Coverage(NamedTuple):
+    """Which orders the index has: those below `stop`, in large segments below `merged` and in small ones from there."""
+
+    stop: int = 0
+    merged: int = 0
+
+
+NOTHING = Coverage()
+
+
+class Anchor(NamedTuple):
+    """The last order that is covered, by which the index is known to belong to a file of orders; zeros for none."""
+
+    node: int
+    sequence: int
+    received: int
+    checksum: int
+
+
+def attach_index(connection: Connection, files: Files) -> Connection:
+    """Attaches the index under the name `idx` to a connection on the orders, and returns the connection."""
+    connection.execute("ATTACH DATABASE ? AS idx", (str(files.index),))
+    return connection
+
+
+def file_number(files: Files) -> tuple[int, int] | None:
+    """Returns what tells the index's file from another that takes its place; None where there is none."""
+    try:
+        found = os.stat(files.index)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def delete_index(files: Files) -> None:
+    """Deletes the index; whoever reads or builds it notices."""
+    # The log first: with another file it would be taken for that one's.
+    for suffix in ("-wal", "-shm", ""):
+        files.index.with_name(files.index.name + suffix).unlink(missing_ok=True)
+
+
+def read_coverage(connection: Connection) -> Coverage:
+    """Returns what the attached index covers of the orders; nothing where it is not theirs."""
+    if connection.execute("PRAGMA idx.user_version").fetchone()[0] != SCHEMA_VERSION:
+        return NOTHING
+    meta = dict(connection.execute("SELECT name, value FROM idx.meta").fetchall())
+    try:
+        found = Coverage(meta["stop"], meta["merged"])
+        anchor = Anchor(meta["node"], meta["sequence"], meta["received"], meta["checksum"])
+    except KeyError:
+        return NOTHING
+    return found if anchor == find_anchor(connection, found.stop) else NOTHING
+
+
+def find_anchor(connection: Connection, stop: int) -> Anchor:
+    """Returns the anchor of an index of the orders below `stop`."""
+    node = connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()
+    row = connection.execute(_LAST_ORDER, (stop,)).fetchone()
+    if node is None or row is None:
+        return Anchor(0 if node is None else node[0], 0, 0, 0)
+    return Anchor(node[0], row[0], row[1], zlib.crc32(row[2].encode()))
+
+
+@lru_cache(maxsize=50_000)
+def customer_hash(customer: str) -> int:
+    """Returns the number under which the index has a customer, the same for every spelling of the name."""
+    digest = blake2b(name_key(customer).encode(), digest_size=_HASH_BYTES).digest()
+    return int.from_bytes(digest, "big", signed=True)

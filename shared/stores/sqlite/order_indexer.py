@@ -1,0 +1,201 @@
+"""Builds the index of orders behind the commits, in a process of its own: it writes nothing but its own file."""
+
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from shared.domain.errors import StoreError
+from shared.stores.sqlite.database import Connection, StoreBusy, connect, is_damage, migrate, sqlite, translated
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.order_index import (
+    BLOCK,
+    NOTHING,
+    SCHEMA_VERSION,
+    SEGMENT,
+    Coverage,
+    attach_index,
+    customer_hash,
+    delete_index,
+    file_number,
+    find_anchor,
+    read_coverage,
+)
+from shared.wire.orders import customer_of
+
+# Names have at most 200 characters, of which JSON makes at most six each: this much of a document has the name.
+_START_CHARS = 1300
+_NEWEST = "SELECT coalesce(max(sequence), 0) FROM main.orders"
+_READ = f"""
+SELECT sequence, received, substr(document, 1, {_START_CHARS}) FROM main.orders
+WHERE sequence >= ? AND sequence < ? ORDER BY sequence"""
+_ADD_ENTRIES = "INSERT INTO entries (segment, customer, sequence) VALUES (?, ?, ?)"
+_ADD_BLOCK = "INSERT INTO blocks (first, oldest, newest) VALUES (?, ?, ?)"
+_SMALL_ENTRIES = """
+SELECT customer, sequence FROM entries WHERE segment >= ? AND segment < ? ORDER BY customer, sequence"""
+_DELETE_SMALL = "DELETE FROM entries WHERE segment >= ? AND segment < ?"
+_REMEMBER = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
+_CHECKPOINT_STEPS = 8
+
+Row = tuple[int, int, str]
+
+
+def unindexed_orders(files: Files) -> int:
+    """Returns the number of sequences that the index does not cover yet. Raises StoreError."""
+    with translated(files.orders), contextlib.closing(connect(files.orders, read_only=True)) as connection:
+        newest = int(connection.execute(_NEWEST).fetchone()[0])
+        if not files.index.exists():
+            return newest
+        try:
+            return newest + 1 - read_coverage(attach_index(connection, files)).stop
+        except sqlite.DatabaseError:
+            return newest
+
+
+class OrderIndexer:
+    """The one writer of the index. Raises StoreError when the orders or the index cannot be opened."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._make_index()
+        self._reading = attach_index(connect(files.orders, read_only=True), files)
+        self._index = connect(files.index)
+        with translated(files.index):
+            # What a power failure takes from the end is indexed again; the file stays whole.
+            self._index.execute("PRAGMA synchronous = NORMAL")
+            self._coverage = read_coverage(self._reading)
+            if self._coverage == NOTHING:
+                self._reset()
+        self._steps = 0
+        self._file = file_number(files)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that is written is still the one that others read."""
+        return file_number(self._files) == self._file
+
+    def _make_index(self) -> None:
+        """Opens or makes the file; one that cannot be read, or is of another version, is made again."""
+        path = self._files.index
+        try:
+            with translated(path), contextlib.closing(connect(path)) as connection:
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    migrate(connection, path, "index")
+                if version in (0, SCHEMA_VERSION) and _is_whole(connection):
+                    return
+        except StoreBusy:
+            raise
+        except StoreError:
+            pass
+        delete_index(self._files)
+        with contextlib.closing(connect(path)) as connection:
+            migrate(connection, path, "index")
+
+    def _reset(self) -> None:
+        with _transaction(self._index) as connection:
+            for table in ("entries", "blocks", "meta"):
+                connection.execute(f"DELETE FROM {table}")
+            self._remember(connection, NOTHING)
+        self._coverage = NOTHING
+
+    def step(self) -> bool:
+        """Indexes one more segment; False where there is none that is complete. Raises StoreError.
+
+        An index that turns out to be damaged is deleted.
+        """
+        with translated(self._files.index):
+            try:
+                return self._step()
+            except sqlite.DatabaseError as error:
+                if is_damage(error):
+                    delete_index(self._files)
+                raise
+
+    def _step(self) -> bool:
+        stop = self._coverage.stop
+        newest = int(self._reading.execute(_NEWEST).fetchone()[0])
+        if stop % SEGMENT == 0 and newest >= stop + SEGMENT - 1:
+            self._add(stop, SEGMENT)
+        elif newest >= stop + BLOCK - 1:
+            self._add(stop, BLOCK)
+        else:
+            return False
+        self._steps += 1
+        if self._steps % _CHECKPOINT_STEPS == 0:
+            self._index.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return True
+
+    def _add(self, first: int, size: int) -> None:
+        """Adds a segment, large or small, and merges the small ones when they fill a large one."""
+        entries: list[tuple[int, int]] = []
+        blocks: list[tuple[int, int, int]] = []
+        for start in range(first, first + size, BLOCK):
+            received: list[int] = []
+            for sequence, at, document in self._reading.execute(_READ, (start, start + BLOCK)):
+                entries.append((customer_hash(customer_of(document)), sequence))
+                received.append(at)
+            if received:
+                blocks.append((start, min(received), max(received)))
+        entries.sort()
+        stop = first + size
+        complete = stop % SEGMENT == 0
+        with _transaction(self._index) as connection:
+            connection.executemany(_ADD_BLOCK, blocks)
+            _add_entries(connection, first, entries)
+            if complete and size == BLOCK:
+                bounds = (stop - SEGMENT, stop)
+                merged = connection.execute(_SMALL_ENTRIES, bounds).fetchall()
+                connection.execute(_DELETE_SMALL, bounds)
+                _add_entries(connection, stop - SEGMENT, merged)
+            coverage = Coverage(stop, stop if complete else self._coverage.merged)
+            self._remember(connection, coverage)
+        self._coverage = coverage
+
+    def _remember(self, connection: Connection, coverage: Coverage) -> None:
+        anchor = find_anchor(self._reading, coverage.stop)
+        connection.executemany(_REMEMBER, [*coverage._asdict().items(), *anchor._asdict().items()])
+
+    def close(self) -> None:
+        """Closes the files."""
+        with contextlib.suppress(sqlite.Error):
+            self._index.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._index.close()
+        self._reading.close()
+
+
+def build_index(files: Files, *, share: float, idle_seconds: float) -> None:
+    """Indexes for `share` of the time, until nothing has been complete for `idle_seconds`. Raises StoreError."""
+    indexer = OrderIndexer(files)
+    try:
+        last = time.monotonic()
+        while indexer.is_current and time.monotonic() - last < idle_seconds:
+            began = time.process_time()
+            if indexer.step():
+                last = time.monotonic()
+                time.sleep((time.process_time() - began) * (1 - share) / share)
+            else:
+                time.sleep(1.0)
+    finally:
+        indexer.close()
+
+
+def _is_whole(connection: Connection) -> bool:
+    """Whether the tables can be read; a file that is damaged elsewhere shows it when a list reads it."""
+    return connection.execute("SELECT count(*) FROM meta").fetchone() is not None
+
+
+def _add_entries(connection: Connection, segment: int, entries: Iterable[Sequence[Any]]) -> None:
+    connection.executemany(_ADD_ENTRIES, ((segment, customer, sequence) for customer, sequence in entries))
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection) -> Any:
+    connection.execute("BEGIN")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,56 @@
+"""How the gateway asks another server: kinds of work do not stand in each other's way."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from clients.caller import Caller
+from clients.errors import AnswerTimeout
+from services.gateway.backend import Backend, Work
+from services.gateway.breaker import BreakerState
+from shared.domain.errors import DeadlineExceeded, Unavailable
+
+
+@pytest.fixture
+async def backend() -> Backend[Caller]:
+    return Backend("intake", cast(list[Caller], ["first", "second"]), max_waiting=4)
+
+
+async def come_too_late(_: Caller) -> None:
+    raise AnswerTimeout("no answer in time")
+
+
+async def answer(_: Caller) -> str:
+    return "done"
+
+
+async def test_lists_that_come_too_late_keep_no_order_out(backend: Backend[Caller]) -> None:
+    for _ in range(5):
+        with pytest.raises(DeadlineExceeded):
+            await backend.lists.ask(come_too_late)
+    with pytest.raises(Unavailable):
+        await backend.lists.ask(answer)
+    assert await backend.ask(answer, Work.AT_ONCE) == "done"
+    assert await backend.ask(answer) == "done"
+    # Who asks whether the server works is told of the worst.
+    assert backend.state is BreakerState.OPEN
+
+
+async def test_lists_take_at_most_half_of_the_places(backend: Backend[Caller]) -> None:
+    go_on = asyncio.Event()
+
+    async def wait(_: Caller) -> None:
+        await go_on.wait()
+
+    lists = [asyncio.create_task(backend.lists.ask(wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="2 requests wait"):
+        await backend.lists.ask(answer)
+    lookups = [asyncio.create_task(backend.ask(wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="4 requests wait"):
+        await backend.ask(answer, Work.AT_ONCE)
+    go_on.set()
+    await asyncio.gather(*lists, *lookups)
+    assert await backend.lists.ask(answer) == "done"
