@@ -37,7 +37,7 @@ class Census:
 
     def admit(self, connection: Connection, now: float) -> Unavailable | None:
         """Counts a new connection, or returns why there is no place for it."""
-        peer = connection.peer
+        peer = connection.peer_address
         address = address_key(peer)
         held = self._held.get(address, ())
         own_host = is_own_host(peer)

@@ -284,12 +284,6 @@ class Connection(asyncio.Protocol):
 
     # Limits.
 
-    @property
-    def peer(self) -> str | None:
-        """The peer's address, as it was when the connection was made."""
-        peer = None if self._transport is None else self._transport.get_extra_info("peername")
-        return str(peer[0]) if peer else None
-
     def silence(self, now: float) -> float:
         """Returns for how many seconds the peer has asked nothing and waited for no answer."""
         return 0.0 if self._in_flight or self._rest else now - self._last_heard

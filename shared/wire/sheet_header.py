@@ -10,6 +10,7 @@ from shared.wire.sheet_lines import SAVE_AS_CSV, Flaw
 
 FIELDS = ("store", "item", "count")
 DELIMITERS = ",;\t|"
+MAX_COLUMNS = 1000
 
 _WORDS = (
     {
@@ -29,7 +30,7 @@ _WORDS = (
 """What the columns are called, without accents. Words of the second kind count where none of the first stands."""
 _WORD_CHARACTERS = 40
 _SHOWN_NAMES = 10
-_HINT = "the first line must name the columns store, item and count"
+HEADER_HINT = "the first line must name the columns store, item and count"
 
 
 class Header(Struct, frozen=True):
@@ -44,7 +45,7 @@ class Header(Struct, frozen=True):
 
 def no_header() -> InvalidParams:
     """The error of a file without any line."""
-    return InvalidParams("the file is empty", hint=_HINT)
+    return InvalidParams("the file is empty", hint=HEADER_HINT)
 
 
 def unreadable_header(flaw: Flaw, number: int) -> InvalidParams:
@@ -70,6 +71,8 @@ def read_header(line: str, number: int, delimiters: str = DELIMITERS) -> Header:
     delimiter = ""
     flaw: Flaw | None = None
     for candidate in delimiters:
+        if line.count(candidate) >= MAX_COLUMNS:
+            raise InvalidParams(f"the header line has more than {MAX_COLUMNS} columns", line=number, hint=HEADER_HINT)
         cells = split_cells(line, candidate)
         if isinstance(cells, Flaw):
             flaw = flaw or cells
@@ -87,7 +90,7 @@ def read_header(line: str, number: int, delimiters: str = DELIMITERS) -> Header:
         raise InvalidParams("the first line is data, and names no columns", line=number, hint=hint)
     names = [shown(cell.text) for cell in best[:_SHOWN_NAMES]] + ["…"] * (len(best) > _SHOWN_NAMES)
     raise InvalidParams(
-        f"no column is called {' or '.join(missing)}", line=number, hint=f"{_HINT}; found: {', '.join(names)}"
+        f"no column is called {' or '.join(missing)}", line=number, hint=f"{HEADER_HINT}; found: {', '.join(names)}"
     )
 
 

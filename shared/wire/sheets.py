@@ -15,10 +15,22 @@ from msgspec import Struct
 from shared.domain.errors import InvalidParams
 from shared.domain.stock import MAX_ITEM_BYTES, MAX_ITEM_CHARACTERS, MAX_STORE_BYTES, MAX_STORE_CHARACTERS
 from shared.wire.sheet_cells import read_count, read_name, shown, split_cells
-from shared.wire.sheet_header import DELIMITERS, Header, no_header, read_header, unreadable_header
+from shared.wire.sheet_header import (
+    DELIMITERS,
+    HEADER_HINT,
+    MAX_COLUMNS,
+    Header,
+    no_header,
+    read_header,
+    unreadable_header,
+)
 from shared.wire.sheet_lines import Flaw, LineReader
 
 KEPT_FAULTS = 100
+MAX_WASTED_LINES = 100_000
+"""Lines without a good row, blank ones aside: each costs ten times what a good row does."""
+MAX_LINES_BEFORE_HEADER = 1000
+_BLANKS = " \t\xa0"
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>.)"?', re.IGNORECASE)
 """With this line spreadsheets are told the delimiter."""
@@ -61,6 +73,7 @@ class SheetReader:
         self.faults: list[Fault] = []
         """The first KEPT_FAULTS faults, in the order of the file."""
         self.fault_count = 0
+        self._wasted = 0
         self.rows = 0
         """How many good rows there have been."""
         self._lines = LineReader()
@@ -122,6 +135,7 @@ class SheetReader:
         if self._header is None:
             raise unreadable_header(flaw, self._line)
         self._fault(flaw, self._line)
+        self._waste(self._line)
 
     def _take(self, lines: list[str]) -> list[Row]:
         """The good rows among consecutive lines."""
@@ -133,6 +147,7 @@ class SheetReader:
             start += 1
         header = self._header
         delimiter, width = header.delimiter, header.width
+        blanks = delimiter + _BLANKS
         store_at, item_at, count_at = header.store, header.item, header.count
         seen = self._seen
         is_normalized = unicodedata.is_normalized
@@ -140,7 +155,9 @@ class SheetReader:
         number = self._line
         for line in lines[start:] if start else lines:
             number += 1
-            cells = line.split(delimiter)
+            if not line:
+                continue
+            cells = line.split(delimiter, width)
             if len(cells) == width and '"' not in line:
                 # The common row; whatever is not one goes the careful way, which says the same of both.
                 store = cells[store_at].strip()
@@ -167,15 +184,23 @@ class SheetReader:
                 ):
                     rows.append(Row(number, store, item, int(count)))
                     continue
+            if not line.strip(blanks):
+                continue
             row = self._read_carefully(line, number, header)
             if row is not None:
                 rows.append(row)
+            else:
+                self._waste(number)
         self._line = number
         return rows
 
     def _begin(self, line: str) -> None:
         """Takes a line from before the first row."""
         self._line += 1
+        if self._line > MAX_LINES_BEFORE_HEADER:
+            raise InvalidParams(
+                f"none of the first {MAX_LINES_BEFORE_HEADER} lines is a header", line=self._line, hint=HEADER_HINT
+            )
         if not line.strip():
             return
         separator = _SEPARATOR_LINE.fullmatch(line)
@@ -190,8 +215,21 @@ class SheetReader:
                 hint="cells can be separated by a comma, a semicolon, a tab or |",
             )
 
+    def _waste(self, number: int) -> None:
+        """Counts a line that has cost a close look and given no row. Raises InvalidParams for too many of them."""
+        self._wasted += 1
+        if self._wasted > MAX_WASTED_LINES:
+            raise InvalidParams(
+                f"more than {MAX_WASTED_LINES} lines of the file have no good row",
+                line=number,
+                hint="look at the faults of its first lines; send files of good rows",
+            )
+
     def _read_carefully(self, line: str, number: int, header: Header) -> Row | None:
         """Reads one line cell by cell; writes down what is wrong with it."""
+        if (delimiters := line.count(header.delimiter)) >= MAX_COLUMNS:
+            self._fault(Flaw(1, f"at most {_cells(MAX_COLUMNS)}", _cells(delimiters + 1)), number)
+            return None
         cells = split_cells(line, header.delimiter)
         if isinstance(cells, Flaw):
             self._fault(cells, number)

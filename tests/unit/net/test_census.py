@@ -16,8 +16,8 @@ LONG_AGO, NOW = 0.0, 1000.0
 class Peer:
     """A connection as far as it is counted; `heard` is when it last asked something."""
 
-    def __init__(self, peer: str | None, heard: float = LONG_AGO) -> None:
-        self.peer = peer
+    def __init__(self, peer: str, heard: float = LONG_AGO) -> None:
+        self.peer_address = peer
         self.heard = heard
         self.evicted: Unavailable | None = None
 
@@ -28,7 +28,7 @@ class Peer:
         self.evicted = error
 
 
-def admit(census: Census, peer: str | None, heard: float = LONG_AGO, now: float = NOW) -> Any:
+def admit(census: Census, peer: str, heard: float = LONG_AGO, now: float = NOW) -> Any:
     connection: Any = Peer(peer, heard)
     connection.refusal = census.admit(connection, now)
     return connection
@@ -40,8 +40,8 @@ def fill(census: Census, peer: str, count: int, heard: float = LONG_AGO) -> list
     return admitted
 
 
-@pytest.mark.parametrize("peer", [CLIENT, f"::ffff:{CLIENT}", "2001:db8::1", None])
-def test_an_address_has_its_share_and_no_more(peer: str | None) -> None:
+@pytest.mark.parametrize("peer", [CLIENT, f"::ffff:{CLIENT}", "2001:db8::1", "unknown"])
+def test_an_address_has_its_share_and_no_more(peer: str) -> None:
     census = Census(10, 3)
     first = [admit(census, peer) for _ in range(3)]
     refused = admit(census, peer)

@@ -4,7 +4,7 @@ import codecs
 import hashlib
 import itertools
 import unicodedata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidParams
 from shared.domain.stock import MAX_COUNT
+from shared.wire import sheets
+from shared.wire.sheet_cells import split_cells
 from shared.wire.sheet_export import HEAD, export_lines
 from shared.wire.sheet_lines import MAX_LINE_BYTES
-from shared.wire.sheets import KEPT_FAULTS, Fault, Row, SheetReader
+from shared.wire.sheets import KEPT_FAULTS, MAX_WASTED_LINES, Fault, Row, SheetReader
 
 HEADER = "store,item,count\n"
 
@@ -398,3 +400,48 @@ def test_what_is_exported_is_read_back(rows: list[tuple[str, str, int]]) -> None
 def test_an_export_is_made_for_spreadsheets() -> None:
     data = HEAD + export_lines([("=A", '-B, "C"', 1), ("'@A", "\tB", 2), ("A", "'B", 3)])
     assert data == b"\xef\xbb\xbfstore,item,count\r\n'=A,\"'-B, \"\"C\"\"\",1\r\n''@A,'\tB,2\r\nA,'B,3\r\n"
+
+
+# What a file may cost.
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines that have been looked at cell by cell, which costs ten times what a good row does."""
+    found: list[str] = []
+
+    def counted(line: str, delimiter: str) -> Any:
+        found.append(line)
+        return split_cells(line, delimiter)
+
+    monkeypatch.setattr(sheets, "split_cells", counted)
+    return found
+
+
+@pytest.mark.parametrize("blank", ["", " ", ",,", " , ,\t", "\xa0", ",\xa0,", "," * 5000])
+def test_lines_of_blanks_cost_no_close_look(looks: list[str], blank: str) -> None:
+    found = read((HEADER + "A,x,1\n" + f"{blank}\n" * 3000 + "A,y,2\n").encode())
+    assert found.rows == [Row(2, "A", "x", 1), Row(3003, "A", "y", 2)]
+    assert found.fault_count == 0
+    assert looks == []
+
+
+@pytest.mark.parametrize("line", ["a", '"', '""', "\0", "A,x,1", "A,x,-"])
+def test_a_file_without_rows_is_refused_before_its_end(looks: list[str], line: str) -> None:
+    found = refusal((HEADER + "A,x,1\n").encode(), *[f"{line}\n".encode() * 20_000] * 10)
+    assert "no good row" in found.message
+    assert len(looks) == MAX_WASTED_LINES + 1
+
+
+def test_columns_are_bounded(looks: list[str]) -> None:
+    assert "1000 columns" in refusal(("a," * 1000 + HEADER).encode()).message
+    found = read((HEADER + "x," * 5000 + "\nA,y,2\n").encode())
+    assert found.rows == [Row(3, "A", "y", 2)]
+    assert found.faults == [Fault(line=2, column=1, expected="at most 1000 cells", found="5001 cells")]
+    assert looks == []
+
+
+@pytest.mark.parametrize("line", ["\n", "sep=,\n"])
+def test_the_header_is_among_the_first_lines(line: str) -> None:
+    assert read((line * 999 + HEADER).encode()).rows == []
+    assert "first 1000 lines" in refusal((line * 1000 + HEADER).encode()).message
