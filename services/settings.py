@@ -14,7 +14,7 @@ from shared.net.gate import check_exposure
 from shared.net.limits import LimitSettings
 from shared.net.tls import server_tls
 from shared.runtime.logs import LogFormat, LogLevel
-from shared.runtime.settings import Port, Seconds, Token
+from shared.runtime.settings import Port, Prefix, Seconds, Token
 from shared.stores.dynamodb.settings import DynamoSettings
 
 RequestIdScope = Literal["client", "address"]
@@ -31,7 +31,7 @@ class ServerSettings(LimitSettings, frozen=True):
     db_path: str | None = None
     corporate_data: TableName = "CorporateData"
     dynamodb_endpoint: str | None = None
-    dynamodb_prefix: str = "comanda-"
+    dynamodb_prefix: Prefix = "comanda-"
     aws_region: str | None = None
     store_seconds: Seconds = 5.0
     tls_cert: str | None = None

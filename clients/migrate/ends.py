@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from shared.domain.tables import suite_tables
+from shared.runtime.settings import Prefix
 from shared.stores.dynamodb.settings import DynamoSettings
 from shared.stores.sqlite.carried import SqliteCarriedTransfer
 from shared.stores.sqlite.files import Files, make_folder
@@ -24,7 +25,7 @@ class MoveSettings(Struct, frozen=True):
     data_dir: str = "data"
     db_path: str | None = None
     dynamodb_endpoint: str | None = None
-    dynamodb_prefix: str = "comanda-"
+    dynamodb_prefix: Prefix = "comanda-"
     aws_region: str | None = None
     corporate_data: str = "CorporateData"
     corporate_log: str = "CorporateLog"

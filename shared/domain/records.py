@@ -54,6 +54,8 @@ class Table(Struct, frozen=True):
     indexes: tuple[Index, ...] = ()
     feed: bool = True
     """Whether its changes are kept for `changes`."""
+    own_key: bool = False
+    """Whether its items are of one tenant, so that stores whose tables others read can keep them under `partition`."""
 
     @property
     def kept_indexes(self) -> list[Index]:

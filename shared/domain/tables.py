@@ -72,7 +72,7 @@ SECRETS = Table("Secrets", partition="name", feed=False)
 
 def corporate_data(name: str) -> Table:
     """Corporate data: every operation on it is recorded in the log beside it."""
-    return Table(name, partition="id", indexes=(Index("by_id", sort="id"),))
+    return Table(name, partition="id", indexes=(Index("by_id", sort="id"),), own_key=True)
 
 
 def corporate_log(name: str) -> Table:

@@ -25,6 +25,8 @@ Token = Annotated[str, Meta(min_length=16, extra={"secret": True})]
 Key = Annotated[str, Meta(min_length=32, extra={"secret": True})]
 SecretUrl = Annotated[str, Meta(extra={"secret": True})]
 """A URL that may hold a password."""
+Prefix = Annotated[str, Meta(extra={"may_be_empty": True})]
+"""Text before names. Empty it is no prefix; any other setting that is empty stands for its default."""
 
 _FIELD = re.compile(r" - at `\$\.(\w+)`$")
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
@@ -44,7 +46,7 @@ def load(kind: type[T], *, flags: Mapping[str, Any], environ: Mapping[str, str])
     for source, found in (*read_settings_files(environ), ("the environment", environ), ("a flag", flags)):
         for field in kind.__struct_fields__:
             value = found.get(field.upper())
-            if value not in (None, ""):
+            if value or (value == "" and _is_marked(kind, field, "may_be_empty")):
                 values[field], origins[field] = value, source
     try:
         return msgspec.convert(values, kind, strict=False)
@@ -96,9 +98,15 @@ def _choices(kind: type[msgspec.Struct], field: str) -> list[str]:
 
 def _is_secret(kind: type[msgspec.Struct], field: str) -> bool:
     """Whether the value of a setting must never be shown."""
+    return _is_marked(kind, field, "secret")
+
+
+def _is_marked(kind: type[msgspec.Struct], field: str, mark: str) -> bool:
     info = _type_info(kind, field)
     alternatives = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
-    return any(isinstance(one, msgspec.inspect.Metadata) and bool(one.extra) for one in alternatives)
+    return any(
+        isinstance(one, msgspec.inspect.Metadata) and bool(one.extra and one.extra.get(mark)) for one in alternatives
+    )
 
 
 def _explain(

@@ -21,6 +21,11 @@ def tenant_of(partition: str) -> str:
     return partition.partition(_SEPARATOR)[0]
 
 
+def partition_text(partition: str) -> str:
+    """What stands in a tenant's partition behind the tenant."""
+    return partition.partition(_SEPARATOR)[2]
+
+
 def item_keys(table: Table, tenant: str, key: Key) -> tuple[str, str]:
     """Partition and sort key of an item; the sort key is empty where the table has none."""
     partition = partition_key(tenant, key[table.partition])

@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.domain.records import RESERVED, Record, Table
 from shared.stores.dynamodb.values import AttributeValue, from_item, from_value, to_item, to_value
-from shared.stores.keys import index_keys, tenant_of
+from shared.stores.keys import index_keys, partition_text, tenant_of
 
 Raw = dict[str, AttributeValue]
 """An item as DynamoDB has it."""
@@ -16,6 +16,13 @@ WRITE = "comanda:w"
 """Which write an item is from."""
 MOVED = "migration"
 """The write of items that came from another store: they are not new to anybody."""
+
+
+def key_names(table: Table) -> list[str]:
+    """Returns the members of a table's key: one that is its partition alone, or two."""
+    if table.own_key:
+        return [table.partition]
+    return [PARTITION] if table.sort is None else [PARTITION, SORT]
 
 
 def index_partition(name: str) -> str:
@@ -30,6 +37,8 @@ def index_sort(name: str) -> str:
 
 def raw_key(table: Table, partition: str, sort: str) -> Raw:
     """The key of an item."""
+    if table.own_key:
+        return {table.partition: to_value(partition_text(partition))}
     key = {PARTITION: to_value(partition)}
     if table.sort is not None:
         key[SORT] = to_value(sort)
@@ -38,7 +47,8 @@ def raw_key(table: Table, partition: str, sort: str) -> Raw:
 
 def raw_item(table: Table, partition: str, sort: str, record: Record, write: str) -> Raw:
     """A record with its keys, and the name of the write that it is from."""
-    raw = to_item(record.item) | raw_key(table, partition, sort)
+    # Where other programs find it under its own key, the store finds it under PARTITION all the same, in the feed too.
+    raw = to_item(record.item) | {PARTITION: to_value(partition)} | raw_key(table, partition, sort)
     raw[VERSION], raw[WRITE] = to_value(record.version), to_value(write)
     for index in table.indexes:
         if (place := index_keys(index, tenant_of(partition), record.item)) is not None:

@@ -16,7 +16,7 @@ from shared.stores.dynamodb.client import Dynamo, dynamo
 from shared.stores.dynamodb.feed import Feed
 from shared.stores.dynamodb.order_tables import create_order_tables, expire_keys
 from shared.stores.dynamodb.orders import DynamoOrderStore
-from shared.stores.dynamodb.record_tables import create_record_tables
+from shared.stores.dynamodb.record_tables import create_record_tables, find_keys
 from shared.stores.dynamodb.records import DynamoRecordStore
 from shared.stores.dynamodb.servers import Servers
 from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
@@ -28,7 +28,8 @@ async def create_tables(settings: DynamoSettings, tables: Tables) -> list[str]:
     """Makes every table of records and orders that is not there; gives what was made. Raises StartupError."""
     with _startup():
         async with dynamo(settings) as client:
-            return await create_record_tables(client, tables) + await create_order_tables(client)
+            known = await find_keys(client, tables)
+            return await create_record_tables(client, known) + await create_order_tables(client)
 
 
 @contextlib.asynccontextmanager
@@ -38,6 +39,7 @@ async def dynamo_records(settings: DynamoSettings, tables: Tables) -> AsyncItera
         with _startup():
             items = await stack.enter_async_context(dynamo(settings))
             streams = await stack.enter_async_context(dynamo(settings, "dynamodbstreams"))
+            tables = await find_keys(items, tables)
             await create_record_tables(items, tables)
         yield DynamoRecordStore(items, Feed(items, streams, tables), tables)
 
@@ -86,6 +88,7 @@ async def dynamo_transfer(
     async with contextlib.AsyncExitStack() as stack:
         with _startup():
             client = await stack.enter_async_context(dynamo(settings))
+            tables = await find_keys(client, tables)
             await create_record_tables(client, tables)
             await create_order_tables(client)
             await create_carried_table(client)

@@ -3,11 +3,34 @@
 import asyncio
 from typing import Any
 
+import msgspec
+import structlog
+
 from shared.domain.records import Table
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import Dynamo
-from shared.stores.dynamodb.items import PARTITION, SORT, index_partition, index_sort
-from shared.stores.dynamodb.tables import make_table
+from shared.stores.dynamodb.items import index_partition, index_sort, key_names
+from shared.stores.dynamodb.tables import describe_table, make_table
+
+
+async def find_keys(dynamo: Dynamo, tables: Tables) -> Tables:
+    """Returns the tables with the keys that they have: those made before November 2026 have the store's own.
+
+    Raises StoreError.
+    """
+    found = list(tables.values())
+    for place, table in enumerate(found):
+        if table.own_key and (known := await describe_table(dynamo, dynamo.settings.prefix + table.name)) is not None:
+            names = [key["AttributeName"] for key in known["KeySchema"]]
+            if names != key_names(table):
+                structlog.get_logger().info(
+                    "older_table_key",
+                    table=known["TableName"],
+                    key=names[0],
+                    hint="migrate to have it under its own key",
+                )
+                found[place] = msgspec.structs.replace(table, own_key=False)
+    return Tables(*found)
 
 
 async def create_record_tables(dynamo: Dynamo, tables: Tables) -> list[str]:
@@ -18,10 +41,10 @@ async def create_record_tables(dynamo: Dynamo, tables: Tables) -> list[str]:
 
 
 def _definition(name: str, table: Table) -> dict[str, Any]:
-    keys = [{"AttributeName": PARTITION, "KeyType": "HASH"}]
-    if table.sort is not None:
-        keys.append({"AttributeName": SORT, "KeyType": "RANGE"})
-    attributes = [key["AttributeName"] for key in keys]
+    attributes = key_names(table)
+    keys = [
+        {"AttributeName": member, "KeyType": kind} for member, kind in zip(attributes, ("HASH", "RANGE"), strict=False)
+    ]
     for index in table.indexes:
         attributes += [index_partition(index.name), index_sort(index.name)]
     definition: dict[str, Any] = {

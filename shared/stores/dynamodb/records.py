@@ -249,7 +249,7 @@ class DynamoRecordStore:
         members: dict[str, Any] = {"TableName": self._dynamo.settings.prefix + name}
         if step.written is None:
             members["ConditionExpression"] = "attribute_not_exists(#k)"
-            members["ExpressionAttributeNames"] = {"#k": PARTITION}
+            members["ExpressionAttributeNames"] = {"#k": next(iter(key))}
         else:
             # Not the version: that of an item which was deleted and made anew begins again.
             members["ConditionExpression"] = "#w = :w"

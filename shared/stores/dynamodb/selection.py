@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, Self
 
 from shared.domain.records import Table
 from shared.stores.dynamodb.items import PARTITION, SORT, Raw, index_partition, index_sort, raw_key, text
-from shared.stores.keys import ALL, key_text, partition_key, prefix_end
+from shared.stores.keys import ALL, key_text, partition_key, partition_text, prefix_end
 from shared.stores.records import Position, Query
 
 
@@ -31,7 +31,10 @@ class Selection(NamedTuple):
             end = prefix_end(query.prefix)
             high = min(end, high or end) if end else high
         if query.index is None:
-            return cls(query, table, PARTITION, SORT, partition_key(query.tenant, query.partition), low, high)
+            value = partition_key(query.tenant, query.partition)
+            if table.own_key:
+                return cls(query, table, table.partition, SORT, partition_text(value), low, high)
+            return cls(query, table, PARTITION, SORT, value, low, high)
         index = table.index(query.index)
         value = partition_key(query.tenant, ALL if index.partition is None else query.partition)
         return cls(query, table, index_partition(index.name), index_sort(index.name), value, low, high)

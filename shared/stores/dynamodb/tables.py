@@ -13,7 +13,7 @@ async def make_table(dynamo: Dynamo, definition: dict[str, Any]) -> list[str]:
     """Makes a table, or the indexes that it lacks; gives the names of what was made. Raises StoreError."""
     name = definition["TableName"]
     made: list[str] = []
-    found = await _describe(dynamo, name)
+    found = await describe_table(dynamo, name)
     if found is None:
         await dynamo.call("create_table", BillingMode="PAY_PER_REQUEST", **definition)
         made.append(name)
@@ -33,7 +33,8 @@ async def make_table(dynamo: Dynamo, definition: dict[str, Any]) -> list[str]:
     return made
 
 
-async def _describe(dynamo: Dynamo, name: str) -> dict[str, Any] | None:
+async def describe_table(dynamo: Dynamo, name: str) -> dict[str, Any] | None:
+    """Returns what DynamoDB says about a table; None where there is none. Raises StoreError."""
     try:
         answer = await dynamo.call("describe_table", TableName=name)
     except StoreError as error:
@@ -47,7 +48,7 @@ async def _describe(dynamo: Dynamo, name: str) -> dict[str, Any] | None:
 async def _active(dynamo: Dynamo, name: str) -> dict[str, Any]:
     """Waits until a table and its indexes can be used."""
     while True:
-        table = await _describe(dynamo, name)
+        table = await describe_table(dynamo, name)
         parts = [] if table is None else [table, *table.get("GlobalSecondaryIndexes", [])]
         if table is not None and all(
             part.get("TableStatus", part.get("IndexStatus", "ACTIVE")) == "ACTIVE" for part in parts

@@ -191,8 +191,9 @@ class DynamoItemTransfer:
             record = record_of(raw)
             assert record is not None
             items.append(StoredItem(name, text(raw, PARTITION), text(raw, SORT), record))
-        if (last := answer.get("LastEvaluatedKey")) is not None:
-            return items, (name, text(last, PARTITION), text(last, SORT))
+        if answer.get("LastEvaluatedKey") is not None:
+            # It is the key of the last item.
+            return items, (name, items[-1].partition, items[-1].sort)
         following = names[names.index(name) + 1 :]
         return items, (following[0], "", "") if following else None
 
