@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from services.persistence.requests import REQUESTS, Request
+from services.persistence.requests import REQUESTS, Request, Subscribe
 from shared.domain.errors import ComandaError, InvalidParams, UnknownAction
 from shared.wire.ready import Ready
-from shared.wire.replies import line
+from shared.wire.replies import failure, line
 from shared.wire.strict import explain, shortened
 
 ACTIONS = ("set", "get", "list", "list_logs", "subscribe")
@@ -40,7 +40,7 @@ def translate(members: Mapping[str, Any]) -> Request:
         request["data"] = {key: value for key, value in members.items() if key not in _OWN and key != "id"}
     if name in ("list", "list_logs"):
         request["limit"] = _MOST
-    kind = REQUESTS["watch" if name == "subscribe" else name]
+    kind = Subscribe if name == "subscribe" else REQUESTS[name]
     try:
         return msgspec.convert(request, kind)
     except msgspec.ValidationError as error:
@@ -63,7 +63,7 @@ def answer(members: Mapping[str, Any]) -> bytes:
 
 def refused(error: ComandaError) -> Ready:
     """The answer to a document that makes no request."""
-    return Ready(line({"error": error.message, "code": error.code}))
+    return Ready(answer(failure(error)))
 
 
 def event(item: Mapping[str, Any]) -> bytes:

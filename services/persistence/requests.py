@@ -104,6 +104,10 @@ class Watch(Request, frozen=True, tag="watch"):
     since: str | None = None
 
 
+class Subscribe(Watch, frozen=True, tag="subscribe"):
+    """`watch` under the name that the upper-case dialect asks for it by: the audit log has that one."""
+
+
 class Unwatch(Request, frozen=True, tag="unwatch"):
     """No more events."""
 

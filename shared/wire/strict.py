@@ -21,9 +21,10 @@ T = TypeVar("T")
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]+)`(?: (?P<limit>.+?))?(?:, got `(?P<got>[^`]+)`)?$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$", re.DOTALL)
-_ENUM = re.compile(r"Invalid enum value (?P<value>.+)$")
+_ENUM = re.compile(r"Invalid (?:enum )?value (?P<value>.+)$", re.DOTALL)
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]')
 _SHOWN_CHARACTERS = 40
+_INDEX = re.compile(r"\[[^\]]*\]")
 _MESSAGE_CHARACTERS = 300
 _NUMBER_FAULTS = {
     "Integer value out of range": "is out of range",
@@ -138,7 +139,7 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
     subject = where or "the document"
     if found := _ENUM.match(text):
         message = f"{subject} must not be {shortened(found['value'])}"
-        hint = f"one of: {', '.join(_enum_values(kind))}"
+        hint = f"one of: {', '.join(_choices(kind, where))}"
         return InvalidParams(message, field=where or None, hint=hint, example=example)
     if found := _EXPECTED.match(text):
         expected = " or ".join(_TYPES.get(name.strip(), name.strip()) for name in found["expected"].split("|"))
@@ -190,22 +191,30 @@ def _known_fields(kind: Any, *, inner: bool) -> list[str]:
     return levels[inner]
 
 
-def _enum_values(kind: Any) -> list[str]:
-    values: list[str] = []
+def _choices(kind: Any, where: str) -> list[str]:
+    """What the member at `where` can be: the values of its enum or literal, or the tags that say what an object is."""
+    member = _INDEX.sub("", where.rpartition(".")[2])
+    found: dict[str, None] = {}
 
-    def visit(info: msgspec.inspect.Type) -> None:
+    def visit(info: msgspec.inspect.Type, name: str) -> None:
         match info:
-            case msgspec.inspect.StructType(fields=fields):
+            case msgspec.inspect.StructType(fields=fields, tag_field=tag_field, tag=tag):
+                if tag_field == member:
+                    found[str(tag)] = None
                 for field in fields:
-                    visit(field.type)
-            case msgspec.inspect.EnumType(cls=cls):
-                values.extend(str(member.value) for member in cls)
+                    visit(field.type, field.encode_name)
+            case msgspec.inspect.EnumType(cls=cls) if name == member:
+                found.update((str(one.value), None) for one in cls)
+            case msgspec.inspect.LiteralType(values=values) if name == member:
+                found.update((str(value), None) for value in values)
+            case msgspec.inspect.ListType(item_type=item):
+                visit(item, name)
             case msgspec.inspect.UnionType(types=types):
                 for part in types:
-                    visit(part)
+                    visit(part, name)
 
-    visit(msgspec.inspect.type_info(kind))
-    return values
+    visit(msgspec.inspect.type_info(kind), "")
+    return list(found)
 
 
 def _short_number(text: str) -> int | None:

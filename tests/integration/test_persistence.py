@@ -257,6 +257,8 @@ def test_subscriber_of_the_dialect_gets_every_set(persistence: PersistenceProces
         put(records, "y")
         assert observer.read() == {"EVENT": "update", "DATA": {"id": "x", "n": 1}}
         assert observer.read() == {"EVENT": "update", "DATA": {"id": "y"}}
+    # Under the name that it was asked by.
+    assert [entry["action"] for entry in records.ask("logs")["items"]][-1] == "subscribe"
 
 
 # Observers.

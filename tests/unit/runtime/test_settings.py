@@ -127,3 +127,13 @@ def test_flags_stand_for_settings() -> None:
     names = {"-p/--port": "SERVER_PORT", "--host": "SERVER_HOST"}
     flags = parse_flags(IntakeSettings, ["-p", "7"], prog="x", description="x", names=names)
     assert flags == {"SERVER_PORT": "7"}
+
+
+def test_an_empty_prefix_is_none_and_any_other_empty_setting_its_default(tmp_path: Path) -> None:
+    file = tmp_path / "settings"
+    file.write_text("DYNAMODB_PREFIX=\nCORPORATE_DATA=\n")
+    found = load(PersistenceSettings, flags={}, environ={"ENV_FILE": str(file)})
+    assert (found.dynamo().prefix, found.corporate_data) == ("", "CorporateData")
+    found = load(PersistenceSettings, flags={}, environ={"ENV_FILE": "/dev/null", "DYNAMODB_PREFIX": ""})
+    assert found.dynamodb_prefix == ""
+    assert load(PersistenceSettings, flags={}, environ={"ENV_FILE": "/dev/null"}).dynamodb_prefix == "comanda-"

@@ -1,0 +1,46 @@
+"""Errors about values: where they stand, and what would be right."""
+
+from typing import Any
+
+import pytest
+
+from services.distributed.requests import CATALOGUE as DISTRIBUTED
+from services.intake.requests import decode_action, parse_verb
+from services.persistence.requests import CATALOGUE as PERSISTENCE
+from shared.domain.errors import InvalidParams
+from shared.wire.strict import parse
+
+STATES = "one of: en cola, en proceso, listo, fallido, cancelado"
+
+
+@pytest.mark.parametrize(
+    ("ask", "field", "hint"),
+    [
+        (lambda: decode_action(b'{"action":"list","estado":"nuevo"}', "list"), "estado", STATES),
+        (lambda: parse_verb("list nuevo"), "estado", STATES),
+        (
+            lambda: DISTRIBUTED.decode(
+                b'{"action":"add_notification","user_id":1,"message":"a","type":"x"}', "add_notification"
+            ),
+            "type",
+            "one of: info, success, warning, error",
+        ),
+        (
+            lambda: PERSISTENCE.decode(b'{"action":"transact","actions":[{"do":"x","table":"Stock"}]}', "transact"),
+            "actions[0].do",
+            "one of: put, delete, update, check",
+        ),
+    ],
+)
+def test_a_hint_lists_the_choices(ask: Any, field: str, hint: str) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        ask()
+    assert caught.value.field == field
+    assert caught.value.hint is not None
+    assert sorted(caught.value.hint.removeprefix("one of: ").split(", ")) == sorted(hint[8:].split(", "))
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "0e1000000000000000000", "1" * 5000, "1.5"])
+def test_any_number_of_json_can_be_looked_at(value: str) -> None:
+    found = parse(f'{{"a":{value},"request_id":7,"b":"c"}}'.encode())
+    assert (found["request_id"], found["b"]) == (7, "c")
