@@ -80,7 +80,7 @@ async def test_every_record_is_moved(settings: DynamoSettings, made_before: bool
             await create_record_tables(client, OLDER)
     async with dynamo_records(settings, TABLES) as store:
         await put(store, *"abcde")
-    async with dynamo_transfer(settings, TABLES) as (_, items):
+    async with dynamo_transfer(settings, TABLES) as (_, items, _):
         found, after = await items.give(None, 2)
         while after is not None:
             more, after = await items.give(after, 2)
