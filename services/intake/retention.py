@@ -18,7 +18,7 @@ from shared.domain.orders import iso_time
 from shared.stores.ports import OrderStore
 
 _PAUSE_SECONDS = 0.1
-_REST_SECONDS = 20.0
+_REST_SECONDS = 2.0
 _ARCHIVE_SECONDS = 3600.0
 _DAY_SECONDS = 86_400
 _TOLD_BYTES = 500
