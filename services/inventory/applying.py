@@ -19,9 +19,10 @@ from clients.inventory.records import UNCERTAIN, Direct, is_conflict
 from clients.inventory.upload import PortionRow, read_rows, remove_staged
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.patience import Patience
+from shared.domain.names import fold_names
 from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Delete, Update
-from shared.domain.stock import Cause, ImportState, count_of
+from shared.domain.stock import Cause, ImportState, count_of, ledger_of
 from shared.domain.tables import IMPORT_FILES, IMPORT_ROWS, IMPORTS, STOCK
 
 _PORTIONS_AT_ONCE = 16
@@ -174,7 +175,7 @@ class Applier:
 
     async def _apply_portion(self, portion: _Portion) -> _Tally:
         def plan(portion: _Portion, current: Sequence[StoredItem]) -> list[Action]:
-            before = [count_of(stored.item) for stored in current]
+            before = _before(portion.rows, current)
             changed = _stamp(Cause.IMPORT, portion.name)
             actions: list[Action] = [portion.marked(before=msgspec.json.encode(before).decode())]
             for (store, item, count), stored, had in zip(portion.rows, current, before, strict=True):
@@ -281,6 +282,19 @@ class Applier:
         except Refused as refusal:
             if not is_conflict(refusal):
                 raise
+
+
+def _before(rows: Sequence[PortionRow], current: Sequence[StoredItem]) -> list[int | None]:
+    """The counts that rows replace; a row whose item stands in a later one, spelled otherwise, replaces nothing.
+
+    Such portions are those that were accepted when each spelling was an item of its own.
+    """
+    last = {fold_names(ledger_of(store, item)): place for place, (store, item, _) in enumerate(rows)}
+    kept = set(last.values())
+    return [
+        count_of(stored.item) if place in kept else count
+        for place, ((_, _, count), stored) in enumerate(zip(rows, current, strict=True))
+    ]
 
 
 def _stamp(cause: Cause, reference: str) -> dict[str, str]:

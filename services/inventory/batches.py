@@ -20,7 +20,7 @@ from shared.domain.tables import STOCK
 from workers.handlers import Job
 
 Stores = Mapping[str, Mapping[str, int]]
-"""How many each store has, by product and store."""
+"""How many each store has, by product and store; products are named as `name_of` has them."""
 
 _Lines = Counter[str | Item]
 # With many products, about as many blocks in a transaction cost least.
@@ -169,9 +169,12 @@ class _Cutting:
     def _orders(self, jobs: Sequence[Job], lines: _Lines) -> tuple[Counter[str], dict[str, str]]:
         """How many orders name each product, and which does first."""
         names = self._names
-        plain = all(isinstance(product, str) for product in lines)
+        orders: Counter[str] = Counter()
+        # Where each name comes in one spelling, products need not be looked up for each order.
+        plain = len(set(map(name_of, lines))) == len(lines)
         sets = (set(job.request.items) if plain else set(map(name_of, job.request.items)) for job in jobs)
-        orders: Counter[str] = Counter(chain.from_iterable(sets))  # type: ignore[arg-type]
+        for product, number in Counter(chain.from_iterable(sets)).items():
+            orders[name_of(product)] += number
         firsts: dict[str, str] = {}
         missing = {product for product in lines if product in names}
         for job in jobs:

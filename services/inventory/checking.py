@@ -15,6 +15,7 @@ from clients.errors import ClientError, Refused
 from clients.inventory.records import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.patience import Patience
+from shared.domain.names import fold_names
 from shared.domain.orders import iso_time
 from shared.domain.records import Condition, Put
 from shared.domain.stock import Cause, Levels, count_of, ledger_of
@@ -127,7 +128,7 @@ class Checker:
             if count == total:
                 break
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        of_store = sums.setdefault(store, {"items": 0, "units": 0, "low": 0})
+        of_store = sums.setdefault(fold_names(store), {"items": 0, "units": 0, "low": 0})
         of_store["items"] += 1
         of_store["units"] += count
         of_store["low"] += self._levels.is_low(count)
@@ -157,12 +158,12 @@ class Checker:
                 return total
 
     async def _stores(self) -> dict[str, StoredItem]:
-        """The sums of each store as they are stored."""
+        """The sums of each store as they are stored, by its name in the form in which names are compared."""
         found: dict[str, StoredItem] = {}
         cursor: str | None = None
         while True:
             page = await self._client.query(STORES.name, "all", page_size=_PAGE, cursor=cursor)
-            found |= {stored.item["store"]: stored for stored in page.items if stored.item is not None}
+            found |= {fold_names(stored.item["store"]): stored for stored in page.items if stored.item is not None}
             cursor = page.cursor
             if cursor is None:
                 return found
@@ -172,7 +173,7 @@ class Checker:
         item = stored.item or {}
         if all(item.get(name, 0) == counted.get(name, 0) for name in ("items", "units", "low")):
             return False
-        sums = {"store": store, "items": 0, "units": 0, "low": 0, **counted}
+        sums = {"store": item.get("store", store), "items": 0, "units": 0, "low": 0, **counted}
         try:
             await self._client.transact([Put(STORES.name, sums, Condition(version=stored.version))])
         except Refused as refusal:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from services.inventory.batches import Stores, taking
-from services.inventory.grants import MAX_STORES_BYTES, Block, Held, block_of, quantities, stores_text
+from services.inventory.grants import MAX_STORES_BYTES, Block, Held, block_of, quantities, sent_names, stores_text
 from shared.domain.orders import iso_time
 from shared.domain.records import MAX_ACTIONS, Action
 from workers.handlers import Job, Reject
@@ -74,7 +74,7 @@ class _Deciding:
         wanted = {name: count for name, count in quantities(job.request.items).items() if stores.get(name)}
         if not wanted:
             return True
-        found = self._find(wanted, self._blocks[block_of(job.id)])
+        found = self._find(job, wanted, self._blocks[block_of(job.id)])
         if isinstance(found, Reject):
             if (job.attempt > 1 or job.id in self._doubtful) and not self._add(job.id, {}):
                 return False
@@ -82,14 +82,15 @@ class _Deciding:
             return True
         return self._give(job, {(store, name): wanted[name] for name, store in found.items()}, stores_text(found))
 
-    def _find(self, wanted: Mapping[str, int], block: Block) -> dict[str, str] | Reject:
+    def _find(self, job: Job, wanted: Mapping[str, int], block: Block) -> dict[str, str] | Reject:
         """The first store that has enough of each product, or why an order cannot have them."""
         found: dict[str, str] = {}
         for name, quantity in wanted.items():
             store = next((store for store in self._stores[name] if self._left(store, name) >= quantity), None)
             if store is None:
                 left = max(self._left(store, name) for store in self._stores[name])
-                return Reject(f"out of stock: {name}: {quantity} asked for, {left} left")
+                sent = sent_names(job.request.items)[name]
+                return Reject(f"out of stock: {sent}: {quantity} asked for, {left} left")
             found[name] = store
         text = stores_text(found)
         if len(found) > MAX_LINES or len(text.encode()) > MAX_STORES_BYTES or not block.has_room(text):

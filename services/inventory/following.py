@@ -17,6 +17,7 @@ from clients.inventory.catalogue import catalogue_changed
 from clients.inventory.records import UNCERTAIN, is_conflict
 from clients.persistence import ChangePage, PersistenceClient, StoredChange
 from services.inventory.patience import Patience
+from shared.domain.names import fold_names
 from shared.domain.records import Action, Condition, Put, Update
 from shared.domain.stock import AlertState, Cause, Levels, count_of, ledger_of
 from shared.domain.tables import ALERTS, IMPORTS, INVENTORY, MOVEMENTS, STOCK, STORES
@@ -41,6 +42,11 @@ class Count(NamedTuple):
     item: str
     before: int | None
     after: int | None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Store and item in the form in which names are compared: one that was made anew may be spelled otherwise."""
+        return fold_names(self.store), fold_names(self.item)
 
 
 class Follower:
@@ -157,10 +163,13 @@ class Follower:
     def _sums(self, page: ChangePage) -> list[Action]:
         """What changes add to the sums of stores; and to the catalogue, where somebody has added an item by hand."""
         sums: dict[str, Counter[str]] = {}
+        spelled: dict[str, str] = {}
         comes_or_goes = False
         for change in _of_stock(page):
             count = _count(change)
-            added = sums.setdefault(count.store, Counter())
+            # A store may be spelled otherwise in each of its items.
+            spelled.setdefault(key := fold_names(count.store), count.store)
+            added = sums.setdefault(key, Counter())
             for sign, number in ((-1, count.before), (1, count.after)):
                 if number is not None:
                     added["items"] += sign
@@ -168,9 +177,9 @@ class Follower:
                     added["low"] += sign * self._levels.is_low(number)
             comes_or_goes = comes_or_goes or (None in (count.before, count.after) and _is_by_hand(change))
         updates: list[Action] = []
-        for store, added in sums.items():
+        for key, added in sums.items():
             if by := {name: number for name, number in added.items() if number}:
-                updates.append(Update(STORES.name, {"store": store}, add=by))
+                updates.append(Update(STORES.name, {"store": spelled[key]}, add=by))
         return [*updates, catalogue_changed()] if comes_or_goes else updates
 
     async def _crossings(self, page: ChangePage) -> tuple[list[Action], int]:
@@ -186,13 +195,13 @@ class Follower:
         ]
         if not near:
             return [], len(changes)
-        keys = list({(count.store, count.item): None for count in (_count(changes[place]) for place in near)})
+        keys = list({_count(changes[place]).names: None for place in near})
         found = await self._client.get_items(ALERTS.name, [{"store": store, "item": item} for store, item in keys])
         alerts = dict(zip(keys, found, strict=True))
         planned: dict[tuple[str, str], Put] = {}
         for place in near:
             count, at = _count(changes[place]), changes[place].at
-            key = (count.store, count.item)
+            key = count.names
             before = planned[key].item if key in planned else alerts[key].item
             alert = next_alert(before, count, self._levels, at)
             if alert is None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from clients.persistence import StoredItem
 from clients.replies import Members
+from shared.domain.names import fold_names
 from shared.domain.orders import Item
 from shared.domain.records import Condition, Update
 from shared.domain.tables import RESERVATIONS
@@ -40,17 +41,30 @@ class Granted(NamedTuple):
     text: str
 
 
-def name_of(product: str | Item) -> str:
-    """What a product of an order is called."""
+def sent_name(product: str | Item) -> str:
+    """Returns the name of a product as the order has it."""
     return product if isinstance(product, str) else product.name
 
 
+def name_of(product: str | Item) -> str:
+    """Returns the name of a product in the form in which names are compared."""
+    return fold_names(sent_name(product))
+
+
 def quantities(products: Iterable[str | Item]) -> dict[str, int]:
-    """How many of each product an order asks for."""
+    """Returns how many of each product an order asks for."""
     found: dict[str, int] = {}
     for product in products:
-        name, quantity = (product, 1) if isinstance(product, str) else (product.name, product.quantity)
+        name, quantity = name_of(product), 1 if isinstance(product, str) else product.quantity
         found[name] = found.get(name, 0) + quantity
+    return found
+
+
+def sent_names(products: Iterable[str | Item]) -> dict[str, str]:
+    """Returns the name of each product as the order has it first."""
+    found: dict[str, str] = {}
+    for product in products:
+        found.setdefault(name_of(product), sent_name(product))
     return found
 
 
@@ -68,11 +82,11 @@ def stores_text(stores: Mapping[str, str]) -> str:
 
 
 def read_stores(text: str) -> dict[str, str]:
-    """The store of each product that such a text names."""
+    """The store of each product that such a text names; older ones name products as they were stocked."""
     found: dict[str, str] = {}
     for line in text.split("\n"):
         store, *names = line.split("\t")
-        found.update(dict.fromkeys(names, store))
+        found.update(dict.fromkeys(map(fold_names, names), store))
     return found
 
 

@@ -15,7 +15,17 @@ from clients.inventory.catalogue import catalogue_changed
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.batches import Part, plan_batch
 from services.inventory.deciding import decide
-from services.inventory.grants import Block, Granted, block_of, given_back, granted, name_of, quantities, read_stores
+from services.inventory.grants import (
+    Block,
+    Granted,
+    block_of,
+    given_back,
+    granted,
+    name_of,
+    quantities,
+    read_stores,
+    sent_names,
+)
 from services.inventory.patience import Patience
 from services.inventory.stocked import Stocked
 from shared.domain.orders import Item, iso_time
@@ -131,7 +141,11 @@ class Reserver:
             if found is None or (attempt is not None and found.held.attempt > attempt):
                 return False
             stores = read_stores(found.held.stores)
-            lines = [(stores[name], name, count) for name, count in quantities(products).items() if name in stores]
+            # Under the names that were ordered: an item that has gone meanwhile comes back under such a one.
+            sent = sent_names(products)
+            lines = [
+                (stores[name], sent[name], count) for name, count in quantities(products).items() if name in stores
+            ]
             keys = [{"store": store, "item": name} for store, name, _ in lines]
             stock = await self._patience.ask(partial(self._client.get_items, STOCK.name, keys))
             now = iso_time(time.time_ns() // 1000)

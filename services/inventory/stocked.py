@@ -11,6 +11,7 @@ from typing import Any
 from clients.inventory.catalogue import CATALOGUE
 from clients.persistence import PersistenceClient, StoredItem
 from clients.replies import Members
+from shared.domain.names import fold_names
 from shared.domain.tables import INVENTORY, STOCK
 
 _PAGE = 1000
@@ -28,7 +29,10 @@ class Stocked:
         self.whole = False
         """Whether all that is stocked is known; else `learn` asks for what one wants to know."""
         self.stores: dict[str, dict[str, int]] = {}
-        """The count in each store that has an item, by the item and the store, in the order of stores; of late."""
+        """The count in each store that has an item, by the item and the store, in the order of stores; of late.
+
+        Items are named in the form in which names are compared, stores as they are.
+        """
 
     async def look(self) -> None:
         """Forgets what is no longer so: what is said to be stocked from here on is so now."""
@@ -83,7 +87,7 @@ class Stocked:
             store, name = one.item["store"], one.item["item"]
             # Nothing of the suite makes such names; what is written by hand may be anything.
             if "\t" not in store + name and "\n" not in store + name:
-                self.stores.setdefault(name, {})[store] = _count(one.item)
+                self.stores.setdefault(fold_names(name), {})[store] = _count(one.item)
 
 
 def _count(item: Members | None) -> int:

@@ -15,6 +15,8 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+SEPARATOR = "\x1f"
+"""Stands between the names of a key that is made of several."""
 _CONTROL = re.compile("[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 
 
@@ -48,3 +50,15 @@ def recent_name_key(name: str) -> str:
 def is_same_name(one: str, other: str) -> bool:
     """Whether two spellings are one name."""
     return one == other or recent_name_key(one) == recent_name_key(other)
+
+
+@lru_cache(maxsize=16_384)
+def fold_names(text: str) -> str:
+    r"""Returns the normal form of a name, or of each of several names that are joined by `SEPARATOR`.
+
+    The latest ones are remembered: the same few names come with every order.
+
+    >>> fold_names("Berlin\x1fEcho  Dot")
+    'berlin\x1fecho dot'
+    """
+    return SEPARATOR.join(map(name_key, text.split(SEPARATOR)))

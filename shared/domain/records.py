@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 from msgspec import Meta, Struct
 
 from shared.domain.errors import InvalidParams
+from shared.domain.names import fold_names
 
 Value = Any
 """Text, a number (`int` or `Decimal`), true, false, null, or a list or an object of these."""
@@ -45,17 +46,27 @@ class Index(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True):
-    """Items with a key of one or two members, which are text unless they are among `numbers`."""
+    """Items with a key of one or two members, which are text unless they are among `numbers`.
+
+    Members among `folded` are names: keys are made of their normal form (`shared.domain.names`), so an item is found
+    by every spelling of its name. It keeps the spelling with which it was made.
+    """
 
     name: str
     partition: str
     sort: str | None = None
     numbers: frozenset[str] = frozenset()
+    folded: frozenset[str] = frozenset()
     indexes: tuple[Index, ...] = ()
     feed: bool = True
     """Whether its changes are kept for `changes`."""
     own_key: bool = False
     """Whether its items are of one tenant, so that stores whose tables others read can keep them under `partition`."""
+
+    @property
+    def names(self) -> list[str]:
+        """Members of the key that are names."""
+        return [name for name in (self.partition, self.sort) if name is not None and name in self.folded]
 
     @property
     def kept_indexes(self) -> list[Index]:
@@ -83,7 +94,7 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     exists: bool | None = None
     version: int | None = None
-    """The item is of this version; a new item's is 1."""
+    """The item is of this version; 0 is one that is not there."""
     equal: dict[str, Value] = {}
     at_least: dict[str, Value] = {}
     at_most: dict[str, Value] = {}
@@ -147,7 +158,11 @@ class Transaction(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An item as it is stored; each change of it counts `version` up, from 1 on."""
+    """An item as it is stored; each change of it counts `version` up.
+
+    The first version of a key is 1, or behind every version that was removed from it (`shared.domain.tables.REMOVALS`),
+    so a version of a key never stands for two contents.
+    """
 
     item: Item
     version: int
@@ -172,7 +187,7 @@ def check_item(table: Table, item: Item) -> Item:
     check_key(table, checked)
     for index in table.indexes:
         for name in (index.partition, index.sort):
-            if name is not None and name in checked:
+            if name in checked and name not in (None, table.partition, table.sort):
                 _check_key_value(table, name, checked[name])
     size = item_bytes(checked)
     if size > MAX_ITEM_BYTES:
@@ -203,7 +218,13 @@ def _check_key_value(table: Table, name: str, value: Value) -> None:
         limit = MAX_PARTITION_BYTES if name == table.partition else MAX_SORT_BYTES
         if not isinstance(value, str) or not value:
             raise InvalidParams(f"{name} must be text that is not empty", field=name)
-        if len(value.encode()) > limit:
+        size = len(value.encode())
+        if name in table.folded:
+            folded = fold_names(value)
+            if not folded:
+                raise InvalidParams(f"{name} has no visible character", field=name)
+            size = max(size, len(folded.encode()))
+        if size > limit:
             raise InvalidParams(f"{name} has more than {limit} bytes", field=name)
 
 

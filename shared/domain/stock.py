@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared.domain.errors import InvalidParams
+from shared.domain.names import SEPARATOR, fold_names
 from shared.domain.records import MAX_PARTITION_BYTES
 
 MAX_COUNT = 1_000_000_000
@@ -18,8 +19,6 @@ MAX_ITEM_BYTES = 500
 
 UNFIT = re.compile("[\0-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ufffd]")
 """What no name has: characters that steer or are not seen, and what stands for one that was lost."""
-
-_SEPARATOR = "\x1f"
 
 
 class Cause(enum.StrEnum):
@@ -82,12 +81,15 @@ def count_of(item: Mapping[str, Any] | None) -> int | None:
     count = item.get("count")
     if not isinstance(count, int) or isinstance(count, bool):
         return None
-    return count if len(ledger_of(item["store"], item["item"]).encode()) <= MAX_PARTITION_BYTES else None
+    ledger = ledger_of(item["store"], item["item"])
+    # The key of the ledger is its folded form, which may be longer.
+    size = max(len(ledger.encode()), len(fold_names(ledger).encode()))
+    return count if size <= MAX_PARTITION_BYTES else None
 
 
 def ledger_of(store: str, item: str) -> str:
     """The partition in which the movements of an item are; names have no control characters."""
-    return f"{store}{_SEPARATOR}{item}"
+    return f"{store}{SEPARATOR}{item}"
 
 
 def check_store(name: str) -> str:
@@ -106,6 +108,9 @@ def _check_name(name: str, field: str, characters: int, size: int) -> str:
         raise InvalidParams(f"{field} must not be blank", field=field)
     if unfit := UNFIT.search(name):
         raise InvalidParams(f"{field} has the character U+{ord(unfit[0]):04X}", field=field, hint="leave it out")
-    if len(name) > characters or len(name.encode()) > size:
+    folded = fold_names(name)
+    if not folded:
+        raise InvalidParams(f"{field} has no visible character", field=field)
+    if len(name) > characters or max(len(name.encode()), len(folded.encode())) > size:
         raise InvalidParams(f"{field} has more than {characters} characters, or more than {size} bytes", field=field)
     return name

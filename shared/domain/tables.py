@@ -21,18 +21,27 @@ TASKS = Table(
 )
 """Things to do; `status` is `open` or `done`."""
 
+TASK_NUMBERS = Table("TaskNumbers", partition="name", feed=False)
+"""Whole numbers of tasks, for programs that want such: `task:ID` has its `number`, `number:N` its `task`.
+
+`last` has the last number that was given.
+"""
+
 STOCK = Table(
     "Stock",
     partition="store",
     sort="item",
+    folded=frozenset({"store", "item"}),
     indexes=(Index("all", sort="store"), Index("by_item", partition="item", sort="store")),
 )
 """How many there are of an item in a store: `count`; and `cause`, `reference` and `changed` of the last change."""
 
-STORES = Table("Stores", partition="store", indexes=(Index("all", sort="store"),), feed=False)
+STORES = Table(
+    "Stores", partition="store", folded=frozenset({"store"}), indexes=(Index("all", sort="store"),), feed=False
+)
 """Sums over the items of each store, brought up to date behind `STOCK`: `items`, `units`, `low`."""
 
-MOVEMENTS = Table("StockMovements", partition="ledger", sort="entry", feed=False)
+MOVEMENTS = Table("StockMovements", partition="ledger", sort="entry", folded=frozenset({"ledger"}), feed=False)
 """Every change of a count: `at`, `change`, `count`, `version` (of the item), `cause`, `reference`."""
 
 IMPORTS = Table(
@@ -56,6 +65,7 @@ ALERTS = Table(
     "StockAlerts",
     partition="store",
     sort="item",
+    folded=frozenset({"store", "item"}),
     indexes=(Index("by_state", partition="state", sort="since"), Index("untold", sort="untold")),
 )
 """The last alert of each item that was low: `number` counts them; `untold` until its message was published."""
@@ -65,6 +75,12 @@ RESERVATIONS = Table("StockReservations", partition="id", indexes=(Index("by_tim
 
 INVENTORY = Table("InventoryState", partition="name", feed=False)
 """Up to where the inventory service has read what it follows, and the version of the catalogue of stocked items."""
+
+REMOVALS = Table("Removals", partition="table", sort="bucket", numbers=frozenset({"bucket"}), feed=False)
+"""The highest `version` that was removed from each table and bucket of keys: what is new there begins behind it.
+
+Every store has it.
+"""
 
 SECRETS = Table("Secrets", partition="name", feed=False)
 """What instances of a server have to agree on and nobody else may know."""
@@ -95,7 +111,7 @@ CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="cha
 
 _INVENTORY = (STOCK, STORES, MOVEMENTS, IMPORTS, IMPORT_ROWS, IMPORT_FILES, ALERTS, RESERVATIONS, INVENTORY)
 
-OPEN = frozenset(table.name for table in (SCORES, TASKS, USERS, *_INVENTORY))
+OPEN = frozenset(table.name for table in (SCORES, TASKS, TASK_NUMBERS, USERS, *_INVENTORY))
 """Tables that other services read and write as they like."""
 
 
@@ -103,7 +119,7 @@ class Tables(dict[str, Table]):
     """Tables by their names."""
 
     def __init__(self, *tables: Table) -> None:
-        super().__init__({table.name: table for table in tables})
+        super().__init__({table.name: table for table in (*tables, REMOVALS)})
 
     def named(self, name: str) -> Table:
         """The table of this name. Raises InvalidParams."""
@@ -117,4 +133,6 @@ class Tables(dict[str, Table]):
 
 def suite_tables(data: str, log: str) -> Tables:
     """Every table of the persistence server; `data` and `log` name those of corporate data."""
-    return Tables(corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, TASKS, USERS, *_INVENTORY)
+    return Tables(
+        corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, TASKS, TASK_NUMBERS, USERS, *_INVENTORY
+    )

@@ -4,12 +4,14 @@ from decimal import Context, Decimal, Inexact
 from typing import Any
 
 from shared.domain.errors import Conflict, InvalidParams
+from shared.domain.names import fold_names
 from shared.domain.records import (
     MAX_DIGITS,
     Action,
     Check,
     Condition,
     Delete,
+    Item,
     Key,
     Put,
     Record,
@@ -32,18 +34,21 @@ def key_of(action: Action, table: Table) -> Key:
     return action.key
 
 
-def evaluate(action: Action, table: Table, current: Record | None) -> Record | None:
-    """What is there after an action on `current`. Raises Conflict, or InvalidParams for what cannot be stored."""
+def evaluate(action: Action, table: Table, current: Record | None, floor: int) -> Record | None:
+    """What is there after an action on `current`. Raises Conflict, or InvalidParams for what cannot be stored.
+
+    `floor` is the highest version that may have been removed from its key: a new item begins behind it.
+    """
     if action.when is not None:
         check_condition(action.when, table, current)
-    version = 1 if current is None else current.version + 1
+    version = (floor if current is None else current.version) + 1
     match action:
         case Check():
             return current
         case Delete():
             return None
         case Put(item=item):
-            return Record(check_item(table, item), version)
+            return Record(check_item(table, _with_its_names(table, item, current)), version)
         case Update():
             return Record(_updated(action, table, current), version)
 
@@ -70,6 +75,13 @@ def check_condition(condition: Condition, table: Table, current: Record | None) 
             raise _conflict(f"{name} is more than {bound}", table, found, name)
 
 
+def _with_its_names(table: Table, item: Item, current: Record | None) -> Item:
+    """The item under the names with which it was made, of which it was sent with other spellings."""
+    if current is None or not table.folded:
+        return item
+    return item | {name: current.item[name] for name in table.names}
+
+
 def _updated(action: Update, table: Table, current: Record | None) -> dict[str, Any]:
     item = {**action.key, **action.create} if current is None else dict(current.item)
     item.update(action.set)
@@ -83,11 +95,17 @@ def _updated(action: Update, table: Table, current: Record | None) -> dict[str, 
     for name, candidate in action.largest.items():
         larger = _amount(candidate, name)
         item[name] = max(_number(item, name, table), larger) if name in item else larger
-    changed = {name for name in action.key if item.get(name) != action.key[name]}
-    if changed:
-        name = min(changed)
-        raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
-    return check_item(table, item)
+    for name in sorted(action.key):
+        if not _is_key(table, name, item.get(name), action.key[name]):
+            raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
+    return check_item(table, _with_its_names(table, item, current))
+
+
+def _is_key(table: Table, name: str, value: Any, key: Any) -> bool:
+    """Whether a member has the value that the key has, or is another spelling of the name that it is."""
+    if value == key:
+        return True
+    return name in table.folded and isinstance(value, str) and fold_names(value) == fold_names(key)
 
 
 def _number(item: dict[str, Any], name: str, table: Table) -> int | Decimal:

@@ -1,11 +1,16 @@
 """Keys as text whose order, byte by byte, is the order of the values: the same on every store."""
 
 from decimal import Decimal
+from zlib import crc32
 
+from msgspec.structs import replace
+
+from shared.domain.names import SEPARATOR, fold_names
 from shared.domain.records import Index, Item, Key, Table, Value
+from shared.stores.records import Query
 
-_SEPARATOR = "\x1f"
 _BIAS = 500
+_BUCKETS = 1024
 _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 ALL = ""
 """The partition of an index that goes over all items of a tenant."""
@@ -13,34 +18,66 @@ ALL = ""
 
 def partition_key(tenant: str, value: Value) -> str:
     """A tenant's partition; no tenant's name has a separator in it."""
-    return f"{tenant}{_SEPARATOR}{key_text(value)}"
+    return f"{tenant}{SEPARATOR}{key_text(value)}"
 
 
 def tenant_of(partition: str) -> str:
     """Whose partition it is."""
-    return partition.partition(_SEPARATOR)[0]
+    return partition.partition(SEPARATOR)[0]
 
 
 def partition_text(partition: str) -> str:
     """What stands in a tenant's partition behind the tenant."""
-    return partition.partition(_SEPARATOR)[2]
+    return partition.partition(SEPARATOR)[2]
 
 
 def item_keys(table: Table, tenant: str, key: Key) -> tuple[str, str]:
     """Partition and sort key of an item; the sort key is empty where the table has none."""
-    partition = partition_key(tenant, key[table.partition])
-    return partition, "" if table.sort is None else key_text(key[table.sort])
+    partition = partition_key(tenant, _folded(table, table.partition, key[table.partition]))
+    return partition, "" if table.sort is None else key_text(_folded(table, table.sort, key[table.sort]))
 
 
-def index_keys(index: Index, tenant: str, item: Item) -> tuple[str, str] | None:
+def index_keys(table: Table, index: Index, tenant: str, item: Item) -> tuple[str, str] | None:
     """Partition and sort key of an item's place in an index; None where it has no place there."""
     if index.sort not in item:
         return None
+    sort = key_text(_folded(table, index.sort, item[index.sort]))
     if index.partition is None:
-        return partition_key(tenant, ALL), key_text(item[index.sort])
+        return partition_key(tenant, ALL), sort
     if index.partition not in item:
         return None
-    return partition_key(tenant, item[index.partition]), key_text(item[index.sort])
+    return partition_key(tenant, _folded(table, index.partition, item[index.partition])), sort
+
+
+def is_at_same_place(index: Index, one: Item, other: Item) -> bool:
+    """Whether two contents of an item surely have the same place in an index, or none: cheaper than making its keys."""
+    if one.get(index.sort) != other.get(index.sort):
+        return False
+    return index.partition is None or one.get(index.partition) == other.get(index.partition)
+
+
+def bucket_of(partition: str, sort: str) -> int:
+    """Returns which of the numbers in `REMOVALS` goes for a key: so few that all can be held in memory."""
+    return crc32(f"{partition}{SEPARATOR}{sort}".encode()) % _BUCKETS
+
+
+def fold_query(table: Table, query: Query) -> Query:
+    """Returns the query with its names in the form in which keys have them. Raises InvalidParams for no such index."""
+    if not table.folded:
+        return query
+    ordered: Table | Index = table if query.index is None else table.index(query.index)
+    partition, sort = ordered.partition or "", ordered.sort or ""
+    return replace(
+        query,
+        partition=_folded(table, partition, query.partition),
+        prefix=_folded(table, sort, query.prefix),
+        low=_folded(table, sort, query.low),
+        high=_folded(table, sort, query.high),
+    )
+
+
+def _folded(table: Table, member: str, value: Value) -> Value:
+    return fold_names(value) if member in table.folded and isinstance(value, str) else value
 
 
 def key_text(value: Value) -> str:

@@ -14,6 +14,8 @@ from shared.domain.records import Key, Record, Transaction, Value, Written
 
 KEEP_SECONDS = 24 * 60 * 60
 """How long changes are kept: as long as DynamoDB Streams keep them."""
+STORE_TENANT = "main"
+"""Whose items those are that a store keeps for itself."""
 PAGE_BYTES = 2**20
 """A page ends with the item that makes it larger than this."""
 

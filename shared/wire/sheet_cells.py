@@ -10,6 +10,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from shared.domain.names import fold_names
 from shared.domain.stock import MAX_COUNT, UNFIT
 from shared.wire.sheet_lines import Flaw
 from shared.wire.strict import shortened
@@ -88,7 +89,10 @@ def read_name(cell: Cell, *, characters: int, size: int) -> str | Flaw:
             text = text[1:]
     if len(text) > characters:
         return Flaw(cell.column, f"a name of at most {characters} characters", f"{len(text)} characters")
-    if len(text.encode()) > size:
+    folded = fold_names(text)
+    if not folded:
+        return Flaw(cell.column, "a name with a visible character", shown(text))
+    if max(len(text.encode()), len(folded.encode())) > size:
         return Flaw(cell.column, f"a name of at most {size} bytes in UTF-8", f"{len(text.encode())} bytes")
     return text
 

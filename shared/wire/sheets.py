@@ -13,6 +13,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from shared.domain.errors import InvalidParams
+from shared.domain.names import SEPARATOR, fold_names
 from shared.domain.stock import MAX_ITEM_BYTES, MAX_ITEM_CHARACTERS, MAX_STORE_BYTES, MAX_STORE_CHARACTERS
 from shared.wire.sheet_cells import read_count, read_name, shown, split_cells
 from shared.wire.sheet_header import (
@@ -178,9 +179,11 @@ class SheetReader:
                             and "\ufffd" not in names
                             and is_normalized("NFC", store)
                             and is_normalized("NFC", item)
+                            and 0 < len(fold_names(store)) <= _SHORT_STORE
+                            and 0 < len(fold_names(item)) <= _SHORT_ITEM
                         )
                     )
-                    and seen.setdefault(hash((store, item)), number) == number
+                    and seen.setdefault(_row_hash(store, item), number) == number
                 ):
                     rows.append(Row(number, store, item, int(count)))
                     continue
@@ -253,7 +256,7 @@ class SheetReader:
             self._fault(count, number, "count")
         if isinstance(store, Flaw) or isinstance(item, Flaw) or isinstance(count, Flaw):
             return None
-        first = self._seen.setdefault(hash((store, item)), number)
+        first = self._seen.setdefault(_row_hash(store, item), number)
         if first != number:
             found = f"{shown(item)} of {shown(store)}, which stands on line {first} already"
             self._fault(Flaw(item_cell.column, "each item of a store once", found), number, "item")
@@ -266,6 +269,13 @@ class SheetReader:
             self.faults.append(
                 Fault(line=number, column=flaw.column, field=field, expected=flaw.expected, found=flaw.found)
             )
+
+
+def _row_hash(store: str, item: str) -> int:
+    """The hash of a row's names in the form in which they are compared; they have no control characters."""
+    names = f"{store}{SEPARATOR}{item}"
+    plain = names.isascii() and "  " not in names
+    return hash(names.lower() if plain else fold_names(names))
 
 
 def _cells(number: int) -> str:

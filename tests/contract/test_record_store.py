@@ -153,7 +153,7 @@ async def test_unknown_table_and_odd_key_are_refused(records: RecordStore) -> No
     assert (await refused(records, Delete("Lines", {"page": "x"}))).field == "number"
 
 
-async def test_versions_count_changes_and_begin_anew(records: RecordStore) -> None:
+async def test_versions_count_changes_and_go_on_after_a_removal(records: RecordStore) -> None:
     await do(records, put("x"))
     (written,) = await do(records, put("x", colour="red"))
     assert written == Written(Record({"id": "x"}, 1), Record({"id": "x", "colour": "red"}, 2))
@@ -161,7 +161,7 @@ async def test_versions_count_changes_and_begin_anew(records: RecordStore) -> No
     assert written == Written(Record({"id": "x", "colour": "red"}, 2), None)
     assert await read(records, "x") is None
     (written,) = await do(records, put("x"))
-    assert written == Written(None, Record({"id": "x"}, 1))
+    assert written == Written(None, Record({"id": "x"}, 3))
 
 
 async def test_deleting_what_is_not_there_is_no_error(records: RecordStore) -> None:
@@ -332,7 +332,7 @@ async def test_item_made_anew_is_not_taken_for_the_one_before(records: RecordSto
     await do(records, put("x", n=1))
     await do(records, Delete("Things", {"id": "x"}))
     (written,) = await do(records, put("x", n=2))
-    assert written == Written(None, Record({"id": "x", "n": 2}, 1))
+    assert written == Written(None, Record({"id": "x", "n": 2}, 2))
 
 
 async def test_stock_is_never_oversold(records: RecordStore) -> None:

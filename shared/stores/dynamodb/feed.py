@@ -20,7 +20,7 @@ import msgspec
 from shared.domain.errors import Gone, InvalidParams, StoreError
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import Dynamo, Expired, Trimmed
-from shared.stores.dynamodb.items import MOVED, PARTITION, WRITE, record_of, text
+from shared.stores.dynamodb.items import MOVED, PARTITION, RENAMED, WRITE, record_of, text
 from shared.stores.keys import tenant_of
 from shared.stores.records import Change, Changes
 
@@ -79,9 +79,10 @@ class Feed:
             found: list[Change] = []
             ended = False
             for (name, shard), page in zip(open_shards, pages, strict=True):
-                found += [_change(name, record) for record in page.records if not _is_moved(record)]
+                found += filter(None, (_change(name, record) for record in page.records))
                 position[name][shard] = page.place
-                ended = ended or page.place == _FINISHED
+                # What was read may be nothing to tell of.
+                ended = ended or page.place == _FINISHED or bool(page.records)
             if found or not ended:
                 return Changes(found, _closed(position))
 
@@ -206,18 +207,20 @@ class Feed:
         return str(answer["ShardIterator"])
 
 
-def _is_moved(record: Mapping[str, Any]) -> bool:
-    """Whether a record came from another store as it is."""
-    images = record["dynamodb"]
-    return not images.get("OldImage") and text(images.get("NewImage") or {}, WRITE) == MOVED
-
-
-def _change(table: str, record: Mapping[str, Any]) -> Change:
+def _change(table: str, record: Mapping[str, Any]) -> Change | None:
+    """What a record of a stream tells; None where nothing has changed but where or under which key an item is."""
     images = record["dynamodb"]
     old, new = images.get("OldImage") or None, images.get("NewImage") or None
+    latest = new or old or {}
+    before, behind = record_of(old), record_of(new)
+    write = text(latest, WRITE)
+    if (old is None and write == MOVED) or write.startswith(RENAMED):
+        return None
+    if before is None and behind is None:
+        # The mark of one that was removed, cleared away.
+        return None
     at: datetime = images["ApproximateCreationDateTime"]
-    tenant = tenant_of(text(new or old or {}, PARTITION))
-    return Change(table, tenant, record_of(old), record_of(new), int(at.timestamp()) * 1_000_000)
+    return Change(table, tenant_of(text(latest, PARTITION)), before, behind, int(at.timestamp()) * 1_000_000)
 
 
 def _closed(position: Mapping[str, _Places]) -> str:

@@ -1,5 +1,6 @@
 """How a record stands in a table of DynamoDB: its members as they are, and beside them the store's own."""
 
+import time
 from typing import Any
 
 from shared.domain.records import RESERVED, Record, Table
@@ -16,6 +17,15 @@ WRITE = "comanda:w"
 """Which write an item is from."""
 MOVED = "migration"
 """The write of items that came from another store: they are not new to anybody."""
+RENAMED = "renamed:"
+"""Names of writes that only give an item another key begin so: no change is told of."""
+GONE = "comanda:x"
+"""Of an item that was removed: until when its place is kept, in seconds since the epoch. DynamoDB clears it then.
+
+Until then its version is known here, so that what comes in its place begins behind it; from then on the highest version
+that was removed from the table says so (`shared.stores.dynamodb.removals`).
+"""
+KEPT_SECONDS = 24 * 60 * 60
 
 
 def key_names(table: Table) -> list[str]:
@@ -51,14 +61,20 @@ def raw_item(table: Table, partition: str, sort: str, record: Record, write: str
     raw = to_item(record.item) | {PARTITION: to_value(partition)} | raw_key(table, partition, sort)
     raw[VERSION], raw[WRITE] = to_value(record.version), to_value(write)
     for index in table.indexes:
-        if (place := index_keys(index, tenant_of(partition), record.item)) is not None:
+        if (place := index_keys(table, index, tenant_of(partition), record.item)) is not None:
             raw[index_partition(index.name)], raw[index_sort(index.name)] = map(to_value, place)
     return raw
 
 
+def removed_item(table: Table, partition: str, sort: str, version: int, write: str) -> Raw:
+    """What stands in the place of a record that was removed in this version."""
+    gone = {VERSION: version, WRITE: write, GONE: int(time.time()) + KEPT_SECONDS}
+    return {PARTITION: to_value(partition)} | raw_key(table, partition, sort) | to_item(gone)
+
+
 def record_of(raw: Raw | None) -> Record | None:
-    """The record that an item holds."""
-    if raw is None:
+    """The record that an item holds; None where there is none any more."""
+    if raw is None or GONE in raw:
         return None
     item = from_item({name: value for name, value in raw.items() if not name.startswith(RESERVED)})
     return Record(item, from_value(raw[VERSION]))

@@ -8,7 +8,7 @@ An item costs by the kilobyte, a small one as much as a full one.
 from typing import Any
 
 from shared.stores.dynamodb.client import Dynamo
-from shared.stores.dynamodb.tables import make_table
+from shared.stores.dynamodb.tables import expire_items, make_table
 
 BLOCK = 8192
 """Sequences of a block."""
@@ -46,11 +46,7 @@ async def create_order_tables(dynamo: Dynamo) -> list[str]:
 
 async def expire_keys(dynamo: Dynamo) -> None:
     """Has the table of keys remove those that have expired. Raises StoreError."""
-    table = dynamo.settings.prefix + KEYS
-    answer = await dynamo.call("describe_time_to_live", TableName=table)
-    if answer["TimeToLiveDescription"].get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
-        lives = {"Enabled": True, "AttributeName": EXPIRY}
-        await dynamo.call("update_time_to_live", TableName=table, TimeToLiveSpecification=lives)
+    await expire_items(dynamo, dynamo.settings.prefix + KEYS, EXPIRY)
 
 
 def _definition(name: str, keys: dict[str, str]) -> dict[str, Any]:

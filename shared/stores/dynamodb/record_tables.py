@@ -9,8 +9,9 @@ import structlog
 from shared.domain.records import Table
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import Dynamo
-from shared.stores.dynamodb.items import index_partition, index_sort, key_names
-from shared.stores.dynamodb.tables import describe_table, make_table
+from shared.stores.dynamodb.folding import fold_keys
+from shared.stores.dynamodb.items import GONE, index_partition, index_sort, key_names
+from shared.stores.dynamodb.tables import describe_table, expire_items, make_table
 
 
 async def find_keys(dynamo: Dynamo, tables: Tables) -> Tables:
@@ -34,10 +35,15 @@ async def find_keys(dynamo: Dynamo, tables: Tables) -> Tables:
 
 
 async def create_record_tables(dynamo: Dynamo, tables: Tables) -> list[str]:
-    """Makes every table and index that is not there; gives what was made. Raises StoreError."""
+    """Makes every table and index that is not there, and items of older ones as they are now; gives what was made.
+
+    Raises StoreError.
+    """
     definitions = [_definition(dynamo.settings.prefix + table.name, table) for table in tables.values()]
     made = await asyncio.gather(*(make_table(dynamo, definition) for definition in definitions))
-    return [name for names in made for name in names]
+    await asyncio.gather(*(expire_items(dynamo, definition["TableName"], GONE) for definition in definitions))
+    await fold_keys(dynamo, tables, found := [name for names in made for name in names])
+    return found
 
 
 def _definition(name: str, table: Table) -> dict[str, Any]:

@@ -16,17 +16,28 @@ from shared.domain.records import Action, Condition, Put, Record, Table, Transac
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, Dynamo
 from shared.stores.dynamodb.feed import Feed
-from shared.stores.dynamodb.items import PARTITION, SORT, WRITE, Raw, raw_item, raw_key, record_of, text
+from shared.stores.dynamodb.items import (
+    PARTITION,
+    SORT,
+    VERSION,
+    WRITE,
+    Raw,
+    raw_item,
+    raw_key,
+    record_of,
+    removed_item,
+    text,
+)
+from shared.stores.dynamodb.removals import Removals
 from shared.stores.dynamodb.selection import Selection
-from shared.stores.dynamodb.values import to_value
+from shared.stores.dynamodb.values import from_value, to_value
 from shared.stores.evaluate import evaluate, key_of
-from shared.stores.keys import item_keys
+from shared.stores.keys import fold_query, item_keys
 from shared.stores.records import PAGE_BYTES, Ask, Changes, Page, Position, Query
 
 _BATCH_GET = 100
 _CONCURRENT = 50
 _NEW = Condition(exists=False)
-_OPERATIONS = {"Put": "put_item", "Delete": "delete_item"}
 
 _Place = tuple[str, str, str]
 """The table, the partition and the sort key of an item."""
@@ -81,6 +92,7 @@ class DynamoRecordStore:
         self._dynamo = dynamo
         self._feed = feed
         self._tables = tables
+        self._removals = Removals(dynamo)
         self._room = asyncio.Semaphore(_CONCURRENT)
 
     # Writing.
@@ -179,7 +191,7 @@ class DynamoRecordStore:
             if transaction.journal is not None:
                 steps.append(self._journal(transaction.tenant, transaction.journal))
             try:
-                planned = self._evaluate(transaction, current)
+                planned = await self._evaluate(transaction, current, by)
             except (Conflict, InvalidParams) as error:
                 outcomes.append(error)
                 continue
@@ -192,7 +204,7 @@ class DynamoRecordStore:
         place = (table.name, *item_keys(table, tenant, journal.item))
         return _Step(place, table, None, Record(journal.item, 1), journal=True)
 
-    def _evaluate(self, transaction: Transaction, current: Mapping[_Place, Raw | None]) -> list[_Step]:
+    async def _evaluate(self, transaction: Transaction, current: Mapping[_Place, Raw | None], by: float) -> list[_Step]:
         steps: dict[_Place, _Step] = {}
         for action in transaction.actions:
             table = self._tables.named(action.table)
@@ -205,16 +217,24 @@ class DynamoRecordStore:
             raw = current[place]
             old = record_of(raw)
             written = None if raw is None else text(raw, WRITE)
-            steps[place] = _Step(place, table, old, evaluate(action, table, old), written)
+            floor = 0 if old is not None else await self._floor(table, place, raw, by)
+            steps[place] = _Step(place, table, old, evaluate(action, table, old, floor), written)
         return list(steps.values())
+
+    async def _floor(self, table: Table, place: _Place, raw: Raw | None, by: float) -> int:
+        """The highest version that may have stood at a place where nothing is."""
+        removed = 0 if raw is None else from_value(raw[VERSION])
+        return max(removed, await self._removals.highest(table, *place[1:], by))
 
     async def _store(self, group: _Group, steps: Sequence[_Step], by: float) -> bool:
         """Writes the steps, all or none; False when an item is not as it was read. Raises StoreError."""
+        for step in steps:
+            if step.new is None and step.old is not None:
+                await self._removals.add(step.table, *step.place[1:], step.old.version, by)
         requests = [self._request(step, group.name) for step in steps]
         try:
             if len(requests) == 1:
-                ((kind, members),) = requests[0].items()
-                await self._dynamo.call(_OPERATIONS[kind], by=by, **members)
+                await self._dynamo.call("put_item", by=by, **requests[0]["Put"])
             else:
                 await self._dynamo.call("transact_write_items", by=by, TransactItems=requests)
         except ConditionFailed as failed:
@@ -235,9 +255,6 @@ class DynamoRecordStore:
             return True
         if written == [step.written for step in changed]:
             return False
-        # A deletion leaves no mark: where nothing is left, it was this one as likely as another's.
-        if all(step.new is None for step in changed) and not any(items):
-            return True
         raise StoreError(
             "the answer to a write was lost, and others have written since: whether it has taken effect is not known",
             hint="read the item again, and decide anew",
@@ -251,15 +268,17 @@ class DynamoRecordStore:
             members["ConditionExpression"] = "attribute_not_exists(#k)"
             members["ExpressionAttributeNames"] = {"#k": next(iter(key))}
         else:
-            # Not the version: that of an item which was deleted and made anew begins again.
             members["ConditionExpression"] = "#w = :w"
             members["ExpressionAttributeNames"] = {"#w": WRITE}
             members["ExpressionAttributeValues"] = {":w": to_value(step.written)}
         if not step.changes:
             return {"ConditionCheck": {**members, "Key": key}}
         if step.new is None:
-            return {"Delete": {**members, "Key": key}}
-        return {"Put": {**members, "Item": raw_item(step.table, partition, sort, step.new, write)}}
+            assert step.old is not None
+            item = removed_item(step.table, partition, sort, step.old.version, write)
+        else:
+            item = raw_item(step.table, partition, sort, step.new, write)
+        return {"Put": {**members, "Item": item}}
 
     # Reading.
 
@@ -310,7 +329,8 @@ class DynamoRecordStore:
 
     async def query(self, query: Query) -> Page:
         """See `RecordStore.query`. Items that stand at one place of an index come in no particular order."""
-        selection = Selection.of(query, self._tables.named(query.table))
+        table = self._tables.named(query.table)
+        selection = Selection.of(fold_query(table, query), table)
         by = self._dynamo.deadline()
         records: list[Record] = []
         after: Position | None = None
@@ -325,7 +345,8 @@ class DynamoRecordStore:
                 if len(records) == query.limit or size > PAGE_BYTES:
                     return Page(records, after)
                 record = record_of(item)
-                assert record is not None
+                if record is None:
+                    continue
                 records.append(record)
                 after = selection.position(item)
                 size += item_bytes(record.item)

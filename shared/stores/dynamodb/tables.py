@@ -33,6 +33,17 @@ async def make_table(dynamo: Dynamo, definition: dict[str, Any]) -> list[str]:
     return made
 
 
+async def expire_items(dynamo: Dynamo, name: str, member: str) -> None:
+    """Has DynamoDB remove items of a table at the time, in seconds since the epoch, that `member` says.
+
+    Raises StoreError.
+    """
+    answer = await dynamo.call("describe_time_to_live", TableName=name)
+    if answer["TimeToLiveDescription"].get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
+        setting = {"Enabled": True, "AttributeName": member}
+        await dynamo.call("update_time_to_live", TableName=name, TimeToLiveSpecification=setting)
+
+
 async def describe_table(dynamo: Dynamo, name: str) -> dict[str, Any] | None:
     """Returns what DynamoDB says about a table; None where there is none. Raises StoreError."""
     try:

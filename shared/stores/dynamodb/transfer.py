@@ -188,12 +188,13 @@ class DynamoItemTransfer:
         answer = await self._dynamo.call("scan", **request)
         items = []
         for raw in answer["Items"]:
-            record = record_of(raw)
-            assert record is not None
+            if (record := record_of(raw)) is None:
+                continue
             items.append(StoredItem(name, text(raw, PARTITION), text(raw, SORT), record))
         if answer.get("LastEvaluatedKey") is not None:
-            # It is the key of the last item.
-            return items, (name, items[-1].partition, items[-1].sort)
+            # It is the key of the last item, which may be the mark of one that was removed.
+            raw = answer["Items"][-1]
+            return items, (name, text(raw, PARTITION), text(raw, SORT))
         following = names[names.index(name) + 1 :]
         return items, (following[0], "", "") if following else None
 

@@ -16,15 +16,25 @@ import aiosqlite
 import msgspec
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StartupError
-from shared.domain.records import Index, Item, Put, Record, Table, Transaction, Written, check_key
-from shared.domain.tables import Tables
+from shared.domain.records import Item, Put, Record, Table, Transaction, Written, check_key
+from shared.domain.tables import REMOVALS, Tables
 from shared.stores.evaluate import evaluate, key_of
-from shared.stores.keys import ALL, index_keys, item_keys, partition_key, tenant_of
+from shared.stores.keys import (
+    ALL,
+    bucket_of,
+    fold_query,
+    index_keys,
+    is_at_same_place,
+    item_keys,
+    partition_key,
+    tenant_of,
+)
 from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, Position, Query
 from shared.stores.sqlite.busy import BusyRetry
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translated
+from shared.stores.sqlite.folding import ENTER, fill_indexes, floor_row, fold_keys
 from shared.stores.sqlite.lock import FileLock
-from shared.stores.sqlite.record_changes import NEWEST, read_changes, skip_changes
+from shared.stores.sqlite.record_changes import CHANGED, NEWEST, read_changes, skip_changes
 from shared.stores.sqlite.selection import Selection
 
 _KEPT_CHANGES = """
@@ -32,13 +42,11 @@ SELECT c.sequence, n.name, c.partition, c.at, c.old_version, c.old, c.new_versio
 FROM changes c JOIN names n ON n.id = c.collection ORDER BY c.sequence"""
 _ITEM = "SELECT version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
 _PUT = "INSERT OR REPLACE INTO items (collection, partition, sort, version, document) VALUES (?, ?, ?, ?, ?)"
+_FLOORS = "SELECT document FROM items WHERE collection = ?"
 _DELETE = "DELETE FROM items WHERE collection = ? AND partition = ? AND sort = ?"
-_ENTER = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
 _LEAVE = """
 DELETE FROM entries
 WHERE collection = ? AND partition = ? AND sort = ? AND item_partition = ? AND item_sort = ?"""
-_CHANGED = """
-INSERT INTO changes (collection, partition, at, old_version, old, new_version, new) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _ROWS = """
 SELECT collection, partition, sort, version, document FROM items
 WHERE (collection, partition, sort) > (?, ?, ?) ORDER BY collection, partition, sort LIMIT ?"""
@@ -65,6 +73,8 @@ class _Work:
     def __init__(self) -> None:
         self.found: dict[_Place, _Row | None] = {}
         self.rows: dict[_Place, _Row | None] = {}
+        self.floors: dict[tuple[str, int], int] = {}
+        """The highest version that was removed, by table and bucket, where it has become higher."""
         self.changes: list[tuple[Any, ...]] = []
 
 
@@ -110,6 +120,8 @@ class SqliteRecordStore:
         """What the file has lost of the feed, by what others have read."""
         self._names = self._declare()
         self._tables_by_id = {self._names[name]: table for name, table in tables.items()}
+        fold_keys(self._writer, tables, self._names)
+        self._floors = self._read_floors()
         never_wait(self._writer.connection)
         self._writing = BusyRetry()
         self._reader: aiosqlite.Connection | None = None
@@ -126,19 +138,14 @@ class SqliteRecordStore:
             for table in self._tables.values():
                 new = [index for index in table.kept_indexes if f"{table.name}/{index.name}" not in known]
                 if table.name in known and new:
-                    self._fill(connection, table, new, names)
+                    fill_indexes(connection, table, new, names)
         return names
 
-    def _fill(self, connection: Connection, table: Table, indexes: list[Index], names: dict[str, int]) -> None:
-        rows = connection.execute(
-            "SELECT partition, sort, document FROM items WHERE collection = ?", (names[table.name],)
-        )
-        for partition, sort, document in rows:
-            item, tenant = self._decode(document), tenant_of(partition)
-            for index in indexes:
-                if (place := index_keys(index, tenant, item)) is not None:
-                    number = names[f"{table.name}/{index.name}"]
-                    connection.execute(_ENTER, (number, *place, partition, sort))
+    def _read_floors(self) -> dict[tuple[str, int], int]:
+        with translated(self._path):
+            rows = self._writer.connection.execute(_FLOORS, (self._names[REMOVALS.name],)).fetchall()
+        floors = [self._decode(document) for (document,) in rows]
+        return {(floor["table"], floor["bucket"]): floor["version"] for floor in floors}
 
     # Writing.
 
@@ -152,6 +159,7 @@ class SqliteRecordStore:
         with self._writer.transaction(4 * len(transactions)) as connection:
             outcomes = [self._transact(work, transaction, now) for transaction in transactions]
             self._store(connection, work)
+        self._floors |= work.floors
         return outcomes
 
     def _transact(self, work: _Work, transaction: Transaction, now: int) -> list[Written] | ComandaError:
@@ -169,13 +177,21 @@ class SqliteRecordStore:
                     )
                 row = self._find(work, place)
                 old = None if row is None else row.record
-                planned[place] = (table, old, evaluate(action, table, old))
+                floor = 0 if old is not None else self._floor(work, (table.name, bucket_of(*place[1:])))
+                planned[place] = (table, old, evaluate(action, table, old, floor))
         except (Conflict, InvalidParams) as error:
             return error
         for place, (table, old, new) in planned.items():
             if new is not old:
                 self._change(work, place, table, new, now)
+            if new is None and old is not None:
+                bucket = (table.name, bucket_of(*place[1:]))
+                if old.version > self._floor(work, bucket):
+                    work.floors[bucket] = old.version
         return [Written(old, new) for _, old, new in planned.values()]
+
+    def _floor(self, work: _Work, bucket: tuple[str, int]) -> int:
+        return work.floors.get(bucket) or self._floors.get(bucket, 0)
 
     def _append(self, work: _Work, tenant: str, journal: Put) -> None:
         """An entry under a key that nobody has used: there is nothing to look for."""
@@ -214,20 +230,27 @@ class SqliteRecordStore:
                 puts.append((self._names[name], *keys, row.record.version, row.document))
             table, tenant, found = self._tables[name], tenant_of(keys[0]), work.found[place]
             for index in table.kept_indexes:
-                before = None if found is None else index_keys(index, tenant, found.record.item)
-                behind = None if row is None else index_keys(index, tenant, row.record.item)
+                if (
+                    found is not None
+                    and row is not None
+                    and is_at_same_place(index, found.record.item, row.record.item)
+                ):
+                    continue
+                before = None if found is None else index_keys(table, index, tenant, found.record.item)
+                behind = None if row is None else index_keys(table, index, tenant, row.record.item)
                 if before != behind:
                     number = self._names[f"{name}/{index.name}"]
                     if before is not None:
                         leave.append((number, *before, *keys))
                     if behind is not None:
                         enter.append((number, *behind, *keys))
+        puts += [floor_row(self._names, *bucket, version) for bucket, version in work.floors.items()]
         for statement, rows in (
             (_PUT, puts),
             (_DELETE, deletes),
             (_LEAVE, leave),
-            (_ENTER, enter),
-            (_CHANGED, work.changes),
+            (ENTER, enter),
+            (CHANGED, work.changes),
         ):
             if rows:
                 connection.executemany(statement, rows)
@@ -267,6 +290,7 @@ class SqliteRecordStore:
 
     def _select(self, query: Query) -> Selection:
         table = self._tables.named(query.table)
+        query = fold_query(table, query)
         items = self._names[table.name]
         if query.index is None:
             return Selection(query, items, None, partition_key(query.tenant, query.partition), None)

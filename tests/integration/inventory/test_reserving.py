@@ -108,11 +108,24 @@ async def test_order_takes_what_is_stocked_and_nothing_else(client: PersistenceC
     assert (await orders.follow(first)).state is State.DONE
     second = await place(orders, "agua")
     assert (await orders.follow(second)).state is State.DONE
-    assert await held(client) == {first: {"pan": "Paris", "Echo Dot": "Paris"}}
+    assert await held(client) == {first: {"pan": "Paris", "echo dot": "Paris"}}
     assert [await left(client, *pair) for pair in (("Berlin", "Echo Dot"), ("Paris", "Echo Dot"))] == [1, 7]
     bread = (await client.get_item(STOCK.name, {"store": "Paris", "item": "pan"})).item
     assert bread is not None
     assert (bread["count"], bread["cause"], bread["reference"], bread["orders"]) == (3, "order", first, 1)
+
+
+@pytest.mark.parametrize("spelling", ["Cafe\u0301", "CAF\u00c9", " caf\u00e9\u00a0", "Ca\u200bf\u00e9"])
+async def test_order_takes_what_is_stocked_under_another_spelling(
+    client: PersistenceClient, orders: IntakeClient, spelling: str
+) -> None:
+    await stock(client, {("Berlin", "Caf\u00e9"): 5})
+    order_id = await place(orders, {"producto": spelling, "cantidad": 2})
+    assert (await orders.follow(order_id)).state is State.DONE
+    assert await left(client, "Berlin", "Caf\u00e9") == 3
+    reserver = Reserver(client)
+    assert await reserver.release(order_id, [Item(spelling, 2)])
+    assert await left(client, "BERLIN", spelling) == 5
 
 
 async def test_order_for_what_is_out_of_stock_ends_at_once_and_can_be_tried_again(

@@ -52,7 +52,7 @@ class Records:
             assert isinstance(action, Update)
             place = (action.table, *action.key.values())
             assert place not in planned
-            record = evaluate(action, tables[action.table], self._found.get(place))
+            record = evaluate(action, tables[action.table], self._found.get(place), 0)
             assert record is not None
             planned[place] = record
         self._found |= planned

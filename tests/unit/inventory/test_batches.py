@@ -39,6 +39,18 @@ def test_only_orders_with_stocked_products_are_touched() -> None:
     assert plan_batch([job(1, "x", "agua")], {}) == Batch([], [])
 
 
+def test_spellings_of_a_name_are_one_product() -> None:
+    stores: Counts = {"caf\u00e9": {"A": 9}, "pan": {"A": 9}}
+    spelled = ["Cafe\u0301", "CAF\u00c9", "caf\u00e9\u00a0", {"producto": "\u200bCaf\u00e9", "cantidad": 2}]
+    jobs = [*(job(number, product) for number, product in enumerate(spelled)), job(4, *spelled[:2], "PAN"), job(5, "x")]
+    batch = plan_batch(jobs, stores)
+    assert held(batch) == {**{number: {"caf\u00e9": "A"} for number in range(4)}, 4: {"caf\u00e9": "A", "pan": "A"}}
+    (part,) = batch.parts
+    assert taken(part.actions) == {("A", "caf\u00e9"): 7, ("A", "pan"): 1}
+    (coffee, bread) = updates(part.actions, STOCK.name)
+    assert (coffee.set["orders"], coffee.set["reference"], bread.set["orders"]) == (5, jobs[0].id, 1)
+
+
 def test_orders_share_an_update_that_names_the_first_of_those_that_have_the_product() -> None:
     stores: Counts = {"pan": {"A": 99}, "agua": {"A": 9}}
     jobs = [

@@ -40,6 +40,14 @@ def test_who_comes_first_gets_the_last_one_and_nothing_of_a_refused_order_is_tak
     assert decision.orders == 4
 
 
+def test_spellings_of_a_name_are_one_product_and_a_refusal_has_it_as_it_was_sent() -> None:
+    stores: Counts = {"caf\u00e9": {"A": 3}}
+    jobs = [job(1, "Cafe\u0301", {"producto": "CAF\u00c9 ", "cantidad": 2}), job(2, "Caf\u00e9")]
+    decision = decide(jobs, Records({}).blocks(jobs), stores, ())
+    assert taken(decision.actions) == {("A", "caf\u00e9"): 3}
+    assert [str(reason) for reason in decision.refused.values()] == ["out of stock: Caf\u00e9: 1 asked for, 0 left"]
+
+
 def test_order_that_holds_something_takes_nothing_more_and_is_confirmed() -> None:
     jobs = [job(1, "pan", attempt=3), job(2, "pan", attempt=1)]
     blocks = Records({}).blocks(jobs)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidParams
+from shared.domain.names import fold_names
 from shared.domain.stock import MAX_COUNT
 from shared.wire import sheets
 from shared.wire.sheet_cells import split_cells
@@ -305,6 +306,25 @@ def test_a_row_that_stands_there_twice() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "line", ["A,CAF\u00c9", "a,caf\u00e9", "A,Caf\u00e9\u00ad", '"A","cafe\u0301"', "A,Caf\u00e9\u00a0", "A,Caf\ufb00"]
+)
+def test_a_row_that_stands_there_twice_in_another_spelling(line: str) -> None:
+    first = "Caf\u00e9" if "\ufb00" not in line else "CaFFF"
+    outcome = read(f"{HEADER}A,{first},1\n{line},2\nA,Echo  Dot,3\nA,echo dot,4\n".encode())
+    assert [row[2] for row in outcome.rows] == [first, "Echo  Dot"]
+    assert [one.line for one in outcome.faults] == [3, 5]
+
+
+def test_a_name_that_nobody_can_see() -> None:
+    assert fault("A,\u3164,1").expected == "a name with a visible character"
+    assert fault("\u00ad,x,1").field == "store"
+
+
+def test_a_name_whose_key_would_be_too_long() -> None:
+    assert fault(f"A,{chr(0x149) * 200},1").expected == "a name of at most 500 bytes in UTF-8"
+
+
 def test_a_file_that_was_cut_off() -> None:
     assert values(f"{HEADER}A,B,1") == [("A", "B", 1)]
     assert read(f"{HEADER}A,B".encode()).faults[0].found == "2 cells"
@@ -378,7 +398,9 @@ def test_the_fast_way_says_the_same_as_the_careful_one(rows: list[tuple[str, str
 
 def is_name(text: str, characters: int, size: int) -> bool:
     unfit = any(unicodedata.category(one) == "Cc" or one in "\u2028\u2029\ufeff\ufffd" for one in text)
-    return bool(text) and not unfit and len(text) <= characters and len(text.encode()) <= size
+    folded = fold_names(text)
+    size_of_key = max(len(text.encode()), len(folded.encode()))
+    return bool(folded) and not unfit and len(text) <= characters and size_of_key <= size
 
 
 def names(characters: int, size: int) -> st.SearchStrategy[str]:
@@ -388,7 +410,9 @@ def names(characters: int, size: int) -> st.SearchStrategy[str]:
 
 
 ROWS = st.lists(
-    st.tuples(names(100, 300), names(200, 500), st.integers(0, MAX_COUNT)), max_size=6, unique_by=lambda row: row[:2]
+    st.tuples(names(100, 300), names(200, 500), st.integers(0, MAX_COUNT)),
+    max_size=6,
+    unique_by=lambda row: (fold_names(row[0]), fold_names(row[1])),
 )
 
 

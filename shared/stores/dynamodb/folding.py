@@ -1,0 +1,165 @@
+"""Gives items of tables from before names were folded the keys that they have now."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import structlog
+
+from shared.domain.records import Record, Table
+from shared.domain.tables import REMOVALS, Tables
+from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.items import PARTITION, RENAMED, SORT, WRITE, Raw, raw_item, raw_key, record_of, text
+from shared.stores.dynamodb.removals import Removals
+from shared.stores.dynamodb.values import to_value
+from shared.stores.folding import apart, merge_records
+from shared.stores.keys import item_keys, tenant_of
+from shared.stores.records import STORE_TENANT
+
+_ITEMS_AT_ONCE = 25
+
+
+async def fold_keys(dynamo: Dynamo, tables: Tables, made: Sequence[str]) -> None:
+    """Moves items whose keys have names as they were sent, once for each table; those just `made` have none.
+
+    Two items of one name become one (`shared.stores.folding`). Several servers may do it at once, and one that is
+    killed meanwhile is gone on from. Raises StoreError.
+    """
+    removals = Removals(dynamo)
+    for table in tables.values():
+        if not table.folded:
+            continue
+        name = f"folded:{table.name}"
+        item = {"table": name, "bucket": 0, "version": 0}
+        keys = item_keys(REMOVALS, STORE_TENANT, item)
+        key = raw_key(REMOVALS, *keys)
+        place: dict[str, Any] = {"TableName": dynamo.settings.prefix + REMOVALS.name, "Key": key}
+        if "Item" in await dynamo.call("get_item", **place, ConsistentRead=True):
+            continue
+        if dynamo.settings.prefix + table.name not in made:
+            moving = _Moving(dynamo, table, removals)
+            await moving.run()
+            structlog.get_logger().info("names_folded", table=table.name, moved=moving.moved, merged=moving.merged)
+        mark = raw_item(REMOVALS, *keys, Record(item, 1), "folding")
+        await dynamo.call("put_item", TableName=place["TableName"], Item=mark)
+
+
+class _Found(NamedTuple):
+    """An item as it was read."""
+
+    raw: Raw
+    record: Record
+    write: str
+
+
+class _Moving:
+    """Moves the items of one table."""
+
+    def __init__(self, dynamo: Dynamo, table: Table, removals: Removals) -> None:
+        self._dynamo = dynamo
+        self._table = table
+        self._name = dynamo.settings.prefix + table.name
+        self._removals = removals
+        self.moved = 0
+        self.merged = 0
+
+    async def run(self) -> None:
+        """Goes through all of them, some at a time."""
+        start: dict[str, Any] = {}
+        while True:
+            answer = await self._dynamo.call("scan", TableName=self._name, Limit=_ITEMS_AT_ONCE, **start)
+            await asyncio.gather(*map(self._move, answer["Items"]))
+            if (last := answer.get("LastEvaluatedKey")) is None:
+                return
+            start = {"ExclusiveStartKey": last}
+
+    async def _move(self, raw: Raw) -> None:
+        key = raw_key(self._table, text(raw, PARTITION), text(raw, SORT))
+        found = _found(raw)
+        while found is not None:
+            if item_keys(self._table, tenant_of(text(raw, PARTITION)), found.record.item) == _keys(found.raw):
+                return
+            with contextlib.suppress(ConditionFailed):
+                await self._move_one(key, found)
+                return
+            found = _found(await self._read(key))
+
+    async def _move_one(self, key: Raw, found: _Found) -> None:
+        """Moves an item, if it and what is at its new place are as they were read."""
+        item, tenant = found.record.item, tenant_of(text(found.raw, PARTITION))
+        while True:
+            keys = item_keys(self._table, tenant, item)
+            raw = await self._read(raw_key(self._table, *keys))
+            if (other := _found(raw)) is None:
+                break
+            merged = merge_records(self._table, other.record, found.record)
+            if merged is not None:
+                await self._merge(key, found, other, merged)
+                return
+            item = apart(self._table, item)
+        mark = f"{RENAMED}{uuid.uuid4().hex}"
+        if self._table.feed:
+            # So that the stream's record of its leaving says that it has only moved.
+            found = await self._marked(key, found, mark)
+        new = raw_item(self._table, *keys, Record(item, found.record.version), mark)
+        await self._transact(key, found, {"Item": new, **_unchanged(None if raw is None else text(raw, WRITE))})
+        self.moved += 1
+
+    async def _marked(self, key: Raw, found: _Found, mark: str) -> _Found:
+        """The item as if it were from another write."""
+        await self._dynamo.call(
+            "update_item",
+            TableName=self._name,
+            Key=key,
+            UpdateExpression="SET #w = :m",
+            ConditionExpression="#w = :w",
+            ExpressionAttributeNames={"#w": WRITE},
+            ExpressionAttributeValues={":w": to_value(found.write), ":m": to_value(mark)},
+        )
+        return found._replace(write=mark)
+
+    async def _merge(self, key: Raw, gone: _Found, kept: _Found, merged: Record) -> None:
+        if gone.write.startswith(RENAMED):
+            # It was about to move when another came first, and now it is removed.
+            gone = await self._marked(key, gone, uuid.uuid4().hex)
+        await self._removals.add(self._table, *_keys(kept.raw), gone.record.version, self._dynamo.deadline())
+        new = raw_item(self._table, *_keys(kept.raw), merged, uuid.uuid4().hex)
+        await self._transact(key, gone, {"Item": new, **_unchanged(kept.write)})
+        self.merged += 1
+        names = [{name: one.record.item[name] for name in self._table.names} for one in (kept, gone)]
+        structlog.get_logger().warning("names_merged", table=self._table.name, kept=names[0], other=names[1])
+
+    async def _transact(self, key: Raw, gone: _Found, put: dict[str, Any]) -> None:
+        delete = {"TableName": self._name, "Key": key, **_unchanged(gone.write)}
+        actions = [{"Put": {"TableName": self._name, **put}}, {"Delete": delete}]
+        await self._dynamo.call("transact_write_items", TransactItems=actions)
+
+    async def _read(self, key: Raw) -> Raw | None:
+        answer = await self._dynamo.call("get_item", TableName=self._name, Key=key, ConsistentRead=True)
+        item: Raw | None = answer.get("Item")
+        return item
+
+
+def _found(raw: Raw | None) -> _Found | None:
+    record = record_of(raw)
+    return None if raw is None or record is None else _Found(raw, record, text(raw, WRITE))
+
+
+def _keys(raw: Raw) -> tuple[str, str]:
+    return text(raw, PARTITION), text(raw, SORT)
+
+
+def _unchanged(write: str | None) -> dict[str, Any]:
+    """The condition that what stands at a place is from this write still; None is that nothing does."""
+    if write is None:
+        return {
+            "ConditionExpression": "attribute_not_exists(#p)",
+            "ExpressionAttributeNames": {"#p": PARTITION},
+        }
+    return {
+        "ConditionExpression": "#w = :w",
+        "ExpressionAttributeNames": {"#w": WRITE},
+        "ExpressionAttributeValues": {":w": to_value(write)},
+    }

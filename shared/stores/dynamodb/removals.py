@@ -1,0 +1,88 @@
+"""The highest versions that were removed from each table, by bucket of keys: what is new begins behind them.
+
+Whoever removes a record raises the one of its bucket first, and then leaves a mark in the record's place, which names
+its version. So the bucket is only asked where no mark is, and need not be read each time: marks stay for a day
+(`items.KEPT_SECONDS`), and what is remembered here is forgotten after a minute. A record that was removed so long ago
+that its mark has gone is in what is remembered.
+"""
+
+import asyncio
+import contextlib
+from typing import Any, NamedTuple
+
+from shared.domain.records import Table
+from shared.domain.tables import REMOVALS
+from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.items import PARTITION, VERSION, WRITE, raw_key
+from shared.stores.dynamodb.values import from_value, to_item
+from shared.stores.keys import bucket_of, item_keys, partition_key
+from shared.stores.records import STORE_TENANT
+
+_REMEMBERED_SECONDS = 60.0
+_WRITE = "removals"
+
+
+class _Known(NamedTuple):
+    """The versions of a table by their buckets, and when they were read, in the loop's time."""
+
+    versions: dict[int, int]
+    at: float
+
+
+class Removals:
+    """Reads and raises the highest removed versions of all tables."""
+
+    def __init__(self, dynamo: Dynamo) -> None:
+        self._dynamo = dynamo
+        self._known: dict[str, _Known] = {}
+
+    async def highest(self, table: Table, partition: str, sort: str, by: float) -> int:
+        """Returns the highest version that may have been removed from a key, 0 where none was. Raises StoreError."""
+        return (await self._versions(table, by)).get(bucket_of(partition, sort), 0)
+
+    async def add(self, table: Table, partition: str, sort: str, version: int, by: float) -> None:
+        """Notes that the record of this version is about to be removed. Raises StoreError."""
+        bucket = bucket_of(partition, sort)
+        versions = await self._versions(table, by)
+        if versions.get(bucket, 0) >= version:
+            return
+        key = {"table": table.name, "bucket": bucket}
+        with contextlib.suppress(ConditionFailed):
+            await self._dynamo.call(
+                "update_item",
+                by=by,
+                TableName=self._dynamo.settings.prefix + REMOVALS.name,
+                Key=raw_key(REMOVALS, *item_keys(REMOVALS, STORE_TENANT, key)),
+                UpdateExpression="SET #t = :t, #b = :b, #n = :v, #v = :v, #w = :w",
+                ConditionExpression="attribute_not_exists(#n) OR #n < :v",
+                ExpressionAttributeNames={"#t": "table", "#b": "bucket", "#n": "version", "#v": VERSION, "#w": WRITE},
+                ExpressionAttributeValues=to_item({":t": table.name, ":b": bucket, ":v": version, ":w": _WRITE}),
+            )
+        versions[bucket] = max(version, versions.get(bucket, 0))
+
+    async def _versions(self, table: Table, by: float) -> dict[int, int]:
+        now = asyncio.get_running_loop().time()
+        known = self._known.get(table.name)
+        if known is None or now - known.at >= _REMEMBERED_SECONDS:
+            known = self._known[table.name] = _Known(await self._read(table, by), now)
+        return known.versions
+
+    async def _read(self, table: Table, by: float) -> dict[int, int]:
+        """A thousand small items at most: a page, or two."""
+        versions: dict[int, int] = {}
+        start: dict[str, Any] = {}
+        while True:
+            answer = await self._dynamo.call(
+                "query",
+                by=by,
+                TableName=self._dynamo.settings.prefix + REMOVALS.name,
+                KeyConditionExpression="#p = :p",
+                ExpressionAttributeNames={"#p": PARTITION},
+                ExpressionAttributeValues=to_item({":p": partition_key(STORE_TENANT, table.name)}),
+                ConsistentRead=True,
+                **start,
+            )
+            versions |= {from_value(item["bucket"]): from_value(item["version"]) for item in answer["Items"]}
+            if (last := answer.get("LastEvaluatedKey")) is None:
+                return versions
+            start = {"ExclusiveStartKey": last}

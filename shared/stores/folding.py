@@ -1,0 +1,38 @@
+"""What becomes of items that were stored when each spelling of a name was a key of its own.
+
+Each store gives them the keys that they have now, once, before it is used.
+"""
+
+import time
+
+from shared.domain.orders import iso_time
+from shared.domain.records import Item, Record, Table
+from shared.domain.stock import Cause
+from shared.domain.tables import STOCK, STORES
+
+_ADDED = {STOCK.name: ("count",), STORES.name: ("items", "units", "low")}
+_APART = "+"
+
+
+def merge_records(table: Table, kept: Record, other: Record) -> Record | None:
+    """Returns the one record that two of the same name become: the first with the numbers of both.
+
+    None where both stay: what distinguishes them is no name. `apart` then gives the other its place.
+    """
+    if table.sort is not None and table.sort not in table.folded:
+        return None
+    item = dict(kept.item)
+    for member in _ADDED.get(table.name, ()):
+        numbers = [one.item.get(member, 0) for one in (kept, other)]
+        if all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
+            item[member] = sum(numbers)
+    if table.name == STOCK.name:
+        now = iso_time(time.time_ns() // 1000)
+        item |= {"cause": Cause.CORRECTION.value, "reference": None, "changed": now}
+    return Record(item, max(kept.version, other.version) + 1)
+
+
+def apart(table: Table, item: Item) -> Item:
+    """Returns the item under another key, which sorts right behind its own."""
+    assert table.sort is not None
+    return item | {table.sort: f"{item[table.sort]}{_APART}"}

@@ -1,0 +1,155 @@
+"""Gives items of a file from before names were folded the keys that they have now, and fills indexes."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+
+from shared.domain.records import Index, Item, Record, Table
+from shared.domain.tables import REMOVALS, Tables
+from shared.stores.folding import apart, merge_records
+from shared.stores.keys import bucket_of, index_keys, item_keys, tenant_of
+from shared.stores.records import STORE_TENANT
+from shared.stores.sqlite.database import Connection, Writer, translated
+from shared.stores.sqlite.record_changes import CHANGED, decode_item
+
+ENTER = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
+_FOLDED = "SELECT name FROM meta WHERE name LIKE 'folded:%'"
+_ITEM = "SELECT version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
+_ITEMS = """
+SELECT partition, sort, version, document FROM items
+WHERE collection = ? AND (partition, sort) > (?, ?) ORDER BY partition, sort LIMIT ?"""
+_PUT = "INSERT OR REPLACE INTO items (collection, partition, sort, version, document) VALUES (?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM items WHERE collection = ? AND partition = ? AND sort = ?"
+_ITEMS_AT_ONCE = 2000
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def fold_keys(writer: Writer, tables: Tables, names: Mapping[str, int]) -> None:
+    """Moves items whose keys have names as they were sent, once for each table; `names` are the file's numbers.
+
+    Two items of one name become one (`shared.stores.folding`), which the change feed tells. A start that is killed
+    meanwhile begins again, and what was moved stays as it is. Raises StoreError.
+    """
+    with translated(writer.path):
+        done = {name for (name,) in writer.connection.execute(_FOLDED)}
+    for table in tables.values():
+        mark = f"folded:{table.name}"
+        if not table.folded or mark in done:
+            continue
+        moving = _Moving(writer, table, names)
+        moving.run()
+        with writer.transaction(_ITEMS_AT_ONCE) as connection:
+            for index in table.kept_indexes:
+                connection.execute("DELETE FROM entries WHERE collection = ?", (names[f"{table.name}/{index.name}"],))
+            fill_indexes(connection, table, table.kept_indexes, names)
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, 1)", (mark,))
+        if moving.moved:
+            structlog.get_logger().info(
+                "names_folded", table=table.name, moved=moving.moved, merged=moving.merged, path=writer.path.name
+            )
+
+
+def fill_indexes(connection: Connection, table: Table, indexes: Sequence[Index], names: Mapping[str, int]) -> None:
+    """Enters every item of a table into indexes that are empty."""
+    rows = connection.execute("SELECT partition, sort, document FROM items WHERE collection = ?", (names[table.name],))
+    for partition, sort, document in rows:
+        item, tenant = decode_item(document), tenant_of(partition)
+        for index in indexes:
+            if (place := index_keys(table, index, tenant, item)) is not None:
+                number = names[f"{table.name}/{index.name}"]
+                connection.execute(ENTER, (number, *place, partition, sort))
+
+
+def floor_row(names: Mapping[str, int], table: str, bucket: int, version: int) -> tuple[int, str, str, int, str]:
+    """Returns the row that says which version of a table's bucket is the highest that was removed."""
+    item = {"table": table, "bucket": bucket, "version": version}
+    return names[REMOVALS.name], *item_keys(REMOVALS, STORE_TENANT, item), version, _encode(item).decode()
+
+
+class _Found(NamedTuple):
+    """An item under a key, and its text."""
+
+    keys: tuple[str, str]
+    record: Record
+    document: str
+
+
+class _Moving:
+    """Moves the items of one table, some in each transaction."""
+
+    def __init__(self, writer: Writer, table: Table, names: Mapping[str, int]) -> None:
+        self._writer = writer
+        self._table = table
+        self._number = names[table.name]
+        self._numbers = names
+        self.moved = 0
+        self.merged = 0
+
+    def run(self) -> None:
+        """Goes through all of them in the order of their keys."""
+        after = ("", "")
+        while True:
+            with translated(self._writer.path):
+                rows = self._writer.connection.execute(_ITEMS, (self._number, *after, _ITEMS_AT_ONCE)).fetchall()
+            if not rows:
+                return
+            with self._writer.transaction(_ITEMS_AT_ONCE) as connection:
+                for partition, sort, version, document in rows:
+                    record = Record(decode_item(document), version)
+                    self._move(connection, _Found((partition, sort), record, document))
+            after = rows[-1][:2]
+
+    def _move(self, connection: Connection, found: _Found) -> None:
+        tenant = tenant_of(found.keys[0])
+        item = found.record.item
+        keys = item_keys(self._table, tenant, item)
+        if keys == found.keys:
+            return
+        self.moved += 1
+        connection.execute(_DELETE, (self._number, *found.keys))
+        while (other := self._find(connection, keys)) is not None:
+            merged = merge_records(self._table, other.record, found.record)
+            if merged is not None:
+                self._merge(connection, found, other, merged)
+                return
+            item = apart(self._table, item)
+            keys = item_keys(self._table, tenant, item)
+        self._put(connection, keys, Record(item, found.record.version))
+
+    def _find(self, connection: Connection, keys: tuple[str, str]) -> _Found | None:
+        row = connection.execute(_ITEM, (self._number, *keys)).fetchone()
+        return None if row is None else _Found(keys, Record(decode_item(row[1]), row[0]), row[1])
+
+    def _put(self, connection: Connection, keys: tuple[str, str], record: Record) -> str:
+        document = _encode(record.item).decode()
+        connection.execute(_PUT, (self._number, *keys, record.version, document))
+        return document
+
+    def _merge(self, connection: Connection, gone: _Found, kept: _Found, merged: Record) -> None:
+        document = self._put(connection, kept.keys, merged)
+        self._raise_floor(connection, kept.keys, gone.record.version)
+        self.merged += 1
+        structlog.get_logger().warning(
+            "names_merged", table=self._table.name, kept=_names(self._table, kept), other=_names(self._table, gone)
+        )
+        if self._table.feed:
+            now = time.time_ns() // 1000
+            partition = kept.keys[0]
+            removed: tuple[Any, ...] = (gone.record.version, gone.document, None, None)
+            changed: tuple[Any, ...] = (kept.record.version, kept.document, merged.version, document)
+            for images in (removed, changed):
+                connection.execute(CHANGED, (self._number, partition, now, *images))
+
+    def _raise_floor(self, connection: Connection, keys: tuple[str, str], version: int) -> None:
+        row = floor_row(self._numbers, self._table.name, bucket_of(*keys), version)
+        known = connection.execute(_ITEM, row[:3]).fetchone()
+        if known is None or known[0] < version:
+            connection.execute(_PUT, row)
+
+
+def _names(table: Table, found: _Found) -> Item:
+    return {name: found.record.item[name] for name in table.names}

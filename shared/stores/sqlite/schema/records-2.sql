@@ -1,0 +1,3 @@
+-- Keys have names in their normal form (shared/domain/names.py), where the table says that a member is a name; the
+-- program moves the items. `meta` says of which tables this is done: `folded:TABLE`.
+-- Programs that know only keys as they were sent would not find them any more.
