@@ -16,6 +16,7 @@ from services.gateway.files import Files
 from services.gateway.hub import Hub
 from services.gateway.identity import Identity
 from services.gateway.imports import ImportRoutes
+from services.gateway.legacy import LegacyRoutes, legacy_paths
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.openapi import describe
 from services.gateway.orders import OrderRoutes
@@ -32,7 +33,7 @@ from shared.runtime.traces import Traces
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"]
-_SHOWN_HEADERS = ["ETag", "Location", "Retry-After", "X-Request-ID"]
+_SHOWN_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
 
 
 def build_app(
@@ -49,7 +50,7 @@ def build_app(
     metrics = GatewayMetrics()
     metrics.streams.set_function(lambda: hub.listeners)
     identity = Identity(settings.jwt_secret, development=settings.stage == "dev")
-    operations = [
+    native = [
         *OrderRoutes(intake, by_address=settings.request_id_scope == "address").operations(),
         *EventRoutes(
             hub,
@@ -72,6 +73,7 @@ def build_app(
         ).operations(),
         *PageRoutes(lambda: description).operations(),
     ]
+    operations = legacy_paths(native, LegacyRoutes(persistence).operations(), at_root=settings.legacy_routes)
     description = describe(operations)
     rates = Rates(settings.rate_limit, settings.redis_url)
     router = Router(

@@ -26,6 +26,7 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     trusted_proxies: str = ""
     allowed_hosts: str = ""
     request_id_scope: RequestIdScope = "client"
+    legacy_routes: bool = False
     rate_limit: str = "2000/second"
     redis_url: SecretUrl | None = None
     otel_exporter_otlp_endpoint: str | None = None

@@ -1,27 +1,17 @@
 """Tasks: things to do, kept as records of the persistence server."""
 
 import datetime
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
 
-from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
-from clients.errors import Refused
 from clients.persistence import PersistenceClient, StoredItem
-from services.gateway.answers import answer, is_named, seen_version, unchanged
-from services.gateway.backend import Backend, Work
+from services.gateway.answers import answer, is_named, unchanged
+from services.gateway.backend import Backend
 from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
-from shared.domain.errors import InvalidParams, NotFound, PreconditionFailed
-from shared.domain.records import Condition
-from shared.domain.tables import TASKS
-from shared.wire.strict import shortened
-
-T = TypeVar("T")
-
-Title = Annotated[str, Meta(min_length=1, max_length=200)]
-Description = Annotated[str, Meta(max_length=10_000)]
+from services.gateway.task_numbers import TaskNumbers
+from services.gateway.task_records import Description, TaskRecords, Title, etag_of_task, status_of, task_members
 
 
 class NewTask(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +60,8 @@ class TaskRoutes:
     """Everything below /tasks, kept by the persistence server."""
 
     def __init__(self, persistence: Backend[PersistenceClient]) -> None:
-        self._persistence = persistence
+        self._records = TaskRecords(persistence)
+        self._numbers = TaskNumbers(persistence)
 
     def operations(self) -> Sequence[Operation]:
         """What can be asked."""
@@ -146,77 +137,28 @@ class TaskRoutes:
 
     async def _list(self, request: Request) -> Answer:
         query: TaskQuery = request.query
-        index = "by_time" if query.completed is None else "by_status"
-        partition = None if query.completed is None else _status(query.completed)
-        page = await self._persistence.lists.ask(
-            lambda client: client.query(
-                TASKS.name, index, partition=partition, descending=True, page_size=query.limit, cursor=query.cursor
-            )
-        )
-        return answer(TaskPage([_task(stored) for stored in page.items], page.cursor))
+        page = await self._records.list(query.completed, newest_first=True, limit=query.limit, cursor=query.cursor)
+        return answer(TaskPage([_task(stored) for stored in page.tasks], page.cursor))
 
     async def _add(self, request: Request) -> Answer:
-        members = _members(request.body)
-        now = _now()
-        item = {"id": str(uuid.uuid4()), **members, "created": now, "updated": now}
-        when = Condition(exists=False)
-        stored = await self._persistence.ask(lambda client: client.put_item(TASKS.name, item, when=when))
-        return answer(_task(stored), status=201, etag=_etag(stored), location=f"/tasks/{item['id']}")
+        stored = await self._records.add(task_members(to_builtins(request.body)))
+        task = _task(stored)
+        return answer(task, status=201, etag=etag_of_task(stored), location=f"/tasks/{task.id}")
 
     async def _show(self, request: Request) -> Answer:
-        stored = await self._found(request.id)
-        etag = _etag(stored)
+        stored = await self._records.get(request.id)
+        etag = etag_of_task(stored)
         return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(_task(stored), etag=etag)
 
     async def _change(self, request: Request) -> Answer:
-        members = {**_members(request.body), "updated": _now()}
-
-        def update(client: PersistenceClient, when: Condition) -> Awaitable[StoredItem]:
-            return client.update_item(TASKS.name, {"id": request.id}, members, when=when)
-
-        stored = await self._write(request, update)
-        return answer(_task(stored), etag=_etag(stored))
+        members = task_members(to_builtins(request.body))
+        stored = await self._records.change(request.id, members, request.headers.if_match)
+        return answer(_task(stored), etag=etag_of_task(stored))
 
     async def _remove(self, request: Request) -> Answer:
-        def remove(client: PersistenceClient, when: Condition) -> Awaitable[None]:
-            return client.delete_item(TASKS.name, {"id": request.id}, when=when)
-
-        await self._write(request, remove)
+        number = await self._numbers.removal(request.id)
+        await self._records.remove(request.id, request.headers.if_match, number)
         return Answer(204, [], b"")
-
-    async def _write(self, request: Request, write: Callable[[PersistenceClient, Condition], Awaitable[T]]) -> T:
-        """Writes on the condition that the task is there, in the version that the caller has seen."""
-        when = Condition(exists=True, version=seen_version(request.headers.if_match))
-        try:
-            return await self._persistence.ask(lambda client: write(client, when))
-        except Refused as refusal:
-            if refusal.error != "conflict":
-                raise
-        await self._found(request.id)
-        raise PreconditionFailed(
-            "the task is of another version", field="If-Match", hint="get it again, and send the ETag it has then"
-        )
-
-    async def _found(self, task: str) -> StoredItem:
-        """A task as it is stored. Raises NotFound."""
-        stored = await self._persistence.ask(lambda client: client.get_item(TASKS.name, {"id": task}), Work.AT_ONCE)
-        if stored.item is None:
-            raise NotFound(f"there is no task {shortened(task)}", field="id", hint="GET /tasks lists what there is")
-        return stored
-
-
-def _members(sent: NewTask | TaskChange) -> dict[str, Any]:
-    """A task's members as the table has them. Raises InvalidParams."""
-    members: dict[str, Any] = to_builtins(sent)
-    if "title" in members and not members["title"].strip():
-        raise InvalidParams("title must not be blank", field="title")
-    if "completed" in members:
-        members["status"] = _status(members.pop("completed"))
-    return members
-
-
-def _status(completed: bool) -> str:
-    return "done" if completed else "open"
 
 
 def _task(stored: StoredItem) -> Task:
@@ -226,15 +168,7 @@ def _task(stored: StoredItem) -> Task:
         id=item["id"],
         title=item["title"],
         description=item["description"],
-        completed=item["status"] == _status(True),
+        completed=item["status"] == status_of(True),
         created_at=datetime.datetime.fromisoformat(item["created"]),
         updated_at=datetime.datetime.fromisoformat(item["updated"]),
     )
-
-
-def _etag(stored: StoredItem) -> str:
-    return f'"{stored.version}"'
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")

@@ -40,7 +40,7 @@ export function formOf(order) {
 function useStocked() {
   const [names, set] = useState([]);
   useEffect(() => {
-    get("/items", { limit: 500 })
+    get("/api/v1/items", { limit: 500 })
       .then(({ items }) => set([...new Set(items.map(({ item }) => item))].slice(0, 200)))
       .catch(() => undefined);
   }, []);

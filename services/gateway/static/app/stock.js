@@ -108,7 +108,7 @@ function Stores({ stores, store }) {
 
 export function Stock({ stores, reload }) {
   const store = path.value[1] === "stock" ? (path.value[2] ?? null) : null;
-  const pages = usePages(store ? `/items/${encodeURIComponent(store)}` : "/items", {}, "items", { version: stockVersion.value });
+  const pages = usePages(store ? `/api/v1/items/${encodeURIComponent(store)}` : "/api/v1/items", {}, "items", { version: stockVersion.value });
   const [shown, setShown] = useState(null);
   if (stores.rows.length === 0) {
     return html`<div class="panel"><${Blank} icon="inventory" title=${t("stock.none")}>

@@ -14,7 +14,7 @@ function Edit({ task, close }) {
   const save = async (event) => {
     event.preventDefault();
     try {
-      await patch(`/tasks/${task.id}`, { title, description });
+      await patch(`/api/v1/tasks/${task.id}`, { title, description });
       close();
     } catch (found) {
       setProblem(found);
@@ -33,7 +33,7 @@ function Edit({ task, close }) {
 
 export default function Tasks() {
   const [filter, setFilter] = useState("all");
-  const pages = usePages("/tasks", { completed: FILTERS[filter] }, "tasks");
+  const pages = usePages("/api/v1/tasks", { completed: FILTERS[filter] }, "tasks");
   const [title, setTitle] = useState("");
   const [problem, setProblem] = useState(null);
   const [edited, setEdited] = useState(null);
@@ -43,7 +43,7 @@ export default function Tasks() {
   const add = async (event) => {
     event.preventDefault();
     try {
-      await post("/tasks", { title });
+      await post("/api/v1/tasks", { title });
       setTitle("");
       setProblem(null);
       pages.first();
@@ -54,7 +54,7 @@ export default function Tasks() {
   };
   const complete = async (task) => {
     setBusy(task.id);
-    await attempt(() => patch(`/tasks/${task.id}`, { completed: !task.completed }));
+    await attempt(() => patch(`/api/v1/tasks/${task.id}`, { completed: !task.completed }));
     await pages.reload();
     setBusy(null);
   };
@@ -90,7 +90,7 @@ export default function Tasks() {
       title=${t("tasks.delete")}
       text=${t("tasks.delete.text", { title: removed.title })}
       action=${t("tasks.delete")}
-      confirm=${async () => (await attempt(() => remove(`/tasks/${removed.id}`), t("tasks.deleted")), pages.reload())}
+      confirm=${async () => (await attempt(() => remove(`/api/v1/tasks/${removed.id}`), t("tasks.deleted")), pages.reload())}
       close=${() => setRemoved(null)}
     />`}`;
 }

@@ -1,0 +1,124 @@
+"""Tasks as records of the persistence server: what every way of asking for them shares."""
+
+import datetime
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from msgspec import Meta
+
+from clients.errors import Refused
+from clients.persistence import PersistenceClient, StoredItem
+from services.gateway.answers import seen_version
+from services.gateway.backend import Backend, Work
+from shared.domain.errors import InvalidParams, NotFound, PreconditionFailed
+from shared.domain.records import Action, Condition, Delete
+from shared.domain.tables import TASKS
+from shared.wire.strict import shortened
+
+T = TypeVar("T")
+
+Title = Annotated[str, Meta(min_length=1, max_length=200)]
+Description = Annotated[str, Meta(max_length=10_000)]
+
+
+class TaskPage(NamedTuple):
+    """Tasks as they are stored; `cursor` leads to the next page."""
+
+    tasks: Sequence[StoredItem]
+    cursor: str | None
+
+
+class TaskRecords:
+    """Reads and writes tasks. Every method raises what the persistence server's client does."""
+
+    def __init__(self, persistence: Backend[PersistenceClient]) -> None:
+        self._persistence = persistence
+
+    async def list(self, completed: bool | None, *, newest_first: bool, limit: int, cursor: str | None) -> TaskPage:
+        """Returns a page of tasks in the order of their creation."""
+        index = "by_time" if completed is None else "by_status"
+        partition = None if completed is None else status_of(completed)
+        page = await self._persistence.lists.ask(
+            lambda client: client.query(
+                TASKS.name, index, partition=partition, descending=newest_first, page_size=limit, cursor=cursor
+            )
+        )
+        return TaskPage(page.items, page.cursor)
+
+    async def get(self, task: str) -> StoredItem:
+        """Returns a task. Raises NotFound."""
+        stored = await self._persistence.ask(lambda client: client.get_item(TASKS.name, {"id": task}), Work.AT_ONCE)
+        if stored.item is None:
+            raise NotFound(f"there is no task {shortened(task)}", field="id", hint="GET /tasks lists what there is")
+        return stored
+
+    async def add(self, members: dict[str, Any]) -> StoredItem:
+        """Stores a new task."""
+        item = new_task(members)
+        when = Condition(exists=False)
+        return await self._persistence.ask(lambda client: client.put_item(TASKS.name, item, when=when))
+
+    async def change(self, task: str, members: dict[str, Any], if_match: str | None) -> StoredItem:
+        """Changes members of a task. Raises NotFound, and PreconditionFailed for another version than `if_match`."""
+        changed = members | {"updated": _now()}
+
+        def update(client: PersistenceClient, when: Condition) -> Awaitable[StoredItem]:
+            return client.update_item(TASKS.name, {"id": task}, changed, when=when)
+
+        return await self._write(task, if_match, update)
+
+    async def remove(self, task: str, if_match: str | None, also: Sequence[Action] = ()) -> None:
+        """Removes a task, and does what else goes with it. Raises as `change` does."""
+
+        def remove(client: PersistenceClient, when: Condition) -> Awaitable[Any]:
+            if not also:
+                return client.delete_item(TASKS.name, {"id": task}, when=when)
+            return client.transact([Delete(TASKS.name, {"id": task}, when), *also])
+
+        await self._write(task, if_match, remove)
+
+    async def _write(
+        self, task: str, if_match: str | None, write: Callable[[PersistenceClient, Condition], Awaitable[T]]
+    ) -> T:
+        """Writes on the condition that the task is there, in the version that the caller has seen."""
+        when = Condition(exists=True, version=seen_version(if_match))
+        try:
+            return await self._persistence.ask(lambda client: write(client, when))
+        except Refused as refusal:
+            if refusal.error != "conflict":
+                raise
+        await self.get(task)
+        raise PreconditionFailed(
+            "the task is of another version", field="If-Match", hint="get it again, and send the ETag it has then"
+        )
+
+
+def new_task(members: dict[str, Any]) -> dict[str, Any]:
+    """Returns a task that is made now, as the table has it."""
+    now = _now()
+    return {"id": str(uuid.uuid4()), **members, "created": now, "updated": now}
+
+
+def task_members(sent: dict[str, Any]) -> dict[str, Any]:
+    """Returns a task's members as the table has them. Raises InvalidParams."""
+    members = dict(sent)
+    if "title" in members and not members["title"].strip():
+        raise InvalidParams("title must not be blank", field="title")
+    if "completed" in members:
+        members["status"] = status_of(members.pop("completed"))
+    return members
+
+
+def status_of(completed: bool) -> str:
+    """Returns the status that a task has."""
+    return "done" if completed else "open"
+
+
+def etag_of_task(stored: StoredItem) -> str:
+    """Returns the entity tag of a task."""
+    return f'"{stored.version}"'
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
