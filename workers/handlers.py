@@ -6,7 +6,8 @@ further attempts are pointless.
 
 A class is made into a handler with a `Kit`. What it makes may have two more methods. `prepare` is awaited with all
 orders that a worker is about to begin, before any of them is; it gives the ids of those that cannot be begun, with
-why, as if the handler had raised that. `close` is awaited when the worker ends.
+why, as if the handler had raised that. A text in the place of an error is a note: the order is begun, and when it is
+done the note is its `detalle`. `close` is awaited when the worker ends.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import UNSET, Struct
 
@@ -22,7 +23,8 @@ from shared.domain.errors import StartupError
 from shared.domain.orders import Item, OrderRequest, Priority
 
 Handler = Callable[["Job"], Awaitable[None]]
-Prepare = Callable[[Sequence["Job"]], Awaitable[Mapping[str, Exception]]]
+Unstocked = Literal["accept", "reject"]
+Prepare = Callable[[Sequence["Job"]], Awaitable[Mapping[str, Exception | str]]]
 
 
 class JobOrder(Struct, frozen=True):
@@ -73,6 +75,8 @@ class Kit(Struct, frozen=True):
     service_token: str | None = None
     trusted: str | None = None
     """A PEM file of the certificates that the servers show; None where they do not speak TLS."""
+    unstocked_items: Unstocked = "accept"
+    """What becomes of orders that name a product which no store has as an item."""
 
 
 class Reject(Exception):

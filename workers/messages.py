@@ -60,6 +60,8 @@ class Report(Struct, frozen=True, array_like=True, tag=5):
     waiting: Mapping[int, int]
     """Microseconds from receipt to start, by bucket (`shared.domain.quantiles`)."""
     processing: Mapping[int, int]
+    noted: int = 0
+    """How many of those that are done have a note."""
 
 
 ToWorker = Work | Drain

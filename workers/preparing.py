@@ -34,6 +34,8 @@ class PreparingRunner(Runner):
         self._waiting: list[tuple[Run, int, Job]] = []
         self._batch: list[tuple[Run, int, Job]] = []
         self._preparing: asyncio.Task[None] | None = None
+        self._notes: dict[int, str] = {}
+        """Of orders that are at work or in the line, by their sequence."""
         self._log = structlog.get_logger()
 
     @property
@@ -55,12 +57,14 @@ class PreparingRunner(Runner):
             batch = self._batch = self._waiting
             self._waiting = []
             started = time.monotonic()
-            verdicts = await self._verdicts([job for _, _, job in batch])
+            found = await self._prepared([job for _, _, job in batch])
             if self._batch is not batch:
                 # It has been handed back meanwhile.
                 return
             self._batch = []
-            if verdicts:
+            if found:
+                self._notes |= {seq: note for _, seq, job in batch if isinstance(note := found.get(job.id), str)}
+                verdicts = {order: one for order, one in found.items() if not isinstance(one, str)}
                 now, took = time.time_ns() // 1000, int((time.monotonic() - started) * 1e6)
                 ended = [
                     Result(run, sequence, job.attempt, now, took, verdicts[job.id])
@@ -75,12 +79,14 @@ class PreparingRunner(Runner):
             self._add_task()
         self._preparing = None
 
-    async def _verdicts(self, jobs: list[Job]) -> Mapping[str, Verdict]:
-        """Returns why orders cannot be begun, by their ids."""
+    async def _prepared(self, jobs: list[Job]) -> Mapping[str, Verdict | str]:
+        """Returns why orders cannot be begun, or what was noted of those that can, by their ids."""
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 refused = await self._prepare(jobs)
-            return {job: self._describe(reason) for job, reason in refused.items()}
+            return {
+                job: reason if isinstance(reason, str) else self._describe(reason) for job, reason in refused.items()
+            }
         except asyncio.CancelledError as reason:
             if self._preparing is None:
                 raise
@@ -93,6 +99,13 @@ class PreparingRunner(Runner):
             "prepare_failed", orders=len(jobs), error=found.error, place=found.place, exception=found.traceback
         )
         return dict.fromkeys([job.id for job in jobs], found)
+
+    def take_results(self) -> list[Result]:
+        """The results since the last call, with what was noted of their orders."""
+        results = super().take_results()
+        if not self._notes:
+            return results
+        return [result._replace(note=self._notes.pop(result.sequence, None)) for result in results]
 
     def take_line(self) -> list[tuple[int, int]]:
         """Empties the line; gives sequence and attempt of the orders that have not been begun."""

@@ -28,6 +28,8 @@ class Result(NamedTuple):
     took: int
     """Microseconds of work."""
     failure: Verdict | None = None
+    note: str | None = None
+    """What preparing it has found to say of an order that is done."""
 
 
 class Runner:

@@ -145,7 +145,11 @@ class Worker:
         back = [HandBack(sequence, attempt) for sequence, attempt in handed_back]
         if not (results or tickets or back):
             return
-        done = [Done(result.sequence, result.attempt, result.finished) for result in results if result.failure is None]
+        done = [
+            Done(result.sequence, result.attempt, result.finished, result.note)
+            for result in results
+            if result.failure is None
+        ]
         failures = [self._failure(result, result.failure) for result in results if result.failure is not None]
         while True:
             now = time.time_ns() // 1000
@@ -226,6 +230,7 @@ class Worker:
             settled_at=now,
             waiting=waiting,
             processing=processing,
+            noted=sum(one.note is not None and one.failure is None and one.sequence not in out for one in results),
         )
         self._queue.put(report)
 

@@ -162,6 +162,7 @@ class Actions:
             "abiertos": self._admission.open,
             "limite": self._admission.limit,
             "aceptados": self._tally.accepted,
+            "con_nota": self._tally.noted,
             "por_segundo": None if rate is None else round(rate, 1),
             "espera_ms": self._tally.waiting_ms(),
             "proceso_ms": self._tally.processing_ms(),

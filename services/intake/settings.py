@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from services.settings import Listening, RequestIdScope, ServerSettings, choose_listening, reachable
 from shared.runtime.settings import Count, Port, Seconds, Token
-from workers.handlers import Kit
+from workers.handlers import Kit, Unstocked
 
 
 class IntakeSettings(ServerSettings, frozen=True):
@@ -22,6 +22,7 @@ class IntakeSettings(ServerSettings, frozen=True):
     request_id_scope: RequestIdScope = "client"
     request_id_seconds: Annotated[float, Meta(ge=0)] = 604_800.0
     max_pedidos_en_cola: Count = 100_000
+    unstocked_items: Unstocked = "accept"
     processing_seconds: Annotated[float, Meta(ge=0, le=1e9)] = 1.0
     order_handler: str = "workers.handlers:wait"
     worker_concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 1000
@@ -50,6 +51,7 @@ class IntakeSettings(ServerSettings, frozen=True):
             persistence_port=self.tcp_persist_port,
             service_token=self.service_token,
             trusted=self.tls_ca or self.tls_cert,
+            unstocked_items=self.unstocked_items,
         )
 
     @property

@@ -34,6 +34,8 @@ class Tally:
         """Orders that were cancelled here while a worker had them, which will refuse them."""
         self._discarded: set[int] = set()
         """Orders that were cancelled before it was known here that they had failed."""
+        self.noted = 0
+        """Orders that were done with a note since the server started."""
         self.accepted = accepted
         """Orders accepted in all time."""
 
@@ -50,6 +52,7 @@ class Tally:
         if report.done:
             publish("order.finished", State.DONE, report.done, report.settled_at)
             self._settle(State.DONE, sum(run.count for run in report.done))
+            self.noted += report.noted
         if report.failed:
             runs = [failed.run for failed in report.failed]
             details = [failed.detail for failed in report.failed]

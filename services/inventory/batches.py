@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from services.inventory.grants import MAX_STORES_BYTES, block_of, name_of, new_grant, stores_text
+from services.inventory.grants import MAX_STORES_BYTES, block_of, name_of, new_grant, sent_names, stores_text
 from shared.domain.orders import Item, iso_time
 from shared.domain.records import MAX_ACTIONS, Action, Condition, Update
 from shared.domain.stock import Cause
 from shared.domain.tables import STOCK
+from shared.wire.strict import shortened
 from workers.handlers import Job
 
 Stores = Mapping[str, Mapping[str, int]]
@@ -25,7 +26,27 @@ Stores = Mapping[str, Mapping[str, int]]
 _Lines = Counter[str | Item]
 # With many products, about as many blocks in a transaction cost least.
 _BLOCKS_TOGETHER = 8
+_NAMED = 5
 _LAST_DIGITS = [f"{number:02x}" for number in range(256)]
+
+
+def unstocked(jobs: Sequence[Job], stores: Stores) -> dict[str, str]:
+    """Returns which orders name products that no store has as an item, by their ids, and a text that names these."""
+    products = set(chain.from_iterable([job.request.items for job in jobs]))
+    missing = {product for product in products if not stores.get(name_of(product))}
+    if not missing:
+        return {}
+    return {
+        job.id: _unstocked_text([product for product in job.request.items if product in missing])
+        for job in jobs
+        if not missing.isdisjoint(job.request.items)
+    }
+
+
+def _unstocked_text(products: Sequence[str | Item]) -> str:
+    names = list(sent_names(products).values())
+    text = ", ".join(map(shortened, names[:_NAMED]))
+    return f"not stocked: {text}" + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 class Part(NamedTuple):

@@ -13,7 +13,7 @@ from functools import partial
 from clients.errors import ClientError, Refused
 from clients.inventory.catalogue import catalogue_changed
 from clients.persistence import PersistenceClient, StoredItem
-from services.inventory.batches import Part, plan_batch
+from services.inventory.batches import Part, plan_batch, unstocked
 from services.inventory.deciding import decide
 from services.inventory.grants import (
     Block,
@@ -32,7 +32,7 @@ from shared.domain.orders import Item, iso_time
 from shared.domain.records import Action, Condition, Update
 from shared.domain.stock import Cause
 from shared.domain.tables import RESERVATIONS, STOCK
-from workers.handlers import Job
+from workers.handlers import Job, Reject, Unstocked
 
 _KEYS = 1000
 
@@ -43,17 +43,28 @@ class Reserver:
     One call of `reserve` at a time. No two attempts at an order have the same number.
     """
 
-    def __init__(self, client: PersistenceClient) -> None:
+    def __init__(self, client: PersistenceClient, unstocked_items: Unstocked = "accept") -> None:
         self._client = client
+        self._rejects_unstocked = unstocked_items == "reject"
         self._stocked = Stocked(client)
         self._patience = Patience("reservations")
 
-    async def reserve(self, jobs: Sequence[Job]) -> dict[str, Exception]:
+    async def reserve(self, jobs: Sequence[Job]) -> dict[str, Exception | str]:
         """Reserves what orders need of what is stocked: which of them cannot have it, by their ids, and why.
+
+        Those that name a product which is not stocked are refused, or have a note that says so.
 
         Raises Refused for what the persistence server holds against it.
         """
         await self._look(jobs)
+        found: dict[str, Exception | str] = {}
+        for job_id, text in unstocked(jobs, self._stocked.stores).items():
+            found[job_id] = Reject(text) if self._rejects_unstocked else text
+        if found and self._rejects_unstocked:
+            jobs = [job for job in jobs if job.id not in found]
+        return {**found, **await self._reserve(jobs)}
+
+    async def _reserve(self, jobs: Sequence[Job]) -> dict[str, Exception]:
         batch = plan_batch(jobs, self._stocked.stores)
         tried: set[str] = set()
         for part in batch.parts:

@@ -28,10 +28,10 @@ class Reserving:
         self._seconds = kit.processing_seconds
         access = Access(kit.service_token, None if kit.trusted is None else client_tls(kit.trusted))
         self._client = PersistenceClient(kit.persistence_host, kit.persistence_port, access)
-        self._reserver = Reserver(self._client)
+        self._reserver = Reserver(self._client, kit.unstocked_items)
 
-    async def prepare(self, jobs: Sequence[Job]) -> Mapping[str, Exception]:
-        """Reserves for all of them; gives those that cannot be served, and why."""
+    async def prepare(self, jobs: Sequence[Job]) -> Mapping[str, Exception | str]:
+        """Reserves for all of them; gives those that cannot be served, and why, and what is not stocked."""
         return await self._reserver.reserve(jobs)
 
     async def __call__(self, job: Job) -> None:

@@ -75,6 +75,8 @@ class Done(NamedTuple):
     sequence: int
     attempt: int
     finished: int
+    note: str | None = None
+    """What is to be said of it: its `detail` from then on."""
 
 
 class Failure(NamedTuple):

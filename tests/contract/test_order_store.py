@@ -174,6 +174,22 @@ async def test_failed_attempt_goes_back_and_the_next_knows_of_it(orders: OrderSt
     assert claim.failures == 1
 
 
+async def test_note_of_an_order_that_is_done_is_its_detail(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, request(), request(), request())).run
+    await begin(work, run)
+    failed = Failure(run.first + 2, 1, NOW, "no flour", NOW)
+    done = [Done(run.first, 1, NOW, "not stocked: a"), Done(run.first + 1, 1, NOW)]
+    assert not (await work.advance("w1", done=done, failures=[failed], now=NOW)).lost
+    await begin(work, Run(run.received, run.node, run.first + 2, 1), attempt=2)
+    await work.advance("w1", done=[Done(run.first + 2, 2, NOW)], now=NOW)
+    found = [await orders.get(order_id) for order_id in run.ids()]
+    assert [one and (one.state, one.detail) for one in found] == [
+        (State.DONE, "not stocked: a"),
+        (State.DONE, None),
+        (State.DONE, "no flour"),
+    ]
+
+
 async def test_result_of_an_older_attempt_is_fenced_off(orders: OrderStore, work: WorkStore, adapter: Adapter) -> None:
     run = (await accept(orders, request(), request())).run
     await begin(work, run)

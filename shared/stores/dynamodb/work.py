@@ -183,7 +183,8 @@ def _steps(
 ) -> Iterable[tuple[int, _Step]]:
     """What results make of their orders, by sequence."""
     for result in done:
-        yield result.sequence, _step(result.attempt, 0, state=DONE, finished=result.finished)
+        noted = {} if result.note is None else {"detail": result.note}
+        yield result.sequence, _step(result.attempt, 0, state=DONE, finished=result.finished, **noted)
     for failure in failures:
         if failure.retry_at is None:
             last = _step(failure.attempt, 1, state=FAILED, finished=failure.finished, detail=failure.detail)

@@ -32,7 +32,7 @@ ORDER BY sequence"""
 
 # The fence: a result counts only while the order is in the very attempt that produced it.
 _FENCE = f"WHERE sequence = ?1 AND attempt = ?2 AND state = {RUNNING}"
-_DONE = f"UPDATE progress SET state = {DONE}, finished = ?3 {_FENCE}"
+_DONE = f"UPDATE progress SET state = {DONE}, finished = ?3, detail = coalesce(?4, detail) {_FENCE}"
 _FAILED = f"UPDATE progress SET state = {FAILED}, finished = ?3, detail = ?4, failures = failures + 1 {_FENCE}"
 _RETRY = f"UPDATE progress SET state = {QUEUED}, detail = ?4, due = ?5, failures = failures + 1 {_FENCE}"
 _KEEP_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)"

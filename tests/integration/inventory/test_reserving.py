@@ -128,6 +128,27 @@ async def test_order_takes_what_is_stocked_under_another_spelling(
     assert await left(client, "BERLIN", spelling) == 5
 
 
+async def test_order_for_what_is_not_stocked_says_so(client: PersistenceClient, orders: IntakeClient) -> None:
+    await stock(client, {("Berlin", "pan"): 5})
+    order_id = await place(orders, "pan", "Leche")
+    assert (await orders.follow(order_id)).state is State.DONE
+    assert (await orders.explain(order_id))["detalle"] == "not stocked: Leche"
+    assert (await orders.follow(await place(orders, "pan"))).detail is None
+    assert (await orders.stats())["con_nota"] == 1
+    assert await left(client, "Berlin", "pan") == 3
+
+
+@pytest.mark.intake(UNSTOCKED_ITEMS="reject")
+async def test_order_for_what_is_not_stocked_is_refused_where_that_is_set(
+    client: PersistenceClient, orders: IntakeClient
+) -> None:
+    await stock(client, {("Berlin", "pan"): 5})
+    refused, taken = [await orders.follow(await place(orders, *products)) for products in (("pan", "Leche"), ("pan",))]
+    assert (refused.state, refused.detail, refused.attempts) == (State.FAILED, "not stocked: Leche", 1)
+    assert taken.state is State.DONE
+    assert await left(client, "Berlin", "pan") == 4
+
+
 async def test_order_for_what_is_out_of_stock_ends_at_once_and_can_be_tried_again(
     client: PersistenceClient, orders: IntakeClient
 ) -> None:
@@ -518,8 +539,8 @@ async def test_workers_that_share_a_block_and_run_short_share_what_there_is(clie
     jobs = [job(number, "pan", "agua") for number in range(200)]
     workers = [Reserver(client) for _ in range(4)]
 
-    async def work(number: int) -> dict[str, Exception]:
-        refused: dict[str, Exception] = {}
+    async def work(number: int) -> dict[str, Exception | str]:
+        refused: dict[str, Exception | str] = {}
         for start in range(number, 200, 40):
             refused |= await workers[number].reserve(jobs[start : start + 40 : 4])
         return refused

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.inventory import batches, deciding
-from services.inventory.batches import Batch, plan_batch
+from services.inventory.batches import Batch, plan_batch, unstocked
 from services.inventory.deciding import decide
 from services.inventory.grants import given_back, granted, quantities, read_stores
 from shared.domain.records import MAX_ACTIONS, Condition, Update
@@ -49,6 +49,16 @@ def test_spellings_of_a_name_are_one_product() -> None:
     assert taken(part.actions) == {("A", "caf\u00e9"): 7, ("A", "pan"): 1}
     (coffee, bread) = updates(part.actions, STOCK.name)
     assert (coffee.set["orders"], coffee.set["reference"], bread.set["orders"]) == (5, jobs[0].id, 1)
+
+
+def test_orders_that_name_what_is_not_stocked_are_told() -> None:
+    stores: Counts = {"pan": {"A": 0}, "agua": {}}
+    jobs = [job(1, "PAN"), job(2, "pan", "Agua", "Leche", "agua"), job(3, *(f"x{number}" for number in range(8)))]
+    assert unstocked(jobs, stores) == {
+        jobs[1].id: "not stocked: Agua, Leche",
+        jobs[2].id: "not stocked: x0, x1, x2, x3, x4 and 3 more",
+    }
+    assert unstocked(jobs[:1], stores) == {}
 
 
 def test_orders_share_an_update_that_names_the_first_of_those_that_have_the_product() -> None:

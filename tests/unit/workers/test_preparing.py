@@ -27,11 +27,11 @@ class Bench:
     def __init__(self, *, timeout: float = 60) -> None:
         self.woken = asyncio.Event()
         self.asked: asyncio.Queue[list[str]] = asyncio.Queue()
-        self.answers: asyncio.Queue[Mapping[str, Exception] | BaseException] = asyncio.Queue()
+        self.answers: asyncio.Queue[Mapping[str, Exception | str] | BaseException] = asyncio.Queue()
         self.handled: list[str] = []
         self.runner = PreparingRunner(self._prepare, self._handle, concurrency=10, timeout=timeout, wake=self.woken.set)
 
-    async def _prepare(self, jobs: Sequence[Job]) -> Mapping[str, Exception]:
+    async def _prepare(self, jobs: Sequence[Job]) -> Mapping[str, Exception | str]:
         self.asked.put_nowait([job.id for job in jobs])
         answer = await self.answers.get()
         if isinstance(answer, BaseException):
@@ -54,6 +54,19 @@ class Bench:
             found += self.runner.take_results()
         assert len(found) == number
         return {result.sequence: result for result in found}
+
+
+async def test_order_with_a_note_is_begun_and_keeps_it_to_its_end() -> None:
+    bench = Bench()
+    bench.put(1, 2, 3)
+    bench.answers.put_nowait({"1": "no milk", "2": Reject("no bread")})
+    results = await bench.results(3)
+    assert bench.handled == ["1", "3"]
+    assert {number: (one.note, error_of(one)) for number, one in results.items()} == {
+        1: ("no milk", None),
+        2: (None, "no bread"),
+        3: (None, None),
+    }
 
 
 async def test_orders_of_a_turn_are_prepared_together_and_those_that_come_meanwhile_after_them() -> None:
