@@ -11,7 +11,18 @@ import structlog
 from shared.domain.records import Record, Table
 from shared.domain.tables import REMOVALS, Tables
 from shared.stores.dynamodb.client import ConditionFailed, Dynamo
-from shared.stores.dynamodb.items import PARTITION, RENAMED, SORT, WRITE, Raw, raw_item, raw_key, record_of, text
+from shared.stores.dynamodb.items import (
+    PARTITION,
+    RENAMED,
+    SORT,
+    WRITE,
+    Raw,
+    raw_item,
+    raw_key,
+    record_of,
+    removed_item,
+    text,
+)
 from shared.stores.dynamodb.removals import Removals
 from shared.stores.dynamodb.values import to_value
 from shared.stores.folding import apart, merge_records
@@ -19,6 +30,8 @@ from shared.stores.keys import item_keys, tenant_of
 from shared.stores.records import STORE_TENANT
 
 _ITEMS_AT_ONCE = 25
+_FOR_EVER = 253_402_300_799
+"""The end of the year 9999."""
 
 
 async def fold_keys(dynamo: Dynamo, tables: Tables, made: Sequence[str]) -> None:
@@ -32,8 +45,7 @@ async def fold_keys(dynamo: Dynamo, tables: Tables, made: Sequence[str]) -> None
         if not table.folded:
             continue
         name = f"folded:{table.name}"
-        item = {"table": name, "bucket": 0, "version": 0}
-        keys = item_keys(REMOVALS, STORE_TENANT, item)
+        keys = item_keys(REMOVALS, STORE_TENANT, {"table": name, "bucket": 0})
         key = raw_key(REMOVALS, *keys)
         place: dict[str, Any] = {"TableName": dynamo.settings.prefix + REMOVALS.name, "Key": key}
         if "Item" in await dynamo.call("get_item", **place, ConsistentRead=True):
@@ -42,7 +54,8 @@ async def fold_keys(dynamo: Dynamo, tables: Tables, made: Sequence[str]) -> None
             moving = _Moving(dynamo, table, removals)
             await moving.run()
             structlog.get_logger().info("names_folded", table=table.name, moved=moving.moved, merged=moving.merged)
-        mark = raw_item(REMOVALS, *keys, Record(item, 1), "folding")
+        # Not a record: it does not go along when records are moved to another store.
+        mark = removed_item(REMOVALS, *keys, 0, "folding", until=_FOR_EVER)
         await dynamo.call("put_item", TableName=place["TableName"], Item=mark)
 
 

@@ -66,9 +66,9 @@ def raw_item(table: Table, partition: str, sort: str, record: Record, write: str
     return raw
 
 
-def removed_item(table: Table, partition: str, sort: str, version: int, write: str) -> Raw:
-    """What stands in the place of a record that was removed in this version."""
-    gone = {VERSION: version, WRITE: write, GONE: int(time.time()) + KEPT_SECONDS}
+def removed_item(table: Table, partition: str, sort: str, version: int, write: str, *, until: int | None = None) -> Raw:
+    """What stands in the place of a record that was removed in this version, for a day unless `until` is given."""
+    gone = {VERSION: version, WRITE: write, GONE: until or int(time.time()) + KEPT_SECONDS}
     return {PARTITION: to_value(partition)} | raw_key(table, partition, sort) | to_item(gone)
 
 

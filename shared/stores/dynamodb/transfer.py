@@ -22,6 +22,7 @@ from shared.stores.orders import DONE, request_key
 from shared.stores.transfer import ItemPlace, StoredItem, StoredOrder
 
 _BATCH = 25
+_PAGE = 100
 _OWNER = "migration"
 _LOOK_SECONDS = 5.0
 _decode = msgspec.json.Decoder(OrderRequest).decode
@@ -166,12 +167,13 @@ class DynamoItemTransfer:
 
     async def empty(self) -> bool:
         """See `ItemTransfer.empty`."""
-        for name in self._tables:
-            if name not in (SECRETS.name, CHAINS.name):
-                answer = await self._dynamo.call("scan", TableName=self._dynamo.settings.prefix + name, Limit=1)
-                if answer["Items"]:
-                    return False
-        return True
+        place: ItemPlace | None = None
+        while True:
+            items, place = await self.give(place, _PAGE)
+            if any(item.table not in (SECRETS.name, CHAINS.name) for item in items):
+                return False
+            if place is None:
+                return True
 
     async def give(self, after: ItemPlace | None, limit: int) -> tuple[list[StoredItem], ItemPlace | None]:
         """See `ItemTransfer.give`: in the order of DynamoDB's own."""
