@@ -49,6 +49,8 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._held = bytearray()
         self._unsent: list[bytes] = []
+        self._opening = b"\n"
+        """What comes before the first request: an empty line says that the connection is kept for later requests."""
 
     @property
     def open(self) -> bool:
@@ -90,7 +92,8 @@ class Link(asyncio.Protocol):
     def _flush(self) -> None:
         if self._unsent and self._transport is not None:
             self._unsent.append(b"")
-            self._transport.write(b"\n".join(self._unsent))
+            self._transport.write(self._opening + b"\n".join(self._unsent))
+            self._opening = b""
         self._unsent.clear()
 
     async def event(self) -> bytes | None:

@@ -67,6 +67,8 @@ class Connection(asyncio.Protocol):
         self._flight: deque[int] = deque()
         self._due: deque[tuple[float, int]] = deque()
         self._transport: asyncio.Transport | None = None
+        self._opening = b"\n"
+        """What comes before the first order: an empty line says that the connection is kept for later ones."""
         # Checks and not seconds: after a standstill of this process, what has come in is read first.
         self._silent_checks = 0
 
@@ -90,7 +92,8 @@ class Connection(asyncio.Protocol):
             line = self._run.workload.line
             self._flight.extend(numbers)
             self._due.extend(self._run.due(numbers))
-            self._transport.write(b"".join([line(number) for number in numbers]))
+            self._transport.write(self._opening + b"".join([line(number) for number in numbers]))
+            self._opening = b""
 
     def check(self) -> None:
         """Ends the connection when answers are due and nothing was read for many checks in a row."""

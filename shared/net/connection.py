@@ -13,6 +13,7 @@ from shared.wire.replies import failure, line
 # connections get their turn in between, and what a piece asks for cannot cost memory without bound.
 _PIECE_BYTES = 1024
 _SLICE_SECONDS = 0.005
+_NEWLINE = 0x0A
 
 
 class Service(Protocol):
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_one_shot",
         "_peer",
         "_peer_done",
+        "_piped",
         "_reading",
         "_rest",
         "_server",
@@ -86,6 +88,8 @@ class Connection(asyncio.Protocol):
         self._can_half_close = True
         self._peer: tuple[str, int] | None = None
         self._peer_done = False
+        self._piped: bool | None = None
+        """Whether the peer has sent everything at once, as a pipe does; None as long as it has sent nothing."""
         self._admitted = False
         self.observing = False
         """Whether the peer waits for events: it may then stay silent for as long as it likes."""
@@ -157,7 +161,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ending:
             return
-        self._last_heard = self._loop.time()
+        now = self._loop.time()
+        if self._piped is not False:
+            pause = now - self._last_heard
+            self._piped = pause < self._server.limits.one_shot_seconds and data[0] != _NEWLINE
+        self._last_heard = now
         self._silent = False
         if self._one_shot is not None:
             self._one_shot.cancel()
@@ -312,7 +320,12 @@ class Connection(asyncio.Protocol):
             pass
         elif self._framer is not None and self._framer.midway and silent > limits.stall_seconds:
             self._time_out(f"nothing was sent for {limits.stall_seconds:g} s in the middle of a request")
-        elif silent > limits.idle_seconds and not self.observing and not self._in_flight:
+        elif self.observing or self._in_flight:
+            pass
+        elif self._piped and silent > limits.piped_seconds:
+            # `echo ORDER | nc HOST PORT` keeps its side open for ever, and waits for the end of ours.
+            self.finish()
+        elif silent > limits.idle_seconds:
             self._time_out(f"nothing was sent for {limits.idle_seconds:g} s")
 
     def abort(self) -> None:

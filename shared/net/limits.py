@@ -23,6 +23,7 @@ class Limits(Struct, frozen=True):
     idle_seconds: float
     stall_seconds: float
     one_shot_seconds: float
+    piped_seconds: float
 
 
 class LimitSettings(Struct, frozen=True):
@@ -36,6 +37,7 @@ class LimitSettings(Struct, frozen=True):
     idle_seconds: _Seconds = 300.0
     stall_seconds: _Seconds = 60.0
     one_shot_seconds: _Seconds = 0.2
+    piped_seconds: _Seconds = 3.0
 
     def limits(self, *, document_bytes: int, open_files: int) -> Limits:
         """What a connection may take, where the process may have `open_files`."""
@@ -49,4 +51,5 @@ class LimitSettings(Struct, frozen=True):
             idle_seconds=self.idle_seconds,
             stall_seconds=self.stall_seconds,
             one_shot_seconds=self.one_shot_seconds,
+            piped_seconds=self.piped_seconds,
         )

@@ -72,6 +72,7 @@ NAMES = frozenset(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "OUTBOX_DAYS",
         "PICKLE_KEY",
+        "PIPED_SECONDS",
         "PROCESSING_SECONDS",
         "RATE_LIMIT",
         "REDIS_URL",

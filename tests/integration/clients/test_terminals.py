@@ -114,3 +114,14 @@ def test_netcat_ends_with_the_answer(intake: IntakeProcess, command: str) -> Non
     assert ended.returncode == 0
     answers = [json.loads(answer) for answer in ended.stdout.splitlines()]
     assert answers[1]["estado"] == "en cola"
+
+
+@pytest.mark.skipif(NETCAT is None, reason="nc is not installed")
+@pytest.mark.intake(ONE_SHOT_SECONDS="60", PIPED_SECONDS="0.2")
+def test_netcat_at_the_end_of_a_pipe_ends_by_itself(intake: IntakeProcess) -> None:
+    order = '{"cliente":"a","productos":["x"],"direccion":"d"}'
+    line = f"echo '{order}' | nc 127.0.0.1 {intake.port}"
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, timeout=PATIENCE, check=False)
+    assert ended.returncode == 0
+    answers = [json.loads(answer) for answer in ended.stdout.splitlines()]
+    assert answers[1]["estado"] == "en cola"

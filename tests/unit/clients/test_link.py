@@ -122,10 +122,10 @@ async def test_what_is_asked_in_one_turn_goes_out_in_one_write(link: Link) -> No
     link.request(b"2")
     assert wire.written == b""
     await asyncio.sleep(0)
-    assert wire.written == b"1\n2\n"
+    assert wire.written == b"\n1\n2\n", "an empty line first: the connection is kept"
     link.request(b"3")
     link.close()
-    assert wire.written == b"1\n2\n3\n"
+    assert wire.written == b"\n1\n2\n3\n"
 
 
 async def test_each_request_has_its_own_deadline(link: Link) -> None:

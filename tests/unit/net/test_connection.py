@@ -128,3 +128,33 @@ async def test_a_client_that_asks_again_is_no_one_shot_client() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert not transport.ended.is_set()
+
+
+PING = b'{"action":"ping"}\n'
+
+
+@pytest.mark.parametrize(
+    ("parts", "at_once", "ends"),
+    [
+        pytest.param([PING], True, True, id="echo into nc"),
+        pytest.param([PING, PING], True, True, id="a file into nc"),
+        pytest.param([], True, False, id="nothing yet"),
+        pytest.param([b"\n" + PING], True, False, id="an empty line first"),
+        pytest.param([PING], False, False, id="a person who types"),
+    ],
+)
+async def test_a_pipe_that_is_silent_gets_the_end_of_the_stream(parts: list[bytes], at_once: bool, ends: bool) -> None:
+    loop = asyncio.get_running_loop()
+    # Whatever comes within an hour came at once, or nothing did.
+    settings = LimitSettings(one_shot_seconds=3600 if at_once else 1e-9, piped_seconds=1)
+    server = Server(Slow(), settings.limits(document_bytes=1000, open_files=1000))
+    connection, transport = Connection(server, loop), Transport()
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    for part in parts:
+        connection.data_received(part)
+    connection.sweep(loop.time() + 2)
+    assert not transport.ended.is_set(), "nothing is cut while an answer is owed"
+    for _ in parts:
+        connection.answer(b"{}\n")
+    connection.sweep(loop.time() + 2)
+    assert transport.ended.is_set() is ends
