@@ -23,6 +23,7 @@ from shared.domain.errors import ComandaError, RequestError
 _LOOK_SECONDS = 2.0
 _RETRY_SECONDS = 2.0
 _PUT_OFF_SECONDS = 30.0
+_CLEAR_SECONDS = 3600.0
 _ENDINGS = (".csv", ".tsv", ".txt")
 _DONE = "done"
 _REJECTED = "rejected"
@@ -55,13 +56,16 @@ class _Changed(Exception):
 class Folder:
     """Imports the files of a folder: *.csv, *.tsv and *.txt, but none that is hidden, and no link.
 
-    What is in goes to `done` below it, what is refused to `rejected`, with a report beside it.
+    What is in goes to `done` below it, what is refused to `rejected`, with a report beside it. With `keep_days` files
+    that were filed away longer ago are deleted.
     """
 
-    def __init__(self, records: Records, folder: Path, *, max_bytes: int) -> None:
+    def __init__(self, records: Records, folder: Path, *, max_bytes: int, keep_days: float = 0.0) -> None:
         self._records = records
         self._folder = folder
         self._max_bytes = max_bytes
+        self._keep_seconds = keep_days * 86_400
+        self._cleared = -_CLEAR_SECONDS
         self._seen: dict[str, _Print] = {}
         """The files of the last look."""
         self._put_off: dict[str, _PutOff] = {}
@@ -91,6 +95,10 @@ class Folder:
 
         Raises OSError where the folder cannot be read, and what `records` does where it cannot be asked.
         """
+        if self._keep_seconds and time.monotonic() - self._cleared >= _CLEAR_SECONDS:
+            self._cleared = time.monotonic()
+            removed = await asyncio.to_thread(_remove_old, self._folder, time.time() - self._keep_seconds)
+            self._log.info("uploads_removed", files=removed)
         found = await asyncio.to_thread(_look, self._folder)
         complete = [name for name, look in found.items() if self._seen.get(name) == look]
         self._seen = found
@@ -192,6 +200,22 @@ def _file_away(folder: Path, name: str, look: _Print, arrival: Arrival) -> None:
         filed.with_name(filed.name + _REPORT).write_bytes(report + b"\n")
     _check(os.lstat(folder / name), look)
     os.rename(folder / name, filed)
+
+
+def _remove_old(folder: Path, before: float) -> int:
+    """Deletes what was filed away before a time, in seconds since the epoch; returns how many. Raises OSError."""
+    removed = 0
+    for name in (_DONE, _REJECTED):
+        if not (folder / name).is_dir():
+            continue
+        with os.scandir(folder / name) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                # Filing a file away changes its ctime alone.
+                if stat.S_ISREG(status.st_mode) and max(status.st_ctime, status.st_mtime) < before:
+                    os.unlink(entry.path)
+                    removed += 1
+    return removed
 
 
 def _filed_name(name: str, arrival: str) -> str:

@@ -20,6 +20,7 @@ from services.inventory.bucket import Bucket
 from services.inventory.checking import Checker
 from services.inventory.folder import Folder
 from services.inventory.following import Follower
+from services.inventory.movement_retention import MovementRetention
 from services.inventory.publishing import Publisher
 from services.inventory.releasing import Releases
 from services.inventory.settings import InventorySettings
@@ -80,10 +81,15 @@ class Inventory:
         )
         parts["follow"] = follower.run()
         files = Direct(self._client())
-        parts["folder"] = Folder(files, settings.uploads, max_bytes=settings.max_upload_bytes).run()
+        parts["folder"] = Folder(
+            files, settings.uploads, max_bytes=settings.max_upload_bytes, keep_days=settings.keep_uploads_days
+        ).run()
         if settings.uploads_queue_url:
             bucket = Bucket(files, settings.uploads_queue_url, max_bytes=settings.max_upload_bytes, **aws)
             parts["bucket"] = bucket.run()
+        if settings.keep_movements_days:
+            keep_days = settings.keep_movements_days
+            parts["retention"] = MovementRetention(self._client(), keep_days=keep_days).run()
         parts["release"] = self._releases().run()
         parts["beat"] = self._beat(self._client())
         return parts

@@ -32,6 +32,8 @@ class Cause(enum.StrEnum):
     REMOVAL = "removal"
     CORRECTION = "correction"
     """What was changed while nobody could see it."""
+    CARRIED = "carried"
+    """The sum of older movements, which are not kept."""
 
 
 class ImportState(enum.StrEnum):

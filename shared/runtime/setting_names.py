@@ -33,6 +33,8 @@ NAMES = frozenset(
         "IDLE_SECONDS",
         "JWT_SECRET",
         "KEEP_FINAL_DAYS",
+        "KEEP_MOVEMENTS_DAYS",
+        "KEEP_UPLOADS_DAYS",
         "LEASE_SECONDS",
         "LEGACY_ROUTES",
         "LOG_FORMAT",

@@ -238,6 +238,7 @@ export const texts = {
   "cause.release": ["Order released", "Pedido liberado"],
   "cause.edit": ["Counted by hand", "Contado a mano"],
   "cause.correction": ["Correction", "Corrección"],
+  "cause.carried": ["Sum of older changes", "Suma de cambios anteriores"],
   "alerts.filter": ["Which alerts", "Qué alertas"],
   "alerts.open": ["open", "abiertas"],
   "alerts.acknowledged": ["acknowledged", "vistas"],
