@@ -12,6 +12,7 @@ from shared.domain.names import name_key
 from shared.domain.orders import Order
 from shared.domain.states import State
 from shared.stores.ports import Done, Failure, OrderStore, Query, WorkStore
+from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.database import connect
 from shared.stores.sqlite.order_index import NOTHING, attach_index, customer_hash, read_coverage
 from shared.stores.sqlite.order_indexer import OrderIndexer, unindexed_orders
@@ -231,3 +232,29 @@ async def test_page_ends_at_a_mebibyte(orders: OrderStore) -> None:
     assert 2 <= len(page.orders) <= 6
     assert page.before is not None
     assert len(await listed(orders, Query(limit=1000))) == 12
+
+
+async def test_archived_orders_leave_the_index(adapter: SqliteAdapter, orders: OrderStore, work: WorkStore) -> None:
+    placed = await place(orders, 70)
+    for order_id in placed[:50]:
+        run = Run(NOW, 0, int(order_id[-12:], 16), 1)
+        await work.advance("w1", tickets=[ticket(run)], now=NOW)
+        await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)
+    index_all(adapter)
+    with contextlib.closing(Archiver(adapter.files)) as archiver:
+        assert archiver.run(2**60, lambda _: None) == 50
+    while await orders.tidy():
+        pass
+    index_all(adapter)
+    with contextlib.closing(connect(adapter.files.index)) as index:
+        for table, column in (("entries", "segment"), ("blocks", "first")):
+            assert index.execute(f"SELECT min({column}) FROM {table}").fetchone() == (48,)
+    page = await orders.list(Query(customer="ana", limit=100))
+    assert [order.id for order in page.orders] == [
+        order_id for order_id in reversed(placed[50:]) if await is_of(orders, order_id, "ana")
+    ]
+
+
+async def is_of(orders: OrderStore, order_id: str, key: str) -> bool:
+    order = await orders.get(order_id)
+    return order is not None and name_key(order.request.customer) == key

@@ -26,6 +26,8 @@ from shared.wire.orders import customer_of
 # Names have at most 200 characters, of which JSON makes at most six each: this much of a document has the name.
 _START_CHARS = 1300
 _NEWEST = "SELECT coalesce(max(sequence), 0) FROM main.orders"
+_OLDEST = "SELECT min(sequence) FROM main.orders"
+_FIRST_SEGMENT = "SELECT min(segment) FROM entries"
 _READ = f"""
 SELECT sequence, received, substr(document, 1, {_START_CHARS}) FROM main.orders
 WHERE sequence >= ? AND sequence < ? ORDER BY sequence"""
@@ -120,10 +122,24 @@ class OrderIndexer:
         elif newest >= stop + BLOCK - 1:
             self._add(stop, BLOCK)
         else:
-            return False
+            return self._forget_archived()
         self._steps += 1
         if self._steps % _CHECKPOINT_STEPS == 0:
             self._index.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return True
+
+    def _forget_archived(self) -> bool:
+        """Deletes the oldest large segment where all of its orders have left the file for the archive."""
+        oldest = self._reading.execute(_OLDEST).fetchone()[0]
+        segment = self._index.execute(_FIRST_SEGMENT).fetchone()[0]
+        if oldest is None or segment is None:
+            return False
+        stop = segment + SEGMENT
+        if stop > min(oldest, self._coverage.merged):
+            return False
+        with _transaction(self._index) as connection:
+            connection.execute("DELETE FROM entries WHERE segment = ?", (segment,))
+            connection.execute("DELETE FROM blocks WHERE first < ?", (stop,))
         return True
 
     def _add(self, first: int, size: int) -> None:
