@@ -152,7 +152,13 @@ class PersistenceClient(Caller):
 
     async def get_items(self, table: str, keys: Sequence[Members]) -> Sequence[StoredItem]:
         """Items of another service's table, in the order of their keys: at most 1,000."""
-        return (await self._ask(_Items, {"action": "get_items", "table": table, "keys": keys})).items
+        request = {"action": "get_items", "table": table, "keys": keys}
+        page = await self._ask(ItemPage, request)
+        found = list(page.items)
+        while page.cursor is not None:
+            page = await self._ask(ItemPage, {**request, "cursor": page.cursor})
+            found += page.items
+        return found
 
     async def put_item(self, table: str, item: Members, *, when: Condition | None = None) -> StoredItem:
         """Stores an item, where `when` holds."""

@@ -7,7 +7,9 @@ from typing import Any
 from services.distributed.events import PlainEvent
 from shared.domain.errors import NotFound
 from shared.domain.orders import iso_time
+from shared.stores.records import PAGE_BYTES
 from shared.stores.sqlite.database import Connection
+from shared.wire.replies import encode
 
 _ADD = "INSERT INTO notifications (user_id, message, type, at) VALUES (?, ?, ?, ?)"
 _BOUND = """
@@ -41,8 +43,10 @@ class Notifications:
         choice = ("" if user is None else " AND user_id = ?") + (" AND read = 0" if unread else "")
         values = [_LAST if before is None else before, *([] if user is None else [user]), limit + 1]
         rows = self._connection.execute(_PAGE.format(choice), values).fetchall()
-        shown = [
-            {
+        shown: list[dict[str, Any]] = []
+        room = PAGE_BYTES
+        for number, whose, message, kind, at, read in rows:
+            notification = {
                 "id": number,
                 "user_id": whose,
                 "message": message,
@@ -50,9 +54,11 @@ class Notifications:
                 "timestamp": iso_time(at),
                 "leida": bool(read),
             }
-            for number, whose, message, kind, at, read in rows[:limit]
-        ]
-        return shown, rows[limit - 1][0] if len(rows) > limit else None
+            room -= len(encode(notification)) + 1
+            if len(shown) == limit or room < 0:
+                return shown, shown[-1]["id"]
+            shown.append(notification)
+        return shown, None
 
     def unread(self, user: int) -> int:
         """How many a user has not read."""

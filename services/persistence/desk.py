@@ -9,7 +9,8 @@ requests wait.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -28,7 +29,7 @@ from shared.domain.records import Record, Transaction
 from shared.net.connection import Connection
 from shared.runtime.logs import log_fault
 from shared.runtime.metrics import ServerMetrics
-from shared.stores.records import Ask, RecordStore
+from shared.stores.records import PAGE_BYTES, Ask, RecordStore
 from shared.wire.framing import Frame
 from shared.wire.ready import Ready
 from shared.wire.replies import failure, line, success
@@ -41,6 +42,8 @@ _READS = (requests.Get, requests.GetItem, requests.GetItems)
 
 _Entry = tuple[Connection, Item, float]
 """What came in, and when by the loop's clock."""
+_Found = list[Record | StoreError | None]
+"""Records in the order in which they were asked for, or why they were not read."""
 
 
 class _Part(NamedTuple):
@@ -169,13 +172,13 @@ class Desk:
         ]
         steps = [part.step for part in parts if isinstance(part.step, Step)]
         outcomes = await self._write([one for step in steps for one in step.transactions])
-        asks = [ask for step in steps for ask in step.asks]
         if outcomes and isinstance(outcomes[0], StoreError) and all(one is outcomes[0] for one in outcomes):
             # It would only be waited for once more.
-            found: list[Record | StoreError | None] = [outcomes[0]] * len(asks)
+            refusal: _Found = [outcomes[0]]
+            found = iter([refusal * len(step.asks) for step in steps])
         else:
-            found = await self._read(asks)
-        written = read = 0
+            found = iter(await self._read(steps))
+        written = 0
         for connection, item, step in parts:
             if isinstance(item, Ready):
                 connection.answer(item.answer)
@@ -186,10 +189,9 @@ class Desk:
             elif isinstance(step, ComandaError):
                 self._answer(connection, item, step)
             else:
-                to_write, to_read = written + len(step.transactions), read + len(step.asks)
-                own, records = outcomes[written:to_write], found[read:to_read]
-                written, read = to_write, to_read
-                self._finish(connection, item, step, own, records)
+                to_write = written + len(step.transactions)
+                own, written = outcomes[written:to_write], to_write
+                self._finish(connection, item, step, own, next(found))
 
     async def _plan(self, connection: Connection, item: Item, waited: float) -> Step | ComandaError | None:
         if isinstance(item, Ready) or isinstance(item.request, _AT_ONCE):
@@ -229,11 +231,20 @@ class Desk:
         self._observers.wake()
         return outcomes
 
-    async def _read(self, asks: list[Ask]) -> list[Record | StoreError | None]:
+    async def _read(self, steps: list[Step]) -> list[_Found]:
+        """Returns what each step asked for; all at once but for pages, which end when they are large."""
+        asks = [ask for step in steps if not step.is_page for ask in step.asks]
+        found = iter(await self._get(asks))
+        return [
+            await self._get(step.asks, room=PAGE_BYTES) if step.is_page else list(islice(found, len(step.asks)))
+            for step in steps
+        ]
+
+    async def _get(self, asks: Sequence[Ask], *, room: int | None = None) -> _Found:
         if not asks:
             return []
         try:
-            return list(await self._store.get(asks))
+            return list(await self._store.get(asks, room=room))
         except StoreError as error:
             self._trouble = error.message
             return [error] * len(asks)
@@ -244,7 +255,7 @@ class Desk:
         asked: Asked,
         step: Step,
         outcomes: list[Outcome],
-        found: list[Record | StoreError | None],
+        found: _Found,
     ) -> None:
         aside = isinstance(asked.request, _ASIDE)
         try:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from services.persistence import requests
@@ -42,6 +43,8 @@ class Step(NamedTuple):
     transactions: Sequence[Transaction]
     asks: Sequence[Ask]
     answer: Callable[[list[Outcome], list[Record | None]], Members]
+    is_page: bool = False
+    """Whether fewer records may be found than were asked for, where they are large."""
 
 
 class Operations:
@@ -73,7 +76,8 @@ class Operations:
                 for key in request.keys:
                     check_key(table, key, alone=True)
                 asks = [Ask(request.tenant, request.table, key) for key in request.keys]
-                return Step((), asks, lambda _, found: {"items": [_item(record) for record in found]})
+                start = 0 if request.cursor is None else _opened(request.cursor, len(asks))
+                return Step((), asks[start:], partial(_items, start, len(asks)), is_page=True)
             case requests.PutItem():
                 return _write(request, Put(request.table, request.item, request.when))
             case requests.DeleteItem():
@@ -214,6 +218,21 @@ def _only(outcomes: list[Outcome]) -> list[Written]:
 
 def _written(written: Written) -> Members:
     return _item(written.new)
+
+
+def _items(start: int, keys: int, _: list[Outcome], found: list[Record | None]) -> Members:
+    """Returns a page of the items of so many keys, that of the key `start` first."""
+    stop = start + len(found)
+    return {"items": [_item(record) for record in found], "cursor": None if stop == keys else str(stop)}
+
+
+def _opened(cursor: str, keys: int) -> int:
+    """Returns the key with which a page begins. Raises InvalidParams."""
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 5 and int(cursor) < keys):
+        raise InvalidParams(
+            "cursor is not one that get_items gave for these keys", field="cursor", hint="leave it out to begin"
+        )
+    return int(cursor)
 
 
 def _item(record: Record | None) -> Members:

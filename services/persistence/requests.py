@@ -143,6 +143,7 @@ class GetItems(RecordRequest, frozen=True, tag="get_items"):
 
     table: str
     keys: Annotated[list[dict[str, Value]], Meta(min_length=1, max_length=1000)]
+    cursor: str | None = None
 
 
 class PutItem(RecordRequest, frozen=True, tag="put_item"):

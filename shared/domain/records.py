@@ -284,13 +284,18 @@ def _too_precise(path: Path) -> InvalidParams:
     )
 
 
+def text_bytes(text: str) -> int:
+    """Returns the size of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def item_bytes(item: Item) -> int:
     """The size of an item as DynamoDB counts it, to within a few bytes a member."""
     size = 0
     for name, value in item.items():
-        size += len(name) if name.isascii() else len(name.encode())
+        size += text_bytes(name)
         if isinstance(value, str):
-            size += len(value) if value.isascii() else len(value.encode())
+            size += text_bytes(value)
         else:
             size += _value_bytes(value)
     return size

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, Priority
+from shared.domain.records import text_bytes
 from shared.domain.states import State
 from shared.stores.ports import Open
 
@@ -91,8 +92,7 @@ def request_key(request: OrderRequest) -> str | None:
 
 def answer_bytes(document: str, detail: str | None) -> int:
     """Returns about how much of an answer an order takes, in bytes."""
-    texts = (document, detail or "")
-    return _VIEW_BYTES + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+    return _VIEW_BYTES + text_bytes(document) + text_bytes(detail or "")
 
 
 def same_order(one: OrderRequest, other: OrderRequest) -> bool:

@@ -16,8 +16,10 @@ KEEP_SECONDS = 24 * 60 * 60
 """How long changes are kept: as long as DynamoDB Streams keep them."""
 STORE_TENANT = "main"
 """Whose items those are that a store keeps for itself."""
-PAGE_BYTES = 2**20
-"""A page ends with the item that makes it larger than this."""
+PAGE_BYTES = 2**20 - 2**10
+"""A page ends before the item that would make it larger, but not before its first; with the rest it is a mebibyte."""
+ITEM_BYTES = 40
+"""What an answer has for an item besides its members."""
 
 
 class Ask(NamedTuple):
@@ -92,8 +94,11 @@ class RecordStore(Protocol):
         refused it.
         """
 
-    async def get(self, asks: Sequence[Ask]) -> list[Record | None]:
-        """Items by their keys, as the last answered write left them."""
+    async def get(self, asks: Sequence[Ask], *, room: int | None = None) -> list[Record | None]:
+        """Items by their keys, as the last answered write left them.
+
+        With `room` only the first of them, as many as have so many bytes, and at least one.
+        """
 
     async def query(self, query: Query) -> Page:
         """A page of items. An index may be behind by a moment where the store is not on this machine."""

@@ -224,16 +224,6 @@ async def test_lists_of_open_states_look_at_nothing_that_is_settled(
     assert min((low for low, _ in read), default=51) > 40
 
 
-async def test_page_ends_at_a_mebibyte(orders: OrderStore) -> None:
-    item = {"producto": "x" * 200, "cantidad": 2}
-    for _ in range(12):
-        await accept(orders, request("large", productos=[item] * 900))
-    page = await orders.list(Query(limit=1000))
-    assert 2 <= len(page.orders) <= 6
-    assert page.before is not None
-    assert len(await listed(orders, Query(limit=1000))) == 12
-
-
 async def test_archived_orders_leave_the_index(adapter: SqliteAdapter, orders: OrderStore, work: WorkStore) -> None:
     placed = await place(orders, 70)
     for order_id in placed[:50]:

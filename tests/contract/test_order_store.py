@@ -417,3 +417,26 @@ async def test_list_filters(orders: OrderStore, work: WorkStore) -> None:
     assert await customers(Query(state=State.CANCELLED)) == ["Eva"]
     assert await customers(Query(state=State.DONE)) == []
     assert await customers(Query(state=State.FAILED, customer="Eva")) == []
+
+
+async def test_page_of_large_orders_ends_before_a_mebibyte(orders: OrderStore) -> None:
+    products = [f"{number:04} {'x' * 195}" for number in range(1000)]
+    for number in range(7):
+        await accept(orders, request(str(number), productos=products))
+    found: list[str] = []
+    query = Query(limit=100)
+    while True:
+        page = await orders.list(query)
+        assert 1 <= len(page.orders) <= 5
+        found += [order.request.customer for order in page.orders]
+        if page.before is None:
+            break
+        query = query._replace(before=page.before)
+    assert found == [str(number) for number in reversed(range(7))]
+
+
+async def test_customers_are_found_by_every_spelling(orders: OrderStore) -> None:
+    names = ["José  Núñez", "JOSE\u0301 NU\u0301N\u0303EZ", " josé núñez\u200b", "Jose Nunez"]
+    await accept(orders, *map(request, names))
+    page = await orders.list(Query(customer="josé\u00a0NÚÑEZ"))
+    assert [order.request.customer for order in page.orders] == names[2::-1]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams
 from shared.domain.records import (
@@ -489,3 +490,41 @@ async def test_refused_transaction_is_no_change(records: RecordStore) -> None:
 async def test_position_that_was_never_given_is_refused(records: RecordStore, position: str) -> None:
     with pytest.raises(InvalidParams):
         await records.changes(position)
+
+
+async def test_every_page_ends_before_a_mebibyte(records: RecordStore) -> None:
+    for number in range(7):
+        await do(records, Put("Things", {"id": str(number), "text": "ñ" * 150_000}))
+    found: list[Record] = []
+    query = Query("t", "Things", "by_id", limit=100)
+    pages = 0
+    while True:
+        page = await records.query(query)
+        assert 1 <= len(page.records) <= 3
+        found += page.records
+        pages += 1
+        if page.after is None:
+            break
+        query = replace(query, after=page.after)
+    assert ([record.item["id"] for record in found], pages) == ([str(number) for number in range(7)], 3)
+    asks = [Ask("t", "Things", {"id": str(number)}) for number in range(7)]
+    assert [record and record.item["id"] for record in await records.get(asks, room=2**20)] == ["0", "1", "2"]
+    # One that is larger than the room comes alone.
+    assert len(await records.get(asks, room=10)) == 1
+    assert len(await records.get(asks)) == 7
+
+
+async def test_changes_come_a_mebibyte_at_a_time(records: RecordStore) -> None:
+    position = await records.newest()
+    for number in range(5):
+        await do(records, Put("Things", {"id": str(number), "text": "x" * 300_000}))
+    changed: list[str] = []
+    for _ in range(20):
+        page = await records.changes(position)
+        # A store over a network reads a page of each shard at least.
+        assert sum(len(str(change.new)) for change in page.changes) < 2**21
+        changed += [str(change.new.item["id"]) for change in page.changes if change.new is not None]
+        position = page.position
+        if len(changed) == 5:
+            break
+    assert sorted(changed) == ["0", "1", "2", "3", "4"]

@@ -269,3 +269,20 @@ def test_orders_without_room_and_conflicts_are_counted_as_refused(session: Sessi
     exposition = session.ask("metrics")["metrics"]
     assert 'comanda_orders_refused_total{code="queue_full"} 2.0' in exposition
     assert 'comanda_orders_refused_total{code="conflict"} 1.0' in exposition
+
+
+@pytest.mark.intake(MAX_ARRAY_ORDERS=1000)
+def test_page_of_large_orders_ends_before_a_mebibyte(session: Session) -> None:
+    products = [f"{number:04} {'x' * 195}" for number in range(1000)]
+    for number in range(12):
+        assert session.ask(json.dumps({"cliente": str(number), "productos": products, "direccion": "d"}))["success"]
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = session.ask(f"list limite=200{cursor}")
+        assert len(json.dumps(page, ensure_ascii=False)) < 2**20
+        seen += [order["cliente"] for order in page["pedidos"]]
+        if page["cursor"] is None:
+            break
+        cursor = f" cursor={page['cursor']}"
+    assert seen == [str(number) for number in reversed(range(12))]

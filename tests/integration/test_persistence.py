@@ -363,3 +363,20 @@ def test_stop_answers_what_came_in(tmp_path: Path) -> None:
         session.read()
         assert server.terminate() == 0
         assert session.at_end()
+
+
+def test_items_of_many_keys_come_a_mebibyte_at_a_time(records: Session) -> None:
+    for number in range(5):
+        item = {"id": str(number), "title": "x" * 300_000, "created_at": "2026-01-01T00:00:00Z"}
+        assert records.ask({"action": "put_item", "table": "Tasks", "item": item})["success"]
+    keys = [{"id": str(number)} for number in (0, 1, 2, 9, 3, 4)]
+    request = {"action": "get_items", "table": "Tasks", "keys": keys}
+    first = records.ask(request)
+    assert len(json.dumps(first)) < 2**20
+    assert first["cursor"] is not None
+    second = records.ask({**request, "cursor": first["cursor"]})
+    assert second["cursor"] is None
+    found = [one["item"] and one["item"]["id"] for one in first["items"] + second["items"]]
+    assert found == ["0", "1", "2", None, "3", "4"]
+    for wrong in ("6", "-1", "x", ""):
+        assert records.ask({**request, "cursor": wrong})["field"] == "cursor"

@@ -22,7 +22,7 @@ from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import Dynamo, Expired, Trimmed
 from shared.stores.dynamodb.items import MOVED, PARTITION, RENAMED, WRITE, record_of, text
 from shared.stores.keys import tenant_of
-from shared.stores.records import Change, Changes
+from shared.stores.records import PAGE_BYTES, Change, Changes
 
 _BEGINNING = ""
 _FINISHED = "!"
@@ -78,7 +78,12 @@ class Feed:
             )
             found: list[Change] = []
             ended = False
+            size = 0
             for (name, shard), page in zip(open_shards, pages, strict=True):
+                if size > PAGE_BYTES:
+                    # What was read of the other shards is read again.
+                    break
+                size += sum(int(record["dynamodb"].get("SizeBytes", 0)) for record in page.records)
                 found += filter(None, (_change(name, record) for record in page.records))
                 position[name][shard] = page.place
                 # What was read may be nothing to tell of.

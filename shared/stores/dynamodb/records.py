@@ -33,7 +33,7 @@ from shared.stores.dynamodb.selection import Selection
 from shared.stores.dynamodb.values import from_value, to_value
 from shared.stores.evaluate import evaluate, key_of
 from shared.stores.keys import fold_query, item_keys
-from shared.stores.records import PAGE_BYTES, Ask, Changes, Page, Position, Query
+from shared.stores.records import ITEM_BYTES, PAGE_BYTES, Ask, Changes, Page, Position, Query
 
 _BATCH_GET = 100
 _CONCURRENT = 50
@@ -282,14 +282,20 @@ class DynamoRecordStore:
 
     # Reading.
 
-    async def get(self, asks: Sequence[Ask]) -> list[Record | None]:
+    async def get(self, asks: Sequence[Ask], *, room: int | None = None) -> list[Record | None]:
         """See `RecordStore.get`."""
         places: list[_Place] = []
         for ask in asks:
             table = self._tables.named(ask.table)
             check_key(table, ask.key, alone=True)
             places.append((table.name, *item_keys(table, ask.tenant, ask.key)))
-        return [record_of(raw) for raw in await self._read(places, self._dynamo.deadline())]
+        found = [record_of(raw) for raw in await self._read(places, self._dynamo.deadline())]
+        if room is not None:
+            for place, record in enumerate(found):
+                room -= _answer_bytes(record)
+                if room < 0 and place:
+                    return found[:place]
+        return found
 
     async def _read(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
         """Items as they are now, in the order of `places`."""
@@ -342,14 +348,14 @@ class DynamoRecordStore:
             for item in answer["Items"]:
                 if not selection.includes(item):
                     continue
-                if len(records) == query.limit or size > PAGE_BYTES:
-                    return Page(records, after)
                 record = record_of(item)
                 if record is None:
                     continue
+                size += _answer_bytes(record)
+                if len(records) == query.limit or (records and size > PAGE_BYTES):
+                    return Page(records, after)
                 records.append(record)
                 after = selection.position(item)
-                size += item_bytes(record.item)
             start = answer.get("LastEvaluatedKey")
             if start is None:
                 break
@@ -370,3 +376,8 @@ class DynamoRecordStore:
 
     async def close(self) -> None:
         """See `RecordStore.close`. The clients are closed by whoever opened them."""
+
+
+def _answer_bytes(record: Record | None) -> int:
+    """Returns about how much of an answer a record takes: marks around each member come to its size."""
+    return ITEM_BYTES + (0 if record is None else item_bytes(record.item) + 6 * len(record.item))

@@ -8,9 +8,9 @@ import aiosqlite
 import msgspec
 
 from shared.domain.errors import Gone, InvalidParams
-from shared.domain.records import Item, Record, Table
+from shared.domain.records import Item, Record, Table, text_bytes
 from shared.stores.keys import tenant_of
-from shared.stores.records import PAGE_BYTES, Change, Changes
+from shared.stores.records import ITEM_BYTES, PAGE_BYTES, Change, Changes
 from shared.stores.sqlite.database import Writer
 
 NEWEST = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"
@@ -47,14 +47,15 @@ async def read_changes(
     async with reader.execute(_CHANGES, (position, limit)) as found:
         async for sequence, collection, partition, at, old_version, old, new_version, new in found:
             table = tables.get(collection)
-            position = sequence
             if table is None:
+                position = sequence
                 continue
+            size += 2 * ITEM_BYTES + text_bytes(old or "") + text_bytes(new or "")
+            if changes and size > PAGE_BYTES:
+                break
+            position = sequence
             before, behind = _image(old, old_version), _image(new, new_version)
             changes.append(Change(table.name, tenant_of(partition), before, behind, at))
-            size += len(old or "") + len(new or "")
-            if size > PAGE_BYTES:
-                break
     return Changes(changes, str(position))
 
 

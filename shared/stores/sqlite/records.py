@@ -16,7 +16,7 @@ import aiosqlite
 import msgspec
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StartupError
-from shared.domain.records import Item, Put, Record, Table, Transaction, Written, check_key
+from shared.domain.records import Item, Put, Record, Table, Transaction, Written, check_key, text_bytes
 from shared.domain.tables import REMOVALS, Tables
 from shared.stores.evaluate import evaluate, key_of
 from shared.stores.keys import (
@@ -29,7 +29,7 @@ from shared.stores.keys import (
     partition_key,
     tenant_of,
 )
-from shared.stores.records import KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, Position, Query
+from shared.stores.records import ITEM_BYTES, KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, Position, Query
 from shared.stores.sqlite.busy import BusyRetry
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translated
 from shared.stores.sqlite.folding import ENTER, fill_indexes, floor_row, fold_keys
@@ -92,12 +92,22 @@ class _Filling:
         """Takes rows; gives the page once there is a row more than it holds."""
         records, decode = self.records, self._decode
         for version, document, *place in rows:
-            if len(records) == self._limit or self._size > PAGE_BYTES:
+            self._size += ITEM_BYTES + text_bytes(document)
+            if len(records) == self._limit or (records and self._size > PAGE_BYTES):
                 return Page(records, self._after)
             records.append(Record(decode(document), version))
             self._after = Position(*place)
-            self._size += len(document)
         return None
+
+
+def _fitting(rows: Iterable[tuple[int, str] | None], room: int) -> Iterator[tuple[int, str] | None]:
+    """Yields rows as long as there is room for their documents, and always the first."""
+    left = room
+    for number, row in enumerate(rows):
+        left -= ITEM_BYTES + (0 if row is None else text_bytes(row[1]))
+        if left < 0 and number:
+            return
+        yield row
 
 
 class SqliteRecordStore:
@@ -257,17 +267,22 @@ class SqliteRecordStore:
 
     # Reading.
 
-    async def get(self, asks: Sequence[Ask]) -> list[Record | None]:
+    async def get(self, asks: Sequence[Ask], *, room: int | None = None) -> list[Record | None]:
         """See `RecordStore.get`. Blocks, for some microseconds an item."""
         with translated(self._path):
-            return [self._get(ask) for ask in asks]
+            rows: Iterable[tuple[int, str] | None] = map(self._get, asks)
+            if room is not None:
+                rows = _fitting(rows, room)
+            return [None if row is None else Record(self._decode(row[1]), row[0]) for row in rows]
 
-    def _get(self, ask: Ask) -> Record | None:
+    def _get(self, ask: Ask) -> tuple[int, str] | None:
+        """Returns the version and the document of an item."""
         table = self._tables.named(ask.table)
         check_key(table, ask.key, alone=True)
         keys = item_keys(table, ask.tenant, ask.key)
+        row: tuple[int, str] | None
         row = self._writer.connection.execute(_ITEM, (self._names[table.name], *keys)).fetchone()
-        return None if row is None else Record(self._decode(row[1]), row[0])
+        return row
 
     async def query(self, query: Query) -> Page:
         """See `RecordStore.query`. A page of an index that is `rare` ends, however short, when enough was looked at."""
