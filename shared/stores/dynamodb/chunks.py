@@ -141,10 +141,17 @@ class Chunks:
         return [row for item in progress for row in unpack(item["x"]["S"])]
 
     async def before(self, block: int, sequence: int, limit: int, by: float | None = None) -> list[Chunk]:
-        """The last chunks of a block that begin before a sequence, the latest first."""
+        """The last chunks of a block that begin before a sequence, the latest first; fewer only at its beginning."""
         request = self._query(ORDERS, block, block * BLOCK, sequence - 1)
-        answer = await self._dynamo.call("query", by=by, ScanIndexForward=False, Limit=limit, **request)
-        chunks = [Chunk(item) for item in answer["Items"]]
+        chunks: list[Chunk] = []
+        while len(chunks) < limit:
+            # An answer ends after a mebibyte, which is a few chunks of large orders.
+            left = limit - len(chunks)
+            answer = await self._dynamo.call("query", by=by, ScanIndexForward=False, Limit=left, **request)
+            chunks += [Chunk(item) for item in answer["Items"]]
+            if (start := answer.get("LastEvaluatedKey")) is None:
+                break
+            request["ExclusiveStartKey"] = start
         if chunks:
             await self._know(chunks, chunks[-1].first, chunks[0].first, by)
         return chunks
