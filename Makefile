@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format loadtest bench bench-peers chaos chaos-long lock clean
+.PHONY: help setup run test lint format loadtest bench bench-peers chaos chaos-long lock clean wipe
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -69,6 +69,19 @@ lock: ## Renew the lock files; needs uv
 	# A DynamoDB-compatible server for the tests; it pins another botocore than aioboto3 does.
 	echo 'ministack==1.5.33' | $(COMPILE) - -o requirements-dynamodb.lock
 
-clean: ## Remove environments, caches and the data of `make run`
-	rm -rf .venv .venv-* data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+clean: ## Remove environments and caches; data stays
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -path ./data -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+wipe: ## Delete the folder data with every order in it, after a question (CONFIRM=yes answers it)
+	@if [ ! -d data ]; then echo 'There is no folder data.'; exit 0; fi; \
+	if [ -z "$(CONFIRM)" ]; then \
+		[ -t 0 ] || { echo 'make wipe asks first, and here is no terminal; make wipe CONFIRM=yes deletes $(CURDIR)/data' >&2; exit 2; }; \
+		printf 'This deletes every order, record and upload in %s (%s). Stop the suite first.\nType yes to delete: ' \
+			'$(CURDIR)/data' "$$(du -sh data | cut -f1)"; \
+		read -r answer; \
+	else \
+		answer='$(CONFIRM)'; \
+	fi; \
+	[ "$$answer" = yes ] || { echo 'Nothing was deleted.'; exit 1; }; \
+	rm -rf data; echo 'Deleted.'

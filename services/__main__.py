@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from shared.runtime import logs
 from shared.runtime.lifecycle import report, run
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import Seconds, load, parse_flags
+from shared.stores.sqlite.files import make_folder
 
 SERVERS = (
     Server("persistence", "services.persistence"),
@@ -28,6 +30,8 @@ class SuiteSettings(Struct, frozen=True):
     """What the supervisor itself needs to know; each server reads its own settings."""
 
     store: Literal["sqlite", "dynamodb"] = "sqlite"
+    data_dir: str = "data"
+    db_path: str | None = None
     shutdown_seconds: Seconds = 10.0
     log_format: logs.LogFormat = "console"
     log_level: logs.LogLevel = "info"
@@ -47,6 +51,11 @@ def main(argv: list[str]) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         nonlocal status
+        if settings.store == "sqlite":
+            # Checked here once, for one message instead of one from each server.
+            make_folder(Path(settings.data_dir))
+            if settings.db_path:
+                make_folder(Path(settings.db_path).parent)
         # Events are read from the files of this machine.
         servers = [one for one in SERVERS if settings.store == "sqlite" or one.name != "distributed"]
         status = await Supervisor(servers, shutdown_seconds=settings.shutdown_seconds).run(stop)

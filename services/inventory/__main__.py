@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 from services.inventory.inventory import Inventory
 from services.inventory.settings import InventorySettings
@@ -13,6 +14,7 @@ from shared.runtime.lifecycle import report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
+from shared.stores.sqlite.files import make_folder
 
 _NICE = 10
 FLAGS = {"--data-dir": "DATA_DIR"}
@@ -41,6 +43,9 @@ def main(argv: list[str]) -> int:
     os.nice(_NICE)
 
     async def serve(stop: asyncio.Event) -> None:
+        if settings.store == "sqlite":
+            make_folder(Path(settings.data_dir))
+            make_folder(settings.uploads)
         await Inventory(settings, access).serve(stop)
 
     return run(serve)

@@ -19,6 +19,7 @@ from clients.errors import Refused
 from clients.inventory.records import Records
 from services.inventory.incoming import PART_BYTES, Arrival, take_in
 from shared.domain.errors import ComandaError, RequestError
+from shared.stores.durable import PRIVATE_FOLDER, write_file
 
 _LOOK_SECONDS = 2.0
 _RETRY_SECONDS = 2.0
@@ -149,7 +150,7 @@ class Folder:
 
 def _look(folder: Path) -> dict[str, _Print]:
     """The files that there are to import. Makes the folder. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     found: dict[str, _Print] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -193,11 +194,11 @@ def _check(status: os.stat_result, look: _Print) -> None:
 def _file_away(folder: Path, name: str, look: _Print, arrival: Arrival) -> None:
     """Moves a file to where it belongs. Raises _Changed when another has come in its place, and OSError."""
     target = folder / (_DONE if arrival.problem is None else _REJECTED)
-    target.mkdir(exist_ok=True)
+    target.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     filed = target / _filed_name(name, arrival.id)
     if arrival.problem is not None:
         report = msgspec.json.format(msgspec.json.encode({"file": _shown(name), **arrival.problem}))
-        filed.with_name(filed.name + _REPORT).write_bytes(report + b"\n")
+        write_file(filed.with_name(filed.name + _REPORT), report + b"\n")
     _check(os.lstat(folder / name), look)
     os.rename(folder / name, filed)
 

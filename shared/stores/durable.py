@@ -5,6 +5,8 @@ from pathlib import Path
 
 PRIVATE = 0o600
 """The mode of files that only their owner may read."""
+PRIVATE_FOLDER = 0o700
+"""The mode of folders that only their owner may look into."""
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -1,22 +1,34 @@
 """What stops a start: one line with cause and cure, exit status 2, and no traceback."""
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from shared.domain.errors import StoreError
+from shared.stores.sqlite.lock import FileLock
 from tests.support.intake import PATIENCE, IntakeProcess
 
+NOBODY = 65534
 
-def start(data_dir: Path, *flags: str, module: str = "services.intake", **settings: str) -> tuple[int, list[str]]:
+
+def start(
+    data_dir: Path, *flags: str, module: str = "services.intake", before: Sequence[str] = (), **settings: str
+) -> tuple[int, list[str]]:
     """Runs a server that is not going to run for long: its exit status, and the lines it wrote."""
     environ = {**os.environ, "ENV_FILE": "/dev/null", "SERVER_PORT": "0", **settings, "DATA_DIR": str(data_dir)}
     ended = subprocess.run(
-        [sys.executable, "-m", module, *flags], env=environ, capture_output=True, timeout=PATIENCE, check=False
+        [*before, sys.executable, "-m", module, *flags],
+        env=environ,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert ended.stdout == b""
     return ended.returncode, ended.stderr.decode().splitlines()
@@ -80,3 +92,32 @@ def test_suite_stops_when_a_server_cannot_start(tmp_path: Path) -> None:
     status, lines = start(tmp_path, module="services", ORDER_HANDLER="no.such:thing")
     assert status == 2
     assert any(line.startswith("error: ORDER_HANDLER") for line in lines)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can make files of another user"
+)
+@pytest.mark.parametrize(
+    "module", ["services", "services.intake", "services.persistence", "services.distributed", "services.inventory"]
+)
+def test_files_of_another_user_stop_the_start(tmp_path: Path, module: str) -> None:
+    for name in ("orders.db", "records.db", "distributed.db"):
+        for path in (tmp_path / name, tmp_path / f"{name}.lock"):
+            path.touch(mode=0o600)
+            os.chown(path, NOBODY, NOBODY)
+    # Without these, root is a user like any other.
+    unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    status, lines = start(tmp_path, module=module, before=unprivileged)
+    assert (status, len(lines)) == (2, 1)
+    assert "cannot be written to by the user root" in lines[0]
+
+
+def test_file_of_another_user_elsewhere_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DB_PATH may have any ending, which the folder's check does not know."""
+
+    def refuse(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreError, match=r"shop\.lock cannot be written to"):
+        FileLock(tmp_path / "shop.lock")

@@ -6,11 +6,13 @@ version; a newer SQLite is used where its wheel exists.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from shared.domain.errors import StartupError, StoreError
+from shared.stores.durable import PRIVATE
 
 try:
     import pysqlite3 as sqlite
@@ -40,6 +42,8 @@ class StoreBusy(StoreError):
 
 def connect(path: Path, *, read_only: bool = False) -> Connection:
     """Opens a file for transactions that are begun by hand; a lock is waited for. Raises StoreError."""
+    if not read_only:
+        _make_private(path)
     with translated(path):
         connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5.0)
         if read_only:
@@ -51,6 +55,19 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA cache_size = -16384")
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Has a database be its owner's alone. SQLite gives the files beside a new one the same mode.
+
+    An existing file is never opened here: closing it would release the locks that other connections of this process
+    hold on it.
+    """
+    with contextlib.suppress(OSError):  # SQLite says what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
+    for ending in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            os.chmod(f"{path}{ending}", PRIVATE)
 
 
 def never_wait(connection: Connection) -> None:

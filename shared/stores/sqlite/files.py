@@ -1,11 +1,14 @@
-"""Which files the store of one intake consists of."""
+"""Which files the store of one intake consists of, and the folder that they lie in."""
 
+import contextlib
 import os
+import pwd
 from pathlib import Path
 
 from msgspec import Struct
 
 from shared.domain.errors import StartupError
+from shared.stores.durable import PRIVATE_FOLDER
 
 
 class Files(Struct, frozen=True):
@@ -53,23 +56,50 @@ RESTORE_MARK = "restore-unfinished.json"
 """In the folder of a store's files from the beginning of a restore to its end."""
 
 
-def make_folder(folder: Path) -> None:
-    """Makes the folder of a store's files.
+_FOLDERS = {"archive", "uploads"}
 
-    Raises StartupError when it cannot be written to, or when a restore into it was interrupted.
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder of a store's files, for its owner alone; one that exists keeps its mode.
+
+    Raises StartupError when it or one of its files cannot be written to, or when a restore into it was interrupted.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     except OSError as error:
         raise StartupError(
             f"the folder {folder} cannot be made: {error.strerror}", hint="point DATA_DIR at a folder you may write to"
         ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StartupError(
-            f"the folder {folder} cannot be written to", hint="change its owner, or point DATA_DIR elsewhere"
-        )
+    _check_writable(folder)
+    for entry in sorted(folder.iterdir()):
+        # Others may lie there, too, and are none of the suite's business.
+        if entry.name in _FOLDERS or ".db" in entry.name:
+            _check_writable(entry)
     if (folder / RESTORE_MARK).exists():
         raise StartupError(
             f"a restore into {folder} was interrupted: its files do not belong together",
             hint="run the restore again, which completes it: python -m clients restore DIR",
         )
+
+
+def _check_writable(path: Path) -> None:
+    """Raises StartupError for a file or folder that this user may not use; one that has just gone is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        owner = path.stat().st_uid
+        if os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            return
+        user, folder = os.geteuid(), path if path.is_dir() else path.parent
+        if owner == user:
+            raise StartupError(f"{path} cannot be written to", hint="change its mode, or point DATA_DIR elsewhere")
+        raise StartupError(
+            f"{path} belongs to {_user_name(owner)} and cannot be written to by {_user_name(user)}",
+            hint=f"chown it (sudo chown -R {user} {folder}), or point DATA_DIR elsewhere",
+        )
+
+
+def _user_name(user: int) -> str:
+    """Returns the name of a user; containers run as users that have none."""
+    try:
+        return f"the user {pwd.getpwuid(user).pw_name}"
+    except KeyError:
+        return f"the user {user}"

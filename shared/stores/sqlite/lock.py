@@ -7,12 +7,23 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from shared.domain.errors import StoreError
+from shared.stores.durable import PRIVATE
+
 
 class FileLock:
-    """A lock on a file of its own (flock). Waiting is done by the kernel, in order of arrival."""
+    """A lock on a file of its own (flock). Waiting is done by the kernel, in order of arrival.
+
+    Raises StoreError for a file that this user may not use.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        except PermissionError as error:
+            raise StoreError(
+                f"{path.name} cannot be written to", hint=f"change the owner of {path}, or run as the user that owns it"
+            ) from error
 
     def __enter__(self) -> "FileLock":
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
