@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from shared.domain.errors import ComandaError, Conflict, InvalidParams
 from shared.domain.records import Action, Check, Condition, Delete, Put, Record, Transaction, Update
 from shared.domain.stock import ledger_of
-from shared.domain.tables import ALERTS, MOVEMENTS, STOCK, STORES, TASKS, Tables
+from shared.domain.tables import ALERTS, MOVEMENTS, STOCK, STORES, TASKS, Tables, corporate_data
 from shared.stores.dynamodb.client import dynamo
 from shared.stores.dynamodb.items import GONE, raw_key
 from shared.stores.dynamodb.opening import dynamo_records
@@ -24,7 +24,7 @@ from tests.support.dynamodb import own_tables
 
 Opener = Callable[[Tables], AbstractAsyncContextManager[RecordStore]]
 
-NOW = Tables(STOCK, STORES, MOVEMENTS, ALERTS, TASKS)
+NOW = Tables(STOCK, STORES, MOVEMENTS, ALERTS, TASKS, corporate_data("CorporateData"))
 BEFORE = Tables(*(replace(table, folded=frozenset()) for table in (STOCK, STORES, MOVEMENTS, ALERTS, TASKS)))
 """The same tables as they were when each spelling was a key of its own."""
 
@@ -194,6 +194,43 @@ async def test_version_of_a_key_never_stands_for_two_contents(records: RecordSto
             await do(records, Check("Stock", key, Condition(version=versions[-1])))
         await do(records, Check("Stock", key, Condition(version=0, exists=False)))
     assert versions == sorted(set(versions))
+
+
+async def test_version_of_corporate_data_never_stands_for_two_contents(records: RecordStore) -> None:
+    versions: list[int] = []
+    for n in range(3):
+        for _ in range(2):
+            (made,) = await do(records, Put("CorporateData", {"id": "x", "n": n}))
+            assert made is not None
+            versions.append(made.version)
+        with pytest.raises(Conflict):
+            await do(records, Delete("CorporateData", {"id": "x"}, Condition(version=1 if n else 99)))
+        await do(records, Delete("CorporateData", {"id": "x"}))
+        await do(records, Check("CorporateData", {"id": "x"}, Condition(version=0)), stock("A", f"n{n}", 1))
+        (other,) = await do(records, Put("CorporateData", {"id": f"y{n}"}, Condition(exists=False)))
+        assert other is not None
+        assert other.version == 1
+    assert versions == sorted(set(versions))
+    (made,) = await do(records, Put("CorporateData", {"id": "x"}, Condition(exists=False)))
+    assert made is not None
+    assert made.version > versions[-1]
+
+
+async def test_version_goes_on_at_another_server(dynamodb: str) -> None:
+    settings = own_tables(dynamodb)
+    async with dynamo_records(settings, NOW) as one, dynamo_records(settings, NOW) as two:
+        seen: list[int] = []
+        for table, members in (("CorporateData", {"id": "x"}), ("Stock", {"store": "A", "item": "Pan", "count": 1})):
+            key = {name: value for name, value in members.items() if name != "count"}
+            # Both have read what was removed before, and go by that for a while.
+            await do(one, Put(table, {**members, "item": "other"} if table == "Stock" else {"id": "other"}))
+            await do(two, Put(table, {**members, "item": "third"} if table == "Stock" else {"id": "third"}))
+            for store in (one, two, one, two):
+                (made,) = await do(store, Put(table, members, Condition(exists=False)))
+                assert made is not None
+                seen.append(made.version)
+                await do(store, Delete(table, key))
+    assert seen == [1, 2, 3, 4] * 2
 
 
 async def test_version_goes_on_after_a_restart(opener: Opener) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StoreError
+from shared.domain.names import SEPARATOR
 from shared.domain.records import Action, Condition, Put, Record, Table, Transaction, Written, check_key, item_bytes
-from shared.domain.tables import Tables
+from shared.domain.tables import REMOVALS, Tables
 from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, Dynamo
 from shared.stores.dynamodb.feed import Feed
 from shared.stores.dynamodb.items import (
@@ -32,8 +33,8 @@ from shared.stores.dynamodb.removals import Removals
 from shared.stores.dynamodb.selection import Selection
 from shared.stores.dynamodb.values import from_value, to_value
 from shared.stores.evaluate import evaluate, key_of
-from shared.stores.keys import fold_query, item_keys
-from shared.stores.records import ITEM_BYTES, PAGE_BYTES, Ask, Changes, Page, Position, Query
+from shared.stores.keys import fold_query, item_keys, partition_key
+from shared.stores.records import ITEM_BYTES, PAGE_BYTES, STORE_TENANT, Ask, Changes, Page, Position, Query
 
 _BATCH_GET = 100
 _CONCURRENT = 50
@@ -41,6 +42,24 @@ _NEW = Condition(exists=False)
 
 _Place = tuple[str, str, str]
 """The table, the partition and the sort key of an item."""
+
+
+def _mark_of(place: _Place) -> _Place:
+    """Where the mark of a removed item is whose own place other programs look at."""
+    name, partition, _ = place
+    return REMOVALS.name, partition_key(STORE_TENANT, f"{name}{SEPARATOR}{partition}"), "mark"
+
+
+def _unchanged(key: Raw, written: str | None) -> dict[str, Any]:
+    """The condition that what stands at a place is from this write still; None is that nothing does."""
+    if written is None:
+        names = {"#k": next(iter(key))}
+        return {"ConditionExpression": "attribute_not_exists(#k)", "ExpressionAttributeNames": names}
+    return {
+        "ConditionExpression": "#w = :w",
+        "ExpressionAttributeNames": {"#w": WRITE},
+        "ExpressionAttributeValues": {":w": to_value(written)},
+    }
 
 
 class _Step(NamedTuple):
@@ -127,6 +146,8 @@ class DynamoRecordStore:
             size = sum(item_bytes(action.item) for action in transaction.actions if isinstance(action, Put))
             size += item_bytes(transaction.journal.item) if transaction.journal is not None else 0
             actions = len(places) + (transaction.journal is not None)
+            # Where a mark may be written apart from its record, or looked at.
+            actions += sum(self._tables[place[0]].own_key for place in places)
             # What records the end of the journals comes last, and goes with them: they leave it its place.
             ends = number == len(transactions) - 1
             fits = (
@@ -170,9 +191,12 @@ class DynamoRecordStore:
             # What is to be new is most likely not there: no need to look first.
             new = all(_is_new(action) for transaction in group.transactions for action in transaction.actions)
             outcomes = await self._commit(group, dict.fromkeys(group.places), by) if new else None
+            read = self._read_marked if new else self._read
             while outcomes is None:
                 places = list(group.places)
-                current = dict(zip(places, await self._read(places, by), strict=True))
+                current = dict(zip(places, await read(places, by), strict=True))
+                # Marks that are apart are rarely there: they are read when that was wrong.
+                read = self._read_marked
                 outcomes = await self._commit(group, current, by)
                 if outcomes is None and asyncio.get_running_loop().time() > by:
                     raise StoreError(
@@ -231,17 +255,18 @@ class DynamoRecordStore:
         for step in steps:
             if step.new is None and step.old is not None:
                 await self._removals.add(step.table, *step.place[1:], step.old.version, by)
-        requests = [self._request(step, group.name) for step in steps]
+        requests = [(step, request) for step in steps for request in self._requests(step, group.name)]
         try:
             if len(requests) == 1:
-                await self._dynamo.call("put_item", by=by, **requests[0]["Put"])
+                await self._dynamo.call("put_item", by=by, **requests[0][1]["Put"])
             else:
-                await self._dynamo.call("transact_write_items", by=by, TransactItems=requests)
+                actions = [request for _, request in requests]
+                await self._dynamo.call("transact_write_items", by=by, TransactItems=actions)
         except ConditionFailed as failed:
             group.in_doubt = group.in_doubt or failed.in_doubt
             if group.in_doubt:
                 return await self._was_done(group, steps, by)
-            if any(steps[number].journal for number in failed.failed):
+            if any(requests[number][0].journal for number in failed.failed):
                 raise StoreError("another server has written this entry of the journal", hint="try again") from None
             return False
         return True
@@ -249,7 +274,7 @@ class DynamoRecordStore:
     async def _was_done(self, group: _Group, steps: Sequence[_Step], by: float) -> bool:
         """Whether a write that was refused when it was repeated had been done before, its answer lost."""
         changed = [step for step in steps if step.changes]
-        items = await self._read([step.place for step in changed], by)
+        items = await self._read_marked([step.place for step in changed], by)
         written = [None if raw is None else text(raw, WRITE) for raw in items]
         if group.name in written:
             return True
@@ -260,25 +285,28 @@ class DynamoRecordStore:
             hint="read the item again, and decide anew",
         )
 
-    def _request(self, step: _Step, write: str) -> dict[str, Any]:
+    def _requests(self, step: _Step, write: str) -> list[dict[str, Any]]:
+        """What a transaction does for a step."""
         name, partition, sort = step.place
         key = raw_key(step.table, partition, sort)
-        members: dict[str, Any] = {"TableName": self._dynamo.settings.prefix + name}
-        if step.written is None:
-            members["ConditionExpression"] = "attribute_not_exists(#k)"
-            members["ExpressionAttributeNames"] = {"#k": next(iter(key))}
-        else:
-            members["ConditionExpression"] = "#w = :w"
-            members["ExpressionAttributeNames"] = {"#w": WRITE}
-            members["ExpressionAttributeValues"] = {":w": to_value(step.written)}
+        table = {"TableName": self._dynamo.settings.prefix + name}
+        # A mark that is apart says nothing of the place itself.
+        table |= _unchanged(key, None if step.table.own_key and step.old is None else step.written)
         if not step.changes:
-            return {"ConditionCheck": {**members, "Key": key}}
+            return [{"ConditionCheck": {**table, "Key": key}}]
+        mark = _mark_of(step.place)[1:]
+        marks = {"TableName": self._dynamo.settings.prefix + REMOVALS.name}
         if step.new is None:
             assert step.old is not None
-            item = removed_item(step.table, partition, sort, step.old.version, write)
-        else:
-            item = raw_item(step.table, partition, sort, step.new, write)
-        return {"Put": {**members, "Item": item}}
+            if step.table.own_key:
+                item = removed_item(REMOVALS, *mark, step.old.version, write)
+                return [{"Delete": {**table, "Key": key}}, {"Put": {**marks, "Item": item}}]
+            return [{"Put": {**table, "Item": removed_item(step.table, partition, sort, step.old.version, write)}}]
+        put = {"Put": {**table, "Item": raw_item(step.table, partition, sort, step.new, write)}}
+        if step.old is not None or not step.table.own_key:
+            return [put]
+        mark_key = raw_key(REMOVALS, *mark)
+        return [put, {"ConditionCheck": {**marks, "Key": mark_key, **_unchanged(mark_key, step.written)}}]
 
     # Reading.
 
@@ -296,6 +324,13 @@ class DynamoRecordStore:
                 if room < 0 and place:
                     return found[:place]
         return found
+
+    async def _read_marked(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
+        """Items as they are now, or the marks of those that were removed, in the order of `places`."""
+        marks = {place: _mark_of(place) for place in places if self._tables[place[0]].own_key}
+        wanted = [*places, *marks.values()]
+        found = dict(zip(wanted, await self._read(wanted, by), strict=True))
+        return [found[place] or found.get(marks.get(place, place)) for place in places]
 
     async def _read(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
         """Items as they are now, in the order of `places`."""
