@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from shared.domain.errors import StoreError
 from shared.domain.ids import Run, id_prefix, split_run
@@ -37,6 +36,10 @@ _STORE_RETRY_SECONDS = 0.5
 _TURN_SECONDS = 0.01
 _SMALL_SHARE = 0.05
 _MAX_BACKOFF_SECONDS = 60.0
+# Documents that one turn reads: they are in memory several times until they are decoded.
+_TURN_BYTES = 4 * 2**20
+# Orders of this size and less are bounded by their number alone.
+_SMALL_BYTES = 4096
 
 
 class WorkPolicy(Struct, frozen=True):
@@ -50,6 +53,8 @@ class WorkPolicy(Struct, frozen=True):
     attempts_kept: int = 10
     """Failed attempts of one order that are kept, the newest."""
     traceback_bytes: int = TRACEBACK_BYTES
+    document_bytes: int = 16 * 2**20
+    """How large the documents of the orders in hand may be together."""
 
 
 class Worker:
@@ -63,6 +68,9 @@ class Worker:
         self._policy = policy
         self._tickets: deque[Ticket] = deque()
         self._failures: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
+        """Of large orders in hand: the size of each one's document."""
+        self._bytes_in_hand = 0
         self._woken = asyncio.Event()
         self._close_handler = handler.close
         kind = Runner if handler.prepare is None else partial(PreparingRunner, handler.prepare)
@@ -141,6 +149,8 @@ class Worker:
     async def _turn(self, handed_back: Iterable[tuple[int, int]] = ()) -> None:
         """Records what has ended and begins what there is room for."""
         results = self._runner.take_results()
+        if self._sizes:
+            self._bytes_in_hand -= sum(self._sizes.pop(result.sequence, 0) for result in results)
         tickets = self._take_tickets()
         back = [HandBack(sequence, attempt) for sequence, attempt in handed_back]
         if not (results or tickets or back):
@@ -151,11 +161,18 @@ class Worker:
             if result.failure is None
         ]
         failures = [self._failure(result, result.failure) for result in results if result.failure is not None]
+        room = min(self._policy.document_bytes - self._bytes_in_hand, _TURN_BYTES)
         while True:
             now = time.time_ns() // 1000
             try:
                 advance = await self._store.advance(
-                    self.name, done=done, failures=failures, handed_back=back, tickets=tickets, now=now
+                    self.name,
+                    done=done,
+                    failures=failures,
+                    handed_back=back,
+                    tickets=tickets,
+                    now=now,
+                    max_bytes=room,
                 )
                 break
             except StoreError as error:
@@ -164,22 +181,23 @@ class Worker:
         self._report(results, failures, advance, now)
         for claim in advance.claims:
             self._start(claim)
+        if advance.left:
+            self._tickets.extendleft(reversed(advance.left))
+            self._woken.set()
 
     def _room(self) -> int:
         """How many more orders may be begun."""
-        return 0 if self._draining is not None else self._policy.concurrency - self._runner.load
+        if self._draining is not None or self._bytes_in_hand >= self._policy.document_bytes:
+            return 0
+        return self._policy.concurrency - self._runner.load
 
     def _take_tickets(self) -> list[Ticket]:
         """As many tickets as there is room for; the last one may be cut."""
         room = self._room()
         taken: list[Ticket] = []
         while self._tickets and room > 0:
-            ticket = self._tickets.popleft()
-            run = ticket.run
-            if run.count > room:
-                rest = Run(run.received, run.node, run.first + room, run.count - room)
-                self._tickets.appendleft(replace(ticket, run=rest))
-                ticket = replace(ticket, run=Run(run.received, run.node, run.first, room))
+            ticket, rest = self._tickets.popleft().cut(room)
+            self._tickets.extendleft(rest)
             taken.append(ticket)
             room -= ticket.run.count
         return taken
@@ -252,7 +270,12 @@ class Worker:
             self._failures.update(dict.fromkeys(range(run.first, run.first + run.count), claim.failures))
         prefix = id_prefix(run.received, run.node)
         put = self._runner.put
-        orders: list[Any] = self._decode.decode_lines("\n".join(claim.documents))
+        text = "\n".join(claim.documents)
+        if len(text) > run.count * _SMALL_BYTES:
+            sizes = dict(enumerate(map(len, claim.documents), run.first))
+            self._sizes.update(sizes)
+            self._bytes_in_hand += sum(sizes.values())
+        orders: list[Any] = self._decode.decode_lines(text)
         for sequence, order in enumerate(orders, run.first):
             put(run, sequence, Job(f"{prefix}{sequence:012x}", attempt, order))
         self._runner.start()

@@ -98,6 +98,7 @@ def child_config(settings: IntakeSettings, store: WorkersStore) -> ChildConfig:
     """What the intake's settings mean for its workers."""
     policy = WorkPolicy(
         concurrency=settings.worker_concurrency,
+        document_bytes=settings.worker_document_bytes,
         max_attempts=settings.max_attempts,
         retry_seconds=settings.retry_seconds,
         order_timeout=settings.order_timeout_seconds,

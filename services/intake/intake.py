@@ -150,6 +150,8 @@ class Intake:
         if (repair := self._recovery.repair) is not None:
             self._log.error("store_files_disagree", **msgspec.structs.asdict(repair))
         orders = self._queue(self._recovery.open)
+        # The queue has them now: a second list of all open orders would stay in memory for good.
+        self._recovery.open.clear()
         if self._recovery.accepted:
             self._log.info("store opened", accepted=self._recovery.accepted, recovered=orders)
 

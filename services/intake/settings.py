@@ -26,6 +26,7 @@ class IntakeSettings(ServerSettings, frozen=True):
     processing_seconds: Annotated[float, Meta(ge=0, le=1e9)] = 1.0
     order_handler: str = "workers.handlers:wait"
     worker_concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    worker_document_bytes: Annotated[int, Meta(ge=1024)] = 16_777_216
     max_attempts: Count = 3
     attempts_kept: Count = 10
     max_traceback_bytes: Annotated[int, Meta(ge=256, le=65_536)] = 4096

@@ -104,6 +104,7 @@ NAMES = frozenset(
         "UPLOAD_SECONDS",
         "WORKER_CONCURRENCY",
         "WORKER_COUNT",
+        "WORKER_DOCUMENT_BYTES",
     }
 )
 """The settings of all servers: a server knows only its own, and a settings file has those of all."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.domain.errors import StoreError
 from shared.domain.ids import Run
@@ -59,6 +60,17 @@ class Ticket(Struct, frozen=True, array_like=True, gc=False):
     stored: int
     queued: int
 
+    def cut(self, count: int) -> "tuple[Ticket, list[Ticket]]":
+        """Returns a ticket for the first `count` orders, and what is left of this one: a ticket or none."""
+        run = self.run
+        if count >= run.count:
+            return self, []
+        head, rest = (
+            Run(run.received, run.node, run.first, count),
+            Run(run.received, run.node, run.first + count, run.count - count),
+        )
+        return replace(self, run=head), [replace(self, run=rest)]
+
 
 class Claim(NamedTuple):
     """Orders that now belong to this worker, consecutive and in one attempt."""
@@ -109,6 +121,8 @@ class Advance(NamedTuple):
     """Of the tickets: orders that are not to be worked off (cancelled, or begun by another)."""
     lost: set[int]
     """Of the results: sequences that were not recorded, since the order is no longer this attempt's."""
+    left: Sequence[Ticket] = ()
+    """Of the tickets: what is not touched, since its documents did not fit."""
 
 
 class Open(NamedTuple):
@@ -297,8 +311,12 @@ class WorkStore(Protocol):
         handed_back: Sequence[HandBack] = (),
         tickets: Sequence[Ticket] = (),
         now: int,
+        max_bytes: int | None = None,
     ) -> Advance:
-        """Records results and begins new work, in one transaction."""
+        """Records results and begins new work, in one transaction.
+
+        With `max_bytes` it begins orders until their documents reach that size; the first one always.
+        """
 
     async def close(self) -> None:
         """Releases the store."""

@@ -270,3 +270,23 @@ async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
     expected = {State.DONE: 1, State.FAILED: 1, State.QUEUED: 1, State.RUNNING: 1, State.CANCELLED: 2}
     assert counted(events) == expected
     feed.close()
+
+
+async def test_large_orders_come_in_small_batches(feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore) -> None:
+    large = [f"{number} ".ljust(200, "x") for number in range(1000)]
+    runs = [(await accept(orders, *[request(str(n), productos=large) for n in range(40)])).run for _ in range(2)]
+    for run in runs:
+        await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
+    accepted: list[str] = []
+    after: str | None = None
+    while len(accepted) < 80:
+        found = await feed.events(after, limit=LIMIT)
+        assert found is not None
+        new = [customer for one in found.events if one.event == "order.accepted" for customer in one.customers]
+        assert 0 < len(new) <= 60
+        accepted += new
+        after = found.position
+    assert accepted == [str(n) for n in range(40)] * 2
+    events, _ = await follow(feed)
+    assert counted(events) == {State.RUNNING: 80}
+    assert [customer for one in events if one.event == "order.started" for customer in one.customers] == accepted

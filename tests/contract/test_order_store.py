@@ -440,3 +440,36 @@ async def test_customers_are_found_by_every_spelling(orders: OrderStore) -> None
     await accept(orders, *map(request, names))
     page = await orders.list(Query(customer="josé\u00a0NÚÑEZ"))
     assert [order.request.customer for order in page.orders] == names[2::-1]
+
+
+async def test_orders_are_begun_until_their_documents_fill_the_room(orders: OrderStore, work: WorkStore) -> None:
+    large = [request(productos=["x" * 190] * 10) for _ in range(100)]
+    first, second = [(await accept(orders, *large)).run for _ in range(2)]
+    tickets = [ticket(first), ticket(second)]
+    begun: list[Claim] = []
+    turns = 0
+    while tickets:
+        advance = await work.advance("w1", tickets=tickets, now=NOW, max_bytes=50_000)
+        assert not advance.refused
+        sizes = [len(document) for claim in advance.claims for document in claim.documents]
+        assert 0 < sum(sizes) < 100_000
+        begun += advance.claims
+        tickets = list(advance.left)
+        turns += 1
+    assert turns > 2
+    assert [number for claim in begun for number in _sequences(claim.ticket.run)] == [
+        *_sequences(first),
+        *_sequences(second),
+    ]
+    assert set(await states(orders, second)) == {State.RUNNING}
+
+
+async def test_an_order_that_is_larger_than_the_room_is_begun_alone(orders: OrderStore, work: WorkStore) -> None:
+    run = (await accept(orders, request())).run
+    advance = await work.advance("w1", tickets=[ticket(run)], now=NOW, max_bytes=1)
+    assert [claim.ticket.run for claim in advance.claims] == [run]
+    assert not advance.left
+
+
+def _sequences(run: Run) -> range:
+    return range(run.first, run.first + run.count)

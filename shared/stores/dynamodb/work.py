@@ -60,6 +60,7 @@ class DynamoWorkStore:
         handed_back: Sequence[HandBack] = (),
         tickets: Sequence[Ticket] = (),
         now: int,
+        max_bytes: int | None = None,
     ) -> Advance:
         """See `WorkStore.advance`. A StoreError leaves some of it done; the same call again does the rest."""
         turns: dict[int, _Turn] = {}
@@ -76,7 +77,9 @@ class DynamoWorkStore:
                 turn(chunk).results.append((sequence, step))
             else:
                 lost.add(sequence)
-        for chunk in await self._overlapping([ticket.run for ticket in tickets]):
+        chunks = await self._overlapping([ticket.run for ticket in tickets])
+        tickets, untouched = _cut_to_size(tickets, chunks, max_bytes)
+        for chunk in chunks:
             for ticket in tickets:
                 if ticket.run.first < chunk.stop and chunk.first < ticket.run.first + ticket.run.count:
                     turn(chunk).tickets.append(ticket)
@@ -98,7 +101,7 @@ class DynamoWorkStore:
             taken = {sequence for sequence, _, _ in orders}
             run = ticket.run
             refused += split_run(run, (one for one in range(run.first, run.first + run.count) if one not in taken))
-        return Advance(claims, refused, lost)
+        return Advance(claims, refused, lost, untouched)
 
     async def _overlapping(self, runs: Iterable[Run]) -> list[Chunk]:
         """The chunks of runs, read together where they are near each other, and not at all where they are in hand."""
@@ -149,6 +152,24 @@ class DynamoWorkStore:
 
     async def close(self) -> None:
         """See `WorkStore.close`. The client is closed by whoever opened it."""
+
+
+def _cut_to_size(
+    tickets: Sequence[Ticket], chunks: Iterable[Chunk], max_bytes: int | None
+) -> tuple[Sequence[Ticket], list[Ticket]]:
+    """Returns the tickets for orders whose documents reach `max_bytes` together, and the other tickets."""
+    if max_bytes is None:
+        return tickets, []
+    sizes: dict[int, int] = {}
+    for chunk in chunks:
+        sizes.update(enumerate(map(len, chunk.documents), chunk.first))
+    for place, ticket in enumerate(tickets):
+        for count in range(1, ticket.run.count + 1):
+            max_bytes -= sizes.get(ticket.run.first + count - 1, 0)
+            if max_bytes <= 0:
+                taken, rest = ticket.cut(count)
+                return [*tickets[:place], taken], [*rest, *tickets[place + 1 :]]
+    return tickets, []
 
 
 def _covered(first: int, stop: int, chunks: Iterable[Chunk]) -> bool:

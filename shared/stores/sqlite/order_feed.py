@@ -30,7 +30,7 @@ _ACCEPTED = "SELECT sequence, received, document FROM orders WHERE sequence > ? 
 _MOVES = "SELECT number, at, last, moves FROM progress.moves WHERE number > ? ORDER BY number LIMIT ?"
 _ORDERS = "SELECT sequence, received, document FROM orders WHERE sequence BETWEEN ? AND ? ORDER BY sequence"
 _DONE = """
-SELECT o.sequence, o.received, o.document, p.started, p.finished
+SELECT o.sequence, o.received, p.started, p.finished, o.document
 FROM orders o JOIN progress.progress p ON p.sequence = o.sequence
 WHERE o.sequence BETWEEN ? AND ? ORDER BY o.sequence"""
 _NEWEST = """
@@ -47,6 +47,9 @@ SELECT max((SELECT coalesce(max(sequence), 0) FROM orders),
         (SELECT coalesce(max(value), 0) FROM main.meta WHERE name = 'floor')),
     (SELECT coalesce(max(value), 0) FROM main.meta WHERE name = 'missing')"""
 _MOVES_AT_ONCE = 200
+# Documents are read so many at a time, and new orders until theirs reach a size: nothing else of them is kept.
+_PORTION = 32
+_ACCEPTED_BYTES = 4 * 2**20
 
 
 class _Line(Struct, rename={"name": "producto", "quantity": "cantidad"}):
@@ -110,7 +113,7 @@ class SqliteOrderFeed:
             place, restarted = self._place(connection, after)
             if place.move < connection.execute(_TRIMMED).fetchone()[0]:
                 return self._from_totals(connection, place)
-            accepted = connection.execute(_ACCEPTED, (place.order, limit)).fetchall()
+            accepted = _read_accepted(connection, place.order, limit)
             events = list(_accepted(accepted, place.node))
             newest = accepted[-1][0] if accepted else place.order
             moved, events_of_moves = self._moves(connection, place, newest, limit)
@@ -229,28 +232,38 @@ class _Reader:
     def moved(
         self, event: str, source: State, target: State, spans: Sequence[Span], detail: str | None = None
     ) -> Happened:
-        rows = self._rows(_ORDERS, spans)
-        runs, customers, traces = _runs(rows, self._node), _customers(rows), _traces(rows, self._node)
-        return Happened(event, source, target, self._at, runs, customers, detail, traces)
+        rows, customers, traces = self._find(_ORDERS, spans)
+        return Happened(event, source, target, self._at, _runs(rows, self._node), customers, detail, traces)
 
     def done(self, spans: Sequence[Span]) -> Happened:
-        rows = self._rows(_DONE, spans)
+        rows, customers, traces = self._find(_DONE, spans)
         # What is done is not changed any more: its times are those of the attempt that ended it.
-        waiting = Counter(bucket(max(started - received, 0)) for _, received, _, started, _ in rows)
-        processing = Counter(bucket(max(finished - started, 0)) for _, _, _, started, finished in rows)
+        waiting = Counter(bucket(max(started - received, 0)) for _, received, started, _ in rows)
+        processing = Counter(bucket(max(finished - started, 0)) for _, _, started, finished in rows)
         return Happened(
             "order.finished",
             State.RUNNING,
             State.DONE,
             self._at,
             _runs(rows, self._node),
-            _customers(rows),
-            traces=_traces(rows, self._node),
+            customers,
+            traces=traces,
             waiting=waiting,
             processing=processing,
         )
 
-    def _rows(self, statement: str, spans: Sequence[Span]) -> list[Any]:
+    def _find(self, statement: str, spans: Sequence[Span]) -> tuple[list[Any], list[str], dict[str, str]]:
+        """Reads orders: their rows without the documents, whose they are, and what they serve."""
+        rows: list[Any] = []
+        customers: list[str] = []
+        traces: dict[str, str] = {}
+        for portion in self._portions(statement, spans):
+            customers += _customers(portion)
+            traces |= _traces(portion, self._node)
+            rows += [row[:-1] for row in portion]
+        return rows, customers, traces
+
+    def _portions(self, statement: str, spans: Sequence[Span]) -> Iterable[list[Any]]:
         orders = sum(count for _, count in spans)
         self.orders += orders
         spans = sorted(spans)
@@ -258,13 +271,28 @@ class _Reader:
         if stop - first <= 2 * orders + 8:
             # What lies between costs less than asking for each.
             wanted = {sequence for begin, count in spans for sequence in range(begin, begin + count)}
-            found = self._connection.execute(statement, (first, stop - 1))
-            return [row for row in found if row[0] in wanted]
-        return [
-            row
-            for begin, count in spans
-            for row in self._connection.execute(statement, (begin, begin + count - 1)).fetchall()
-        ]
+            for portion in _fetch_portions(self._connection.execute(statement, (first, stop - 1))):
+                yield [row for row in portion if row[0] in wanted]
+            return
+        for begin, count in spans:
+            yield from _fetch_portions(self._connection.execute(statement, (begin, begin + count - 1)))
+
+
+def _fetch_portions(rows: Any) -> Iterable[list[Any]]:
+    while portion := rows.fetchmany(_PORTION):
+        yield portion
+
+
+def _read_accepted(connection: Connection, after: int, limit: int) -> list[Any]:
+    """Reads new orders, at most `limit` of them and until their documents reach `_ACCEPTED_BYTES`."""
+    rows: list[Any] = []
+    size = 0
+    for portion in _fetch_portions(connection.execute(_ACCEPTED, (after, limit))):
+        rows += portion
+        size += sum(len(row[2]) for row in portion)
+        if size >= _ACCEPTED_BYTES:
+            break
+    return rows
 
 
 def _accepted(rows: Sequence[Any], node: int) -> Iterable[Happened]:
@@ -296,9 +324,10 @@ def _accepted(rows: Sequence[Any], node: int) -> Iterable[Happened]:
 def _traces(rows: Sequence[Any], node: int) -> dict[str, str]:
     """What the orders of rows serve; looked for in those alone that seem to say so."""
     found: dict[str, str] = {}
-    for sequence, received, document, *_ in rows:
+    for row in rows:
+        document = row[-1]
         if '"trace":"' in document and (trace := _served(document).trace):
-            found[f"{id_prefix(received, node)}{sequence:012x}"] = trace
+            found[f"{id_prefix(row[1], node)}{row[0]:012x}"] = trace
     return found
 
 
@@ -321,7 +350,7 @@ def _products(briefs: Sequence[_Plain | _Brief]) -> dict[str, tuple[int, int]]:
 
 
 def _customers(rows: Sequence[Any]) -> list[str]:
-    return [who.customer for who in _whos("\n".join([row[2] for row in rows]))] if rows else []
+    return [who.customer for who in _whos("\n".join([row[-1] for row in rows]))] if rows else []
 
 
 def _runs(rows: Sequence[Any], node: int) -> list[Run]:

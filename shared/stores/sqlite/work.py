@@ -37,6 +37,9 @@ _FAILED = f"UPDATE progress SET state = {FAILED}, finished = ?3, detail = ?4, fa
 _RETRY = f"UPDATE progress SET state = {QUEUED}, detail = ?4, due = ?5, failures = failures + 1 {_FENCE}"
 _KEEP_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)"
 _FORGET_ATTEMPTS = "DELETE FROM attempts WHERE sequence = ? AND attempt < ?"
+_DOCUMENTS = "SELECT document FROM orders WHERE sequence BETWEEN ? AND ? ORDER BY sequence"
+# Orders that are read between two looks at the size of their documents.
+_PORTION = 16
 _HAND_BACK = f"UPDATE progress SET state = {QUEUED} {_FENCE}"
 
 
@@ -63,10 +66,11 @@ class SqliteWorkStore:
         handed_back: Sequence[HandBack] = (),
         tickets: Sequence[Ticket] = (),
         now: int,
+        max_bytes: int | None = None,
     ) -> Advance:
         """See `WorkStore.advance`. Blocks for one fsync, and for other workers' transactions."""
         # Read first: an error here must leave nothing begun.
-        documents = [self._documents(ticket.run) for ticket in tickets]
+        documents, tickets, untouched = self._documents(tickets, max_bytes)
         rows = len(done) + len(failures) + len(handed_back) + sum(ticket.run.count for ticket in tickets)
         with self._lock, self._writer.transaction(rows) as connection:
             lost = _record(connection, done, failures, handed_back)
@@ -81,15 +85,31 @@ class SqliteWorkStore:
                 start = ticket.run.first - asked.run.first
                 claims.append(Claim(ticket, found[start : start + ticket.run.count], failed))
             refused += left
-        return Advance(claims, refused, lost)
+        return Advance(claims, refused, lost, untouched)
 
-    def _documents(self, run: Run) -> list[str]:
-        with translated(self._orders_path):
-            rows = self._orders.execute(
-                "SELECT document FROM orders WHERE sequence BETWEEN ? AND ? ORDER BY sequence",
-                (run.first, run.first + run.count - 1),
-            )
-            return [document for (document,) in rows.fetchall()]
+    def _documents(
+        self, tickets: Sequence[Ticket], max_bytes: int | None
+    ) -> tuple[list[list[str]], list[Ticket], list[Ticket]]:
+        """Reads the documents of tickets until they reach `max_bytes`: those, their tickets, and the other tickets."""
+        found: list[list[str]] = []
+        size = 0
+        for place, ticket in enumerate(tickets):
+            run = ticket.run
+            documents: list[str] = []
+            with translated(self._orders_path):
+                rows = self._orders.execute(_DOCUMENTS, (run.first, run.first + run.count - 1))
+                while portion := rows.fetchmany(_PORTION):
+                    documents += [document for (document,) in portion]
+                    if max_bytes is None:
+                        continue
+                    size += sum(map(len, documents[-len(portion) :]))
+                    if size >= max_bytes:
+                        break
+            found.append(documents)
+            if max_bytes is not None and size >= max_bytes:
+                taken, rest = ticket.cut(len(documents))
+                return found, [*tickets[:place], taken], [*rest, *tickets[place + 1 :]]
+        return found, list(tickets), []
 
     async def close(self) -> None:
         """Releases the files."""
