@@ -11,6 +11,7 @@ from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
+from tests.benchmarks.recovery import RecoveryFigures
 from tests.benchmarks.trials import EndToEnd, Footprint
 
 OURS = "Comanda"
@@ -24,6 +25,7 @@ class Figures(NamedTuple):
     rates: Rates
     end: EndToEnd | None = None
     foot: Footprint | None = None
+    recovered: RecoveryFigures | None = None
     kept: Records | None = None
     told: EventFigures | None = None
     asked: GatewayFigures | None = None
@@ -42,6 +44,10 @@ def bars(figures: Figures) -> list[Bar]:
         found.append(Bar("an idle connection", f"{foot.idle_kib:.1f} KiB", "8 KiB", foot.idle_kib <= 8))
         start = foot.start_seconds
         found.append(Bar("start to first answer", f"{start:.2f} s", "1 s", start <= 1))
+    if (recovered := figures.recovered) is not None:
+        memory = recovered.memory_mb
+        what = f"memory of a start with {recovered.waiting:,} orders waiting"
+        found.append(Bar(what, f"{memory:.0f} MB", "256 MB", memory <= 256))
     found += [] if figures.kept is None else _record_bars(figures.kept)
     found += [] if figures.dynamo is None else _dynamo_bars(figures.dynamo)
     found += [] if figures.told is None else _event_bars(figures.told)

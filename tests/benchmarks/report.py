@@ -14,6 +14,7 @@ from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
+from tests.benchmarks.recovery import RecoveryFigures
 from tests.benchmarks.trials import EndToEnd
 
 _NOTES = "<!-- everything above is written by the benchmark -->\n"
@@ -41,6 +42,7 @@ def _members(figures: Figures) -> dict[str, Any]:
     members = {
         "end_to_end": figures.end,
         "footprint": figures.foot,
+        "recovery": figures.recovered,
         "records": figures.kept,
         "dynamodb": figures.dynamo,
         "events": figures.told,
@@ -68,6 +70,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
         each = ", ".join(f"{rate:,.0f}" for rate in rounds)
         lines.append(f"| {peer} | {window} | {median(rounds):,.0f} | {each} |")
     lines += [] if figures.end is None else _end_lines(figures.end)
+    lines += [] if figures.recovered is None else _recovery_lines(figures.recovered)
     lines += [] if figures.kept is None else _record_lines(figures.kept)
     lines += [] if figures.dynamo is None else _dynamo_lines(figures.dynamo)
     lines += [] if figures.told is None else _event_lines(figures.told)
@@ -90,6 +93,16 @@ def _end_lines(end: EndToEnd) -> list[str]:
         "| orders | accepted/s meanwhile | end to end/s | memory before, after | logs left |",
         "|---|---|---|---|---|",
         f"| {end.orders:,} | {end.accepted_rate:,.0f} | {end.rate:,.0f} | {memory} | {end.logs_mb:.0f} MB |",
+    ]
+
+
+def _recovery_lines(recovered: RecoveryFigures) -> list[str]:
+    large = f"{recovered.large:,} of them of {recovered.large_kib:.0f} KiB"
+    return [
+        "",
+        f"Started with {recovered.waiting:,} orders waiting, {large}, an intake answers after",
+        f"{recovered.start_seconds:.2f} s; it and two workers take {recovered.memory_mb:.0f} MB at most until the large",
+        "ones are `listo`.",
     ]
 
 

@@ -33,7 +33,7 @@ def end_to_end(orders: Sequence[bytes], number: int, **settings: str) -> EndToEn
     # Larger turns than the default's, as for any handler that hardly does anything.
     server = Comanda(workers=2, WORKER_CONCURRENCY="4000", **settings)
     with server.running():
-        _wait_for_workers(server.port)
+        wait_for_workers(server.port)
         before = _memory_mb(server)
         pinger = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("pinger.py")), str(server.port)],
@@ -42,7 +42,7 @@ def end_to_end(orders: Sequence[bytes], number: int, **settings: str) -> EndToEn
         )
         began = time.perf_counter()
         sent = drive(server.port, server.dialect(orders), connections=50, window=32, seconds=600, limit=number)
-        while (stats := _ask(server.port, "stats")["stats"])["abiertos"]:
+        while (stats := ask(server.port, "stats")["stats"])["abiertos"]:
             time.sleep(_POLL_SECONDS)
         seconds = time.perf_counter() - began
         pings = json.loads(pinger.communicate()[0])
@@ -65,9 +65,9 @@ def footprint(connections: int) -> Footprint:
     server = Comanda(MAX_CONNECTIONS="20000", IDLE_SECONDS="600")
     began = time.perf_counter()
     with server.running():
-        _ask(server.port, "ping")
+        ask(server.port, "ping")
         start = time.perf_counter() - began
-        _wait_for_workers(server.port)
+        wait_for_workers(server.port)
         assert server.process is not None
         before = _resident_kib(server.process.pid)
         idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(connections)]
@@ -79,7 +79,8 @@ def footprint(connections: int) -> Footprint:
     return Footprint(start, (after - before) / connections, connections)
 
 
-def _ask(port: int, verb: str) -> dict[str, Any]:
+def ask(port: int, verb: str) -> dict[str, Any]:
+    """Returns the answer of an intake to a verb."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         file = connection.makefile("rb")
         file.readline()
@@ -88,15 +89,16 @@ def _ask(port: int, verb: str) -> dict[str, Any]:
         return answer
 
 
-def _wait_for_workers(port: int) -> None:
-    while _ask(port, "health")["status"] != "ok":
+def wait_for_workers(port: int) -> None:
+    """Returns once every worker is ready."""
+    while ask(port, "health")["status"] != "ok":
         time.sleep(_POLL_SECONDS)
 
 
 def _memory_mb(server: Comanda) -> float:
     """Resident memory of the server and its workers."""
     assert server.process is not None
-    pids = [worker["pid"] for worker in _ask(server.port, "stats")["stats"]["workers"]]
+    pids = [worker["pid"] for worker in ask(server.port, "stats")["stats"]["workers"]]
     return sum(_resident_kib(pid) for pid in (server.process.pid, *pids)) / 1024
 
 

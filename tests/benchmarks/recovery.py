@@ -1,0 +1,75 @@
+"""Memory of an intake and its workers that start with many orders waiting, large ones among them."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from shared.domain.orders import OrderRequest
+from shared.stores.ports import Batch
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.orders import SqliteOrderStore
+from shared.wire.orders import encode_orders
+from tests.benchmarks.peers import Comanda
+from tests.benchmarks.trials import ask, wait_for_workers
+
+_LINES = 1000
+_LINE = 205
+_POLL_SECONDS = 0.1
+
+
+class RecoveryFigures(NamedTuple):
+    """A start with orders waiting, until all large ones among them are `listo`."""
+
+    waiting: int
+    large: int
+    large_kib: float
+    """Size of the document of each large one."""
+    start_seconds: float
+    memory_mb: float
+    """Memory of the intake and two workers, the largest of each; what they share is counted once."""
+
+
+def recovery(waiting: int, large: int) -> RecoveryFigures:
+    """Starts an intake on a store with orders, each of them accepted alone; the large ones are the oldest."""
+    server = Comanda(PROCESSING_SECONDS="0.01", ORDER_HANDLER="workers.handlers:wait")
+    size = asyncio.run(_fill(server.folder / "data", waiting, large))
+    began = time.perf_counter()
+    with server.running():
+        ask(server.port, "ping")
+        start = time.perf_counter() - began
+        wait_for_workers(server.port)
+        while (stats := ask(server.port, "stats")["stats"])["pedidos"]["listo"] < large:
+            time.sleep(_POLL_SECONDS)
+        assert server.process is not None
+        pids = [server.process.pid, *(worker["pid"] for worker in stats["workers"])]
+        peaks = [_read_kib(pid, "VmHWM") for pid in pids]
+        shared = [_read_kib(pid, "RssFile") for pid in pids]
+    return RecoveryFigures(waiting, large, size / 1024, start, (sum(peaks) - sum(shared) + max(shared)) / 1024)
+
+
+async def _fill(folder: Path, waiting: int, large: int) -> int:
+    folder.mkdir()
+    store = SqliteOrderStore(Files(folder / "orders.db"))
+    await store.recover()
+    small = _batch(["pan"])
+    size = 0
+    for number in range(waiting):
+        batch = (
+            _batch([f"{line} {number}".ljust(_LINE - 5, "x") for line in range(_LINES)]) if number < large else small
+        )
+        size = size or len(batch.documents[0])
+        await store.accept(batch, received=time.time_ns() // 1000, room=1)
+    await store.close()
+    return size
+
+
+def _batch(items: list[str]) -> Batch:
+    requests = [msgspec.convert({"cliente": "Ana", "productos": items, "direccion": "Mayor 1"}, OrderRequest)]
+    return Batch(requests, encode_orders(requests), True)
+
+
+def _read_kib(pid: int, name: str) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().partition(f"{name}:")[2].split()[0])
