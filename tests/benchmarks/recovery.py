@@ -16,7 +16,8 @@ from tests.benchmarks.peers import Comanda
 from tests.benchmarks.trials import ask, wait_for_workers
 
 _LINES = 1000
-_LINE = 205
+_NAME_LENGTH = 200
+_TOGETHER = 10
 _POLL_SECONDS = 0.1
 
 
@@ -33,7 +34,7 @@ class RecoveryFigures(NamedTuple):
 
 
 def recovery(waiting: int, large: int) -> RecoveryFigures:
-    """Starts an intake on a store with orders, each of them accepted alone; the large ones are the oldest."""
+    """Starts an intake on a store with orders, ten in each commit and large ones alone; these are the oldest."""
     server = Comanda(PROCESSING_SECONDS="0.01", ORDER_HANDLER="workers.handlers:wait")
     size = asyncio.run(_fill(server.folder / "data", waiting, large))
     began = time.perf_counter()
@@ -54,20 +55,21 @@ async def _fill(folder: Path, waiting: int, large: int) -> int:
     folder.mkdir()
     store = SqliteOrderStore(Files(folder / "orders.db"))
     await store.recover()
-    small = _batch(["pan"])
     size = 0
-    for number in range(waiting):
-        batch = (
-            _batch([f"{line} {number}".ljust(_LINE - 5, "x") for line in range(_LINES)]) if number < large else small
-        )
-        size = size or len(batch.documents[0])
+    for number in range(large):
+        batch = _batch([f"{line} {number}".ljust(_NAME_LENGTH, "x") for line in range(_LINES)], 1)
+        size = len(batch.documents[0])
         await store.accept(batch, received=time.time_ns() // 1000, room=1)
+    small = _batch(["pan"], _TOGETHER)
+    for _ in range((waiting - large) // _TOGETHER):
+        await store.accept(small, received=time.time_ns() // 1000, room=_TOGETHER)
     await store.close()
     return size
 
 
-def _batch(items: list[str]) -> Batch:
-    requests = [msgspec.convert({"cliente": "Ana", "productos": items, "direccion": "Mayor 1"}, OrderRequest)]
+def _batch(items: list[str], orders: int) -> Batch:
+    request = msgspec.convert({"cliente": "Ana", "productos": items, "direccion": "Mayor 1"}, OrderRequest)
+    requests = [request] * orders
     return Batch(requests, encode_orders(requests), True)
 
 

@@ -101,8 +101,8 @@ def _recovery_lines(recovered: RecoveryFigures) -> list[str]:
     return [
         "",
         f"Started with {recovered.waiting:,} orders waiting, {large}, an intake answers after",
-        f"{recovered.start_seconds:.2f} s; it and two workers take {recovered.memory_mb:.0f} MB at most until the large",
-        "ones are `listo`.",
+        f"{recovered.start_seconds:.2f} s; it and two workers take {recovered.memory_mb:.0f} MB at most until",
+        "the large ones are `listo`.",
     ]
 
 
