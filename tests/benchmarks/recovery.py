@@ -36,7 +36,9 @@ class RecoveryFigures(NamedTuple):
 def recovery(waiting: int, large: int) -> RecoveryFigures:
     """Starts an intake on a store with orders, ten in each commit and large ones alone; these are the oldest."""
     server = Comanda(PROCESSING_SECONDS="0.01", ORDER_HANDLER="workers.handlers:wait")
-    size = asyncio.run(_fill(server.folder / "data", waiting, large))
+    data = server.folder / "data"
+    data.mkdir()
+    size = asyncio.run(_fill(data, waiting, large))
     began = time.perf_counter()
     with server.running():
         ask(server.port, "ping")
@@ -52,7 +54,6 @@ def recovery(waiting: int, large: int) -> RecoveryFigures:
 
 
 async def _fill(folder: Path, waiting: int, large: int) -> int:
-    folder.mkdir()
     store = SqliteOrderStore(Files(folder / "orders.db"))
     await store.recover()
     size = 0
