@@ -15,6 +15,7 @@ from clients.backup.check import check_backup
 from clients.backup.copying import Step, Throttle, yield_to_servers
 from clients.backup.manifest import Manifest, read_manifest
 from clients.backup.places import load_places
+from clients.backup.record import LastBackup, note_backup
 from clients.backup.restore import restore_backup
 from clients.backup.take import source_bytes, take_backup
 from clients.cli.output import Output
@@ -37,6 +38,7 @@ def backup(folder: Folder, /, *, rate: Rate = 32.0, json: Json = False) -> int:
     yield_to_servers()
     with _progress("copying and reading back", source_bytes(places)) as step, _translated(folder):
         manifest = take_backup(places, folder, Throttle(rate * _MIB), step)
+        note_backup(places.data, LastBackup(manifest.taken, str(folder.absolute())))
     _show(folder, manifest, json=json)
     return 0
 

@@ -55,6 +55,7 @@ app.command("clients.cli.statistics:stats", name="stats", help="Show the statist
 app.command("clients.cli.statistics:notifications", name="notifications", help="Show what a user was told.")
 app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: bring in files, look at it, take back.")
 app.command("clients.cli.ready:ready", name="ready", help="Tell whether every server that is needed can work.")
+app.command("clients.doctor.command:doctor", name="doctor", help="Examine this installation, and say how to cure it.")
 app.command("clients.cli.token:token", name="token", help="Make a bearer token for the gateway.")
 app.command("clients.cli.audit:audit", name="audit", help="Prove that the statistics have counted every order.")
 

@@ -48,13 +48,13 @@ async def ready(
         states = {name: one["status"] for name, one in told.get("dependencies", {}).items()}
         output.members({"status": told["status"], **states})
         return 0 if told["status"] in _FIT else 1
-    status = await _ask_server(server, host, port)
+    status = await ask_server(server, host, port)
     output.members({"status": status})
     return 0 if status in _FIT else 1
 
 
-async def _ask_server(server: ServerName, host: str | None, port: int | None) -> str:
-    """Returns how one server is. Raises Unreachable."""
+async def ask_server(server: str, host: str | None = None, port: int | None = None) -> str:
+    """Returns how one server is. Raises ClientError where it does not answer."""
     match server:
         case "gateway":
             return str(_ask_gateway("health", host, port)["status"])
