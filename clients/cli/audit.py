@@ -30,7 +30,7 @@ async def audit(
     Also shows each repair of the intake's files: orders that were lost, and where their progress was set aside.
     """
     output = Output(json=service.json)
-    async with IntakeClient(*target(intake_host, intake_port, INTAKE)) as intake, service.client() as client:
+    async with service.client() as client, IntakeClient(*target(intake_host, intake_port, INTAKE)) as intake:
         until = time.monotonic() + wait
         while True:
             counted, stats = await _counted(client), await intake.stats()

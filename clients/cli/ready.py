@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from clients.cli.output import Output
-from clients.cli.target import DISTRIBUTED, GATEWAY, INTAKE, PERSISTENCE, Server, target
+from clients.cli.target import DISTRIBUTED, GATEWAY, INTAKE, PERSISTENCE, Server, setting, target
 from clients.distributed import DistributedClient
 from clients.errors import Unreachable
 from clients.intake import IntakeClient
 from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
 from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
+from shared.domain.errors import no_distributed_service
 
 _PATIENCE_SECONDS = 5.0
 _FIT = ("ok", "degraded")
@@ -56,6 +57,8 @@ async def ready(
 async def ask_server(server: str, host: str | None = None, port: int | None = None) -> str:
     """Returns how one server is. Raises ClientError where it does not answer."""
     match server:
+        case "distributed" if host is None and port is None and setting("STORE", "sqlite") == "dynamodb":
+            raise no_distributed_service()
         case "gateway":
             return str(_ask_gateway("health", host, port)["status"])
         case "inventory":
@@ -65,8 +68,8 @@ async def ask_server(server: str, host: str | None = None, port: int | None = No
                 seconds = await last_beat(Direct(client))
             return "ok" if seconds is not None and seconds <= BEAT_PATIENCE_SECONDS else "away"
         case _:
-            setting, kind = _ASKED[server]
-            async with kind(*target(host, port, setting), timeout=_PATIENCE_SECONDS) as asked:
+            place, kind = _ASKED[server]
+            async with kind(*target(host, port, place), timeout=_PATIENCE_SECONDS) as asked:
                 return str((await asked.health())["status"])
 
 

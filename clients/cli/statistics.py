@@ -7,10 +7,11 @@ import msgspec
 from cyclopts import Parameter
 
 from clients.cli.output import Output
-from clients.cli.target import DISTRIBUTED, INTAKE, target
+from clients.cli.target import DISTRIBUTED, INTAKE, setting, target
 from clients.cli.text import printable
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
+from shared.domain.errors import no_distributed_service
 
 
 @Parameter(name="*")
@@ -23,7 +24,9 @@ class Service:
     json: Annotated[bool, Parameter(negative="", help="JSON lines, also on a terminal.")] = False
 
     def client(self) -> DistributedClient:
-        """A client of the service that is meant."""
+        """A client of the service that is meant. Raises NotOffered where the settings say that there is none."""
+        if self.host is None and self.port is None and setting("STORE", "sqlite") == "dynamodb":
+            raise no_distributed_service()
         return DistributedClient(*target(self.host, self.port, DISTRIBUTED))
 
 

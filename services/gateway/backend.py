@@ -11,7 +11,7 @@ import structlog
 from clients.caller import Caller
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from services.gateway.breaker import Breaker, BreakerState
-from shared.domain.errors import ComandaError, DeadlineExceeded, Unavailable
+from shared.domain.errors import ComandaError, DeadlineExceeded, NotOffered, Unavailable
 
 C = TypeVar("C", bound=Caller)
 T = TypeVar("T")
@@ -43,8 +43,12 @@ class Backend(Generic[C]):
     the first is for what is done at once, most of all, and travels well together; the others take turns.
     """
 
-    def __init__(self, name: str, clients: Sequence[C], *, max_waiting: int) -> None:
+    def __init__(
+        self, name: str, clients: Sequence[C], *, max_waiting: int, absent: Callable[[], NotOffered] | None = None
+    ) -> None:
         self.name = name
+        self.absent = absent
+        """Makes the error that says why there is no such server here, where that is so."""
         self._clients = clients
         self._places = dict.fromkeys(Work, max_waiting) | {Work.LIST: -(-max_waiting // 2)}
         self._waiting = dict.fromkeys(Work, 0)
@@ -63,8 +67,10 @@ class Backend(Generic[C]):
         """What `question` makes of a client; `work` says what kind of question it is.
 
         Raises Refused for what the server says against the request itself, Unavailable where nothing was done,
-        and DeadlineExceeded where that cannot be known.
+        NotOffered where there is no such server, and DeadlineExceeded where that cannot be known.
         """
+        if self.absent is not None:
+            raise self.absent()
         breaker = self._breakers[work]
         if (pause := breaker.wait()) > 0:
             raise self._away(f"{self.name} does not answer", pause)

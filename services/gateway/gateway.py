@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from services.gateway.hub import Hub
 from services.gateway.server import HttpServer
 from services.gateway.settings import GatewaySettings
 from services.settings import reachable
+from shared.domain.errors import NotOffered, no_distributed_service
 from shared.net.listen import listen
 from shared.net.tls import server_tls
 from shared.runtime.lifecycle import bind_error
@@ -55,10 +57,12 @@ class Gateway:
             access,
             timeout=settings.request_seconds,
         )
+        # It reads the files of this machine.
+        absent = no_distributed_service if settings.store == "dynamodb" else None
         distributed = self._backend(
-            "distributed", DistributedClient, settings.distributed_host, settings.distributed_port, access
+            "distributed", DistributedClient, settings.distributed_host, settings.distributed_port, access, absent
         )
-        hub = Hub(follow)
+        hub = Hub(follow, absent=absent)
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         app = build_app(settings, intake, persistence, distributed, hub, traces, encrypted=encrypted)
         host, port, _ = settings.listening
@@ -79,13 +83,21 @@ class Gateway:
             traces.close()
         self._log.info("stopped")
 
-    def _backend(self, name: str, kind: type[C], host: str, port: int, access: Access) -> Backend[C]:
+    def _backend(
+        self,
+        name: str,
+        kind: type[C],
+        host: str,
+        port: int,
+        access: Access,
+        absent: Callable[[], NotOffered] | None = None,
+    ) -> Backend[C]:
         settings = self._settings
         clients = [
             kind(reachable(host), port, access, timeout=settings.request_seconds, patience=_PATIENCE_SECONDS)  # type: ignore[call-arg]
             for _ in range(settings.backend_connections)
         ]
-        return Backend(name, clients, max_waiting=settings.max_requests)
+        return Backend(name, clients, max_waiting=settings.max_requests, absent=absent)
 
 
 async def _when(stop: asyncio.Event, hub: Hub) -> None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from clients.distributed import DistributedClient
 from clients.errors import ClientError, Refused
-from shared.domain.errors import Unavailable
+from shared.domain.errors import NotOffered, Unavailable
 from shared.domain.names import is_same_name
 
 TOPICS = ("orders", "scores", "notifications", "stock")
@@ -70,8 +70,11 @@ _TOPIC_OF = {"order": "orders", "score": "scores", "notification": "notification
 class Hub:
     """Follows the distributed service while anybody listens, with a subscription of `subscriber`."""
 
-    def __init__(self, subscriber: Callable[[], DistributedClient]) -> None:
+    def __init__(
+        self, subscriber: Callable[[], DistributedClient], *, absent: Callable[[], NotOffered] | None = None
+    ) -> None:
         self._subscriber = subscriber
+        self._absent = absent
         self._kept: deque[_Kept] = deque(maxlen=_KEPT)
         self._first = 0
         """The place of the oldest that is kept; places count up without end."""
@@ -98,8 +101,11 @@ class Hub:
     async def listen(self, choice: Choice, since: int | None) -> AsyncIterator[bytes]:
         """Frames of the events chosen, from behind event `since`, until the hub closes.
 
-        The first is ready at once. Raises Unavailable, and Refused for a `since` that cannot be gone on from.
+        The first is ready at once. Raises Unavailable, NotOffered where there are no events, and Refused for a `since`
+        that cannot be gone on from.
         """
+        if self._absent is not None:
+            raise self._absent()
         self._asked = self._loop.time()
         await self._follow()
         if since is not None and not self._remembers(since):

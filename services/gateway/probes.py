@@ -59,7 +59,7 @@ class ProbeRoutes:
     ) -> None:
         self._needed = needed
         self._persistence = persistence
-        self._backends = (*needed, *useful)
+        self._backends = tuple(backend for backend in (*needed, *useful) if backend.absent is None)
         self._own_metrics = own_metrics
         self._started = time.monotonic()
         self._log = structlog.get_logger()

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from clients.errors import Refused
-from shared.domain.errors import ComandaError, RequestError
+from shared.domain.errors import ComandaError, NotOffered, RequestError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -60,6 +60,7 @@ TITLES = {
 }
 
 _RETRY_STATUS = {429, 503, 504}
+_NOT_OFFERED = (501, "This suite does not have it")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -132,13 +133,14 @@ def problem(error: ComandaError, request_id: str) -> Problem:
         line, column, example = told.get("line"), told.get("column"), told.get("example")
     if code not in STATUS:
         code = "internal_error"
+    status, title = _NOT_OFFERED if isinstance(error, NotOffered) else (STATUS[code], TITLES[code])
     retry = told.get("retry_after_ms")
-    if retry is None and STATUS[code] in _RETRY_STATUS:
+    if retry is None and status in _RETRY_STATUS:
         retry = 1000
     return Problem(
         type=f"urn:comanda:error:{code}",
-        title=TITLES[code],
-        status=STATUS[code],
+        title=title,
+        status=status,
         detail=error.message,
         error=code,
         request_id=request_id,

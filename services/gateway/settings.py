@@ -20,6 +20,7 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     main_server_host: str = "127.0.0.1"
     main_server_port: Port = 5000
     tls_key: str | None = None
+    store: Literal["sqlite", "dynamodb"] = "sqlite"
     stage: Literal["dev", "prod"] = "prod"
     jwt_secret: Key | None = None
     cors_origins: str = ""

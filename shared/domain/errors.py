@@ -137,6 +137,18 @@ class Unavailable(CapacityError):
     code = "unavailable"
 
 
+class NotOffered(Unavailable):
+    """This installation does not have it: coming back later does not help."""
+
+
+def no_distributed_service() -> NotOffered:
+    """Returns the error of whatever needs the distributed service where the store is DynamoDB."""
+    return NotOffered(
+        "statistics, notifications and events are not there with STORE=dynamodb",
+        hint="they need STORE=sqlite; orders, tasks, scores and stock work as usual (README, More than one machine)",
+    )
+
+
 class RateLimited(CapacityError):
     """The caller has asked more often than is allowed."""
 
