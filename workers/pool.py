@@ -285,7 +285,10 @@ class Pool:
                     process.kill()
 
     async def drain(self, seconds: float) -> None:
-        """Ends every worker within `seconds`: what runs is finished or handed back, then killed if need be."""
+        """Ends every worker within `seconds`: what runs is finished or handed back, then killed if need be.
+
+        When it is cancelled, it can be called again with less.
+        """
         self._stopping = True
         if self._due is not None:
             self._due.cancel()

@@ -82,6 +82,7 @@ class Worker:
             describe=FailureDescriber(policy.traceback_bytes, secrets),
         )
         self._draining: float | None = None
+        """When a drain has to end, by the clock of the loop."""
         self._gone = False
         self._queue: Channel
         self._last_turn = 0.0
@@ -89,9 +90,10 @@ class Worker:
         self._log = structlog.get_logger().bind(worker=name)
 
     def drain(self, seconds: float) -> None:
-        """Begins nothing more, and ends within `seconds`."""
-        if self._draining is None:
-            self._draining = seconds
+        """Begins nothing more, and ends within `seconds`; the earliest end counts of several."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        if self._draining is None or deadline < self._draining:
+            self._draining = deadline
             self._woken.set()
 
     async def run(self, end: socket.socket) -> None:
@@ -106,7 +108,7 @@ class Worker:
                 self._woken.clear()
                 await self._turn()
             if self._draining is not None:
-                await self._drain(self._draining)
+                await self._drain()
             if self._gone:
                 self._log.warning("the pool is gone; ending")
             # While the pool still waits: with the queue it gives the process up.
@@ -280,14 +282,13 @@ class Worker:
             put(run, sequence, Job(f"{prefix}{sequence:012x}", attempt, order))
         self._runner.start()
 
-    async def _drain(self, seconds: float) -> None:
-        """Finishes what runs, for at most `seconds`, and hands the rest back."""
+    async def _drain(self) -> None:
+        """Finishes what runs until the drain has to end, and hands the rest back."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
         # What is in the line has been begun in the store, so it is handed back there; what is still a
         # ticket has not, and the pool knows it.
         await self._turn(self._runner.take_line())
-        while self._runner.load and (left := deadline - loop.time()) > 0:
+        while self._runner.load and self._draining is not None and (left := self._draining - loop.time()) > 0:
             try:
                 async with asyncio.timeout(left):
                     await self._woken.wait()

@@ -19,13 +19,12 @@ from shared.net.gate import guard
 from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
-from shared.runtime.lifecycle import bind_error
+from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.traces import open_traces
 from shared.stores.events import OrderFeed, RecordFeed
 
 _TRIM_SECONDS = 60.0
-_CLOSE_SECONDS = 1.0
 
 
 class Distributed:
@@ -75,13 +74,15 @@ class Distributed:
         stopped = loop.create_task(stop.wait(), name="stop")
         ends: list[asyncio.Task[Any]] = [*parts, stopped]
         # None of these ends by itself: the first to end by a fault ends the whole.
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        self._log.info("stopping")
-        for task in (stopped, *parts):
-            task.cancel()
-        await asyncio.wait(ends)
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._log.info("stopping")
+            for task in (stopped, *parts):
+                task.cancel()
+            await asyncio.wait(ends)
         observers.close()
-        await server.stop(_CLOSE_SECONDS)
+        await server.stop(closing_seconds(settings.shutdown_seconds))
         if traces is not None:
             traces.close()
         self._log.info("stopped")

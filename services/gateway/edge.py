@@ -75,6 +75,10 @@ class Edge:
             await self._app(scope, exchange.receive, exchange.send)
         except ComandaError as error:
             await exchange.refuse(error)
+        except asyncio.CancelledError:
+            # The server is stopping, and the time for that is over. What has been answered in part ends short.
+            if not exchange.status:
+                await exchange.refuse(Unavailable("the server is stopping", hint="send this again in a moment"))
         except Exception:
             await exchange.refuse(log_fault("request_failed", path=scope["path"], trace=exchange.request_id))
         finally:

@@ -206,7 +206,7 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=settings.trusted_proxies or None,
                 timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
-                timeout_graceful_shutdown=int(settings.shutdown_seconds),
+                timeout_graceful_shutdown=settings.shutdown_seconds,  # type: ignore[arg-type]
                 ssl_certfile=settings.tls_cert,
                 ssl_keyfile=settings.tls_key,
             )

@@ -22,7 +22,7 @@ from shared.domain.errors import StoreError
 from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
-from shared.runtime.lifecycle import bind_error
+from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.traces import open_traces
 from shared.stores.ports import Open, OrderStore, Recovery, Superseded
 from shared.wire.replies import line
@@ -33,7 +33,7 @@ from workers.pool import Pool, PoolPolicy
 _SETTLE_SECONDS = 60.0
 # Of the lease of a server, how often it shows that it lives, and looks after others.
 _BEAT_SHARE = 0.2
-_CLOSE_SECONDS = 1.0
+_AT_ONCE_SECONDS = 1.0
 # What waits in a worker's queue beyond what it can run, as a share of that: it keeps the worker busy
 # until the next orders come, and urgent ones cannot pass it.
 _PREFETCH_SHARE = 4
@@ -135,12 +135,15 @@ class Intake:
         # None of these ends by itself: the first to end by a fault ends the whole.
         parts: list[asyncio.Future[None]] = [desk, settle, retention, beat, tend, self._fault]
         ends: list[asyncio.Future[Any]] = [*parts, stopped]
+        shutdown_seconds = self._settings.shutdown_seconds
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            shutdown_seconds = _AT_ONCE_SECONDS
         finally:
             for task in (settle, retention, beat, tend, stopped):
                 task.cancel()
-            await self._stop(desk, time.monotonic() - began)
+            await self._stop(desk, shutdown_seconds, time.monotonic() - began)
         for part in parts:
             if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
                 raise fault
@@ -211,18 +214,23 @@ class Intake:
                 # Only the next start would have gained by it.
                 self._log.warning("could not settle", reason=error.message)
 
-    async def _stop(self, desk: asyncio.Task[None], seconds: float) -> None:
-        """No new orders, then no more work, then no connections."""
+    async def _stop(self, desk: asyncio.Task[None], seconds: float, uptime: float) -> None:
+        """No new orders, then no more work, then no connections, within `seconds`; a cancellation shortens them."""
         self._log.info("stopping", open=self._admission.open)
         self._actions.stopping = True
         self._server.stop_listening()
         self._desk.refuse_orders()
-        await self._pool.drain(self._settings.shutdown_seconds)
+        closing = closing_seconds(seconds)
+        try:
+            await self._pool.drain(seconds - closing)
+        except asyncio.CancelledError:
+            self._log.warning("handing back at once", running=self._pool.running)
+            await self._pool.drain(_AT_ONCE_SECONDS)
         await self._desk.close()
         if not desk.done():
             await desk
-        await self._server.stop(_CLOSE_SECONDS)
-        self._sum_up(seconds)
+        await self._server.stop(closing)
+        self._sum_up(uptime)
 
     def _sum_up(self, seconds: float) -> None:
         states = {state.value: number for state, number in self._tally.by_state(0).items()}

@@ -23,13 +23,12 @@ from shared.net.gate import guard
 from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
-from shared.runtime.lifecycle import bind_error
+from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.stores.records import Ask, RecordStore
 from shared.wire.cursors import Cursors
 
 _TIDY_SECONDS = 60.0
-_CLOSE_SECONDS = 1.0
 _KEY_BYTES = 32
 # A shard of a stream may be read five times a second.
 _POLL_SECONDS = 0.25
@@ -103,8 +102,9 @@ class Persistence:
         for part in parts[1:]:
             part.cancel()
         await desk.close()
-        await asyncio.wait([desk_task], timeout=settings.shutdown_seconds)
-        await server.stop(_CLOSE_SECONDS)
+        closing = closing_seconds(settings.shutdown_seconds)
+        await asyncio.wait([desk_task], timeout=settings.shutdown_seconds - closing)
+        await server.stop(closing)
         self._log.info("stopped")
         for part in parts:
             if part.done() and not part.cancelled() and (fault := part.exception()) is not None:

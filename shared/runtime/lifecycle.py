@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import resource
 import signal
 import sys
@@ -11,13 +12,20 @@ import structlog
 import uvloop
 
 from shared.domain.errors import StartupError
+from shared.runtime.parent import PARENT_PID
 
 EXIT_STARTUP = 2
 """Exit status of a process that could not start for a reason that a restart will not mend."""
 
+_CLOSE_SHARE = 0.1
+_LONGEST_CLOSE_SECONDS = 1.0
+
 
 def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Runs `service` until it ends; SIGTERM and SIGINT set the event it is given, once or often.
+    """Runs `service` until it ends; SIGTERM and SIGINT set the event it is given, and a second one cancels it.
+
+    A service that is cancelled ends at once. One that a supervisor has started is cancelled by SIGINT alone, which its
+    supervisor sends: a service manager may send SIGTERM to every process beside the one from the supervisor.
 
     Gives the exit status: 0, 1 for a fault (which is in the log), 2 for a StartupError (one line on
     standard error).
@@ -26,8 +34,18 @@ def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        supervised = PARENT_PID in os.environ
+
+        def receive(number: int) -> None:
+            at_once = number == signal.SIGINT if supervised else stop.is_set()
+            stop.set()
+            if at_once:
+                task.cancel()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, receive, number)
         await service(stop)
 
     try:
@@ -35,10 +53,17 @@ def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             runner.run(main())
     except StartupError as error:
         return report(error)
+    except asyncio.CancelledError:
+        structlog.get_logger().warning("stopped_at_once")
     except Exception:
         structlog.get_logger().exception("the service failed")
         return 1
     return 0
+
+
+def closing_seconds(shutdown_seconds: float) -> float:
+    """Returns how much of the time for a stop belongs to closing connections, after the work is done."""
+    return min(shutdown_seconds * _CLOSE_SHARE, _LONGEST_CLOSE_SECONDS)
 
 
 def report(error: StartupError) -> int:

@@ -86,3 +86,63 @@ def test_pause_before_a_restart_doubles_and_is_forgotten_after_health() -> None:
     backoff = Backoff()
     assert [backoff.after(0) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     assert backoff.after(61) == 0.5
+
+
+# A server that writes which signal reaches it, and ends at none but SIGKILL.
+STUBBORN = """
+import os, pathlib, signal
+from shared.runtime.parent import PARENT_PID, die_with_parent
+die_with_parent(signal.SIGKILL, int(os.environ[PARENT_PID]))
+def note(text):
+    with pathlib.Path(os.environ["BOOK"]).open("a") as file:
+        file.write(text + "\\n")
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda got, _: note(f"{signal.Signals(got).name} {__spec__.name}"))
+note(f"started {__spec__.name} {os.environ['SHUTDOWN_SECONDS']}")
+while True:
+    signal.pause()
+"""
+
+
+async def test_servers_of_one_turn_are_stopped_side_by_side_within_the_whole_time(book: Book, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"server_{name}.py").write_text(STUBBORN)
+    stop = asyncio.Event()
+    seconds = 2.0
+    running = asyncio.create_task(Supervisor([ONE, TWO], shutdown_seconds=seconds).run(stop))
+    await book.line(1)
+    began = asyncio.get_running_loop().time()
+    stop.set()
+    assert sorted([await book.line(number) for number in (2, 3)]) == [
+        ["SIGTERM", "server_one"],
+        ["SIGTERM", "server_two"],
+    ]
+    assert await running == 0
+    assert asyncio.get_running_loop().time() - began < 2 * seconds
+
+
+async def test_server_that_stops_later_is_asked_when_its_time_comes_and_knows_how_much_is_left(
+    book: Book, tmp_path: Path
+) -> None:
+    (tmp_path / "server_two.py").write_text(STUBBORN)
+    stop = asyncio.Event()
+    late = Server("one", "server_one", stop_at=0.5, stop_by=0.75)
+    running = asyncio.create_task(Supervisor([late, TWO], shutdown_seconds=2).run(stop))
+    started = [await book.line(number) for number in (0, 1)]
+    assert ["started", "server_two", "2"] in started
+    stop.set()
+    assert [await book.line(number) for number in (2, 3)] == [["SIGTERM", "server_two"], ["stopped", "server_one"]]
+    assert await running == 0
+
+
+async def test_a_second_signal_ends_servers_at_once(book: Book, tmp_path: Path) -> None:
+    (tmp_path / "server_two.py").write_text(STUBBORN)
+    stop = asyncio.Event()
+    late = Server("one", "server_one", stop_at=0.9)
+    running = asyncio.create_task(Supervisor([late, TWO], shutdown_seconds=3600).run(stop))
+    await book.line(1)
+    stop.set()
+    assert await book.line(2) == ["SIGTERM", "server_two"]
+    running.cancel()
+    assert await book.line(3) == ["SIGINT", "server_two"]
+    assert await running == 0
