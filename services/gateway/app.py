@@ -1,5 +1,6 @@
 """The application: everything that can be asked, and what every request goes through."""
 
+import time
 from typing import cast
 
 from prometheus_client import generate_latest
@@ -24,6 +25,7 @@ from services.gateway.origins import Hosts
 from services.gateway.pages import FILES, PageRoutes
 from services.gateway.probes import ProbeRoutes
 from services.gateway.rates import Rates
+from services.gateway.request_log import RequestLog
 from services.gateway.routing import Router
 from services.gateway.scores import ScoreRoutes
 from services.gateway.settings import GatewaySettings
@@ -89,6 +91,7 @@ def build_app(
         metrics,
         traces,
         Hosts(_origins(settings.allowed_hosts)),
+        RequestLog(settings.log_requests, slow_seconds=settings.slow_request_seconds, clock=time.monotonic),
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,
         encrypted=encrypted,

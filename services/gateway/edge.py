@@ -5,13 +5,12 @@ import random
 import re
 import time
 
-import structlog
-
 from clients.call import Call, serve
 from services.gateway.asgi import App, Message, Receive, Scope, Send
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.origins import Hosts
 from services.gateway.problems import refuse
+from services.gateway.request_log import RequestLog
 from shared.domain.errors import ComandaError, Unavailable
 from shared.runtime.logs import log_fault
 from shared.runtime.traces import Traces
@@ -41,6 +40,7 @@ class Edge:
         metrics: GatewayMetrics,
         traces: Traces | None,
         hosts: Hosts,
+        log: RequestLog,
         *,
         request_seconds: float,
         max_requests: int,
@@ -55,7 +55,7 @@ class Edge:
         self.headers = [*_SAFETY, _STRICT_TRANSPORT] if encrypted else _SAFETY
         self.at_work = 0
         self._clock = asyncio.get_running_loop().time
-        self._log = structlog.get_logger().bind()
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -91,21 +91,21 @@ class Edge:
                 name = f"{scope['method']} {route}"
                 parent = _caller(scope["headers"], exchange.request_id)
                 self._traces.root(name, exchange.request_id, seconds=seconds, parent=parent, **told)
-            self._log.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=exchange.status,
-                ms=round(seconds * 1000, 2),
-                client=(scope.get("client") or ("unknown",))[0],
-                trace=exchange.request_id,
-            )
+            if self._log.wants(exchange.status, seconds, streamed=exchange.streamed):
+                self._log.write(
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=exchange.status,
+                    ms=round(seconds * 1000, 2),
+                    client=(scope.get("client") or ("unknown",))[0],
+                    trace=exchange.request_id,
+                )
 
 
 class _Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "request_id", "status")
+    __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "request_id", "status", "streamed")
 
     def __init__(self, edge: Edge, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         self._edge = edge
@@ -117,6 +117,8 @@ class _Exchange:
         self.request_id = _request_id(headers)
         self.status = 0
         """The status of the answer; 0 until there is one."""
+        self.streamed = False
+        """Whether the answer is a stream of events."""
 
     def done(self) -> None:
         """It does not count as work any more."""
@@ -147,6 +149,7 @@ class _Exchange:
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
             if names.get(b"content-type") == _STREAM:
+                self.streamed = True
                 self.done()
         await self._send(message)
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from services.gateway.request_log import LogRequests
 from services.settings import Listening, NeighbourSettings, RequestIdScope, choose_listening
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
@@ -47,6 +48,8 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     idle_seconds: Seconds = 300.0
     backend_connections: Annotated[int, Meta(ge=2)] = 4
     shutdown_seconds: Seconds = 10.0
+    log_requests: LogRequests = "slow"
+    slow_request_seconds: Seconds = 1.0
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
 

@@ -1,0 +1,46 @@
+"""Which requests the log has: by default those that failed or took long, so that healthy traffic costs no disk."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import structlog
+
+LogRequests = Literal["slow", "all"]
+
+# Where every request fails, the first ones of each second say why.
+_LINES_PER_SECOND = 20
+
+
+class RequestLog:
+    """The log of requests. `slow` takes those with a status from 500 on, or none, and those of `slow_seconds`."""
+
+    def __init__(self, which: LogRequests, *, slow_seconds: float, clock: Callable[[], float]) -> None:
+        self._all = which == "all"
+        self._slow_seconds = slow_seconds
+        self._clock = clock
+        self._second = 0
+        self._lines = 0
+        self._left_out = 0
+        self._log = structlog.get_logger().bind()
+
+    def wants(self, status: int, seconds: float, *, streamed: bool) -> bool:
+        """Whether a request belongs into the log; a stream of events is not slow because it is long."""
+        if self._all:
+            return True
+        return (status >= 500 or not status or (seconds >= self._slow_seconds and not streamed)) and self._has_room()
+
+    def write(self, **values: Any) -> None:
+        """Writes one request, and how many were left out before it."""
+        if self._left_out:
+            values["left_out"], self._left_out = self._left_out, 0
+        self._log.info("request", **values)
+
+    def _has_room(self) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines <= _LINES_PER_SECOND:
+            return True
+        self._left_out += 1
+        return False
