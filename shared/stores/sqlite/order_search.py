@@ -1,13 +1,14 @@
 """Finds the orders of a page: newest first, from the index where it covers them and by reading them where it does not.
 
 The search goes down through ranges of sequences in steps. A step that finds little is followed by a larger one, and
-one that takes long by a smaller one; after `_PAGE_SECONDS` the page ends, however short, and its cursor leads on.
+one that takes long by a smaller one; after `_PAGE_SECONDS` of work the page ends, however short, and its cursor leads
+on.
 Where time of receipt is bounded, the index names the blocks of 4,096 orders that have any of that time.
 """
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from shared.domain.names import recent_name_key
@@ -20,6 +21,7 @@ from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS
 from shared.wire.orders import customer_of
 
 _PAGE_SECONDS = 0.1
+_LONGEST_SECONDS = 1.0
 _FIRST_STEP = 32_768
 _SMALLEST_STEP = 512
 _SHORT_STEP_SECONDS = 0.002
@@ -59,9 +61,10 @@ class OrderSearch:
         rows: list[Row] = []
         room = PAGE_BYTES
         step = _FIRST_STEP
-        deadline = time.monotonic() + _PAGE_SECONDS
-        # Steps are measured in processor time: on a busy machine the same work takes longer, not more.
+        # Work is measured in processor time: on a busy machine the same takes longer, and is no more.
+        deadline = time.monotonic() + _LONGEST_SECONDS
         began = time.thread_time()
+        enough = began + _PAGE_SECONDS
         for low, high in self._ranges():
             end = high
             while end > low:
@@ -78,7 +81,7 @@ class OrderSearch:
                             return rows, row[0]
                 end = start
                 now = time.thread_time()
-                if time.monotonic() >= deadline:
+                if now >= enough or time.monotonic() >= deadline:
                     return rows, end if end > 1 else None
                 if now - began < _SHORT_STEP_SECONDS:
                     step *= 2
@@ -109,8 +112,8 @@ class OrderSearch:
             if low < before:
                 yield low, before
             return
-        known = sorted(((low, min(high, before)) for low, high in self._query.among if low < before), reverse=True)
-        yield from _joined(iter(known), _GAP)
+        known = sorted((low, min(high, before)) for low, high in self._query.among if low < before)
+        yield from reversed(_merged(known))
 
     def _ranges_in_time(self, low: int, high: int) -> Iterator[Range]:
         """Yields the parts of a covered range that have orders of the time that is asked for."""
@@ -125,7 +128,7 @@ class OrderSearch:
         )
         with contextlib.closing(blocks):
             parts = ((max(first, low), min(first + BLOCK, high)) for (first,) in blocks)
-            yield from _joined(parts, 0)
+            yield from _joined(parts)
 
     # What is there.
 
@@ -200,12 +203,23 @@ class OrderSearch:
         return int(self._connection.execute(statement, values).fetchone()[0])
 
 
-def _joined(ranges: Iterator[Range], gap: int) -> Iterator[Range]:
-    """Yields descending ranges, those joined that are no further apart than `gap`."""
+def _merged(ranges: Iterable[Range]) -> list[Range]:
+    """Returns ranges that come by their beginnings, upwards, without overlaps and without small gaps."""
+    merged: list[Range] = []
+    for low, high in ranges:
+        if merged and low - merged[-1][1] <= _GAP:
+            merged[-1] = merged[-1][0], max(merged[-1][1], high)
+        else:
+            merged.append((low, high))
+    return merged
+
+
+def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Yields ranges that come downwards, and without overlaps; those that touch are one."""
     low = high = -1
     for first, stop in ranges:
-        if high >= 0 and low - stop <= gap:
-            low = min(low, first)
+        if high >= 0 and low == stop:
+            low = first
             continue
         if high >= 0:
             yield low, high
