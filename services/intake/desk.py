@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from services.intake.actions import Actions
 from services.intake.admission import Admission
 from services.intake.answers import accepted_texts, batch_texts, refusal_text
+from services.intake.clock import ReceiptClock
 from services.intake.inbox import Item, OrderArray, Reader
 from services.intake.metrics import IntakeMetrics
 from services.intake.requests import Action
@@ -62,6 +63,7 @@ class Desk:
         traces: Traces | None,
         greeting: bytes,
         max_array_orders: int,
+        clock: ReceiptClock,
         *,
         by_address: bool = False,
     ) -> None:
@@ -75,6 +77,7 @@ class Desk:
         self._traces = traces
         self._greeting = greeting
         self._reader = Reader(max_array_orders)
+        self._clock = clock
         self._inbox: deque[_Entry] = deque()
         self._held: dict[Connection, deque[_Entry]] = {}
         self._asides: set[asyncio.Task[None]] = set()
@@ -227,7 +230,7 @@ class Desk:
         """Stores the new ones among `requests`; gives the answer to each."""
         if self._refusing:
             return self._refuse(requests, Unavailable("the server is stopping", hint="send the order again soon"))
-        received = time.time_ns() // 1000
+        received = self._clock.now()
         batch = Batch(requests, encode_orders(requests), plain)
         began = time.monotonic()
         try:

@@ -11,6 +11,7 @@ import structlog
 
 from services.intake.actions import Actions
 from services.intake.admission import Admission
+from services.intake.clock import ReceiptClock
 from services.intake.desk import Desk
 from services.intake.metrics import IntakeMetrics
 from services.intake.retention import retention_of
@@ -88,6 +89,7 @@ class Intake:
             self._traces,
             self._greeting(limits),
             settings.max_array_orders,
+            ReceiptClock(settings.request_id_seconds),
             by_address=settings.request_id_scope == "address",
         )
         self._server = TcpServer(self._desk, limits, settings.tls())

@@ -193,6 +193,7 @@ class SqliteOrderStore:
         return await self._accepting.run(lambda: self._accept(batch, received, room))
 
     async def _accept(self, batch: Batch, received: int, room: int) -> Acceptance:
+        self._keys.latest = received
         if batch.plain:
             size = min(len(batch.requests), room)
             if size:

@@ -28,6 +28,8 @@ class RequestKeys:
         self._mark: int | None = None
         self._next_expiry = 0
         """No key expires before this time, in microseconds since the epoch."""
+        self.latest = 0
+        """When the newest orders were received: the caller of the store sees to it that this time can be believed."""
 
     def is_expired(self, received: int, now: int) -> bool:
         """Whether the key of an order that came at `received` may be used again; times are microseconds."""
@@ -42,7 +44,7 @@ class RequestKeys:
 
         Raises StoreError.
         """
-        now = time.time_ns() // 1000
+        now = self.latest
         if not self._age or now < self._next_expiry:
             return None
         began = time.monotonic()
