@@ -165,7 +165,7 @@ class Repair(Struct, frozen=True):
     set_aside: int
     """Of how many missing orders the progress was set aside."""
     set_aside_in: list[str]
-    """The tables of the progress file that it was moved to."""
+    """The tables that it was moved to, in the file of progress, and in that of orders for archived ones."""
     open: int
     """How many orders have no progress: those that were worked off before are worked off again."""
 

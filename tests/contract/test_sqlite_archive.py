@@ -14,10 +14,12 @@ from shared.domain.ids import Run
 from shared.domain.states import State
 from shared.stores.archive_format import ArchivedOrder, Block, encode_archive
 from shared.stores.ports import Done, Failure, OrderStore, WorkStore
-from shared.stores.sqlite import archiving
+from shared.stores.sqlite import archiving, upkeep
 from shared.stores.sqlite.archiving import Archiver
-from shared.stores.sqlite.database import connect
+from shared.stores.sqlite.database import Writer, connect
+from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
+from shared.stores.sqlite.order_positions import OrderPosition
 from shared.stores.sqlite.orders import SqliteOrderStore
 from tests.contract.conftest import SqliteAdapter
 from tests.support.orders import accept, ids, request, ticket
@@ -122,6 +124,23 @@ async def test_order_that_stays_open_is_archived_later(
     found = await orders.get(ids(late)[0])
     assert found is not None
     assert found.state is State.DONE
+
+
+async def test_order_stays_as_long_as_a_retry_may_come(adapter: SqliteAdapter) -> None:
+    orders = await adapter.orders(request_id_seconds=3600)
+    await orders.recover()
+    work = await adapter.work()
+    now = time.time_ns() // 1000
+    retried = request("Ana", request_id="key")
+    for at in (now - 3_700_000_000, now):
+        run = (await accept(orders, retried, at=at)).run
+        await work.advance("w", tickets=[ticket(run)], now=1_000_000)
+        await work.advance("w", done=[Done(run.first, 1, at)], now=1_000_000)
+    assert archive(adapter) == 1
+    await tidy(orders)
+    assert rows(adapter) == (1, 1)
+    again = await accept(orders, retried, at=now + 1)
+    assert (again.run.count, [one.id for one in again.existing.values()]) == (0, ids(run))
 
 
 async def test_only_orders_from_before_a_time_are_archived_and_months_apart(
@@ -302,3 +321,23 @@ async def test_follower_that_comes_too_late_begins_with_the_totals(
         following = await feed.events(events.position, limit=1000)
         assert following is not None
         assert [(one.event, one.orders) for one in following.events] == [("order.finished", 2)]
+
+
+async def test_workers_do_not_wait_for_a_follower_whose_file_is_locked(
+    adapter: SqliteAdapter, orders: OrderStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    del orders
+    free: list[bool] = []
+
+    def look(_: Path) -> OrderPosition:
+        with contextlib.closing(FileLock(adapter.files.progress_lock)) as lock:
+            free.append(lock.try_acquire())
+        return OrderPosition(0)
+
+    monkeypatch.setattr(upkeep, "current_position", look)
+    lock, progress = FileLock(adapter.files.progress_lock), Writer(adapter.files.progress)
+    made = upkeep.Upkeep(progress, lock, tmp_path, [tmp_path / "distributed.db"], outbox_days=7)
+    made.trim_outbox()
+    assert free == [True]
+    progress.close()
+    lock.close()

@@ -15,6 +15,7 @@ from shared.domain.records import Condition, Put, Transaction
 from shared.domain.states import State
 from shared.domain.tables import SCORES, suite_tables
 from shared.stores.ports import Done, Recovery
+from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.orders import SqliteOrderStore
@@ -65,6 +66,7 @@ class Shop:
                 assert events is not None
                 if events.restarted:
                     self.counted.clear()
+                self.counted.update({state: count for state, count in (events.totals or {}).items() if state})
                 for one in events.events:
                     assert one.orders
                     self.counted[one.target] += one.orders
@@ -84,6 +86,15 @@ class Shop:
             yield store, await store.recover()
         finally:
             await store.close()
+
+    async def archive(self) -> None:
+        """Archives all final orders, and deletes their rows."""
+        with contextlib.closing(Archiver(self.files)) as archiver:
+            archiver.run(2**60, lambda _: None)
+        async with self._intake() as (store, _):
+            while await store.tidy():
+                pass
+        assert not self.rows("SELECT * FROM progress")
 
     def backup(self, *names: str) -> Copy:
         """Copies of some of the files as they are now."""
@@ -367,3 +378,36 @@ async def test_numbers_of_changes_go_on_behind_what_was_followed(tmp_path: Path)
     store = SqliteRecordStore(path, tables, followed=int(newest))
     assert store.gap is None
     await store.close()
+
+
+async def test_orders_of_before_an_archive_are_not_worked_off_again(shop: Shop) -> None:
+    await shop.work(10)
+    old = shop.backup("orders.db")
+    await shop.follow()
+    await shop.archive()
+    await shop.work(5)
+    shop.restore(old)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.reasons == ["progress_ahead", "orders_before_archive"]
+    assert (recovery.repair.missing, recovery.repair.set_aside, recovery.repair.next) == (5, 5, 16)
+    assert (shop.open(recovery), recovery.accepted, recovery.totals[State.DONE]) == ([], 10, 10)
+    with contextlib.closing(sqlite3.connect(shop.files.orders)) as file:
+        assert file.execute(f"SELECT count(*) FROM {recovery.repair.set_aside_in[-1]}").fetchone() == (10,)
+    assert (await shop.start()).repair is None
+    await shop.follow()
+    assert +shop.counted == {State.DONE: 10}
+
+
+async def test_number_of_an_archived_order_is_not_given_twice(shop: Shop) -> None:
+    await shop.work(5)
+    old = shop.backup("orders.db")
+    await shop.work(5)
+    await shop.follow()
+    await shop.archive()
+    shop.restore(old)
+    shop.remove("distributed.db")
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert (recovery.repair.missing, recovery.accepted, shop.open(recovery)) == (0, 10, [])
+    assert await shop.work(1) == [11]

@@ -19,6 +19,7 @@ PORTION = 500
 """How many rows one transaction deletes: it holds others up for about a millisecond."""
 
 _COVERING = "SELECT file, spans, blocks FROM archives WHERE first <= ?1 AND last >= ?1 ORDER BY first DESC"
+_FROM = "SELECT spans FROM archives WHERE last >= ? ORDER BY first"
 _NEXT = """
 SELECT first, file, spans, sha256 FROM archives
 WHERE removed = 0 AND move <= (SELECT coalesce(max(value), 0) FROM meta WHERE name = 'trimmed')
@@ -85,6 +86,12 @@ def is_archived(connection: Connection, sequence: int) -> bool:
     """Whether an order is in an archive, and its row only waits for being deleted."""
     rows = connection.execute(_COVERING, (sequence,)).fetchall()
     return any(_has(_decode_spans(spans), sequence) for _, spans, _ in rows)
+
+
+def archived_spans(connection: Connection, first: int) -> Iterator[Span]:
+    """Yields the spans of orders in the files that have some from the sequence `first` on."""
+    for (spans,) in connection.execute(_FROM, (first,)).fetchall():
+        yield from _decode_spans(spans)
 
 
 class Remover:

@@ -6,8 +6,8 @@ The steps of one file, and what a kill behind each of them leaves:
     commit its row in archives  the file has the orders; the next run gives it its name
     rename it                   the intake deletes the rows when every follower has read what happened to them
 
-An order is archived when it was received before a time and is final. One that is open stays where it is, and is
-archived into a file of its own later.
+An order is archived when it was received before a time, is final, and has no key any more: as long as a retry may
+come, its row is what the retry finds. One that is open stays where it is, and is archived into a file of its own later.
 """
 
 import hashlib
@@ -39,7 +39,8 @@ _NODE = "SELECT value FROM main.meta WHERE name = 'node'"
 _BOUNDS = "SELECT min(sequence), max(sequence) FROM orders"
 _FINAL = f"""
 SELECT {ORDER_COLUMNS} FROM {JOINED}
-WHERE o.sequence > ? AND o.sequence <= ? AND o.received < ? AND p.state >= {DONE} ORDER BY o.sequence LIMIT ?"""
+WHERE o.sequence > ? AND o.sequence <= ? AND o.received < ? AND p.state >= {DONE} AND o.request_id IS NULL
+ORDER BY o.sequence LIMIT ?"""
 _ATTEMPTS = """
 SELECT sequence, attempt, finished, detail, place, traceback FROM progress.attempts
 WHERE sequence BETWEEN ? AND ? ORDER BY sequence, attempt"""

@@ -8,6 +8,9 @@ first order.
 
 Example: `orders.db` was copied when it had the orders 1 to 20, `orders-progress.db` later, with the orders 1 to 50. The
 rows 21 to 50 are set aside, 30 orders are missing, and the next order is the 51st.
+
+Orders that were archived since their file was copied have no progress, as orders that nobody has begun. They are set
+aside in `orders.db` (`set_aside_ERA_orders`), and not worked off again: the archive has them.
 """
 
 import time
@@ -19,8 +22,9 @@ from typing import NamedTuple
 import msgspec
 
 from shared.stores.orders import DONE, FAILED
-from shared.stores.outbox import decode_moves, encode_moves, spans, without_orders
+from shared.stores.outbox import Span, decode_moves, encode_moves, spans, without_orders
 from shared.stores.ports import Repair
+from shared.stores.sqlite.archives import archived_spans
 from shared.stores.sqlite.database import Connection, Writer
 from shared.stores.sqlite.order_positions import OrderPosition
 
@@ -41,6 +45,10 @@ UPDATE totals SET orders = (SELECT count(*) FROM progress p WHERE p.state = tota
     SELECT coalesce(sum(CASE totals.state WHEN {DONE} THEN done WHEN {FAILED} THEN failed ELSE cancelled END), 0)
     FROM archives WHERE removed = 1)"""
 _COUNT_ARCHIVED = "SELECT coalesce(sum(orders), 0) FROM archives WHERE removed = 1"
+_NEWEST_ARCHIVED = "SELECT coalesce(max(last), 0) FROM main.archives"
+_FIRST_STORED = "SELECT min(sequence) FROM main.orders WHERE sequence BETWEEN ? AND ?"
+_HAS_PROGRESS = "SELECT 1 FROM main.progress WHERE sequence = ?"
+_RAISE_FLOOR = "INSERT OR REPLACE INTO main.meta (name, value) VALUES ('floor', max(?, ?))"
 _EMPTY_MOVE = "INSERT OR IGNORE INTO moves (number, at, last, moves) VALUES (?, ?, 0, '{}')"
 
 _decode = msgspec.json.Decoder(Repair).decode
@@ -79,9 +87,14 @@ def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) 
     """
     accepted = _side(orders.connection, "orders")
     worked = _side(progress.connection, "progress")
+    worked = worked._replace(newest=max(worked.newest, _one(progress.connection, _NEWEST_ARCHIVED)))
     assert accepted.node is not None, "a store is named when it is opened"
     last_move = _one(progress.connection, "SELECT coalesce(max(number), 0) FROM moves")
     reasons = list(_reasons(accepted, worked, followers, last_move))
+    of_other_orders = worked.node not in (None, accepted.node)
+    archived_before = [] if of_other_orders else _archived_before(orders.connection, progress.connection)
+    if archived_before:
+        reasons.append("orders_before_archive")
     if not reasons:
         if worked.node is None:
             with progress.transaction(2) as connection:
@@ -90,8 +103,8 @@ def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) 
     era = 1 + max(accepted.era, worked.era, *(one.era for one in followers), 0)
     floor = max(accepted.floor, accepted.newest, worked.floor, worked.newest, *(one.order for one in followers), 0)
     move = max(last_move, *(one.move for one in followers if one.node == accepted.node), 0)
+    orders_aside = _set_archived_aside(orders, era, archived_before)
     stored = _one(orders.connection, "SELECT count(*) FROM orders")
-    of_other_orders = worked.node not in (None, accepted.node)
     archived = 0 if of_other_orders else _one(progress.connection, _COUNT_ARCHIVED)
     missing = floor - stored - archived
     with _attached(progress.connection, orders.path), progress.transaction(1) as connection:
@@ -114,7 +127,7 @@ def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) 
             next=floor + 1,
             missing=missing - _meta(orders.connection, "missing"),
             set_aside=count,
-            set_aside_in=names,
+            set_aside_in=[*names, *orders_aside],
             open=_one(
                 connection,
                 "SELECT count(*) FROM accepted.orders o WHERE NOT EXISTS "
@@ -155,6 +168,36 @@ def _side(connection: Connection, table: str) -> _Side:
     known = dict(connection.execute("SELECT name, value FROM main.meta").fetchall())
     newest = _one(connection, f"SELECT coalesce(max(sequence), 0) FROM main.{table}")
     return _Side(known.get("node"), known.get("era", 0), known.get("floor", 0), newest)
+
+
+def _archived_before(orders: Connection, progress: Connection) -> list[Span]:
+    """Returns the spans of archived orders that the file of orders has, although their progress is deleted.
+
+    While the rows of a file's orders are being deleted, those of progress are the last: the first row tells it all.
+    """
+    first = orders.execute("SELECT min(sequence) FROM main.orders").fetchone()[0]
+    found = []
+    for span in [] if first is None else archived_spans(progress, first):
+        sequence = orders.execute(_FIRST_STORED, (span[0], span[0] + span[1] - 1)).fetchone()[0]
+        if sequence is not None and progress.execute(_HAS_PROGRESS, (sequence,)).fetchone() is None:
+            found.append(span)
+    return found
+
+
+def _set_archived_aside(orders: Writer, era: int, archived: Sequence[Span]) -> list[str]:
+    """Moves archived orders to a table of their own; their numbers are not given again, even if no order is left."""
+    if not archived:
+        return []
+    name = f"set_aside_{era}_orders"
+    with orders.transaction(sum(count for _, count in archived)) as connection:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM orders WHERE false")
+        for first, count in archived:
+            place = (first, first + count - 1)
+            connection.execute(f"INSERT INTO {name} SELECT * FROM orders WHERE sequence BETWEEN ? AND ?", place)
+            connection.execute("DELETE FROM orders WHERE sequence BETWEEN ? AND ?", place)
+        last = max(first + count - 1 for first, count in archived)
+        connection.execute(_RAISE_FLOOR, (last, _meta(connection, "floor")))
+    return [name]
 
 
 def _set_all_aside(connection: Connection, era: int) -> tuple[list[str], int]:

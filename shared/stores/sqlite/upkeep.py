@@ -51,10 +51,11 @@ class Upkeep:
 
     def trim_outbox(self) -> bool:
         """Deletes a portion of the outbox: whether there may be more. Raises StoreError."""
+        # Not under the lock, for which all workers wait: another program may have a follower's file locked for seconds.
+        positions = [current_position(path) for path in self._followers]
         with self._lock:
             connection = self._progress.connection
             trimmed, era, node, newest = connection.execute(_STATE).fetchone()
-            positions = [current_position(path) for path in self._followers]
             read = min((one.move for one in positions if (one.node, one.era) == (node, era)), default=0)
             if any((one.node, one.era) != (node, era) for one in positions):
                 read = 0
