@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+RUNTIME := .venv/.runtime
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format loadtest bench bench-peers chaos chaos-long lock clean wipe
@@ -12,14 +13,24 @@ help: ## Show this list
 
 setup: $(STAMP) ## Install everything into .venv
 
-$(STAMP): requirements-dev.lock
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'Comanda needs Python 3.11 or newer; name one with: make setup PYTHON=python3.12' >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@touch $(STAMP)
+	@echo 'Making an environment in .venv …'
+	@$(PYTHON) -m venv .venv
 
-run: $(STAMP) ## Start the suite on SQLite; Ctrl-C stops it
+$(STAMP): requirements-dev.lock | $(BIN)/python
+	@echo 'Installing Comanda and its tools into .venv (once, some minutes) …'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $(STAMP) $(RUNTIME)
+
+$(RUNTIME): requirements.lock | $(BIN)/python
+	@echo 'Installing Comanda into .venv (once, about a minute) …'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $(RUNTIME)
+
+run: $(RUNTIME) ## Start the suite on SQLite; Ctrl-C stops it
+	@echo 'Starting Comanda; Ctrl-C stops it.'
 	@PYTHONPATH=handlers$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python -m services
 
 test: $(STAMP) .venv-dynamodb/.installed ## Run every test
@@ -35,7 +46,7 @@ format: $(STAMP) ## Put the code into its one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-loadtest: $(STAMP) ## Put the running suite under load, and check that nothing is lost
+loadtest: $(RUNTIME) ## Put the running suite under load, and check that nothing is lost
 	@$(BIN)/python -m clients loadtest --verify
 
 bench: .venv-bench/.installed .venv-dynamodb/.installed ## Measure Comanda beside its peers, and write docs/PERFORMANCE.md

@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 from shared.runtime.lifecycle import EXIT_STARTUP
-from shared.runtime.parent import PARENT_PID
+from shared.runtime.parent import PARENT_PID, READY_FD
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -52,6 +52,8 @@ class Supervisor:
         self._servers = servers
         self._shutdown_seconds = shutdown_seconds
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._addresses: dict[str, str] = {}
+        """Where each server is that has been ready once."""
         self._log = structlog.get_logger()
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -84,13 +86,21 @@ class Supervisor:
             began = loop.time()
             # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which then
             # stops everything in order.
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                server.module,
-                env={**os.environ, PARENT_PID: str(os.getpid()), "SHUTDOWN_SECONDS": f"{seconds:g}"},
-                start_new_session=True,
-            )
+            ready, announce = os.pipe()
+            os.set_blocking(ready, False)
+            own = {PARENT_PID: str(os.getpid()), READY_FD: str(announce), "SHUTDOWN_SECONDS": f"{seconds:g}"}
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    server.module,
+                    env={**os.environ, **own},
+                    pass_fds=[announce],
+                    start_new_session=True,
+                )
+            finally:
+                os.close(announce)
+                loop.add_reader(ready, self._hear, server, ready)
             self._processes[server.name] = process
             self._log.info("started", server=server.name, pid=process.pid)
             status = await process.wait()
@@ -100,6 +110,16 @@ class Supervisor:
             pause = backoff.after(loop.time() - began)
             self._log.warning("died; starting it again", server=server.name, status=status, pause_s=pause)
             await asyncio.sleep(pause)
+
+    def _hear(self, server: Server, ready: int) -> None:
+        """Takes in what a server announces, or that it ended before; logs once that all are ready."""
+        asyncio.get_running_loop().remove_reader(ready)
+        address = os.read(ready, 4096).decode()
+        os.close(ready)
+        if address and server.name not in self._addresses:
+            self._addresses[server.name] = address
+            if len(self._addresses) == len(self._servers):
+                self._log.info("ready", **self._addresses)
 
     async def _end_in_order(self) -> None:
         """Asks servers to stop, each in its turn, and kills what is left when the time is over."""

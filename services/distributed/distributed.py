@@ -21,6 +21,7 @@ from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
+from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
 from shared.stores.events import OrderFeed, RecordFeed
 
@@ -66,7 +67,9 @@ class Distributed:
         desk = Desk(knowledge, observers, both, metrics, version=VERSION, relay=relay.state)
         server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
-        self._log.info("listening", host=host, port=listeners[0].getsockname()[1])
+        port = listeners[0].getsockname()[1]
+        self._log.info("listening", host=host, port=port)
+        announce_ready(shown_address(host, port))
         gc.freeze()
         loop = asyncio.get_running_loop()
         parts = [loop.create_task(relay.run(), name="relay")]

@@ -20,9 +20,11 @@ from services.gateway.server import HttpServer
 from services.gateway.settings import GatewaySettings
 from services.settings import reachable
 from shared.domain.errors import NotOffered, no_distributed_service
+from shared.net.addresses import is_own_host
 from shared.net.listen import listen
 from shared.net.tls import server_tls
 from shared.runtime.lifecycle import bind_error
+from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
 
 C = TypeVar("C", bound=Caller)
@@ -65,12 +67,18 @@ class Gateway:
         hub = Hub(follow, absent=absent)
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         app = build_app(settings, intake, persistence, distributed, hub, traces, encrypted=encrypted)
-        host, port, _ = settings.listening
+        host, port, setting = settings.listening
         try:
             listeners = listen(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "MAIN_SERVER_PORT") from error
-        self._log.info("listening", host=host, port=listeners[0].getsockname()[1])
+        port = listeners[0].getsockname()[1]
+        self._log.info("listening", host=host, port=port)
+        if settings.stage == "dev" and not all(is_own_host(one.getsockname()[0]) for one in listeners):
+            self._log.warning(
+                "dev_stage_is_open_to_others", setting=setting, hint="STAGE=dev takes a user_id at its word: STAGE=prod"
+            )
+        announce_ready(f"{'https' if encrypted else 'http'}://{shown_address(host, port)}/")
         gc.freeze()
         server = HttpServer(app, settings)
         closing = asyncio.create_task(_when(stop, hub), name="close streams")

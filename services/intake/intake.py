@@ -24,6 +24,7 @@ from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
+from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
 from shared.stores.ports import Open, OrderStore, Recovery, Superseded
 from shared.wire.replies import line
@@ -127,6 +128,7 @@ class Intake:
         await self._server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port, workers=self._settings.worker_count)
+        announce_ready(shown_address(host, port))
         gc.freeze()
         desk = asyncio.create_task(self._desk.run(), name="desk")
         settle = asyncio.create_task(self._settle_now_and_then(), name="settle")

@@ -27,6 +27,7 @@ from services.inventory.settings import InventorySettings
 from services.settings import reachable
 from shared.domain.orders import iso_time
 from shared.domain.tables import INVENTORY
+from shared.runtime.parent import announce_ready
 
 
 class Inventory:
@@ -45,6 +46,7 @@ class Inventory:
         stopped = loop.create_task(stop.wait(), name="stop")
         ends: list[asyncio.Task[Any]] = [*parts, stopped]
         self._log.info("working", uploads=str(self._settings.uploads))
+        announce_ready(str(self._settings.uploads))
         gc.freeze()
         # None of these ends by itself: the first to end by a fault ends the whole.
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -25,6 +25,7 @@ from shared.net.listen import listen
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
+from shared.runtime.parent import announce_ready, shown_address
 from shared.stores.records import Ask, RecordStore
 from shared.wire.cursors import Cursors
 
@@ -86,7 +87,9 @@ class Persistence:
         )
         server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
-        self._log.info("listening", host=host, port=listeners[0].getsockname()[1])
+        port = listeners[0].getsockname()[1]
+        self._log.info("listening", host=host, port=port)
+        announce_ready(shown_address(host, port))
         gc.freeze()
         loop = asyncio.get_running_loop()
         desk_task = loop.create_task(desk.run(), name="desk")

@@ -13,7 +13,7 @@ import pytest
 
 from shared.domain.errors import StoreError
 from shared.stores.sqlite.lock import FileLock
-from tests.support.intake import PATIENCE, IntakeProcess
+from tests.support.intake import PATIENCE, GatewayProcess, IntakeProcess
 
 NOBODY = 65534
 
@@ -121,3 +121,8 @@ def test_file_of_another_user_elsewhere_stops_the_start(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StoreError, match=r"shop\.lock cannot be written to"):
         FileLock(tmp_path / "shop.lock")
+
+
+def test_gateway_warns_where_others_could_name_any_user(tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path, [], {"MAIN_SERVER_BIND": "::"}) as gateway:
+        assert gateway.wait_for_log("dev_stage_is_open_to_others")["level"] == "warning"

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.supervisor import Backoff, Server, Supervisor
 
@@ -56,9 +57,10 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
 ONE, TWO = Server("one", "server_one"), Server("two", "server_two")
 
 
-async def test_servers_are_stopped_in_the_reverse_order(book: Book) -> None:
+async def test_server_that_stops_later_is_asked_once_the_others_have_ended(book: Book) -> None:
     stop = asyncio.Event()
-    running = asyncio.create_task(Supervisor([ONE, TWO], shutdown_seconds=30).run(stop))
+    late = Server("one", "server_one", stop_at=0.9)
+    running = asyncio.create_task(Supervisor([late, TWO], shutdown_seconds=3600).run(stop))
     await book.line(1)
     stop.set()
     assert await running == 0
@@ -146,3 +148,26 @@ async def test_a_second_signal_ends_servers_at_once(book: Book, tmp_path: Path) 
     running.cancel()
     assert await book.line(3) == ["SIGINT", "server_two"]
     assert await running == 0
+
+
+# A server that says that it is ready.
+ANNOUNCING = SERVER.replace("__name__", "__spec__.name").replace(
+    "while True",
+    "from shared.runtime.parent import announce_ready\nannounce_ready(__spec__.name + ':1')\nwhile True",
+)
+
+
+async def test_supervisor_says_once_that_all_are_ready(book: Book, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"server_{name}.py").write_text(ANNOUNCING)
+    stop = asyncio.Event()
+    with capture_logs() as written:
+        running = asyncio.create_task(Supervisor([ONE, TWO], shutdown_seconds=30).run(stop))
+        while "ready" not in [entry["event"] for entry in written]:
+            await asyncio.sleep(0)
+        os.kill(next(entry["pid"] for entry in written if entry.get("server") == "one"), signal.SIGKILL)
+        await book.line(2)
+        stop.set()
+        assert await running == 0
+    (ready,) = [entry for entry in written if entry["event"] == "ready"]
+    assert (ready["one"], ready["two"]) == ("server_one:1", "server_two:1")

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
 # Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
-NOT_SETTINGS = {"COMANDA_PARENT_PID"}
+NOT_SETTINGS = {"COMANDA_PARENT_PID", "COMANDA_READY_FD"}
 SERVERS = ("server", "tcp_persist", "distributed", "main_server")
 DIFFERENT: dict[str, set[str]] = {
     ".env.local": {"stage"},
