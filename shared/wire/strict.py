@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from shared.domain.errors import InvalidJson, InvalidParams, Place
+from shared.wire.members import TIME, describe_member, list_choices, list_fields
 
 T = TypeVar("T")
 
@@ -24,12 +25,9 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$", re.DOTAL
 _ENUM = re.compile(r"Invalid (?:enum )?value (?P<value>.+)$", re.DOTALL)
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]')
 _SHOWN_CHARACTERS = 40
-_INDEX = re.compile(r"\[[^\]]*\]")
 _MESSAGE_CHARACTERS = 300
-_NUMBER_FAULTS = {
-    "Integer value out of range": "is out of range",
-    "Invalid decimal string": "must be a number",
-}
+_NO_DECIMAL = "Invalid decimal string"
+_OUT_OF_RANGE = ("Number out of range", "Integer value out of range")
 _UNREAD: Final = object()
 _NOT_A_NUMBER = Decimal("NaN")
 # More digits than any whole number has that a type takes.
@@ -43,7 +41,7 @@ _TYPES = {
     "array": "an array",
     "object": "an object",
     "null": "null",
-    "datetime": "a time such as 2030-01-31T08:00:00Z",
+    "datetime": TIME,
 }
 
 
@@ -129,7 +127,7 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
     if found := _UNKNOWN.match(text):
         word = shortened(found["name"])
         name = f"{where}.{word}" if where else word
-        known = _known_fields(kind, inner=bool(where))
+        known = list_fields(kind, inner=bool(where))
         return InvalidParams(
             f"{name} is not a known field",
             field=name,
@@ -139,8 +137,7 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
     subject = where or "the document"
     if found := _ENUM.match(text):
         message = f"{subject} must not be {shortened(found['value'])}"
-        hint = f"one of: {', '.join(_choices(kind, where))}"
-        return InvalidParams(message, field=where or None, hint=hint, example=example)
+        return InvalidParams(message, field=where or None, hint=_hint_choices(kind, where), example=example)
     if found := _EXPECTED.match(text):
         expected = " or ".join(_TYPES.get(name.strip(), name.strip()) for name in found["expected"].split("|"))
         message = f"{subject} must be {expected}"
@@ -148,16 +145,27 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
             message += f" {found['limit'].replace('of length', 'with length')}"
         if found["got"]:
             message += f", not {_TYPES.get(found['got'], found['got'])}"
-        return InvalidParams(message, field=where or None, example=example)
-    if text in _NUMBER_FAULTS:
-        return InvalidParams(f"{subject} {_NUMBER_FAULTS[text]}", field=where or None, example=example)
+        hint = None if found["limit"] else _hint_choices(kind, where)
+        return InvalidParams(message, field=where or None, hint=hint, example=example)
+    if text == _NO_DECIMAL:
+        return InvalidParams(f"{subject} must be a number", field=where or None, example=example)
+    if text in _OUT_OF_RANGE:
+        # 1e400, which is more than any type can hold: what would do is said by the type of the member.
+        expected = describe_member(kind, where)
+        message = f"{subject} must be {expected}" if expected else f"{subject} is out of range"
+        return InvalidParams(message, field=where or None, hint=_hint_choices(kind, where), example=example)
     word = text.partition(" ")[0]
-    if where and word in _known_fields(kind, inner=True):
+    if where and word in list_fields(kind, inner=True):
         # A check of a whole object that says which member of it is wrong.
         text, where = f"{where}.{text}", f"{where}.{word}"
     elif where and not text.startswith(where):
         text = f"{where}: {text}"
     return InvalidParams(text[:_MESSAGE_CHARACTERS], field=where or None, example=example)
+
+
+def _hint_choices(kind: Any, where: str) -> str | None:
+    choices = list_choices(kind, where)
+    return f"one of: {', '.join(choices)}" if choices else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -169,52 +177,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 def shortened(word: str) -> str:
     """A word of the caller's, cut to what fits into a message."""
     return word if len(word) <= _SHOWN_CHARACTERS else word[:_SHOWN_CHARACTERS] + "…"
-
-
-def _known_fields(kind: Any, *, inner: bool) -> list[str]:
-    """Field names of the struct that `kind` is, or with `inner` of those that it holds."""
-    levels: tuple[list[str], list[str]] = ([], [])
-
-    def visit(info: msgspec.inspect.Type, depth: int) -> None:
-        match info:
-            case msgspec.inspect.StructType(fields=fields):
-                for field in fields:
-                    levels[min(depth, 1)].append(field.encode_name)
-                    visit(field.type, depth + 1)
-            case msgspec.inspect.ListType(item_type=item):
-                visit(item, depth)
-            case msgspec.inspect.UnionType(types=types):
-                for part in types:
-                    visit(part, depth)
-
-    visit(msgspec.inspect.type_info(kind), 0)
-    return levels[inner]
-
-
-def _choices(kind: Any, where: str) -> list[str]:
-    """What the member at `where` can be: the values of its enum or literal, or the tags that say what an object is."""
-    member = _INDEX.sub("", where.rpartition(".")[2])
-    found: dict[str, None] = {}
-
-    def visit(info: msgspec.inspect.Type, name: str) -> None:
-        match info:
-            case msgspec.inspect.StructType(fields=fields, tag_field=tag_field, tag=tag):
-                if tag_field == member:
-                    found[str(tag)] = None
-                for field in fields:
-                    visit(field.type, field.encode_name)
-            case msgspec.inspect.EnumType(cls=cls) if name == member:
-                found.update((str(one.value), None) for one in cls)
-            case msgspec.inspect.LiteralType(values=values) if name == member:
-                found.update((str(value), None) for value in values)
-            case msgspec.inspect.ListType(item_type=item):
-                visit(item, name)
-            case msgspec.inspect.UnionType(types=types):
-                for part in types:
-                    visit(part, name)
-
-    visit(msgspec.inspect.type_info(kind), "")
-    return list(found)
 
 
 def _short_number(text: str) -> int | None:

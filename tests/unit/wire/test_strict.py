@@ -3,13 +3,18 @@
 from typing import Any
 
 import pytest
+from msgspec.json import Decoder
 
 from services.distributed.requests import CATALOGUE as DISTRIBUTED
+from services.gateway.scores import NotificationQuery
 from services.intake.requests import decode_action, parse_verb
 from services.persistence.requests import CATALOGUE as PERSISTENCE
 from shared.domain.errors import InvalidParams
-from shared.wire.strict import parse
+from shared.wire.orders import OrderDecoder
+from shared.wire.strict import decode_strictly, parse
 
+ORDERS = OrderDecoder()
+ORDER = b'{"cliente":"a","productos":["b"],"direccion":"c",%s}'
 STATES = "one of: en cola, en proceso, listo, fallido, cancelado"
 
 
@@ -30,6 +35,12 @@ STATES = "one of: en cola, en proceso, listo, fallido, cancelado"
             "actions[0].do",
             "one of: put, delete, update, check",
         ),
+        (
+            lambda: decode_strictly(Decoder(NotificationQuery), b'{"order":"x"}'),
+            "order",
+            "one of: newest, oldest",
+        ),
+        (lambda: ORDERS.document(ORDER % b'"prioridad":5'), "prioridad", "one of: alta, normal, baja"),
     ],
 )
 def test_a_hint_lists_the_choices(ask: Any, field: str, hint: str) -> None:
@@ -38,6 +49,35 @@ def test_a_hint_lists_the_choices(ask: Any, field: str, hint: str) -> None:
     assert caught.value.field == field
     assert caught.value.hint is not None
     assert sorted(caught.value.hint.removeprefix("one of: ").split(", ")) == sorted(hint[8:].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (
+            lambda: ORDERS.document(ORDER % b'"deadline_ms":1e400'),
+            "deadline_ms must be a whole number from 1 to 86400000",
+        ),
+        (lambda: ORDERS.document(ORDER % b'"prioridad":1e400'), "prioridad must be text"),
+        (
+            lambda: ORDERS.document(b'{"cliente":"a","productos":[{"producto":"b","cantidad":1e400}],"direccion":"c"}'),
+            "productos[0].cantidad must be a whole number from 1 to 1000000",
+        ),
+        (
+            lambda: decode_action(b'{"action":"list","limite":1e400}', "list"),
+            "limite must be a whole number from 1 to 1000",
+        ),
+        (
+            lambda: PERSISTENCE.decode(b'{"action":"list","limit":%s}' % (b"9" * 5000), "list"),
+            "limit must be a whole number from 1 to 1000",
+        ),
+    ],
+)
+def test_a_number_beyond_every_type_is_told_what_its_member_takes(ask: Any, message: str) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        ask()
+    assert caught.value.message == message
+    assert caught.value.field == message.partition(" ")[0]
 
 
 @pytest.mark.parametrize("value", ["1e400", "-1e400", "0e1000000000000000000", "1" * 5000, "1.5"])
