@@ -17,6 +17,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 _FRAMES = 20
 _TRACEBACK_CHARACTERS = 8000
 _EVENT_CHARACTERS = 2000
+# A value with one of these is quoted on the console.
+_QUOTED = frozenset(" \t=\r\n\"'")
 
 
 def log_fault(event: str, **values: Any) -> ComandaError:
@@ -36,6 +38,7 @@ def configure(*, form: LogFormat, level: LogLevel, service: str) -> None:
     if form == "json":
         ends.append(structlog.processors.JSONRenderer())
     else:
+        ends.append(_escape_controls)
         ends.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0))
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -78,6 +81,27 @@ def _cut_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
     if len(text) > _EVENT_CHARACTERS:
         event["event"] = text[:_EVENT_CHARACTERS] + "…"
     return event
+
+
+def _escape_controls(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Writes what steers a terminal as an escape, and indents tracebacks.
+
+    Names, messages of exceptions and requests are other people's text: it must neither act on the terminal that shows
+    the log, nor begin a line that passes for an entry of its own.
+    """
+    for name, value in event.items():
+        if not isinstance(value, str) or value.isprintable():
+            continue
+        if name == "exception":
+            event[name] = "\n".join("  " + _escaped(line) for line in value.split("\n"))
+        elif name == "event" or _QUOTED.isdisjoint(value):
+            # The renderer writes others as literals, with their escapes.
+            event[name] = _escaped(value)
+    return event
+
+
+def _escaped(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException | None, traceback: Any) -> None:

@@ -30,6 +30,30 @@ def test_a_traceback_is_bounded_and_has_no_locals(depth: int, message: str) -> N
     assert SECRET[::-1] not in text
 
 
+def test_text_of_others_neither_steers_the_terminal_nor_forges_an_entry() -> None:
+    forged = "2026-01-01T00:00:00Z [info     ] forged"
+    program = f"""
+import structlog
+from shared.runtime import logs
+
+logs.configure(form="console", level="info", service="test")
+text = "\\x1b[31mred\\x00\\n" + {forged!r}
+structlog.get_logger().info("taken", name=text, other="\\x1b[2J")
+structlog.get_logger().info(text)
+structlog.get_logger().warning("attempt_failed", exception=text)
+try:
+    raise ValueError(text)
+except ValueError:
+    structlog.get_logger().exception("failed")
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert found.stderr.count("forged") == 4, found.stderr
+    assert r"other=\x1b[2J" in found.stderr
+    assert r"name='\x1b[31mred" in found.stderr
+    assert all(line.isprintable() for line in found.stderr.splitlines())
+    assert not any(line.startswith(forged) for line in found.stderr.splitlines())
+
+
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_no_way_into_the_log_shows_locals(form: str) -> None:
     program = f"""
