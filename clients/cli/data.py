@@ -10,13 +10,12 @@ import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from clients.cli.orders import read_orders
+from clients.cli.orders import decode_json, read_orders
 from clients.cli.target import PERSISTENCE, target
 from clients.cli.text import printable
 from clients.errors import ClientError, WrongUsage
 from clients.persistence import PersistenceClient
-from shared.domain.errors import InvalidJson
-from shared.wire.strict import parse
+from shared.domain.errors import InvalidJson, InvalidParams
 
 data = App(name="data", help="Corporate data, and the audit log of it.")
 
@@ -179,8 +178,10 @@ def _member(word: str) -> tuple[str, Any]:
     if not equals:
         raise WrongUsage(f"{word!r} is not NAME=VALUE", hint="as in: cp=3260")
     try:
-        parse(value.encode())
-        return name, msgspec.json.decode(value, type=Any)
+        return name, decode_json(value.encode())
+    except InvalidParams as error:
+        # A number that is JSON, but more than any member can hold.
+        raise WrongUsage(f"{name}: {error.message}", hint="quote it to store it as text: NAME='\"…\"'") from None
     except InvalidJson as error:
         if value.lstrip()[:1] in ("{", "["):
             # Meant as JSON: it would be a surprise as text.

@@ -60,7 +60,7 @@ def parse_orders(data: bytes, source: str) -> list[Members]:
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        whole = _decode(data)
+        whole = decode_json(data)
     except RequestError as error:
         lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
         if len(lines) < 2 or not _is_json(lines[0][1]):
@@ -73,8 +73,8 @@ def parse_orders(data: bytes, source: str) -> list[Members]:
     return orders
 
 
-def _decode(document: bytes) -> Any:
-    """Decodes strict JSON, as the server reads it; prices keep all their digits. Raises RequestError."""
+def decode_json(document: bytes) -> Any:
+    """Decodes strict JSON as the server reads it; numbers keep all their digits. Raises RequestError."""
     parse(document)
     return decode_strictly(_exact, document)
 
@@ -96,7 +96,7 @@ def _parse_line(line: bytes, where: str) -> Members:
 
 def _read_document(document: bytes, where: str) -> Any:
     try:
-        return _decode(document)
+        return decode_json(document)
     except RequestError as error:
         raise _not_json(where, error) from None
 

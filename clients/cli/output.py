@@ -32,6 +32,8 @@ _TIMES = ("recibido", "no_antes_de", "fecha_inicio", "fecha_fin")
 _TABLE_WIDTH = 110
 _REASON_WIDTH = 40
 _ANY_WIDTH = 100_000
+# Of a list, that one long error does not push the other orders off the screen; `explain` shows all of it.
+_REASON_CHARACTERS = 200
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -89,7 +91,7 @@ class Output:
                 printable(order.customer),
                 printable(items_text(order)),
                 f"{order.received:%F %T}",
-                *((str(order.attempts), printable(order.detail or "")) if reasons else ()),
+                *((str(order.attempts), printable(_shortened(order.detail))) if reasons else ()),
             )
         self._console.print(table)
 
@@ -99,7 +101,7 @@ class Output:
             self._console.print(Text(f"{order.id}  ") + _styled(order.state), overflow="fold")
             lines = [f"{order.received:%F %T}  {order.customer}: {items_text(order)}"]
             if order.detail:
-                lines.append(f"{attempts_text(order.attempts)}: {order.detail}")
+                lines.append(f"{attempts_text(order.attempts)}: {_shortened(order.detail)}")
             for line in lines:
                 self._console.print(Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 2)))
 
@@ -171,6 +173,11 @@ class Output:
             self.plain(event, Text(f"{event.missed:,} events were missed", style="red"))
         elif event.state is not None and event.id is not None:
             self.plain(event, Text(f"{event.when:%T.%f}  ") + _named(event.id, event.state, event.detail))
+
+
+def _shortened(detail: str | None) -> str:
+    detail = detail or ""
+    return detail if len(detail) <= _REASON_CHARACTERS else detail[:_REASON_CHARACTERS] + "…"
 
 
 def _styled(state: State) -> Text:

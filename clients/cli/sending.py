@@ -21,14 +21,14 @@ async def send_orders(client: IntakeClient, orders: Sequence[Members], output: O
 
     Returns the exit status: 1 if any was refused, or has ended otherwise than `listo` while it was followed.
 
-    A refused order is told and costs only itself.
+    A refused order costs only itself; the error says which of several it was, counted from 1.
     """
     status = 0
     for start in range(0, len(orders), _AT_A_TIME):
         placing = (_outcome(client, order) for order in orders[start : start + _AT_A_TIME])
-        for outcome in await asyncio.gather(*placing):
+        for number, outcome in enumerate(await asyncio.gather(*placing), start + 1):
             if isinstance(outcome, Refused):
-                status = fail(outcome)
+                status = fail(_named(outcome, number) if len(orders) > 1 else outcome)
                 continue
             output.accepted(outcome)
             if follow:
@@ -46,6 +46,10 @@ def _not_done(order: StoredOrder) -> ClientError:
         f"order {order.id} ended {order.state.value}{after}{reason}",
         hint=f"`python -m clients explain {order.id}` shows each attempt",
     )
+
+
+def _named(refusal: Refused, number: int) -> ClientError:
+    return ClientError(f"order {number}: {refusal.message}", hint=refusal.hint)
 
 
 async def _outcome(client: IntakeClient, order: Members) -> Accepted | Refused:

@@ -3,6 +3,7 @@
 import codecs
 import os
 import sys
+from typing import Literal, TextIO
 
 from clients.errors import WrongUsage
 
@@ -20,12 +21,20 @@ def prepare_streams() -> None:
     So a line of JSON is JSON on every terminal, and no name is too foreign to be shown.
     """
     codecs.register_error(_ESCAPES, _escape)
+    # A stream that is closed from the start (`>&-`) is None.
+    sys.stdin = sys.stdin or _open_nowhere("r")
+    sys.stdout = sys.stdout or _open_nowhere("w")
+    sys.stderr = sys.stderr or _open_nowhere("w")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_ESCAPES)
     if hasattr(sys.stdin, "reconfigure"):
         # What is typed is UTF-8 or it is not; `typed_text` sees to that.
         sys.stdin.reconfigure(errors="surrogateescape")
+
+
+def _open_nowhere(mode: Literal["r", "w"]) -> TextIO:
+    return open(os.devnull, mode, encoding="utf-8")
 
 
 def typed_text(text: str) -> str:

@@ -92,6 +92,33 @@ def test_file_that_is_no_strict_json_is_an_error_in_one_line(
         assert (ended.returncode, told.startswith(f"error: {file}".encode())) == (1, True), (words, told)
 
 
+@pytest.mark.parametrize("number", ["1e400", "9" * 5000, '{"a":[1e400]}'], ids=["1e400", "digits", "inner"])
+def test_number_that_is_too_large_is_an_error_in_one_line(intake: IntakeProcess, number: str) -> None:
+    ended = clients(intake, "data", "set", "X", f"v={number}", TCP_PERSIST_PORT="1")
+    (told,) = ended.stderr.splitlines()
+    assert ended.returncode in (1, 2)
+    assert told.startswith(b"error: ")
+
+
+def test_refused_order_of_a_file_is_named_by_its_number(intake: IntakeProcess, tmp_path: Path) -> None:
+    file = tmp_path / "orders.ndjson"
+    good = '{"cliente":"a","productos":["b"],"direccion":"c"}'
+    file.write_text(f'{good}\n{good[:-1]},"x":1}}\n')
+    ended = clients(intake, "order", "--file", str(file))
+    assert (ended.returncode, len(ended.stdout.splitlines())) == (1, 1)
+    assert ended.stderr.startswith(b"error: order 2: x is not a known field")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault_of_a_command(intake: IntakeProcess, closed: str) -> None:
+    environ = {**os.environ, "SERVER_PORT": str(intake.port), "ENV_FILE": "/dev/null"}
+    for words in ("list", "order"):
+        command = f"{sys.executable} -m clients {words} {closed}"
+        ended = subprocess.run(["sh", "-c", command], env=environ, capture_output=True, text=True, check=False)
+        assert "Traceback" not in ended.stderr
+        assert ended.returncode == {"list": 0, "order": 2}[words]
+
+
 def test_list_never_cuts_an_id(intake: IntakeProcess) -> None:
     long = ["order", "--cliente", "a name of some length", *("--producto", "a product of some length") * 5]
     order_id = json.loads(clients(intake, *long, "--direccion", "d").stdout)["id"]
