@@ -1,31 +1,37 @@
-# Everything a newcomer needs: `make run`, `make test`. All of it lives in .venv.
+# Everything a newcomer needs: `make run`, `make test`. All of it lives in .venv; another version of Python gets an
+# environment of its own: `make test PYTHON=python3.13 VENV=.venv-3.13`.
 
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/.installed
-RUNTIME := .venv/.runtime
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUNTIME := $(VENV)/.runtime
+# What behaves differently from one version of Python to the next: the parts by themselves, pickles, signals, spawned
+# processes, SQLite.
+VERSION_TESTS := tests/unit tests/contract tests/integration/test_distributed.py tests/integration/test_persistence.py \
+	tests/integration/test_startup.py tests/integration/test_supervisor.py tests/integration/test_work.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format loadtest bench bench-peers chaos chaos-long lock clean wipe
+.PHONY: help setup run test test-version lint format loadtest bench bench-peers chaos chaos-long lock clean wipe
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-setup: $(STAMP) ## Install everything into .venv
+setup: $(STAMP) ## Install everything into .venv, or into VENV
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'Comanda needs Python 3.11 or newer; name one with: make setup PYTHON=python3.12' >&2; exit 2; }
-	@echo 'Making an environment in .venv …'
-	@$(PYTHON) -m venv .venv
+	@echo 'Making an environment in $(VENV) …'
+	@$(PYTHON) -m venv $(VENV)
 
 $(STAMP): requirements-dev.lock | $(BIN)/python
-	@echo 'Installing Comanda and its tools into .venv (once, some minutes) …'
+	@echo 'Installing Comanda and its tools into $(VENV) (once, some minutes) …'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $(STAMP) $(RUNTIME)
 
 $(RUNTIME): requirements.lock | $(BIN)/python
-	@echo 'Installing Comanda into .venv (once, about a minute) …'
+	@echo 'Installing Comanda into $(VENV) (once, about a minute) …'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(RUNTIME)
 
@@ -35,6 +41,9 @@ run: $(RUNTIME) ## Start the suite on SQLite; Ctrl-C stops it
 
 test: $(STAMP) .venv-dynamodb/.installed ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-version: $(STAMP) .venv-dynamodb/.installed ## Run the tests that depend on the version of Python
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(VERSION_TESTS)
 
 lint: $(STAMP) ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -5,14 +5,16 @@ sender, when it was made and until when it holds (milliseconds since the epoch),
 pickle. What a pickle may hold is in `shared.wire.unpickling`.
 """
 
+import enum
 import hmac
+import io
 import math
 import pickle
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -39,6 +41,19 @@ class _Payload(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
     expires: int
     nonce: bytes
     pickle: bytes
+
+
+class _Pickler(pickle.Pickler):
+    """Writes enums by their value. By itself Python does so or not: 3.11.0 to 3.11.3 name `getattr` and a member."""
+
+    def reducer_override(self, value: object) -> Any:
+        return (type(value), (value.value,)) if isinstance(value, enum.Enum) else NotImplemented
+
+
+def _pickle(value: object) -> bytes:
+    written = io.BytesIO()
+    _Pickler(written, protocol=_PROTOCOL).dump(value)
+    return written.getvalue()
 
 
 class PickleLimits(NamedTuple):
@@ -116,7 +131,7 @@ class Pickles:
         """A signed payload. Raises InvalidParams for what the other side would not take."""
         limits = self._limits
         try:
-            pickled = pickle.dumps(value, protocol=_PROTOCOL)
+            pickled = _pickle(value)
         except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidParams(f"this cannot be pickled: {error}") from None
         # What would be refused there is refused here.

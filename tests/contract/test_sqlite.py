@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.domain.errors import StartupError, StoreError
 from shared.stores.ports import OrderStore, Query, WorkStore
+from shared.stores.sqlite import database
 from shared.stores.sqlite.database import Writer
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.orders import SqliteOrderStore
@@ -61,6 +63,32 @@ async def test_files_of_a_newer_schema_are_refused(adapter: SqliteAdapter) -> No
     connection.close()
     with pytest.raises(StartupError, match="schema version 99"):
         SqliteOrderStore(adapter.files)
+
+
+@pytest.mark.parametrize("content", ["newer", "garbage"])
+def test_file_that_cannot_be_used_is_closed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    opened: list[Any] = []
+    connect = database.sqlite.connect
+
+    def noted(*words: Any, **members: Any) -> Any:
+        opened.append(connect(*words, **members))
+        return opened[-1]
+
+    monkeypatch.setattr(database.sqlite, "connect", noted)
+    path = tmp_path / "orders.db"
+    if content == "garbage":
+        path.write_bytes(b"no database at all" * 1000)
+    else:
+        with contextlib.closing(connect(path)) as file:
+            file.execute("PRAGMA user_version = 99")
+    with pytest.raises((StartupError, StoreError)):
+        SqliteOrderStore(Files(path))
+    assert opened
+    for connection in opened:
+        with pytest.raises(database.sqlite.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 async def test_file_that_is_no_database_is_refused(adapter: SqliteAdapter) -> None:

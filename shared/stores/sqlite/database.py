@@ -46,14 +46,15 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
         _make_private(path)
     with translated(path):
         connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5.0)
-        if read_only:
-            connection.execute("PRAGMA query_only = ON")
-        else:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute("PRAGMA cache_size = -16384")
+        with _closed_on_error(connection):
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+            else:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA cache_size = -16384")
     return connection
 
 
@@ -68,6 +69,16 @@ def _make_private(path: Path) -> None:
     for ending in ("", "-wal", "-shm"):
         with contextlib.suppress(OSError):
             os.chmod(f"{path}{ending}", PRIVATE)
+
+
+@contextlib.contextmanager
+def _closed_on_error(connection: Connection) -> Iterator[None]:
+    """Closes a connection that nobody will have, since the block raises."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def never_wait(connection: Connection) -> None:
@@ -91,17 +102,19 @@ def open_target(path: Path) -> Connection:
     """
     with translated(path):
         connection = sqlite.connect(str(path), isolation_level=None)
-        connection.execute("PRAGMA journal_mode = OFF")
-        connection.execute("PRAGMA synchronous = OFF")
+        with _closed_on_error(connection):
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("PRAGMA synchronous = OFF")
     return connection
 
 
 def migrate(connection: Connection, path: Path, name: str) -> None:
     """Brings a file to the newest schema `name`-N.sql, all in one transaction.
 
-    Raises StartupError when the file is of a newer schema than this program knows.
+    Raises StartupError when the file is of a newer schema than this program knows. When it raises, it has closed the
+    connection.
     """
-    with translated(path):
+    with translated(path), _closed_on_error(connection):
         known = _known_schemas(name)
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         newest = max(known)

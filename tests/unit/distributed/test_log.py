@@ -3,13 +3,10 @@
 import sqlite3
 import time
 
-import pytest
-
 from services.distributed.events import Entry, OrderEvent, PlainEvent
 from services.distributed.log import EventLog
 from shared.domain.ids import Run
 from shared.domain.states import State
-from tests.unit.distributed.test_ranking import SCRIPT
 
 
 def plain(at: int | None = None) -> PlainEvent:
@@ -19,13 +16,6 @@ def plain(at: int | None = None) -> PlainEvent:
 def several(count: int) -> OrderEvent:
     now = time.time_ns() // 1000
     return OrderEvent("order.accepted", State.QUEUED, now, [Run(1, 2, 3, count)], ["Ana"] * count)
-
-
-@pytest.fixture
-def connection() -> sqlite3.Connection:
-    opened = sqlite3.connect(":memory:")
-    opened.executescript(SCRIPT)
-    return opened
 
 
 def add(log: EventLog, *entries: Entry) -> None:

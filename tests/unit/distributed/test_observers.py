@@ -12,7 +12,6 @@ from services.distributed.observers import Choice, Observers
 from shared.domain.ids import Run
 from shared.domain.states import State
 from shared.net.connection import Connection
-from tests.unit.distributed.test_ranking import SCRIPT
 
 ORDERS = frozenset({"orders"})
 
@@ -43,13 +42,6 @@ class Unwanted(OrderEvent, frozen=True, array_like=True, tag=1):
 
 def orders(event: str, *customers: str, kind: type[OrderEvent] = OrderEvent) -> OrderEvent:
     return kind(event, State.FAILED, 1, [Run(1, 2, 3, len(customers))], customers)
-
-
-@pytest.fixture
-def connection() -> sqlite3.Connection:
-    opened = sqlite3.connect(":memory:")
-    opened.executescript(SCRIPT)
-    return opened
 
 
 @pytest.fixture

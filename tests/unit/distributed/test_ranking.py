@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from services.distributed.ranking import Ranking
 from shared.domain.errors import NotFound
 from shared.domain.records import Record
-from shared.stores.sqlite.database import SCHEMA
-
-SCRIPT = "".join(path.read_text() for path in sorted(SCHEMA.glob("distributed-*.sql")))
+from tests.support.distributed_file import open_in_memory
 
 
-def ranking() -> Ranking:
-    connection = sqlite3.connect(":memory:")
-    connection.executescript(SCRIPT)
+@pytest.fixture
+def board(connection: sqlite3.Connection) -> Ranking:
     return Ranking(connection)
 
 
@@ -32,7 +29,11 @@ def rank(board: Ranking, user: int) -> object:
 
 @given(st.lists(st.integers(-(10**15), 10**15) | st.integers(-300, 300), min_size=1, max_size=40), st.randoms())
 def test_rank_is_one_and_the_number_of_higher_scores(scores: list[int], shuffle: random.Random) -> None:
-    board = ranking()
+    with open_in_memory() as connection:
+        check_ranks(Ranking(connection), scores, shuffle)
+
+
+def check_ranks(board: Ranking, scores: list[int], shuffle: random.Random) -> None:
     for user, first in enumerate(shuffle.sample(scores, len(scores))):
         board.score(score(user, first))
     for user, best in enumerate(scores):
@@ -46,15 +47,13 @@ def test_rank_is_one_and_the_number_of_higher_scores(scores: list[int], shuffle:
     assert [row["puntaje_maximo"] for row in stats["ranking"]] == sorted(scores, reverse=True)[:10]
 
 
-def test_older_versions_than_known_are_left() -> None:
-    board = ranking()
+def test_older_versions_than_known_are_left(board: Ranking) -> None:
     board.score(score(1, 50, version=3))
     board.score(score(1, 20, version=2))
     assert board.user(1)["puntaje_maximo"] == 50
 
 
-def test_removed_scores_count_no_more_and_may_come_back() -> None:
-    board = ranking()
+def test_removed_scores_count_no_more_and_may_come_back(board: Ranking) -> None:
     board.name({"user_id": 1, "nombre": "Ana", "email": 7})
     board.score(score(1, 50, version=3))
     board.score(score(2, 40))
@@ -66,8 +65,7 @@ def test_removed_scores_count_no_more_and_may_come_back() -> None:
         board.user(9)
 
 
-def test_registered_is_what_the_users_table_says_or_the_first_game() -> None:
-    board = ranking()
+def test_registered_is_what_the_users_table_says_or_the_first_game(board: Ranking) -> None:
     board.score(score(1, 50))
     assert board.user(1)["fecha_registro"] is None
     board.score(score(1, 50, version=2, fecha_registro="2026-02-01T00:00:00Z"))
@@ -80,8 +78,7 @@ def test_registered_is_what_the_users_table_says_or_the_first_game() -> None:
 
 
 @pytest.mark.parametrize("best", [10**38, -(10**38), None, "x", True])
-def test_odd_scores_of_other_services_break_nothing(best: object) -> None:
-    board = ranking()
+def test_odd_scores_of_other_services_break_nothing(best: object, board: Ranking) -> None:
     board.score(score(1, best, fecha_ultimo_juego="never"))
     board.score(score(2, 5, fecha_ultimo_juego="2020-01-01T00:00:00Z"))
     assert board.everybody()["usuarios_activos"] == 0

@@ -139,6 +139,21 @@ def test_any_plain_value_comes_back_by_every_method(value: Any) -> None:
         assert there_and_back(value, method) == value
 
 
+class Old(enum.Enum):
+    """Pickled as Python 3.11.2 does it by itself."""
+
+    ONE = 1
+
+    def __reduce_ex__(self, _: Any) -> Any:
+        return getattr, (Old, self.name)
+
+
+def test_enums_are_pickled_by_value_whatever_python_does_by_itself() -> None:
+    mine = pickles(registry=Registry(Old))
+    value = [Old.ONE, {"in": Old.ONE}]
+    assert deserialize(serialize(value, "pickle", pickles=mine), "pickle", pickles=mine) == value
+
+
 def test_hybrid_pickles_only_what_it_has_to() -> None:
     value = {"plain": [1, 2], "odd": loose(a=1)}
     text = serialize(value, "hybrid", registry=REGISTRY, pickles=pickles())
