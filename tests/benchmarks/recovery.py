@@ -30,7 +30,7 @@ class RecoveryFigures(NamedTuple):
     """Size of the document of each large one."""
     start_seconds: float
     memory_mb: float
-    """Memory of the intake and two workers, the largest of each; what they share is counted once."""
+    """Memory of the intake, two workers and its other processes, the most of each; what they share is counted once."""
 
 
 def recovery(waiting: int, large: int) -> RecoveryFigures:
@@ -44,10 +44,10 @@ def recovery(waiting: int, large: int) -> RecoveryFigures:
         ask(server.port, "ping")
         start = time.perf_counter() - began
         wait_for_workers(server.port)
-        while (stats := ask(server.port, "stats")["stats"])["pedidos"]["listo"] < large:
+        while ask(server.port, "stats")["stats"]["pedidos"]["listo"] < large:
             time.sleep(_POLL_SECONDS)
         assert server.process is not None
-        pids = [server.process.pid, *(worker["pid"] for worker in stats["workers"])]
+        pids = [server.process.pid, *_children(server.process.pid)]
         peaks = [_read_kib(pid, "VmHWM") for pid in pids]
         shared = [_read_kib(pid, "RssFile") for pid in pids]
     return RecoveryFigures(waiting, large, size / 1024, start, (sum(peaks) - sum(shared) + max(shared)) / 1024)
@@ -72,6 +72,10 @@ def _batch(items: list[str], orders: int) -> Batch:
     request = msgspec.convert({"cliente": "Ana", "productos": items, "direccion": "Mayor 1"}, OrderRequest)
     requests = [request] * orders
     return Batch(requests, encode_orders(requests), True)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _read_kib(pid: int, name: str) -> int:

@@ -341,3 +341,18 @@ async def test_workers_do_not_wait_for_a_follower_whose_file_is_locked(
     assert free == [True]
     progress.close()
     lock.close()
+
+
+async def test_large_orders_make_more_and_smaller_files(
+    adapter: SqliteAdapter, orders: OrderStore, work: WorkStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "_FILE_BYTES", 500)
+    run = await do(orders, work, count=40)
+    assert archive(adapter) == 40
+    files = list(adapter.files.archive.glob("*/*.jsonl.gz"))
+    assert 5 < len(files) < 40
+    found = [
+        json.loads(line)["id"] for file in sorted(files) for line in gzip.decompress(file.read_bytes()).splitlines()
+    ]
+    assert sorted(found) == ids(run)
+    assert archive(adapter) == 0

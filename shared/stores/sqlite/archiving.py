@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,8 @@ from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS, OrderReader
 
 _FILE_ORDERS = 50_000
+# Documents of one file: all of its orders are in memory at a time.
+_FILE_BYTES = 32 * 2**20
 _WINDOW = 50_000
 _NODE = "SELECT value FROM main.meta WHERE name = 'node'"
 _BOUNDS = "SELECT min(sequence), max(sequence) FROM orders"
@@ -113,7 +115,14 @@ class Archiver:
             for (text,) in self._reading.execute(_ARCHIVED, (after, stop)).fetchall():
                 for first, count in msgspec.json.decode(text):
                     archived.update(range(max(first, after + 1), min(first + count, stop + 1)))
-            rows = self._reading.execute(_FINAL, (after, stop, before, _FILE_ORDERS)).fetchall()
+            rows: list[Any] = []
+            room = _FILE_BYTES
+            for row in self._reading.execute(_FINAL, (after, stop, before, _FILE_ORDERS)):
+                rows.append(row)
+                room -= len(row[2])
+                if room <= 0:
+                    stop = row[0]
+                    break
             failed: dict[int, list[FailedAttempt]] = {}
             for sequence, *members in self._reading.execute(_ATTEMPTS, (after + 1, stop)).fetchall():
                 failed.setdefault(sequence, []).append(FailedAttempt(*members))

@@ -1,0 +1,36 @@
+"""docs/OPERATIONS.md has every alarm that a server can log, and no other."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("services", "workers", "shared", "clients")
+CALLS = {"warning", "error", "exception", "critical", "log_fault"}
+
+
+def logged_events() -> set[str]:
+    """Returns the name of every event that is logged as a warning or worse; what is not constant in it is `…`."""
+    found: set[str] = set()
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+            if name not in CALLS:
+                continue
+            match node.args[0]:
+                case ast.Constant(str(event)):
+                    found.add(event)
+                case ast.JoinedStr(parts):
+                    found.add("".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts))
+    return found
+
+
+def test_every_alarm_is_in_the_table() -> None:
+    text = (ROOT / "docs" / "OPERATIONS.md").read_text().partition("## Alarms")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    listed = {event for cell in rows for event in re.findall(r"`([^`]+)`", cell)}
+    events = logged_events()
+    assert len(events) > 40
+    assert listed == events
