@@ -350,7 +350,7 @@ async def test_large_orders_make_more_and_smaller_files(
     run = await do(orders, work, count=40)
     assert archive(adapter) == 40
     files = list(adapter.files.archive.glob("*/*.jsonl.gz"))
-    assert 5 < len(files) < 40
+    assert 3 < len(files) < 40
     found = [
         json.loads(line)["id"] for file in sorted(files) for line in gzip.decompress(file.read_bytes()).splitlines()
     ]
