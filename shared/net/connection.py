@@ -318,8 +318,10 @@ class Connection(asyncio.Protocol):
         elif self._rest:
             # What it sent waits for us.
             pass
-        elif self._framer is not None and self._framer.midway and silent > limits.stall_seconds:
-            self._time_out(f"nothing was sent for {limits.stall_seconds:g} s in the middle of a request")
+        elif self._framer is not None and self._framer.midway:
+            # Not a pipe's end: the network may be slow with the rest of a document.
+            if silent > limits.stall_seconds:
+                self._time_out(f"nothing was sent for {limits.stall_seconds:g} s in the middle of a request")
         elif self.observing or self._in_flight:
             pass
         elif self._piped and silent > limits.piped_seconds:

@@ -158,3 +158,18 @@ async def test_a_pipe_that_is_silent_gets_the_end_of_the_stream(parts: list[byte
         connection.answer(b"{}\n")
     connection.sweep(loop.time() + 2)
     assert transport.ended.is_set() is ends
+
+
+async def test_silence_in_the_middle_of_a_document_is_not_the_end_of_a_pipe() -> None:
+    loop = asyncio.get_running_loop()
+    settings = LimitSettings(one_shot_seconds=3600, piped_seconds=1, stall_seconds=60)
+    server = Server(Slow(), settings.limits(document_bytes=1000, open_files=1000))
+    connection, transport = Connection(server, loop), Transport()
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.data_received(PING[:8])
+    connection.sweep(loop.time() + 30)
+    assert not transport.ended.is_set()
+    connection.data_received(PING[8:])
+    connection.answer(b"{}\n")
+    connection.sweep(loop.time() + 30)
+    assert transport.ended.is_set()
