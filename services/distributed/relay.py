@@ -22,7 +22,7 @@ from shared.domain.tables import SCORES, USERS
 from shared.runtime.traces import Traces
 from shared.stores.events import Happened, OrderEvents, OrderFeed, RecordFeed
 from shared.stores.records import Change, Changes
-from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE, RECORDS, RECORDS_BEFORE
+from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE, RECORDS, RECORDS_BEFORE, OrderPosition
 
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
@@ -107,8 +107,12 @@ class Relay:
             before = self._knowledge.position(ORDERS)
             self._log.warning("orders_followed_from_the_beginning", position_before=before, position=found.position)
             if before is not None:
-                # The intake reads it: the numbers up to there were given, whatever its files still know.
-                self._knowledge.move(ORDERS_BEFORE, before)
+                # The intake reads it: the numbers up to there were given, whatever its files still know. It may begin
+                # again twice before there are new orders, so what is there already counts, too.
+                position = OrderPosition.parse(before)
+                if (earlier := self._knowledge.position(ORDERS_BEFORE)) is not None:
+                    position = position.behind(OrderPosition.parse(earlier))
+                self._knowledge.move(ORDERS_BEFORE, str(position))
             self._knowledge.orders.reset()
             if found.totals is not None:
                 self._log.warning("orders_counted_from_totals", orders=found.totals[None])
@@ -134,7 +138,8 @@ class Relay:
         with self._knowledge.transaction(1):
             if before is not None:
                 # The persistence server reads it: numbers up to there were given, whatever its file still knows.
-                self._knowledge.move(RECORDS_BEFORE, before)
+                earlier = self._knowledge.position(RECORDS_BEFORE)
+                self._knowledge.move(RECORDS_BEFORE, max(before, earlier or "0", key=int))
             self._knowledge.ranking.reset()
         async for page in self._records.everything(USERS):
             with self._knowledge.transaction(len(page)):

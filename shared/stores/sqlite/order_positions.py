@@ -35,6 +35,15 @@ class OrderPosition(NamedTuple):
         """Reads what `str` gives. Positions of earlier versions have no era. Raises ValueError or TypeError."""
         return cls(*map(int, text.split(":")))
 
+    def behind(self, other: Self) -> Self:
+        """Returns a position behind this one and another: no number up to either is given again."""
+        same = self.node == other.node
+        return self._replace(
+            order=max(self.order, other.order),
+            move=max(self.move, other.move) if same else self.move,
+            era=max(self.era, other.era) if same else self.era,
+        )
+
     def __str__(self) -> str:
         return ":".join(map(str, self))
 
