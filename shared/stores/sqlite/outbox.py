@@ -1,5 +1,6 @@
 """Writes what a transaction does to orders into the outbox, in that transaction."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -41,8 +42,12 @@ def rebuild_outbox(
     """Makes the outbox of `entries`, and of the shortest way from the states `before` to those of now.
 
     Up to the sequence `last`, orders that are not in `before` were final and are not told of; those behind it are new.
-    The entries are number, time, last sequence and moves.
+    The entries are number, time, last sequence and moves. When the outbox was rebuilt is noted beside it: entries have
+    the times of what they tell, which may be longer ago than unread entries are kept. A change whose time is not known
+    has the time of the rebuild.
     """
+    now = time.time_ns() // 1000
+    connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('rebuilt', ?)", (now,))
     connection.execute("DELETE FROM moves")
     connection.executemany("INSERT INTO moves (number, at, last, moves) VALUES (?, ?, ?, ?)", entries)
     rows = connection.execute(_STATES)
@@ -51,7 +56,7 @@ def rebuild_outbox(
         for sequence, state, at, detail in page:
             was = before.get(sequence, QUEUED if sequence > last else None)
             if was is not None and (way := _WAYS.get((was, state))) is not None:
-                groups.setdefault((way, at // _MINUTE), []).append((sequence, at, detail))
+                groups.setdefault((way, (at or now) // _MINUTE), []).append((sequence, at or now, detail))
         for (way, _), orders in groups.items():
             for step in way:
                 add_moves(connection, _step(step, orders), max(at for _, at, _ in orders))

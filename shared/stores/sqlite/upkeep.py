@@ -20,6 +20,7 @@ _STATE = """
 SELECT (SELECT coalesce(max(value), 0) FROM meta WHERE name = 'trimmed'),
     (SELECT coalesce(max(value), 0) FROM meta WHERE name = 'era'),
     (SELECT coalesce(max(value), 0) FROM meta WHERE name = 'node'),
+    (SELECT coalesce(max(value), 0) FROM meta WHERE name = 'rebuilt'),
     (SELECT coalesce(max(number), 0) FROM moves)"""
 _OLD = """
 SELECT coalesce(max(number), 0) FROM (SELECT number, at FROM moves ORDER BY number LIMIT ?) WHERE at < ?"""
@@ -55,12 +56,15 @@ class Upkeep:
         positions = [current_position(path) for path in self._followers]
         with self._lock:
             connection = self._progress.connection
-            trimmed, era, node, newest = connection.execute(_STATE).fetchone()
+            trimmed, era, node, rebuilt, newest = connection.execute(_STATE).fetchone()
             read = min((one.move for one in positions if (one.node, one.era) == (node, era)), default=0)
             if any((one.node, one.era) != (node, era) for one in positions):
                 read = 0
             old = time.time_ns() // 1000 - round(self._outbox_days * _DAY)
-            wanted = max(min(read, newest), connection.execute(_OLD, (_ENTRIES, old)).fetchone()[0])
+            wanted = min(read, newest)
+            if rebuilt < old:
+                # What a move has put here may tell of last year, and nobody has had the time to read it.
+                wanted = max(wanted, connection.execute(_OLD, (_ENTRIES, old)).fetchone()[0])
             if wanted <= trimmed:
                 return False
             end = connection.execute(_PORTION_END, (wanted, _ENTRIES)).fetchone()[0] or wanted
