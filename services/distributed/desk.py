@@ -30,6 +30,7 @@ _TURN_REQUESTS = 64
 _PAGE = 50
 _EVERYBODYS = 10
 """How many notifications there are on a page of a user's, and on one of everybody's, unless it is said."""
+_SMALL_PAGE = 100
 _WRITES = (requests.AddNotification, requests.MarkRead)
 
 Members = Mapping[str, Any]
@@ -74,6 +75,8 @@ class Desk:
         self._relay = relay
         self._started = time.monotonic()
         self._inbox: deque[_Entry] = deque()
+        self._held: dict[Connection, deque[_Entry]] = {}
+        self._holds: set[asyncio.Task[None]] = set()
         self._turn_is_due = False
         self._loop = asyncio.get_running_loop()
         self._log = structlog.get_logger()
@@ -128,9 +131,37 @@ class Desk:
             self._turn_is_due = True
             self._loop.call_soon(self._turn)
 
+    def _take(self) -> list[_Entry]:
+        """What this turn is for: of each connection one large page, and none before the peer has read the last one."""
+        entries: list[_Entry] = []
+        while self._inbox and len(entries) < _TURN_REQUESTS:
+            entry = self._inbox.popleft()
+            connection = entry.connection
+            if (held := self._held.get(connection)) is not None:
+                held.append(entry)
+            elif connection.congested:
+                self._hold(connection, entry)
+            else:
+                entries.append(entry)
+                if isinstance(entry.item, requests.GetNotifications) and (entry.item.limit or 0) > _SMALL_PAGE:
+                    self._hold(connection)
+        return entries
+
+    def _hold(self, connection: Connection, *entries: _Entry) -> None:
+        self._held[connection] = deque(entries)
+        task = self._loop.create_task(self._release(connection), name="hold")
+        self._holds.add(task)
+        task.add_done_callback(self._holds.discard)
+
+    async def _release(self, connection: Connection) -> None:
+        await connection.wait_until_read()
+        self._inbox.extendleft(reversed(self._held.pop(connection)))
+        if self._inbox:
+            self._wake()
+
     def _turn(self) -> None:
         self._turn_is_due = False
-        entries = [self._inbox.popleft() for _ in range(min(len(self._inbox), _TURN_REQUESTS))]
+        entries = self._take()
         if self._inbox:
             self._wake()
         now = self._loop.time()

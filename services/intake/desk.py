@@ -314,6 +314,8 @@ class Desk:
         stretch = 0
         while True:
             connection.answer(await self._perform(connection, action))
+            # Pages are large and requests for them small: the next one has to wait for the peer.
+            await connection.wait_until_read()
             following = held[0][1] if held else None
             if not isinstance(following, Action) or self._actions.is_immediate(following):
                 break

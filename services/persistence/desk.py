@@ -9,7 +9,7 @@ requests wait.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -36,6 +36,7 @@ from shared.wire.replies import failure, line, success
 
 # More than this waits for the next turn, so that a turn stays short and other connections get theirs.
 _TURN_REQUESTS = 512
+_SMALL_PAGE = 8
 _ASIDE = (*KINDS, requests.Watch)
 _AT_ONCE = (requests.Ping, requests.Help, requests.Health, requests.Metrics, requests.Unwatch, requests.Quit)
 _READS = (requests.Get, requests.GetItem, requests.GetItems)
@@ -148,12 +149,19 @@ class Desk:
             if self._held and (held := self._held.get(connection)) is not None:
                 held.append(entry)
                 continue
+            if connection.congested:
+                self._held[connection] = deque([entry])
+                self._start_aside(self._hold(connection))
+                continue
             request = item.request if isinstance(item, Asked) else None
             reads = isinstance(request, _READS)
             if connection in waiting or (connection in readers and not reads):
                 waiting.add(connection)
                 later.append(entry)
                 continue
+            if isinstance(request, requests.GetItems) and len(request.keys) > _SMALL_PAGE:
+                # A page: the next one when the peer has read it.
+                waiting.add(connection)
             if reads:
                 readers.add(connection)
             elif isinstance(request, _ASIDE):
@@ -279,9 +287,7 @@ class Desk:
             self._answer(connection, asked, result)
             self._release(connection)
         else:
-            task = asyncio.get_running_loop().create_task(self._aside(connection, asked), name="aside")
-            self._asides.add(task)
-            task.add_done_callback(self._asides.discard)
+            self._start_aside(self._aside(connection, asked))
 
     def _answer(self, connection: Connection, asked: Asked, result: Members | ComandaError) -> None:
         request_id = asked.request.request_id
@@ -320,6 +326,16 @@ class Desk:
             "version": self._version,
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
+
+    def _start_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name="aside")
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def _hold(self, connection: Connection) -> None:
+        """Keeps the requests of a connection back until the peer has read what it has asked for."""
+        await connection.wait_until_read()
+        self._release(connection)
 
     async def _aside(self, connection: Connection, asked: Asked) -> None:
         result: Members | ComandaError

@@ -58,9 +58,11 @@ class Connection(asyncio.Protocol):
         "_last_heard",
         "_loop",
         "_one_shot",
+        "_patient",
         "_peer",
         "_peer_done",
         "_piped",
+        "_read",
         "_reading",
         "_rest",
         "_server",
@@ -83,6 +85,9 @@ class Connection(asyncio.Protocol):
         self._going_on: asyncio.Handle | None = None
         self._last_heard = 0.0
         self._unread_since: float | None = None
+        self._read: asyncio.Future[None] | None = None
+        """Somebody waits until the peer has read."""
+        self._patient = True
         self._reading = True
         self._ending = False
         self._can_half_close = True
@@ -123,6 +128,31 @@ class Connection(asyncio.Protocol):
             self._end_stream()
         elif not self._reading:
             self._resume_reading()
+
+    @property
+    def congested(self) -> bool:
+        """Whether the peer has more to read than it may before it gets another large answer."""
+        return self._unread_since is not None and self._patient and self._transport is not None
+
+    async def wait_until_read(self) -> None:
+        """Returns when the connection is not congested, or gone.
+
+        For services whose answers are large: requests of a few bytes may be in flight in thousands.
+        """
+        while self.congested:
+            if self._read is None:
+                self._read = self._loop.create_future()
+            await asyncio.shield(self._read)
+
+    def stop_waiting(self) -> None:
+        """Ends `wait_until_read` for good: the server stops."""
+        self._patient = False
+        self._tell_read()
+
+    def _tell_read(self) -> None:
+        if self._read is not None:
+            self._read.set_result(None)
+            self._read = None
 
     def send(self, data: bytes) -> None:
         """Writes something that answers no request."""
@@ -278,6 +308,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._unread_since = None
+        self._tell_read()
         self._resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -285,6 +316,7 @@ class Connection(asyncio.Protocol):
             if handle is not None:
                 handle.cancel()
         self._transport = None
+        self._tell_read()
         self._ending = True
         if self._admitted:
             self._server.release(self)

@@ -52,6 +52,8 @@ class TcpServer:
         """Accepts no new connections; the open ones go on."""
         for server in self._servers:
             server.close()
+        for connection in self.connections:
+            connection.stop_waiting()
 
     async def stop(self, seconds: float) -> None:
         """Ends every connection after its answers are written; after `seconds` cuts those left."""
