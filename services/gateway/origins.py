@@ -5,12 +5,15 @@ may have its own name lead to this machine (DNS rebinding): then the name says w
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
 from services.gateway.problems import BadRequest, Forbidden
 
 _KNOWN = 1000
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:[0-9]*)?")
+"""RFC 9110, section 7.2: a name or an address, and a port."""
 _SAFE_SITES = (b"same-origin", b"none")
 
 
@@ -36,8 +39,16 @@ class Hosts:
         self._known: set[bytes] = set()
 
     def check(self, headers: Iterable[tuple[bytes, bytes]], http_version: str) -> None:
-        """Raises Forbidden for a name that may be another site's, and BadRequest where there is not one name."""
-        hosts = [value for name, value in headers if name == b"host"]
+        """Raises Forbidden for a name that may be another site's, and BadRequest where there is not one name.
+
+        An Origin that is no address is a bad request as well, whatever is asked for.
+        """
+        hosts: list[bytes] = []
+        for name, value in headers:
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"origin":
+                _authority(value.decode("latin-1"), "Origin")
         if len(hosts) != 1 and (hosts or http_version != "1.0"):
             told = "the header Host stands there more than once" if hosts else "the header Host is missing"
             raise BadRequest(told, field="Host", hint="RFC 9112, section 3.2: a request of HTTP/1.1 has one")
@@ -46,6 +57,8 @@ class Hosts:
                 self._look(value)
 
     def _look(self, value: bytes) -> None:
+        if _HOST.fullmatch(value) is None:
+            raise _no_address("Host")
         found = _authority(f"//{value.decode('latin-1')}", "Host")
         host = (found.hostname or "").rstrip(".")
         if "." in host and not _is_address(host) and not self._names & {host, "*"}:
@@ -62,7 +75,11 @@ def _authority(url: str, header: str) -> SplitResult:
             return found
     except ValueError:
         pass
-    raise BadRequest(f"the header {header} is no address", field=header, hint="write HOST or HOST:PORT")
+    raise _no_address(header)
+
+
+def _no_address(header: str) -> BadRequest:
+    return BadRequest(f"the header {header} is no address", field=header, hint="write HOST or HOST:PORT")
 
 
 def _is_address(host: str) -> bool:

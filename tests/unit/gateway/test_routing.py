@@ -123,7 +123,19 @@ def test_a_name_of_another_site_does_not_lead_here(host: bytes, allowed: bool) -
 
 
 @pytest.mark.parametrize(
-    "host", [b"[", b"[::1", b"a:b", b"localhost:99999", b"user@localhost", b"localhost/x", b"[v1]"]
+    "host",
+    [
+        b"[",
+        b"[::1",
+        b"a:b",
+        b"localhost:99999",
+        b"user@localhost",
+        b"localhost/x",
+        b"[v1]",
+        b"a b",
+        b"caf\xe9",
+        b"a\tb",
+    ],
 )
 def test_a_host_that_is_no_address_is_refused(host: bytes) -> None:
     with pytest.raises(BadRequest):
@@ -152,3 +164,10 @@ def test_a_request_has_one_host(headers: list[tuple[bytes, bytes]], version: str
 def test_an_origin_that_is_no_address_is_refused(origin: bytes) -> None:
     with pytest.raises(BadRequest):
         check_origin([(b"origin", origin), (b"host", b"shop")], [])
+    with pytest.raises(BadRequest):
+        Hosts([]).check([(b"origin", origin), (b"host", b"shop")], "1.1")
+
+
+@pytest.mark.parametrize("origin", [b"null", b"http://shop:5000", b"chrome-extension://abc", b"https://[::1]:8443"])
+def test_an_origin_that_is_an_address_may_ask(origin: bytes) -> None:
+    Hosts([]).check([(b"origin", origin), (b"host", b"shop")], "1.1")
