@@ -23,7 +23,7 @@ class BodyReader:
         self._max_orders = max_orders
 
     def read(self, body: bytes, kind: Any) -> Any:
-        """A body as `kind`: a struct; or orders, one or many, where that is ORDERS.
+        """A body as `kind`: a struct; or orders, one or many, where that is ORDERS. Many have errors among them.
 
         Raises InvalidJson, InvalidParams and TooLarge.
         """
@@ -43,15 +43,9 @@ class BodyReader:
             raise TooLarge(told, hint=f"the limit is MAX_ARRAY_ORDERS={self._max_orders}")
         return self._many(body)
 
-    def _many(self, body: bytes) -> list[OrderRequest]:
-        """All orders of an array. Raises the first error in it."""
-        orders: list[OrderRequest] = []
-        for place, order in enumerate(self._orders.array(body)):
-            if isinstance(order, InvalidParams):
-                order.field = f"[{place}].{order.field}" if order.field else f"[{place}]"
-                order.example = [EXAMPLE]
-                raise order
-            orders.append(order)
+    def _many(self, body: bytes) -> list[OrderRequest | InvalidParams]:
+        """The orders of an array, each by itself: a good one, or the error it deserves."""
+        orders = self._orders.array(body)
         if not orders:
             raise InvalidParams("the array is empty", hint="put orders into it", example=[EXAMPLE])
         return orders

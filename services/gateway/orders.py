@@ -157,11 +157,24 @@ class OrderRoutes:
         accepted = await self._intake.ask(lambda client: client.order(order, add_request_id=False), Work.AT_ONCE)
         return answer(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
 
-    async def _place_many(self, orders: list[OrderRequest], key: str | None, request: Request) -> Answer:
-        keys = (None if key is None else f"{key}:{place}" for place in range(len(orders)))
-        keyed = [self._keyed(order, one, request) for order, one in zip(orders, keys, strict=True)]
-        found = await self._intake.ask(lambda client: client.orders(keyed), Work.AT_ONCE)
-        return answer(Outcomes([_outcome(one, request.request_id) for one in found]), status=207)
+    async def _place_many(
+        self, orders: list[OrderRequest | InvalidParams], key: str | None, request: Request
+    ) -> Answer:
+        keyed = [self._member(order, key, place, request) for place, order in enumerate(orders)]
+        good = [order for order in keyed if isinstance(order, OrderRequest)]
+        found = iter(await self._intake.ask(lambda client: client.orders(good), Work.AT_ONCE) if good else ())
+        outcomes = [next(found) if isinstance(order, OrderRequest) else order for order in keyed]
+        return answer(Outcomes([_outcome(one, request.request_id) for one in outcomes]), status=207)
+
+    def _member(
+        self, order: OrderRequest | InvalidParams, key: str | None, place: int, request: Request
+    ) -> OrderRequest | InvalidParams:
+        """Returns the order of an array under its key, or its error, which costs no other order."""
+        try:
+            key = None if key is None else f"{key}:{place}"
+            return order if isinstance(order, InvalidParams) else self._keyed(order, key, request)
+        except InvalidParams as error:
+            return error
 
     def _keyed(self, order: OrderRequest, key: str | None, request: Request) -> OrderRequest:
         """Returns the order under its key and that of its client. Raises InvalidParams for a second key."""
@@ -210,10 +223,10 @@ class OrderRoutes:
             check_match(etag_of(await self._intake.ask(lambda client: client.status(request.id))), if_match)
 
 
-def _outcome(found: Accepted | Refused, request_id: str) -> Outcome:
-    if isinstance(found, Refused):
-        return Outcome(problem=problem(found, request_id))
-    return Outcome(accepted=found)
+def _outcome(found: Accepted | Refused | InvalidParams, request_id: str) -> Outcome:
+    if isinstance(found, Accepted):
+        return Outcome(accepted=found)
+    return Outcome(problem=problem(found, request_id))
 
 
 def _under_key(order: OrderRequest, key: str | None) -> OrderRequest:

@@ -87,12 +87,34 @@ def test_too_many_orders_are_refused_as_a_whole(http: Http) -> None:
     assert http.post(ORDERS, []).problem["error"] == "invalid_params"
 
 
-def test_one_wrong_order_among_many_stops_all_of_them(http: Http) -> None:
+def test_wrong_orders_among_many_cost_themselves_alone(http: Http) -> None:
     customer = str(uuid.uuid4())
-    reply = http.post(ORDERS, [{**ORDER, "cliente": customer}, {**ORDER, "cliente": ""}])
-    assert reply.status == 422
-    assert reply.problem["field"] == "[1].cliente"
-    assert http.get(f"{ORDERS}?cliente={customer}").json["pedidos"] == []
+    good, wrong = {**ORDER, "cliente": customer}, {**ORDER, "cliente": ""}
+    # json.dumps writes no such number.
+    priced = json.dumps({**ORDER, "productos": [{"producto": "pan", "precio": 7}]}).replace("7", "1e400")
+    keyed = {**good, "request_id": "of its own"}
+    body = "[" + ",".join([json.dumps(good), json.dumps(wrong), priced, json.dumps(keyed), json.dumps(good)]) + "]"
+    reply = http.ask(
+        "POST",
+        ORDERS,
+        body.encode(),
+        headers={"Content-Type": "application/json", "Idempotency-Key": customer},
+    )
+    assert reply.status == 207
+    first, *problems, last = reply.json["resultados"]
+    assert [(one["problem"]["error"], one["problem"]["status"], one["problem"]["field"]) for one in problems] == [
+        ("invalid_params", 422, "cliente"),
+        ("invalid_params", 422, "productos[0].precio"),
+        ("invalid_params", 422, "request_id"),
+    ]
+    stored = http.get(f"{ORDERS}?cliente={customer}").json["pedidos"]
+    assert {one["id"] for one in stored} == {first["accepted"]["id"], last["accepted"]["id"]}
+
+
+def test_array_of_wrong_orders_alone_needs_no_intake(http: Http) -> None:
+    reply = http.post(ORDERS, [1, {}])
+    assert reply.status == 207
+    assert ["problem" in one for one in reply.json["resultados"]] == [True, True]
 
 
 def test_pages_of_orders_lead_to_all_of_them(http: Http) -> None:
