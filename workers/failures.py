@@ -50,7 +50,7 @@ class FailureDescriber:
         """Returns the verdict about an exception."""
         final = isinstance(reason, Reject)
         message = _message(reason)
-        text = (message or "rejected by the handler") if final else f"{type(reason).__name__}: {message}"
+        text = (message or "rejected by the handler") if final else _summary(reason)
         error = self._clean(text)[:ERROR_CHARACTERS]
         frames = self._frames(reason.__traceback__)
         if not frames:
@@ -89,7 +89,7 @@ class FailureDescriber:
             yield f"  {_place(frame)}\n"
             if frame.line:
                 yield f"    {frame.line}\n"
-        yield f"{type(reason).__name__}: {_message(reason)[:ERROR_CHARACTERS]}\n"
+        yield f"{_summary(reason)[:ERROR_CHARACTERS]}\n"
 
 
 def known_secrets(environ: Mapping[str, str], *others: str | None) -> list[str]:
@@ -100,6 +100,12 @@ def known_secrets(environ: Mapping[str, str], *others: str | None) -> list[str]:
 
 def _place(frame: traceback.FrameSummary) -> str:
     return f"{frame.filename}:{frame.lineno} {frame.name}"
+
+
+def _summary(reason: BaseException) -> str:
+    """The type and the message of an exception; of one without a message, as from a bare `assert`, the type."""
+    message = _message(reason)
+    return f"{type(reason).__name__}: {message}" if message else type(reason).__name__
 
 
 def _message(reason: BaseException) -> str:

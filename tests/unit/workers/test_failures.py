@@ -96,6 +96,13 @@ def test_exception_without_a_text_is_told_all_the_same() -> None:
     assert described(Rude()).error == "Rude: <no text: RuntimeError>"
 
 
+def test_exception_without_a_message_is_told_by_its_type_alone() -> None:
+    verdict = described(AssertionError())
+    assert verdict.error == "AssertionError"
+    assert verdict.traceback is not None
+    assert verdict.traceback.endswith("\nAssertionError\n")
+
+
 def test_chain_without_end_is_bounded() -> None:
     one, other = ValueError("one"), ValueError("other")
     one.__cause__, other.__cause__ = other, one

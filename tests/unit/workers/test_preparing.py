@@ -105,7 +105,7 @@ async def test_preparing_that_fails_fails_its_orders_and_no_others() -> None:
     for error, told in (
         (ValueError("no"), "ValueError: no"),
         (SystemExit(1), "SystemExit: 1"),
-        (asyncio.CancelledError(), "CancelledError: "),
+        (asyncio.CancelledError(), "CancelledError"),
         (TimeoutError("there"), "TimeoutError: there"),
     ):
         bench.put(1, 2)
