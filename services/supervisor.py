@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import structlog
 from msgspec import Struct
 
-from shared.runtime.lifecycle import EXIT_STARTUP
+from shared.runtime.lifecycle import EXIT_STARTUP, end_cancellation
 from shared.runtime.parent import PARENT_PID, READY_FD
 
 _FIRST_PAUSE = 0.5
@@ -72,6 +72,7 @@ class Supervisor:
             await asyncio.gather(*keepers, stopped, return_exceptions=True)
             await self._end_in_order()
         except asyncio.CancelledError:
+            end_cancellation()
             for task in (*keepers, stopped):
                 task.cancel()
             await self._end_at_once()

@@ -23,7 +23,7 @@ from shared.domain.errors import StoreError
 from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
-from shared.runtime.lifecycle import bind_error, closing_seconds
+from shared.runtime.lifecycle import bind_error, closing_seconds, end_cancellation
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
 from shared.stores.ports import Open, OrderStore, Recovery, Superseded
@@ -143,6 +143,7 @@ class Intake:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
+            end_cancellation()
             shutdown_seconds = _AT_ONCE_SECONDS
         finally:
             for task in (settle, retention, beat, tend, stopped):
@@ -228,6 +229,7 @@ class Intake:
         try:
             await self._pool.drain(seconds - closing)
         except asyncio.CancelledError:
+            end_cancellation()
             self._log.warning("handing back at once", running=self._pool.running)
             await self._pool.drain(_AT_ONCE_SECONDS)
         await self._desk.close()

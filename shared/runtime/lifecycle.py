@@ -61,6 +61,17 @@ def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     return 0
 
 
+def end_cancellation() -> None:
+    """Has the running task count as not cancelled any more, since it goes on in spite of its cancellation.
+
+    Otherwise no time-out within it would be told from that cancellation in Python 3.11.2, and end it after all.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    while task.uncancel():
+        pass
+
+
 def closing_seconds(shutdown_seconds: float) -> float:
     """Returns how much of the time for a stop belongs to closing connections, after the work is done."""
     return min(shutdown_seconds * _CLOSE_SHARE, _LONGEST_CLOSE_SECONDS)
