@@ -19,7 +19,13 @@ class Peer:
 
     async def read(self) -> Any:
         """The next request."""
-        return msgspec.json.decode(await self._reader.readline())
+        return msgspec.json.decode(await self._read_line())
+
+    async def _read_line(self) -> bytes:
+        """The next line that is not empty; nothing at the end of the stream."""
+        while (line := await self._reader.readline()) == b"\n":
+            pass
+        return line
 
     def send(self, *messages: object) -> None:
         """Lines to the client."""
@@ -31,7 +37,7 @@ class Peer:
 
     async def answer_all(self) -> None:
         """Answers every request with its own request_id as the order's id, until the client is gone."""
-        while line := await self._reader.readline():
+        while line := await self._read_line():
             request = msgspec.json.decode(line)
             self.send({"success": True, "id": request.get("request_id", ""), "estado": "en cola"})
 
