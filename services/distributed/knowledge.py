@@ -35,8 +35,10 @@ class Knowledge:
         with translated(path):
             self.log = EventLog(connection, limit=max_events, seconds=event_seconds)
             self.nonces = StoredNonces(connection)
-        never_wait(connection)
         self.orders = OrderTotals(connection)
+        with self._writer.transaction(0):
+            self.orders.fold_products()
+        never_wait(connection)
         self.ranking = Ranking(connection)
         self.notifications = Notifications(connection, limit=max_notifications)
         self.told: Callable[[Sequence[Logged]], None] = lambda _: None

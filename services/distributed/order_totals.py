@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from shared.domain.names import name_key
 from shared.domain.orders import iso_time
 from shared.domain.quantiles import Quantiles
 from shared.domain.states import State
@@ -23,7 +24,7 @@ ON CONFLICT DO UPDATE SET accepted = accepted + excluded.accepted, finished = fi
 _ADD_DURATION = """
 INSERT INTO durations VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET orders = orders + excluded.orders"""
 _ADD_PRODUCT = """
-INSERT INTO products VALUES (?, ?, ?)
+INSERT INTO products (name, orders, units, shown) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET orders = orders + excluded.orders, units = units + excluded.units"""
 _MOST_UNITS = 2**62
 ACCEPTED = "aceptados"
@@ -61,7 +62,13 @@ class OrderTotals:
         write(_ADD_COUNT, [(name, value) for name, value in counts.items() if value])
         write(_ADD_MINUTE, [(minute, *both) for minute, both in minutes.items()])
         write(_ADD_DURATION, [(*key, count) for key, count in durations.items()])
-        write(_ADD_PRODUCT, [(name, count, min(units[name], _MOST_UNITS)) for name, count in orders.items()])
+        write(_ADD_PRODUCT, [_product(name, count, units[name]) for name, count in orders.items()])
+
+    def fold_products(self) -> None:
+        """Counts rows of before the normal form of names under it, within the caller's transaction."""
+        found = self._connection.execute("SELECT name, orders, units FROM products WHERE shown IS NULL").fetchall()
+        self._connection.execute("DELETE FROM products WHERE shown IS NULL")
+        self._connection.executemany(_ADD_PRODUCT, [_product(*row) for row in found])
 
     def reset(self) -> None:
         """Forgets everything, within the caller's transaction: it is counted anew from the first event on."""
@@ -90,7 +97,7 @@ class OrderTotals:
             "SELECT minute, accepted, finished FROM minutes WHERE minute > ? ORDER BY minute",
             (now // _MINUTE - _MINUTES_SHOWN,),
         )
-        top = select("SELECT name, orders, units FROM products ORDER BY orders DESC LIMIT ?", (_TOP,))
+        top = select("SELECT shown, orders, units FROM products ORDER BY orders DESC LIMIT ?", (_TOP,))
         times = select(
             "SELECT kind, bucket, sum(orders) FROM durations WHERE hour >= ? GROUP BY kind, bucket", (now // _HOUR - 1,)
         ).fetchall()
@@ -105,6 +112,11 @@ class OrderTotals:
             "proceso_ms": _percentiles(times, "processing"),
             "productos": [{"producto": name, "pedidos": orders, "unidades": units} for name, orders, units in top],
         }
+
+
+def _product(name: str, orders: int, units: int) -> tuple[str, int, int, str]:
+    """Returns the row to add for a product: the normal form of its name, and the name as it is shown."""
+    return name_key(name), orders, min(units, _MOST_UNITS), name
 
 
 def _percentiles(rows: Iterable[tuple[str, int, int]], kind: str) -> Mapping[str, float | None]:
