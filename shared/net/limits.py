@@ -37,7 +37,7 @@ class LimitSettings(Struct, frozen=True):
     idle_seconds: _Seconds = 300.0
     stall_seconds: _Seconds = 60.0
     one_shot_seconds: _Seconds = 0.2
-    piped_seconds: _Seconds = 3.0
+    piped_seconds: _Seconds = 10.0
 
     def limits(self, *, document_bytes: int, open_files: int) -> Limits:
         """What a connection may take, where the process may have `open_files`."""

@@ -55,6 +55,8 @@ class ServerProcess:
         environ = {
             **os.environ,
             "ENV_FILE": "/dev/null",
+            # Sessions of the tests may pause for as long as a busy machine wants.
+            "PIPED_SECONDS": "3600",
             **self.defaults,
             **self._settings,
             "DATA_DIR": str(self.data_dir),
