@@ -32,7 +32,9 @@ ORDER BY sequence"""
 
 # The fence: a result counts only while the order is in the very attempt that produced it.
 _FENCE = f"WHERE sequence = ?1 AND attempt = ?2 AND state = {RUNNING}"
-_DONE = f"UPDATE progress SET state = {DONE}, finished = ?3, detail = coalesce(?4, detail) {_FENCE}"
+# Nearly no order has a note: the fourth value is looked at, and its column is left alone.
+_DONE = f"UPDATE progress SET state = {DONE}, finished = ?3 {_FENCE} AND ?4 IS NULL"
+_NOTED = f"UPDATE progress SET state = {DONE}, finished = ?3, detail = ?4 {_FENCE}"
 _FAILED = f"UPDATE progress SET state = {FAILED}, finished = ?3, detail = ?4, failures = failures + 1 {_FENCE}"
 _RETRY = f"UPDATE progress SET state = {QUEUED}, detail = ?4, due = ?5, failures = failures + 1 {_FENCE}"
 _KEEP_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)"
@@ -145,7 +147,11 @@ def _record(
     """Records results; gives the sequences that the fence kept out."""
     lost: set[int] = set()
     if done:
-        lost |= _apply(connection, _DONE, done, DONE)
+        noted = [one for one in done if one.note is not None]
+        plain = [one for one in done if one.note is None] if noted else done
+        for statement, results in ((_DONE, plain), (_NOTED, noted)):
+            if results:
+                lost |= _apply(connection, statement, results, DONE)
     final = [failure[:4] for failure in failures if failure.retry_at is None]
     if final:
         lost |= _apply(connection, _FAILED, final, FAILED)
