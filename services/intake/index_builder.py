@@ -15,7 +15,8 @@ from shared.stores.sqlite.order_indexer import build_index
 # It takes what everybody else leaves of the processors, and of that at most half.
 _NICENESS = 19
 _SHARE = 0.5
-_IDLE_SECONDS = 60.0
+# Short: one that lingers would work beside the next burst.
+_IDLE_SECONDS = 1.0
 
 
 def main(orders: str) -> str | None:
