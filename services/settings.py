@@ -20,6 +20,9 @@ from shared.stores.dynamodb.settings import DynamoSettings
 RequestIdScope = Literal["client", "address"]
 """Whose a `request_id` is that comes without a `client_id`: everybody's, or that of the address that it comes from."""
 
+Stage = Literal["dev", "prod"]
+"""Whether the suite is for a machine of one's own, or for others to use."""
+
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from services.gateway.request_log import LogRequests
-from services.settings import Listening, NeighbourSettings, RequestIdScope, choose_listening
+from services.settings import Listening, NeighbourSettings, RequestIdScope, Stage, choose_listening
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
 from shared.runtime.logs import LogFormat, LogLevel
@@ -22,7 +22,8 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     main_server_port: Port = 5000
     tls_key: str | None = None
     store: Literal["sqlite", "dynamodb"] = "sqlite"
-    stage: Literal["dev", "prod"] = "prod"
+    stage: Stage = "prod"
+    open_internal_ports: bool = False
     jwt_secret: Key | None = None
     cors_origins: str = ""
     trusted_proxies: str = ""

@@ -20,6 +20,7 @@ from services.intake.tally import Tally
 from services.intake.watchers import Watchers
 from shared import VERSION
 from shared.domain.errors import StoreError
+from shared.net.gate import is_open_to_others
 from shared.net.limits import Limits
 from shared.net.listen import listen
 from shared.net.server import TcpServer
@@ -117,7 +118,8 @@ class Intake:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`, then drains. Raises StartupError when the port cannot be had."""
-        host, port, _ = self._settings.listening
+        settings = self._settings
+        host, port, setting = settings.listening
         try:
             listeners = listen(host, port)
         except OSError as error:
@@ -127,7 +129,13 @@ class Intake:
         await self._pool.start()
         await self._server.start(listeners)
         port = listeners[0].getsockname()[1]
-        self._log.info("listening", host=host, port=port, workers=self._settings.worker_count)
+        self._log.info("listening", host=host, port=port, workers=settings.worker_count)
+        if settings.stage == "dev" and not settings.open_internal_ports and is_open_to_others(listeners):
+            self._log.warning(
+                "dev_stage_is_open_to_others",
+                setting=setting,
+                hint="others can place, see and cancel orders; SERVER_BIND=localhost keeps them out",
+            )
         announce_ready(shown_address(host, port))
         gc.freeze()
         desk = asyncio.create_task(self._desk.run(), name="desk")
@@ -139,7 +147,7 @@ class Intake:
         # None of these ends by itself: the first to end by a fault ends the whole.
         parts: list[asyncio.Future[None]] = [desk, settle, retention, beat, tend, self._fault]
         ends: list[asyncio.Future[Any]] = [*parts, stopped]
-        shutdown_seconds = self._settings.shutdown_seconds
+        shutdown_seconds = settings.shutdown_seconds
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import Listening, RequestIdScope, ServerSettings, choose_listening, reachable
+from services.settings import Listening, RequestIdScope, ServerSettings, Stage, choose_listening, reachable
 from shared.runtime.settings import Count, Port, Seconds, Token
 from workers.handlers import Kit, Unstocked
 
@@ -15,6 +15,8 @@ class IntakeSettings(ServerSettings, frozen=True):
     server_bind: str | None = None
     server_host: str = "::"
     server_port: Port = 8888
+    stage: Stage = "prod"
+    open_internal_ports: bool = False
     worker_count: Annotated[int, Meta(ge=1, le=256)] = 2
     keep_final_days: Annotated[float, Meta(ge=0)] = 0.0
     outbox_days: Annotated[float, Meta(gt=0)] = 7.0

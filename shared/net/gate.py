@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from shared.domain.errors import StartupError, Unauthorized
 from shared.domain.orders import RequestId
+from shared.net.addresses import is_own_host
 from shared.net.connection import Connection, Service
 from shared.wire.framing import Document, Frame, HttpRequest, Line
 from shared.wire.ready import answer_frame
@@ -99,6 +100,11 @@ def check_exposure(listeners: Sequence[socket.socket], setting: str, *, guarded:
                 f"{setting} {address} can be reached from other machines, and nobody is asked who they are",
                 hint="set SERVICE_TOKEN, or OPEN_INTERNAL_PORTS=true where the network keeps others out",
             )
+
+
+def is_open_to_others(listeners: Sequence[socket.socket]) -> bool:
+    """Whether other machines than this one can reach any of the listeners."""
+    return not all(is_own_host(listener.getsockname()[0]) for listener in listeners)
 
 
 def guard(service: Service, token: str | None) -> Service:

@@ -6,14 +6,15 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from shared.domain.errors import StoreError
 from shared.stores.sqlite.lock import FileLock
-from tests.support.intake import PATIENCE, GatewayProcess, IntakeProcess
+from tests.support.intake import PATIENCE, GatewayProcess, IntakeProcess, ServerProcess
 
 NOBODY = 65534
 
@@ -123,6 +124,29 @@ def test_file_of_another_user_elsewhere_stops_the_start(tmp_path: Path, monkeypa
         FileLock(tmp_path / "shop.lock")
 
 
-def test_gateway_warns_where_others_could_name_any_user(tmp_path: Path) -> None:
-    with GatewayProcess(tmp_path, [], {"MAIN_SERVER_BIND": "::"}) as gateway:
-        assert gateway.wait_for_log("dev_stage_is_open_to_others")["level"] == "warning"
+@pytest.mark.parametrize(
+    ("server", "bind"), [(IntakeProcess, "SERVER_BIND"), (partial(GatewayProcess, servers=[]), "MAIN_SERVER_BIND")]
+)
+class TestDevStage:
+    """What a server says in STAGE=dev of those who can reach it."""
+
+    def test_server_warns_where_others_can_reach_it(
+        self, tmp_path: Path, server: Callable[..., ServerProcess], bind: str
+    ) -> None:
+        with server(tmp_path, settings={"STAGE": "dev", bind: "::"}) as process:
+            warning = process.wait_for_log("dev_stage_is_open_to_others")
+            assert (warning["level"], warning["setting"]) == ("warning", bind)
+
+    @pytest.mark.parametrize(
+        "settings",
+        [{"STAGE": "dev", "BIND": "localhost"}, {"STAGE": "dev", "BIND": "::", "OPEN_INTERNAL_PORTS": "true"}],
+        ids=["this machine alone", "a network that keeps others out"],
+    )
+    def test_server_starts_without_a_warning(
+        self, tmp_path: Path, server: Callable[..., ServerProcess], bind: str, settings: dict[str, str]
+    ) -> None:
+        named = {bind if name == "BIND" else name: value for name, value in settings.items()}
+        with server(tmp_path, settings=named) as process:
+            process.terminate()
+            process.wait_for_log("stopped")
+            assert "dev_stage_is_open_to_others" not in {entry.get("event") for entry in process.log}
