@@ -19,7 +19,7 @@ from tests.benchmarks.gateway import missing as gateway_misses
 from tests.benchmarks.inventory import inventory
 from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, RedisStreams, sample_orders
 from tests.benchmarks.records import records
-from tests.benchmarks.recovery import recovery
+from tests.benchmarks.recovery import big_start, recovery
 from tests.benchmarks.runs import Run
 from tests.benchmarks.trials import end_to_end, footprint
 from tests.support.dynamodb import DynamoServer
@@ -65,6 +65,8 @@ def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> F
         parts["end"] = run.measure("end to end", lambda: end_to_end(orders, number))
         parts["foot"] = run.measure("start and idle connections", lambda: footprint(idle))
         parts["recovered"] = run.measure("a start with orders waiting", lambda: recovery(50_000, 2000))
+        # A minute, most of which makes the store.
+        parts["big"] = run.measure("a start with ten million orders", lambda: big_start(10_000_000, 50_000))
         parts["kept"] = run.measure("records", lambda: records(rounds, seconds))
         parts["told"] = run.measure("events", lambda: events(rounds, seconds, orders))
         if needed is None:

@@ -11,7 +11,7 @@ from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
-from tests.benchmarks.recovery import RecoveryFigures
+from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.trials import EndToEnd, Footprint
 
 OURS = "Comanda"
@@ -26,6 +26,7 @@ class Figures(NamedTuple):
     end: EndToEnd | None = None
     foot: Footprint | None = None
     recovered: RecoveryFigures | None = None
+    big: BigStartFigures | None = None
     kept: Records | None = None
     told: EventFigures | None = None
     asked: GatewayFigures | None = None
@@ -48,6 +49,12 @@ def bars(figures: Figures) -> list[Bar]:
         memory = recovered.memory_mb
         what = f"memory of a start with {recovered.waiting:,} orders waiting"
         found.append(Bar(what, f"{memory:.0f} MB", "256 MB", memory <= 256))
+    if (big := figures.big) is not None:
+        what = f"start with {big.final:,} orders done and {big.waiting:,} waiting"
+        found.append(Bar(what, f"{big.start_seconds:.2f} s", "3 s", big.start_seconds <= 3))
+        found.append(
+            Bar("memory of the intake and two workers then", f"{big.memory_mb:.0f} MB", "200 MB", big.memory_mb <= 200)
+        )
     found += [] if figures.kept is None else _record_bars(figures.kept)
     found += [] if figures.dynamo is None else _dynamo_bars(figures.dynamo)
     found += [] if figures.told is None else _event_bars(figures.told)

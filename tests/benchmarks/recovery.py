@@ -1,4 +1,4 @@
-"""Memory of an intake and its workers that start with many orders waiting, large ones among them."""
+"""Starts of an intake: memory with many orders waiting, large ones among them; time and memory with millions final."""
 
 import asyncio
 import time
@@ -12,6 +12,7 @@ from shared.stores.ports import Batch
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.wire.orders import encode_orders
+from tests.benchmarks.big_store import make_big_store
 from tests.benchmarks.peers import Comanda
 from tests.benchmarks.trials import ask, wait_for_workers
 
@@ -46,11 +47,42 @@ def recovery(waiting: int, large: int) -> RecoveryFigures:
         wait_for_workers(server.port)
         while ask(server.port, "stats")["stats"]["pedidos"]["listo"] < large:
             time.sleep(_POLL_SECONDS)
-        assert server.process is not None
-        pids = [server.process.pid, *_children(server.process.pid)]
-        peaks = [_read_kib(pid, "VmHWM") for pid in pids]
-        shared = [_read_kib(pid, "RssFile") for pid in pids]
-    return RecoveryFigures(waiting, large, size / 1024, start, (sum(peaks) - sum(shared) + max(shared)) / 1024)
+        memory = _peak_memory_mb(server)
+    return RecoveryFigures(waiting, large, size / 1024, start, memory)
+
+
+class BigStartFigures(NamedTuple):
+    """A start on a store with millions of final orders, of which the very first one waits until 2099."""
+
+    final: int
+    waiting: int
+    start_seconds: float
+    """Until the first answer."""
+    memory_mb: float
+    """As in `RecoveryFigures`, until both workers are ready."""
+
+
+def big_start(final: int, waiting: int) -> BigStartFigures:
+    """Starts an intake on a store with so many orders."""
+    server = Comanda(ORDER_HANDLER="workers.handlers:wait", PROCESSING_SECONDS="3600", SHUTDOWN_SECONDS="1")
+    make_big_store(Files(server.folder / "data" / "orders.db"), final, customers=100_000, waiting=waiting)
+    began = time.perf_counter()
+    with server.running():
+        opened = ask(server.port, "stats")["stats"]["abiertos"]
+        start = time.perf_counter() - began
+        assert opened == waiting + 1, "every open order is found"
+        wait_for_workers(server.port)
+        memory = _peak_memory_mb(server)
+    return BigStartFigures(final, waiting, start, memory)
+
+
+def _peak_memory_mb(server: Comanda) -> float:
+    """Returns the most memory that each process of a server has taken, added up; what they share counts once."""
+    assert server.process is not None
+    pids = [server.process.pid, *_children(server.process.pid)]
+    peaks = [_read_kib(pid, "VmHWM") for pid in pids]
+    shared = [_read_kib(pid, "RssFile") for pid in pids]
+    return (sum(peaks) - sum(shared) + max(shared)) / 1024
 
 
 async def _fill(folder: Path, waiting: int, large: int) -> int:

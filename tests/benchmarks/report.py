@@ -14,7 +14,7 @@ from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
-from tests.benchmarks.recovery import RecoveryFigures
+from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.trials import EndToEnd
 
 _NOTES = "<!-- everything above is written by the benchmark -->\n"
@@ -43,6 +43,7 @@ def _members(figures: Figures) -> dict[str, Any]:
         "end_to_end": figures.end,
         "footprint": figures.foot,
         "recovery": figures.recovered,
+        "big_start": figures.big,
         "records": figures.kept,
         "dynamodb": figures.dynamo,
         "events": figures.told,
@@ -71,6 +72,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
         lines.append(f"| {peer} | {window} | {median(rounds):,.0f} | {each} |")
     lines += [] if figures.end is None else _end_lines(figures.end)
     lines += [] if figures.recovered is None else _recovery_lines(figures.recovered)
+    lines += [] if figures.big is None else _big_start_lines(figures.big)
     lines += [] if figures.kept is None else _record_lines(figures.kept)
     lines += [] if figures.dynamo is None else _dynamo_lines(figures.dynamo)
     lines += [] if figures.told is None else _event_lines(figures.told)
@@ -103,6 +105,14 @@ def _recovery_lines(recovered: RecoveryFigures) -> list[str]:
         f"Started with {recovered.waiting:,} orders waiting, {large}, an intake answers after",
         f"{recovered.start_seconds:.2f} s; it and two workers take {recovered.memory_mb:.0f} MB at most until",
         "the large ones are `listo`.",
+    ]
+
+
+def _big_start_lines(big: BigStartFigures) -> list[str]:
+    return [
+        "",
+        f"With {big.final:,} orders done, {big.waiting:,} waiting, and the very first one delayed to 2099, an intake",
+        f"answers after {big.start_seconds:.2f} s; it and two workers take {big.memory_mb:.0f} MB.",
     ]
 
 

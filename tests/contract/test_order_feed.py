@@ -261,6 +261,7 @@ async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
     await adapter.close()
     with sqlite3.connect(adapter.files.progress) as connection:
         connection.executescript(
+            "DROP TABLE stragglers; "
             "DROP TABLE archives; DROP TABLE attempts; DROP VIEW past; DROP TABLE moves; PRAGMA user_version = 1;"
         )
     connection.close()

@@ -380,6 +380,41 @@ async def test_settling_forgets_nothing_that_is_open(adapter: Adapter, orders: O
     assert [entry.run.first for entry in recovery.open] == [run.first + 1]
 
 
+async def restart_waiting(adapter: Adapter) -> tuple[OrderStore, list[int]]:
+    """Closes the store and opens it again: what it then has to be worked off."""
+    await adapter.close()
+    orders = await adapter.orders()
+    recovery = await orders.recover()
+    return orders, [one for entry in recovery.open for one in range(entry.run.first, entry.run.first + entry.run.count)]
+
+
+async def test_start_finds_old_open_orders_wherever_they_are(
+    adapter: Adapter, orders: OrderStore, work: WorkStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orders that are old are open here in every way: delayed, at work, put back, and tried again."""
+    monkeypatch.setattr("shared.stores.sqlite.open_orders._RECENT_ORDERS", 5)
+    monkeypatch.setattr("shared.stores.sqlite.open_orders._WINDOW", 4)
+    monkeypatch.setattr("shared.stores.sqlite.open_orders._PORTION", 2)
+    first = (await accept(orders, request(no_antes_de="2030-01-01T00:00:00Z"))).run.first
+    run = (await accept(orders, *(request(str(number)) for number in range(20)))).run
+    await begin(work, run)
+    running, back, failed = run.first + 3, run.first + 6, run.first + 9
+    others = [one for one in range(run.first, run.first + 20) if one not in (running, back, failed)]
+    failures = [Failure(back, 1, NOW, "later", NOW + 5), Failure(failed, 1, NOW, "broken", None)]
+    await work.advance("w1", done=[Done(one, 1, NOW) for one in others], failures=failures, now=NOW)
+    await orders.settle()
+    assert isinstance(await orders.retry(ids(run)[failed - run.first]), Open)
+    page = await orders.list(Query(state=State.QUEUED))
+    assert [int(order.id[-12:], 16) for order in page.orders] == [failed, back, first]
+    again, waiting = await restart_waiting(adapter)
+    assert waiting == [first, running, back, failed]
+    for sequence in (running, failed):
+        await again.cancel(ids(run)[sequence - run.first])
+    await again.settle()
+    _, waiting = await restart_waiting(adapter)
+    assert waiting == [first, back]
+
+
 # Listing.
 
 

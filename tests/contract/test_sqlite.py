@@ -14,7 +14,7 @@ import pytest
 from shared.domain.errors import StartupError, StoreError
 from shared.stores.ports import OrderStore, Query, WorkStore
 from shared.stores.sqlite import database
-from shared.stores.sqlite.database import Writer
+from shared.stores.sqlite.database import Writer, connect
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.orders import SqliteOrderStore
 from tests.contract.conftest import SqliteAdapter
@@ -55,6 +55,27 @@ async def test_keys_that_have_expired_are_freed_with_their_place_in_the_index(ad
     reopened = await adapter.orders(request_id_seconds=3600)
     await reopened.recover()
     await reopened.tend()
+
+
+async def test_order_that_waits_for_years_makes_no_start_read_those_after_it(
+    adapter: SqliteAdapter, orders: OrderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.stores.sqlite.open_orders._RECENT_ORDERS", 5)
+    delayed = ids((await accept(orders, request(no_antes_de="2099-01-01T00:00:00Z"))).run)[0]
+    run = (await accept(orders, *(request(str(number)) for number in range(20)))).run
+    for order in ids(run):
+        await orders.cancel(order)
+
+    def remembered() -> tuple[int, list[int]]:
+        with contextlib.closing(connect(adapter.files.progress, read_only=True)) as connection:
+            (mark,) = connection.execute("SELECT value FROM meta WHERE name = 'settled'").fetchone()
+            return mark, [one for (one,) in connection.execute("SELECT sequence FROM stragglers").fetchall()]
+
+    await orders.settle()
+    assert remembered() == (run.first + 19, [run.first - 1])
+    await orders.cancel(delayed)
+    await orders.settle()
+    assert remembered() == (run.first + 19, [])
 
 
 async def test_files_of_a_newer_schema_are_refused(adapter: SqliteAdapter) -> None:

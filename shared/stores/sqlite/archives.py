@@ -135,7 +135,7 @@ class Remover:
         done = self._place - len(self._portions)
         some = self._portions[done : done + portions]
         with progress.transaction(PORTION * len(some)) as connection:
-            for table in ("attempts", "progress"):
+            for table in ("attempts", "stragglers", "progress"):
                 connection.executemany(f"DELETE FROM {table} WHERE sequence BETWEEN ? AND ?", some)
             if done + len(some) == len(self._portions):
                 connection.execute("UPDATE archives SET removed = 1 WHERE first = ?", (self._first,))

@@ -1,7 +1,6 @@
 """Lists of orders, read in a thread of their own so that a long read never holds the event loop."""
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.domain.errors import StoreError
@@ -26,15 +25,11 @@ def attach(files: Files) -> Connection:
 
 
 class Lister:
-    """Answers `Query`, one after the other; opens its connection on first use.
+    """Answers `Query`, one after the other; opens its connection on first use."""
 
-    `settled` says up to which sequence all orders are final.
-    """
-
-    def __init__(self, files: Files, reader: OrderReader, settled: Callable[[], int]) -> None:
+    def __init__(self, files: Files, reader: OrderReader) -> None:
         self._files = files
         self._reader = reader
-        self._settled = settled
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lists")
         self._connection: Connection | None = None
         self._index: tuple[int, int] | None = None
@@ -64,7 +59,7 @@ class Lister:
             self._connect()
         assert self._connection is not None
         coverage = NOTHING if self._index is None else read_coverage(self._connection)
-        rows, before = OrderSearch(self._connection, coverage, query, settled=self._settled()).find()
+        rows, before = OrderSearch(self._connection, coverage, query).find()
         return Page([self._reader.order(row) for row in rows], before)
 
     def _connect(self) -> None:

@@ -24,7 +24,7 @@ from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import attach
 from shared.stores.sqlite.order_positions import OrderPosition
 
-_SCHEMAS = (("main", 1), ("progress", 2))
+_SCHEMAS = (("main", 1), ("progress", 5))
 _NODE = "SELECT value FROM main.meta WHERE name = 'node'"
 _ACCEPTED = "SELECT sequence, received, document FROM orders WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _MOVES = "SELECT number, at, last, moves FROM progress.moves WHERE number > ? ORDER BY number LIMIT ?"
@@ -40,8 +40,10 @@ SELECT max((SELECT coalesce(max(sequence), 0) FROM orders),
 _ERA = "SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'era'"
 _TRIMMED = "SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'trimmed'"
 _RUNNING = f"""
-SELECT count(*) FROM progress.progress WHERE state = {RUNNING} AND sequence > (
-    SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'settled')"""
+WITH mark AS (SELECT coalesce(max(value), 0) AS settled FROM progress.meta WHERE name = 'settled')
+SELECT (SELECT count(*) FROM progress.progress WHERE state = {RUNNING} AND sequence > (SELECT settled FROM mark))
+    + (SELECT count(*) FROM progress.stragglers s CROSS JOIN progress.progress p ON p.sequence = s.sequence
+        WHERE s.sequence <= (SELECT settled FROM mark) AND p.state = {RUNNING})"""
 _LAST = """
 SELECT max((SELECT coalesce(max(sequence), 0) FROM orders),
         (SELECT coalesce(max(value), 0) FROM main.meta WHERE name = 'floor')),

@@ -41,16 +41,12 @@ Range = tuple[int, int]
 
 
 class OrderSearch:
-    """One page. `connection` has `progress` attached, and the index as `idx` unless `coverage` is nothing.
+    """One page. `connection` has `progress` attached, and the index as `idx` unless `coverage` is nothing."""
 
-    Orders up to the sequence `settled` are final.
-    """
-
-    def __init__(self, connection: Connection, coverage: Coverage, query: Query, *, settled: int) -> None:
+    def __init__(self, connection: Connection, coverage: Coverage, query: Query) -> None:
         self._connection = connection
         self._coverage = coverage
         self._query = query
-        self._settled = settled
         self._state = None if query.state is None else STATES.index(query.state)
         self._key = None if query.customer is None else recent_name_key(query.customer)
         self._hash = 0 if query.customer is None else customer_hash(query.customer)
@@ -107,13 +103,18 @@ class OrderSearch:
 
     def _candidates(self, before: int) -> Iterator[Range]:
         """Yields the ranges in which orders of this state can be."""
-        if self._query.among is None or self._state not in _OPEN:
-            low = self._settled + 1 if self._state in _OPEN else 1
-            if low < before:
-                yield low, before
+        if self._state not in _OPEN:
+            yield 1, before
             return
-        known = sorted((low, min(high, before)) for low, high in self._query.among if low < before)
+        among = self._open_ranges() if self._query.among is None else self._query.among
+        known = sorted((low, min(high, before)) for low, high in among if low < before)
         yield from reversed(_merged(known))
+
+    def _open_ranges(self) -> list[Range]:
+        """Returns ranges of sequences outside of which every order is final."""
+        mark = self._one("SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'settled'")
+        stragglers = self._connection.execute("SELECT sequence FROM progress.stragglers WHERE sequence <= ?", (mark,))
+        return [*((sequence, sequence + 1) for (sequence,) in stragglers), (mark + 1, 2**62)]
 
     def _ranges_in_time(self, low: int, high: int) -> Iterator[Range]:
         """Yields the parts of a covered range that have orders of the time that is asked for."""

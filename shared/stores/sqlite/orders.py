@@ -55,6 +55,7 @@ from shared.stores.sqlite.database import Connection, Writer, migrate, never_wai
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import Lister, attach
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.open_orders import OpenOrders
 from shared.stores.sqlite.order_positions import saved_positions
 from shared.stores.sqlite.outbox import add_moves
 from shared.stores.sqlite.repair import agree
@@ -73,18 +74,12 @@ INSERT INTO orders (sequence, received, document, request_id, priority, due) VAL
 ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING"""
 _BY_REQUEST_ID = "SELECT sequence, received, document FROM orders WHERE request_id = ?"
 _ORDER = f"SELECT {ORDER_COLUMNS} FROM {JOINED} WHERE o.sequence = ?"
-_OPEN = f"""
-SELECT {OPEN_COLUMNS} FROM {JOINED}
-WHERE o.sequence > ? AND (p.sequence IS NULL OR p.state = {QUEUED}) ORDER BY o.sequence"""
 _OPEN_IN_RUN = f"""
 SELECT {OPEN_COLUMNS} FROM {JOINED}
 WHERE o.sequence BETWEEN ? AND ? AND (p.sequence IS NULL OR p.state = {QUEUED}) ORDER BY o.sequence"""
 _FINAL_IN_RUN = f"""
 SELECT sequence, state FROM progress.progress
 WHERE sequence BETWEEN ? AND ? AND state >= {DONE} ORDER BY sequence"""
-_FIRST_OPEN = f"""
-SELECT o.sequence FROM {JOINED} WHERE o.sequence > ? AND (p.sequence IS NULL OR p.state < {DONE})
-ORDER BY o.sequence LIMIT 1"""
 _ATTEMPTS = """
 SELECT attempt, finished, detail, place, traceback FROM progress.attempts WHERE sequence = ? ORDER BY attempt"""
 _CANCEL = f"""
@@ -92,15 +87,12 @@ INSERT INTO progress (sequence, state, attempt) VALUES (?, {CANCELLED}, 0)
 ON CONFLICT (sequence) DO UPDATE SET state = {CANCELLED} WHERE state = {QUEUED}"""
 _DISCARD = f"UPDATE progress SET state = {CANCELLED} WHERE sequence = ? AND state = {FAILED}"
 _RETRY = f"UPDATE progress SET state = {QUEUED}, due = NULL, finished = NULL WHERE sequence = ? AND state = {FAILED}"
-_REQUEUE_ALL = f"UPDATE progress SET state = {QUEUED} WHERE sequence > ? AND state = {RUNNING} RETURNING sequence"
 _IN_ATTEMPT = f"sequence BETWEEN ?1 AND ?2 AND state = {RUNNING} AND attempt = ?3"
 _POISON = f"""
 UPDATE progress SET state = {FAILED}, finished = ?5, detail = ?6 WHERE {_IN_ATTEMPT} AND rescues >= ?4
 RETURNING sequence"""
 _REQUEUE = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE {_IN_ATTEMPT} RETURNING sequence"
 _TOTAL = "UPDATE totals SET orders = orders + ? WHERE state = ?"
-_NOT_SETTLED = "UPDATE meta SET value = min(value, ?) WHERE name = 'settled'"
-_SETTLED = "INSERT OR REPLACE INTO meta (name, value) VALUES ('settled', ?)"
 
 
 class _KeyTaken(Exception):
@@ -155,10 +147,10 @@ class SqliteOrderStore:
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('node', ?)", (new_node(),))
             self._node: int = connection.execute("SELECT value FROM meta WHERE name = 'node'").fetchone()[0]
             self._next = self._one("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
-        self._settled = 0
+        self._open = OpenOrders(files, self._progress, self._progress_lock)
         self._upkeep = Upkeep(self._progress, self._progress_lock, files.archive, followers, outbox_days=outbox_days)
         self._reader = OrderReader(self._node)
-        self._lister = Lister(files, self._reader, lambda: self._settled)
+        self._lister = Lister(files, self._reader)
         self._decode = msgspec.json.Decoder(OrderRequest).decode
 
     def _one(self, statement: str) -> int:
@@ -175,12 +167,13 @@ class SqliteOrderStore:
         followers = [position for path in self._followers for position in saved_positions(path)]
         with self._progress_lock, translated(self._files.orders):
             agreed = agree(self._orders, self._progress, followers)
-        self._next, self._settled = agreed.next, agreed.settled
+        self._next = agreed.next
+        self._open.begin(agreed.settled)
         with self._progress_lock, self._progress.transaction(0) as connection:
-            requeued = _sequences(connection.execute(_REQUEUE_ALL, (self._settled,)))
+            requeued = self._open.requeue_running(connection)
             add_moves(connection, Moves(requeued=told((one, None) for one in requeued)), time.time_ns() // 1000)
         with translated(self._files.orders):
-            open_orders = _group(self._reading.execute(_OPEN, (self._settled,)), self._node)
+            open_orders = group_open(self._open.read_waiting(self._reading), self._node)
             rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
         for connection in (self._orders.connection, self._progress.connection, self._reading):
             never_wait(connection)
@@ -368,10 +361,8 @@ class SqliteOrderStore:
                 changed = bool(connection.execute(_RETRY, (sequence,)).rowcount)
                 connection.execute(_TOTAL, (-int(changed), FAILED))
                 if changed:
-                    connection.execute(_NOT_SETTLED, (sequence - 1,))
+                    self._open.reopen(connection, sequence)
                     add_moves(connection, Moves(reopened=[(sequence, 1)]), time.time_ns() // 1000)
-            if changed:
-                self._settled = min(self._settled, sequence - 1)
             return changed
 
         if order.state is State.FAILED and await self._in_thread(write):
@@ -430,21 +421,8 @@ class SqliteOrderStore:
         return Tended([], [], [], [])
 
     async def settle(self) -> None:
-        """Remembers up to where every order is final, so that the next start need not look there."""
-
-        def write() -> None:
-            reading = attach(self._files)
-            with translated(self._files.orders):
-                row = reading.execute(_FIRST_OPEN, (self._settled,)).fetchone()
-                newest = reading.execute("SELECT coalesce(max(sequence), 0) FROM orders").fetchone()[0]
-                reading.close()
-            settled = newest if row is None else row[0] - 1
-            if settled > self._settled:
-                with self._progress_lock, self._progress.transaction(1) as connection:
-                    connection.execute(_SETTLED, (settled,))
-                self._settled = settled
-
-        await self._in_thread(write)
+        """Remembers which orders are open, so that the next start need not look at the others."""
+        await self._in_thread(self._open.advance)
 
     async def tidy(self) -> bool:
         """See `OrderStore.tidy`."""

@@ -114,7 +114,8 @@ def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) 
             low = accepted.newest if accepted.era == worked.era else 0
             names, count = _set_unmatched_aside(connection, era, low)
         connection.execute(_COUNT_TOTALS)
-        # Whatever was final may be open now: the next start looks at every order once more.
+        # Whatever was final may be open now: this start looks at every order once more.
+        connection.execute("DELETE FROM stragglers")
         _remember(connection, node=accepted.node, era=era, floor=floor, settled=0)
         now = time.time_ns() // 1000
         connection.execute(_EMPTY_MOVE, (move, now))

@@ -1,0 +1,109 @@
+"""Finds the open orders at a start without reading the final ones, however many there are.
+
+The mark `settled` says that every order up to it is final, but for the stragglers: these stand in a table of their own.
+Without them one order that is delayed to 2099 would hold the mark for ever, and each start would read all orders that
+came later. An order becomes a straggler when it is open and 262,144 others have come since, so hardly any do, and
+neither accepting nor working pays for it; a start reads as many orders behind the mark as that, which takes 0.2 s.
+
+    1 to 8,000,000   final, except the stragglers 17 and 5,000,000
+    mark             8,000,000
+    from 8,000,001   read by a start
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from shared.stores.orders import DONE, QUEUED, RUNNING, OpenOrder
+from shared.stores.sqlite.database import Connection, Writer, translated
+from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.listing import attach
+from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS
+
+_RECENT_ORDERS = 262_144
+_WINDOW = 262_144
+# Rows that one transaction writes: workers wait for it.
+_PORTION = 1000
+_WAITING = f"(p.sequence IS NULL OR p.state = {QUEUED})"
+_STRAGGLERS_TO_WORK = f"""
+SELECT {OPEN_COLUMNS} FROM progress.stragglers s CROSS JOIN orders o ON o.sequence = s.sequence
+LEFT JOIN progress.progress p ON p.sequence = o.sequence
+WHERE s.sequence <= ? AND {_WAITING} ORDER BY s.sequence"""
+_RECENT_TO_WORK = f"SELECT {OPEN_COLUMNS} FROM {JOINED} WHERE o.sequence > ? AND {_WAITING} ORDER BY o.sequence"
+_REQUEUE = f"UPDATE progress SET state = {QUEUED} WHERE {{}} AND state = {RUNNING} RETURNING sequence"
+_REQUEUE_STRAGGLERS = _REQUEUE.format("sequence IN (SELECT sequence FROM stragglers)")
+_REQUEUE_RECENT = _REQUEUE.format("sequence > ?")
+_OPEN = f"""
+SELECT o.sequence FROM {JOINED} WHERE o.sequence > ? AND o.sequence <= ? AND (p.sequence IS NULL OR p.state < {DONE})
+ORDER BY o.sequence LIMIT {_PORTION}"""
+_FINAL_STRAGGLERS = f"""
+SELECT s.sequence FROM progress.stragglers s CROSS JOIN progress.progress p ON p.sequence = s.sequence
+WHERE s.sequence > ? AND p.state >= {DONE} ORDER BY s.sequence LIMIT {_PORTION}"""
+_NEWEST = "SELECT coalesce(max(sequence), 0) FROM orders"
+_ADD = "INSERT OR IGNORE INTO stragglers (sequence) VALUES (?)"
+_REMOVE = "DELETE FROM stragglers WHERE sequence = ?"
+_SET_MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES ('settled', ?)"
+
+
+class OpenOrders:
+    """The mark and the stragglers of the intake that owns the files; used by one thread at a time."""
+
+    def __init__(self, files: Files, progress: Writer, lock: FileLock) -> None:
+        self._files = files
+        self._progress = progress
+        self._lock = lock
+        self._mark = 0
+
+    def begin(self, mark: int) -> None:
+        """Takes the mark as the files have it at the start."""
+        self._mark = mark
+
+    def requeue_running(self, connection: Connection) -> list[int]:
+        """Puts what was `en proceso` back to `en cola`, within the caller's transaction; returns the sequences."""
+        found = connection.execute(_REQUEUE_STRAGGLERS).fetchall()
+        found += connection.execute(_REQUEUE_RECENT, (self._mark,)).fetchall()
+        return sorted(sequence for (sequence,) in found)
+
+    def read_waiting(self, reading: Connection) -> Iterator[OpenOrder]:
+        """Yields the orders that are `en cola` in ascending order."""
+        for statement in (_STRAGGLERS_TO_WORK, _RECENT_TO_WORK):
+            for row in reading.execute(statement, (self._mark,)):
+                yield OpenOrder(*row)
+
+    def reopen(self, connection: Connection, sequence: int) -> None:
+        """A final order is open again, within the caller's transaction."""
+        if sequence <= self._mark:
+            connection.execute(_ADD, (sequence,))
+
+    def advance(self) -> None:
+        """Moves the mark up to the first open order that is recent, and forgets stragglers that are final.
+
+        Raises StoreError.
+        """
+        with translated(self._files.orders), contextlib.closing(attach(self._files)) as reading:
+            newest = reading.execute(_NEWEST).fetchone()[0]
+            while self._advance(reading, newest):
+                pass
+            after = 0
+            while final := reading.execute(_FINAL_STRAGGLERS, (after,)).fetchall():
+                with self._lock, self._progress.transaction(len(final)) as connection:
+                    connection.executemany(_REMOVE, final)
+                after = final[-1][0]
+
+    def _advance(self, reading: Connection, newest: int) -> bool:
+        """Moves the mark by one window at the most: whether it may go further."""
+        stop = min(self._mark + _WINDOW, newest)
+        found = [sequence for (sequence,) in reading.execute(_OPEN, (self._mark, stop))]
+        stragglers = [sequence for sequence in found if sequence <= newest - _RECENT_ORDERS]
+        is_held = len(stragglers) < len(found)
+        if is_held:
+            stop = found[len(stragglers)] - 1
+        elif len(found) == _PORTION:
+            stop = found[-1]
+        if stop <= self._mark:
+            return False
+        with self._lock, self._progress.transaction(1 + len(stragglers)) as connection:
+            connection.executemany(_ADD, [(sequence,) for sequence in stragglers])
+            connection.execute(_SET_MARK, (stop,))
+        self._mark = stop
+        return not is_held
