@@ -12,8 +12,9 @@ from shared.domain.errors import Unavailable
 from shared.net.addresses import address_key, is_own_host
 from shared.net.connection import Connection
 
-# A connection that has asked something so recently is at work.
+# A connection that has asked something so recently is at work; one that is about to ask does so within moments.
 _SILENT_SECONDS = 5.0
+_SPEECHLESS_SECONDS = 0.25
 # Looking for connections that ask nothing costs a walk through those of one address: it is done so often, and makes
 # room for so many, that a crowd at the door neither holds the event loop nor keeps the suite out.
 _SEARCH_SECONDS = 0.05
@@ -75,7 +76,9 @@ class Census:
         most = max(self._held.values(), key=len)
         if len(most) <= held and not own_host:
             return False
-        silent = [one for one in most if one.silence(now) >= _SILENT_SECONDS]
+        silent = [
+            one for one in most if one.silence(now) >= (_SILENT_SECONDS if one.has_asked else _SPEECHLESS_SECONDS)
+        ]
         wanted = _ROOM if own_host else min(_ROOM, len(most) - held)
         # By chance: any order would find the suite's own connections first, or those of whoever has just come.
         victims = random.sample(silent, min(wanted, len(silent)))

@@ -328,6 +328,11 @@ class Connection(asyncio.Protocol):
         """Returns for how many seconds the peer has asked nothing and waited for no answer."""
         return 0.0 if self._in_flight or self._rest else now - self._last_heard
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether the peer has sent anything."""
+        return self._piped is not None
+
     def evict(self, error: Unavailable) -> None:
         """Ends the connection at once, and says why where the peer reads."""
         if self.unread_bytes:

@@ -19,6 +19,7 @@ class Peer:
     def __init__(self, peer: str, heard: float = LONG_AGO) -> None:
         self.peer_address = peer
         self.heard = heard
+        self.has_asked = True
         self.evicted: Unavailable | None = None
 
     def silence(self, now: float) -> float:
@@ -74,6 +75,14 @@ def test_who_has_just_asked_something_keeps_the_place() -> None:
     census = Census(10, 10)
     fill(census, CLIENT, 10, heard=NOW - 0.5)
     assert "MAX_CONNECTIONS " in admit(census, LOOPBACK).refusal.hint
+
+
+def test_a_connection_that_has_never_asked_anything_gives_way_after_moments() -> None:
+    census = Census(10, 10)
+    for one in fill(census, LOOPBACK, 10, heard=NOW):
+        one.has_asked = False
+    assert admit(census, LOOPBACK, now=NOW + 0.1).refusal is not None
+    assert admit(census, LOOPBACK, now=NOW + 0.3).refusal is None
 
 
 def test_a_client_takes_a_place_of_one_that_holds_more_and_of_no_other() -> None:
