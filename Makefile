@@ -56,7 +56,7 @@ format: $(STAMP) ## Put the code into its one style
 	$(BIN)/ruff format .
 
 loadtest: $(RUNTIME) ## Put the running suite under load, and check that nothing is lost
-	@$(BIN)/python -m clients loadtest --verify
+	@$(BIN)/python -m clients loadtest --verify --report loadtest.html
 
 bench: .venv-bench/.installed .venv-dynamodb/.installed ## Measure Comanda beside its peers, and write docs/PERFORMANCE.md
 	.venv-bench/bin/python -m tests.benchmarks

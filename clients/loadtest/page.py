@@ -3,6 +3,7 @@
 import datetime
 import html
 
+from clients.loadtest.judgement import WRONG, explain_outcome, find_bound
 from clients.loadtest.picture import Bar, Line, bars, lines
 from clients.loadtest.report import beside
 from clients.loadtest.result import Result
@@ -20,7 +21,7 @@ dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr));
 dl div { background: var(--card); border-radius: 8px; padding: 10px 14px; }
 dt { color: var(--soft); font-size: 13px; } dd { margin: 0; font-size: 20px; font-variant-numeric: tabular-nums; }
 dd small { display: block; font-size: 13px; color: var(--soft); }
-.good { color: var(--good); } .bad { color: var(--bad); }
+.good, .bad { font-size: 17px; font-weight: 600; } .good { color: var(--good); } .bad { color: var(--bad); }
 figure { margin: 0 0 22px; padding: 14px 14px 6px; background: var(--card); border-radius: 8px; }
 figcaption { color: var(--soft); font-size: 13px; } figcaption b { color: var(--ink); font-size: 15px; }
 figcaption ul { display: flex; gap: 16px; margin: 4px 0 0; padding: 0; list-style: none; }
@@ -45,10 +46,19 @@ def page(result: Result, baseline: Result | None, *, target: str, ended: datetim
 <h1>Comanda load test</h1>
 <p>{html.escape(target)}, {ended:%Y-%m-%d %H:%M:%S %Z}; {result.connections} connections,
 {result.pipeline} orders in flight on each</p>
+{_outcome(result)}
 <dl>{"".join(_card(*card) for card in _cards(result, baseline))}</dl>
 {_pictures(result, baseline)}
 </html>
 """
+
+
+def _outcome(result: Result) -> str:
+    kind, outcome = ("good", "Held") if result.passed else ("bad", "Did not hold")
+    return (
+        f'<p class="{kind}">{outcome}: {html.escape(explain_outcome(result))}</p>'
+        f"<p>Bounded by {html.escape(find_bound(result))}.</p>"
+    )
 
 
 def _cards(result: Result, baseline: Result | None) -> list[tuple[str, str, str]]:
@@ -65,13 +75,13 @@ def _cards(result: Result, baseline: Result | None) -> list[tuple[str, str, str]
     if result.killed:
         found.append(("workers killed", f"{result.killed:,}", "at random, by --chaos"))
     if (verdict := result.verdict) is not None:
-        wrong = {
-            name: len(getattr(verdict, name))
-            for name in ("lost", "doubled", "changed", "unfinished")
-            if getattr(verdict, name)
-        }
+        wrong = {name: len(getattr(verdict, name)) for name in WRONG if getattr(verdict, name)}
         text = ", ".join(f"{number:,} {name}" for name, number in wrong.items())
         found.append(("verified", f"{verdict.checked:,}", text or "there once, unchanged and listo"))
+        if (work := verdict.work) is not None:
+            found.append(
+                ("worked off", f"{work.seconds:.1f} s", f"after the last answer, up to {work.rate:,.0f} orders/s")
+            )
     return found
 
 

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clients.cli.text import printable
+from clients.loadtest.judgement import WRONG, describe_work, explain_outcome, find_bound
 from clients.loadtest.measure import TEMPORARY
 from clients.loadtest.result import Result
 from clients.loadtest.verify import Verdict
@@ -35,10 +36,15 @@ def show(console: Console, result: Result, baseline: Result | None) -> None:
         table.add_row("reconnections", f"{result.reconnections:,}; {result.duplicates:,} orders were there already")
     if result.killed:
         table.add_row("killed", f"{result.killed:,} workers")
+    if result.verdict is not None and (work := result.verdict.work) is not None:
+        table.add_row("worked off", describe_work(work))
     table.add_row("client", f"{result.client_cpu:.0%} of a core")
+    table.add_row("bounded by", find_bound(result))
     console.print(table)
     if result.verdict is not None:
-        _show_verdict(console, result.verdict)
+        _show_ids(console, result.verdict)
+    style, outcome = ("green", "held") if result.passed else ("red", "did not hold")
+    console.print(f"[{style}]{outcome}[/{style}]: {printable(explain_outcome(result))}", soft_wrap=True)
 
 
 def beside(value: float, before: float, form: str) -> str:
@@ -47,10 +53,7 @@ def beside(value: float, before: float, form: str) -> str:
     return f"; baseline {form.format(before)}{change}"
 
 
-def _show_verdict(console: Console, verdict: Verdict) -> None:
-    if verdict.passed:
-        console.print(f"[green]verified[/green]: {verdict.checked:,} orders are there once, unchanged and listo")
-        return
-    for name in ("lost", "doubled", "changed", "unfinished"):
+def _show_ids(console: Console, verdict: Verdict) -> None:
+    for name in WRONG:
         if ids := getattr(verdict, name):
             console.print(f"[red]{name}[/red]: {len(ids):,} orders, such as {', '.join(ids[:_SHOWN_IDS])}")

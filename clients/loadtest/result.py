@@ -72,7 +72,10 @@ def conclude(
         course=_course(measure.timeline, seconds),
         verdict=verdict,
         # What was refused for good, or is unknown, was not accepted; what is wrong in the store is worse.
-        passed=not measure.rejected and not measure.unknown and (verdict is None or verdict.passed),
+        passed=measure.accepted > 0
+        and not measure.rejected
+        and not measure.unknown
+        and (verdict is None or verdict.passed),
     )
 
 

@@ -18,14 +18,27 @@ _PAGE = 1000
 _ASKED_AT_A_TIME = 500
 
 
+class Work(Struct):
+    """How the server worked off what it had accepted."""
+
+    seconds: float
+    """From the last answer until no order was open."""
+    rate: float
+    """Orders a second at most, as the server counts them; 0 where it could not tell."""
+    handler_ms: float
+    """How long an order takes the handler, in the middle."""
+
+
 class Verdict(Struct):
-    """What was found; all lists are of ids, each `unfinished` one with its state."""
+    """The findings about the orders of a run; all lists are of ids, each `unfinished` one with its state."""
 
     checked: int = 0
     lost: list[str] = []
     doubled: list[str] = []
     changed: list[str] = []
     unfinished: list[str] = []
+    work: Work | None = None
+    """None where orders stayed open, perhaps those of others."""
 
     @property
     def passed(self) -> bool:
@@ -34,15 +47,24 @@ class Verdict(Struct):
 
 
 async def verify(
-    client: IntakeClient, workload: Workload, measure: Measure, *, seconds: float, progress: Callable[[int], None]
+    client: IntakeClient,
+    workload: Workload,
+    measure: Measure,
+    *,
+    seconds: float,
+    working: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> Verdict:
-    """Looks every order of a run up, and gives those that are open up to `seconds` to become `listo`."""
+    """Looks every order of a run up, and gives those that are open up to `seconds` to become `listo`.
+
+    `working` gets the number of orders that are worked off, then `progress` the number of those that are verified.
+    """
     verdict = Verdict()
     acknowledged = [order_id for order_id in measure.ids if order_id is not None]
     if not acknowledged:
         return verdict
     deadline = asyncio.get_running_loop().time() + seconds
-    await _let_work(client, deadline)
+    verdict.work = await _let_work(client, deadline, lambda left: working(max(0, len(acknowledged) - left)))
     seen = bytearray(len(measure.ids))
     waiting: list[tuple[str, State]] = []
     async for order in client.list(since=_received(min(acknowledged)), page_size=_PAGE):
@@ -67,15 +89,28 @@ async def verify(
     return verdict
 
 
-async def _let_work(client: IntakeClient, deadline: float) -> None:
-    """Leaves the server alone while its open orders grow fewer: asking for each of them would cost it time."""
+async def _let_work(client: IntakeClient, deadline: float, progress: Callable[[int], None]) -> Work | None:
+    """Leaves the server alone while its open orders grow fewer: asking for each of them would cost it time.
+
+    Calls `progress` with how many are open. Returns None where some stay open.
+    """
     loop = asyncio.get_running_loop()
-    fewest, still = (await client.stats())["abiertos"], 0
+    began = loop.time()
+    stats = await client.stats()
+    fewest, rate, still = stats["abiertos"], stats.get("por_segundo") or 0.0, 0
+    progress(fewest)
     while fewest and still < _STANDSTILL_POLLS and loop.time() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
-        left = (await client.stats())["abiertos"]
+        stats = await client.stats()
+        left = stats["abiertos"]
         still = 0 if left < fewest else still + 1
         fewest = min(fewest, left)
+        rate = max(rate, stats.get("por_segundo") or 0.0)
+        progress(fewest)
+    if fewest:
+        return None
+    handler_ms = stats.get("proceso_ms", {}).get("p50") or 0.0
+    return Work(round(loop.time() - began, 3), rate, handler_ms)
 
 
 def _received(order_id: str) -> str:

@@ -243,6 +243,15 @@ def test_ping_tells_whether_anybody_is_there(intake: IntakeProcess) -> None:
     assert "make run" in told
 
 
+def test_load_test_without_flags_sends_what_the_docs_show(intake: IntakeProcess, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    status, (result,), told = run(intake, "loadtest", "--verify", "--report", str(page))
+    assert (status, result["sent"], result["asked_rate"]) == (0, 10_000, 2000)
+    assert len(result["course"]["rate"]) >= 20
+    assert told.splitlines()[-1] == "held: 10,000 orders are there once, unchanged and listo"
+    assert "Held: 10,000 orders" in page.read_text()
+
+
 def test_load_test_verifies_every_order(intake: IntakeProcess) -> None:
     status, (result,), _ = run(intake, "loadtest", "--orders", "3000", "--connections", "5", "--verify")
     assert (status, result["accepted"], result["passed"]) == (0, 3000, True)
@@ -312,6 +321,7 @@ def test_load_test_names_what_does_not_become_final(intake: IntakeProcess) -> No
     assert (status, result["passed"]) == (1, False)
     assert len(result["verdict"]["unfinished"]) == 12
     assert "unfinished: 12 orders, such as" in told
+    assert told.splitlines()[-1] == "did not hold: 12 unfinished (exit status 1)"
 
 
 def test_load_test_survives_a_restart_of_the_server(intake: IntakeProcess) -> None:

@@ -8,8 +8,10 @@ import pytest
 from clients.access import Target
 from clients.intake import IntakeClient
 from clients.loadtest.generator import Generator
+from clients.loadtest.judgement import describe_work, explain_outcome, find_bound
 from clients.loadtest.measure import Measure, Timeline
 from clients.loadtest.plan import Plan
+from clients.loadtest.result import Result, conclude
 from clients.loadtest.verify import Verdict, verify
 from clients.loadtest.workload import Workload
 from clients.replies import Members, StoredOrder
@@ -68,7 +70,7 @@ def measure() -> Measure:
 
 
 async def judge(store: Store, measure: Measure) -> Verdict:
-    return await verify(store, WORKLOAD, measure, seconds=0, progress=lambda checked: None)
+    return await verify(store, WORKLOAD, measure, seconds=0, working=lambda done: None, progress=lambda checked: None)
 
 
 async def test_server_that_kept_its_word_passes(store: Store, measure: Measure) -> None:
@@ -159,3 +161,62 @@ def test_order_of_an_open_loop_is_due_whatever_the_server_does() -> None:
     generator = Generator(WORKLOAD, Measure(), plan, target=Target("", 0))
     (first, _), (second, _) = generator.due([3, 5])
     assert second - first == pytest.approx(0.02)
+
+
+def conclusion(measure: Measure, verdict: Verdict | None = None, rate: float | None = None) -> Result:
+    """The result of a run of one second."""
+    plan = Plan(connections=1, pipeline=1, orders=10, rate=rate)
+    measure.answered(measure.timeline.seconds, 0, [])
+    return conclude(plan, measure, verdict, seconds=1.0, cpu_seconds=0.1, killed=0)
+
+
+def test_verdict_says_in_one_line_why_the_server_held(measure: Measure) -> None:
+    measure.accepted = 10
+    assert explain_outcome(conclusion(measure)) == "10 orders were accepted; --verify looks each of them up"
+    verified = conclusion(measure, Verdict(checked=10))
+    assert (verified.passed, explain_outcome(verified)) == (True, "10 orders are there once, unchanged and listo")
+    measure.given_up = 3
+    assert "3 more were refused for lack of room" in explain_outcome(conclusion(measure))
+
+
+def test_verdict_says_in_one_line_why_the_server_did_not_hold(measure: Measure) -> None:
+    measure.accepted, measure.unknown = 10, 1
+    measure.refused.update(["queue_full", "invalid_params", "invalid_params"])
+    result = conclusion(measure, Verdict(checked=9, lost=["x"]))
+    assert not result.passed
+    assert explain_outcome(result) == "2 refused for good, 1 with an unknown outcome, 1 lost (exit status 1)"
+
+
+def test_run_in_which_nothing_was_accepted_did_not_hold(measure: Measure) -> None:
+    measure.given_up = 10
+    result = conclusion(measure, Verdict())
+    assert (result.passed, explain_outcome(result)) == (False, "no order was accepted (exit status 1)")
+
+
+def test_report_says_what_bounded_the_run(measure: Measure) -> None:
+    measure.accepted = 100
+    assert find_bound(conclusion(measure)) == "the server"
+    assert find_bound(conclusion(measure, rate=101.0)) == "the rate that was asked for"
+    assert find_bound(conclusion(measure, rate=1000.0)) == "the server"
+    measure.refused.update(["queue_full"])
+    assert find_bound(conclusion(measure, rate=101.0)).startswith("the handler")
+
+
+async def test_progress_shows_orders_that_are_worked_off_and_then_those_verified(
+    store: Store, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [{"abiertos": left, "por_segundo": 2000.0, "proceso_ms": {"p50": 999.4}} for left in (SIZE + 5, 300, 0)]
+
+    async def stats() -> Members:
+        return answers.pop(0)
+
+    monkeypatch.setattr(store, "stats", stats)
+    worked_off: list[int] = []
+    verified: list[int] = []
+    verdict = await verify(store, WORKLOAD, measure, seconds=60, working=worked_off.append, progress=verified.append)
+    # Orders of others are open, too, at first.
+    assert worked_off == [0, SIZE - 300, SIZE]
+    assert verified[-1] == SIZE
+    assert verdict.work is not None
+    assert (verdict.work.rate, verdict.work.handler_ms) == (2000.0, 999.4)
+    assert describe_work(verdict.work).endswith("up to 2,000 orders/s, 999 ms each in the handler")
