@@ -9,28 +9,28 @@ from starlette.middleware.cors import CORSMiddleware
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
-from services.gateway.asgi import App
-from services.gateway.backend import Backend
-from services.gateway.edge import Edge
-from services.gateway.events import EventRoutes
-from services.gateway.files import Files
-from services.gateway.hub import Hub
-from services.gateway.identity import Identity
-from services.gateway.imports import ImportRoutes
-from services.gateway.legacy import LegacyRoutes, legacy_paths
-from services.gateway.metrics import GatewayMetrics
-from services.gateway.openapi import describe
-from services.gateway.orders import OrderRoutes
-from services.gateway.origins import Hosts
-from services.gateway.pages import FILES, PageRoutes
-from services.gateway.probes import ProbeRoutes
-from services.gateway.rates import Rates
-from services.gateway.request_log import RequestLog
-from services.gateway.routing import Router
-from services.gateway.scores import ScoreRoutes
+from services.gateway.api.events import EventRoutes
+from services.gateway.api.imports import ImportRoutes
+from services.gateway.api.legacy import LegacyRoutes, legacy_paths
+from services.gateway.api.orders import OrderRoutes
+from services.gateway.api.pages import FILES, PageRoutes
+from services.gateway.api.probes import ProbeRoutes
+from services.gateway.api.scores import ScoreRoutes
+from services.gateway.api.stock import StockRoutes
+from services.gateway.api.tasks import TaskRoutes
+from services.gateway.http.asgi import App
+from services.gateway.http.openapi import describe
+from services.gateway.http.origins import Hosts
+from services.gateway.http.router import Router
+from services.gateway.http.static_files import Files
+from services.gateway.middleware.authentication import Identity
+from services.gateway.middleware.metrics import GatewayMetrics
+from services.gateway.middleware.rate_limits import Rates
+from services.gateway.middleware.request_log import RequestLog
+from services.gateway.middleware.requests import Edge
 from services.gateway.settings import GatewaySettings
-from services.gateway.stock import StockRoutes
-from services.gateway.tasks import TaskRoutes
+from services.gateway.upstream.backend import Backend
+from services.gateway.upstream.event_hub import Hub
 from shared.runtime.traces import Traces
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -14,10 +14,10 @@ from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from services.gateway.app import build_app
-from services.gateway.backend import Backend
-from services.gateway.hub import Hub
-from services.gateway.server import HttpServer
+from services.gateway.http.server import HttpServer
 from services.gateway.settings import GatewaySettings
+from services.gateway.upstream.backend import Backend
+from services.gateway.upstream.event_hub import Hub
 from services.settings import reachable
 from shared.domain.errors import NotOffered, no_distributed_service
 from shared.net.gate import is_open_to_others

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from services.gateway.request_log import LogRequests
 from services.settings import Listening, NeighbourSettings, RequestIdScope, Stage, choose_listening
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
@@ -12,6 +11,7 @@ from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Count, Key, Port, Seconds, SecretUrl
 
 NonNegative = Annotated[int, Meta(ge=0)]
+LogRequests = Literal["slow", "all"]
 
 
 class GatewaySettings(NeighbourSettings, frozen=True):

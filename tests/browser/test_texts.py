@@ -2,7 +2,7 @@
 
 import re
 
-from services.gateway.pages import FILES
+from services.gateway.api.pages import FILES
 
 APP = FILES / "app"
 SCRIPTS = {path.name: path.read_text() for path in APP.glob("*.js")}

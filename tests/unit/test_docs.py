@@ -11,7 +11,7 @@ from clients.cli.app import app
 from services.distributed.events import TOPICS
 from services.distributed.requests import CATALOGUE
 from services.distributed.settings import DistributedSettings
-from services.gateway.problems import STATUS
+from services.gateway.http.problems import STATUS
 from services.gateway.settings import GatewaySettings
 from services.intake.requests import ACTIONS
 from services.intake.settings import IntakeSettings

@@ -10,7 +10,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from services.gateway.problems import STATUS
+from services.gateway.http.problems import STATUS
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import Http
 

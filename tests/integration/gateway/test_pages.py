@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.pages import FILES
+from services.gateway.api.pages import FILES
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import Http
 from tests.support.intake import PATIENCE

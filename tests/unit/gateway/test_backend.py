@@ -7,8 +7,8 @@ import pytest
 
 from clients.caller import Caller
 from clients.errors import AnswerTimeout
-from services.gateway.backend import Backend, Work
-from services.gateway.breaker import BreakerState
+from services.gateway.upstream.backend import Backend, Work
+from services.gateway.upstream.breaker import BreakerState
 from shared.domain.errors import DeadlineExceeded, Unavailable
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.breaker import Breaker, BreakerState
+from services.gateway.upstream.breaker import Breaker, BreakerState
 
 
 class Clock:

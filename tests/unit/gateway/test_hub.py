@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from clients.errors import Unreachable
-from services.gateway import hub as module
-from services.gateway.hub import Choice, Hub
+from services.gateway.upstream import event_hub as module
+from services.gateway.upstream.event_hub import Choice, Hub
 from shared.domain.errors import Unavailable
 
 ORDERS = Choice(frozenset({"orders"}))

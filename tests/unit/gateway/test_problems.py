@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clients.errors import Refused
-from services.gateway.problems import STATUS, TITLES, MethodNotAllowed, refuse
+from services.gateway.http.problems import STATUS, TITLES, MethodNotAllowed, refuse
 from shared.domain.errors import InvalidParams, QueueFull, Unauthorized
 from tests.unit.test_docs import codes
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.rates import Rates, client_of
+from services.gateway.middleware.rate_limits import Rates, client_of
 from shared.domain.errors import StartupError
 
 

@@ -3,7 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from services.gateway.request_log import LogRequests, RequestLog
+from services.gateway.middleware.request_log import RequestLog
+from services.gateway.settings import LogRequests
 
 
 def log(which: LogRequests = "slow", now: float = 0.0) -> RequestLog:

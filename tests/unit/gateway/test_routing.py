@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from services.gateway.asgi import Scope
-from services.gateway.files import Files
-from services.gateway.origins import Hosts, check_origin
-from services.gateway.pages import FILES
-from services.gateway.problems import BadRequest, Forbidden, MethodNotAllowed
-from services.gateway.routing import Answer, Meant, Operation, Request, Router
+from services.gateway.api.pages import FILES
+from services.gateway.http.asgi import Scope
+from services.gateway.http.origins import Hosts, check_origin
+from services.gateway.http.problems import BadRequest, Forbidden, MethodNotAllowed
+from services.gateway.http.router import Answer, Meant, Operation, Request, Router
+from services.gateway.http.static_files import Files
 from shared.domain.errors import NotFound
 
 

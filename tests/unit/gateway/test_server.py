@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
-from services.gateway.asgi import Receive, Scope, Send
-from services.gateway.server import HttpServer
+from services.gateway.http.asgi import Receive, Scope, Send
+from services.gateway.http.server import HttpServer
 from services.gateway.settings import GatewaySettings
 
 PROXY, CLIENT = "10.0.0.1", "192.0.2.1"

@@ -6,7 +6,7 @@ import pytest
 from msgspec.json import Decoder
 
 from services.distributed.requests import CATALOGUE as DISTRIBUTED
-from services.gateway.scores import NotificationQuery
+from services.gateway.api.scores import NotificationQuery
 from services.intake.requests import decode_action, parse_verb
 from services.persistence.requests import CATALOGUE as PERSISTENCE
 from shared.domain.errors import InvalidParams

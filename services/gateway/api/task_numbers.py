@@ -6,7 +6,7 @@ from typing import Any
 from clients.errors import Refused
 from clients.inventory.records import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
-from services.gateway.backend import Backend
+from services.gateway.upstream.backend import Backend
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.records import Action, Condition, Delete, Put, Update
 from shared.domain.tables import TASK_NUMBERS, TASKS

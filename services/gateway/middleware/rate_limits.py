@@ -7,8 +7,8 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 
-from services.gateway.asgi import Scope
-from services.gateway.routing import Operation
+from services.gateway.http.asgi import Scope
+from services.gateway.http.router import Operation
 from shared.domain.errors import RateLimited, StartupError
 from shared.net.addresses import address_key
 

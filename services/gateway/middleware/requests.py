@@ -6,11 +6,11 @@ import re
 import time
 
 from clients.call import Call, serve
-from services.gateway.asgi import App, Message, Receive, Scope, Send
-from services.gateway.metrics import GatewayMetrics
-from services.gateway.origins import Hosts
-from services.gateway.problems import refuse
-from services.gateway.request_log import RequestLog
+from services.gateway.http.asgi import App, Message, Receive, Scope, Send
+from services.gateway.http.origins import Hosts
+from services.gateway.http.problems import refuse
+from services.gateway.middleware.metrics import GatewayMetrics
+from services.gateway.middleware.request_log import RequestLog
 from shared.domain.errors import ComandaError, Unavailable
 from shared.runtime.logs import log_fault
 from shared.runtime.traces import Traces

@@ -11,12 +11,12 @@ from clients.inventory import imports
 from clients.inventory.imports import Import
 from clients.inventory.upload import Report, Upload, too_large
 from clients.persistence import PersistenceClient
-from services.gateway.answers import answer
-from services.gateway.backend import Backend
-from services.gateway.longer import Longer
-from services.gateway.parameters import Cursor, Limit
-from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
-from services.gateway.uploads import MEDIA_TYPES, FileBody
+from services.gateway.http.parameters import Cursor, Limit
+from services.gateway.http.responses import answer
+from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.uploads import MEDIA_TYPES, FileBody
+from services.gateway.upstream.backend import Backend
+from services.gateway.upstream.deadlines import Longer
 from shared.domain.errors import ComandaError, Timeout, Unavailable
 from shared.domain.stock import ImportState
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from clients.persistence import PersistenceClient, StoredItem
-from services.gateway.answers import answer, is_named, unchanged
-from services.gateway.backend import Backend
-from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
-from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
-from services.gateway.task_numbers import TaskNumbers
-from services.gateway.task_records import Description, TaskRecords, Title, etag_of_task, status_of, task_members
+from services.gateway.api.task_numbers import TaskNumbers
+from services.gateway.api.task_records import Description, TaskRecords, Title, etag_of_task, status_of, task_members
+from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
+from services.gateway.http.responses import answer, is_named, unchanged
+from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.upstream.backend import Backend
 
 
 class NewTask(Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from services.gateway.asgi import Receive, Send
+from services.gateway.http.asgi import Receive, Send
 
 
 async def send_stream(pieces: AsyncIterator[bytes], receive: Receive, send: Send) -> None:

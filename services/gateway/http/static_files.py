@@ -6,8 +6,8 @@ import mimetypes
 from pathlib import Path
 from typing import NamedTuple
 
-from services.gateway.asgi import Receive, Scope, Send
-from services.gateway.problems import MethodNotAllowed
+from services.gateway.http.asgi import Receive, Scope, Send
+from services.gateway.http.problems import MethodNotAllowed
 from shared.domain.errors import NotFound
 
 _METHODS = ("GET", "HEAD")

@@ -10,7 +10,7 @@ import structlog
 
 from clients.caller import Caller
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
-from services.gateway.breaker import Breaker, BreakerState
+from services.gateway.upstream.breaker import Breaker, BreakerState
 from shared.domain.errors import ComandaError, DeadlineExceeded, NotOffered, Unavailable
 
 C = TypeVar("C", bound=Caller)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from services.gateway.problems import UnsupportedMediaType
+from services.gateway.http.problems import UnsupportedMediaType
 from shared.domain.errors import InvalidJson, InvalidParams, TooLarge
 from shared.domain.orders import OrderRequest
 from shared.wire.orders import EXAMPLE, OrderDecoder

@@ -11,8 +11,8 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.gateway.asgi import App
-from services.gateway.problems import TITLES, BadRequest, HeadersTooLarge, refuse
+from services.gateway.http.asgi import App
+from services.gateway.http.problems import TITLES, BadRequest, HeadersTooLarge, refuse
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import ComandaError, Timeout, Unavailable
 from shared.net.addresses import address_key, is_own_host, trusted_proxies

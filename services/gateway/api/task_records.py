@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from clients.errors import Refused
 from clients.persistence import PersistenceClient, StoredItem
-from services.gateway.answers import seen_version
-from services.gateway.backend import Backend, Work
+from services.gateway.http.responses import seen_version
+from services.gateway.upstream.backend import Backend, Work
 from shared.domain.errors import InvalidParams, NotFound, PreconditionFailed
 from shared.domain.records import Action, Condition, Delete
 from shared.domain.tables import TASKS

@@ -9,12 +9,12 @@ from msgspec import UNSET, Meta, Struct, structs
 from clients.errors import Refused
 from clients.intake import IntakeClient
 from clients.replies import Accepted, Moved, Page, StoredOrder
-from services.gateway.answers import answer, check_match, etag_of, is_named, unchanged
-from services.gateway.backend import Backend, Work
-from services.gateway.bodies import ORDERS
-from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
-from services.gateway.problems import Problem, problem
-from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.bodies import ORDERS
+from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
+from services.gateway.http.problems import Problem, problem
+from services.gateway.http.responses import answer, check_match, etag_of, is_named, unchanged
+from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.upstream.backend import Backend, Work
 from shared.domain.errors import InvalidParams
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State

@@ -7,11 +7,11 @@ from msgspec import Meta, Struct
 
 from clients.distributed import DistributedClient
 from clients.persistence import PersistenceClient
-from services.gateway.answers import answer
-from services.gateway.backend import Backend
-from services.gateway.identity import Identity
-from services.gateway.parameters import AskingUser, AsUser, UserId
-from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.parameters import AskingUser, AsUser, UserId
+from services.gateway.http.responses import answer
+from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.middleware.authentication import Identity
+from services.gateway.upstream.backend import Backend
 
 NotificationNumber = Annotated[int, Meta(ge=1, le=2**62)]
 NotificationId = Annotated[NotificationNumber, Meta(description="From the page before")]

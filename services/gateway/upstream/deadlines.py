@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from clients.call import Call, serve
 from clients.persistence import PersistenceClient
-from services.gateway.backend import Backend
+from services.gateway.upstream.backend import Backend
 
 T = TypeVar("T")
 

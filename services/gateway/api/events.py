@@ -6,10 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from services.gateway.hub import PERSONAL, TOPICS, Choice, Hub
-from services.gateway.identity import Identity
-from services.gateway.parameters import AskingUser
-from services.gateway.routing import Answer, Meant, Operation, Request
+from services.gateway.http.parameters import AskingUser
+from services.gateway.http.router import Answer, Meant, Operation, Request
+from services.gateway.middleware.authentication import Identity
+from services.gateway.upstream.event_hub import PERSONAL, TOPICS, Choice, Hub
 from shared.domain.errors import InvalidParams, Unavailable
 from shared.net.addresses import address_key, is_own_host
 

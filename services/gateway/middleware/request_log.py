@@ -1,11 +1,11 @@
 """Which requests the log has: by default those that failed or took long, so that healthy traffic costs no disk."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
-LogRequests = Literal["slow", "all"]
+from services.gateway.settings import LogRequests
 
 # Where every request fails, the first ones of each second say why.
 _LINES_PER_SECOND = 20

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from services.gateway.problems import MEDIA_TYPE, STATUS, TITLES, Problem
-from services.gateway.routing import Operation, places
+from services.gateway.http.problems import MEDIA_TYPE, STATUS, TITLES, Problem
+from services.gateway.http.router import Operation, places
 from shared import VERSION
 from shared.domain.stock import MAX_ITEM_CHARACTERS
 

@@ -7,11 +7,11 @@ from msgspec import Meta, Struct
 
 from clients.inventory import stock
 from clients.persistence import PersistenceClient, StoredItem
-from services.gateway.answers import answer, is_named, seen_version, unchanged
-from services.gateway.backend import Backend
-from services.gateway.longer import Longer
-from services.gateway.parameters import Cursor, Limit, Match, NoneMatch
-from services.gateway.routing import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
+from services.gateway.http.responses import answer, is_named, seen_version, unchanged
+from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.upstream.backend import Backend
+from services.gateway.upstream.deadlines import Longer
 from shared.domain.stock import MAX_COUNT, check_item, check_store
 from shared.wire.sheet_export import HEAD, export_lines
 

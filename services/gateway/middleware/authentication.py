@@ -2,7 +2,7 @@
 
 import jwt
 
-from services.gateway.routing import Request
+from services.gateway.http.router import Request
 from shared.domain.errors import InvalidParams, Unauthorized
 
 _ALGORITHM = "HS256"

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.routing import Answer
+from services.gateway.http.router import Answer
 from shared.domain.errors import PreconditionFailed
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode

@@ -11,10 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
 from clients.persistence import PersistenceClient
-from services.gateway.answers import answer
-from services.gateway.backend import Backend
-from services.gateway.metrics import together
-from services.gateway.routing import Answer, Meant, Operation, Request
+from services.gateway.http.responses import answer
+from services.gateway.http.router import Answer, Meant, Operation, Request
+from services.gateway.middleware.metrics import together
+from services.gateway.upstream.backend import Backend
 from shared import VERSION
 from shared.domain.errors import ComandaError
 

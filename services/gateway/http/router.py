@@ -1,6 +1,6 @@
 """From an HTTP request to the function that serves it, and back: paths, parameters and bodies as types.
 
-An `Operation` says all there is to know of something that can be asked; `services/gateway/openapi.py` describes
+An `Operation` says all there is to know of something that can be asked; `services/gateway/http/openapi.py` describes
 the API from the same. There are a few dozen paths: a dictionary and a few templates find them.
 """
 
@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from msgspec import Struct
 
-from services.gateway.asgi import Receive, Scope, Send
-from services.gateway.bodies import BodyReader, check_media_type
-from services.gateway.files import Files
-from services.gateway.origins import check_origin
-from services.gateway.problems import MethodNotAllowed
-from services.gateway.streams import send_stream
+from services.gateway.http.asgi import Receive, Scope, Send
+from services.gateway.http.bodies import BodyReader, check_media_type
+from services.gateway.http.origins import check_origin
+from services.gateway.http.problems import MethodNotAllowed
+from services.gateway.http.static_files import Files
+from services.gateway.http.streaming import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
 from shared.net.addresses import plain_address
 from shared.wire.strict import explain, shortened
@@ -79,7 +79,7 @@ class Meant(NamedTuple):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One thing that can be asked. `refusals` are the codes of `services.gateway.problems` that it may end in."""
+    """One thing that can be asked. `refusals` are the codes of `services.gateway.http.problems` that it may end in."""
 
     method: str
     path: str

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from services.gateway.answers import answer
-from services.gateway.routing import Answer, Meant, Operation, Request
+from services.gateway.http.responses import answer
+from services.gateway.http.router import Answer, Meant, Operation, Request
 from shared import VERSION
 
-FILES = Path(__file__).parent / "static"
+FILES = Path(__file__).parents[1] / "static"
 # The page's pictures are within its style sheet.
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
