@@ -11,7 +11,7 @@ from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.imports import ImportRoutes
-from services.gateway.api.legacy import LegacyRoutes, legacy_paths
+from services.gateway.api.legacy import LegacyRoutes, add_legacy_paths
 from services.gateway.api.orders import OrderRoutes
 from services.gateway.api.pages import FILES, PageRoutes
 from services.gateway.api.probes import ProbeRoutes
@@ -20,17 +20,18 @@ from services.gateway.api.stock import StockRoutes
 from services.gateway.api.tasks import TaskRoutes
 from services.gateway.http.asgi import App
 from services.gateway.http.openapi import describe
-from services.gateway.http.origins import Hosts
+from services.gateway.http.origins import HostFilter
 from services.gateway.http.router import Router
-from services.gateway.http.static_files import Files
-from services.gateway.middleware.authentication import Identity
+from services.gateway.http.routes import collect_routes
+from services.gateway.http.static_files import StaticFiles
+from services.gateway.middleware.authentication import Authenticator
 from services.gateway.middleware.metrics import GatewayMetrics
-from services.gateway.middleware.rate_limits import Rates
+from services.gateway.middleware.rate_limits import RateLimiter
 from services.gateway.middleware.request_log import RequestLog
-from services.gateway.middleware.requests import Edge
+from services.gateway.middleware.requests import RequestMiddleware
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
-from services.gateway.upstream.event_hub import Hub
+from services.gateway.upstream.event_hub import EventHub
 from shared.runtime.traces import Traces
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -43,7 +44,7 @@ def build_app(
     intake: Backend[IntakeClient],
     persistence: Backend[PersistenceClient],
     distributed: Backend[DistributedClient],
-    hub: Hub,
+    hub: EventHub,
     traces: Traces | None,
     *,
     encrypted: bool,
@@ -51,53 +52,59 @@ def build_app(
     """The whole application. Raises StartupError."""
     metrics = GatewayMetrics()
     metrics.streams.set_function(lambda: hub.listeners)
-    identity = Identity(settings.jwt_secret, development=settings.stage == "dev")
+    authenticator = Authenticator(settings.jwt_secret, development=settings.stage == "dev")
     native = [
-        *OrderRoutes(intake, by_address=settings.request_id_scope == "address").operations(),
-        *EventRoutes(
-            hub,
-            identity,
-            max_streams=settings.max_event_streams,
-            max_per_address=settings.max_event_streams_per_address,
-        ).operations(),
-        *ScoreRoutes(persistence, distributed, identity).operations(),
-        *TaskRoutes(persistence).operations(),
-        *StockRoutes(persistence, low=settings.low_stock, request_seconds=settings.request_seconds).operations(),
-        *ImportRoutes(
-            persistence,
-            max_bytes=settings.max_upload_bytes,
-            max_uploads=settings.max_uploads,
-            upload_seconds=settings.upload_seconds,
-            request_seconds=settings.request_seconds,
-        ).operations(),
-        *ProbeRoutes(
-            [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode(), persistence
-        ).operations(),
-        *PageRoutes(lambda: description).operations(),
+        *collect_routes(OrderRoutes(intake, by_address=settings.request_id_scope == "address")),
+        *collect_routes(
+            EventRoutes(
+                hub,
+                authenticator,
+                max_streams=settings.max_event_streams,
+                max_per_address=settings.max_event_streams_per_address,
+            )
+        ),
+        *collect_routes(ScoreRoutes(persistence, distributed, authenticator)),
+        *collect_routes(TaskRoutes(persistence)),
+        *collect_routes(StockRoutes(persistence, low=settings.low_stock, request_seconds=settings.request_seconds)),
+        *collect_routes(
+            ImportRoutes(
+                persistence,
+                max_bytes=settings.max_upload_bytes,
+                max_uploads=settings.max_uploads,
+                upload_seconds=settings.upload_seconds,
+                request_seconds=settings.request_seconds,
+            )
+        ),
+        *collect_routes(
+            ProbeRoutes(
+                [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode(), persistence
+            )
+        ),
+        *collect_routes(PageRoutes(lambda: description)),
     ]
-    operations = legacy_paths(native, LegacyRoutes(persistence).operations(), at_root=settings.legacy_routes)
-    description = describe(operations)
-    rates = Rates(settings.rate_limit, settings.redis_url)
+    routes = add_legacy_paths(native, collect_routes(LegacyRoutes(persistence)), at_root=settings.legacy_routes)
+    description = describe(routes)
+    rate_limiter = RateLimiter(settings.rate_limit, settings.redis_url)
     router = Router(
-        operations,
-        rates.admit,
-        Files("/static/", FILES),
+        routes,
+        rate_limiter.admit,
+        StaticFiles("/static/", FILES),
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
         origins=_origins(settings.cors_origins),
     )
-    edge = Edge(
+    middleware = RequestMiddleware(
         _with_cors(router, _origins(settings.cors_origins)),
         metrics,
         traces,
-        Hosts(_origins(settings.allowed_hosts)),
+        HostFilter(_origins(settings.allowed_hosts)),
         RequestLog(settings.log_requests, slow_seconds=settings.slow_request_seconds, clock=time.monotonic),
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,
         encrypted=encrypted,
     )
-    metrics.at_work.set_function(lambda: edge.at_work)
-    return edge
+    metrics.at_work.set_function(lambda: middleware.at_work)
+    return middleware
 
 
 def _origins(named: str) -> list[str]:

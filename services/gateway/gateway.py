@@ -17,7 +17,7 @@ from services.gateway.app import build_app
 from services.gateway.http.server import HttpServer
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
-from services.gateway.upstream.event_hub import Hub
+from services.gateway.upstream.event_hub import EventHub
 from services.settings import reachable
 from shared.domain.errors import NotOffered, no_distributed_service
 from shared.net.gate import is_open_to_others
@@ -64,7 +64,7 @@ class Gateway:
         distributed = self._backend(
             "distributed", DistributedClient, settings.distributed_host, settings.distributed_port, access, absent
         )
-        hub = Hub(follow, absent=absent)
+        hub = EventHub(follow, absent=absent)
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         app = build_app(settings, intake, persistence, distributed, hub, traces, encrypted=encrypted)
         host, port, setting = settings.listening
@@ -109,6 +109,6 @@ class Gateway:
         return Backend(name, clients, max_waiting=settings.max_requests, absent=absent)
 
 
-async def _when(stop: asyncio.Event, hub: Hub) -> None:
+async def _when(stop: asyncio.Event, hub: EventHub) -> None:
     await stop.wait()
     hub.close()

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -129,13 +130,13 @@ def test_every_action_verb_event_and_code_is_in_the_protocol() -> None:
 
 def test_every_operation_and_status_of_the_gateway_is_in_the_protocol() -> None:
     text = (ROOT / "docs/PROTOCOL.md").read_text().partition("## 10. ")[2]
-    operations = re.findall(
-        r'method="(\w+)",\s+path=f?"([^"]+)"',
-        "".join(path.read_text() for path in sorted((ROOT / "services/gateway").glob("*.py"))),
-    )
-    assert len(operations) >= 20
-    paths = {path.replace("{_PATH}", "/api/v1/orders").replace("{{id}}", "{id}") for _, path in operations}
-    assert not [path for path in paths - {"_PATH"} if path not in text]
+    modules = [
+        import_module(f"services.gateway.api.{path.stem}") for path in (ROOT / "services/gateway/api").glob("*.py")
+    ]
+    kinds = {kind for module in modules for name, kind in vars(module).items() if name.endswith("Routes")}
+    paths = {one.path for kind in kinds for method in vars(kind).values() for one in getattr(method, "__routes__", ())}
+    assert len(paths) >= 20
+    assert not [path for path in paths if path not in text]
     assert not [code for code, status in STATUS.items() if f"`{code}`" not in text or str(status) not in text]
 
 

@@ -1,15 +1,15 @@
 """Events over HTTP, as server-sent events: `new EventSource("/api/v1/events")` in a browser."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from services.gateway.http.parameters import AskingUser
-from services.gateway.http.router import Answer, Meant, Operation, Request
-from services.gateway.middleware.authentication import Identity
-from services.gateway.upstream.event_hub import PERSONAL, TOPICS, Choice, Hub
+from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
+from services.gateway.middleware.authentication import Authenticator
+from services.gateway.upstream.event_hub import PERSONAL, TOPICS, Choice, EventHub
 from shared.domain.errors import InvalidParams, Unavailable
 from shared.net.addresses import address_key, is_own_host
 
@@ -39,35 +39,28 @@ class LastEvent(Struct, frozen=True, rename={"number": "last-event-id"}):
 class EventRoutes:
     """The stream of events; at most `max_streams` are open at a time, of one address `max_per_address`."""
 
-    def __init__(self, hub: Hub, identity: Identity, *, max_streams: int, max_per_address: int) -> None:
+    def __init__(self, hub: EventHub, identity: Authenticator, *, max_streams: int, max_per_address: int) -> None:
         self._hub = hub
         self._identity = identity
         self._max_streams = max_streams
         self._max_per_address = max_per_address
         self._held: Counter[str] = Counter()
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked."""
-        return [
-            Operation(
-                method="GET",
-                path="/api/v1/events",
-                serve=self._follow,
-                tag="events",
-                summary="Follow what happens",
-                description=(
-                    "Server-sent events: each with its number as `id`, its name as `event`, and as `data` the JSON of "
-                    f"docs/PROTOCOL.md. Topics: {', '.join(TOPICS)}; of {' and '.join(sorted(PERSONAL))} one's own."
-                ),
-                query=EventQuery,
-                headers=LastEvent,
-                answers={200: Meant(str, "A stream without an end", MEDIA_TYPE)},
-                refusals=("gone",),
-                bearer=True,
-            )
-        ]
-
-    async def _follow(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/api/v1/events",
+        id="follow_get_events",
+        tag="events",
+        summary="Follow what happens",
+        description="Server-sent events: each with its number as `id`, its name as `event`, and as `data` the JSON of "
+        f"docs/PROTOCOL.md. Topics: {', '.join(TOPICS)}; of {' and '.join(sorted(PERSONAL))} one's own.",
+        query=EventQuery,
+        headers=LastEvent,
+        responses={200: ResponseSpec(str, "A stream without an end", MEDIA_TYPE)},
+        errors=("gone",),
+        bearer=True,
+    )
+    async def _follow_events(self, request: HttpRequest) -> HttpResponse:
         query: EventQuery = request.query
         chosen = frozenset(topic.strip() for topic in query.topics.split(",") if topic.strip())
         if not chosen or not chosen <= set(TOPICS):
@@ -87,7 +80,7 @@ class EventRoutes:
         choice = Choice(chosen, query.cliente, None if query.id is None else query.id.lower(), user)
         known = query.since if request.headers.number is None else request.headers.number
         frames = await self._hub.listen(choice, known)
-        return Answer(200, list(_HEADERS), frames if address is None else self._counted(frames, address))
+        return HttpResponse(200, list(_HEADERS), frames if address is None else self._counted(frames, address))
 
     async def _counted(self, frames: AsyncIterator[bytes], address: str) -> AsyncIterator[bytes]:
         self._held[address] += 1

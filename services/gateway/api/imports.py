@@ -1,4 +1,4 @@
-"""Files of stock that come in over HTTP, and all imports: looked at, and taken back."""
+"""StaticFiles of stock that come in over HTTP, and all imports: looked at, and taken back."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from clients.inventory.upload import Report, Upload, too_large
 from clients.persistence import PersistenceClient
 from services.gateway.http.parameters import Cursor, Limit
 from services.gateway.http.responses import answer
-from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.http.uploads import MEDIA_TYPES, FileBody
 from services.gateway.upstream.backend import Backend
-from services.gateway.upstream.deadlines import Longer
+from services.gateway.upstream.deadlines import LongRequest
 from shared.domain.errors import ComandaError, Timeout, Unavailable
 from shared.domain.stock import ImportState
 
@@ -53,7 +53,7 @@ class ImportPage(Struct, frozen=True):
 
 
 class ImportRoutes:
-    """POST /items/upload, and everything below /imports. Files may have `max_bytes`; so many are read at a time."""
+    """POST /items/upload, and all of /imports. A file has at most `max_bytes`; `max_uploads` are read at once."""
 
     def __init__(
         self,
@@ -70,62 +70,25 @@ class ImportRoutes:
         self._upload_seconds = upload_seconds
         self._request_seconds = request_seconds
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked."""
-        return [
-            Operation(
-                method="POST",
-                path="/items/upload",
-                serve=self._upload,
-                tag="imports",
-                summary="Bring in a CSV file of stock",
-                description=(
-                    "Lines of store,item,count below such a header; delimiter and encoding are found out. What is "
-                    "answered with 201 or 202 goes into force as a whole. A file with bad rows is refused, and a "
-                    "`report` tells every one of them."
-                ),
-                query=UploadQuery,
-                upload=MEDIA_TYPES,
-                answers={
-                    200: Meant(Report, "What a dry run has found"),
-                    201: Meant(Import, "The file is in force"),
-                    202: Meant(Import, "The file is accepted, and goes into force: look at it under Location"),
-                },
-                refusals=("conflict", *ASKING),
-            ),
-            Operation(
-                method="GET",
-                path=_PATH,
-                serve=self._list,
-                tag="imports",
-                summary="List imports, newest first",
-                query=ImportQuery,
-                answers={200: Meant(ImportPage, "A page of imports")},
-                refusals=ASKING,
-            ),
-            Operation(
-                method="GET",
-                path="/imports/{id}",
-                serve=self._show,
-                tag="imports",
-                summary="Look at an import",
-                description="`applied` of its `rows` are in force.",
-                answers={200: Meant(Import, "The import")},
-                refusals=("not_found", *ASKING),
-            ),
-            Operation(
-                method="POST",
-                path="/imports/{id}/undo",
-                serve=self._undo,
-                tag="imports",
-                summary="Take an import back",
-                description="Counts change back by what the import has changed; what was sold meanwhile stays sold.",
-                answers={200: Meant(Import, "It was taken back"), 202: Meant(Import, "It is being taken back")},
-                refusals=("not_found", "conflict", *ASKING),
-            ),
-        ]
-
-    async def _upload(self, request: Request) -> Answer:
+    @route(
+        "POST",
+        "/items/upload",
+        id="upload_post_imports",
+        tag="imports",
+        summary="Bring in a CSV file of stock",
+        description="Lines of store,item,count below such a header; delimiter and encoding are found out. What is "
+        "answered with 201 or 202 goes into force as a whole. A file with bad rows is refused, and a "
+        "`report` tells every one of them.",
+        query=UploadQuery,
+        upload=MEDIA_TYPES,
+        responses={
+            200: ResponseSpec(Report, "What a dry run has found"),
+            201: ResponseSpec(Import, "The file is in force"),
+            202: ResponseSpec(Import, "The file is accepted, and goes into force: look at it under Location"),
+        },
+        errors=("conflict", *UPSTREAM_ERRORS),
+    )
+    async def _upload_file(self, request: HttpRequest) -> HttpResponse:
         query: UploadQuery = request.query
         length = request.header(b"content-length")
         if length is not None and int(length) > self._max_bytes + _FORM_BYTES:
@@ -137,7 +100,7 @@ class ImportRoutes:
         except TimeoutError:
             raise Unavailable("other files are read still", hint="send it again later; nothing was stored") from None
         try:
-            found = await self._read(request, query)
+            found = await self._read_file(request, query)
         finally:
             self._room.release()
         if isinstance(found, Report):
@@ -146,15 +109,15 @@ class ImportRoutes:
         done = found.state is not ImportState.ACCEPTED
         return answer(found, status=201 if done else 202, location=f"{_PATH}/{found.id}")
 
-    async def _read(self, request: Request, query: UploadQuery) -> Import | Report:
-        records = Longer(self._records, request.request_id, seconds=self._request_seconds)
+    async def _read_file(self, request: HttpRequest, query: UploadQuery) -> Import | Report:
+        records = LongRequest(self._records, request.request_id, seconds=self._request_seconds)
         body = FileBody(request.header(b"content-type") or "", request.body)
         upload: Upload | None = None
         try:
             async with asyncio.timeout(self._upload_seconds), aclosing(body.parts()) as parts:
                 async for part in parts:
                     # The name of a form's file is known by now.
-                    upload = upload or self._begun(records, query, body)
+                    upload = upload or self._begin_upload(records, query, body)
                     await upload.feed(part)
         except (ComandaError, TimeoutError) as error:
             if upload is not None:
@@ -163,10 +126,10 @@ class ImportRoutes:
                 raise
             told = f"the file did not come within {self._upload_seconds:g} s"
             raise Timeout(told, hint="send it in parts; the limit is UPLOAD_SECONDS") from None
-        upload = upload or self._begun(records, query, body)
+        upload = upload or self._begin_upload(records, query, body)
         return await upload.finish(again=query.again)
 
-    def _begun(self, records: Longer, query: UploadQuery, body: FileBody) -> Upload:
+    def _begin_upload(self, records: LongRequest, query: UploadQuery, body: FileBody) -> Upload:
         name = query.name or body.name or _UNNAMED
         return Upload(
             records,
@@ -177,15 +140,45 @@ class ImportRoutes:
             partial=query.partial,
         )
 
-    async def _list(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        _PATH,
+        id="list_get_imports",
+        tag="imports",
+        summary="List imports, newest first",
+        query=ImportQuery,
+        responses={200: ResponseSpec(ImportPage, "A page of imports")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _list_imports(self, request: HttpRequest) -> HttpResponse:
         query: ImportQuery = request.query
         page = await imports.list_imports(self._records.lists, limit=query.limit, cursor=query.cursor)
         return answer(ImportPage(page.imports, page.cursor))
 
-    async def _show(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/imports/{id}",
+        id="show_get_imports",
+        tag="imports",
+        summary="Look at an import",
+        description="`applied` of its `rows` are in force.",
+        responses={200: ResponseSpec(Import, "The import")},
+        errors=("not_found", *UPSTREAM_ERRORS),
+    )
+    async def _show_import(self, request: HttpRequest) -> HttpResponse:
         return answer(await imports.get_import(self._records, request.id))
 
-    async def _undo(self, request: Request) -> Answer:
+    @route(
+        "POST",
+        "/imports/{id}/undo",
+        id="undo_post_imports",
+        tag="imports",
+        summary="Take an import back",
+        description="Counts change back by what the import has changed; what was sold meanwhile stays sold.",
+        responses={200: ResponseSpec(Import, "It was taken back"), 202: ResponseSpec(Import, "It is being taken back")},
+        errors=("not_found", "conflict", *UPSTREAM_ERRORS),
+    )
+    async def _undo_import(self, request: HttpRequest) -> HttpResponse:
         found = await imports.undo_import(self._records, request.id)
         if found.state is ImportState.UNDOING:
             found = await imports.wait_for_import(self._records, request.id, seconds=_WAIT_SECONDS)

@@ -1,7 +1,7 @@
 """Stock and tasks for pages and programs that expect bare arrays, and whole numbers as ids of tasks.
 
 Everything here is below /legacy, and with LEGACY_ROUTES at the root as well, where it takes the place of the
-operations that have the same paths. Those are below /api/v1 in any case.
+routes that have the same paths. Those are below /api/v1 in any case.
 """
 
 import datetime
@@ -26,7 +26,7 @@ from services.gateway.api.task_records import (
 )
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.http.responses import answer, is_named, unchanged
-from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, Route, route
 from services.gateway.upstream.backend import Backend
 from shared.domain.errors import NotFound
 from shared.domain.stock import check_store
@@ -78,6 +78,15 @@ class PlainQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Cursor | None = None
 
 
+def _describe_array(kind: type[Struct]) -> Mapping[int, ResponseSpec]:
+    return {200: ResponseSpec(list[kind], "All of them, or a page with a header Link to the next")}  # type: ignore[valid-type]
+
+
+_TASK = {200: ResponseSpec(PlainTask, "The task")}
+_CHANGE_ERRORS = ("not_found", "precondition_failed", "conflict", *UPSTREAM_ERRORS)
+_EXAMPLE = {"title": "Buy bread", "description": None}
+
+
 class LegacyRoutes:
     """Arrays of items and tasks below PREFIX."""
 
@@ -86,83 +95,29 @@ class LegacyRoutes:
         self._tasks = TaskRecords(persistence)
         self._numbers = TaskNumbers(persistence)
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked, at the root."""
-        task = {200: Meant(PlainTask, "The task")}
-        changes = ("not_found", "precondition_failed", "conflict", *ASKING)
-        example = {"title": "Buy bread", "description": None}
-        return [
-            self._operation("GET", "/items", self._items, "All stock", query=PlainQuery, answers=_array(PlainItem)),
-            self._operation(
-                "GET",
-                "/items/{store}",
-                self._items,
-                "The stock of a store",
-                query=PlainQuery,
-                answers=_array(PlainItem),
-            ),
-            self._operation(
-                "GET", "/tasks", self._list, "All tasks, oldest first", query=PlainQuery, answers=_array(PlainTask)
-            ),
-            self._operation(
-                "POST",
-                "/tasks",
-                self._add,
-                "Add a task",
-                body=NewPlainTask,
-                example=example,
-                answers={201: Meant(PlainTask, "The task is stored")},
-                refusals=("conflict", *ASKING),
-            ),
-            self._operation(
-                "GET",
-                "/tasks/{id}",
-                self._show,
-                "Look at a task",
-                headers=NoneMatch,
-                answers={**task, 304: Meant(None, "It is what the ETag stands for")},
-                refusals=("not_found", *ASKING),
-            ),
-            self._operation(
-                "PUT",
-                "/tasks/{id}",
-                self._change,
-                "Write a task anew",
-                headers=Match,
-                body=NewPlainTask,
-                example=example,
-                answers=task,
-                refusals=changes,
-            ),
-            self._operation(
-                "PATCH",
-                "/tasks/{id}",
-                self._change,
-                "Change some of a task",
-                headers=Match,
-                body=PlainTaskChange,
-                example={"completed": True},
-                answers=task,
-                refusals=changes,
-            ),
-            self._operation(
-                "DELETE",
-                "/tasks/{id}",
-                self._remove,
-                "Remove a task",
-                headers=Match,
-                answers={204: Meant(None, "It is gone")},
-                refusals=changes,
-            ),
-        ]
-
-    def _operation(self, method: str, path: str, serve: Any, summary: str, **members: Any) -> Operation:
-        members.setdefault("refusals", ASKING)
-        return Operation(method=method, path=path, serve=serve, tag="legacy", summary=summary, **members)
-
-    async def _items(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/items",
+        id="items_get_legacy",
+        tag="legacy",
+        summary="All stock",
+        query=PlainQuery,
+        responses=_describe_array(PlainItem),
+        errors=UPSTREAM_ERRORS,
+    )
+    @route(
+        "GET",
+        "/items/{store}",
+        id="store_items_get_legacy",
+        tag="legacy",
+        summary="The stock of a store",
+        query=PlainQuery,
+        responses=_describe_array(PlainItem),
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _list_items(self, request: HttpRequest) -> HttpResponse:
         query: PlainQuery = request.query
-        store = check_store(request.named["store"]) if "store" in request.named else None
+        store = check_store(request.path_values["store"]) if "store" in request.path_values else None
         try:
             page = await list_stock(self._records.lists, store, limit=query.limit, cursor=query.cursor)
         except NotFound:
@@ -170,59 +125,120 @@ class LegacyRoutes:
         items = [stored.item for stored in page.items if stored.item is not None]
         return _page([PlainItem(item["store"], item["item"], item["count"]) for item in items], query, page.cursor)
 
-    async def _list(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/tasks",
+        id="list_get_legacy",
+        tag="legacy",
+        summary="All tasks, oldest first",
+        query=PlainQuery,
+        responses=_describe_array(PlainTask),
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _list_tasks(self, request: HttpRequest) -> HttpResponse:
         query: PlainQuery = request.query
         page = await self._tasks.list(None, newest_first=False, limit=query.limit, cursor=query.cursor)
         numbers = await self._numbers.numbers([stored.item["id"] for stored in page.tasks if stored.item is not None])
         tasks = [_task(stored, number) for stored, number in zip(page.tasks, numbers, strict=True)]
         return _page(tasks, query, page.cursor)
 
-    async def _add(self, request: Request) -> Answer:
+    @route(
+        "POST",
+        "/tasks",
+        id="add_post_legacy",
+        tag="legacy",
+        summary="Add a task",
+        body=NewPlainTask,
+        example=_EXAMPLE,
+        responses={201: ResponseSpec(PlainTask, "The task is stored")},
+        errors=("conflict", *UPSTREAM_ERRORS),
+    )
+    async def _add_task(self, request: HttpRequest) -> HttpResponse:
         stored, number = await self._numbers.add(new_task(_members(request.body)))
         return answer(_task(stored, number), status=201, etag=etag_of_task(stored), location=f"tasks/{number}")
 
-    async def _show(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/tasks/{id}",
+        id="show_get_legacy",
+        tag="legacy",
+        summary="Look at a task",
+        headers=NoneMatch,
+        responses={**_TASK, 304: ResponseSpec(None, "It is what the ETag stands for")},
+        errors=("not_found", *UPSTREAM_ERRORS),
+    )
+    async def _show_task(self, request: HttpRequest) -> HttpResponse:
         stored = await self._tasks.get(await self._numbers.find(request.id))
         etag = etag_of_task(stored)
         if is_named(etag, request.headers.if_none_match):
             return unchanged(etag)
         return await self._shown(stored)
 
-    async def _change(self, request: Request) -> Answer:
+    @route(
+        "PUT",
+        "/tasks/{id}",
+        id="change_put_legacy",
+        tag="legacy",
+        summary="Replace a task",
+        headers=Match,
+        body=NewPlainTask,
+        example=_EXAMPLE,
+        responses=_TASK,
+        errors=_CHANGE_ERRORS,
+    )
+    @route(
+        "PATCH",
+        "/tasks/{id}",
+        id="change_patch_legacy",
+        tag="legacy",
+        summary="Change some of a task",
+        headers=Match,
+        body=PlainTaskChange,
+        example={"completed": True},
+        responses=_TASK,
+        errors=_CHANGE_ERRORS,
+    )
+    async def _change_task(self, request: HttpRequest) -> HttpResponse:
         task = await self._numbers.find(request.id)
         return await self._shown(await self._tasks.change(task, _members(request.body), request.headers.if_match))
 
-    async def _shown(self, stored: StoredItem) -> Answer:
+    async def _shown(self, stored: StoredItem) -> HttpResponse:
         assert stored.item is not None
         (number,) = await self._numbers.numbers([stored.item["id"]])
         return answer(_task(stored, number), etag=etag_of_task(stored))
 
-    async def _remove(self, request: Request) -> Answer:
+    @route(
+        "DELETE",
+        "/tasks/{id}",
+        id="remove_delete_legacy",
+        tag="legacy",
+        summary="Remove a task",
+        headers=Match,
+        responses={204: ResponseSpec(None, "It is gone")},
+        errors=_CHANGE_ERRORS,
+    )
+    async def _remove_task(self, request: HttpRequest) -> HttpResponse:
         task = await self._numbers.find(request.id)
         await self._tasks.remove(task, request.headers.if_match, await self._numbers.removal(task))
-        return Answer(204, [], b"")
+        return HttpResponse(204, [], b"")
 
 
-def legacy_paths(native: Sequence[Operation], legacy: Sequence[Operation], *, at_root: bool) -> list[Operation]:
-    """Returns all operations with their paths: `legacy` ones below PREFIX, and those whose paths they have twice."""
-    taken = {(operation.method, operation.path) for operation in legacy}
-    covered = [operation for operation in native if (operation.method, operation.path) in taken]
+def add_legacy_paths(native: Sequence[Route], legacy: Sequence[Route], *, at_root: bool) -> list[Route]:
+    """Returns all routes with their paths: `legacy` ones below PREFIX, and those whose paths they have twice."""
+    taken = {(route.method, route.path) for route in legacy}
+    covered = [route for route in native if (route.method, route.path) in taken]
     found = [*_below(PREFIX, legacy, listed=False), *_below(NATIVE_PREFIX, covered, listed=at_root)]
     if not at_root:
         return [*native, *found]
-    rest = [operation for operation in native if (operation.method, operation.path) not in taken]
+    rest = [route for route in native if (route.method, route.path) not in taken]
     return [*rest, *legacy, *found]
 
 
-def _below(prefix: str, operations: Sequence[Operation], *, listed: bool) -> list[Operation]:
-    return [msgspec.structs.replace(operation, path=prefix + operation.path, listed=listed) for operation in operations]
+def _below(prefix: str, routes: Sequence[Route], *, listed: bool) -> list[Route]:
+    return [msgspec.structs.replace(one, path=prefix + one.path, listed=listed) for one in routes]
 
 
-def _array(kind: type[Struct]) -> Mapping[int, Meant]:
-    return {200: Meant(list[kind], "All of them, or a page with a header Link to the next")}  # type: ignore[valid-type]
-
-
-def _page(content: Sequence[Any], query: PlainQuery, cursor: str | None) -> Answer:
+def _page(content: Sequence[Any], query: PlainQuery, cursor: str | None) -> HttpResponse:
     found = answer(content)
     if cursor is not None:
         following = urlencode({"limit": query.limit, "cursor": cursor})

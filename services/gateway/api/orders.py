@@ -1,7 +1,6 @@
 """Orders over HTTP: placed, looked at, listed, cancelled, tried again; and the intake's numbers."""
 
 import datetime
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, structs
@@ -13,7 +12,7 @@ from services.gateway.http.bodies import ORDERS
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.http.problems import Problem, problem
 from services.gateway.http.responses import answer, check_match, etag_of, is_named, unchanged
-from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend, Work
 from shared.domain.errors import InvalidParams
 from shared.domain.orders import OrderRequest
@@ -55,6 +54,9 @@ class Outcomes(Struct, frozen=True, rename={"results": "resultados"}):
     results: list[Outcome]
 
 
+_CHANGES = ("not_found", "invalid_params", "conflict", "precondition_failed", *UPSTREAM_ERRORS)
+
+
 class OrderRoutes:
     """Everything that the intake does."""
 
@@ -62,121 +64,51 @@ class OrderRoutes:
         self._intake = intake
         self._by_address = by_address
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked."""
-        changes = ("not_found", "invalid_params", "conflict", "precondition_failed", *ASKING)
-        return [
-            Operation(
-                method="POST",
-                path=_PATH,
-                serve=self._place,
-                tag="orders",
-                summary="Place one order, or many",
-                description="What is answered is on disk. Many come as an array, and each has its own outcome.",
-                headers=KeyHeader,
-                body=ORDERS,
-                example=EXAMPLE,
-                answers={
-                    201: Meant(Accepted, "The order is accepted"),
-                    200: Meant(Accepted, "It was there under this key already"),
-                    207: Meant(Outcomes, "What became of each of many"),
-                },
-                refusals=("conflict", "queue_full", *ASKING),
-            ),
-            Operation(
-                method="GET",
-                path=_PATH,
-                serve=self._list,
-                tag="orders",
-                summary="List orders, newest first",
-                query=OrderQuery,
-                answers={200: Meant(Page, "A page of orders; `cursor` leads to the next one")},
-                refusals=ASKING,
-            ),
-            Operation(
-                method="GET",
-                path=f"{_PATH}/{{id}}",
-                serve=self._show,
-                tag="orders",
-                summary="Look at an order",
-                headers=NoneMatch,
-                answers={
-                    200: Meant(StoredOrder, "The order"),
-                    304: Meant(None, "It is what the ETag stands for"),
-                },
-                refusals=("not_found", *ASKING),
-            ),
-            Operation(
-                method="DELETE",
-                path=f"{_PATH}/{{id}}",
-                serve=self._cancel,
-                tag="orders",
-                summary="Cancel an order",
-                description="What no worker has begun is taken back; an order that is `fallido` is discarded.",
-                headers=Match,
-                answers={200: Meant(Moved, "It is cancelled")},
-                refusals=changes,
-            ),
-            Operation(
-                method="POST",
-                path=f"{_PATH}/{{id}}/retry",
-                serve=self._retry,
-                tag="orders",
-                summary="Try a failed order again",
-                headers=Match,
-                answers={200: Meant(Moved, "It is queued again")},
-                refusals=(*changes, "queue_full"),
-            ),
-            Operation(
-                method="GET",
-                path=f"{_PATH}/{{id}}/explain",
-                serve=self._explain,
-                tag="orders",
-                summary="See what happened to an order",
-                description="The steps with their times, and each failed attempt with its error, place and traceback.",
-                answers={200: Meant(dict[str, Any], "What happened, as docs/PROTOCOL.md describes `explain`")},
-                refusals=("not_found", *ASKING),
-            ),
-            Operation(
-                method="GET",
-                path="/api/v1/stats",
-                serve=self._stats,
-                tag="orders",
-                summary="The intake's numbers",
-                description="Orders by state, rates, times and workers, as docs/PROTOCOL.md describes `stats`.",
-                answers={200: Meant(dict[str, Any], "The numbers, as they are now")},
-                refusals=ASKING,
-            ),
-        ]
-
-    async def _place(self, request: Request) -> Answer:
+    @route(
+        "POST",
+        _PATH,
+        id="place_post_orders",
+        tag="orders",
+        summary="Place one order, or many",
+        description="What is answered is on disk. Many come as an array, and each has its own outcome.",
+        headers=KeyHeader,
+        body=ORDERS,
+        example=EXAMPLE,
+        responses={
+            201: ResponseSpec(Accepted, "The order is accepted"),
+            200: ResponseSpec(Accepted, "It was there under this key already"),
+            207: ResponseSpec(Outcomes, "What became of each of many"),
+        },
+        errors=("conflict", "queue_full", *UPSTREAM_ERRORS),
+    )
+    async def _place_orders(self, request: HttpRequest) -> HttpResponse:
         key: str | None = request.headers.key
         if isinstance(request.body, list):
             return await self._place_many(request.body, key, request)
-        order = self._keyed(request.body, key, request)
+        order = self._key_order(request.body, key, request)
         accepted = await self._intake.ask(lambda client: client.order(order, add_request_id=False), Work.AT_ONCE)
         return answer(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
 
     async def _place_many(
-        self, orders: list[OrderRequest | InvalidParams], key: str | None, request: Request
-    ) -> Answer:
-        keyed = [self._member(order, key, place, request) for place, order in enumerate(orders)]
+        self, orders: list[OrderRequest | InvalidParams], key: str | None, request: HttpRequest
+    ) -> HttpResponse:
+        keyed = [self._key_member(order, key, place, request) for place, order in enumerate(orders)]
         good = [order for order in keyed if isinstance(order, OrderRequest)]
         found = iter(await self._intake.ask(lambda client: client.orders(good), Work.AT_ONCE) if good else ())
         outcomes = [next(found) if isinstance(order, OrderRequest) else order for order in keyed]
         return answer(Outcomes([_outcome(one, request.request_id) for one in outcomes]), status=207)
 
-    def _member(
-        self, order: OrderRequest | InvalidParams, key: str | None, place: int, request: Request
+    def _key_member(
+        self, order: OrderRequest | InvalidParams, key: str | None, place: int, request: HttpRequest
     ) -> OrderRequest | InvalidParams:
         """Returns the order of an array under its key, or its error, which costs no other order."""
         try:
             key = None if key is None else f"{key}:{place}"
-            return order if isinstance(order, InvalidParams) else self._keyed(order, key, request)
+            return order if isinstance(order, InvalidParams) else self._key_order(order, key, request)
         except InvalidParams as error:
             return error
 
-    def _keyed(self, order: OrderRequest, key: str | None, request: Request) -> OrderRequest:
+    def _key_order(self, order: OrderRequest, key: str | None, request: HttpRequest) -> OrderRequest:
         """Returns the order under its key and that of its client. Raises InvalidParams for a second key."""
         order = _under_key(order, key)
         if self._by_address and order.request_id is not UNSET and order.client_id is UNSET:
@@ -184,7 +116,17 @@ class OrderRoutes:
             order = structs.replace(order, client_id=request.address)
         return order
 
-    async def _list(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        _PATH,
+        id="list_get_orders",
+        tag="orders",
+        summary="List orders, newest first",
+        query=OrderQuery,
+        responses={200: ResponseSpec(Page, "A page of orders; `cursor` leads to the next one")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _list_orders(self, request: HttpRequest) -> HttpResponse:
         query: OrderQuery = request.query
         page = await self._intake.lists.ask(
             lambda client: client.page(
@@ -198,26 +140,80 @@ class OrderRoutes:
         )
         return answer(page)
 
-    async def _show(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        f"{_PATH}/{{id}}",
+        id="show_get_orders",
+        tag="orders",
+        summary="Look at an order",
+        headers=NoneMatch,
+        responses={
+            200: ResponseSpec(StoredOrder, "The order"),
+            304: ResponseSpec(None, "It is what the ETag stands for"),
+        },
+        errors=("not_found", *UPSTREAM_ERRORS),
+    )
+    async def _show_order(self, request: HttpRequest) -> HttpResponse:
         order = await self._intake.ask(lambda client: client.status(request.id))
         etag = etag_of(order)
         return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(order, etag=etag)
 
-    async def _explain(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        f"{_PATH}/{{id}}/explain",
+        id="explain_get_orders",
+        tag="orders",
+        summary="See what happened to an order",
+        description="The steps with their times, and each failed attempt with its error, place and traceback.",
+        responses={200: ResponseSpec(dict[str, Any], "What happened, as docs/PROTOCOL.md describes `explain`")},
+        errors=("not_found", *UPSTREAM_ERRORS),
+    )
+    async def _explain_order(self, request: HttpRequest) -> HttpResponse:
         return answer(await self._intake.ask(lambda client: client.explain(request.id)))
 
-    async def _cancel(self, request: Request) -> Answer:
-        await self._check(request)
+    @route(
+        "DELETE",
+        f"{_PATH}/{{id}}",
+        id="cancel_delete_orders",
+        tag="orders",
+        summary="Cancel an order",
+        description="What no worker has begun is taken back; an order that is `fallido` is discarded.",
+        headers=Match,
+        responses={200: ResponseSpec(Moved, "It is cancelled")},
+        errors=_CHANGES,
+    )
+    async def _cancel_order(self, request: HttpRequest) -> HttpResponse:
+        await self._check_etag(request)
         return answer(Moved(await self._intake.ask(lambda client: client.cancel(request.id))))
 
-    async def _retry(self, request: Request) -> Answer:
-        await self._check(request)
+    @route(
+        "POST",
+        f"{_PATH}/{{id}}/retry",
+        id="retry_post_orders",
+        tag="orders",
+        summary="Try a failed order again",
+        headers=Match,
+        responses={200: ResponseSpec(Moved, "It is queued again")},
+        errors=(*_CHANGES, "queue_full"),
+    )
+    async def _retry_order(self, request: HttpRequest) -> HttpResponse:
+        await self._check_etag(request)
         return answer(Moved(await self._intake.ask(lambda client: client.retry(request.id))))
 
-    async def _stats(self, _: Request) -> Answer:
+    @route(
+        "GET",
+        "/api/v1/stats",
+        id="stats_get_orders",
+        tag="orders",
+        summary="The intake's numbers",
+        description="Orders by state, rates, times and workers, as docs/PROTOCOL.md describes `stats`.",
+        responses={200: ResponseSpec(dict[str, Any], "The numbers, as they are now")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _show_stats(self, _: HttpRequest) -> HttpResponse:
         return answer(await self._intake.ask(lambda client: client.stats()))
 
-    async def _check(self, request: Request) -> None:
+    async def _check_etag(self, request: HttpRequest) -> None:
         if_match = request.headers.if_match
         if if_match is not None:
             check_match(etag_of(await self._intake.ask(lambda client: client.status(request.id))), if_match)

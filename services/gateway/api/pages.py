@@ -1,12 +1,12 @@
 """The web pages: the dashboard, and the API's description to read and try; nothing of them comes from elsewhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
 
 from services.gateway.http.responses import answer
-from services.gateway.http.router import Answer, Meant, Operation, Request
+from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
 from shared import VERSION
 
 FILES = Path(__file__).parents[1] / "static"
@@ -32,53 +32,48 @@ class PageRoutes:
         self._dashboard = _page("app/index.html")
         self._docs = _page("docs.html")
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked."""
-        return [
-            Operation(
-                method="GET",
-                path="/",
-                serve=self._root,
-                tag="pages",
-                summary="What is here",
-                answers={200: Meant(Welcome, "To programs; browsers get the dashboard")},
-                limited=False,
-            ),
-            Operation(
-                method="GET",
-                path="/docs",
-                serve=self._show_docs,
-                tag="pages",
-                summary="The API in a browser",
-                answers={200: Meant(str, "The page", _HTML)},
-                listed=False,
-            ),
-            Operation(
-                method="GET",
-                path="/openapi.json",
-                serve=self._openapi,
-                tag="pages",
-                summary="The API for programs",
-                answers={200: Meant(dict, "Its description")},
-                listed=False,
-            ),
-        ]
-
-    async def _root(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/",
+        id="root_get_pages",
+        tag="pages",
+        summary="What is here",
+        responses={200: ResponseSpec(Welcome, "To programs; browsers get the dashboard")},
+        limited=False,
+    )
+    async def _show_root(self, request: HttpRequest) -> HttpResponse:
         if "text/html" in (request.header(b"accept") or ""):
             found = self._dashboard
         else:
             found = answer(Welcome(f"Comanda {VERSION}: orders, stock, scores and tasks. How to use it is at /docs"))
         return found._replace(headers=[*found.headers, (b"vary", b"accept")])
 
-    async def _show_docs(self, _: Request) -> Answer:
+    @route(
+        "GET",
+        "/docs",
+        id="show_docs_get_pages",
+        tag="pages",
+        summary="The API in a browser",
+        responses={200: ResponseSpec(str, "The page", _HTML)},
+        listed=False,
+    )
+    async def _show_docs(self, _: HttpRequest) -> HttpResponse:
         return self._docs._replace(headers=list(self._docs.headers))
 
-    async def _openapi(self, _: Request) -> Answer:
-        return Answer(200, [(b"content-type", b"application/json")], self._description())
+    @route(
+        "GET",
+        "/openapi.json",
+        id="openapi_get_pages",
+        tag="pages",
+        summary="The API for programs",
+        responses={200: ResponseSpec(dict, "Its description")},
+        listed=False,
+    )
+    async def _show_description(self, _: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, [(b"content-type", b"application/json")], self._description())
 
 
-def _page(name: str) -> Answer:
+def _page(name: str) -> HttpResponse:
     """A page among the files."""
     headers = [(b"content-type", _HTML.encode()), (b"content-security-policy", _POLICY)]
-    return Answer(200, headers, (FILES / name).read_bytes())
+    return HttpResponse(200, headers, (FILES / name).read_bytes())

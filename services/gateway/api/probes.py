@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
 from clients.persistence import PersistenceClient
 from services.gateway.http.responses import answer
-from services.gateway.http.router import Answer, Meant, Operation, Request
+from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.middleware.metrics import together
 from services.gateway.upstream.backend import Backend
 from shared import VERSION
@@ -64,52 +64,41 @@ class ProbeRoutes:
         self._started = time.monotonic()
         self._log = structlog.get_logger()
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked."""
-        return [
-            Operation(
-                method="GET",
-                path="/health",
-                serve=self._health,
-                tag="probes",
-                summary="Is it alive?",
-                answers={200: Meant(Health, "It is")},
-                limited=False,
-            ),
-            Operation(
-                method="GET",
-                path="/ready",
-                serve=self._ready,
-                tag="probes",
-                summary="Can it work?",
-                answers={200: Meant(Readiness, "It can"), 503: Meant(Readiness, "A server that is needed is away")},
-                limited=False,
-            ),
-            Operation(
-                method="GET",
-                path="/metrics",
-                serve=self._metrics,
-                tag="probes",
-                summary="What all servers count",
-                answers={200: Meant(str, "In the text format of Prometheus", _METRICS_TYPE)},
-                limited=False,
-            ),
-        ]
-
-    async def _health(self, _: Request) -> Answer:
+    @route(
+        "GET",
+        "/health",
+        id="health_get_probes",
+        tag="probes",
+        summary="Is it alive?",
+        responses={200: ResponseSpec(Health, "It is")},
+        limited=False,
+    )
+    async def _check_health(self, _: HttpRequest) -> HttpResponse:
         return answer(Health("ok", VERSION, round(time.monotonic() - self._started, 1)))
 
-    async def _ready(self, _: Request) -> Answer:
+    @route(
+        "GET",
+        "/ready",
+        id="ready_get_probes",
+        tag="probes",
+        summary="Can it work?",
+        responses={
+            200: ResponseSpec(Readiness, "It can"),
+            503: ResponseSpec(Readiness, "A server that is needed is away"),
+        },
+        limited=False,
+    )
+    async def _check_readiness(self, _: HttpRequest) -> HttpResponse:
         states = await asyncio.gather(*map(_state, self._backends))
         found = {backend.name: state for backend, state in zip(self._backends, states, strict=True)}
         if any(found[backend.name].status == "away" for backend in self._needed):
             return answer(Readiness("unavailable", found), status=503)
-        if (inventory := await self._inventory()) is not None:
+        if (inventory := await self._check_inventory()) is not None:
             found[_INVENTORY] = inventory
         whole = all(state.status == "ok" for state in found.values())
         return answer(Readiness("ok" if whole else "degraded", found))
 
-    async def _inventory(self) -> Dependency | None:
+    async def _check_inventory(self) -> Dependency | None:
         """The inventory service, which is asked by what it has said last; None where none has said anything yet."""
         began = time.perf_counter()
         try:
@@ -122,14 +111,23 @@ class ProbeRoutes:
             return Dependency("away", ms=_ms_since(began), reason=f"it was last heard {seconds:.0f} s ago")
         return Dependency("ok", ms=_ms_since(began))
 
-    async def _metrics(self, _: Request) -> Answer:
+    @route(
+        "GET",
+        "/metrics",
+        id="metrics_get_probes",
+        tag="probes",
+        summary="What all servers count",
+        responses={200: ResponseSpec(str, "In the text format of Prometheus", _METRICS_TYPE)},
+        limited=False,
+    )
+    async def _collect_metrics(self, _: HttpRequest) -> HttpResponse:
         expositions = {"gateway": self._own_metrics()}
         for backend in self._backends:
             try:
                 expositions[backend.name] = await _in_time(backend.ask(lambda client: client.metrics()))
             except ComandaError as error:
                 self._log.debug("no metrics of a server", server=backend.name, reason=error.message)
-        return Answer(200, [(b"content-type", CONTENT_TYPE_LATEST.encode())], together(expositions))
+        return HttpResponse(200, [(b"content-type", CONTENT_TYPE_LATEST.encode())], together(expositions))
 
 
 async def _state(backend: Backend[Any]) -> Dependency:

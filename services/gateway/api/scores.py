@@ -1,6 +1,5 @@
 """Scores, statistics and notifications, each of the user who asks."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -9,8 +8,8 @@ from clients.distributed import DistributedClient
 from clients.persistence import PersistenceClient
 from services.gateway.http.parameters import AskingUser, AsUser, UserId
 from services.gateway.http.responses import answer
-from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
-from services.gateway.middleware.authentication import Identity
+from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
+from services.gateway.middleware.authentication import Authenticator
 from services.gateway.upstream.backend import Backend
 
 NotificationNumber = Annotated[int, Meta(ge=1, le=2**62)]
@@ -82,89 +81,71 @@ class ScoreRoutes:
     """Saving needs the persistence server alone; the others need the distributed service."""
 
     def __init__(
-        self, persistence: Backend[PersistenceClient], distributed: Backend[DistributedClient], identity: Identity
+        self, persistence: Backend[PersistenceClient], distributed: Backend[DistributedClient], identity: Authenticator
     ) -> None:
         self._persistence = persistence
         self._distributed = distributed
         self._identity = identity
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked."""
-        return [
-            Operation(
-                method="POST",
-                path="/api/guardar_puntaje",
-                serve=self._save,
-                tag="scores",
-                summary="Save the score of a game",
-                body=ScoreRequest,
-                example={"user_id": 1, "puntaje": 100},
-                answers={200: Meant(ScoreAnswer, "It is stored")},
-                refusals=ASKING,
-                bearer=True,
-            ),
-            Operation(
-                method="GET",
-                path="/api/stats/usuario",
-                serve=self._user,
-                tag="scores",
-                summary="A user's scores and rank",
-                query=AsUser,
-                answers={200: Meant(StatsAnswer, "Their statistics")},
-                refusals=("not_found", *ASKING),
-                bearer=True,
-            ),
-            Operation(
-                method="GET",
-                path="/api/stats/global",
-                serve=self._everybody,
-                tag="scores",
-                summary="All users and all orders",
-                answers={200: Meant(StatsAnswer, "Their statistics")},
-                refusals=ASKING,
-            ),
-            Operation(
-                method="GET",
-                path="/api/notificaciones",
-                serve=self._notifications,
-                tag="scores",
-                summary="The last notifications of a user",
-                description="In development, without a token and a `user_id`, those of everybody.",
-                query=NotificationQuery,
-                answers={200: Meant(NotificationPage, "A page of notifications")},
-                refusals=ASKING,
-                bearer=True,
-            ),
-            Operation(
-                method="POST",
-                path="/api/notificaciones/leidas",
-                serve=self._mark_read,
-                tag="scores",
-                summary="Mark notifications as read",
-                description="Those of `ids`, or all; none is marked where one is not this user's.",
-                body=ReadRequest,
-                example={"ids": [1, 2], "user_id": 1},
-                answers={200: Meant(ReadAnswer, "They are read")},
-                refusals=("not_found", *ASKING),
-                bearer=True,
-            ),
-        ]
-
-    async def _save(self, request: Request) -> Answer:
+    @route(
+        "POST",
+        "/api/guardar_puntaje",
+        id="save_post_scores",
+        tag="scores",
+        summary="Save the score of a game",
+        body=ScoreRequest,
+        example={"user_id": 1, "puntaje": 100},
+        responses={200: ResponseSpec(ScoreAnswer, "It is stored")},
+        errors=UPSTREAM_ERRORS,
+        bearer=True,
+    )
+    async def _save_score(self, request: HttpRequest) -> HttpResponse:
         game: ScoreRequest = request.body
         user = self._identity.user(request, game.user_id)
         saved = await self._persistence.ask(lambda client: client.save_score(user, game.score))
         message = f"New record: {saved.best}" if saved.record else f"Saved; the record is {saved.best}"
         return answer(ScoreAnswer(message, saved.record, saved.best))
 
-    async def _user(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/api/stats/usuario",
+        id="user_get_scores",
+        tag="scores",
+        summary="A user's scores and rank",
+        query=AsUser,
+        responses={200: ResponseSpec(StatsAnswer, "Their statistics")},
+        errors=("not_found", *UPSTREAM_ERRORS),
+        bearer=True,
+    )
+    async def _show_user(self, request: HttpRequest) -> HttpResponse:
         user = self._identity.user(request, request.query.user_id)
         return answer(StatsAnswer(await self._distributed.ask(lambda client: client.get_user_stats(user))))
 
-    async def _everybody(self, _: Request) -> Answer:
+    @route(
+        "GET",
+        "/api/stats/global",
+        id="everybody_get_scores",
+        tag="scores",
+        summary="All users and all orders",
+        responses={200: ResponseSpec(StatsAnswer, "Their statistics")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _show_everybody(self, _: HttpRequest) -> HttpResponse:
         return answer(StatsAnswer(await self._distributed.ask(lambda client: client.get_global_stats())))
 
-    async def _notifications(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/api/notificaciones",
+        id="notifications_get_scores",
+        tag="scores",
+        summary="The last notifications of a user",
+        description="In development, without a token and a `user_id`, those of everybody.",
+        query=NotificationQuery,
+        responses={200: ResponseSpec(NotificationPage, "A page of notifications")},
+        errors=UPSTREAM_ERRORS,
+        bearer=True,
+    )
+    async def _list_notifications(self, request: HttpRequest) -> HttpResponse:
         query: NotificationQuery = request.query
         user = self._identity.named_user(request, query.user_id)
         page = await self._distributed.lists.ask(
@@ -174,7 +155,20 @@ class ScoreRoutes:
         )
         return answer(NotificationPage(page["notifications"], page["no_leidas"], page["cursor"]))
 
-    async def _mark_read(self, request: Request) -> Answer:
+    @route(
+        "POST",
+        "/api/notificaciones/leidas",
+        id="mark_read_post_scores",
+        tag="scores",
+        summary="Mark notifications as read",
+        description="Those of `ids`, or all; none is marked where one is not this user's.",
+        body=ReadRequest,
+        example={"ids": [1, 2], "user_id": 1},
+        responses={200: ResponseSpec(ReadAnswer, "They are read")},
+        errors=("not_found", *UPSTREAM_ERRORS),
+        bearer=True,
+    )
+    async def _mark_read(self, request: HttpRequest) -> HttpResponse:
         read: ReadRequest = request.body
         user = self._identity.user(request, read.user_id)
         return answer(ReadAnswer(await self._distributed.ask(lambda client: client.mark_read(user, read.ids))))

@@ -9,9 +9,9 @@ from clients.inventory import stock
 from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.http.responses import answer, is_named, seen_version, unchanged
-from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
-from services.gateway.upstream.deadlines import Longer
+from services.gateway.upstream.deadlines import LongRequest
 from shared.domain.stock import MAX_COUNT, check_item, check_store
 from shared.wire.sheet_export import HEAD, export_lines
 
@@ -101,128 +101,60 @@ class StockRoutes:
         self._low = low
         self._request_seconds = request_seconds
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked."""
-        return [
-            Operation(
-                method="GET",
-                path="/items",
-                serve=self._all,
-                tag="stock",
-                summary="List the stock of all stores",
-                query=PageQuery,
-                answers={200: Meant(StockPage, "A page of items")},
-                refusals=("invalid_params", *ASKING),
-            ),
-            Operation(
-                method="GET",
-                path="/items.csv",
-                serve=self._export,
-                tag="stock",
-                summary="The stock as a file for spreadsheets",
-                description="No cell is taken for a formula; the file can be sent in again as it is.",
-                query=ExportQuery,
-                answers={200: Meant(str, "Lines of store,item,count", _CSV)},
-                refusals=("not_found", *ASKING),
-            ),
-            Operation(
-                method="GET",
-                path="/items/{store}",
-                serve=self._of_store,
-                tag="stock",
-                summary="List the stock of a store",
-                query=PageQuery,
-                answers={200: Meant(StockPage, "A page of items")},
-                refusals=("not_found", *ASKING),
-            ),
-            Operation(
-                method="GET",
-                path="/items/{store}/{item}",
-                serve=self._show,
-                tag="stock",
-                summary="Look at one item",
-                headers=NoneMatch,
-                answers={200: Meant(StockItem, "The item"), 304: Meant(None, "It is what the ETag stands for")},
-                refusals=("not_found", *ASKING),
-            ),
-            Operation(
-                method="PUT",
-                path="/items/{store}/{item}",
-                serve=self._set,
-                tag="stock",
-                summary="Set a count by hand",
-                headers=Match,
-                body=NewCount,
-                example={"count": 7},
-                answers={200: Meant(StockItem, "The item")},
-                refusals=("precondition_failed", "conflict", *ASKING),
-            ),
-            Operation(
-                method="GET",
-                path="/items/{store}/{item}/movements",
-                serve=self._movements,
-                tag="stock",
-                summary="What has changed a count, newest first",
-                description="They follow the count by moments; their sum is the count.",
-                query=PageQuery,
-                answers={200: Meant(MovementPage, "A page of movements")},
-                refusals=ASKING,
-            ),
-            Operation(
-                method="GET",
-                path="/stores",
-                serve=self._stores,
-                tag="stock",
-                summary="List stores with their sums",
-                description="The sums follow the counts by moments.",
-                query=PageQuery,
-                answers={200: Meant(StorePage, "A page of stores")},
-                refusals=ASKING,
-            ),
-            Operation(
-                method="GET",
-                path="/alerts",
-                serve=self._alerts,
-                tag="stock",
-                summary="List what is low",
-                query=AlertQuery,
-                answers={200: Meant(AlertPage, "A page of alerts")},
-                refusals=ASKING,
-            ),
-            Operation(
-                method="POST",
-                path="/alerts/acknowledge",
-                serve=self._acknowledge,
-                tag="stock",
-                summary="Say that an alert was seen",
-                body=Named,
-                example={"store": "Berlin", "item": "Echo Dot"},
-                answers={200: Meant(stock.Alert, "The alert")},
-                refusals=("not_found", "conflict", *ASKING),
-            ),
-        ]
-
-    async def _all(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/items",
+        id="all_get_stock",
+        tag="stock",
+        summary="List the stock of all stores",
+        query=PageQuery,
+        responses={200: ResponseSpec(StockPage, "A page of items")},
+        errors=("invalid_params", *UPSTREAM_ERRORS),
+    )
+    async def _list_all(self, request: HttpRequest) -> HttpResponse:
         query: PageQuery = request.query
-        return self._page(await stock.list_stock(self._records.lists, limit=query.limit, cursor=query.cursor))
+        return self._stock_page(await stock.list_stock(self._records.lists, limit=query.limit, cursor=query.cursor))
 
-    async def _of_store(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/items/{store}",
+        id="of_store_get_stock",
+        tag="stock",
+        summary="List the stock of a store",
+        query=PageQuery,
+        responses={200: ResponseSpec(StockPage, "A page of items")},
+        errors=("not_found", *UPSTREAM_ERRORS),
+    )
+    async def _list_store(self, request: HttpRequest) -> HttpResponse:
         query: PageQuery = request.query
-        store = check_store(request.named["store"])
-        return self._page(await stock.list_stock(self._records.lists, store, limit=query.limit, cursor=query.cursor))
+        store = check_store(request.path_values["store"])
+        return self._stock_page(
+            await stock.list_stock(self._records.lists, store, limit=query.limit, cursor=query.cursor)
+        )
 
-    def _page(self, page: stock.StockPage) -> Answer:
-        return answer(StockPage([self._item(stored) for stored in page.items], page.cursor))
+    def _stock_page(self, page: stock.StockPage) -> HttpResponse:
+        return answer(StockPage([self._stock_item(stored) for stored in page.items], page.cursor))
 
-    def _item(self, stored: StoredItem) -> StockItem:
+    def _stock_item(self, stored: StoredItem) -> StockItem:
         item = stored.item
         assert item is not None
         count = item["count"]
         return StockItem(item["store"], item["item"], count, count < self._low, stored.version, item.get("changed"))
 
-    async def _export(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/items.csv",
+        id="export_get_stock",
+        tag="stock",
+        summary="The stock as a file for spreadsheets",
+        description="No cell is taken for a formula; the file can be sent in again as it is.",
+        query=ExportQuery,
+        responses={200: ResponseSpec(str, "Lines of store,item,count", _CSV)},
+        errors=("not_found", *UPSTREAM_ERRORS),
+    )
+    async def _export_stock(self, request: HttpRequest) -> HttpResponse:
         store: str | None = request.query.store
-        records = Longer(self._records, request.request_id, seconds=self._request_seconds)
+        records = LongRequest(self._records, request.request_id, seconds=self._request_seconds)
         rows = stock.all_stock(records, store)
         # Refused here, or not at all.
         first = await anext(rows, None)
@@ -230,43 +162,108 @@ class StockRoutes:
             (b"content-type", b"text/csv; charset=utf-8"),
             (b"content-disposition", b'attachment; filename="stock.csv"'),
         ]
-        return Answer(200, headers, _lines(first, rows))
+        return HttpResponse(200, headers, _lines(first, rows))
 
-    async def _show(self, request: Request) -> Answer:
-        store, item = check_store(request.named["store"]), check_item(request.named["item"])
+    @route(
+        "GET",
+        "/items/{store}/{item}",
+        id="show_get_stock",
+        tag="stock",
+        summary="Look at one item",
+        headers=NoneMatch,
+        responses={200: ResponseSpec(StockItem, "The item"), 304: ResponseSpec(None, "It is what the ETag stands for")},
+        errors=("not_found", *UPSTREAM_ERRORS),
+    )
+    async def _show_item(self, request: HttpRequest) -> HttpResponse:
+        store, item = check_store(request.path_values["store"]), check_item(request.path_values["item"])
         stored = await stock.get_stock(self._records, store, item)
         etag = f'"{stored.version}"'
         if is_named(etag, request.headers.if_none_match):
             return unchanged(etag)
-        return answer(self._item(stored), etag=etag)
+        return answer(self._stock_item(stored), etag=etag)
 
-    async def _set(self, request: Request) -> Answer:
-        store, item = check_store(request.named["store"]), check_item(request.named["item"])
+    @route(
+        "PUT",
+        "/items/{store}/{item}",
+        id="set_put_stock",
+        tag="stock",
+        summary="Set a count by hand",
+        headers=Match,
+        body=NewCount,
+        example={"count": 7},
+        responses={200: ResponseSpec(StockItem, "The item")},
+        errors=("precondition_failed", "conflict", *UPSTREAM_ERRORS),
+    )
+    async def _set_count(self, request: HttpRequest) -> HttpResponse:
+        store, item = check_store(request.path_values["store"]), check_item(request.path_values["item"])
         version = seen_version(request.headers.if_match)
         stored = await stock.set_count(self._records, store, item, request.body.count, version=version)
-        return answer(self._item(stored), etag=f'"{stored.version}"')
+        return answer(self._stock_item(stored), etag=f'"{stored.version}"')
 
-    async def _movements(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/items/{store}/{item}/movements",
+        id="movements_get_stock",
+        tag="stock",
+        summary="What has changed a count, newest first",
+        description="They follow the count by moments; their sum is the count.",
+        query=PageQuery,
+        responses={200: ResponseSpec(MovementPage, "A page of movements")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _list_movements(self, request: HttpRequest) -> HttpResponse:
         query: PageQuery = request.query
         movements, cursor = await stock.list_movements(
             self._records.lists,
-            check_store(request.named["store"]),
-            check_item(request.named["item"]),
+            check_store(request.path_values["store"]),
+            check_item(request.path_values["item"]),
             limit=query.limit,
             cursor=query.cursor,
         )
         return answer(MovementPage(movements, cursor))
 
-    async def _stores(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/stores",
+        id="stores_get_stock",
+        tag="stock",
+        summary="List stores with their sums",
+        description="The sums follow the counts by moments.",
+        query=PageQuery,
+        responses={200: ResponseSpec(StorePage, "A page of stores")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _list_stores(self, request: HttpRequest) -> HttpResponse:
         query: PageQuery = request.query
         return answer(StorePage(*await stock.list_stores(self._records.lists, limit=query.limit, cursor=query.cursor)))
 
-    async def _alerts(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/alerts",
+        id="alerts_get_stock",
+        tag="stock",
+        summary="List what is low",
+        query=AlertQuery,
+        responses={200: ResponseSpec(AlertPage, "A page of alerts")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _list_alerts(self, request: HttpRequest) -> HttpResponse:
         query: AlertQuery = request.query
         found = await stock.list_alerts(self._records.lists, query.state, limit=query.limit, cursor=query.cursor)
         return answer(AlertPage(*found))
 
-    async def _acknowledge(self, request: Request) -> Answer:
+    @route(
+        "POST",
+        "/alerts/acknowledge",
+        id="acknowledge_post_stock",
+        tag="stock",
+        summary="Say that an alert was seen",
+        body=Named,
+        example={"store": "Berlin", "item": "Echo Dot"},
+        responses={200: ResponseSpec(stock.Alert, "The alert")},
+        errors=("not_found", "conflict", *UPSTREAM_ERRORS),
+    )
+    async def _acknowledge_alert(self, request: HttpRequest) -> HttpResponse:
         return answer(await stock.acknowledge(self._records, request.body.store, request.body.item))
 
 

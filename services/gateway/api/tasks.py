@@ -1,7 +1,6 @@
 """Tasks: things to do, kept as records of the persistence server."""
 
 import datetime
-from collections.abc import Sequence
 
 from msgspec import UNSET, Struct, UnsetType, to_builtins
 
@@ -10,7 +9,7 @@ from services.gateway.api.task_numbers import TaskNumbers
 from services.gateway.api.task_records import Description, TaskRecords, Title, etag_of_task, status_of, task_members
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.http.responses import answer, is_named, unchanged
-from services.gateway.http.router import ASKING, Answer, Meant, Operation, Request
+from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
 
 
@@ -56,6 +55,10 @@ class TaskQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Cursor | None = None
 
 
+_CHANGES = ("not_found", "precondition_failed", *UPSTREAM_ERRORS)
+_TASK = {200: ResponseSpec(Task, "The task")}
+
+
 class TaskRoutes:
     """Everything below /tasks, kept by the persistence server."""
 
@@ -63,102 +66,95 @@ class TaskRoutes:
         self._records = TaskRecords(persistence)
         self._numbers = TaskNumbers(persistence)
 
-    def operations(self) -> Sequence[Operation]:
-        """What can be asked."""
-        changes = ("not_found", "precondition_failed", *ASKING)
-        task = {200: Meant(Task, "The task")}
-        return [
-            Operation(
-                method="GET",
-                path="/tasks",
-                serve=self._list,
-                tag="tasks",
-                summary="List tasks, newest first",
-                query=TaskQuery,
-                answers={200: Meant(TaskPage, "A page of tasks")},
-                refusals=ASKING,
-            ),
-            Operation(
-                method="POST",
-                path="/tasks",
-                serve=self._add,
-                tag="tasks",
-                summary="Add a task",
-                body=NewTask,
-                example={"title": "Buy bread", "description": "wholemeal"},
-                answers={201: Meant(Task, "The task is stored")},
-                refusals=ASKING,
-            ),
-            Operation(
-                method="GET",
-                path="/tasks/{id}",
-                serve=self._show,
-                tag="tasks",
-                summary="Look at a task",
-                headers=NoneMatch,
-                answers={**task, 304: Meant(None, "It is what the ETag stands for")},
-                refusals=("not_found", *ASKING),
-            ),
-            Operation(
-                method="PUT",
-                path="/tasks/{id}",
-                serve=self._change,
-                tag="tasks",
-                summary="Write a task anew",
-                headers=Match,
-                body=NewTask,
-                example={"title": "Buy bread", "description": "wholemeal"},
-                answers=task,
-                refusals=changes,
-            ),
-            Operation(
-                method="PATCH",
-                path="/tasks/{id}",
-                serve=self._change,
-                tag="tasks",
-                summary="Change some of a task",
-                headers=Match,
-                body=TaskChange,
-                example={"completed": True},
-                answers=task,
-                refusals=changes,
-            ),
-            Operation(
-                method="DELETE",
-                path="/tasks/{id}",
-                serve=self._remove,
-                tag="tasks",
-                summary="Remove a task",
-                headers=Match,
-                answers={204: Meant(None, "It is gone")},
-                refusals=changes,
-            ),
-        ]
-
-    async def _list(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/tasks",
+        id="list_get_tasks",
+        tag="tasks",
+        summary="List tasks, newest first",
+        query=TaskQuery,
+        responses={200: ResponseSpec(TaskPage, "A page of tasks")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _list_tasks(self, request: HttpRequest) -> HttpResponse:
         query: TaskQuery = request.query
         page = await self._records.list(query.completed, newest_first=True, limit=query.limit, cursor=query.cursor)
         return answer(TaskPage([_task(stored) for stored in page.tasks], page.cursor))
 
-    async def _add(self, request: Request) -> Answer:
+    @route(
+        "POST",
+        "/tasks",
+        id="add_post_tasks",
+        tag="tasks",
+        summary="Add a task",
+        body=NewTask,
+        example={"title": "Buy bread", "description": "wholemeal"},
+        responses={201: ResponseSpec(Task, "The task is stored")},
+        errors=UPSTREAM_ERRORS,
+    )
+    async def _add_task(self, request: HttpRequest) -> HttpResponse:
         stored = await self._records.add(task_members(to_builtins(request.body)))
         task = _task(stored)
         return answer(task, status=201, etag=etag_of_task(stored), location=f"/tasks/{task.id}")
 
-    async def _show(self, request: Request) -> Answer:
+    @route(
+        "GET",
+        "/tasks/{id}",
+        id="show_get_tasks",
+        tag="tasks",
+        summary="Look at a task",
+        headers=NoneMatch,
+        responses={**_TASK, 304: ResponseSpec(None, "It is what the ETag stands for")},
+        errors=("not_found", *UPSTREAM_ERRORS),
+    )
+    async def _show_task(self, request: HttpRequest) -> HttpResponse:
         stored = await self._records.get(request.id)
         etag = etag_of_task(stored)
         return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(_task(stored), etag=etag)
 
-    async def _change(self, request: Request) -> Answer:
+    @route(
+        "PUT",
+        "/tasks/{id}",
+        id="change_put_tasks",
+        tag="tasks",
+        summary="Write a task anew",
+        headers=Match,
+        body=NewTask,
+        example={"title": "Buy bread", "description": "wholemeal"},
+        responses=_TASK,
+        errors=_CHANGES,
+    )
+    @route(
+        "PATCH",
+        "/tasks/{id}",
+        id="change_patch_tasks",
+        tag="tasks",
+        summary="Change some of a task",
+        headers=Match,
+        body=TaskChange,
+        example={"completed": True},
+        responses=_TASK,
+        errors=_CHANGES,
+    )
+    async def _change_task(self, request: HttpRequest) -> HttpResponse:
         members = task_members(to_builtins(request.body))
         stored = await self._records.change(request.id, members, request.headers.if_match)
         return answer(_task(stored), etag=etag_of_task(stored))
 
-    async def _remove(self, request: Request) -> Answer:
+    @route(
+        "DELETE",
+        "/tasks/{id}",
+        id="remove_delete_tasks",
+        tag="tasks",
+        summary="Remove a task",
+        headers=Match,
+        responses={204: ResponseSpec(None, "It is gone")},
+        errors=_CHANGES,
+    )
+    async def _remove_task(self, request: HttpRequest) -> HttpResponse:
         number = await self._numbers.removal(request.id)
         await self._records.remove(request.id, request.headers.if_match, number)
-        return Answer(204, [], b"")
+        return HttpResponse(204, [], b"")
 
 
 def _task(stored: StoredItem) -> Task:

@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), from the operations themselves."""
+"""The description of the API (OpenAPI 3.1), from the routes themselves."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,36 +7,36 @@ import msgspec
 from msgspec import Struct
 
 from services.gateway.http.problems import MEDIA_TYPE, STATUS, TITLES, Problem
-from services.gateway.http.router import Operation, places
+from services.gateway.http.routes import Route, placeholders
 from shared import VERSION
 from shared.domain.stock import MAX_ITEM_CHARACTERS
 
 _INTRODUCTION = """Orders, stock, scores and tasks over HTTP. Every error is `application/problem+json`: `error` is its
 code, `detail` says what is wrong, `field` where, `hint` how to mend it. An order that was answered is on disk."""
-# What any operation may end in.
+# What any route may end in.
 _ALWAYS = ("bad_request", "headers_too_large", "internal_error", "unavailable")
 _WITH_BODY = ("invalid_json", "invalid_params", "too_large", "unsupported_media_type", "timeout")
 
 
-def describe(operations: Sequence[Operation]) -> bytes:
+def describe(routes: Sequence[Route]) -> bytes:
     """The description as JSON."""
-    listed = [operation for operation in operations if operation.listed]
+    listed = [route for route in routes if route.listed]
     kinds: dict[Any, None] = {Problem: None}
-    for operation in listed:
-        answered = [meant.kind for meant in operation.answers.values()]
-        named = (operation.query, operation.headers, operation.body, *answered)
+    for route in listed:
+        answered = [meant.kind for meant in route.responses.values()]
+        named = (route.query, route.headers, route.body, *answered)
         kinds |= dict.fromkeys(kind for kind in named if kind is not None)
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     by_kind = dict(zip(kinds, schemas, strict=True))
-    parameters = {kind for operation in listed for kind in (operation.query, operation.headers) if kind is not None}
+    parameters = {kind for route in listed for kind in (route.query, route.headers) if kind is not None}
     fields = {kind: components.pop(kind.__name__) for kind in parameters}
     paths: dict[str, dict[str, Any]] = {}
-    for operation in listed:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, by_kind, fields)
+    for route in listed:
+        paths.setdefault(route.path, {})[route.method.lower()] = _described(route, by_kind, fields)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Comanda", "version": VERSION, "description": _INTRODUCTION},
-        "tags": [{"name": name} for name in dict.fromkeys(operation.tag for operation in listed)],
+        "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in listed)],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -46,34 +46,34 @@ def describe(operations: Sequence[Operation]) -> bytes:
     return msgspec.json.encode(_with_numbers(document))
 
 
-def _described(operation: Operation, schemas: dict[Any, Any], fields: dict[type[Struct], Any]) -> dict[str, Any]:
+def _described(route: Route, schemas: dict[Any, Any], fields: dict[type[Struct], Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "tags": [operation.tag],
-        "summary": operation.summary,
-        "operationId": operation.serve.__name__.strip("_") + "_" + operation.method.lower() + "_" + operation.tag,
-        "parameters": _parameters(operation, fields),
-        "responses": _responses(operation, schemas),
+        "tags": [route.tag],
+        "summary": route.summary,
+        "operationId": route.id,
+        "parameters": _parameters(route, fields),
+        "responses": _responses(route, schemas),
     }
-    if operation.description:
-        found["description"] = operation.description
-    if operation.body is not None:
-        content = {"application/json": {"schema": schemas[operation.body], "example": operation.example}}
+    if route.description:
+        found["description"] = route.description
+    if route.body is not None:
+        content = {"application/json": {"schema": schemas[route.body], "example": route.example}}
         found["requestBody"] = {"required": True, "content": content}
-    if operation.upload:
+    if route.upload:
         schema = {"type": "string", "format": "binary"}
-        content = {kind: {"schema": schema} for kind in operation.upload}
+        content = {kind: {"schema": schema} for kind in route.upload}
         found["requestBody"] = {"required": True, "content": content}
-    if operation.bearer:
+    if route.bearer:
         found["security"] = [{"bearer": []}, {}]
     return found
 
 
-def _parameters(operation: Operation, fields: dict[type[Struct], Any]) -> list[dict[str, Any]]:
+def _parameters(route: Route, fields: dict[type[Struct], Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for name in places(operation.path):
+    for name in placeholders(route.path):
         schema = {"type": "string", "minLength": 1, "maxLength": 64 if name == "id" else MAX_ITEM_CHARACTERS}
         found.append({"name": name, "in": "path", "required": True, "schema": schema})
-    for kind, place in ((operation.query, "query"), (operation.headers, "header")):
+    for kind, place in ((route.query, "query"), (route.headers, "header")):
         if kind is None:
             continue
         component = fields[kind]
@@ -96,14 +96,14 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**left[0], **rest} if len(left) == 1 else {**rest, "anyOf": left}
 
 
-def _responses(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
+def _responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for status, meant in operation.answers.items():
+    for status, meant in route.responses.items():
         found[str(status)] = {"description": meant.description}
         if meant.kind is not None:
             found[str(status)]["content"] = {meant.media_type: {"schema": schemas[meant.kind]}}
     codes: dict[int, list[str]] = {}
-    for code in dict.fromkeys((*operation.refusals, *_usual(operation))):
+    for code in dict.fromkeys((*route.errors, *_usual(route))):
         codes.setdefault(STATUS[code], []).append(code)
     for status, named in codes.items():
         told = "; ".join(f"{TITLES[code]} (`{code}`)" for code in named)
@@ -115,18 +115,18 @@ def _responses(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     return found
 
 
-def _usual(operation: Operation) -> list[str]:
-    """The codes that follow from what an operation is."""
+def _usual(route: Route) -> list[str]:
+    """The codes that follow from what an route is."""
     codes = list(_ALWAYS)
-    if operation.body is not None or operation.upload:
+    if route.body is not None or route.upload:
         codes += _WITH_BODY
-    if operation.query is not None or operation.headers is not None or places(operation.path):
+    if route.query is not None or route.headers is not None or placeholders(route.path):
         codes.append("invalid_params")
-    if operation.body is None and operation.method == "POST":
+    if route.body is None and route.method == "POST":
         codes.append("forbidden")
-    if operation.bearer:
+    if route.bearer:
         codes += ("unauthorized", "invalid_params")
-    if operation.limited:
+    if route.limited:
         codes.append("rate_limited")
     return codes
 

@@ -31,7 +31,7 @@ def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Iterable[str])
     raise Forbidden("a page of another site has sent this", field="Origin", hint="allow the site in CORS_ORIGINS")
 
 
-class Hosts:
+class HostFilter:
     """The names by which the gateway may be asked: any address, any name of one word, and `names`; `*` is any."""
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -5,26 +5,26 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.http.router import Answer
+from services.gateway.http.routes import HttpResponse
 from shared.domain.errors import PreconditionFailed
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _JSON = (b"content-type", b"application/json")
 
 
-def answer(content: Any, *, status: int = 200, etag: str | None = None, location: str | None = None) -> Answer:
+def answer(content: Any, *, status: int = 200, etag: str | None = None, location: str | None = None) -> HttpResponse:
     """A JSON answer; numbers with decimals are written as they are."""
     headers = [_JSON]
     if etag is not None:
         headers.append((b"etag", etag.encode()))
     if location is not None:
         headers.append((b"location", location.encode()))
-    return Answer(status, headers, _encode(content))
+    return HttpResponse(status, headers, _encode(content))
 
 
-def unchanged(etag: str) -> Answer:
+def unchanged(etag: str) -> HttpResponse:
     """The answer to somebody who has it already."""
-    return Answer(304, [(b"etag", etag.encode())], b"")
+    return HttpResponse(304, [(b"etag", etag.encode())], b"")
 
 
 def etag_of(content: Any) -> str:

@@ -1,12 +1,10 @@
-"""From an HTTP request to the function that serves it, and back: paths, parameters and bodies as types.
+"""The router: finds the route of a request, converts its parameters and body to types, and sends the response.
 
-An `Operation` says all there is to know of something that can be asked; `services/gateway/http/openapi.py` describes
-the API from the same. There are a few dozen paths: a dictionary and a few templates find them.
+There are a few dozen paths: one dictionary and a few templates find them.
 """
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -16,102 +14,23 @@ from services.gateway.http.asgi import Receive, Scope, Send
 from services.gateway.http.bodies import BodyReader, check_media_type
 from services.gateway.http.origins import check_origin
 from services.gateway.http.problems import MethodNotAllowed
-from services.gateway.http.static_files import Files
+from services.gateway.http.routes import PLACEHOLDER, HttpRequest, Route
+from services.gateway.http.static_files import StaticFiles
 from services.gateway.http.streaming import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
-from shared.net.addresses import plain_address
 from shared.wire.strict import explain, shortened
 
-ASKING = ("deadline_exceeded", "db_error")
-"""What an operation may end in that asks another server."""
-
-_PLACE = re.compile(r"\{(\w+)\}")
 _WITHOUT_BODY = {204, 304}
-
-
-class Answer(NamedTuple):
-    """What is answered; a stream is sent piece by piece."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes | AsyncIterator[bytes]
-
-
-class Request:
-    """What is asked, as the operation has it: `query`, `headers` and `body` are of its types."""
-
-    __slots__ = ("_scope", "body", "headers", "named", "query", "request_id")
-
-    def __init__(self, scope: Scope, request_id: str, named: Mapping[str, str]) -> None:
-        self._scope = scope
-        self.request_id = request_id
-        self.named = named
-        """What stands in the places of {id} and the like in the path."""
-        self.query: Any = None
-        self.headers: Any = None
-        self.body: Any = None
-
-    @property
-    def id(self) -> str:
-        """What stands in the place of {id}."""
-        return self.named["id"]
-
-    @property
-    def address(self) -> str:
-        """The address that it comes from; of a trusted proxy, that which it names."""
-        client = self._scope.get("client")
-        return "unknown" if client is None else plain_address(client[0])
-
-    def header(self, name: bytes) -> str | None:
-        """A header by its name in lower case."""
-        for found, value in self._scope["headers"]:
-            if found == name:
-                return str(value, "latin-1")
-        return None
-
-
-class Meant(NamedTuple):
-    """What an answer is: its type, None without a body, and when it is given."""
-
-    kind: Any
-    description: str
-    media_type: str = "application/json"
-
-
-class Operation(Struct, frozen=True, kw_only=True):
-    """One thing that can be asked. `refusals` are the codes of `services.gateway.http.problems` that it may end in."""
-
-    method: str
-    path: str
-    serve: Callable[[Request], Awaitable[Answer]]
-    tag: str
-    summary: str
-    description: str = ""
-    query: type[Struct] | None = None
-    headers: type[Struct] | None = None
-    body: Any = None
-    example: Any = None
-    """A body that is right."""
-    upload: tuple[str, ...] = ()
-    """Kinds of bodies that come as a stream of bytes, of any length, in the place of a `body`."""
-    answers: Mapping[int, Meant]
-    refusals: tuple[str, ...] = ()
-    bearer: bool = False
-    """Whether a bearer token says who asks."""
-    limited: bool = True
-    """Whether clients are held to the rate limit."""
-    listed: bool = True
-    """Whether the description has it."""
 
 
 class _Template:
     """A path with places in it, and what can be done there."""
 
     def __init__(self, path: str) -> None:
-        self.methods: dict[str, Operation] = {}
+        self.methods: dict[str, Route] = {}
         self._segments: list[tuple[bytes, str | None]] = []
         for segment in path.split("/"):
-            place = _PLACE.fullmatch(segment)
+            place = PLACEHOLDER.fullmatch(segment)
             self._segments.append((segment.encode(), None if place is None else place[1]))
 
     def match(self, segments: Sequence[bytes]) -> dict[str, str] | None:
@@ -139,9 +58,9 @@ class Router:
 
     def __init__(
         self,
-        operations: Sequence[Operation],
-        admit: Callable[[Scope, Operation], Awaitable[None]],
-        files: Files,
+        operations: Sequence[Route],
+        admit: Callable[[Scope, Route], Awaitable[None]],
+        files: StaticFiles,
         *,
         max_body_bytes: int,
         max_orders: int,
@@ -153,11 +72,11 @@ class Router:
         self._max_body_bytes = max_body_bytes
         self._bodies = BodyReader(max_orders=max_orders)
         self._header_names = {one.headers: _names(one.headers) for one in operations if one.headers is not None}
-        self._fixed: dict[str, dict[str, Operation]] = {}
+        self._fixed: dict[str, dict[str, Route]] = {}
         self._templates: dict[int, dict[str, _Template]] = {}
         """Paths with places in them, by the number of their segments."""
         for operation in operations:
-            if _PLACE.search(operation.path):
+            if PLACEHOLDER.search(operation.path):
                 alike = self._templates.setdefault(operation.path.count("/") + 1, {})
                 methods = alike.setdefault(operation.path, _Template(operation.path)).methods
             else:
@@ -175,7 +94,7 @@ class Router:
         operation, named = self._find(scope["method"], path, scope["raw_path"])
         scope["route"] = operation.path
         await self._admit(scope, operation)
-        request = Request(scope, scope["request_id"], named)
+        request = HttpRequest(scope, scope["request_id"], named)
         if operation.query is not None:
             request.query = _query(scope["query_string"], operation.query)
         if operation.headers is not None:
@@ -193,7 +112,7 @@ class Router:
             check_media_type(request.header(b"content-type"))
             length = request.header(b"content-length")
             request.body = self._bodies.read(await self._body(length, receive), operation.body)
-        status, headers, body = await operation.serve(request)
+        status, headers, body = await operation.handler(request)
         if not isinstance(body, bytes):
             await send({"type": "http.response.start", "status": status, "headers": headers})
             if scope["method"] == "HEAD":
@@ -206,7 +125,7 @@ class Router:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _find(self, method: str, path: str, raw_path: bytes) -> tuple[Operation, Mapping[str, str]]:
+    def _find(self, method: str, path: str, raw_path: bytes) -> tuple[Route, Mapping[str, str]]:
         """The operation, and what stands in the places of its path. Raises NotFound and MethodNotAllowed."""
         named: Mapping[str, str] = {}
         methods = self._fixed.get(path)
@@ -242,11 +161,6 @@ class Router:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the body is larger than {self._max_body_bytes} bytes", hint="the limit is MAX_BODY_BYTES")
-
-
-def places(path: str) -> list[str]:
-    """The names of the places in a path: `id` in /tasks/{id}."""
-    return _PLACE.findall(path)
 
 
 async def _parts(receive: Receive) -> AsyncIterator[bytes]:

@@ -23,7 +23,7 @@ class _File(NamedTuple):
     packed: bytes | None
 
 
-class Files:
+class StaticFiles:
     """Serves the files that `folder` has now below `prefix`; no other path leads anywhere."""
 
     def __init__(self, prefix: str, folder: Path) -> None:

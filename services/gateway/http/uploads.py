@@ -1,4 +1,4 @@
-"""Files that are sent in: as the body itself, or as the one file of a form."""
+"""StaticFiles that are sent in: as the body itself, or as the one file of a form."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 

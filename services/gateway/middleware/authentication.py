@@ -2,7 +2,7 @@
 
 import jwt
 
-from services.gateway.http.router import Request
+from services.gateway.http.routes import HttpRequest
 from shared.domain.errors import InvalidParams, Unauthorized
 
 _ALGORITHM = "HS256"
@@ -10,14 +10,14 @@ _LEEWAY_SECONDS = 10
 _HINT = "send a header Authorization: Bearer TOKEN; python -m clients token --user 1 makes one"
 
 
-class Identity:
+class Authenticator:
     """Tells users by their tokens, which `secret` signs; in `development` a plain `user_id` will do."""
 
     def __init__(self, secret: str | None, *, development: bool) -> None:
         self._secret = secret
         self._development = development
 
-    def user(self, request: Request, user_id: int | None) -> int:
+    def user(self, request: HttpRequest, user_id: int | None) -> int:
         """The user of a request, which may name one as well.
 
         Raises Unauthorized, and InvalidParams where it is not said whose request it is.
@@ -27,7 +27,7 @@ class Identity:
             raise InvalidParams("user_id is missing", field="user_id", hint="name a user, or send a token")
         return user
 
-    def named_user(self, request: Request, user_id: int | None) -> int | None:
+    def named_user(self, request: HttpRequest, user_id: int | None) -> int | None:
         """Returns the user of a request; None where it names nobody, which goes in development only.
 
         Raises Unauthorized.

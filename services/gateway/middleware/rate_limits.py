@@ -8,7 +8,7 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 
 from services.gateway.http.asgi import Scope
-from services.gateway.http.router import Operation
+from services.gateway.http.routes import Route
 from shared.domain.errors import RateLimited, StartupError
 from shared.net.addresses import address_key
 
@@ -16,7 +16,7 @@ NO_LIMIT = "none"
 _WAIT_MS = 1000
 
 
-class Rates:
+class RateLimiter:
     """Holds clients to `limit` on each route, as the package limits writes it (`100/second`), or to `none`.
 
     While the Redis at `redis_url` is away, each gateway counts for itself. Raises StartupError.
@@ -46,7 +46,7 @@ class Rates:
         self._log = structlog.get_logger()
         self._alone = False
 
-    async def admit(self, scope: Scope, operation: Operation) -> None:
+    async def admit(self, scope: Scope, operation: Route) -> None:
         """Raises RateLimited for a client that calls this route too often."""
         if self._limit is None or not operation.limited:
             return

@@ -7,7 +7,7 @@ import time
 
 from clients.call import Call, serve
 from services.gateway.http.asgi import App, Message, Receive, Scope, Send
-from services.gateway.http.origins import Hosts
+from services.gateway.http.origins import HostFilter
 from services.gateway.http.problems import refuse
 from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.request_log import RequestLog
@@ -27,7 +27,7 @@ _SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-re
 _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
-class Edge:
+class RequestMiddleware:
     """The outermost part of the application; `app` is the rest, and `hosts` the names by which it may be asked.
 
     A request has `request_seconds`, and at most `max_requests` are at work at a time; a stream of events counts
@@ -39,7 +39,7 @@ class Edge:
         app: App,
         metrics: GatewayMetrics,
         traces: Traces | None,
-        hosts: Hosts,
+        hosts: HostFilter,
         log: RequestLog,
         *,
         request_seconds: float,
@@ -107,7 +107,9 @@ class _Exchange:
 
     __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "request_id", "status", "streamed")
 
-    def __init__(self, edge: Edge, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+    def __init__(
+        self, edge: RequestMiddleware, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
+    ) -> None:
         self._edge = edge
         self._receive = receive
         self._send = send

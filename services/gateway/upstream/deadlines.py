@@ -11,7 +11,7 @@ from services.gateway.upstream.backend import Backend
 T = TypeVar("T")
 
 
-class Longer:
+class LongRequest:
     """Asks for a request named `trace`, each time with `seconds` to wait for the answer."""
 
     def __init__(self, backend: Backend[PersistenceClient], trace: str, *, seconds: float) -> None:

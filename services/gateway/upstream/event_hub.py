@@ -67,7 +67,7 @@ _decode = msgspec.json.Decoder(_Head).decode
 _TOPIC_OF = {"order": "orders", "score": "scores", "notification": "notifications", "stock": "stock"}
 
 
-class Hub:
+class EventHub:
     """Follows the distributed service while anybody listens, with a subscription of `subscriber`."""
 
     def __init__(

@@ -195,7 +195,7 @@ def test_pipelined_requests_are_answered_in_order(suite: Suite) -> None:
     assert answer.index(b"200 OK") < answer.index(b"404 Not Found")
 
 
-# Rates.
+# RateLimiter.
 
 
 def test_a_client_is_held_to_the_rate_of_each_route(suite: Suite, tmp_path: Path) -> None:

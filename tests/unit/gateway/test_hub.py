@@ -9,7 +9,7 @@ import pytest
 
 from clients.errors import Unreachable
 from services.gateway.upstream import event_hub as module
-from services.gateway.upstream.event_hub import Choice, Hub
+from services.gateway.upstream.event_hub import Choice, EventHub
 from shared.domain.errors import Unavailable
 
 ORDERS = Choice(frozenset({"orders"}))
@@ -54,8 +54,8 @@ def service() -> Service:
 
 
 @pytest.fixture
-async def hub(service: Service) -> AsyncIterator[Hub]:
-    made = Hub(lambda: service)  # type: ignore[arg-type,return-value]
+async def hub(service: Service) -> AsyncIterator[EventHub]:
+    made = EventHub(lambda: service)  # type: ignore[arg-type,return-value]
     yield made
     made.close()
 
@@ -69,7 +69,7 @@ async def numbers(stream: AsyncIterator[bytes], count: int) -> list[int]:
     return found
 
 
-async def test_all_listeners_share_one_subscription(hub: Hub, service: Service) -> None:
+async def test_all_listeners_share_one_subscription(hub: EventHub, service: Service) -> None:
     streams = [await hub.listen(ORDERS, None) for _ in range(5)]
     for stream in streams:
         assert (await anext(stream)).startswith(b"retry")
@@ -81,7 +81,7 @@ async def test_all_listeners_share_one_subscription(hub: Hub, service: Service) 
     assert hub.listeners == 5
 
 
-async def test_each_gets_what_they_chose(hub: Hub, service: Service) -> None:
+async def test_each_gets_what_they_chose(hub: EventHub, service: Service) -> None:
     ana = await hub.listen(Choice(frozenset({"orders"}), customer=" ANA\u200b"), None)
     user = await hub.listen(Choice(frozenset({"scores"}), user_id=1), None)
     one = await hub.listen(Choice(frozenset({"orders"}), order="b"), None)
@@ -97,7 +97,7 @@ async def test_each_gets_what_they_chose(hub: Hub, service: Service) -> None:
     assert await numbers(user, 2) == [3, 7]
 
 
-async def test_what_is_kept_needs_no_subscription_of_its_own(hub: Hub, service: Service) -> None:
+async def test_what_is_kept_needs_no_subscription_of_its_own(hub: EventHub, service: Service) -> None:
     stream = await hub.listen(ORDERS, None)
     for number in range(4):
         service.tell("order.accepted", id=str(number), cliente="Ana")
@@ -106,7 +106,7 @@ async def test_what_is_kept_needs_no_subscription_of_its_own(hub: Hub, service: 
     assert service.subscriptions == 1
 
 
-async def test_what_is_older_is_asked_for(hub: Hub, service: Service) -> None:
+async def test_what_is_older_is_asked_for(hub: EventHub, service: Service) -> None:
     for number in range(3):
         service.tell("order.accepted", id=str(number), cliente="Ana")
     stream = await hub.listen(ORDERS, 1)
@@ -114,7 +114,9 @@ async def test_what_is_older_is_asked_for(hub: Hub, service: Service) -> None:
     assert service.subscriptions == 2
 
 
-async def test_much_comes_in_pieces_and_in_order(hub: Hub, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_much_comes_in_pieces_and_in_order(
+    hub: EventHub, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", 3)
     stream = await hub.listen(Choice(frozenset({"orders"}), customer="Ana"), None)
     assert (await anext(stream)).startswith(b"retry")
@@ -124,7 +126,7 @@ async def test_much_comes_in_pieces_and_in_order(hub: Hub, service: Service, mon
 
 
 async def test_who_cannot_keep_up_is_told_of_the_gap(
-    hub: Hub, service: Service, monkeypatch: pytest.MonkeyPatch
+    hub: EventHub, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_KEPT", 3)
     hub._kept = type(hub._kept)(maxlen=3)
@@ -138,7 +140,7 @@ async def test_who_cannot_keep_up_is_told_of_the_gap(
 
 
 async def test_while_the_service_is_away_nobody_begins(
-    hub: Hub, service: Service, monkeypatch: pytest.MonkeyPatch
+    hub: EventHub, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.01)
     service.away = True
@@ -146,7 +148,7 @@ async def test_while_the_service_is_away_nobody_begins(
         await hub.listen(ORDERS, None)
 
 
-async def test_who_has_asked_and_not_begun_is_not_forgotten(hub: Hub, service: Service) -> None:
+async def test_who_has_asked_and_not_begun_is_not_forgotten(hub: EventHub, service: Service) -> None:
     stream = await hub.listen(ORDERS, None)
     hub._rest_if_alone()
     service.tell("order.accepted", id="a", cliente="Ana")
@@ -154,7 +156,7 @@ async def test_who_has_asked_and_not_begun_is_not_forgotten(hub: Hub, service: S
         assert await numbers(stream, 1) == [1]
 
 
-async def test_streams_end_with_the_hub(hub: Hub) -> None:
+async def test_streams_end_with_the_hub(hub: EventHub) -> None:
     stream = await hub.listen(ORDERS, None)
     assert (await anext(stream)).startswith(b"retry")
     hub.close()

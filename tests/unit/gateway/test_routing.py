@@ -7,10 +7,11 @@ import pytest
 
 from services.gateway.api.pages import FILES
 from services.gateway.http.asgi import Scope
-from services.gateway.http.origins import Hosts, check_origin
+from services.gateway.http.origins import HostFilter, check_origin
 from services.gateway.http.problems import BadRequest, Forbidden, MethodNotAllowed
-from services.gateway.http.router import Answer, Meant, Operation, Request, Router
-from services.gateway.http.static_files import Files
+from services.gateway.http.router import Router
+from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, Route
+from services.gateway.http.static_files import StaticFiles
 from shared.domain.errors import NotFound
 
 
@@ -18,16 +19,22 @@ def ask(path: str, method: str = "GET") -> tuple[str, dict[str, str]]:
     """Which operation serves a path as it stands in a request, and what it finds in its places."""
     served: list[tuple[str, dict[str, str]]] = []
 
-    def operation(template: str) -> Operation:
-        async def serve(request: Request) -> Answer:
-            served.append((template, dict(request.named)))
-            return Answer(200, [], b"")
+    def declare(template: str) -> Route:
+        async def serve(request: HttpRequest) -> HttpResponse:
+            served.append((template, dict(request.path_values)))
+            return HttpResponse(200, [], b"")
 
-        return Operation(
-            method="GET", path=template, serve=serve, tag="t", summary="s", answers={200: Meant(None, "it is")}
+        return Route(
+            method="GET",
+            path=template,
+            handler=serve,
+            id="i",
+            tag="t",
+            summary="s",
+            responses={200: ResponseSpec(None, "it is")},
         )
 
-    async def admit(_: Scope, __: Operation) -> None:
+    async def admit(_: Scope, __: Route) -> None:
         pass
 
     async def nothing(*_: Any) -> Any:
@@ -35,7 +42,11 @@ def ask(path: str, method: str = "GET") -> tuple[str, dict[str, str]]:
 
     templates = ("/items", "/items/{store}", "/items/{store}/{item}/movements", "/tasks/{id}", "/tasks/{id}/undo")
     router = Router(
-        [operation(template) for template in templates], admit, Files("/static/", FILES), max_body_bytes=1, max_orders=1
+        [declare(template) for template in templates],
+        admit,
+        StaticFiles("/static/", FILES),
+        max_body_bytes=1,
+        max_orders=1,
     )
     scope = {
         "method": method,
@@ -112,14 +123,14 @@ def test_pages_of_other_sites_are_told_apart(headers: list[tuple[bytes, bytes]],
     ],
 )
 def test_a_name_of_another_site_does_not_lead_here(host: bytes, allowed: bool) -> None:
-    hosts = Hosts(["shop.example"])
+    hosts = HostFilter(["shop.example"])
     for _ in range(2):
         if allowed:
             hosts.check([(b"host", host)], "1.1")
         else:
             with pytest.raises(Forbidden):
                 hosts.check([(b"host", host)], "1.1")
-    Hosts(["*"]).check([(b"host", host)], "1.1")
+    HostFilter(["*"]).check([(b"host", host)], "1.1")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +150,7 @@ def test_a_name_of_another_site_does_not_lead_here(host: bytes, allowed: bool) -
 )
 def test_a_host_that_is_no_address_is_refused(host: bytes) -> None:
     with pytest.raises(BadRequest):
-        Hosts(["*"]).check([(b"host", host)], "1.1")
+        HostFilter(["*"]).check([(b"host", host)], "1.1")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +163,7 @@ def test_a_host_that_is_no_address_is_refused(host: bytes) -> None:
     ],
 )
 def test_a_request_has_one_host(headers: list[tuple[bytes, bytes]], version: str, allowed: bool) -> None:
-    hosts = Hosts([])
+    hosts = HostFilter([])
     if allowed:
         hosts.check(headers, version)
     else:
@@ -165,9 +176,9 @@ def test_an_origin_that_is_no_address_is_refused(origin: bytes) -> None:
     with pytest.raises(BadRequest):
         check_origin([(b"origin", origin), (b"host", b"shop")], [])
     with pytest.raises(BadRequest):
-        Hosts([]).check([(b"origin", origin), (b"host", b"shop")], "1.1")
+        HostFilter([]).check([(b"origin", origin), (b"host", b"shop")], "1.1")
 
 
 @pytest.mark.parametrize("origin", [b"null", b"http://shop:5000", b"chrome-extension://abc", b"https://[::1]:8443"])
 def test_an_origin_that_is_an_address_may_ask(origin: bytes) -> None:
-    Hosts([]).check([(b"origin", origin), (b"host", b"shop")], "1.1")
+    HostFilter([]).check([(b"origin", origin), (b"host", b"shop")], "1.1")
