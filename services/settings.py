@@ -37,6 +37,7 @@ class ServerSettings(LimitSettings, frozen=True):
     dynamodb_prefix: Prefix = "comanda-"
     aws_region: str | None = None
     store_seconds: Seconds = 5.0
+    store_lock_seconds: Annotated[float, Meta(ge=0)] = 60.0
     tls_cert: str | None = None
     tls_key: str | None = None
     otel_exporter_otlp_endpoint: str | None = None

@@ -21,6 +21,7 @@ from shared.runtime.settings import load, parse_flags
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.record_feed import SqliteRecordFeed
+from shared.stores.sqlite.waiting import wait_until_unlocked
 
 _NICE = 10
 FLAGS = {"--host": "DISTRIBUTED_BIND", "-p/--port": "DISTRIBUTED_PORT", "--data-dir": "DATA_DIR"}
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
-        async with open_files(settings) as (knowledge, orders, records):
+        async with open_files(settings, stop) as (knowledge, orders, records):
             await Distributed(settings, knowledge, orders, records, limits).serve(stop)
 
     return run(serve)
@@ -57,11 +58,12 @@ def main(argv: list[str]) -> int:
 
 @contextlib.asynccontextmanager
 async def open_files(
-    settings: DistributedSettings,
+    settings: DistributedSettings, stop: asyncio.Event
 ) -> AsyncIterator[tuple[Knowledge, SqliteOrderFeed, SqliteRecordFeed]]:
     """The service's own file, and what it follows. Raises StartupError when they cannot be had."""
     path = settings.distributed_file
     make_folder(path.parent)
+    await wait_until_unlocked([path], stop, seconds=settings.store_lock_seconds)
     try:
         knowledge = Knowledge(
             path,

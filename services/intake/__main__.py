@@ -20,6 +20,7 @@ from shared.runtime.settings import load, parse_flags
 from shared.stores.ports import OrderStore, Recovery
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.orders import SqliteOrderStore
+from shared.stores.sqlite.waiting import wait_until_unlocked
 from workers.child import ChildConfig, WorkersStore
 from workers.handlers import load_handler
 from workers.worker import WorkPolicy
@@ -47,14 +48,16 @@ def main(argv: list[str]) -> int:
     async def serve(stop: asyncio.Event) -> None:
         await load_handler(settings.order_handler, settings.kit).close()
         limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
-        async with open_store(settings) as (store, recovery, workers_store):
+        async with open_store(settings, stop) as (store, recovery, workers_store):
             await Intake(settings, store, recovery, limits, child_config(settings, workers_store)).serve(stop)
 
     return run(serve)
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: IntakeSettings) -> AsyncIterator[tuple[OrderStore, Recovery, WorkersStore]]:
+async def open_store(
+    settings: IntakeSettings, stop: asyncio.Event
+) -> AsyncIterator[tuple[OrderStore, Recovery, WorkersStore]]:
     """The store that the settings name, what it holds, and where workers find it.
 
     Raises StartupError when it cannot be had.
@@ -72,6 +75,7 @@ async def open_store(settings: IntakeSettings) -> AsyncIterator[tuple[OrderStore
         return
     files = Files(settings.orders_file)
     make_folder(files.orders.parent)
+    await wait_until_unlocked([files.orders, files.progress], stop, seconds=settings.store_lock_seconds)
     try:
         reserve = settings.disk_reserve_mib * 2**20
         store = SqliteOrderStore(

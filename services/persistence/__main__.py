@@ -21,6 +21,7 @@ from shared.stores.records import RecordStore
 from shared.stores.sqlite.files import make_folder
 from shared.stores.sqlite.order_positions import saved_change
 from shared.stores.sqlite.records import SqliteRecordStore
+from shared.stores.sqlite.waiting import wait_until_unlocked
 
 _CREATE_TABLES = "--create-tables"
 FLAGS = {"--host": "TCP_PERSIST_BIND", "-p/--port": "TCP_PERSIST_PORT", "--data-dir": "DATA_DIR"}
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         limits = settings.limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
-        async with open_store(settings) as store:
+        async with open_store(settings, stop) as store:
             await Persistence(settings, store, limits).serve(stop)
 
     return run(create if create_only else serve)
@@ -67,7 +68,7 @@ async def make_tables(settings: PersistenceSettings) -> Sequence[str]:
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: PersistenceSettings) -> AsyncIterator[RecordStore]:
+async def open_store(settings: PersistenceSettings, stop: asyncio.Event) -> AsyncIterator[RecordStore]:
     """The store that the settings name. Raises StartupError when it cannot be had."""
     if settings.store == "dynamodb":
         # Only here: what it needs takes as long to load as the rest of the server to start.
@@ -78,6 +79,7 @@ async def open_store(settings: PersistenceSettings) -> AsyncIterator[RecordStore
         return
     path = settings.records_file
     make_folder(path.parent)
+    await wait_until_unlocked([path], stop, seconds=settings.store_lock_seconds)
     try:
         store = SqliteRecordStore(path, tables(settings), followed=saved_change(settings.distributed_file))
     except StoreError as error:

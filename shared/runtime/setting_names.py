@@ -93,6 +93,7 @@ NAMES = frozenset(
         "STAGE",
         "STALL_SECONDS",
         "STORE",
+        "STORE_LOCK_SECONDS",
         "STORE_SECONDS",
         "TCP_PERSIST_BIND",
         "TCP_PERSIST_HOST",

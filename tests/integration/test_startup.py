@@ -1,11 +1,13 @@
 """What stops a start: one line with cause and cure, exit status 2, and no traceback."""
 
+import contextlib
 import os
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -66,6 +68,71 @@ def test_data_dir_that_is_no_folder_stops_the_start(tmp_path: Path) -> None:
     status, lines = start(file)
     assert (status, len(lines)) == (2, 1)
     assert "DATA_DIR" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("services.intake", "orders.db"),
+        ("services.intake", "orders-index.db"),
+        ("services.intake", "orders.db.lock"),
+        ("services.intake", "orders-progress.db-wal"),
+        ("services.persistence", "records.db"),
+        ("services.distributed", "distributed.db.lock"),
+    ],
+)
+def test_folder_in_the_place_of_a_file_stops_the_start(tmp_path: Path, module: str, name: str) -> None:
+    (tmp_path / name).mkdir()
+    status, lines = start(tmp_path, module=module)
+    assert (status, len(lines)) == (2, 1)
+    assert f"{tmp_path / name} is a folder" in lines[0]
+
+
+def test_file_in_the_place_of_a_folder_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "archive").touch()
+    status, lines = start(tmp_path)
+    assert (status, len(lines)) == (2, 1)
+    assert f"{tmp_path / 'archive'} is a file" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("services.intake", "orders.db"),
+        ("services.intake", "orders-progress.db"),
+        ("services.persistence", "records.db"),
+        ("services.distributed", "distributed.db"),
+    ],
+)
+def test_start_waits_for_a_program_that_has_a_file_locked(tmp_path: Path, module: str, name: str) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / name, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        status, lines = start(tmp_path, module=module, STORE_LOCK_SECONDS="0.2", LOG_FORMAT="json")
+        assert status == 2
+        assert '"store_locked"' in lines[0]
+        assert f"{tmp_path / name} has been locked by another program" in lines[-1]
+
+
+def test_start_goes_on_once_a_file_is_unlocked(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "orders.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        intake = IntakeProcess(tmp_path)
+        starting = threading.Thread(target=intake.start)
+        starting.start()
+        assert intake.wait_for_log("store_locked")["file"] == str(tmp_path / "orders.db")
+        other.execute("ROLLBACK")
+    starting.join(PATIENCE)
+    assert not starting.is_alive()
+    assert intake.terminate() == 0
+
+
+def test_start_that_waits_for_a_file_can_be_stopped(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "orders.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        intake = IntakeProcess(tmp_path)
+        intake.ready_log = "store_locked"
+        intake.start()
+        assert intake.terminate() == 2
 
 
 @pytest.mark.parametrize("content", ["newer", "garbage"])

@@ -19,7 +19,18 @@ try:
 except ImportError:  # no wheel for this platform
     import sqlite3 as sqlite
 
-__all__ = ["Connection", "StoreBusy", "Writer", "connect", "is_damage", "migrate", "never_wait", "sqlite", "translated"]
+__all__ = [
+    "Connection",
+    "StoreBusy",
+    "Writer",
+    "connect",
+    "is_busy",
+    "is_damage",
+    "migrate",
+    "never_wait",
+    "sqlite",
+    "translated",
+]
 
 SCHEMA = Path(__file__).parent / "schema"
 
@@ -142,6 +153,11 @@ def _result_code(error: Exception) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
+def is_busy(error: Exception) -> bool:
+    """Whether the driver says that somebody else has a file locked."""
+    return bool(_result_code(error) == sqlite.SQLITE_BUSY)
+
+
 def is_damage(error: Exception) -> bool:
     """Whether the driver says that a file is damaged, or is no database."""
     return _result_code(error) in (sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB)
@@ -153,7 +169,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite.Error as error:
-        if _result_code(error) == sqlite.SQLITE_BUSY:
+        if is_busy(error):
             raise StoreBusy(
                 f"{path.name} is locked by another program",
                 hint="end what holds it, as a database browser or an open transaction, then send this again",

@@ -57,6 +57,8 @@ RESTORE_MARK = "restore-unfinished.json"
 
 
 _FOLDERS = {"archive", "uploads"}
+_HOW_MISSING = "what is missing is made again, or has to come from a backup"
+_DATABASE_ENDINGS = (".db", ".db-wal", ".db-shm", ".lock")
 
 
 def make_folder(folder: Path) -> None:
@@ -75,11 +77,20 @@ def make_folder(folder: Path) -> None:
         # Others may lie there, too, and are none of the suite's business.
         if entry.name in _FOLDERS or ".db" in entry.name:
             _check_writable(entry)
+            _check_kind(entry)
     if (folder / RESTORE_MARK).exists():
         raise StartupError(
             f"a restore into {folder} was interrupted: its files do not belong together",
             hint="run the restore again, which completes it: python -m clients restore DIR",
         )
+
+
+def _check_kind(path: Path) -> None:
+    """Raises StartupError for a folder in the place of a file, and the other way round."""
+    if path.name.endswith(_DATABASE_ENDINGS) and path.is_dir():
+        raise StartupError(f"{path} is a folder, and has to be a file", hint=f"move it away; {_HOW_MISSING}")
+    if path.name in _FOLDERS and path.is_file():
+        raise StartupError(f"{path} is a file, and has to be a folder", hint=f"move it away; {_HOW_MISSING}")
 
 
 def _check_writable(path: Path) -> None:

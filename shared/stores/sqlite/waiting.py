@@ -1,0 +1,53 @@
+"""A start that waits for another program, as a database browser, to let go of a file."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from shared.domain.errors import StartupError
+from shared.stores.sqlite.database import is_busy, sqlite
+
+_LOOK_SECONDS = 0.1
+_TELL_SECONDS = 5.0
+
+
+async def wait_until_unlocked(paths: Sequence[Path], stop: asyncio.Event, *, seconds: float) -> None:
+    """Waits until nobody holds the write lock of any of these files; those that are missing or no databases do not.
+
+    Raises StartupError after `seconds`, and when it is to stop. The caller has none of the files open.
+    """
+    began = time.monotonic()
+    told = began - _TELL_SECONDS
+    while (path := next(filter(_is_locked, paths), None)) is not None:
+        if stop.is_set():
+            raise StartupError(f"stopped while {path} was locked by another program")
+        now = time.monotonic()
+        if now - began >= seconds:
+            raise StartupError(
+                f"{path} has been locked by another program for {seconds:g} s",
+                hint="end what holds it, as a database browser or an open transaction, or raise STORE_LOCK_SECONDS",
+            )
+        if now - told >= _TELL_SECONDS:
+            told = now
+            structlog.get_logger().warning("store_locked", file=str(path), waiting_s=round(now - began))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await stop.wait()
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with contextlib.closing(sqlite.connect(str(path), isolation_level=None, timeout=0.0)) as connection:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite.Error as error:
+        # Whatever else is wrong, the one who opens the file says so.
+        return is_busy(error)
+    return False
