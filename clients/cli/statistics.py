@@ -57,6 +57,8 @@ async def stats(
     output.rows(ranking, "ranking")
     counts, products, minutes = orders.pop("por_estado"), orders.pop("productos"), orders.pop("por_minuto")
     output.members({**orders, **counts})
+    if (others := orders.pop("otros_productos", None)) is not None and others["productos"]:
+        products.append({**others, "producto": f"({others['productos']:,} others)"})
     output.rows(products, "products")
     output.rows(minutes[-10:], "the last minutes")
     return 0

@@ -286,6 +286,11 @@ async def remove_staged(records: Records, name: str) -> None:
         stored = await records.ask(lambda client: client.get_item(IMPORTS.name, {"id": name}))
         if stored.item is not None:
             return
+    await remove_rows(records, name)
+
+
+async def remove_rows(records: Records, name: str) -> None:
+    """Removes the rows of an import."""
     while True:
         page = await records.ask(
             lambda client: client.query(IMPORT_ROWS.name, partition=name, page_size=_PORTIONS_AT_ONCE)

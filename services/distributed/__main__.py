@@ -70,6 +70,8 @@ async def open_files(
             max_events=settings.max_events,
             event_seconds=settings.event_seconds,
             max_notifications=settings.max_notifications,
+            keep_notifications_days=settings.keep_notifications_days,
+            max_products=settings.max_products,
         )
     except StoreError as error:
         raise StartupError(

@@ -26,6 +26,7 @@ from shared.runtime.traces import open_traces
 from shared.stores.events import OrderFeed, RecordFeed
 
 _TRIM_SECONDS = 60.0
+_TRIM_PAUSE_SECONDS = 0.1
 
 
 class Distributed:
@@ -97,6 +98,7 @@ class Distributed:
         while True:
             await asyncio.sleep(_TRIM_SECONDS)
             try:
-                self._knowledge.trim()
+                while self._knowledge.trim():
+                    await asyncio.sleep(_TRIM_PAUSE_SECONDS)
             except StoreError as error:
                 self._log.warning("could not let go of old events", reason=error.message)

@@ -24,7 +24,16 @@ Commit = Callable[[Sequence[Entry]], None]
 class Knowledge:
     """The service's file. Raises StartupError when another one has it, and StoreError."""
 
-    def __init__(self, path: Path, *, max_events: int, event_seconds: float, max_notifications: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_events: int,
+        event_seconds: float,
+        max_notifications: int,
+        keep_notifications_days: float = 0.0,
+        max_products: int = 100_000,
+    ) -> None:
         self._path = path
         self._lock = FileLock(path.with_name(f"{path.name}.lock"))
         if not self._lock.try_acquire():
@@ -35,12 +44,12 @@ class Knowledge:
         with translated(path):
             self.log = EventLog(connection, limit=max_events, seconds=event_seconds)
             self.nonces = StoredNonces(connection)
-        self.orders = OrderTotals(connection)
+        self.orders = OrderTotals(connection, max_products=max_products)
         with self._writer.transaction(0):
             self.orders.fold_products()
         never_wait(connection)
         self.ranking = Ranking(connection)
-        self.notifications = Notifications(connection, limit=max_notifications)
+        self.notifications = Notifications(connection, limit=max_notifications, keep_days=keep_notifications_days)
         self.told: Callable[[Sequence[Logged]], None] = lambda _: None
         """Called with the events of each transaction once it is committed."""
 
@@ -73,12 +82,14 @@ class Knowledge:
         """A source of events has been read up to here, in this transaction."""
         self._writer.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (source, position))
 
-    def trim(self) -> None:
-        """Lets go of what is too old; to be called now and then. Raises StoreError."""
+    def trim(self) -> bool:
+        """Deletes what is too old or too much; to be called now and then: whether there is more. Raises StoreError."""
         with self._writer.transaction(1):
             self.log.trim()
-            self.orders.trim()
+            more = self.orders.trim()
+            more |= self.notifications.trim()
         self.log.trimmed()
+        return more
 
     def close(self) -> None:
         """Releases the file."""

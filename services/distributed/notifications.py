@@ -18,15 +18,22 @@ AND id <= (SELECT id FROM notifications WHERE user_id = ?1 ORDER BY id DESC LIMI
 _PAGE = """
 SELECT id, user_id, message, type, at, read FROM notifications
 WHERE id < ?{} ORDER BY id DESC LIMIT ?"""
+_OLDEST = "SELECT id, at FROM notifications ORDER BY id LIMIT ?"
+# Others wait for this many: some milliseconds.
+_REMOVED_AT_ONCE = 1000
 _LAST = 2**62
 
 
 class Notifications:
-    """The part of the service's file that is about notifications; of each user the last `limit` are kept."""
+    """The part of the service's file that is about notifications; of each user the last `limit` are kept.
 
-    def __init__(self, connection: Connection, *, limit: int) -> None:
+    With `keep_days` older ones are deleted, read or not.
+    """
+
+    def __init__(self, connection: Connection, *, limit: int, keep_days: float) -> None:
         self._connection = connection
         self._limit = limit
+        self._keep = round(keep_days * 86_400_000_000)
 
     def add(self, user: int, message: str, kind: str) -> tuple[int, PlainEvent]:
         """Adds one, within the caller's transaction: its id, and the event that tells of it."""
@@ -35,6 +42,16 @@ class Notifications:
         self._connection.execute(_BOUND, (user, self._limit))
         members = {"id": number, "user_id": user, "message": message, "type": kind}
         return number, PlainEvent("notifications", "notification.added", now, members, user)
+
+    def trim(self) -> bool:
+        """Deletes some of those that are too old, within the caller's transaction: whether there may be more."""
+        if not self._keep:
+            return False
+        before = time.time_ns() // 1000 - self._keep
+        rows = self._connection.execute(_OLDEST, (_REMOVED_AT_ONCE,)).fetchall()
+        old = [(number,) for number, at in rows if at < before]
+        self._connection.executemany("DELETE FROM notifications WHERE id = ?", old)
+        return len(old) == _REMOVED_AT_ONCE
 
     def page(
         self, user: int | None, *, unread: bool, limit: int, before: int | None

@@ -26,15 +26,26 @@ INSERT INTO durations VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET orders = ord
 _ADD_PRODUCT = """
 INSERT INTO products (name, orders, units, shown) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET orders = orders + excluded.orders, units = units + excluded.units"""
+_RAREST = "SELECT name, orders, units FROM products ORDER BY orders LIMIT ?"
+_REMOVE_PRODUCT = "DELETE FROM products WHERE name = ?"
+# Others wait for this many: some milliseconds.
+_FOLDED_AT_ONCE = 1000
+# So that not every new product is followed by a look for the rarest one.
+_FOLDED_SHARE = 10
 _MOST_UNITS = 2**62
+_OTHERS = {"productos": "otros productos", "pedidos": "otros pedidos", "unidades": "otras unidades"}
+"""What the answer says of the products that are not counted by name, and the names of these counts."""
 ACCEPTED = "aceptados"
 
 
 class OrderTotals:
-    """The part of the service's file that is about orders."""
+    """The part of the service's file that is about orders; up to `max_products` are counted by name."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, max_products: int) -> None:
         self._connection = connection
+        self._max_products = max_products
+        self._excess = 0
+        """How many products are still to be folded."""
 
     def apply(self, events: Iterable[Happened]) -> None:
         """Counts events, within the caller's transaction."""
@@ -72,7 +83,7 @@ class OrderTotals:
 
     def reset(self) -> None:
         """Forgets everything, within the caller's transaction: it is counted anew from the first event on."""
-        for state in (ACCEPTED, *State):
+        for state in (ACCEPTED, *State, *_OTHERS.values()):
             self._connection.execute("DELETE FROM counts WHERE name = ?", (str(state),))
         for table in ("minutes", "durations", "products"):
             self._connection.execute(f"DELETE FROM {table}")
@@ -82,11 +93,26 @@ class OrderTotals:
         rows = [(ACCEPTED if state is None else state.value, count) for state, count in totals.items()]
         self._connection.executemany(_ADD_COUNT, rows)
 
-    def trim(self) -> None:
-        """Lets go of minutes and hours that are not shown any more, within the caller's transaction."""
+    def trim(self) -> bool:
+        """Deletes what is not shown any more, within the caller's transaction: whether there is more of it.
+
+        These are minutes, hours, and the names of the products in the fewest orders where there are too many: such
+        products are counted together, and one that comes back begins at 0.
+        """
         now = time.time_ns() // 1000
         self._connection.execute("DELETE FROM minutes WHERE minute < ?", (now // _MINUTE - _MINUTES_KEPT,))
         self._connection.execute("DELETE FROM durations WHERE hour < ?", (now // _HOUR - 1,))
+        if not self._excess:
+            (count,) = self._connection.execute("SELECT count(*) FROM products").fetchone()
+            if count > self._max_products:
+                self._excess = count - self._max_products + self._max_products // _FOLDED_SHARE
+        if self._excess:
+            rows = self._connection.execute(_RAREST, (min(self._excess, _FOLDED_AT_ONCE),)).fetchall()
+            self._connection.executemany(_REMOVE_PRODUCT, [(name,) for name, _, _ in rows])
+            sums = (len(rows), sum(orders for _, orders, _ in rows), sum(units for _, _, units in rows))
+            self._connection.executemany(_ADD_COUNT, list(zip(_OTHERS.values(), sums, strict=True)))
+            self._excess -= len(rows)
+        return self._excess > 0
 
     def view(self) -> dict[str, Any]:
         """The statistics as a client sees them."""
@@ -111,6 +137,7 @@ class OrderTotals:
             "espera_ms": _percentiles(times, "waiting"),
             "proceso_ms": _percentiles(times, "processing"),
             "productos": [{"producto": name, "pedidos": orders, "unidades": units} for name, orders, units in top],
+            "otros_productos": {member: counts.get(name, 0) for member, name in _OTHERS.items()},
         }
 
 

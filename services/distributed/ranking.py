@@ -25,6 +25,8 @@ ON CONFLICT DO UPDATE SET version = excluded.version, best = excluded.best, game
 _NAME = """
 INSERT INTO users (id, name, email, registered) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET name = excluded.name, email = excluded.email, registered = excluded.registered"""
+_FORGET_EMPTY = """
+DELETE FROM users WHERE id = ? AND version IS NULL AND name IS NULL AND email IS NULL AND registered IS NULL"""
 _ADD_RANK = "INSERT INTO ranks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET users = users + excluded.users"
 _ADD_DAY = "INSERT INTO days VALUES (?, ?) ON CONFLICT DO UPDATE SET users = users + excluded.users"
 _ADD_COUNT = "INSERT INTO counts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
@@ -62,6 +64,7 @@ class Ranking:
         if known is not None:
             self._move(known[1], None, known[2], None)
             self._connection.execute(_SCORE, (user, None, None, None, None, None, None))
+            self._connection.execute(_FORGET_EMPTY, (user,))
 
     def name(self, item: Item) -> None:
         """Takes who a user is."""
@@ -69,6 +72,11 @@ class Ranking:
         texts = [_text(item.get(name)) for name in ("nombre", "email", "fecha_registro")]
         if user is not None:
             self._connection.execute(_NAME, (user, *texts))
+
+    def forget_name(self, item: Item) -> None:
+        """Who a user is was removed."""
+        self.name({"user_id": item.get("user_id")})
+        self._connection.execute(_FORGET_EMPTY, (whole(item.get("user_id")),))
 
     def reset(self) -> None:
         """Forgets everything, within the caller's transaction."""

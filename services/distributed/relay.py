@@ -165,7 +165,7 @@ class Relay:
         record = change.new or change.old
         assert record is not None
         if change.table == USERS.name:
-            ranking.name(record.item if change.new is not None else {"user_id": record.item["user_id"]})
+            (ranking.forget_name if change.new is None else ranking.name)(record.item)
         elif change.table == SCORES.name:
             if change.new is None:
                 ranking.forget_score(record.item)

@@ -20,6 +20,8 @@ class DistributedSettings(InternalSettings, frozen=True):
     max_events: Count = 1_000_000
     event_seconds: Seconds = 604_800.0
     max_notifications: Count = 1000
+    keep_notifications_days: Annotated[float, Meta(ge=0)] = 365.0
+    max_products: Count = 100_000
     low_stock_user: UserId = 1
 
     @property

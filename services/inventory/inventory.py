@@ -20,6 +20,7 @@ from services.inventory.bucket import Bucket
 from services.inventory.checking import Checker
 from services.inventory.folder import Folder
 from services.inventory.following import Follower
+from services.inventory.import_retention import ImportRetention
 from services.inventory.movement_retention import MovementRetention
 from services.inventory.publishing import Publisher
 from services.inventory.releasing import Releases
@@ -92,6 +93,9 @@ class Inventory:
         if settings.keep_movements_days:
             keep_days = settings.keep_movements_days
             parts["retention"] = MovementRetention(self._client(), keep_days=keep_days).run()
+        if settings.keep_imports_days:
+            imports = ImportRetention(self._client(), keep_days=settings.keep_imports_days)
+            parts["import retention"] = imports.run()
         parts["release"] = self._releases().run()
         parts["beat"] = self._beat(self._client())
         return parts

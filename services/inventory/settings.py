@@ -24,6 +24,7 @@ class InventorySettings(NeighbourSettings, frozen=True):
     low_stock_margin: NonNegative = 2
     low_stock_topic_arn: str | None = None
     uploads_queue_url: str | None = None
+    keep_imports_days: Annotated[float, Meta(ge=0)] = 0.0
     keep_movements_days: Annotated[float, Meta(ge=0)] = 0.0
     keep_uploads_days: Annotated[float, Meta(ge=0)] = 0.0
     max_upload_bytes: Annotated[int, Meta(ge=1024)] = 33_554_432

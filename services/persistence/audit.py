@@ -2,17 +2,19 @@
 
 A server has a chain of its own, so that several never wait for each other. An entry's hash is the SHA-256
 of the entry as JSON with sorted names, the hash of the entry before among them. The end of a chain is
-recorded apart, in the same commit: cutting entries off shows as well as changing one.
+recorded apart, in the same commit: cutting entries off shows as well as changing one. Old entries may have been moved
+to files (`audit_retention.py`); a chain then begins behind the last of them.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from shared.domain.errors import InvalidParams
-from shared.domain.records import MAX_ITEM_BYTES, Item, Put, Table, Transaction
+from shared.domain.records import MAX_ITEM_BYTES, Item, Put, Table, Transaction, Update
 from shared.domain.tables import CHAINS
 from shared.stores.records import Ask, Query, RecordStore
 
@@ -34,6 +36,15 @@ def _hash(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
+class ChainEnd(NamedTuple):
+    """The last entry of a chain, and the last one that was moved to a file."""
+
+    number: int
+    hash: str
+    archived: int
+    archived_hash: str
+
+
 class Audit:
     """Writes one chain of the log `table`; `load` first, and again after a commit that failed."""
 
@@ -44,19 +55,37 @@ class Audit:
         self._number = 0
         self._hash = START
         self._stored = 0
+        self.lock = asyncio.Lock()
+        """Held while the log is proved, and while entries are moved out of it."""
+
+    @property
+    def chain(self) -> str:
+        """The name of the chain."""
+        return self._chain
+
+    @property
+    def table(self) -> str:
+        """The name of the log's table."""
+        return self._table.name
+
+    @staticmethod
+    def encode(entry: Item) -> bytes:
+        """Returns an entry as JSON, in the form in which it is hashed."""
+        return _encode(entry)
 
     async def load(self) -> None:
         """Takes the end of the chain from the store. Raises StoreError."""
-        self._number, self._hash = await self._end()
+        self._number, self._hash, _, _ = await self.read_end()
         self._stored = self._number
         # Where a commit failed half-way, entries were written behind the end.
         last = await self._store.query(Query(TENANT, self._table.name, partition=self._chain, descending=True, limit=1))
         if last.records and last.records[0].item["number"] > self._number:
             self._number, self._hash = (last.records[0].item[name] for name in ("number", "hash"))
 
-    async def _end(self) -> tuple[int, str]:
+    async def read_end(self) -> ChainEnd:
+        """Returns the end of the chain as it is stored. Raises StoreError."""
         (record,) = await self._store.get([Ask(TENANT, CHAINS.name, {"chain": self._chain})])
-        return (0, START) if record is None else (record.item["number"], record.item["hash"])
+        return _chain_end({} if record is None else record.item)
 
     def entry(
         self, action: str, details: Mapping[str, Any], *, record: str | None, who: str, session: str, now: str
@@ -95,18 +124,26 @@ class Audit:
         if self._number == self._stored:
             return None
         self._stored = self._number
-        end = {"chain": self._chain, "number": self._number, "hash": self._hash}
-        return Transaction(TENANT, [Put(CHAINS.name, end)])
+        end = {"number": self._number, "hash": self._hash}
+        return Transaction(TENANT, [Update(CHAINS.name, {"chain": self._chain}, set=end)])
 
     async def verify(self) -> dict[str, Any]:
-        """Follows every chain from its first entry to its end: the members of the answer."""
+        """Follows every chain from the first entry that is not in a file to its end: the members of the answer."""
+        async with self.lock:
+            return await self._verify()
+
+    async def _verify(self) -> dict[str, Any]:
         entries, own = 0, self._stored
         ends = [end async for end in self._items(Query(TENANT, CHAINS.name, "all", limit=_PAGE))]
-        if (await self._end())[0] < own:
+        if (await self.read_end()).number < own:
             return _broken(self._chain, own, 0, "the end of the chain was changed")
+        archived = 0
         for end in ends:
-            chain, number, before = end["chain"], 0, START
-            async for entry in self._items(Query(TENANT, self._table.name, partition=chain, limit=_PAGE)):
+            chain = end["chain"]
+            _, _, number, before = _chain_end(end)
+            archived += number
+            query = Query(TENANT, self._table.name, partition=chain, low=number + 1, limit=_PAGE)
+            async for entry in self._items(query):
                 number += 1
                 if (reason := _fault(entry, number, before)) is not None:
                     return _broken(chain, number, entries, reason)
@@ -114,7 +151,8 @@ class Audit:
                 before = entry["hash"]
             if number < end["number"]:
                 return _broken(chain, number + 1, entries, "it is missing, and so is all that followed")
-        return {"valid": True, "entries": entries, "chains": len(ends)}
+        proved = {"valid": True, "entries": entries, "chains": len(ends)}
+        return proved | ({"archived": archived} if archived else {})
 
     async def _items(self, query: Query) -> AsyncIterator[Item]:
         after = None
@@ -125,6 +163,12 @@ class Audit:
             after = page.after
             if after is None:
                 return
+
+
+def _chain_end(item: Item) -> ChainEnd:
+    return ChainEnd(
+        item.get("number", 0), item.get("hash", START), item.get("archived", 0), item.get("archived_hash", START)
+    )
 
 
 def _fault(entry: Item, number: int, before: str) -> str | None:

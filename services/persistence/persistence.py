@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from services.persistence.audit import TENANT, Audit
+from services.persistence.audit_retention import AuditRetention
 from services.persistence.desk import Desk
 from services.persistence.observers import Observers
 from services.persistence.operations import Operations
@@ -95,6 +96,10 @@ class Persistence:
         desk_task = loop.create_task(desk.run(), name="desk")
         parts = [desk_task, loop.create_task(observers.run(), name="observers")]
         parts.append(loop.create_task(self._tidy_now_and_then(), name="tidy"))
+        if settings.keep_audit_days and settings.store == "sqlite":
+            folder = settings.records_file.with_name("audit")
+            retention = AuditRetention(store, audit, folder, keep_days=settings.keep_audit_days)
+            parts.append(loop.create_task(retention.run(), name="audit retention"))
         stopped = loop.create_task(stop.wait(), name="stop")
         ends: list[asyncio.Task[Any]] = [*parts, stopped]
         # None of these ends by itself: the first to end by a fault ends the whole.

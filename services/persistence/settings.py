@@ -15,6 +15,7 @@ class PersistenceSettings(InternalSettings, frozen=True):
     tcp_persist_host: str = "127.0.0.1"
     tcp_persist_port: Port = 6000
     corporate_log: TableName = "CorporateLog"
+    keep_audit_days: Annotated[float, Meta(ge=0)] = 0.0
     max_transaction_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
 
     @property

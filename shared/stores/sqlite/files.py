@@ -56,7 +56,7 @@ RESTORE_MARK = "restore-unfinished.json"
 """In the folder of a store's files from the beginning of a restore to its end."""
 
 
-_FOLDERS = {"archive", "uploads"}
+_FOLDERS = {"archive", "audit", "uploads"}
 _HOW_MISSING = "what is missing is made again, or has to come from a backup"
 _DATABASE_ENDINGS = (".db", ".db-wal", ".db-shm", ".lock")
 

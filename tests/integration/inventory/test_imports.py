@@ -16,7 +16,8 @@ from clients.persistence import PersistenceClient
 from services.inventory.applying import Applier
 from services.inventory.checking import Checker
 from services.inventory.following import Follower
-from shared.domain.errors import Conflict, InvalidParams, TooLarge
+from services.inventory.import_retention import ImportRetention
+from shared.domain.errors import Conflict, InvalidParams, NotFound, TooLarge
 from shared.domain.stock import ImportState, Levels, ledger_of
 from shared.domain.tables import IMPORT_ROWS, IMPORTS, MOVEMENTS, STOCK
 from tests.support.eventually import eventually, running
@@ -310,4 +311,26 @@ async def test_a_record_without_a_count_stops_nothing(
         await eventually(all_told)
         stores, _ = await stock.list_stores(Direct(client), limit=10, cursor=None)
         assert not stores
+    mine.close()
+
+
+async def test_imports_are_deleted_when_they_are_old_enough_and_at_their_end(
+    client: PersistenceClient, persistence: PersistenceProcess
+) -> None:
+    waiting = await sent(client, sheet(3, count=9))
+    mine = PersistenceClient("127.0.0.1", persistence.port)
+    applier = Applier(mine)
+    old = await sent(client, sheet(300))
+    assert await ImportRetention(client, keep_days=1e-9).remove_old() == 0
+    async with running(applier.run()):
+        for one in (waiting, old):
+            await imports.wait_for_import(Direct(client), one.id, seconds=PATIENCE)
+        assert await ImportRetention(client, keep_days=1).remove_old() == 0
+        assert await ImportRetention(client, keep_days=1e-9).remove_old() == 2
+        with pytest.raises(NotFound):
+            await imports.get_import(Direct(client), old.id)
+        assert (await client.query(IMPORT_ROWS.name, partition=old.id)).items == []
+        # What they brought stays, and the file may come again.
+        assert (await client.get_item(STOCK.name, {"store": "Store 0", "item": "Item 7"})).item is not None
+        assert (await sent(client, sheet(300))).id != old.id
     mine.close()

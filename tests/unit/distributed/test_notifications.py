@@ -1,6 +1,7 @@
 """Pages of notifications."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,3 +33,22 @@ def test_page_ends_before_a_mebibyte(knowledge: Knowledge) -> None:
             break
     assert seen == [str(number) for number in reversed(range(800))]
     assert len(knowledge.notifications.page(1, unread=False, limit=5, before=None)[0]) == 5
+
+
+def test_notifications_are_deleted_when_they_are_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.distributed.notifications._REMOVED_AT_ONCE", 2)
+    bounds = {"max_events": 10, "event_seconds": 60, "max_notifications": 1000}
+    knowledge = Knowledge(tmp_path / "distributed.db", **bounds, keep_notifications_days=1)
+    today = time.time_ns()
+    for number in range(7):
+        if number == 5:
+            monkeypatch.setattr("time.time_ns", lambda: today + 2 * 86_400 * 10**9)
+        with knowledge.transaction(1) as commit:
+            knowledge.notifications.add(1, str(number), "info")
+            commit([])
+    turns = 1
+    while knowledge.trim():
+        turns += 1
+    page, _ = knowledge.notifications.page(1, unread=False, limit=50, before=None)
+    assert ([one["message"] for one in page], turns) == (["6", "5"], 3)
+    knowledge.close()

@@ -74,7 +74,20 @@ def test_registered_is_what_the_users_table_says_or_the_first_game(board: Rankin
     assert board.user(1)["fecha_registro"] == "2025-01-01T00:00:00Z"
     board.name({"user_id": 1})
     board.forget_score({"user_id": 1})
-    assert board.user(1)["fecha_registro"] is None
+    with pytest.raises(NotFound):
+        board.user(1)
+
+
+def test_user_of_whom_nothing_is_left_takes_no_room(board: Ranking, connection: sqlite3.Connection) -> None:
+    for user in (1, 2, 3):
+        board.name({"user_id": user, "nombre": "Ana"})
+        board.score(score(user, 50))
+    board.forget_score({"user_id": 1})
+    board.forget_name({"user_id": 2})
+    board.forget_name({"user_id": 3})
+    board.forget_score({"user_id": 3})
+    assert (board.user(1)["nombre"], board.user(2)["nombre"], rank(board, 2)) == ("Ana", None, 1)
+    assert connection.execute("SELECT count(*) FROM users").fetchone() == (2,)
 
 
 @pytest.mark.parametrize("best", [10**38, -(10**38), None, "x", True])
