@@ -97,8 +97,8 @@ async def test_move_that_was_interrupted_is_completed(
             raise StoreError("killed")
         return await commit(transactions)
 
-    with monkeypatch.context() as patch, pytest.raises(StoreError, match="killed"):
-        patch.setattr(store, "write", commit_or_die)
+    monkeypatch.setattr(store, "write", commit_or_die)
+    with pytest.raises(StoreError, match="killed"):
         await retention.move_old()
     assert (await audit.verify())["valid"]
     assert await retention.move_old() == (5 if write == 1 else 0)
