@@ -91,7 +91,7 @@ class Intake:
             self._traces,
             self._greeting(limits),
             settings.max_array_orders,
-            ReceiptClock(settings.request_id_seconds),
+            ReceiptClock(settings.request_id_seconds, newest=recovery.newest),
             by_address=settings.request_id_scope == "address",
         )
         self._server = TcpServer(self._desk, limits, settings.tls())

@@ -181,6 +181,8 @@ class Recovery(NamedTuple):
     """What was repaired at this start."""
     repairs: Sequence[Repair] = ()
     """The last repairs, this one included, oldest first."""
+    newest: int = 0
+    """When the newest order was received, in microseconds since the epoch; 0 where that is not known."""
 
 
 class Tended(NamedTuple):

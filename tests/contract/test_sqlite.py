@@ -57,6 +57,24 @@ async def test_keys_that_have_expired_are_freed_with_their_place_in_the_index(ad
     await reopened.tend()
 
 
+async def test_no_key_expires_at_once_where_the_clock_is_far_ahead_at_the_start(
+    adapter: SqliteAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await adapter.orders(request_id_seconds=3600)
+    await store.recover()
+    now = time.time_ns() // 1000
+    first = await accept(store, request(request_id="key"), at=now - 4_000_000_000)
+    await adapter.close()
+    again = await adapter.orders(request_id_seconds=3600)
+    await again.recover()
+    await again.tend()
+    retried = await accept(again, request(request_id="key"), at=now)
+    assert (retried.run.count, retried.existing[0].id) == (0, ids(first.run)[0])
+    later = time.monotonic() + 601
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    assert (await accept(again, request(request_id="key"), at=now)).run.count == 1
+
+
 async def test_order_that_waits_for_years_makes_no_start_read_those_after_it(
     adapter: SqliteAdapter, orders: OrderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

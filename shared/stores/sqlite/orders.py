@@ -177,8 +177,10 @@ class SqliteOrderStore:
             rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
         for connection in (self._orders.connection, self._progress.connection, self._reading):
             never_wait(connection)
+        newest = self._one("SELECT coalesce((SELECT received FROM orders ORDER BY sequence DESC LIMIT 1), 0)")
+        self._keys.begin(newest, time.time_ns() // 1000)
         totals = {STATES[state]: orders for state, orders in rows}
-        return Recovery(open_orders, totals, agreed.accepted, agreed.repair, agreed.repairs)
+        return Recovery(open_orders, totals, agreed.accepted, agreed.repair, agreed.repairs, newest)
 
     async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`. Blocks for one fsync."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from shared.stores.sqlite.database import Connection, Writer
 
 _SLICE_ROWS = 1000
+_DOUBT_SECONDS = 600.0
 _MARK = "SELECT coalesce(max(value), 0) FROM meta WHERE name = 'keys_freed'"
 _SET_MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES ('keys_freed', ?)"
 _NEXT = "SELECT sequence, received FROM orders WHERE sequence > ? ORDER BY sequence LIMIT ?"
@@ -30,10 +31,20 @@ class RequestKeys:
         """No key expires before this time, in microseconds since the epoch."""
         self.latest = 0
         """When the newest orders were received: the caller of the store sees to it that this time can be believed."""
+        self._doubted_until = 0.0
+
+    def begin(self, newest: int, now: int) -> None:
+        """Expires nothing for ten minutes where the clock is far ahead of the newest order, in microseconds both.
+
+        The server may have been off for days. Or the clock is wrong after a start of the machine, until a time server
+        sets it.
+        """
+        if newest and now - newest > self._age / 2:
+            self._doubted_until = time.monotonic() + _DOUBT_SECONDS
 
     def is_expired(self, received: int, now: int) -> bool:
         """Whether the key of an order that came at `received` may be used again; times are microseconds."""
-        return self._age > 0 and received + self._age <= now
+        return self._age > 0 and received + self._age <= now and time.monotonic() >= self._doubted_until
 
     def free(self, connection: Connection, sequences: Sequence[int]) -> None:
         """Takes their keys from orders, in the transaction of the orders that use them again."""

@@ -17,8 +17,8 @@ class Machine:
         self.wall = wall
         self.steady = 5 * SECOND
 
-    def clock(self, key_seconds: float = KEY_SECONDS) -> ReceiptClock:
-        return ReceiptClock(key_seconds, wall=lambda: self.wall, steady=lambda: self.steady)
+    def clock(self, key_seconds: float = KEY_SECONDS, newest: int = 0) -> ReceiptClock:
+        return ReceiptClock(key_seconds, newest=newest, wall=lambda: self.wall, steady=lambda: self.steady)
 
     def pass_time(self, nanoseconds: int) -> None:
         self.wall += nanoseconds
@@ -70,4 +70,24 @@ def test_a_clock_that_was_never_set_is_followed_once_it_is_set() -> None:
     machine = Machine(wall=60 * SECOND)
     clock = machine.clock()
     machine.wall = NOW
+    assert clock.now() == NOW // 1000
+
+
+def test_a_clock_that_was_far_ahead_at_the_start_may_be_set_back_soon() -> None:
+    newest = (NOW - 60 * SECOND) // 1000
+    for passed, is_followed in ((60 * SECOND, True), (700 * SECOND, False)):
+        machine = Machine(NOW + 365 * DAY)
+        clock = machine.clock(newest=newest)
+        machine.pass_time(passed)
+        clock.now()
+        machine.wall -= 365 * DAY
+        with capture_logs() as logs:
+            assert (clock.now() == machine.wall // 1000) is is_followed
+        assert [log["event"] for log in logs] == ["clock_set_back" if is_followed else "clock_jumped"]
+
+
+def test_a_clock_that_was_right_at_the_start_may_not_be_set_back() -> None:
+    machine = Machine()
+    clock = machine.clock(newest=(NOW - 60 * SECOND) // 1000)
+    machine.wall -= 365 * DAY
     assert clock.now() == NOW // 1000
