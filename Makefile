@@ -6,6 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUNTIME := $(VENV)/.runtime
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+# The packages of this folder, changes to them included, and the command `comanda`.
+INSTALL_ITSELF := $(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 # What behaves differently from one version of Python to the next: the parts by themselves, pickles, signals, spawned
 # processes, SQLite.
 VERSION_TESTS := tests/unit tests/contract tests/integration/test_distributed.py tests/integration/test_persistence.py \
@@ -25,19 +28,21 @@ $(BIN)/python:
 	@echo 'Making an environment in $(VENV) …'
 	@$(PYTHON) -m venv $(VENV)
 
-$(STAMP): requirements-dev.lock | $(BIN)/python
+$(STAMP): requirements-dev.lock requirements-build.lock pyproject.toml | $(BIN)/python
 	@echo 'Installing Comanda and its tools into $(VENV) (once, some minutes) …'
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(INSTALL) -r requirements-dev.lock -r requirements-build.lock
+	@$(INSTALL_ITSELF)
 	@touch $(STAMP) $(RUNTIME)
 
-$(RUNTIME): requirements.lock | $(BIN)/python
+$(RUNTIME): requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
 	@echo 'Installing Comanda into $(VENV) (once, about a minute) …'
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(INSTALL) -r requirements.lock -r requirements-build.lock
+	@$(INSTALL_ITSELF)
 	@touch $(RUNTIME)
 
 run: $(RUNTIME) ## Start the suite on SQLite; Ctrl-C stops it
 	@echo 'Starting Comanda; Ctrl-C stops it.'
-	@PYTHONPATH=handlers$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python -m services
+	@$(BIN)/comanda run
 
 test: $(STAMP) .venv-dynamodb/.installed ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -56,7 +61,7 @@ format: $(STAMP) ## Put the code into its one style
 	$(BIN)/ruff format .
 
 loadtest: $(RUNTIME) ## Put the running suite under load, and check that nothing is lost
-	@$(BIN)/python -m clients loadtest --verify --report loadtest.html
+	@$(BIN)/comanda loadtest --verify --report loadtest.html
 
 bench: .venv-bench/.installed .venv-dynamodb/.installed ## Measure Comanda beside its peers, and write docs/PERFORMANCE.md
 	.venv-bench/bin/python -m tests.benchmarks
@@ -85,6 +90,9 @@ lock: ## Renew the lock files; needs uv
 	$(COMPILE) pyproject.toml -o requirements.lock
 	for extra in traces dev bench peers fuzz; do \
 		$(COMPILE) --extra $$extra pyproject.toml -o requirements-$$extra.lock || exit; \
+	done
+	for group in client build; do \
+		$(COMPILE) --constraint requirements-dev.lock --group pyproject.toml:$$group -o requirements-$$group.lock || exit; \
 	done
 	# A DynamoDB-compatible server for the tests; it pins another botocore than aioboto3 does.
 	echo 'ministack==1.5.33' | $(COMPILE) - -o requirements-dynamodb.lock

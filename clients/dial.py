@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar, cast
 
 from clients.errors import Unreachable
+from shared.runtime.programs import run_command
 
 _NEXT_ADDRESS_SECONDS = 0.25
 _ADDRESS_SECONDS = 3.0
@@ -75,7 +76,7 @@ async def dial(
             _discard(attempt)
     raise Unreachable(
         f"no server answers at {host} port {port} ({'; '.join(reasons)})",
-        hint="start one with `make run`, or say where it is with --host and --port",
+        hint=f"start one: {run_command()}; or say where it is with --host and --port",
     )
 
 

@@ -12,6 +12,7 @@ from services.supervisor import Server, Supervisor
 from shared.domain.errors import StartupError
 from shared.runtime import logs
 from shared.runtime.lifecycle import report, run
+from shared.runtime.programs import run_command
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import Seconds, load, parse_flags
 from shared.stores.sqlite.files import make_folder
@@ -43,7 +44,7 @@ class SuiteSettings(Struct, frozen=True):
 def main(argv: list[str]) -> int:
     """Reads the settings and supervises. Gives the exit status."""
     # None but --help: a flag of one server means nothing to the others.
-    parse_flags(SuiteSettings, argv, prog="python -m services", description="Every server of the suite.", names={})
+    parse_flags(SuiteSettings, argv, prog=run_command(), description="Every server of the suite.", names={})
     try:
         settings = load(SuiteSettings, flags={}, environ=os.environ)
     except StartupError as error:

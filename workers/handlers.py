@@ -13,8 +13,10 @@ done the note is its `detalle`. `close` is awaited when the worker ends.
 import asyncio
 import importlib
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from msgspec import UNSET, Struct
@@ -103,6 +105,17 @@ async def nothing(job: Job) -> None:
 
 async def _nothing_to_close() -> None:
     """For handlers that hold nothing."""
+
+
+def add_handlers_folder() -> None:
+    """Makes the modules of the folder `handlers` in the current folder importable, behind all others.
+
+    Behind, since a handler named like a package of this program would else stand for it. Worker processes have the
+    import path of the process that starts them.
+    """
+    folder = str(Path("handlers").absolute())
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 class Loaded(NamedTuple):

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from clients.backup.places import MANIFEST
 from clients.errors import ClientError
+from shared.runtime.programs import client_command
 from shared.stores.durable import write_file
 
 FORMAT = 1
@@ -57,7 +58,7 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         raise ClientError(
             f"{folder} is no backup, or one that was not finished: {MANIFEST} is missing",
-            hint="run the backup again: python -m clients backup DIR",
+            hint=f"run the backup again: {client_command()} backup DIR",
         ) from None
     except OSError as error:
         raise ClientError(f"{path} cannot be read: {error.strerror}") from None

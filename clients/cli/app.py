@@ -20,6 +20,7 @@ from clients.errors import ClientError, ConnectionLost, WrongUsage
 from clients.intake import IntakeClient
 from shared import VERSION
 from shared.domain.errors import ComandaError
+from shared.runtime.programs import client_command
 
 Json = Annotated[bool, Parameter(negative="", help="One JSON line a result, also on a terminal.")]
 OrderId = Annotated[str, Parameter(help="The id that came with the answer to the order.")]
@@ -30,7 +31,7 @@ _BROKEN_PIPE = 141
 _TERMINATED = 143
 
 app = App(
-    name="python -m clients",
+    name=client_command(),
     version=VERSION,
     help="Clients of Comanda, the order system.",
     result_action="return_value",
@@ -219,6 +220,16 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError:
         return _USAGE
+    except ImportError as error:
+        missing = error.__cause__ or error
+        if not isinstance(missing, ModuleNotFoundError):
+            raise
+        return fail(
+            ClientError(
+                f"this command needs the package {missing.name}, which is not installed",
+                hint="install all of Comanda; docs/CLIENTS.md says what a client-only installation can do",
+            )
+        )
     except WrongUsage as error:
         fail(error)
         return _USAGE

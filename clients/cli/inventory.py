@@ -25,6 +25,7 @@ from clients.inventory.upload import Report, Upload
 from clients.persistence import PersistenceClient
 from shared.domain.errors import InvalidParams
 from shared.domain.stock import ImportState, check_item, check_store
+from shared.runtime.programs import server_command
 from shared.wire.sheet_export import HEAD, export_lines
 
 inventory = App(name="inventory", help="Stock: bring in files, look at it, take back.")
@@ -210,7 +211,7 @@ async def _followed(records: Records, found: Import, progress: Progress, told: s
         if found.applied == before and ((beat := await last_beat(records)) is None or beat > BEAT_PATIENCE_SECONDS):
             raise ClientError(
                 f"import {found.id} is stored, and goes on as soon as the inventory service runs",
-                hint="start it: python -m services.inventory",
+                hint=f"start it: {server_command('inventory')}",
             )
 
 

@@ -11,6 +11,7 @@ from clients.errors import ClientError, Refused
 from clients.intake import IntakeClient
 from clients.replies import Accepted, StoredOrder
 from shared.domain.states import State
+from shared.runtime.programs import client_command
 
 _AT_A_TIME = 200
 _SAMPLES = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino")
@@ -44,7 +45,7 @@ def _not_done(order: StoredOrder) -> ClientError:
     reason = f": {order.detail}" if order.detail else ""
     return ClientError(
         f"order {order.id} ended {order.state.value}{after}{reason}",
-        hint=f"`python -m clients explain {order.id}` shows each attempt",
+        hint=f"{client_command()} explain {order.id} shows each attempt",
     )
 
 

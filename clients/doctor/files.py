@@ -15,6 +15,7 @@ from clients.backup.places import Places
 from clients.backup.record import read_last_backup
 from clients.doctor.findings import Finding
 from shared.domain.errors import StoreError
+from shared.runtime.programs import client_command
 from shared.stores.sqlite.database import connect, newest_schema, translated
 from shared.stores.sqlite.files import RESTORE_MARK
 
@@ -91,7 +92,7 @@ def check_schemas(places: Places) -> Iterable[Finding]:
                 "error",
                 "restore",
                 f"a restore into {folder} was interrupted: no server starts",
-                "run the restore again, which completes it: python -m clients restore DIR",
+                f"run the restore again, which completes it: {client_command()} restore DIR",
             )
     versions: list[str] = []
     for one in places.store_files:
@@ -119,7 +120,7 @@ def check_schemas(places: Places) -> Iterable[Finding]:
 
 def check_backup_age(data: Path, now: float | None = None) -> Finding:
     """Compares the time of the last backup with the clock."""
-    cure = "python -m clients backup DIR, every night: docs/OPERATIONS.md"
+    cure = f"{client_command()} backup DIR, every night: docs/OPERATIONS.md"
     last = read_last_backup(data)
     if last is None:
         return Finding("warning", "backup", "none was taken yet", cure)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from clients.doctor.findings import DoctorSettings, Finding
 from shared.domain.errors import ComandaError
+from shared.runtime.programs import client_command, run_command, server_command
 
 
 class Place(NamedTuple):
@@ -78,11 +79,11 @@ def _finding(place: Place, seen: Seen, *, runs: bool) -> Finding:
         told = f"answers on port {place.port}: {seen.status}"
         if seen.status in _FIT:
             return Finding("ok", place.server, told)
-        return Finding("warning", place.server, told, f"python -m clients ready {place.server}; see its log")
+        return Finding("warning", place.server, told, f"{client_command()} ready {place.server}; see its log")
     trouble = try_port(place.bind, place.port)
     if trouble is None:
         told = f"does not run; its port {place.port} is free"
-        return Finding("error" if runs else "warning", place.server, told, "start it: python -m services")
+        return Finding("error" if runs else "warning", place.server, told, f"start it: {run_command()}")
     name = f"{place.setting}_PORT"
     match trouble:
         case errno.EADDRINUSE:
@@ -99,7 +100,7 @@ def _finding(place: Place, seen: Seen, *, runs: bool) -> Finding:
 def _finding_without_port(server: str, seen: Seen) -> Finding:
     if seen.status in _FIT:
         return Finding("ok", server, f"was heard lately: {seen.status}")
-    return Finding("warning", server, seen.reason or "was not heard lately", f"start it: python -m services.{server}")
+    return Finding("warning", server, seen.reason or "was not heard lately", f"start it: {server_command(server)}")
 
 
 def try_port(host: str, port: int) -> int | None:

@@ -22,7 +22,7 @@ from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.stores.sqlite.waiting import wait_until_unlocked
 from workers.child import ChildConfig, WorkersStore
-from workers.handlers import load_handler
+from workers.handlers import add_handlers_folder, load_handler
 from workers.worker import WorkPolicy
 
 FLAGS = {"--host": "SERVER_BIND", "-p/--port": "SERVER_PORT", "--workers": "WORKER_COUNT", "--data-dir": "DATA_DIR"}
@@ -44,6 +44,8 @@ def main(argv: list[str]) -> int:
     # Orders come in batches of thousands of small objects without cycles: the default threshold would
     # look through them dozens of times a batch.
     gc.set_threshold(50_000, 20, 100)
+
+    add_handlers_folder()
 
     async def serve(stop: asyncio.Event) -> None:
         await load_handler(settings.order_handler, settings.kit).close()

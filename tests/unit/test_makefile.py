@@ -59,8 +59,8 @@ def test_wipe_asks_on_a_terminal(clone: Path, answer: str, kept: bool) -> None:
 
 
 def test_another_version_of_python_gets_an_environment_of_its_own(clone: Path) -> None:
-    (clone / "requirements-dev.lock").touch()
-    (clone / "requirements-dynamodb.lock").touch()
+    for name in ("requirements-dev.lock", "requirements-build.lock", "requirements-dynamodb.lock", "pyproject.toml"):
+        (clone / name).touch()
     said = make(clone, "-n", "test-version", "VENV=.venv-3.13", "PYTHON=python3.13").stdout
     assert "python3.13 -m venv .venv-3.13" in said
     assert ".venv-3.13/bin/python -m pytest" in said

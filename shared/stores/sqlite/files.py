@@ -81,7 +81,7 @@ def make_folder(folder: Path) -> None:
     if (folder / RESTORE_MARK).exists():
         raise StartupError(
             f"a restore into {folder} was interrupted: its files do not belong together",
-            hint="run the restore again, which completes it: python -m clients restore DIR",
+            hint="give the command restore the same backup again, which completes it",
         )
 
 
