@@ -8,7 +8,9 @@ and `fallos`, its failed attempts as arrays of number, time in microseconds, err
 
 import datetime
 import gzip
-from collections.abc import Iterable, Sequence
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from shared.domain.errors import StoreError
+from shared.domain.ids import parse_id
 from shared.domain.orders import FailedAttempt, Item, Order, OrderRequest, Priority, iso_time, order_view
 from shared.domain.states import State
 
@@ -92,6 +95,40 @@ class Block(NamedTuple):
     """Where it begins, in bytes."""
 
 
+class Contents(NamedTuple):
+    """What a file has, without the orders themselves."""
+
+    sequences: Sequence[int]
+    states: Mapping[State, int]
+    blocks: Sequence[Block]
+    node: int | None
+    """The store whose orders they are."""
+
+
+def read_contents(path: Path) -> Contents:
+    """Reads a whole file, a part at a time. Raises StoreError."""
+    sequences: list[int] = []
+    states = Counter[State]()
+    blocks: list[Block] = []
+    node = None
+    try:
+        data = memoryview(path.read_bytes())
+        offset = 0
+        while offset < len(data):
+            member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            ids = [(line.id, line.state) for line in _decode(member.decompress(data[offset:]))]
+            parsed = [parse_id(order_id) for order_id, _ in ids]
+            found = [one[2] for one in parsed if one is not None]
+            blocks.append(Block(found[0], offset))
+            sequences += found
+            states.update(state for _, state in ids)
+            node = None if parsed[0] is None else parsed[0][1]
+            offset = len(data) - len(member.unused_data)
+    except (OSError, zlib.error, IndexError, msgspec.MsgspecError) as error:
+        raise _unreadable(path, error) from error
+    return Contents(sequences, states, blocks, node)
+
+
 def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[Block]]:
     """Returns the content of a file for orders in the order of their sequences, and where its parts begin."""
     parts: list[bytes] = []
@@ -127,9 +164,11 @@ def read_block(path: Path, offset: int = 0, end: int | None = None) -> list[Arch
             data = file.read() if end is None else file.read(end - offset)
         return [ArchivedOrder(_order(line), line.failed) for line in _decode(gzip.decompress(data))]
     except (OSError, EOFError, msgspec.MsgspecError) as error:
-        raise StoreError(
-            f"the archive {path.name} cannot be read: {error}", hint="restore the file from a backup"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"the archive {path.name} cannot be read: {error}", hint="restore the file from a backup")
 
 
 def _view(archived: ArchivedOrder) -> dict[str, object]:

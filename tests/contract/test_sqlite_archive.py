@@ -14,7 +14,7 @@ from shared.domain.ids import Run
 from shared.domain.states import State
 from shared.stores.archive_format import ArchivedOrder, Block, encode_archive
 from shared.stores.ports import Done, Failure, OrderStore, WorkStore
-from shared.stores.sqlite import archiving, upkeep
+from shared.stores.sqlite import archives, archiving, upkeep
 from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.database import Writer, connect
 from shared.stores.sqlite.lock import FileLock
@@ -217,7 +217,7 @@ async def test_run_that_was_killed_is_completed(
     await do(orders, work)
     with monkeypatch.context() as patch:
         # Killed before the commit: nothing has happened.
-        patch.setattr(archiving, "_INSERT", "nonsense")
+        patch.setattr(archives, "_INSERT", "nonsense")
         with pytest.raises(StoreError):
             archive(adapter)
     assert len(list(adapter.files.archive.glob("*/*.part"))) == 1

@@ -14,7 +14,7 @@ from shared.domain.errors import Gone
 from shared.domain.records import Condition, Put, Transaction
 from shared.domain.states import State
 from shared.domain.tables import SCORES, suite_tables
-from shared.stores.ports import Done, Recovery
+from shared.stores.ports import Done, Query, Recovery
 from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
@@ -411,3 +411,36 @@ async def test_number_of_an_archived_order_is_not_given_twice(shop: Shop) -> Non
     assert recovery.repair is not None
     assert (recovery.repair.missing, recovery.accepted, shop.open(recovery)) == (0, 10, [])
     assert await shop.work(1) == [11]
+
+
+async def test_progress_of_before_an_archive_knows_the_archived_orders_again(shop: Shop) -> None:
+    await shop.work(10)
+    old = shop.backup("orders-progress.db")
+    await shop.follow()
+    await shop.archive()
+    await shop.work(2)
+    await shop.follow()
+    shop.restore(old)
+    recovery = await shop.start()
+    assert recovery.repair is not None
+    assert recovery.repair.reasons == ["progress_behind_follower", "progress_before_archive"]
+    assert (recovery.repair.missing, recovery.accepted, recovery.totals[State.DONE]) == (0, 12, 10)
+    assert shop.open(recovery) == [11, 12]
+    async with shop._intake() as (store, again):
+        assert again.repair is None
+        newest = (await store.list(Query())).orders[0].id
+        archived = await store.get(f"{newest[:-12]}{5:012x}")
+        assert archived is not None
+        assert archived.state is State.DONE
+    assert shop.rows("SELECT * FROM progress") == []
+    await shop.follow()
+    assert +shop.counted == {State.DONE: 10, State.QUEUED: 2}
+
+
+async def test_file_of_an_archive_whose_orders_are_still_there_is_left_alone(shop: Shop) -> None:
+    await shop.work(10)
+    old = shop.backup("orders.db", "orders-progress.db")
+    await shop.archive()
+    shop.restore(old)
+    recovery = await shop.start()
+    assert (recovery.repair, recovery.accepted, recovery.totals[State.DONE]) == (None, 10, 10)

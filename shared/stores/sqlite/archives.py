@@ -1,5 +1,6 @@
 """Orders that were moved to files: which they are, how they are read, and how their rows are deleted."""
 
+import contextlib
 import hashlib
 import re
 import time
@@ -11,14 +12,21 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.domain.errors import StoreError
-from shared.stores.archive_format import ENDING, ArchivedOrder, Block, read_block
-from shared.stores.outbox import Span
+from shared.stores.archive_format import ENDING, ArchivedOrder, Block, Contents, read_block, read_contents
+from shared.stores.orders import CANCELLED, DONE, FAILED, STATES
+from shared.stores.outbox import Span, spans
 from shared.stores.sqlite.database import Connection, Writer
 
 PORTION = 500
 """How many rows one transaction deletes: it holds others up for about a millisecond."""
 
+_INSERT = """
+INSERT INTO archives
+    (first, last, file, orders, done, failed, cancelled, spans, blocks, bytes, sha256, at, move, removed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(number), 0) FROM moves), ?)"""
 _COVERING = "SELECT file, spans, blocks FROM archives WHERE first <= ?1 AND last >= ?1 ORDER BY first DESC"
+_STORED = "SELECT 1 FROM main.orders WHERE sequence IN (?, ?)"
+_STORED_IN = "SELECT 1 FROM main.orders WHERE sequence BETWEEN ? AND ? LIMIT 1"
 _FROM = "SELECT spans FROM archives WHERE last >= ? ORDER BY first"
 _NEXT = """
 SELECT first, file, spans, sha256 FROM archives
@@ -30,6 +38,7 @@ ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
 _MONTH = re.compile(r"\d{4}-\d{2}")
 _FILE = re.compile(rf"orders-(\d+)-(\d+){re.escape(ENDING)}")
 
+_encode = msgspec.json.encode
 _decode_spans = msgspec.json.Decoder(list[Span]).decode
 _decode_blocks = msgspec.json.Decoder(list[Block]).decode
 
@@ -70,10 +79,44 @@ def archive_files(folder: Path) -> list[ArchiveFile]:
     return sorted(found, key=lambda file: file.last, reverse=True)
 
 
+def add_archive(connection: Connection, name: str, data: bytes, contents: Contents, *, removed: bool = False) -> None:
+    """Enters a file, within the caller's transaction; `removed` says that no row of its orders is left."""
+    sequences = contents.sequences
+    counts = [contents.states.get(STATES[state], 0) for state in (DONE, FAILED, CANCELLED)]
+    row = (
+        *(sequences[0], sequences[-1], name, len(sequences), *counts),
+        _encode(spans(sequences)).decode(),
+        _encode(contents.blocks).decode(),
+        *(len(data), hashlib.sha256(data).hexdigest(), time.time_ns() // 1000, removed),
+    )
+    connection.execute(_INSERT, row)
+
+
+def find_unknown_archives(folder: Path, orders: Connection, progress: Connection, node: int) -> dict[str, Contents]:
+    """Returns what is in the files that `progress` does not know, although their orders are gone, by their names.
+
+    That is so where `progress` is of a time before the archive. A file that cannot be read is left alone.
+    """
+    known = set(archived_names(progress))
+    found: dict[str, Contents] = {}
+    for file in archive_files(folder):
+        name = file.path.relative_to(folder).as_posix()
+        if name in known or orders.execute(_STORED, (file.first, file.last)).fetchone() is not None:
+            continue
+        with contextlib.suppress(StoreError):
+            contents = read_contents(file.path)
+            if contents.node == node and not any(
+                orders.execute(_STORED_IN, (first, first + count - 1)).fetchone()
+                for first, count in spans(contents.sequences)
+            ):
+                found[name] = contents
+    return found
+
+
 def find_archived(connection: Connection, folder: Path, sequence: int) -> ArchivedOrder | None:
     """Returns an archived order, which takes about 2 ms. Raises StoreError."""
-    for file, spans, blocks in connection.execute(_COVERING, (sequence,)).fetchall():
-        if _has(_decode_spans(spans), sequence):
+    for file, text, blocks in connection.execute(_COVERING, (sequence,)).fetchall():
+        if _has(_decode_spans(text), sequence):
             parts = _decode_blocks(blocks)
             place = bisect_right(parts, sequence, key=lambda block: block.first) - 1
             end = parts[place + 1].offset if place + 1 < len(parts) else None
@@ -90,8 +133,8 @@ def is_archived(connection: Connection, sequence: int) -> bool:
 
 def archived_spans(connection: Connection, first: int) -> Iterator[Span]:
     """Yields the spans of orders in the files that have some from the sequence `first` on."""
-    for (spans,) in connection.execute(_FROM, (first,)).fetchall():
-        yield from _decode_spans(spans)
+    for (text,) in connection.execute(_FROM, (first,)).fetchall():
+        yield from _decode_spans(text)
 
 
 class Remover:

@@ -10,9 +10,9 @@ An order is archived when it was received before a time, is final, and has no ke
 come, its row is what the retry finds. One that is open stays where it is, and is archived into a file of its own later.
 """
 
-import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
@@ -22,11 +22,10 @@ import msgspec
 
 from shared.domain.errors import StartupError
 from shared.domain.orders import FailedAttempt, Order
-from shared.stores.archive_format import ArchivedOrder, encode_archive
+from shared.stores.archive_format import ArchivedOrder, Contents, encode_archive
 from shared.stores.durable import PRIVATE, sync_folder
-from shared.stores.orders import CANCELLED, DONE, FAILED, STATES
-from shared.stores.outbox import spans
-from shared.stores.sqlite.archives import archive_name
+from shared.stores.orders import DONE, STATES
+from shared.stores.sqlite.archives import add_archive, archive_name
 from shared.stores.sqlite.database import Writer, migrate, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import attach
@@ -48,9 +47,6 @@ SELECT sequence, attempt, finished, detail, place, traceback FROM progress.attem
 WHERE sequence BETWEEN ? AND ? ORDER BY sequence, attempt"""
 _ARCHIVED = "SELECT spans FROM progress.archives WHERE removed = 0 AND last > ? AND first <= ?"
 _STATES = f"SELECT sequence, state, attempt FROM progress WHERE sequence BETWEEN ? AND ? AND state >= {DONE}"
-_INSERT = """
-INSERT INTO archives (first, last, file, orders, done, failed, cancelled, spans, blocks, bytes, sha256, at, move)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(number), 0) FROM moves))"""
 _UNNAMED = "SELECT file FROM archives WHERE removed = 0"
 
 _encode = msgspec.json.encode
@@ -143,19 +139,14 @@ class Archiver:
         data, blocks = encode_archive(orders)
         name = archive_name(first, last, orders[0].order.received)
         part = self._write_part(name, data)
-        counts = [sum(one.order.state is STATES[state] for one in orders) for state in (DONE, FAILED, CANCELLED)]
-        row = (
-            *(first, last, name, len(orders), *counts),
-            _encode(spans(one.sequence for one in orders)).decode(),
-            _encode(blocks).decode(),
-            *(len(data), hashlib.sha256(data).hexdigest(), time.time_ns() // 1000),
-        )
+        states = Counter(one.order.state for one in orders)
+        contents = Contents([one.sequence for one in orders], states, blocks, None)
         with self._progress_lock, self._progress.transaction(1) as connection:
             found = connection.execute(_STATES, (first, last)).fetchall()
             now = {sequence: (STATES[state], attempt) for sequence, state, attempt in found}
             unchanged = all(now.get(one.sequence) == (one.order.state, one.order.attempt) for one in orders)
             if unchanged:
-                connection.execute(_INSERT, row)
+                add_archive(connection, name, data, contents)
         if not unchanged:
             # One was tried again, or discarded, meanwhile: the next run sees what has become of it.
             part.unlink()

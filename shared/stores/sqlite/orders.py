@@ -166,7 +166,7 @@ class SqliteOrderStore:
         self._workers_lock.release()
         followers = [position for path in self._followers for position in saved_positions(path)]
         with self._progress_lock, translated(self._files.orders):
-            agreed = agree(self._orders, self._progress, followers)
+            agreed = agree(self._orders, self._progress, self._files.archive, followers)
         self._next = agreed.next
         self._open.begin(agreed.settled)
         with self._progress_lock, self._progress.transaction(0) as connection:

@@ -10,7 +10,8 @@ Example: `orders.db` was copied when it had the orders 1 to 20, `orders-progress
 rows 21 to 50 are set aside, 30 orders are missing, and the next order is the 51st.
 
 Orders that were archived since their file was copied have no progress, as orders that nobody has begun. They are set
-aside in `orders.db` (`set_aside_ERA_orders`), and not worked off again: the archive has them.
+aside in `orders.db` (`set_aside_ERA_orders`), and not worked off again: the archive has them. Where it is the file
+of progress that does not know of the archive, the archive's files are entered there again.
 """
 
 import time
@@ -24,7 +25,7 @@ import msgspec
 from shared.stores.orders import DONE, FAILED
 from shared.stores.outbox import Span, decode_moves, encode_moves, spans, without_orders
 from shared.stores.ports import Repair
-from shared.stores.sqlite.archives import archived_spans
+from shared.stores.sqlite.archives import add_archive, archived_spans, find_unknown_archives
 from shared.stores.sqlite.database import Connection, Writer
 from shared.stores.sqlite.order_positions import OrderPosition
 
@@ -80,10 +81,10 @@ class _Side(NamedTuple):
     """The largest sequence in it."""
 
 
-def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) -> Agreement:
+def agree(orders: Writer, progress: Writer, archive: Path, followers: Sequence[OrderPosition]) -> Agreement:
     """Compares the files, and repairs them where they disagree; the caller owns both. Raises StoreError.
 
-    `followers` are the positions up to which others have read them.
+    `archive` is the folder of archived orders. `followers` are the positions up to which others have read them.
     """
     accepted = _side(orders.connection, "orders")
     worked = _side(progress.connection, "progress")
@@ -95,6 +96,11 @@ def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) 
     archived_before = [] if of_other_orders else _archived_before(orders.connection, progress.connection)
     if archived_before:
         reasons.append("orders_before_archive")
+    unknown = (
+        {} if of_other_orders else find_unknown_archives(archive, orders.connection, progress.connection, accepted.node)
+    )
+    if unknown:
+        reasons.append("progress_before_archive")
     if not reasons:
         if worked.node is None:
             with progress.transaction(2) as connection:
@@ -106,6 +112,7 @@ def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) 
     orders_aside = _set_archived_aside(orders, era, archived_before)
     stored = _one(orders.connection, "SELECT count(*) FROM orders")
     archived = 0 if of_other_orders else _one(progress.connection, _COUNT_ARCHIVED)
+    archived += sum(len(contents.sequences) for contents in unknown.values())
     missing = floor - stored - archived
     with _attached(progress.connection, orders.path), progress.transaction(1) as connection:
         if of_other_orders:
@@ -113,11 +120,21 @@ def agree(orders: Writer, progress: Writer, followers: Sequence[OrderPosition]) 
         else:
             low = accepted.newest if accepted.era == worked.era else 0
             names, count = _set_unmatched_aside(connection, era, low)
+        for name, contents in unknown.items():
+            add_archive(connection, name, (archive / name).read_bytes(), contents, removed=True)
+            for first, length in spans(contents.sequences):
+                place = (first, first + length - 1)
+                for table in ("attempts", "progress"):
+                    connection.execute(f"DELETE FROM {table} WHERE sequence BETWEEN ? AND ?", place)
         connection.execute(_COUNT_TOTALS)
         # Whatever was final may be open now: this start looks at every order once more.
         connection.execute("DELETE FROM stragglers")
         _remember(connection, node=accepted.node, era=era, floor=floor, settled=0)
         now = time.time_ns() // 1000
+        if unknown:
+            # What the outbox tells of these orders is of before the end of some: followers begin with the totals.
+            move = max(move, 1)
+            _remember(connection, trimmed=move)
         connection.execute(_EMPTY_MOVE, (move, now))
         repair = Repair(
             at=now,
