@@ -30,6 +30,9 @@ from shared.domain.orders import iso_time
 from shared.domain.tables import INVENTORY
 from shared.runtime.parent import announce_ready
 
+# How soon a heartbeat that has failed is sent again.
+_BEAT_AGAIN_SECONDS = 0.5
+
 
 class Inventory:
     """One service, which listens nowhere: it works on records, events and files. `serve` is its whole life."""
@@ -122,6 +125,9 @@ class Inventory:
         while True:
             try:
                 await client.put_item(INVENTORY.name, {**BEAT, "at": iso_time(time.time_ns() // 1000)})
+                pause = BEAT_SECONDS
             except ClientError as error:
                 self._log.debug("nobody sees that this service lives", reason=error.message)
-            await asyncio.sleep(BEAT_SECONDS)
+                # At a start of the whole suite the persistence server may be ready a moment later.
+                pause = _BEAT_AGAIN_SECONDS
+            await asyncio.sleep(pause)

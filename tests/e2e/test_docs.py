@@ -1,11 +1,12 @@
-"""Every snippet of the docs does what the docs say, on a running suite."""
+"""Every snippet of the docs does what the docs say, on a running suite.
+
+README.md and docs/OPERATIONS.md, whose snippets build on each other, are for test_typed.py.
+"""
 
 import json
 import os
 import re
 import shlex
-import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -16,16 +17,18 @@ from typing import Any, NamedTuple
 import pytest
 
 from clients.cli.app import app
-from tests.support.intake import PATIENCE, IntakeProcess, PersistenceProcess, Session
+from tests.support.intake import PATIENCE, IntakeProcess, PersistenceProcess
+from tests.support.newcomer import as_json, find_reason, read_blocks
 from tests.support.suite import SuiteProcess
 
 ROOT = Path(__file__).parents[2]
 DOCS = ("README.md", "docs/PROTOCOL.md", "docs/CLIENTS.md", "docs/SECURITY.md", "docs/ARCHITECTURE.md")
 ENOUGH_PRINTS = 40
 """A snippet that shows events for ever has shown enough of them then."""
-GO_ON_FOR_EVER = re.compile(r" (watch|observe)\b|curl -N ")
-# These have tests of their own: they take long, or want a machine without other servers.
-NOT_RUN = re.compile(r"clients (loadtest|migrate)\b")
+TYPED_IN_ORDER = ("README.md", "docs/OPERATIONS.md")
+"""What test_typed.py types."""
+NOT_RUN = {r"clients migrate\b": "wants the servers stopped, and two stores; tests/integration/clients/test_migrate.py"}
+"""Commands that are only parsed, and why."""
 KITCHEN_ORDER = ["--cliente", "Ana", "--direccion", "Mayor 1", "--follow", "--json"]
 
 
@@ -49,6 +52,11 @@ def snippets(*languages: str) -> list[Snippet]:
             heading = re.findall(r"^## (.*)$", text[: block.start()], re.MULTILINE)
             found.append(Snippet(f"{name}:{line}", block[1], block[2], heading[-1] if heading else ""))
     return [snippet for snippet in found if snippet.language in languages]
+
+
+def untyped(*languages: str) -> list[Snippet]:
+    """The blocks that stand for themselves."""
+    return [one for one in snippets(*languages) if not one.where.startswith(TYPED_IN_ORDER)]
 
 
 def named(snippet: Snippet) -> str:
@@ -82,7 +90,7 @@ def test_there_are_snippets_of_every_kind() -> None:
 # Python.
 
 
-@pytest.mark.parametrize("snippet", [one for one in snippets("python") if "import Job" not in one.text], ids=named)
+@pytest.mark.parametrize("snippet", [one for one in untyped("python") if "import Job" not in one.text], ids=named)
 def test_python_that_uses_a_client_runs(suite: SuiteProcess, snippet: Snippet, tmp_path: Path) -> None:
     text = snippet.text.replace("ServiceClient()", "ServiceClient(port=PORT)")
     for number, port in suite.ports.items():
@@ -155,99 +163,48 @@ def test_every_handler_of_the_docs_is_one_of_those_above() -> None:
 # Shells and sessions.
 
 
-@pytest.mark.skipif(None in (shutil.which("curl"), shutil.which("nc")), reason="curl or nc is not installed")
-@pytest.mark.parametrize("snippet", snippets("console"), ids=named)
-def test_session_goes_as_it_is_shown(suite: SuiteProcess, snippet: Snippet, tmp_path: Path) -> None:
-    command, *rest = re.split(r"^\$ ", snippet.text, flags=re.MULTILINE)[1:]
-    if command.startswith("telnet"):
-        assert not rest
-        first, _, typed = command.partition("\n")
-        with suite.connect(int(first.split()[-1])) as session:
-            play(session, typed)
-        return
-    for one in (command, *rest):
-        run_command(suite, one, tmp_path)
+@pytest.mark.parametrize("snippet", untyped("console"), ids=named)
+def test_commands_go_as_they_are_shown(suite: SuiteProcess, snippet: Snippet, tmp_path: Path) -> None:
+    for command in re.split(r"^\$ ", snippet.text, flags=re.MULTILINE)[1:]:
+        run_command(suite, command.rstrip("\n"), tmp_path)
 
 
-def play(session: Session, lines: str) -> None:
-    """Types what is typed, and reads what is shown; ids that are shown stand for those that came."""
-    ids: dict[str, str] = {}
-    for line in lines.splitlines():
-        if not re.match(r'\[?\{"(success|event)"', line):
-            typed = line
-            for example, real in ids.items():
-                typed = typed.replace(example, real)
-            session.send(typed + "\n")
-            continue
-        shown = as_json(line)
-        while True:
-            found = session.read()
-            if ("event" in found, found.get("event")) == ("event" in shown, shown.get("event")):
-                break
-        if "success" in shown:
-            assert found["success"] is shown["success"], found
-        compare(shown, found, ids)
-
-
-def as_json(line: str) -> Any:
-    """A line of JSON that leaves things out by an ellipsis."""
-    whole = re.sub(r",…([}\]])|…(?=})", lambda found: found[1] or "", line)
-    return json.loads(re.sub(r"([\[:,])…", r'\1"…"', whole))
-
-
-def compare(shown: Any, found: Any, ids: dict[str, str]) -> None:
+def compare(shown: Any, found: Any) -> None:
     """Sees that everything that is shown is there, under its name and of its kind."""
     if isinstance(shown, dict):
         assert shown.keys() <= found.keys(), (shown, found)
         for name, value in shown.items():
-            compare(value, found[name], ids)
-            if name == "id" and isinstance(value, str):
-                ids[value] = found[name]
+            compare(value, found[name])
     elif isinstance(shown, list):
         for one, other in zip(shown, found, strict=False):
-            compare(one, other, ids)
+            compare(one, other)
     elif shown is not None and found is not None and shown != "…":
         assert type(shown) is type(found), (shown, found)
 
 
-def run_command(suite: SuiteProcess, text: str, folder: Path) -> None:
-    """Runs a command of a shell, and compares the JSON that it writes with that which is shown."""
-    command, shown = text, ""
-    if found := re.search(r"(?<!\\)\n", text):
-        command, shown = text[: found.start()], text[found.end() :]
-    orders = folder / "orders.ndjson"
-    orders.write_text('{"cliente":"a","productos":["x"],"direccion":"d"}\n' * 2)
-    if NOT_RUN.search(command):
-        # That it would be understood is all that is tried.
-        words = shlex.split(command)
-        app.parse_args(words[words.index("clients") + 1 :], exit_on_error=False, print_error=False)
+def run_command(suite: SuiteProcess, command: str, folder: Path) -> None:
+    """Runs a command of a shell in a folder that has orders in a file."""
+    (folder / "orders.ndjson").write_text('{"cliente":"a","productos":["x"],"direccion":"d"}\n' * 2)
+    if any(re.search(pattern, command) for pattern in NOT_RUN):
+        parse_client_command(command)
         return
-    command = re.sub(r"(?:\.venv/bin/)?python -m", f"{shlex.quote(sys.executable)} -m", command)
-    command = command.replace("< orders.ndjson", f"< {shlex.quote(str(orders))}")
-    command = re.sub(r"\bcurl ", "curl -sS --fail-with-body ", command)
-    for number, port in suite.ports.items():
-        command = re.sub(rf"localhost([: ]){number}\b", rf"localhost\g<1>{port}", command)
-    endless = GO_ON_FOR_EVER.search(text) is not None
-    with subprocess.Popen(
+    command = re.sub(r"\bpython -m", f"{shlex.quote(sys.executable)} -m", command)
+    ended = subprocess.run(
         ["bash", "-c", command],
-        cwd=ROOT,
-        env=suite.environ,
+        cwd=folder,
+        env={**suite.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as running:
-        assert running.stdout is not None
-        if endless:
-            # The traffic of the suite sees to it that something comes.
-            assert running.stdout.readline()
-            os.killpg(running.pid, signal.SIGKILL)
-            return
-        output, errors = running.communicate(timeout=PATIENCE)
-    assert running.returncode == 0, (command, output, errors)
-    lines = output.decode().splitlines()
-    for line in shown.splitlines():
-        compare(as_json(line), json.loads(lines.pop(0)), {})
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert ended.returncode == 0, (command, ended)
+
+
+def parse_client_command(line: str) -> None:
+    """Raises what the command line raises for a command that it does not understand."""
+    words = shlex.split(line)
+    app.parse_args(words[words.index("clients") + 1 :], exit_on_error=False, print_error=False)
 
 
 # The protocol.
@@ -259,22 +216,27 @@ def test_requests_of_the_protocol_are_answered_as_shown(suite: SuiteProcess, sni
     section = int(snippet.section.partition(".")[0])
     with suite.connect({7: 6000, 8: 7000}.get(section, 8888)) as session:
         if section < 7:
-            compare(documents[0] if documents[0].get("event") == "hello" else {}, session.read(), {})
+            compare(documents[0] if documents[0].get("event") == "hello" else {}, session.read())
         for number, document in enumerate(documents):
             if {"action", "cliente"}.isdisjoint(document) or not {"event", "estado"}.isdisjoint(document):
                 continue
             answer = session.ask(document)
             assert answer["success"], answer
             if documents[number + 1 :] and "success" in documents[number + 1]:
-                compare(documents[number + 1], answer, {})
+                compare(documents[number + 1], answer)
 
 
-def test_every_command_in_the_text_is_understood() -> None:
-    found = 0
-    for name in DOCS:
-        for line in re.findall(
-            r"^    (?:[A-Z_]+=\S+ )*\S*python -m clients (.*)$", (ROOT / name).read_text(), re.MULTILINE
-        ):
-            app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
-            found += 1
-    assert found
+def test_client_commands_that_nobody_types_are_understood() -> None:
+    """Those in containers, and those in the middle of a sentence."""
+    lines = [
+        line
+        for document in TYPED_IN_ORDER
+        for block in read_blocks(document)
+        for line in block.text.splitlines()
+        if find_reason(line) and "python -m clients" in line
+    ]
+    for document in DOCS:
+        lines += re.findall(r"`(\S*python -m clients [a-z]\S* [^`]*--[^`]*)`", (ROOT / document).read_text())
+    assert len(lines) > 2
+    for line in lines:
+        parse_client_command(line)

@@ -82,3 +82,24 @@ fail(secret)
     assert len(found.stderr) < 20_000
     if form == "json":
         assert len([json.loads(line) for line in found.stderr.splitlines()]) == 4
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_an_entry_is_written_at_once_so_that_those_of_other_servers_do_not_break_it(form: str) -> None:
+    program = f"""
+import io, sys
+import structlog
+from shared.runtime import logs
+
+class Recorder(io.StringIO):
+    def write(self, text):
+        sys.stdout.write(repr(text) + "\\n")
+
+sys.stderr = Recorder()
+logs.configure(form={form!r}, level="info", service="test")
+structlog.get_logger().info("ready", port=8888)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    (written,) = ended.stdout.splitlines()
+    assert "ready" in written
+    assert written.endswith("\\n'")
