@@ -13,6 +13,8 @@ from shared.stores.sqlite.database import is_busy, sqlite
 
 _LOOK_SECONDS = 0.1
 _TELL_SECONDS = 5.0
+# Workers of a former run and readers of files hold locks for moments.
+_SILENT_SECONDS = 0.5
 
 
 async def wait_until_unlocked(paths: Sequence[Path], stop: asyncio.Event, *, seconds: float) -> None:
@@ -21,7 +23,7 @@ async def wait_until_unlocked(paths: Sequence[Path], stop: asyncio.Event, *, sec
     Raises StartupError after `seconds`, and when it is to stop. The caller has none of the files open.
     """
     began = time.monotonic()
-    told = began - _TELL_SECONDS
+    tell_at = began + _SILENT_SECONDS
     while (path := next(filter(_is_locked, paths), None)) is not None:
         if stop.is_set():
             raise StartupError(f"stopped while {path} was locked by another program")
@@ -31,8 +33,8 @@ async def wait_until_unlocked(paths: Sequence[Path], stop: asyncio.Event, *, sec
                 f"{path} has been locked by another program for {seconds:g} s",
                 hint="end what holds it, as a database browser or an open transaction, or raise STORE_LOCK_SECONDS",
             )
-        if now - told >= _TELL_SECONDS:
-            told = now
+        if now >= tell_at:
+            tell_at = now + _TELL_SECONDS
             structlog.get_logger().warning("store_locked", file=str(path), waiting_s=round(now - began))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_SECONDS):
