@@ -6,14 +6,14 @@ from typing import Any
 
 import structlog
 
-from services.distributed.desk import Desk
-from services.distributed.encoding import ways
+from services.distributed.actions import DistributedServer
+from services.distributed.batch import NotificationBatch
 from services.distributed.knowledge import Knowledge
 from services.distributed.observers import Observers
+from services.distributed.pickled import PickleParser, open_codecs
 from services.distributed.relay import Relay
 from services.distributed.settings import DistributedSettings
 from services.distributed.stock import StockNews
-from shared import VERSION
 from shared.domain.errors import StoreError
 from shared.net.gate import guard
 from shared.net.limits import Limits
@@ -23,10 +23,13 @@ from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
+from shared.server.dispatcher import Dispatcher
 from shared.stores.events import OrderFeed, RecordFeed
 
 _TRIM_SECONDS = 60.0
 _TRIM_PAUSE_SECONDS = 0.1
+# More than this waits for the next turn, so that the relay gets its own.
+_TURN_REQUESTS = 64
 
 
 class Distributed:
@@ -62,18 +65,22 @@ class Distributed:
         stock = StockNews(knowledge.notifications, user=settings.low_stock_user)
         relay = Relay(knowledge, self._orders, self._records, stock, data=settings.corporate_data, traces=traces)
         limit = settings.max_document_bytes
-        both = ways(settings.pickle_key, payload_bytes=limit, nonces=knowledge.nonces)
+        codecs = open_codecs(settings.pickle_key, payload_bytes=limit, nonces=knowledge.nonces)
         metrics = ServerMetrics()
         metrics.gauge("comanda_events", "Events told so far.", lambda: knowledge.log.next - 1)
-        desk = Desk(knowledge, observers, both, metrics, version=VERSION, relay=relay.state)
-        server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
+        requests = DistributedServer(knowledge, observers, metrics, relay.state)
+        dispatcher = Dispatcher(
+            requests, PickleParser(codecs), NotificationBatch(requests), metrics, turn_weight=_TURN_REQUESTS
+        )
+        server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port)
         announce_ready(shown_address(host, port))
         gc.freeze()
         loop = asyncio.get_running_loop()
-        parts = [loop.create_task(relay.run(), name="relay")]
+        dispatching = loop.create_task(dispatcher.run(), name="dispatcher")
+        parts = [dispatching, loop.create_task(relay.run(), name="relay")]
         parts.append(loop.create_task(self._trim_now_and_then(), name="trim"))
         stopped = loop.create_task(stop.wait(), name="stop")
         ends: list[asyncio.Task[Any]] = [*parts, stopped]
@@ -82,16 +89,21 @@ class Distributed:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._log.info("stopping")
-            for task in (stopped, *parts):
+            others = [stopped, *parts[1:]]
+            for task in others:
                 task.cancel()
-            await asyncio.wait(ends)
+            await asyncio.wait(others)
         observers.close()
-        await server.stop(closing_seconds(settings.shutdown_seconds))
+        server.stop_listening()
+        await dispatcher.close()
+        closing = closing_seconds(settings.shutdown_seconds)
+        await asyncio.wait([dispatching], timeout=settings.shutdown_seconds - closing)
+        await server.stop(closing)
         if traces is not None:
             traces.close()
         self._log.info("stopped")
         for part in parts:
-            if not part.cancelled() and (fault := part.exception()) is not None:
+            if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
                 raise fault
 
     async def _trim_now_and_then(self) -> None:

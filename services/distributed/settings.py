@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.distributed.requests import UserId
 from services.settings import InternalSettings, Listening, choose_listening
+from shared.domain.scores import UserId
 from shared.runtime.settings import Count, Key, Port, Seconds
 
 

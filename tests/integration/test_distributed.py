@@ -19,7 +19,7 @@ import pytest
 from clients.distributed import DistributedClient
 from clients.errors import Refused
 from clients.services import DistributedServiceClient, PersistenceServiceClient
-from services.distributed.encoding import ANSWER, REQUEST
+from services.distributed.pickled import ANSWER, REQUEST
 from shared.wire.pickles import Pickles
 from shared.wire.serialization import deserialize, serialize
 from tests.support.intake import PATIENCE, DistributedProcess, IntakeProcess, PersistenceProcess, Session

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from clients.cli.app import app
+from services.distributed.actions import ACTIONS as DISTRIBUTED_ACTIONS
 from services.distributed.events import TOPICS
-from services.distributed.requests import CATALOGUE
 from services.distributed.settings import DistributedSettings
 from services.gateway.http.problems import STATUS
 from services.gateway.settings import GatewaySettings
@@ -123,7 +123,9 @@ def test_limits_in_the_protocol_are_the_defaults() -> None:
 def test_every_action_verb_event_and_code_is_in_the_protocol() -> None:
     text = (ROOT / "docs/PROTOCOL.md").read_text()
     assert not [topic for topic in TOPICS if f"`{topic}`" not in text]
-    assert not [name for name in (*ACTIONS, *REQUESTS, *CATALOGUE.kinds) if f'{{"action":"{name}"' not in text]
+    assert not [
+        name for name in (*ACTIONS, *REQUESTS, *DISTRIBUTED_ACTIONS.actions) if f'{{"action":"{name}"' not in text
+    ]
     assert not [step.event for step in TRANSITIONS if f"`{step.event}`" not in text]
     assert not [code for code in codes() if f"| `{code}` |" not in text]
 

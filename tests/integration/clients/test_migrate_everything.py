@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-import services.distributed.requests
+import services.distributed.actions
 import services.intake.requests
 import services.persistence.requests
 from tests.integration.clients.test_migrate import LATER, migrate
@@ -48,7 +48,7 @@ def actions(module: object) -> set[str]:
     return {tag for tag in tags if isinstance(tag, str) and tag.islower()}
 
 
-DISTRIBUTED_ACTIONS = actions(services.distributed.requests)
+DISTRIBUTED_ACTIONS = set(services.distributed.actions.ACTIONS.actions)
 INTAKE_ACTIONS = actions(services.intake.requests)
 PERSISTENCE_ACTIONS = actions(services.persistence.requests)
 THERE = {"order.accepted": 23, "order.started": 21, "order.finished": 20, "order.failed": 1, "order.cancelled": 1}

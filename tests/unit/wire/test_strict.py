@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.json import Decoder
 
-from services.distributed.requests import CATALOGUE as DISTRIBUTED
+from services.distributed.actions import ACTIONS as DISTRIBUTED
 from services.gateway.api.scores import NotificationQuery
 from services.intake.requests import decode_action, parse_verb
 from services.persistence.requests import CATALOGUE as PERSISTENCE

@@ -1,0 +1,225 @@
+"""The actions of the distributed service: each with its request, its verb, its help and its handler."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from services.distributed.events import EVENTS, TOPICS, PlainEvent
+from services.distributed.knowledge import Knowledge
+from services.distributed.observers import Choice, Observers
+from shared.domain.errors import InvalidParams
+from shared.domain.scores import UserId
+from shared.net.connection import Connection
+from shared.runtime.metrics import ServerMetrics
+from shared.server.actions import ActionRegistry, Followed, Members, Request, Verb
+from shared.server.common import CommonServer, declare_common
+from shared.wire.strict import did_you_mean, shortened
+
+_HELP_COLUMN = 43
+_PAGE = 50
+_EVERYBODYS = 10
+"""How many notifications there are on a page of a user's, and on one of everybody's, unless it is said."""
+_SMALL_PAGE = 100
+
+Message = Annotated[str, Meta(min_length=1, max_length=1000)]
+Order = Literal["newest", "oldest"]
+"""Which notification of a page comes first."""
+NotificationId = Annotated[int, Meta(ge=1, le=2**62)]
+
+
+class DistributedServer(CommonServer):
+    """What the handlers work with."""
+
+    def __init__(
+        self, knowledge: Knowledge, observers: Observers, metrics: ServerMetrics, relay: Callable[[], Members]
+    ) -> None:
+        super().__init__(metrics)
+        self.knowledge = knowledge
+        self.observers = observers
+        self._relay = relay
+
+    def describe_health(self) -> Members:
+        """See `CommonServer.describe_health`."""
+        relay = self._relay()
+        return {
+            "status": "ok" if relay.get("trouble") is None else "degraded",
+            "relay": relay,
+            "eventos": self.knowledge.log.next - 1,
+        }
+
+    def describe_help(self, topic: str | None) -> Members:
+        """See `CommonServer.describe_help`."""
+        last = 'Each verb is an action, too: {"action":"get_user_stats","user_id":1}'
+        return {"help": [*ACTIONS.help_lines(_HELP_COLUMN), last]}
+
+
+ACTIONS: ActionRegistry[DistributedServer] = ActionRegistry()
+
+
+class GetGlobalStats(Request, frozen=True, tag="get_global_stats"):
+    """All users and all orders."""
+
+
+@ACTIONS.batched(
+    GetGlobalStats, verb=Verb(synonyms=("stats",)), usage=[("stats", "all users and all orders")], reads=True
+)
+def get_global_stats(server: DistributedServer, _: GetGlobalStats) -> Members:
+    """Reads the ranking and the totals of all orders."""
+    known = server.knowledge
+    return {"stats": known.read(lambda: {**known.ranking.everybody(), "pedidos": known.orders.view()})}
+
+
+class GetUserStats(Request, frozen=True, tag="get_user_stats"):
+    """A user's scores and rank."""
+
+    user_id: UserId
+
+
+@ACTIONS.batched(
+    GetUserStats, verb=Verb("user_id"), usage=[("get_user_stats USER", "one user's scores and rank")], reads=True
+)
+def get_user_stats(server: DistributedServer, request: GetUserStats) -> Members:
+    """Reads a user's scores and rank."""
+    known = server.knowledge
+    return {"stats": known.read(lambda: known.ranking.user(request.user_id))}
+
+
+class GetNotifications(Request, frozen=True, tag="get_notifications"):
+    """A page of the last notifications: of a user, or of everybody.
+
+    Programs that ask without a user expect the last ten, oldest first; so `limit` and `order` depend on it.
+    """
+
+    user_id: UserId | None = None
+    unread: bool = False
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    order: Order | None = None
+    cursor: NotificationId | None = None
+
+
+@ACTIONS.batched(
+    GetNotifications,
+    verb=Verb("user_id", synonyms=("notifications",)),
+    usage=[("notifications USER", "a user's last notifications; without USER everybody's")],
+    reads=True,
+    is_page=lambda request: (request.limit or 0) > _SMALL_PAGE,
+)
+def get_notifications(server: DistributedServer, request: GetNotifications) -> Members:
+    """Reads a page of notifications. Raises InvalidParams."""
+    user, everybody = request.user_id, request.user_id is None
+    if everybody and request.unread:
+        raise InvalidParams("unread is of one user's notifications", field="unread", hint="add a user_id")
+    limit = request.limit or (_EVERYBODYS if everybody else _PAGE)
+    order = request.order or ("oldest" if everybody else "newest")
+    known = server.knowledge
+    notifications = known.notifications
+    shown, following = known.read(
+        lambda: notifications.page(user, unread=request.unread, limit=limit, before=request.cursor)
+    )
+    unread = None if user is None else known.read(lambda: notifications.unread(user))
+    if order == "oldest":
+        shown.reverse()
+    return {"notifications": shown, "no_leidas": unread, "cursor": following}
+
+
+class MarkRead(Request, frozen=True, tag="mark_read"):
+    """Marks some of a user's notifications as read, or all."""
+
+    user_id: UserId
+    ids: Annotated[list[NotificationId], Meta(min_length=1, max_length=1000)] | None = None
+
+
+@ACTIONS.batched(
+    MarkRead, verb=Verb("user_id"), usage=[("mark_read USER", 'marks them as read; with "ids", some of them')]
+)
+def mark_read(server: DistributedServer, request: MarkRead, _: list[PlainEvent]) -> Members:
+    """Marks notifications as read, in the transaction of the turn."""
+    return {"marcadas": server.knowledge.notifications.mark_read(request.user_id, request.ids)}
+
+
+class AddNotification(Request, frozen=True, tag="add_notification"):
+    """A notification for a user."""
+
+    user_id: UserId
+    message: Message
+    type: Literal["info", "success", "warning", "error"] = "info"
+
+
+@ACTIONS.batched(
+    AddNotification,
+    usage=[('{"action":"add_notification","user_id":1,"message":"...","type":"info"}', "")],
+)
+def add_notification(server: DistributedServer, request: AddNotification, events: list[PlainEvent]) -> Members:
+    """Adds a notification, in the transaction of the turn, and its event to `events`."""
+    notifications = server.knowledge.notifications
+    number, event = notifications.add(request.user_id, request.message, request.type)
+    events.append(event)
+    return {"id": number, "message": "Notification added"}
+
+
+class Subscribe(Request, frozen=True, tag="subscribe"):
+    """Events of some topics, or those of some names alone, from now on or from behind the event `since`."""
+
+    topics: list[str] | str
+    events: list[str] | None = None
+    cliente: str | None = None
+    user_id: UserId | None = None
+    id: str | None = None
+    since: Annotated[int, Meta(ge=0, le=2**62)] | None = None
+
+
+@ACTIONS.immediate(
+    Subscribe,
+    verb=Verb("topics"),
+    usage=[
+        ("subscribe orders,scores", "events as they happen; unsubscribe ends it"),
+        ("", 'with "since":N first those behind event N'),
+        ("", 'with "cliente", "id" or "user_id" one\'s own alone'),
+        ("", 'with "events":["order.failed"] those of these names alone'),
+    ],
+)
+def subscribe(server: DistributedServer, request: Subscribe, connection: Connection) -> Followed:
+    """Subscribes the connection; the answer goes out before the first event. Raises InvalidParams."""
+    topics = request.topics if isinstance(request.topics, list) else request.topics.replace(",", " ").split()
+    if not topics:
+        raise InvalidParams("topics is empty", field="topics", hint=f"topics: {', '.join(TOPICS)}")
+    for topic in topics:
+        if topic not in TOPICS:
+            hint = did_you_mean(shortened(topic), TOPICS) or f"topics: {', '.join(TOPICS)}"
+            raise InvalidParams(f"there is no topic {shortened(topic)!r}", field="topics", hint=hint)
+    events = None if request.events is None else frozenset(request.events)
+    if events is not None:
+        _check_events(events, topics)
+    since = server.observers.check(request.since)
+    order = None if request.id is None else request.id.lower()
+    choice = Choice(frozenset(topics), events, request.cliente, order, request.user_id)
+    members = {"topics": sorted(choice.topics), "since": since}
+    return Followed(members, lambda: server.observers.add(connection, choice, since))
+
+
+class Unsubscribe(Request, frozen=True, tag="unsubscribe"):
+    """Ends the events."""
+
+
+@ACTIONS.immediate(Unsubscribe, verb=Verb())
+def unsubscribe(server: DistributedServer, _: Unsubscribe, connection: Connection) -> Members:
+    """Ends the subscription of the connection."""
+    server.observers.remove(connection)
+    return {"topics": []}
+
+
+declare_common(ACTIONS)
+
+
+def _check_events(events: frozenset[str], topics: Sequence[str]) -> None:
+    """Raises InvalidParams for names that no event of the topics has."""
+    known = [event for topic in dict.fromkeys(topics) for event in EVENTS[topic]]
+    if not events:
+        raise InvalidParams("events is empty", field="events", hint="leave it out for all events of the topics")
+    for event in sorted(events.difference(known)):
+        topic = next((name for name, names in EVENTS.items() if event in names), None)
+        if topic is not None:
+            raise InvalidParams(f"{event} is an event of {topic}", field="events", hint=f"add {topic} to topics")
+        hint = did_you_mean(shortened(event), known) or f"events: {', '.join(known)}"
+        raise InvalidParams(f"there is no event {shortened(event)!r}", field="events", hint=hint)

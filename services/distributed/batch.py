@@ -1,0 +1,71 @@
+"""The batch of the distributed service: one transaction for all that the requests of a turn write."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from services.distributed.actions import DistributedServer
+from services.distributed.events import PlainEvent
+from shared.domain.errors import ComandaError, StoreError
+from shared.net.connection import Connection
+from shared.runtime.logs import log_fault
+from shared.server.actions import ParsedRequest, Reply
+from shared.server.dispatcher import Entry, Result, run_handler
+from shared.wire.replies import line
+
+
+class NotificationBatch:
+    """Implements `TurnBatch`: writes first, in one transaction with the nonces of pickles, then reads."""
+
+    def __init__(self, server: DistributedServer) -> None:
+        self._server = server
+        self._log = structlog.get_logger()
+
+    async def carry_out(self, entries: Sequence[Entry], now: float) -> Sequence[Result]:
+        """See `TurnBatch.carry_out`. Blocks for one fsync where something is written."""
+        parsed = [item if isinstance(item, ParsedRequest) else None for _, item, _ in entries]
+        writes = [one for one in parsed if one and one.action.is_batched and not one.action.reads]
+        written, error = self._write(writes)
+        results = iter(written)
+        return [None if one is None else self._finish(one, results, error) for one in parsed]
+
+    def forget(self, connection: Connection) -> None:
+        """See `TurnBatch.forget`."""
+        self._server.observers.remove(connection)
+
+    def _finish(self, parsed: ParsedRequest, written: Any, error: ComandaError | None) -> Result:
+        action = parsed.action
+        if action.is_batched and not action.reads:
+            result: Result = next(written)
+            return result
+        if error is not None and parsed.encode is not line:
+            # The nonce of its pickle is not stored: it could be sent again.
+            return error
+        return run_handler(parsed, self._server, parsed.request) if action.reads else None
+
+    def _write(self, writes: Sequence[ParsedRequest]) -> tuple[Sequence[Reply | ComandaError], ComandaError | None]:
+        """Commits what requests write, and the nonces of pickles: returns the results, and why none was committed."""
+        knowledge = self._server.knowledge
+        nonces = knowledge.nonces
+        if not writes and not nonces.unsaved:
+            return [], None
+        results: list[Reply | ComandaError] = []
+        events: list[PlainEvent] = []
+        try:
+            with knowledge.transaction(len(writes)) as commit:
+                for parsed in writes:
+                    try:
+                        results.append(parsed.action.handler(self._server, parsed.request, events))
+                    except ComandaError as error:
+                        results.append(error)
+                nonces.save()
+                commit(events)
+            nonces.saved()
+        except StoreError as error:
+            self._log.error("requests_refused_by_store", requests=len(writes), reason=error.message)
+            return [error] * len(writes), error
+        except Exception:
+            fault = log_fault("requests_failed", requests=len(writes))
+            return [fault] * len(writes), fault
+        return results, None

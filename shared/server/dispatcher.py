@@ -1,0 +1,311 @@
+"""The request dispatcher: gathers what arrived in one turn of the event loop, and answers it in order.
+
+Connections hand in requests as they read them. Once a turn the dispatcher takes what has gathered and gives it to the
+server's batch, which does all of it together: group commit. Then it answers each connection in the order of its
+requests. What an action does aside may take long; its connection's later requests wait, so that answers keep their
+order, and other connections do not notice.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from shared.domain.deadlines import is_late, too_late
+from shared.domain.errors import ComandaError
+from shared.net.connection import Connection
+from shared.runtime.logs import log_fault
+from shared.runtime.metrics import ServerMetrics
+from shared.server.actions import Followed, ParsedRequest, Reply
+from shared.server.parser import Item, RequestParser
+from shared.wire.framing import Frame
+from shared.wire.ready import Ready
+from shared.wire.replies import failure, line, success
+
+# After so many requests in a row a task that answers aside lets the event loop have a turn.
+_STRETCH = 64
+
+
+class Refused(Struct, frozen=True):
+    """A request that is not carried out."""
+
+    parsed: ParsedRequest
+    error: ComandaError
+
+
+Entry = tuple[Connection, Item | Refused, float]
+"""An item, where it came from, and when it arrived by the loop's clock."""
+Answers = tuple[bytes, int]
+"""Answers that are encoded already, and their number."""
+Result = Reply | ComandaError | Answers | None
+"""What the batch has made of an item: a reply, an error, answers to an item of the server's own, or nothing."""
+
+S = TypeVar("S")
+
+
+class TurnBatch(Protocol):
+    """What a server does with all that arrived in a turn together."""
+
+    async def carry_out(self, entries: Sequence[Entry], now: float) -> Sequence[Result]:
+        """Returns a result for each entry; None where it has no part in it. `now` is the time by the loop's clock."""
+
+    def forget(self, connection: Connection) -> None:
+        """Drops what is kept about a connection that is gone."""
+
+
+def run_handler(parsed: ParsedRequest, *arguments: Any) -> Reply | ComandaError:
+    """Returns what the handler of a request gives for these arguments, or the error to answer."""
+    try:
+        reply: Reply = parsed.action.handler(*arguments)
+    except ComandaError as error:
+        return error
+    except Exception:
+        return log_fault("request_failed", action=parsed.action.name, trace=parsed.request.trace)
+    return reply
+
+
+class Dispatcher(Generic[S]):
+    """The service behind a port (`shared.net.connection.Service`)."""
+
+    def __init__(
+        self,
+        server: S,
+        parser: RequestParser,
+        batch: TurnBatch,
+        metrics: ServerMetrics,
+        *,
+        turn_weight: int,
+        greeting: bytes = b"",
+    ) -> None:
+        self._server = server
+        self._parse_frame = parser.parse_frame
+        self._parse_block = parser.parse_block
+        self._batch = batch
+        self._metrics = metrics
+        # More than this waits for the next turn, so that a turn stays short and others get theirs.
+        self._turn_weight = turn_weight
+        self._greeting = greeting
+        self._inbox: deque[Entry] = deque()
+        self._held: dict[Connection, deque[Entry]] = {}
+        self._asides: set[asyncio.Task[None]] = set()
+        self._wakeup: asyncio.Future[None] | None = None
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._log = structlog.get_logger()
+
+    # What connections call.
+
+    def greeting(self) -> bytes:
+        """See `Service.greeting`."""
+        return self._greeting
+
+    def block(self, connection: Connection, block: bytes) -> int:
+        """See `Service.block`."""
+        parsed = self._parse_block(block)
+        if parsed is None:
+            return 0
+        items, requests = parsed
+        arrived = self._loop.time()
+        self._inbox.extend([(connection, item, arrived) for item in items])
+        self._wake()
+        return requests
+
+    def frame(self, connection: Connection, frame: Frame) -> None:
+        """See `Service.frame`."""
+        item = self._parse_frame(frame)
+        if (
+            type(item) is ParsedRequest
+            and item.action.is_immediate
+            and connection.in_flight == 1
+            and item.encode is line
+            and not connection.congested
+        ):
+            # Nothing is owed to this connection before it: there is no turn to wait for.
+            self._perform(connection, item)
+            return
+        self._inbox.append((connection, item, self._loop.time()))
+        self._wake()
+
+    def closed(self, connection: Connection) -> None:
+        """See `Service.closed`."""
+        self._batch.forget(connection)
+
+    # Turns.
+
+    async def run(self) -> None:
+        """Takes turns until `close`."""
+        while True:
+            if not self._inbox:
+                if self._closed:
+                    return
+                self._wakeup = self._loop.create_future()
+                await self._wakeup
+                self._wakeup = None
+            now = self._loop.time()
+            if entries := self._take(now):
+                await self._take_turn(entries, now)
+            if self._inbox:
+                # Others get their turn of the event loop.
+                await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Ends `run` once everything that came in is answered."""
+        await asyncio.gather(*self._asides, return_exceptions=True)
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        wakeup = self._wakeup
+        if wakeup is not None and not wakeup.done():
+            wakeup.set_result(None)
+
+    def _take(self, now: float) -> list[Entry]:
+        """Returns the entries of this turn.
+
+        Of one connection these are no write behind a read, since the batch writes first; no request behind one that
+        is answered aside; one large page; and nothing as long as its peer has too much to read already.
+        """
+        entries: list[Entry] = []
+        later: list[Entry] = []
+        reading: set[Connection] = set()
+        waiting: set[Connection] = set()
+        weight = 0
+        inbox, held = self._inbox, self._held
+        while inbox and weight < self._turn_weight:
+            entry = inbox.popleft()
+            connection, item, arrived = entry
+            if held and (queue := held.get(connection)) is not None:
+                queue.append(entry)
+                continue
+            if waiting and connection in waiting:
+                later.append(entry)
+                continue
+            kind = type(item)
+            if kind is not ParsedRequest:
+                weight += 1 if kind is Ready else item.weight  # type: ignore[union-attr]
+                entries.append(entry)
+                continue
+            if connection.congested:
+                held[connection] = deque([entry])
+                self._start(self._hold(connection))
+                continue
+            weight += 1
+            action, request = item.action, item.request  # type: ignore[union-attr]
+            if request.deadline_ms is not None and is_late(request.deadline_ms, now - arrived):
+                entries.append((connection, Refused(item, too_late()), arrived))  # type: ignore[arg-type]
+                continue
+            if not action.is_immediate:
+                if action.reads:
+                    reading.add(connection)
+                elif reading and connection in reading:
+                    waiting.add(connection)
+                    later.append(entry)
+                    continue
+                if action.is_aside:
+                    held[connection] = deque()
+                elif action.is_page is not None and action.is_page(request):
+                    waiting.add(connection)
+            entries.append(entry)
+        inbox.extendleft(reversed(later))
+        return entries
+
+    async def _take_turn(self, entries: list[Entry], now: float) -> None:
+        results = await self._batch.carry_out(entries, now)
+        for (connection, item, _), result in zip(entries, results, strict=True):
+            kind = type(item)
+            if kind is ParsedRequest:
+                self._finish(connection, item, result)  # type: ignore[arg-type]
+            elif type(result) is tuple:
+                connection.answer(*result)
+            elif isinstance(item, Ready):
+                connection.answer(item.answer)
+                if item.last:
+                    connection.finish()
+            elif isinstance(item, Refused):
+                self._answer(connection, item.parsed, item.error)
+
+    def _finish(self, connection: Connection, parsed: ParsedRequest, result: Reply | ComandaError | None) -> None:
+        """Answers a request, or begins what it does aside."""
+        action = parsed.action
+        if isinstance(result, ComandaError):
+            self._answer(connection, parsed, result)
+            if action.is_aside:
+                self._release(connection)
+        elif action.is_immediate:
+            self._perform(connection, parsed)
+        elif action.is_aside:
+            self._start(self._answer_aside(connection, parsed))
+        else:
+            assert result is not None, "the batch has a result for all that it carries out"
+            self._answer(connection, parsed, result)
+
+    def _perform(self, connection: Connection, parsed: ParsedRequest) -> None:
+        self._answer(connection, parsed, run_handler(parsed, self._server, parsed.request, connection))
+
+    def _answer(self, connection: Connection, parsed: ParsedRequest, result: Reply | ComandaError) -> None:
+        request = parsed.request
+        then = None
+        if isinstance(result, ComandaError):
+            outcome = result.code
+            members = failure(result, request.request_id)
+        else:
+            outcome = "ok"
+            if isinstance(result, Followed):
+                result, then = result
+            members = success(result, request.request_id)
+        self._metrics.answered(parsed.action.name, outcome)
+        if request.trace is not None:
+            self._log.debug("request_answered", action=parsed.action.name, outcome=outcome, trace=request.trace)
+        connection.answer(parsed.encode(members))
+        if then is not None:
+            then()
+
+    # Beside the turns.
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name="aside")
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def _hold(self, connection: Connection) -> None:
+        """Keeps the requests of a connection back until its peer has read what it asked for before."""
+        await connection.wait_until_read()
+        self._release(connection)
+
+    async def _answer_aside(self, connection: Connection, parsed: ParsedRequest) -> None:
+        """Carries out an action aside, and those that follow it directly."""
+        held = self._held[connection]
+        answered = 0
+        while True:
+            self._answer(connection, parsed, await self._perform_aside(connection, parsed))
+            # Answers may be large and requests for them small: the next one has to wait for the peer.
+            await connection.wait_until_read()
+            following = held[0][1] if held else None
+            if type(following) is not ParsedRequest or not following.action.is_aside or following.action.is_batched:
+                break
+            if is_late(following.request.deadline_ms, self._loop.time() - held[0][2]):
+                # The next turn refuses it.
+                break
+            held.popleft()
+            parsed = following
+            answered += 1
+            if answered % _STRETCH == 0:
+                await asyncio.sleep(0)
+        self._release(connection)
+
+    async def _perform_aside(self, connection: Connection, parsed: ParsedRequest) -> Reply | ComandaError:
+        try:
+            reply: Reply = await parsed.action.handler(self._server, parsed.request, connection)
+        except ComandaError as error:
+            return error
+        except Exception:
+            return log_fault("request_failed", action=parsed.action.name, trace=parsed.request.trace)
+        return reply
+
+    def _release(self, connection: Connection) -> None:
+        """Lets the later requests of a connection go on."""
+        self._inbox.extendleft(reversed(self._held.pop(connection)))
+        self._wake()

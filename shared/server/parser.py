@@ -1,0 +1,72 @@
+"""The request parser: frames of a connection into requests, or into the answers that refuse them."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from shared.domain.errors import ComandaError, InvalidParams
+from shared.runtime.logs import log_fault
+from shared.server.actions import ActionRegistry, ParsedRequest
+from shared.wire.framing import Document, Frame, Line
+from shared.wire.ready import Ready, answer_frame, refusal
+from shared.wire.strict import parse
+
+
+class ServerItem(Protocol):
+    """What a server parses besides actions, for its batch alone."""
+
+    @property
+    def weight(self) -> int:
+        """How much of a turn it takes; an action takes 1."""
+
+
+Item = ParsedRequest | Ready | ServerItem
+
+
+class RequestParser:
+    """Parses the actions of a registry. A server with other documents extends it."""
+
+    def __init__(self, actions: ActionRegistry[Any]) -> None:
+        self._actions = actions
+
+    def parse_block(self, block: bytes) -> tuple[Sequence[Item], int] | None:
+        """Returns the items of a block of complete lines, and the number of requests in it.
+
+        None declines the block: its lines then come one by one. For servers to which requests come in such numbers
+        that it pays.
+        """
+        return None
+
+    def parse_frame(self, frame: Frame) -> Item:
+        """Returns the request of a frame, or the answer that refuses it."""
+        match frame:
+            case Document(data):
+                return self._parse_document(data)
+            case Line(text):
+                try:
+                    return self._actions.parse_verb(text)
+                except ComandaError as error:
+                    return refusal(error)
+                except Exception:
+                    return refusal(log_fault("request_read_failed"))
+            case _:
+                return answer_frame(frame)
+
+    def parse_other(self, members: Any, document: bytes) -> Item | None:
+        """Returns the item of a document that is no plain action; None for one that has to be. Raises ComandaError."""
+        return None
+
+    def _parse_document(self, document: bytes) -> Item:
+        members: Any = None
+        try:
+            members = parse(document)
+            if (other := self.parse_other(members, document)) is not None:
+                return other
+            if not isinstance(members, dict) or "action" not in members:
+                raise InvalidParams(
+                    "a request is an object with an action", hint="try: help", example={"action": "ping"}
+                )
+            return self._actions.decode(document, members["action"])
+        except ComandaError as error:
+            return refusal(error, members)
+        except Exception:
+            return refusal(log_fault("request_read_failed"), members)
