@@ -20,7 +20,6 @@ from clients.errors import ClientError
 from clients.inventory import imports, stock
 from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
 from clients.inventory.imports import Import
-from clients.inventory.records import Direct, Records
 from clients.inventory.upload import Report, Upload
 from clients.persistence import PersistenceClient
 from shared.domain.errors import InvalidParams
@@ -49,10 +48,10 @@ class Common:
     json: Annotated[bool, Parameter(negative="", help="JSON lines, also on a terminal.")] = False
 
     @contextlib.asynccontextmanager
-    async def records(self) -> AsyncIterator[Records]:
+    async def records(self) -> AsyncIterator[PersistenceClient]:
         """The records of the server that is meant."""
         async with PersistenceClient(*target(self.host, self.port, PERSISTENCE)) as client:
-            yield Direct(client)
+            yield client
 
 
 _COMMON = Common()
@@ -198,7 +197,7 @@ async def export(
     return 0
 
 
-async def _followed(records: Records, found: Import, progress: Progress, told: str) -> Import:
+async def _followed(records: PersistenceClient, found: Import, progress: Progress, told: str) -> Import:
     """An import at its end, its progress shown. Raises ClientError where there is no service that works on it."""
     bar = progress.add_task(told, total=found.rows)
     while True:

@@ -14,7 +14,6 @@ from clients.distributed import DistributedClient
 from clients.errors import Unreachable
 from clients.intake import IntakeClient
 from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
-from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
 from shared.domain.errors import no_distributed_service
 
@@ -65,7 +64,7 @@ async def ask_server(server: str, host: str | None = None, port: int | None = No
             # It listens nowhere, and shows that it lives by a record of the persistence server.
             where = target(host, port, PERSISTENCE)
             async with PersistenceClient(*where, timeout=_PATIENCE_SECONDS) as client:
-                seconds = await last_beat(Direct(client))
+                seconds = await last_beat(client)
             return "ok" if seconds is not None and seconds <= BEAT_PATIENCE_SECONDS else "away"
         case _:
             place, kind = _ASKED[server]

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from clients.inventory.records import Records
+from clients.persistence import PersistenceClient
 from shared.domain.tables import INVENTORY
 
 BEAT = {"name": "beat"}
@@ -13,9 +13,9 @@ BEAT_PATIENCE_SECONDS = 3 * BEAT_SECONDS
 """After how long without a word it is taken to be away."""
 
 
-async def last_beat(records: Records) -> float | None:
+async def last_beat(records: PersistenceClient) -> float | None:
     """How many seconds ago a service has last said that it lives; None where none ever has."""
-    stored = await records.ask(lambda client: client.get_item(INVENTORY.name, BEAT))
+    stored = await records.get_item(INVENTORY.name, BEAT)
     if stored.item is None:
         return None
     return (datetime.now(UTC) - datetime.fromisoformat(stored.item["at"])).total_seconds()

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from clients.errors import Refused
-from clients.inventory.records import Records, is_conflict
-from clients.persistence import StoredItem
+from clients.inventory.records import is_conflict
+from clients.persistence import PersistenceClient, StoredItem
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.records import Condition
 from shared.domain.stock import ImportState
@@ -48,17 +48,15 @@ class ImportPage(NamedTuple):
     cursor: str | None
 
 
-async def get_import(records: Records, name: str) -> Import:
+async def get_import(records: PersistenceClient, name: str) -> Import:
     """One import. Raises NotFound."""
-    stored = await records.ask(lambda client: client.get_item(IMPORTS.name, {"id": name}))
+    stored = await records.get_item(IMPORTS.name, {"id": name})
     return _seen(stored, name)
 
 
-async def list_imports(records: Records, *, limit: int, cursor: str | None) -> ImportPage:
+async def list_imports(records: PersistenceClient, *, limit: int, cursor: str | None) -> ImportPage:
     """A page of imports."""
-    page = await records.ask(
-        lambda client: client.query(IMPORTS.name, "by_time", descending=True, page_size=limit, cursor=cursor)
-    )
+    page = await records.query(IMPORTS.name, "by_time", descending=True, page_size=limit, cursor=cursor)
     found: list[Import] = []
     for stored in page.items:
         # What somebody has written there by hand may be none.
@@ -67,7 +65,7 @@ async def list_imports(records: Records, *, limit: int, cursor: str | None) -> I
     return ImportPage(found, page.cursor)
 
 
-async def follow_import(records: Records, name: str) -> AsyncGenerator[Import, None]:
+async def follow_import(records: PersistenceClient, name: str) -> AsyncGenerator[Import, None]:
     """An import as it goes on, to its end: once at first, then whenever more of it is done. Raises NotFound."""
     seen: Import | None = None
     while seen is None or seen.state not in _ENDS:
@@ -79,7 +77,7 @@ async def follow_import(records: Records, name: str) -> AsyncGenerator[Import, N
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def wait_for_import(records: Records, name: str, *, seconds: float) -> Import:
+async def wait_for_import(records: PersistenceClient, name: str, *, seconds: float) -> Import:
     """An import at its end, or as it is after `seconds`. Raises NotFound."""
     found = await get_import(records, name)
     try:
@@ -91,12 +89,12 @@ async def wait_for_import(records: Records, name: str, *, seconds: float) -> Imp
     return found
 
 
-async def undo_import(records: Records, name: str) -> Import:
+async def undo_import(records: PersistenceClient, name: str) -> Import:
     """Has an import taken back, which goes on behind this call; one that is taken back already is left as it is.
 
     Raises NotFound, and Conflict for one that is still being applied.
     """
-    stored = await records.ask(lambda client: client.get_item(IMPORTS.name, {"id": name}))
+    stored = await records.get_item(IMPORTS.name, {"id": name})
     found = _seen(stored, name)
     if found.state in (ImportState.UNDOING, ImportState.UNDONE):
         return found
@@ -107,9 +105,7 @@ async def undo_import(records: Records, name: str) -> Import:
     change = {"state": ImportState.UNDOING.value, "finished": None}
     when = Condition(version=stored.version)
     try:
-        return _import(
-            await records.ask(lambda client: client.update_item(IMPORTS.name, {"id": name}, change, when=when))
-        )
+        return _import(await records.update_item(IMPORTS.name, {"id": name}, change, when=when))
     except Refused as refusal:
         if not is_conflict(refusal):
             raise

@@ -3,14 +3,13 @@
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
 from clients.errors import Refused
 from clients.inventory.catalogue import catalogue_changed
-from clients.inventory.records import Records, is_conflict
+from clients.inventory.records import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from shared.domain.errors import Conflict, InvalidParams, NotFound, PreconditionFailed
 from shared.domain.orders import iso_time
@@ -65,9 +64,11 @@ class Alert(Struct, frozen=True):
     since: str
 
 
-async def list_stores(records: Records, *, limit: int, cursor: str | None) -> tuple[Sequence[Store], str | None]:
+async def list_stores(
+    records: PersistenceClient, *, limit: int, cursor: str | None
+) -> tuple[Sequence[Store], str | None]:
     """A page of stores by their names, and the cursor of the next one."""
-    page = await records.ask(lambda client: client.query(STORES.name, "all", page_size=limit, cursor=cursor))
+    page = await records.query(STORES.name, "all", page_size=limit, cursor=cursor)
     found = [stored.item for stored in page.items if stored.item is not None]
     stores = [
         Store(item["store"], item.get("items", 0), item.get("units", 0), item.get("low", 0))
@@ -78,24 +79,22 @@ async def list_stores(records: Records, *, limit: int, cursor: str | None) -> tu
 
 
 async def list_stock(
-    records: Records, store: str | None = None, *, limit: int = _PAGE, cursor: str | None = None
+    records: PersistenceClient, store: str | None = None, *, limit: int = _PAGE, cursor: str | None = None
 ) -> StockPage:
     """A page of the items of a store, or of all stores, by their names. Raises NotFound for no such store.
 
     What somebody has stored there without a count is left out.
     """
     index = "all" if store is None else None
-    page = await records.ask(
-        lambda client: client.query(STOCK.name, index, partition=store, page_size=limit, cursor=cursor)
-    )
+    page = await records.query(STOCK.name, index, partition=store, page_size=limit, cursor=cursor)
     if store is not None and cursor is None and not page.items:
         raise NotFound(f"there is no store {shortened(store)}", field="store", hint="GET /stores lists what there is")
     return StockPage([stored for stored in page.items if count_of(stored.item) is not None], page.cursor)
 
 
-async def get_stock(records: Records, store: str, item: str) -> StoredItem:
+async def get_stock(records: PersistenceClient, store: str, item: str) -> StoredItem:
     """One item. Raises NotFound."""
-    stored = await records.ask(lambda client: client.get_item(STOCK.name, {"store": store, "item": item}))
+    stored = await records.get_item(STOCK.name, {"store": store, "item": item})
     if count_of(stored.item) is None:
         raise NotFound(
             f"{shortened(store)} has no {shortened(item)}", field="item", hint="GET /items lists what there is"
@@ -103,7 +102,7 @@ async def get_stock(records: Records, store: str, item: str) -> StoredItem:
     return stored
 
 
-async def all_stock(records: Records, store: str | None = None) -> AsyncGenerator[tuple[str, str, int], None]:
+async def all_stock(records: PersistenceClient, store: str | None = None) -> AsyncGenerator[tuple[str, str, int], None]:
     """Store, item and count of everything, or of one store. Raises NotFound for no such store."""
     cursor: str | None = None
     while True:
@@ -116,14 +115,16 @@ async def all_stock(records: Records, store: str | None = None) -> AsyncGenerato
             return
 
 
-async def set_count(records: Records, store: str, item: str, count: int, *, version: int | None) -> StoredItem:
+async def set_count(
+    records: PersistenceClient, store: str, item: str, count: int, *, version: int | None
+) -> StoredItem:
     """Sets a count by hand; with `version`, only of that one. Names are as `shared.wire.sheets` has them.
 
     Raises PreconditionFailed for another version.
     """
     key = {"store": store, "item": item}
     for _ in range(_ATTEMPTS):
-        found = await records.ask(lambda client: client.get_item(STOCK.name, key))
+        found = await records.get_item(STOCK.name, key)
         if version not in (None, found.version):
             raise PreconditionFailed(
                 f"the item is of version {found.version}", field="If-Match", hint="get it again, and decide anew"
@@ -132,7 +133,7 @@ async def set_count(records: Records, store: str, item: str, count: int, *, vers
         update = Update(STOCK.name, key, set=change, remove=["orders"], when=Condition(version=found.version))
         actions: list[Action] = [update] if found.item is not None else [update, catalogue_changed()]
         try:
-            written = await records.ask(partial(PersistenceClient.transact, actions=actions))
+            written = await records.transact(actions=actions)
             return written[0]
         except Refused as refusal:
             # It has changed since it was read.
@@ -142,19 +143,17 @@ async def set_count(records: Records, store: str, item: str, count: int, *, vers
 
 
 async def list_movements(
-    records: Records, store: str, item: str, *, limit: int, cursor: str | None
+    records: PersistenceClient, store: str, item: str, *, limit: int, cursor: str | None
 ) -> tuple[Sequence[Movement], str | None]:
     """Movements of an item, newest first, and the cursor of the next page."""
     ledger = ledger_of(store, item)
-    page = await records.ask(
-        lambda client: client.query(MOVEMENTS.name, partition=ledger, descending=True, page_size=limit, cursor=cursor)
-    )
+    page = await records.query(MOVEMENTS.name, partition=ledger, descending=True, page_size=limit, cursor=cursor)
     found = [stored.item for stored in page.items if stored.item is not None]
     return [_movement(entry) for entry in found], page.cursor
 
 
 async def list_alerts(
-    records: Records, state: OpenStates | None, *, limit: int, cursor: str | None
+    records: PersistenceClient, state: OpenStates | None, *, limit: int, cursor: str | None
 ) -> tuple[Sequence[Alert], str | None]:
     """Alerts of a state, or first the open ones and then those that are acknowledged; the newest first."""
     at: str = state or "open"
@@ -163,10 +162,8 @@ async def list_alerts(
         at, _, inner = cursor.partition("|")
         if at not in ("open", "acknowledged"):
             raise InvalidParams("the cursor is of another query", field="cursor", hint="leave it out to begin anew")
-    page = await records.ask(
-        lambda client: client.query(
-            ALERTS.name, "by_state", partition=at, descending=True, page_size=limit, cursor=inner or None
-        )
+    page = await records.query(
+        ALERTS.name, "by_state", partition=at, descending=True, page_size=limit, cursor=inner or None
     )
     found = [stored.item for stored in page.items if stored.item is not None]
     following = page.cursor
@@ -181,14 +178,14 @@ async def list_alerts(
     return await _alerts(records, found), following
 
 
-async def acknowledge(records: Records, store: str, item: str) -> Alert:
+async def acknowledge(records: PersistenceClient, store: str, item: str) -> Alert:
     """Somebody has seen an alert. Raises NotFound, and Conflict for one that is over."""
     key = {"store": store, "item": item}
     change = {"state": AlertState.ACKNOWLEDGED.value, "acknowledged": _now()}
     when = Condition(equal={"state": AlertState.OPEN.value})
     with contextlib.suppress(Refused):
-        await records.ask(lambda client: client.update_item(ALERTS.name, key, change, when=when))
-    stored = await records.ask(lambda client: client.get_item(ALERTS.name, key))
+        await records.update_item(ALERTS.name, key, change, when=when)
+    stored = await records.get_item(ALERTS.name, key)
     if stored.item is None:
         raise NotFound(f"there is no alert of {shortened(item)}", field="item", hint="GET /alerts lists what there is")
     if stored.item["state"] == AlertState.CLOSED:
@@ -197,12 +194,12 @@ async def acknowledge(records: Records, store: str, item: str) -> Alert:
     return alert
 
 
-async def _alerts(records: Records, found: Sequence[dict[str, Any]]) -> Sequence[Alert]:
+async def _alerts(records: PersistenceClient, found: Sequence[dict[str, Any]]) -> Sequence[Alert]:
     """Alerts with the counts as they are now."""
     if not found:
         return []
     keys = [{"store": item["store"], "item": item["item"]} for item in found]
-    counts = await records.ask(lambda client: client.get_items(STOCK.name, keys))
+    counts = await records.get_items(STOCK.name, keys)
     return [
         Alert(
             item["store"],

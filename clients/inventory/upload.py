@@ -10,7 +10,6 @@ import contextlib
 import secrets
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from msgspec import Struct
 
 from clients.errors import Refused
 from clients.inventory.imports import Import, get_import
-from clients.inventory.records import UNCERTAIN, Records, is_conflict
+from clients.inventory.records import UNCERTAIN, is_conflict
 from clients.persistence import PersistenceClient
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, TooLarge
 from shared.domain.orders import iso_time
@@ -76,7 +75,14 @@ class Upload:
     """
 
     def __init__(
-        self, records: Records, *, name: str, source: str, max_bytes: int, dry_run: bool = False, partial: bool = False
+        self,
+        records: PersistenceClient,
+        *,
+        name: str,
+        source: str,
+        max_bytes: int,
+        dry_run: bool = False,
+        partial: bool = False,
     ) -> None:
         self._records = records
         self._name = UNFIT.sub("\ufffd", name)
@@ -130,7 +136,7 @@ class Upload:
 
     async def _compare(self, rows: Sequence[Row]) -> None:
         keys = [{"store": row.store, "item": row.item} for row in rows]
-        found = await self._records.ask(lambda client: client.get_items(STOCK.name, keys))
+        found = await self._records.get_items(STOCK.name, keys)
         for row, stored in zip(rows, found, strict=True):
             before = count_of(stored.item)
             self._compared["new" if before is None else "same" if before == row.count else "changed"] += 1
@@ -157,7 +163,7 @@ class Upload:
 
     async def _put(self, actions: Sequence[Action]) -> None:
         """Stores what may as well be stored twice."""
-        for result in await self._records.ask(lambda client: client.batch(actions, safe=True)):
+        for result in await self._records.batch(actions, safe=True):
             if isinstance(result, Refused):
                 raise result
 
@@ -217,7 +223,7 @@ class Upload:
         ]
         for _ in range(_ATTEMPTS):
             try:
-                await self._records.ask(lambda client: client.transact(actions))
+                await self._records.transact(actions)
                 return
             except Refused as refusal:
                 if not is_conflict(refusal):
@@ -237,12 +243,12 @@ class Upload:
         raise Conflict("the import could not be committed", hint="nothing was stored; send the file again")
 
     async def _is_committed(self) -> bool:
-        stored = await self._records.ask(lambda client: client.get_item(IMPORTS.name, {"id": self.id}))
+        stored = await self._records.get_item(IMPORTS.name, {"id": self.id})
         return stored.item is not None and stored.item["state"] != ImportState.STAGED
 
     async def _duplicate(self) -> str | None:
         key = {"digest": self._reader.digest}
-        stored = await self._records.ask(lambda client: client.get_item(IMPORT_FILES.name, key))
+        stored = await self._records.get_item(IMPORT_FILES.name, key)
         return None if stored.item is None else str(stored.item["import"])
 
     async def _found(self) -> Report:
@@ -275,15 +281,15 @@ def too_large(max_bytes: int) -> TooLarge:
     )
 
 
-async def remove_staged(records: Records, name: str) -> None:
+async def remove_staged(records: PersistenceClient, name: str) -> None:
     """Removes an import that was not committed, and makes sure that it never is: its head goes first."""
     when = Condition(equal={"state": ImportState.STAGED.value})
     try:
-        await records.ask(lambda client: client.transact([Delete(IMPORTS.name, {"id": name}, when)]))
+        await records.transact([Delete(IMPORTS.name, {"id": name}, when)])
     except Refused as refusal:
         if not is_conflict(refusal):
             raise
-        stored = await records.ask(lambda client: client.get_item(IMPORTS.name, {"id": name}))
+        stored = await records.get_item(IMPORTS.name, {"id": name})
         if stored.item is not None:
             return
     await remove_rows(records, name)
@@ -292,14 +298,12 @@ async def remove_staged(records: Records, name: str) -> None:
 async def remove_rows(records: Records, name: str) -> None:
     """Removes the rows of an import."""
     while True:
-        page = await records.ask(
-            lambda client: client.query(IMPORT_ROWS.name, partition=name, page_size=_PORTIONS_AT_ONCE)
-        )
+        page = await records.query(IMPORT_ROWS.name, partition=name, page_size=_PORTIONS_AT_ONCE)
         if not page.items:
             return
         keys = [{"import": name, "number": stored.item["number"]} for stored in page.items if stored.item is not None]
         deletes = [Delete(IMPORT_ROWS.name, key) for key in keys]
-        await records.ask(partial(PersistenceClient.batch, actions=deletes, safe=True))
+        await records.batch(actions=deletes, safe=True)
 
 
 def rows_text(rows: Sequence[PortionRow]) -> str:

@@ -15,7 +15,7 @@ import structlog
 
 from clients.errors import ClientError, Refused
 from clients.inventory.catalogue import catalogue_changed
-from clients.inventory.records import UNCERTAIN, Direct, is_conflict
+from clients.inventory.records import UNCERTAIN, is_conflict
 from clients.inventory.upload import PortionRow, read_rows, remove_staged
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.patience import Patience
@@ -133,7 +133,7 @@ class Applier:
         for stored in page.items:
             assert stored.item is not None
             if stored.item["begun"] < old:
-                await remove_staged(Direct(self._client), stored.item["id"])
+                await remove_staged(self._client, stored.item["id"])
                 self._log.info("an upload that never ended was removed", id=stored.item["id"])
 
     # Into force.

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import structlog
 
-from clients.inventory.records import Records
+from clients.persistence import PersistenceClient
 from services.inventory.aws import Aws, AwsError, aws
 from services.inventory.backoff import Backoff
 from services.inventory.bucket_events import S3Object, created_objects
@@ -30,7 +30,7 @@ class Bucket:
     """Imports what the messages of a queue tell of. `endpoint` is that of a server which is not AWS."""
 
     def __init__(
-        self, records: Records, queue_url: str, *, region: str | None, endpoint: str | None, max_bytes: int
+        self, records: PersistenceClient, queue_url: str, *, region: str | None, endpoint: str | None, max_bytes: int
     ) -> None:
         self._records = records
         self._queue = queue_url
@@ -64,7 +64,7 @@ class Bucket:
     async def _receive(self, queue: Aws, store: Aws) -> None:
         """Deals with the next message, if one comes. Raises AwsError, and what `records` does."""
         # A message that is received and not dealt with comes nearer to its queue's dead letters each time.
-        await self._records.ask(lambda client: client.ping())
+        await self._records.ping()
         # One at a time: the others stay visible to whoever else imports.
         answer = await queue.call(
             "receive_message",

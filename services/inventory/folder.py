@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from clients.errors import Refused
-from clients.inventory.records import Records
+from clients.persistence import PersistenceClient
 from services.inventory.incoming import PART_BYTES, Arrival, take_in
 from shared.domain.errors import ComandaError, RequestError
 from shared.stores.durable import PRIVATE_FOLDER, write_file
@@ -61,7 +61,7 @@ class Folder:
     that were filed away longer ago are deleted.
     """
 
-    def __init__(self, records: Records, folder: Path, *, max_bytes: int, keep_days: float = 0.0) -> None:
+    def __init__(self, records: PersistenceClient, folder: Path, *, max_bytes: int, keep_days: float = 0.0) -> None:
         self._records = records
         self._folder = folder
         self._max_bytes = max_bytes

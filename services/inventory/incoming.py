@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clients.inventory.records import Records
 from clients.inventory.upload import Upload
+from clients.persistence import PersistenceClient
 from shared.domain.errors import Conflict, InvalidParams, RequestError, TooLarge
 from shared.wire.replies import failure
 
@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 
 async def take_in(
-    records: Records, parts: AsyncGenerator[bytes, None], *, name: str, source: str, max_bytes: int
+    records: PersistenceClient, parts: AsyncGenerator[bytes, None], *, name: str, source: str, max_bytes: int
 ) -> Arrival:
     """Feeds a file into an upload, and says what has become of it.
 

@@ -13,7 +13,6 @@ from clients.distributed import DistributedClient
 from clients.errors import ClientError
 from clients.intake import IntakeClient
 from clients.inventory.beat import BEAT, BEAT_SECONDS
-from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
 from services.inventory.applying import Applier
 from services.inventory.bucket import Bucket
@@ -86,7 +85,7 @@ class Inventory:
             published=publisher is not None,
         )
         parts["follow"] = follower.run()
-        files = Direct(self._client())
+        files = self._client()
         parts["folder"] = Folder(
             files, settings.uploads, max_bytes=settings.max_upload_bytes, keep_days=settings.keep_uploads_days
         ).run()

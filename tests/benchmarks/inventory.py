@@ -14,7 +14,6 @@ import uvloop
 
 from clients.intake import IntakeClient
 from clients.inventory import stock
-from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
 from shared.domain.states import FINAL, State
 from tests.benchmarks.events import memory_mb
@@ -217,7 +216,7 @@ def _stocked(counts: dict[str, int]) -> Iterator[Persistence]:
     async def fill(port: int) -> None:
         async with PersistenceClient("127.0.0.1", port) as client:
             for item, count in counts.items():
-                await stock.set_count(Direct(client), "Shop", item, count, version=None)
+                await stock.set_count(client, "Shop", item, count, version=None)
 
     with tempfile.TemporaryDirectory() as folder, Persistence(Path(folder)).running() as persistence:
         _run(fill(persistence.port))
@@ -226,7 +225,7 @@ def _stocked(counts: dict[str, int]) -> Iterator[Persistence]:
 
 async def _counts(port: int) -> dict[str, int]:
     async with PersistenceClient("127.0.0.1", port) as client:
-        return {item: count async for _, item, count in stock.all_stock(Direct(client))}
+        return {item: count async for _, item, count in stock.all_stock(client)}
 
 
 def _run(work: Any) -> Any:

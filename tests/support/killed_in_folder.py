@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import services.inventory.folder as module
-from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
 
 
@@ -21,7 +20,7 @@ async def main(folder: Path, port: int) -> None:
     """Imports the first file that is there, and dies."""
     module._file_away = die
     async with PersistenceClient("127.0.0.1", port) as client:
-        await module.Folder(Direct(client), folder, max_bytes=2**20).run()
+        await module.Folder(client, folder, max_bytes=2**20).run()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from services.gateway.http.responses import answer
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.http.uploads import MEDIA_TYPES, FileBody
 from services.gateway.upstream.backend import Backend
-from services.gateway.upstream.deadlines import LongRequest
+from services.gateway.upstream.deadlines import long_request_client
 from shared.domain.errors import ComandaError, Timeout, Unavailable
 from shared.domain.stock import ImportState
 
@@ -105,12 +105,12 @@ class ImportRoutes:
             self._room.release()
         if isinstance(found, Report):
             return answer(found)
-        found = await imports.wait_for_import(self._records, found.id, seconds=_WAIT_SECONDS)
+        found = await imports.wait_for_import(self._records.lookups, found.id, seconds=_WAIT_SECONDS)
         done = found.state is not ImportState.ACCEPTED
         return answer(found, status=201 if done else 202, location=f"{_PATH}/{found.id}")
 
     async def _read_file(self, request: HttpRequest, query: UploadQuery) -> Import | Report:
-        records = LongRequest(self._records, request.request_id, seconds=self._request_seconds)
+        records = long_request_client(self._records, request.request_id, seconds=self._request_seconds)
         body = FileBody(request.header(b"content-type") or "", request.body)
         upload: Upload | None = None
         try:
@@ -129,7 +129,7 @@ class ImportRoutes:
         upload = upload or self._begin_upload(records, query, body)
         return await upload.finish(again=query.again)
 
-    def _begin_upload(self, records: LongRequest, query: UploadQuery, body: FileBody) -> Upload:
+    def _begin_upload(self, records: PersistenceClient, query: UploadQuery, body: FileBody) -> Upload:
         name = query.name or body.name or _UNNAMED
         return Upload(
             records,
@@ -166,7 +166,7 @@ class ImportRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _show_import(self, request: HttpRequest) -> HttpResponse:
-        return answer(await imports.get_import(self._records, request.id))
+        return answer(await imports.get_import(self._records.lookups, request.id))
 
     @route(
         "POST",
@@ -179,7 +179,7 @@ class ImportRoutes:
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _undo_import(self, request: HttpRequest) -> HttpResponse:
-        found = await imports.undo_import(self._records, request.id)
+        found = await imports.undo_import(self._records.lookups, request.id)
         if found.state is ImportState.UNDOING:
-            found = await imports.wait_for_import(self._records, request.id, seconds=_WAIT_SECONDS)
+            found = await imports.wait_for_import(self._records.lookups, request.id, seconds=_WAIT_SECONDS)
         return answer(found, status=202 if found.state is ImportState.UNDOING else 200)

@@ -13,7 +13,7 @@ from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.http.problems import Problem, problem
 from services.gateway.http.responses import answer, check_match, etag_of, is_named, unchanged
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
-from services.gateway.upstream.backend import Backend, Work
+from services.gateway.upstream.backend import Backend
 from shared.domain.errors import InvalidParams
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
@@ -86,7 +86,7 @@ class OrderRoutes:
         if isinstance(request.body, list):
             return await self._place_many(request.body, key, request)
         order = self._key_order(request.body, key, request)
-        accepted = await self._intake.ask(lambda client: client.order(order, add_request_id=False), Work.AT_ONCE)
+        accepted = await self._intake.at_once.order(order, add_request_id=False)
         return answer(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
 
     async def _place_many(
@@ -94,7 +94,7 @@ class OrderRoutes:
     ) -> HttpResponse:
         keyed = [self._key_member(order, key, place, request) for place, order in enumerate(orders)]
         good = [order for order in keyed if isinstance(order, OrderRequest)]
-        found = iter(await self._intake.ask(lambda client: client.orders(good), Work.AT_ONCE) if good else ())
+        found = iter(await self._intake.at_once.orders(good) if good else ())
         outcomes = [next(found) if isinstance(order, OrderRequest) else order for order in keyed]
         return answer(Outcomes([_outcome(one, request.request_id) for one in outcomes]), status=207)
 
@@ -128,15 +128,13 @@ class OrderRoutes:
     )
     async def _list_orders(self, request: HttpRequest) -> HttpResponse:
         query: OrderQuery = request.query
-        page = await self._intake.lists.ask(
-            lambda client: client.page(
-                state=query.estado,
-                customer=query.cliente,
-                since=query.desde,
-                until=query.hasta,
-                page_size=query.limite,
-                cursor=query.cursor,
-            )
+        page = await self._intake.lists.page(
+            state=query.estado,
+            customer=query.cliente,
+            since=query.desde,
+            until=query.hasta,
+            page_size=query.limite,
+            cursor=query.cursor,
         )
         return answer(page)
 
@@ -154,7 +152,7 @@ class OrderRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _show_order(self, request: HttpRequest) -> HttpResponse:
-        order = await self._intake.ask(lambda client: client.status(request.id))
+        order = await self._intake.lookups.status(request.id)
         etag = etag_of(order)
         return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(order, etag=etag)
 
@@ -169,7 +167,7 @@ class OrderRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _explain_order(self, request: HttpRequest) -> HttpResponse:
-        return answer(await self._intake.ask(lambda client: client.explain(request.id)))
+        return answer(await self._intake.lookups.explain(request.id))
 
     @route(
         "DELETE",
@@ -184,7 +182,7 @@ class OrderRoutes:
     )
     async def _cancel_order(self, request: HttpRequest) -> HttpResponse:
         await self._check_etag(request)
-        return answer(Moved(await self._intake.ask(lambda client: client.cancel(request.id))))
+        return answer(Moved(await self._intake.lookups.cancel(request.id)))
 
     @route(
         "POST",
@@ -198,7 +196,7 @@ class OrderRoutes:
     )
     async def _retry_order(self, request: HttpRequest) -> HttpResponse:
         await self._check_etag(request)
-        return answer(Moved(await self._intake.ask(lambda client: client.retry(request.id))))
+        return answer(Moved(await self._intake.lookups.retry(request.id)))
 
     @route(
         "GET",
@@ -211,12 +209,12 @@ class OrderRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _show_stats(self, _: HttpRequest) -> HttpResponse:
-        return answer(await self._intake.ask(lambda client: client.stats()))
+        return answer(await self._intake.lookups.stats())
 
     async def _check_etag(self, request: HttpRequest) -> None:
         if_match = request.headers.if_match
         if if_match is not None:
-            check_match(etag_of(await self._intake.ask(lambda client: client.status(request.id))), if_match)
+            check_match(etag_of(await self._intake.lookups.status(request.id)), if_match)
 
 
 def _outcome(found: Accepted | Refused | InvalidParams, request_id: str) -> Outcome:

@@ -102,7 +102,7 @@ class ProbeRoutes:
         """The inventory service, which is asked by what it has said last; None where none has said anything yet."""
         began = time.perf_counter()
         try:
-            seconds = await _in_time(last_beat(self._persistence))
+            seconds = await _in_time(last_beat(self._persistence.lookups))
         except ComandaError as error:
             return Dependency("away", ms=_ms_since(began), reason=error.message)
         if seconds is None:
@@ -124,7 +124,7 @@ class ProbeRoutes:
         expositions = {"gateway": self._own_metrics()}
         for backend in self._backends:
             try:
-                expositions[backend.name] = await _in_time(backend.ask(lambda client: client.metrics()))
+                expositions[backend.name] = await _in_time(backend.lookups.metrics())
             except ComandaError as error:
                 self._log.debug("no metrics of a server", server=backend.name, reason=error.message)
         return HttpResponse(200, [(b"content-type", CONTENT_TYPE_LATEST.encode())], together(expositions))
@@ -134,7 +134,7 @@ async def _state(backend: Backend[Any]) -> Dependency:
     began = time.perf_counter()
     status, reason = "away", None
     try:
-        told = await _in_time(backend.ask(lambda client: client.health()))
+        told = await _in_time(backend.lookups.health())
         status = str(told["status"])
     except ComandaError as error:
         reason = error.message

@@ -102,7 +102,7 @@ class ScoreRoutes:
     async def _save_score(self, request: HttpRequest) -> HttpResponse:
         game: ScoreRequest = request.body
         user = self._identity.user(request, game.user_id)
-        saved = await self._persistence.ask(lambda client: client.save_score(user, game.score))
+        saved = await self._persistence.lookups.save_score(user, game.score)
         message = f"New record: {saved.best}" if saved.record else f"Saved; the record is {saved.best}"
         return answer(ScoreAnswer(message, saved.record, saved.best))
 
@@ -119,7 +119,7 @@ class ScoreRoutes:
     )
     async def _show_user(self, request: HttpRequest) -> HttpResponse:
         user = self._identity.user(request, request.query.user_id)
-        return answer(StatsAnswer(await self._distributed.ask(lambda client: client.get_user_stats(user))))
+        return answer(StatsAnswer(await self._distributed.lookups.get_user_stats(user)))
 
     @route(
         "GET",
@@ -131,7 +131,7 @@ class ScoreRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _show_everybody(self, _: HttpRequest) -> HttpResponse:
-        return answer(StatsAnswer(await self._distributed.ask(lambda client: client.get_global_stats())))
+        return answer(StatsAnswer(await self._distributed.lookups.get_global_stats()))
 
     @route(
         "GET",
@@ -148,10 +148,8 @@ class ScoreRoutes:
     async def _list_notifications(self, request: HttpRequest) -> HttpResponse:
         query: NotificationQuery = request.query
         user = self._identity.named_user(request, query.user_id)
-        page = await self._distributed.lists.ask(
-            lambda client: client.notification_page(
-                user, unread=query.unread, page_size=query.limit, order=query.order, cursor=query.cursor
-            )
+        page = await self._distributed.lists.notification_page(
+            user, unread=query.unread, page_size=query.limit, order=query.order, cursor=query.cursor
         )
         return answer(NotificationPage(page["notifications"], page["no_leidas"], page["cursor"]))
 
@@ -171,4 +169,4 @@ class ScoreRoutes:
     async def _mark_read(self, request: HttpRequest) -> HttpResponse:
         read: ReadRequest = request.body
         user = self._identity.user(request, read.user_id)
-        return answer(ReadAnswer(await self._distributed.ask(lambda client: client.mark_read(user, read.ids))))
+        return answer(ReadAnswer(await self._distributed.lookups.mark_read(user, read.ids)))

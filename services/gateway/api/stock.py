@@ -11,7 +11,7 @@ from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.http.responses import answer, is_named, seen_version, unchanged
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
-from services.gateway.upstream.deadlines import LongRequest
+from services.gateway.upstream.deadlines import long_request_client
 from shared.domain.stock import MAX_COUNT, check_item, check_store
 from shared.wire.sheet_export import HEAD, export_lines
 
@@ -154,7 +154,7 @@ class StockRoutes:
     )
     async def _export_stock(self, request: HttpRequest) -> HttpResponse:
         store: str | None = request.query.store
-        records = LongRequest(self._records, request.request_id, seconds=self._request_seconds)
+        records = long_request_client(self._records, request.request_id, seconds=self._request_seconds)
         rows = stock.all_stock(records, store)
         # Refused here, or not at all.
         first = await anext(rows, None)
@@ -176,7 +176,7 @@ class StockRoutes:
     )
     async def _show_item(self, request: HttpRequest) -> HttpResponse:
         store, item = check_store(request.path_values["store"]), check_item(request.path_values["item"])
-        stored = await stock.get_stock(self._records, store, item)
+        stored = await stock.get_stock(self._records.lookups, store, item)
         etag = f'"{stored.version}"'
         if is_named(etag, request.headers.if_none_match):
             return unchanged(etag)
@@ -197,7 +197,7 @@ class StockRoutes:
     async def _set_count(self, request: HttpRequest) -> HttpResponse:
         store, item = check_store(request.path_values["store"]), check_item(request.path_values["item"])
         version = seen_version(request.headers.if_match)
-        stored = await stock.set_count(self._records, store, item, request.body.count, version=version)
+        stored = await stock.set_count(self._records.lookups, store, item, request.body.count, version=version)
         return answer(self._stock_item(stored), etag=f'"{stored.version}"')
 
     @route(
@@ -264,7 +264,7 @@ class StockRoutes:
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _acknowledge_alert(self, request: HttpRequest) -> HttpResponse:
-        return answer(await stock.acknowledge(self._records, request.body.store, request.body.item))
+        return answer(await stock.acknowledge(self._records.lookups, request.body.store, request.body.item))
 
 
 async def _lines(first: tuple[str, str, int] | None, rows: AsyncIterator[tuple[str, str, int]]) -> AsyncIterator[bytes]:

@@ -69,7 +69,7 @@ class TaskNumbers:
     async def _get(self, keys: Sequence[dict[str, str]]) -> Sequence[StoredItem]:
         if not keys:
             return []
-        return await self._persistence.ask(lambda client: client.get_items(TASK_NUMBERS.name, keys))
+        return await self._persistence.lookups.get_items(TASK_NUMBERS.name, keys)
 
     async def _give(self, tasks: Sequence[str], also: Sequence[Action]) -> Sequence[StoredItem] | None:
         """Gives tasks the next numbers, in one transaction with what else there is; None where others were faster."""
@@ -82,7 +82,7 @@ class TaskNumbers:
             actions.append(Put(TASK_NUMBERS.name, {**_of_task(task), "number": number}, Condition(exists=False)))
             actions.append(Put(TASK_NUMBERS.name, {**_of_number(number), "task": task}, Condition(exists=False)))
         try:
-            return await self._persistence.ask(lambda client: client.transact(actions))
+            return await self._persistence.lookups.transact(actions)
         except Refused as refusal:
             if not is_conflict(refusal):
                 raise

@@ -10,7 +10,7 @@ from msgspec import Meta
 from clients.errors import Refused
 from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.http.responses import seen_version
-from services.gateway.upstream.backend import Backend, Work
+from services.gateway.upstream.backend import Backend
 from shared.domain.errors import InvalidParams, NotFound, PreconditionFailed
 from shared.domain.records import Action, Condition, Delete
 from shared.domain.tables import TASKS
@@ -39,16 +39,14 @@ class TaskRecords:
         """Returns a page of tasks in the order of their creation."""
         index = "by_time" if completed is None else "by_status"
         partition = None if completed is None else status_of(completed)
-        page = await self._persistence.lists.ask(
-            lambda client: client.query(
-                TASKS.name, index, partition=partition, descending=newest_first, page_size=limit, cursor=cursor
-            )
+        page = await self._persistence.lists.query(
+            TASKS.name, index, partition=partition, descending=newest_first, page_size=limit, cursor=cursor
         )
         return TaskPage(page.items, page.cursor)
 
     async def get(self, task: str) -> StoredItem:
         """Returns a task. Raises NotFound."""
-        stored = await self._persistence.ask(lambda client: client.get_item(TASKS.name, {"id": task}), Work.AT_ONCE)
+        stored = await self._persistence.at_once.get_item(TASKS.name, {"id": task})
         if stored.item is None:
             raise NotFound(f"there is no task {shortened(task)}", field="id", hint="GET /tasks lists what there is")
         return stored
@@ -57,7 +55,7 @@ class TaskRecords:
         """Stores a new task."""
         item = new_task(members)
         when = Condition(exists=False)
-        return await self._persistence.ask(lambda client: client.put_item(TASKS.name, item, when=when))
+        return await self._persistence.lookups.put_item(TASKS.name, item, when=when)
 
     async def change(self, task: str, members: dict[str, Any], if_match: str | None) -> StoredItem:
         """Changes members of a task. Raises NotFound, and PreconditionFailed for another version than `if_match`."""

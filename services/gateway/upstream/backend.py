@@ -4,7 +4,8 @@ import asyncio
 import enum
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
 
 import structlog
 
@@ -102,9 +103,23 @@ class Backend(Generic[C]):
         return answer
 
     @property
-    def lists(self) -> "ListBackend[C]":
-        """The server for those who ask for lists."""
-        return ListBackend(self)
+    def at_once(self) -> C:
+        """The client for requests that make no other request on their connection wait, above all new orders."""
+        return self.client_for(Work.AT_ONCE)
+
+    @property
+    def lookups(self) -> C:
+        """The client for requests that read or change something."""
+        return self.client_for(Work.LOOKUP)
+
+    @property
+    def lists(self) -> C:
+        """The client for requests that read a page."""
+        return self.client_for(Work.LIST)
+
+    def client_for(self, work: Work) -> C:
+        """Returns a client whose every method goes through `ask` as this kind of work, and raises as that does."""
+        return cast(C, GuardedClient(partial(self.ask, work=work)))
 
     def _in_turn(self) -> C:
         self._next = self._next % (len(self._clients) - 1) + 1
@@ -141,12 +156,14 @@ class Backend(Generic[C]):
         return Unavailable(message, hint="try again later; nothing was done", details=details)
 
 
-class ListBackend(Generic[C]):
-    """A backend whose every question is for a list."""
+class GuardedClient:
+    """Stands for a client; each call of a method goes through `ask`."""
 
-    def __init__(self, backend: Backend[C]) -> None:
-        self._backend = backend
+    def __init__(self, ask: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]) -> None:
+        self._ask = ask
 
-    async def ask(self, question: Callable[[C], Awaitable[T]]) -> T:
-        """See `Backend.ask`."""
-        return await self._backend.ask(question, Work.LIST)
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        def call(*values: Any, **members: Any) -> Awaitable[Any]:
+            return self._ask(lambda client: getattr(client, name)(*values, **members))
+
+        return call

@@ -1,26 +1,23 @@
-"""What takes longer than a request may: many questions, of which each has the time of a request."""
+"""Deadlines of long requests: uploads and exports take longer than one request may, and consist of many calls."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, cast
 
 from clients.call import Call, serve
 from clients.persistence import PersistenceClient
-from services.gateway.upstream.backend import Backend
-
-T = TypeVar("T")
+from services.gateway.upstream.backend import Backend, GuardedClient
 
 
-class LongRequest:
-    """Asks for a request named `trace`, each time with `seconds` to wait for the answer."""
+def long_request_client(backend: Backend[PersistenceClient], trace: str, *, seconds: float) -> PersistenceClient:
+    """Returns a client that gives each of its calls `seconds`, instead of the time that the request has left.
 
-    def __init__(self, backend: Backend[PersistenceClient], trace: str, *, seconds: float) -> None:
-        self._backend = backend
-        self._trace = trace
-        self._seconds = seconds
+    `trace` is the id of the request. Its methods raise as `Backend.ask` does.
+    """
+    clock = asyncio.get_running_loop().time
 
-    async def ask(self, question: Callable[[PersistenceClient], Awaitable[T]]) -> T:
-        """See `Backend.ask`."""
-        clock = asyncio.get_running_loop().time
-        serve(Call(self._trace, clock() + self._seconds, clock))
-        return await self._backend.ask(question)
+    async def ask(question: Callable[[PersistenceClient], Awaitable[Any]]) -> Any:
+        serve(Call(trace, clock() + seconds, clock))
+        return await backend.ask(question)
+
+    return cast(PersistenceClient, GuardedClient(ask))

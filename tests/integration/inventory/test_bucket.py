@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 
 import services.inventory.bucket as module
 from clients.inventory.imports import Import, list_imports
-from clients.inventory.records import Direct, Records
 from clients.persistence import PersistenceClient
 from services.inventory.aws import Aws, AwsError
 from services.inventory.bucket import Bucket
@@ -19,6 +18,7 @@ from tests.support.cloud import REGION, Cloud, cloud_at
 from tests.support.dynamodb import DynamoServer
 from tests.support.eventually import eventually, running
 from tests.support.intake import PersistenceProcess
+from tests.support.intercepted import intercepted
 
 T = TypeVar("T")
 pytestmark = pytest.mark.usefixtures("quick")
@@ -37,13 +37,13 @@ async def with_queue(cloud: Cloud, name: str) -> str:
     return queue
 
 
-def following(records: Records, cloud: Cloud, queue: str, *, max_bytes: int = 1_000_000) -> Any:
+def following(records: PersistenceClient, cloud: Cloud, queue: str, *, max_bytes: int = 1_000_000) -> Any:
     """A bucket's objects come in for as long as the block lasts."""
     return running(Bucket(records, queue, region=REGION, endpoint=cloud.endpoint, max_bytes=max_bytes).run())
 
 
 async def imports(client: PersistenceClient) -> list[Import]:
-    page = await list_imports(Direct(client), limit=100, cursor=None)
+    page = await list_imports(client, limit=100, cursor=None)
     return list(page.imports)
 
 
@@ -63,7 +63,7 @@ def warnings(logs: Any) -> list[str]:
 async def test_an_object_comes_in(cloud: Cloud, client: PersistenceClient) -> None:
     queue = await with_queue(cloud, "comes-in")
     with capture_logs() as logs:
-        async with following(Direct(client), cloud, queue):
+        async with following(client, cloud, queue):
             await cloud.s3.put_object(Bucket="comes-in", Key="new stock/Piñata+1.csv", Body=SHEET)
             [found] = await eventually(lambda: imports(client))
             await cloud.emptied(queue)
@@ -74,7 +74,7 @@ async def test_an_object_comes_in(cloud: Cloud, client: PersistenceClient) -> No
 async def test_a_large_object_comes_in_whole(cloud: Cloud, client: PersistenceClient) -> None:
     queue = await with_queue(cloud, "large")
     rows = b"".join(b"Berlin,Item %d,1\n" % number for number in range(60_000))
-    async with following(Direct(client), cloud, queue, max_bytes=10_000_000):
+    async with following(client, cloud, queue, max_bytes=10_000_000):
         await cloud.s3.put_object(Bucket="large", Key="stock.csv", Body=b"store,item,count\n" + rows)
         [found] = await eventually(lambda: imports(client))
     assert found.rows == 60_000
@@ -89,7 +89,7 @@ async def test_an_event_that_comes_by_way_of_a_topic(cloud: Cloud, client: Persi
     await cloud.s3.put_bucket_notification_configuration(
         Bucket="by-topic", NotificationConfiguration={"TopicConfigurations": [told]}
     )
-    async with following(Direct(client), cloud, queue):
+    async with following(client, cloud, queue):
         await cloud.s3.put_object(Bucket="by-topic", Key="stock.csv", Body=SHEET)
         [found] = await eventually(lambda: imports(client))
         await cloud.emptied(queue)
@@ -101,7 +101,7 @@ async def test_an_event_that_comes_twice_is_one_import(cloud: Cloud, client: Per
     await cloud.s3.put_object(Bucket="twice", Key="stock.csv", Body=SHEET)
     await cloud.sqs.send_message(QueueUrl=queue, MessageBody=message(("twice", "stock.csv")))
     with capture_logs() as logs:
-        async with following(Direct(client), cloud, queue):
+        async with following(client, cloud, queue):
             await eventually(lambda: "an object was in already" in [entry["event"] for entry in logs])
             await cloud.emptied(queue)
     assert len(await imports(client)) == 1
@@ -113,7 +113,7 @@ async def test_a_refused_object_is_told_of_and_keeps_none_back(cloud: Cloud, cli
     await cloud.s3.put_object(Bucket="refused", Key="large.csv", Body=SHEET + b"\n" * 1_000_000)
     await cloud.s3.put_object(Bucket="refused", Key="good.csv", Body=SHEET)
     with capture_logs() as logs:
-        async with following(Direct(client), cloud, queue):
+        async with following(client, cloud, queue):
             [found] = await eventually(lambda: imports(client))
             await cloud.emptied(queue)
     assert found.name == "refused/good.csv"
@@ -129,7 +129,7 @@ async def test_what_cannot_be_done_is_removed_and_told_of(cloud: Cloud, client: 
     for body in bodies:
         await cloud.sqs.send_message(QueueUrl=queue, MessageBody=body)
     with capture_logs() as logs:
-        async with following(Direct(client), cloud, queue):
+        async with following(client, cloud, queue):
             await cloud.emptied(queue)
     gone = "an object was gone before it could be imported"
     assert sorted(warnings(logs)) == ["a message was not understood, and removed", gone, gone]
@@ -142,7 +142,7 @@ async def test_all_objects_of_a_message_come_in(cloud: Cloud, client: Persistenc
     for key in ("a.csv", "b.csv"):
         await cloud.s3.put_object(Bucket="several", Key=key, Body=SHEET + f"Berlin,{key},1\n".encode())
     await cloud.sqs.send_message(QueueUrl=queue, MessageBody=message(("several", "a.csv"), ("several", "b.csv")))
-    async with following(Direct(client), cloud, queue):
+    async with following(client, cloud, queue):
         await cloud.emptied(queue)
     assert sorted(found.name for found in await imports(client)) == ["several/a.csv", "several/b.csv"]
 
@@ -156,7 +156,7 @@ async def test_messages_stay_in_the_queue_while_persistence_is_away(
     queue = await with_queue(cloud, "waits")
     persistence.kill()
     with capture_logs() as logs:
-        async with following(Direct(client), cloud, queue):
+        async with following(client, cloud, queue):
             await cloud.s3.put_object(Bucket="waits", Key="stock.csv", Body=SHEET)
             await eventually(lambda: warnings(logs))
             counts = "ApproximateNumberOfMessages"
@@ -194,7 +194,7 @@ async def test_a_message_comes_back_when_persistence_is_killed_in_the_middle(
     await cloud.s3.put_object(Bucket="killed", Key="stock.csv", Body=SHEET)
     await cloud.sqs.send_message(QueueUrl=queue, MessageBody=message(("killed", "stock.csv")))
     with capture_logs() as logs:
-        async with following(Broken(client, persistence), cloud, queue):
+        async with following(intercepted(Broken(client, persistence).ask), cloud, queue):
             await eventually(lambda: warnings(logs))
             assert await cloud.waiting(queue) == 1
             persistence.start()
@@ -221,7 +221,7 @@ async def test_a_message_that_could_not_be_removed_comes_back_and_changes_nothin
 
     monkeypatch.setattr(Aws, "call", failing)
     with capture_logs() as logs:
-        async with following(Direct(client), cloud, queue):
+        async with following(client, cloud, queue):
             await eventually(lambda: "an object was in already" in [entry["event"] for entry in logs])
             await cloud.emptied(queue)
     assert failures == 1
@@ -255,7 +255,7 @@ async def test_nobody_else_gets_a_message_that_is_being_dealt_with(
             return await question(client)
 
     monkeypatch.setattr(Aws, "call", seen)
-    async with following(Slow(), cloud, queue):
+    async with following(intercepted(Slow().ask), cloud, queue):
         await cloud.emptied(queue)
     assert held.is_set()
     assert len(await imports(client)) == 1
@@ -274,7 +274,7 @@ async def test_aws_that_is_away_is_told_of_once_and_tried_again(client: Persiste
 
         async with cloud_at(server.endpoint) as cloud:
             queue = f"{server.endpoint}/000000000000/late"
-            async with following(Counted(), cloud, queue):
+            async with following(intercepted(Counted().ask), cloud, queue):
                 await eventually(lambda: tried > 2)
                 server.start()
                 stack.callback(server.stop)

@@ -15,13 +15,13 @@ from structlog.testing import capture_logs
 import services.inventory.folder as module
 from clients.errors import ClientError
 from clients.inventory.imports import Import, list_imports, undo_import, wait_for_import
-from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
 from services.inventory.applying import Applier
 from services.inventory.folder import Folder
 from shared.domain.tables import STOCK
 from tests.support.eventually import eventually, running
 from tests.support.intake import PATIENCE, PersistenceProcess
+from tests.support.intercepted import intercepted
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def uploads(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(client: PersistenceClient, uploads: Path) -> Folder:
-    return Folder(Direct(client), uploads, max_bytes=1_000_000)
+    return Folder(client, uploads, max_bytes=1_000_000)
 
 
 def write(path: Path, text: str = SHEET) -> None:
@@ -55,7 +55,7 @@ async def drop(folder: Folder, path: Path, text: str = SHEET) -> None:
 
 async def imports(client: PersistenceClient) -> list[Import]:
     """All imports, the oldest first."""
-    page = await list_imports(Direct(client), limit=100, cursor=None)
+    page = await list_imports(client, limit=100, cursor=None)
     return list(reversed(page.imports))
 
 
@@ -84,7 +84,7 @@ async def test_files_come_in_by_themselves_and_count(
         await eventually(uploads.exists)
         write(uploads / "stock.CSV")
         [found] = await eventually(lambda: imports(client))
-        await wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+        await wait_for_import(client, found.id, seconds=PATIENCE)
         stored = await client.get_item(STOCK.name, {"store": "Berlin", "item": "Echo Dot"})
         assert stored.item is not None
         assert stored.item["count"] == 10
@@ -209,9 +209,9 @@ async def test_a_file_whose_import_was_undone_comes_in_again(
     async with running(Applier(client).run()):
         await drop(folder, uploads / "stock.csv")
         [first] = await imports(client)
-        await wait_for_import(Direct(client), first.id, seconds=PATIENCE)
-        await undo_import(Direct(client), first.id)
-        await wait_for_import(Direct(client), first.id, seconds=PATIENCE)
+        await wait_for_import(client, first.id, seconds=PATIENCE)
+        await undo_import(client, first.id)
+        await wait_for_import(client, first.id, seconds=PATIENCE)
         await drop(folder, uploads / "stock.csv")
     assert len(await imports(client)) == 2
 
@@ -239,7 +239,7 @@ async def test_a_file_that_is_replaced_while_it_is_imported_is_not_lost(
         (uploads / "new").write_text(other)
         (uploads / "new").rename(uploads / "stock.csv")
 
-    folder = Folder(Meddling(client, replace), uploads, max_bytes=1_000_000)
+    folder = Folder(intercepted(Meddling(client, replace).ask), uploads, max_bytes=1_000_000)
     await drop(folder, uploads / "stock.csv")
     assert (uploads / "stock.csv").read_text() == other
     await folder.step()
@@ -255,7 +255,7 @@ async def test_a_file_that_grows_while_it_is_read_is_taken_whole(uploads: Path, 
         with (uploads / "stock.csv").open("a") as file:
             file.write("Paris,Kettle,1\n")
 
-    folder = Folder(Meddling(client, grow), uploads, max_bytes=1_000_000)
+    folder = Folder(intercepted(Meddling(client, grow).ask), uploads, max_bytes=1_000_000)
     await drop(folder, uploads / "stock.csv", "store,item,count\n" + rows)
     assert not await imports(client)
     await folder.step()
@@ -266,7 +266,7 @@ async def test_a_file_that_grows_while_it_is_read_is_taken_whole(uploads: Path, 
 async def test_a_file_that_is_taken_away_while_it_is_imported_is_forgotten(
     uploads: Path, client: PersistenceClient
 ) -> None:
-    folder = Folder(Meddling(client, (uploads / "stock.csv").unlink), uploads, max_bytes=1_000_000)
+    folder = Folder(intercepted(Meddling(client, (uploads / "stock.csv").unlink).ask), uploads, max_bytes=1_000_000)
     with capture_logs() as logs:
         await drop(folder, uploads / "stock.csv")
     assert not [entry for entry in logs if entry["log_level"] != "info"]

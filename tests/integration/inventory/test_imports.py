@@ -10,7 +10,6 @@ import pytest
 import services.inventory.checking as checking
 from clients.inventory import imports, stock
 from clients.inventory.imports import Import
-from clients.inventory.records import Direct
 from clients.inventory.upload import Report, Upload
 from clients.persistence import PersistenceClient
 from services.inventory.applying import Applier
@@ -48,7 +47,7 @@ def sheet(rows: int, *, count: int = 7, stores: int = 3) -> bytes:
 
 async def sent(client: PersistenceClient, data: bytes, *, again: bool = False) -> Import:
     """The import that a file becomes."""
-    upload = Upload(Direct(client), name="x.csv", source="http", max_bytes=10**9)
+    upload = Upload(client, name="x.csv", source="http", max_bytes=10**9)
     await upload.feed(data)
     found = await upload.finish(again=again)
     assert isinstance(found, Import)
@@ -59,7 +58,7 @@ async def in_the_middle(client: PersistenceClient, name: str) -> Import:
     """An import of which some is in force and some is not."""
 
     async def look() -> Import | None:
-        found = await imports.get_import(Direct(client), name)
+        found = await imports.get_import(client, name)
         return found if found.applied > 0 else None
 
     found: Import = await eventually(look)
@@ -68,7 +67,7 @@ async def in_the_middle(client: PersistenceClient, name: str) -> Import:
 
 
 async def counts(client: PersistenceClient) -> dict[tuple[str, str], int]:
-    return {(store, item): count async for store, item, count in stock.all_stock(Direct(client))}
+    return {(store, item): count async for store, item, count in stock.all_stock(client)}
 
 
 async def movements(client: PersistenceClient, store: str, item: str) -> list[int]:
@@ -83,7 +82,7 @@ async def test_persistence_killed_during_an_import(
     await in_the_middle(client, found.id)
     persistence.kill()
     await asyncio.to_thread(persistence.start)
-    done = await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+    done = await imports.wait_for_import(client, found.id, seconds=PATIENCE)
     assert (done.state, done.applied, done.new, done.changed) == (ImportState.APPLIED, ROWS, ROWS, 0)
     await _assert_once(client, 7)
 
@@ -93,16 +92,16 @@ async def test_the_service_killed_again_and_again_during_an_import(
 ) -> None:
     found = await sent(client, sheet(ROWS))
     for _ in range(3):
-        before = (await imports.get_import(Direct(client), found.id)).applied
+        before = (await imports.get_import(client, found.id)).applied
 
         async def has_moved(before: int = before) -> bool:
-            now = await imports.get_import(Direct(client), found.id)
+            now = await imports.get_import(client, found.id)
             return now.applied > before or now.state is ImportState.APPLIED
 
         await eventually(has_moved)
         inventory.kill()
         await asyncio.to_thread(inventory.start)
-    done = await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+    done = await imports.wait_for_import(client, found.id, seconds=PATIENCE)
     assert (done.state, done.applied, done.new) == (ImportState.APPLIED, ROWS, ROWS)
     await _assert_once(client, 7)
 
@@ -127,10 +126,10 @@ async def test_several_services_apply_an_import_once(
         for one in others:
             await stack.enter_async_context(running(Applier(one).run()))
         found = await sent(client, sheet(1000))
-        done = await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+        done = await imports.wait_for_import(client, found.id, seconds=PATIENCE)
         assert (done.applied, done.new, done.changed) == (1000, 1000, 0)
-        undone = await imports.undo_import(Direct(client), found.id)
-        undone = await imports.wait_for_import(Direct(client), undone.id, seconds=PATIENCE)
+        undone = await imports.undo_import(client, found.id)
+        undone = await imports.wait_for_import(client, undone.id, seconds=PATIENCE)
         assert (undone.state, undone.applied, undone.short) == (ImportState.UNDONE, 0, 0)
     assert await counts(client) == {}
     for one in others:
@@ -138,7 +137,7 @@ async def test_several_services_apply_an_import_once(
 
 
 async def test_undo_takes_back_what_the_import_has_changed_and_no_more(client: PersistenceClient) -> None:
-    records = Direct(client)
+    records = client
     async with running(Applier(client).run()):
         first = await sent(client, b"store,item,count\nA,x,10\nA,y,10\nA,z,10\n")
         await imports.wait_for_import(records, first.id, seconds=PATIENCE)
@@ -159,7 +158,7 @@ async def test_undo_takes_back_what_the_import_has_changed_and_no_more(client: P
 
 
 async def test_what_is_not_committed_never_counts(client: PersistenceClient) -> None:
-    records = Direct(client)
+    records = client
     left = Upload(records, name="left.csv", source="http", max_bytes=10**9)
     await left.feed(sheet(5000))
     assert (await client.get_item(IMPORTS.name, {"id": left.id})).item is not None
@@ -190,7 +189,7 @@ async def test_the_check_finds_and_mends_what_does_not_add_up(
     checker = Checker(client, LEVELS)
     follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
     for item, count in (("x", 10), ("y", 3), ("z", 8)):
-        await stock.set_count(Direct(client), "A", item, count, version=None)
+        await stock.set_count(client, "A", item, count, version=None)
     async with running(follower.run()):
         await eventually(lambda: _told(client, "z"))
         assert await checker.check() == []
@@ -201,9 +200,9 @@ async def test_the_check_finds_and_mends_what_does_not_add_up(
         (finding,) = await checker.check()
         assert (finding.item, finding.has, finding.movements) == ("x", 10, 0)
         assert await checker.check() == []
-    found, _ = await stock.list_movements(Direct(client), "A", "x", limit=10, cursor=None)
+    found, _ = await stock.list_movements(client, "A", "x", limit=10, cursor=None)
     assert [(one.cause, one.change) for one in found] == [("correction", 10)]
-    ((sums,), _) = await stock.list_stores(Direct(client), limit=10, cursor=None)
+    ((sums,), _) = await stock.list_stores(client, limit=10, cursor=None)
     assert (sums.items, sums.units, sums.low) == (3, 21, 1)
     mine.close()
 
@@ -214,11 +213,11 @@ async def _told(client: PersistenceClient, item: str) -> list[int]:
 
 async def test_a_service_that_was_away_reads_on(client: PersistenceClient, persistence: PersistenceProcess) -> None:
     with InventoryProcess(persistence.data_dir, [persistence]) as inventory:
-        await stock.set_count(Direct(client), "A", "x", 10, version=None)
+        await stock.set_count(client, "A", "x", 10, version=None)
         await eventually(lambda: _told(client, "x"))
         inventory.send_signal(signal.SIGTERM)
         assert inventory.wait() == 0
-        await stock.set_count(Direct(client), "A", "x", 2, version=None)
+        await stock.set_count(client, "A", "x", 2, version=None)
         await client.delete_item(STOCK.name, {"store": "A", "item": "x"})
         await asyncio.to_thread(inventory.start)
 
@@ -245,10 +244,10 @@ async def test_an_import_that_is_not_as_it_should_be_holds_up_no_other(client: P
     await client.put_item(IMPORT_ROWS.name, {"import": "0", "number": 0, "rows": "nothing that can be read"})
     async with running(Applier(client).run()):
         found = await sent(client, b"store,item,count\nA,x,1\n")
-        await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+        await imports.wait_for_import(client, found.id, seconds=PATIENCE)
     assert await counts(client) == {("A", "x"): 1}
     await client.put_item(IMPORTS.name, {**broken, "id": "1", "rows": "many", "state": "applied"})
-    page = await imports.list_imports(Direct(client), limit=10, cursor=None)
+    page = await imports.list_imports(client, limit=10, cursor=None)
     assert [one.id for one in page.imports] == [found.id]
 
 
@@ -256,12 +255,12 @@ async def test_another_threshold_counts_anew_what_is_low(
     client: PersistenceClient, persistence: PersistenceProcess
 ) -> None:
     async def low() -> int:
-        stores, _ = await stock.list_stores(Direct(client), limit=10, cursor=None)
+        stores, _ = await stock.list_stores(client, limit=10, cursor=None)
         return stores[0].low if stores else -1
 
     with InventoryProcess(persistence.data_dir, [persistence], {"LOW_STOCK": 3}):
         for item, count in (("x", 2), ("y", 4), ("z", 8)):
-            await stock.set_count(Direct(client), "A", item, count, version=None)
+            await stock.set_count(client, "A", item, count, version=None)
         await eventually(lambda: _told(client, "z"))
 
         async def is_one() -> bool:
@@ -278,7 +277,7 @@ async def test_names_that_are_too_long_stop_nothing(client: PersistenceClient, p
     follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
     await client.put_item(STOCK.name, {"store": "s" * 1000, "item": "i" * 500, "count": 3})
     async with running(follower.run()):
-        await stock.set_count(Direct(client), "A", "x", 9, version=None)
+        await stock.set_count(client, "A", "x", 9, version=None)
         assert await eventually(lambda: _told(client, "x")) == [9]
         assert await Checker(client, LEVELS).check() == []
     assert await counts(client) == {("A", "x"): 9}
@@ -297,19 +296,19 @@ async def test_a_record_without_a_count_stops_nothing(
         assert await Checker(client, LEVELS).check() == []
         assert await counts(client) == {}
         found = await sent(client, b"store,item,count\nA,odd,3\nA,x,8\n")
-        done = await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+        done = await imports.wait_for_import(client, found.id, seconds=PATIENCE)
         assert (done.state, done.new) == (ImportState.APPLIED, 2)
         assert await eventually(lambda: _told(client, "odd")) == [3]
         await client.put_item(STOCK.name, odd)
-        await imports.undo_import(Direct(client), found.id)
-        undone = await imports.wait_for_import(Direct(client), found.id, seconds=PATIENCE)
+        await imports.undo_import(client, found.id)
+        undone = await imports.wait_for_import(client, found.id, seconds=PATIENCE)
         assert undone.state is ImportState.UNDONE
 
         async def all_told() -> bool:
             return await movements(client, "A", "odd") == [3, -3] and await movements(client, "A", "x") == [8, -8]
 
         await eventually(all_told)
-        stores, _ = await stock.list_stores(Direct(client), limit=10, cursor=None)
+        stores, _ = await stock.list_stores(client, limit=10, cursor=None)
         assert not stores
     mine.close()
 

@@ -1,7 +1,6 @@
 """Old movements become one for each item, and still make its count."""
 
 from clients.inventory import stock
-from clients.inventory.records import Direct
 from clients.persistence import PersistenceClient
 from services.inventory.checking import Checker
 from services.inventory.following import Follower
@@ -14,7 +13,7 @@ LEVELS = Levels(5, 2)
 
 
 async def movements(client: PersistenceClient, item: str) -> list[tuple[str, int, int]]:
-    found, _ = await stock.list_movements(Direct(client), "A", item, limit=1000, cursor=None)
+    found, _ = await stock.list_movements(client, "A", item, limit=1000, cursor=None)
     return [(one.cause, one.change, one.count) for one in found]
 
 
@@ -24,8 +23,8 @@ async def test_old_movements_become_one_that_carries_their_sum(
     mine = PersistenceClient("127.0.0.1", persistence.port)
     follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
     for count in range(1, 131):
-        await stock.set_count(Direct(client), "A", "x", count * 3, version=None)
-    await stock.set_count(Direct(client), "A", "y", 7, version=None)
+        await stock.set_count(client, "A", "x", count * 3, version=None)
+    await stock.set_count(client, "A", "y", 7, version=None)
     async with running(follower.run()):
         await eventually(lambda: movements(client, "y"))
         assert len(await movements(client, "x")) == 130
@@ -34,7 +33,7 @@ async def test_old_movements_become_one_that_carries_their_sum(
         assert await movements(client, "x") == [("carried", 390, 390)]
         assert await movements(client, "y") == [("edit", 7, 7)]
         assert await Checker(client, LEVELS).check() == []
-        await stock.set_count(Direct(client), "A", "x", 391, version=None)
+        await stock.set_count(client, "A", "x", 391, version=None)
 
         async def both() -> bool:
             return len(await movements(client, "x")) == 2

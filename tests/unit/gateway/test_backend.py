@@ -28,9 +28,9 @@ async def answer(_: Caller) -> str:
 async def test_lists_that_come_too_late_keep_no_order_out(backend: Backend[Caller]) -> None:
     for _ in range(5):
         with pytest.raises(DeadlineExceeded):
-            await backend.lists.ask(come_too_late)
+            await backend.ask(come_too_late, Work.LIST)
     with pytest.raises(Unavailable):
-        await backend.lists.ask(answer)
+        await backend.ask(answer, Work.LIST)
     assert await backend.ask(answer, Work.AT_ONCE) == "done"
     assert await backend.ask(answer) == "done"
     # Who asks whether the server works is told of the worst.
@@ -43,14 +43,14 @@ async def test_lists_take_at_most_half_of_the_places(backend: Backend[Caller]) -
     async def wait(_: Caller) -> None:
         await go_on.wait()
 
-    lists = [asyncio.create_task(backend.lists.ask(wait)) for _ in range(2)]
+    lists = [asyncio.create_task(backend.ask(wait, Work.LIST)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="2 requests wait"):
-        await backend.lists.ask(answer)
+        await backend.ask(answer, Work.LIST)
     lookups = [asyncio.create_task(backend.ask(wait)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="4 requests wait"):
         await backend.ask(answer, Work.AT_ONCE)
     go_on.set()
     await asyncio.gather(*lists, *lookups)
-    assert await backend.lists.ask(answer) == "done"
+    assert await backend.ask(answer, Work.LIST) == "done"
