@@ -295,7 +295,7 @@ async def remove_staged(records: PersistenceClient, name: str) -> None:
     await remove_rows(records, name)
 
 
-async def remove_rows(records: Records, name: str) -> None:
+async def remove_rows(records: PersistenceClient, name: str) -> None:
     """Removes the rows of an import."""
     while True:
         page = await records.query(IMPORT_ROWS.name, partition=name, page_size=_PORTIONS_AT_ONCE)

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from clients.errors import ClientError, Refused
-from clients.inventory.records import Direct, is_conflict
+from clients.inventory.records import is_conflict
 from clients.inventory.upload import remove_rows, remove_staged
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.patience import Patience
@@ -33,7 +33,7 @@ class ImportRetention:
 
     def __init__(self, client: PersistenceClient, *, keep_days: float) -> None:
         self._client = client
-        self._records = Direct(client)
+        self._records = client
         self._keep_seconds = keep_days * 86_400
         self._patience = Patience("import retention")
         self._log = structlog.get_logger()

@@ -323,11 +323,11 @@ async def test_imports_are_deleted_when_they_are_old_enough_and_at_their_end(
     assert await ImportRetention(client, keep_days=1e-9).remove_old() == 0
     async with running(applier.run()):
         for one in (waiting, old):
-            await imports.wait_for_import(Direct(client), one.id, seconds=PATIENCE)
+            await imports.wait_for_import(client, one.id, seconds=PATIENCE)
         assert await ImportRetention(client, keep_days=1).remove_old() == 0
         assert await ImportRetention(client, keep_days=1e-9).remove_old() == 2
         with pytest.raises(NotFound):
-            await imports.get_import(Direct(client), old.id)
+            await imports.get_import(client, old.id)
         assert (await client.query(IMPORT_ROWS.name, partition=old.id)).items == []
         # What they brought stays, and the file may come again.
         assert (await client.get_item(STOCK.name, {"store": "Store 0", "item": "Item 7"})).item is not None
