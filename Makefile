@@ -9,13 +9,17 @@ RUNTIME := $(VENV)/.runtime
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 # The packages of this folder, changes to them included, and the command `comanda`.
 INSTALL_ITSELF := $(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+# What runs in one process, without a server: logic, and the contract that the stores in memory share with the others.
+COVERED := 48
+UNIT_TESTS := tests/unit tests/contract/test_order_store.py tests/contract/test_order_feed.py \
+	tests/contract/test_record_store.py tests/contract/test_record_names.py
 # What behaves differently from one version of Python to the next: the parts by themselves, pickles, signals, spawned
 # processes, SQLite.
 VERSION_TESTS := tests/unit tests/contract tests/integration/test_distributed.py tests/integration/test_persistence.py \
 	tests/integration/test_startup.py tests/integration/test_supervisor.py tests/integration/test_work.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-version lint format loadtest bench bench-peers chaos chaos-long lock clean wipe
+.PHONY: help setup run unit cover test test-version lint format loadtest bench bench-peers chaos chaos-long lock clean wipe
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -43,6 +47,12 @@ $(RUNTIME): requirements.lock requirements-build.lock pyproject.toml | $(BIN)/py
 run: $(RUNTIME) ## Start the suite on SQLite; Ctrl-C stops it
 	@echo 'Starting Comanda; Ctrl-C stops it.'
 	@$(BIN)/comanda run
+
+unit: $(STAMP) ## Run the tests of logic, which take seconds
+	$(BIN)/python -m pytest -n 2 -m 'not server' $(UNIT_TESTS)
+
+cover: $(STAMP) ## Show which statements those tests do not reach; at least COVERED % have to be
+	$(BIN)/python -m pytest -n 2 -m 'not server' --cov --cov-report=term --cov-fail-under=$(COVERED) $(UNIT_TESTS)
 
 test: $(STAMP) .venv-dynamodb/.installed ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal

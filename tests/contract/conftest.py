@@ -1,4 +1,4 @@
-"""The adapters that the contract suite is run over, each on a real database."""
+"""The adapters that the contract suite is run over: SQLite and DynamoDB on real databases, and the fakes of tests."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -9,11 +9,14 @@ import pytest
 
 from shared.stores.dynamodb.opening import dynamo_orders, dynamo_work
 from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
+from shared.stores.events import OrderFeed
 from shared.stores.ports import OrderStore, WorkStore
 from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.stores.sqlite.work import SqliteWorkStore
 from tests.support.dynamodb import own_tables
+from tests.support.memory_orders import MemoryOrderFeed, MemoryOrders, MemoryOrderStore, MemoryWorkStore
 
 
 class Adapter(Protocol):
@@ -46,9 +49,31 @@ class SqliteAdapter:
         self._opened.append(store)
         return store
 
+    def feed(self) -> OrderFeed:
+        return SqliteOrderFeed(self.files)
+
     async def close(self) -> None:
         while self._opened:
             await self._opened.pop().close()
+
+
+class MemoryAdapter:
+    """The fake that tests of services use."""
+
+    def __init__(self) -> None:
+        self.database = MemoryOrders()
+
+    async def orders(self, *, request_id_seconds: float = 0) -> OrderStore:
+        return MemoryOrderStore(self.database, request_id_seconds=request_id_seconds)
+
+    async def work(self) -> WorkStore:
+        return MemoryWorkStore(self.database)
+
+    def feed(self) -> OrderFeed:
+        return MemoryOrderFeed(self.database)
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class DynamoAdapter:
@@ -72,11 +97,13 @@ class DynamoAdapter:
         await self._stack.aclose()
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("dynamodb", marks=pytest.mark.server)])
 async def adapter(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Adapter]:
     """An empty database."""
     made: Adapter
-    if request.param == "sqlite":
+    if request.param == "memory":
+        made = MemoryAdapter()
+    elif request.param == "sqlite":
         made = SqliteAdapter(tmp_path)
     else:
         made = DynamoAdapter(own_tables(request.getfixturevalue("dynamodb")))

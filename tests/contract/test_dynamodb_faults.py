@@ -17,6 +17,8 @@ from shared.stores.records import Ask, Query, RecordStore
 from tests.support.dynamodb import DynamoServer, own_tables
 from tests.support.proxy import Fault, Proxy
 
+pytestmark = pytest.mark.server
+
 THINGS = Table("Things", partition="id")
 LINES = Table("Lines", partition="page", sort="number", numbers=frozenset({"number"}), feed=False)
 TABLES = Tables(THINGS, LINES)

@@ -16,6 +16,8 @@ from shared.stores.dynamodb.settings import DynamoSettings
 from shared.stores.records import Ask, Query, RecordStore
 from tests.support.dynamodb import own_tables
 
+pytestmark = pytest.mark.server
+
 DATA = corporate_data("CorporateData")
 TABLES = Tables(DATA, corporate_log("CorporateLog"), CHAINS)
 OLDER = Tables(msgspec.structs.replace(DATA, own_key=False), corporate_log("CorporateLog"), CHAINS)

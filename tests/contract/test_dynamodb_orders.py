@@ -23,6 +23,8 @@ from tests.support.dynamodb import own_tables
 from tests.support.orders import accept, ids, request, ticket
 from tests.support.proxy import Fault, Proxy
 
+pytestmark = pytest.mark.server
+
 NOW = 5_000_000
 LEASE = 0.5
 

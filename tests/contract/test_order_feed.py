@@ -1,4 +1,8 @@
-"""What the outbox of orders tells: everything that has happened, in order, once, from any position on."""
+"""What the outbox of orders tells: everything that has happened, in order, once, from any position on.
+
+DynamoDB has no feed of orders. Tests about files and about the size of batches are for SQLite alone: the fake has no
+files, and what it reads is in memory already.
+"""
 
 import contextlib
 import shutil
@@ -11,36 +15,39 @@ import pytest
 
 from shared.domain.states import TRANSITIONS, State
 from shared.domain.tables import SCORES, suite_tables
-from shared.stores.events import Happened
+from shared.stores.events import Happened, OrderFeed
 from shared.stores.ports import Done, Failure, HandBack, OrderStore, WorkStore
 from shared.stores.sqlite.database import connect, migrate
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.record_feed import SqliteRecordFeed
 from shared.stores.sqlite.records import SqliteRecordStore
-from tests.contract.conftest import SqliteAdapter
+from tests.contract.conftest import MemoryAdapter, SqliteAdapter
 from tests.support.orders import accept, ids, request, ticket
 
 LIMIT = 1000
 
 
-@pytest.fixture
-async def adapter(tmp_path: Path) -> AsyncIterator[SqliteAdapter]:
+on_files = pytest.mark.parametrize("adapter", ["sqlite"], indirect=True)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def adapter(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[SqliteAdapter | MemoryAdapter]:
     """An empty database."""
-    made = SqliteAdapter(tmp_path)
+    made = SqliteAdapter(tmp_path) if request.param == "sqlite" else MemoryAdapter()
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def feed(adapter: SqliteAdapter, orders: OrderStore) -> AsyncIterator[SqliteOrderFeed]:
+async def feed(adapter: SqliteAdapter | MemoryAdapter, orders: OrderStore) -> AsyncIterator[OrderFeed]:
     """Follows the orders."""
-    made = SqliteOrderFeed(adapter.files)
+    made = adapter.feed()
     yield made
     made.close()
 
 
-async def follow(feed: SqliteOrderFeed, after: str | None = None, limit: int = LIMIT) -> tuple[list[Happened], str]:
+async def follow(feed: OrderFeed, after: str | None = None, limit: int = LIMIT) -> tuple[list[Happened], str]:
     """Everything behind a position, and the position at its end."""
     found: list[Happened] = []
     while True:
@@ -123,7 +130,7 @@ async def test_records_that_are_being_made_are_no_error(tmp_path: Path) -> None:
     await feed.close()
 
 
-async def test_life_of_an_order(feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore) -> None:
+async def test_life_of_an_order(feed: OrderFeed, orders: OrderStore, work: WorkStore) -> None:
     run = (await accept(orders, request("Ana", productos=["pan", {"producto": "agua", "cantidad": 3}, "pan"]))).run
     await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
     await work.advance("w1", done=[Done(run.first, 1, 1_900_000)], now=1_900_100)
@@ -137,7 +144,7 @@ async def test_life_of_an_order(feed: SqliteOrderFeed, orders: OrderStore, work:
     assert counted(events) == {State.DONE: 1}
 
 
-async def test_every_way_through_the_states_is_told(feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore) -> None:
+async def test_every_way_through_the_states_is_told(feed: OrderFeed, orders: OrderStore, work: WorkStore) -> None:
     run = (await accept(orders, *(request(f"c{number}") for number in range(9)))).run
     one, two, three, four, five, *_, nine = range(run.first, run.first + 9)
     await orders.cancel(ids(run)[6])
@@ -168,7 +175,7 @@ async def test_every_way_through_the_states_is_told(feed: SqliteOrderFeed, order
 
 
 async def test_what_was_under_way_at_the_end_is_told_to_be_queued_again(
-    adapter: SqliteAdapter, feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore
+    adapter: SqliteAdapter | MemoryAdapter, feed: OrderFeed, orders: OrderStore, work: WorkStore
 ) -> None:
     run = (await accept(orders, request(), request())).run
     await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
@@ -181,7 +188,7 @@ async def test_what_was_under_way_at_the_end_is_told_to_be_queued_again(
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 1000])
 async def test_any_position_can_be_gone_on_from(
-    feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore, limit: int
+    feed: OrderFeed, orders: OrderStore, work: WorkStore, limit: int
 ) -> None:
     runs = [(await accept(orders, *[request()] * 3, at=at)).run for at in (1_000_000, 2_000_000, 3_000_000)]
     for run in reversed(runs):
@@ -200,8 +207,9 @@ async def test_any_position_can_be_gone_on_from(
     assert (await follow(feed, end)) == ([], end)
 
 
+@on_files
 async def test_position_of_another_store_begins_anew(
-    adapter: SqliteAdapter, feed: SqliteOrderFeed, orders: OrderStore, tmp_path: Path
+    adapter: SqliteAdapter, feed: OrderFeed, orders: OrderStore, tmp_path: Path
 ) -> None:
     await accept(orders, request(), request())
     _, end = await follow(feed)
@@ -217,8 +225,9 @@ async def test_position_of_another_store_begins_anew(
     await other.close()
 
 
+@on_files
 async def test_position_behind_the_end_of_a_restored_store_begins_anew(
-    adapter: SqliteAdapter, feed: SqliteOrderFeed, orders: OrderStore, tmp_path: Path
+    adapter: SqliteAdapter, feed: OrderFeed, orders: OrderStore, tmp_path: Path
 ) -> None:
     await accept(orders, request("first"))
     await adapter.close()
@@ -236,8 +245,9 @@ async def test_position_behind_the_end_of_a_restored_store_begins_anew(
     follower.close()
 
 
+@on_files
 async def test_entry_of_before_failed_orders_could_be_cancelled_is_read(
-    adapter: SqliteAdapter, feed: SqliteOrderFeed, orders: OrderStore
+    adapter: SqliteAdapter, feed: OrderFeed, orders: OrderStore
 ) -> None:
     run = (await accept(orders, request(), request())).run
     await orders.cancel(ids(run)[1])
@@ -248,6 +258,7 @@ async def test_entry_of_before_failed_orders_could_be_cancelled_is_read(
     assert counted((await follow(feed))[0]) == {State.CANCELLED: 2}
 
 
+@on_files
 async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
     adapter: SqliteAdapter, orders: OrderStore, work: WorkStore
 ) -> None:
@@ -273,7 +284,8 @@ async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
     feed.close()
 
 
-async def test_large_orders_come_in_small_batches(feed: SqliteOrderFeed, orders: OrderStore, work: WorkStore) -> None:
+@on_files
+async def test_large_orders_come_in_small_batches(feed: OrderFeed, orders: OrderStore, work: WorkStore) -> None:
     large = [f"{number} ".ljust(200, "x") for number in range(1000)]
     runs = [(await accept(orders, *[request(str(n), productos=large) for n in range(40)])).run for _ in range(2)]
     for run in runs:

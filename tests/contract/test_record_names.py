@@ -21,6 +21,7 @@ from shared.stores.keys import item_keys
 from shared.stores.records import Ask, Change, Query, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
+from tests.support.memory_records import MemoryRecords, MemoryRecordStore
 
 Opener = Callable[[Tables], AbstractAsyncContextManager[RecordStore]]
 
@@ -29,12 +30,19 @@ BEFORE = Tables(*(replace(table, folded=frozenset()) for table in (STOCK, STORES
 """The same tables as they were when each spelling was a key of its own."""
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+SERVER = pytest.param("dynamodb", marks=pytest.mark.server)
+
+
+@pytest.fixture(params=["memory", "sqlite", SERVER])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Opens one and the same database, empty at first."""
     if request.param == "dynamodb":
         settings = own_tables(request.getfixturevalue("dynamodb"))
         return lambda tables: dynamo_records(settings, tables)
+
+    if request.param == "memory":
+        database = MemoryRecords()
+        return lambda tables: contextlib.nullcontext(MemoryRecordStore(database, tables))
 
     @contextlib.asynccontextmanager
     async def sqlite(tables: Tables) -> AsyncIterator[RecordStore]:
@@ -114,6 +122,8 @@ async def test_name_that_cannot_be_a_key_is_refused(records: RecordStore, store:
     assert refused.value.field == ("store" if store != "A" else "item")
 
 
+# The fake has no data of an earlier version.
+@pytest.mark.parametrize("opener", ["sqlite", SERVER], indirect=True)
 async def test_items_of_before_get_the_keys_of_now(opener: Opener) -> None:
     def movement(item: str, change: int) -> Put:
         return Put("StockMovements", {"ledger": ledger_of("B", item), "entry": "2026#1", "change": change})
@@ -216,6 +226,7 @@ async def test_version_of_corporate_data_never_stands_for_two_contents(records: 
     assert made.version > versions[-1]
 
 
+@pytest.mark.server
 async def test_version_goes_on_at_another_server(dynamodb: str) -> None:
     settings = own_tables(dynamodb)
     async with dynamo_records(settings, NOW) as one, dynamo_records(settings, NOW) as two:
@@ -244,6 +255,7 @@ async def test_version_goes_on_after_a_restart(opener: Opener) -> None:
         assert made.version == 3
 
 
+@pytest.mark.server
 async def test_version_goes_on_when_the_mark_of_a_removal_has_gone(dynamodb: str) -> None:
     settings = own_tables(dynamodb)
     key = {"store": "A", "item": "Pan"}

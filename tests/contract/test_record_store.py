@@ -29,6 +29,7 @@ from shared.stores.dynamodb.opening import dynamo_records
 from shared.stores.records import Ask, Query, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
+from tests.support.memory_records import MemoryRecords, MemoryRecordStore
 
 THINGS = Table(
     "Things",
@@ -41,9 +42,12 @@ QUIET = Table("Quiet", partition="id", feed=False)
 TABLES = Tables(THINGS, LINES, QUIET)
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("dynamodb", marks=pytest.mark.server)])
 async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordStore]:
     """An empty store of the tables above."""
+    if request.param == "memory":
+        yield MemoryRecordStore(MemoryRecords(), TABLES)
+        return
     if request.param == "sqlite":
         store = SqliteRecordStore(tmp_path / "records.db", TABLES)
         yield store
