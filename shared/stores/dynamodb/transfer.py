@@ -35,7 +35,6 @@ class DynamoOrderTransfer:
         self._dynamo = dynamo
         self._chunks = Chunks(dynamo)
         self._servers = Servers(dynamo, _OWNER)
-        self._newest: int | None = None
 
     async def check_unused(self) -> None:
         """Raises StartupError when an intake is using the tables: its beat goes on."""
@@ -54,11 +53,11 @@ class DynamoOrderTransfer:
 
     async def give(self, after: int, limit: int) -> list[StoredOrder]:
         """See `OrderTransfer.give`; whole blocks are read, and `limit` is for those."""
-        if self._newest is None:
-            self._newest = (await self._servers.shared()).newest
+        # Asked each time: a target has more blocks in the end than at its beginning.
+        newest = (await self._servers.shared()).newest
         found: list[StoredOrder] = []
         block = after // BLOCK
-        while block <= self._newest and len(found) < limit:
+        while block <= newest and len(found) < limit:
             for chunk in await self._chunks.of_block(block):
                 found += _stored(chunk, after)
             block += 1
