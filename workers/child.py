@@ -19,7 +19,7 @@ from shared.runtime import logs
 from shared.runtime.parent import die_with_parent
 from shared.runtime.traces import open_traces
 from shared.stores.dynamodb.settings import DynamoWork
-from shared.stores.ports import WorkStore
+from shared.stores.ports.orders import WorkStore
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.work import SqliteWorkStore
 from workers.failures import known_secrets

@@ -5,7 +5,7 @@ from bisect import bisect_right, insort
 from msgspec.structs import replace
 
 from shared.domain.ids import Run
-from shared.stores.ports import Ticket
+from shared.stores.ports.orders import Ticket
 
 
 class Holding:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from shared.domain.ids import Run
-from shared.stores.ports import Ticket
+from shared.stores.ports.orders import Ticket
 
 
 class Work(Struct, frozen=True, array_like=True, tag=1):

@@ -17,7 +17,7 @@ import structlog
 from msgspec import Struct
 
 from shared.domain.errors import StoreError
-from shared.stores.ports import Open, OrderStore, Rescue, Ticket
+from shared.stores.ports.orders import Open, OrderStore, Rescue, Ticket
 from workers.backlog import Backlog
 from workers.child import ChildConfig, main
 from workers.holding import Holding

@@ -21,7 +21,7 @@ from shared.domain.errors import StoreError
 from shared.domain.ids import Run, id_prefix, split_run
 from shared.domain.orders import OrderRequest
 from shared.domain.quantiles import bucket
-from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
+from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
 from workers.failures import TRACEBACK_BYTES, FailureDescriber, Verdict
 from workers.handlers import Job, Loaded
 from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, ToWorker, Work, decode_to_worker

@@ -38,16 +38,24 @@ app = App(
 )
 # Loaded when it is asked for: the other commands start quicker without it.
 app.command(
-    "clients.loadtest.command:loadtest", name="loadtest", help="Put a server under load, and tell whether it holds."
+    "clients.tools.loadtest.command:loadtest",
+    name="loadtest",
+    help="Put a server under load, and tell whether it holds.",
 )
 app.command(
-    "clients.migrate.command:migrate", name="migrate", help="Copy all orders and records to another kind of store."
+    "clients.tools.migrate.command:migrate",
+    name="migrate",
+    help="Copy all orders and records to another kind of store.",
 )
-app.command("clients.backup.command:backup", name="backup", help="Copy everything that the running suite stores.")
-app.command("clients.backup.command:verify", name="verify", help="Prove that a backup is whole.")
-app.command("clients.backup.command:restore", name="restore", help="Put a backup in the place of the suite's files.")
-app.command("clients.archive.command:archive", name="archive", help="Move old final orders to compressed files.")
-app.command("clients.archive.command:compact", name="compact", help="Give space back that deleted rows have left.")
+app.command("clients.tools.backup.command:backup", name="backup", help="Copy everything that the running suite stores.")
+app.command("clients.tools.backup.command:verify", name="verify", help="Prove that a backup is whole.")
+app.command(
+    "clients.tools.backup.command:restore", name="restore", help="Put a backup in the place of the suite's files."
+)
+app.command("clients.tools.archive.command:archive", name="archive", help="Move old final orders to compressed files.")
+app.command(
+    "clients.tools.archive.command:compact", name="compact", help="Give space back that deleted rows have left."
+)
 app.command("clients.cli.data:data", name="data", help="Corporate data, and the audit log of it.")
 app.command(
     "clients.cli.observing:observe", name="observe", help="Show changes and events as they happen, until stopped."
@@ -56,7 +64,9 @@ app.command("clients.cli.statistics:stats", name="stats", help="Show the statist
 app.command("clients.cli.statistics:notifications", name="notifications", help="Show what a user was told.")
 app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: bring in files, look at it, take back.")
 app.command("clients.cli.ready:ready", name="ready", help="Tell whether every server that is needed can work.")
-app.command("clients.doctor.command:doctor", name="doctor", help="Examine this installation, and say how to cure it.")
+app.command(
+    "clients.tools.doctor.command:doctor", name="doctor", help="Examine this installation, and say how to cure it."
+)
 app.command("clients.cli.token:token", name="token", help="Make a bearer token for the gateway.")
 app.command("clients.cli.audit:audit", name="audit", help="Prove that the statistics have counted every order.")
 
@@ -144,7 +154,7 @@ async def list_orders(
     found = []
     if archive:
         # Only here: no other command needs the files.
-        from clients.archive.listing import list_archived  # noqa: PLC0415
+        from clients.tools.archive.listing import list_archived  # noqa: PLC0415
 
         listed = list_archived(state=state, customer=cliente, since=desde, until=hasta)
         Output(json=json).orders(list(islice(listed, limite)))

@@ -22,10 +22,10 @@ from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
 from clients.inventory.imports import Import
 from clients.inventory.upload import Report, Upload
 from clients.persistence import PersistenceClient
+from shared.csv.export import HEAD, export_lines
 from shared.domain.errors import InvalidParams
 from shared.domain.stock import ImportState, check_item, check_store
 from shared.runtime.programs import server_command
-from shared.wire.sheet_export import HEAD, export_lines
 
 inventory = App(name="inventory", help="Stock: bring in files, look at it, take back.")
 

@@ -118,7 +118,7 @@ async def all_stock(records: PersistenceClient, store: str | None = None) -> Asy
 async def set_count(
     records: PersistenceClient, store: str, item: str, count: int, *, version: int | None
 ) -> StoredItem:
-    """Sets a count by hand; with `version`, only of that one. Names are as `shared.wire.sheets` has them.
+    """Sets a count by hand; with `version`, only of that one. Names are as `shared.csv.reader` has them.
 
     Raises PreconditionFailed for another version.
     """

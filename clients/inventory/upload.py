@@ -19,12 +19,12 @@ from clients.errors import Refused
 from clients.inventory.imports import Import, get_import
 from clients.inventory.records import UNCERTAIN, is_conflict
 from clients.persistence import PersistenceClient
+from shared.csv.reader import Fault, Row, SheetReader
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, TooLarge
 from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Delete, Put, Update
 from shared.domain.stock import UNFIT, ImportState, count_of
 from shared.domain.tables import IMPORT_FILES, IMPORT_ROWS, IMPORTS, STOCK
-from shared.wire.sheets import Fault, Row, SheetReader
 
 PORTION_ROWS = 90
 """With the portion itself and the catalogue they fit one transaction."""

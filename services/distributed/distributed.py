@@ -24,7 +24,7 @@ from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
 from shared.server.dispatcher import Dispatcher
-from shared.stores.events import OrderFeed, RecordFeed
+from shared.stores.ports.feeds import OrderFeed, RecordFeed
 
 _TRIM_SECONDS = 60.0
 _TRIM_PAUSE_SECONDS = 0.1

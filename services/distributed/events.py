@@ -10,7 +10,7 @@ from msgspec import Struct
 from shared.domain.ids import Run, id_prefix
 from shared.domain.orders import iso_time
 from shared.domain.states import TRANSITIONS, State
-from shared.stores.events import Happened
+from shared.stores.ports.feeds import Happened
 from shared.wire.replies import encode
 
 EVENTS = {

@@ -2,8 +2,8 @@
 
 import time
 
+from shared.serialization.signed_pickles import UsedNonces
 from shared.stores.sqlite.database import Connection
-from shared.wire.pickles import UsedNonces
 
 
 class StoredNonces(UsedNonces):

@@ -7,7 +7,7 @@ from typing import Any
 from services.distributed.events import PlainEvent
 from shared.domain.errors import NotFound
 from shared.domain.orders import iso_time
-from shared.stores.records import PAGE_BYTES
+from shared.stores.ports.records import PAGE_BYTES
 from shared.stores.sqlite.database import Connection
 from shared.wire.replies import encode
 

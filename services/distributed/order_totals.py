@@ -9,7 +9,7 @@ from shared.domain.names import name_key
 from shared.domain.orders import iso_time
 from shared.domain.quantiles import Quantiles
 from shared.domain.states import State
-from shared.stores.events import Happened
+from shared.stores.ports.feeds import Happened
 from shared.stores.sqlite.database import Connection
 
 _MINUTE = 60_000_000

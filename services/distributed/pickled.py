@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from services.distributed.actions import ACTIONS
 from shared.domain.errors import InvalidParams
+from shared.serialization.serializer import deserialize, serialize
+from shared.serialization.signed_pickles import PickleLimits, Pickles, UsedNonces
 from shared.server.actions import Members, ParsedRequest
 from shared.server.parser import Item, RequestParser
-from shared.wire.pickles import PickleLimits, Pickles, UsedNonces
 from shared.wire.replies import failure, line
-from shared.wire.serialization import deserialize, serialize
 
 SERVICE = "distributed"
 REQUEST = "comanda:distributed:request"

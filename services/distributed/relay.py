@@ -20,8 +20,8 @@ from shared.domain.errors import Gone, StoreError
 from shared.domain.scores import is_record
 from shared.domain.tables import SCORES, USERS
 from shared.runtime.traces import Traces
-from shared.stores.events import Happened, OrderEvents, OrderFeed, RecordFeed
-from shared.stores.records import Change, Changes
+from shared.stores.ports.feeds import Happened, OrderEvents, OrderFeed, RecordFeed
+from shared.stores.ports.records import Change, Changes
 from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE, RECORDS, RECORDS_BEFORE, OrderPosition
 
 _POLL_SECONDS = 0.02

@@ -8,7 +8,7 @@ from services.distributed.notifications import Notifications
 from services.distributed.ranking import whole
 from shared.domain.records import Record
 from shared.domain.tables import ALERTS, IMPORTS
-from shared.stores.records import Change
+from shared.stores.ports.records import Change
 
 TABLES = (ALERTS, IMPORTS)
 """What it is read from."""

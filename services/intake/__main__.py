@@ -17,7 +17,7 @@ from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
-from shared.stores.ports import OrderStore, Recovery
+from shared.stores.ports.orders import OrderStore, Recovery
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.stores.sqlite.waiting import wait_until_unlocked

@@ -35,7 +35,7 @@ from shared.domain.ids import Run, parse_id
 from shared.domain.orders import Order, attempt_view, iso_time, order_view
 from shared.domain.states import State
 from shared.net.connection import Connection
-from shared.stores.ports import Open, OrderStore, Query, Repair
+from shared.stores.ports.orders import Open, OrderStore, Query, Repair
 from shared.wire.replies import encode, failure, success
 from workers.pool import Pool
 

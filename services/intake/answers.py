@@ -9,7 +9,7 @@ from shared.domain.errors import ComandaError, Conflict, QueueFull
 from shared.domain.ids import id_prefix
 from shared.domain.orders import OrderRequest, due_time
 from shared.domain.states import State
-from shared.stores.ports import Acceptance, Existing
+from shared.stores.ports.orders import Acceptance, Existing
 from shared.wire.replies import encode, failure, success
 
 _SAME_MS = 50.0

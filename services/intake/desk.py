@@ -31,7 +31,7 @@ from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.net.connection import Connection
 from shared.runtime.logs import log_fault
 from shared.runtime.traces import Traces
-from shared.stores.ports import Acceptance, Batch, Open, OrderStore
+from shared.stores.ports.orders import Acceptance, Batch, Open, OrderStore
 from shared.wire.framing import Frame
 from shared.wire.orders import OrderBlock, encode_orders
 from shared.wire.ready import Ready

@@ -27,7 +27,7 @@ from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds, end_cancellation
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
-from shared.stores.ports import Open, OrderStore, Recovery, Superseded
+from shared.stores.ports.orders import Open, OrderStore, Recovery, Superseded
 from shared.wire.replies import line
 from workers.backlog import Backlog
 from workers.child import ChildConfig

@@ -15,7 +15,7 @@ import structlog
 from services.intake.settings import IntakeSettings
 from shared.domain.errors import StoreError
 from shared.domain.orders import iso_time
-from shared.stores.ports import OrderStore
+from shared.stores.ports.orders import OrderStore
 
 _PAUSE_SECONDS = 0.1
 _REST_SECONDS = 2.0

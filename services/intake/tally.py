@@ -9,7 +9,7 @@ from services.intake.watchers import Watchers
 from shared.domain.ids import Run
 from shared.domain.quantiles import Quantiles
 from shared.domain.states import FINAL, State
-from shared.stores.ports import Open, Recovery, Rescue
+from shared.stores.ports.orders import Open, Recovery, Rescue
 from workers.messages import Report
 
 

@@ -17,7 +17,7 @@ from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
-from shared.stores.records import RecordStore
+from shared.stores.ports.records import RecordStore
 from shared.stores.sqlite.files import make_folder
 from shared.stores.sqlite.order_positions import saved_change
 from shared.stores.sqlite.records import SqliteRecordStore

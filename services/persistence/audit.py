@@ -16,7 +16,7 @@ import msgspec
 from shared.domain.errors import InvalidParams
 from shared.domain.records import MAX_ITEM_BYTES, Item, Put, Table, Transaction, Update
 from shared.domain.tables import CHAINS
-from shared.stores.records import Ask, Query, RecordStore
+from shared.stores.ports.records import Ask, Query, RecordStore
 
 TENANT = "main"
 """Corporate data and its log belong to one tenant."""

@@ -21,7 +21,7 @@ from shared.domain.orders import iso_time
 from shared.domain.records import MAX_ACTIONS, Delete, Item, Transaction, Update
 from shared.domain.tables import CHAINS
 from shared.stores.durable import PRIVATE_FOLDER, write_file
-from shared.stores.records import Query, RecordStore
+from shared.stores.ports.records import Query, RecordStore
 
 _EVERY_SECONDS = 3600.0
 _FIRST_SECONDS = 60.0

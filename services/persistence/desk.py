@@ -29,7 +29,7 @@ from shared.domain.records import Record, Transaction
 from shared.net.connection import Connection
 from shared.runtime.logs import log_fault
 from shared.runtime.metrics import ServerMetrics
-from shared.stores.records import PAGE_BYTES, Ask, RecordStore
+from shared.stores.ports.records import PAGE_BYTES, Ask, RecordStore
 from shared.wire.framing import Frame
 from shared.wire.ready import Ready
 from shared.wire.replies import failure, line, success

@@ -16,7 +16,7 @@ from shared.domain.errors import Gone, StoreError
 from shared.domain.records import Table
 from shared.net.connection import Connection
 from shared.net.fanout import Fanout
-from shared.stores.records import Change, RecordStore
+from shared.stores.ports.records import Change, RecordStore
 from shared.wire.replies import failure, line
 
 _RETRY_SECONDS = 1.0

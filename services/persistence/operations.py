@@ -25,7 +25,7 @@ from shared.domain.records import (
 )
 from shared.domain.scores import is_record
 from shared.domain.tables import OPEN, SCORES, Tables
-from shared.stores.records import Ask
+from shared.stores.ports.records import Ask
 from shared.wire.replies import failure, success
 from shared.wire.strict import shortened
 

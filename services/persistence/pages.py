@@ -14,7 +14,7 @@ from shared.domain.errors import InvalidParams
 from shared.domain.orders import iso_time
 from shared.domain.records import Record, Table, check_value
 from shared.domain.tables import OPEN, Tables
-from shared.stores.records import Change, Position, Query, RecordStore
+from shared.stores.ports.records import Change, Position, Query, RecordStore
 from shared.wire.cursors import Cursors
 
 KINDS = (

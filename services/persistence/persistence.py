@@ -27,7 +27,7 @@ from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
-from shared.stores.records import Ask, RecordStore
+from shared.stores.ports.records import Ask, RecordStore
 from shared.wire.cursors import Cursors
 
 _TIDY_SECONDS = 60.0

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from shared.domain.names import SEPARATOR, fold_names
 from shared.domain.records import Index, Item, Key, Table, Value
-from shared.stores.records import Query
+from shared.stores.ports.records import Query
 
 _BIAS = 500
 _BUCKETS = 1024

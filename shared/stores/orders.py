@@ -10,7 +10,7 @@ from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, Priority
 from shared.domain.records import text_bytes
 from shared.domain.states import State
-from shared.stores.ports import Open
+from shared.stores.ports.orders import Open
 
 STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED)
 """States by the number under which stores keep them."""

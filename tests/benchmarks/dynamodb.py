@@ -22,8 +22,8 @@ from shared.stores.dynamodb.client import Dynamo, dynamo
 from shared.stores.dynamodb.opening import dynamo_orders, dynamo_records, dynamo_work
 from shared.stores.dynamodb.order_tables import ORDERS, create_order_tables
 from shared.stores.dynamodb.values import to_item
-from shared.stores.ports import Batch, Done, OrderStore, Ticket
-from shared.stores.records import RecordStore
+from shared.stores.ports.orders import Batch, Done, OrderStore, Ticket
+from shared.stores.ports.records import RecordStore
 from shared.wire.orders import encode_orders
 from tests.support.dynamodb import CREDENTIALS, dynamodb_endpoint, own_tables
 from tests.support.proxy import Proxy

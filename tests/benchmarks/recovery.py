@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.domain.orders import OrderRequest
-from shared.stores.ports import Batch
+from shared.stores.ports.orders import Batch
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.wire.orders import encode_orders

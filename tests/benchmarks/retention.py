@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from shared.domain.orders import OrderRequest, Priority
-from shared.stores.ports import Batch, Done, Failure, Ticket
+from shared.stores.ports.orders import Batch, Done, Failure, Ticket
 from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.orders import SqliteOrderStore

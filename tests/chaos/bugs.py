@@ -15,7 +15,7 @@ from services.distributed.knowledge import Knowledge
 from services.intake import __main__ as intake
 from shared.domain.ids import Run
 from shared.stores.orders import RUNNING
-from shared.stores.ports import Acceptance, Batch, Ticket
+from shared.stores.ports.orders import Acceptance, Batch, Ticket
 from shared.stores.sqlite import database, orders, work
 from shared.stores.sqlite.orders import SqliteOrderStore
 from workers.pool import Pool

@@ -9,8 +9,8 @@ import pytest
 
 from shared.stores.dynamodb.opening import dynamo_orders, dynamo_work
 from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
-from shared.stores.events import OrderFeed
-from shared.stores.ports import OrderStore, WorkStore
+from shared.stores.ports.feeds import OrderFeed
+from shared.stores.ports.orders import OrderStore, WorkStore
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.orders import SqliteOrderStore

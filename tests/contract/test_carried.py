@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from shared.domain.tables import suite_tables
 from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, QUEUED, RUNNING, STATES
+from shared.stores.ports.transfer import StoredOrder, StoredRow
 from shared.stores.sqlite.carried import SqliteCarriedTransfer
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
@@ -18,7 +19,6 @@ from shared.stores.sqlite.order_positions import ORDERS
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from shared.stores.sqlite.transfer import SqliteOrderTransfer
-from shared.stores.transfer import StoredOrder, StoredRow
 from tests.support.orders import accept, request
 
 NODE = 7

@@ -13,7 +13,7 @@ from shared.domain.records import Action, Condition, Delete, Put, Record, Table,
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.opening import dynamo_records
 from shared.stores.dynamodb.settings import DynamoSettings
-from shared.stores.records import Ask, Query, RecordStore
+from shared.stores.ports.records import Ask, Query, RecordStore
 from tests.support.dynamodb import DynamoServer, own_tables
 from tests.support.proxy import Fault, Proxy
 

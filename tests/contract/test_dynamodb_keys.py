@@ -13,7 +13,7 @@ from shared.stores.dynamodb.client import dynamo
 from shared.stores.dynamodb.opening import dynamo_records, dynamo_transfer
 from shared.stores.dynamodb.record_tables import create_record_tables
 from shared.stores.dynamodb.settings import DynamoSettings
-from shared.stores.records import Ask, Query, RecordStore
+from shared.stores.ports.records import Ask, Query, RecordStore
 from tests.support.dynamodb import own_tables
 
 pytestmark = pytest.mark.server

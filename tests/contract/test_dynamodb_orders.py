@@ -18,7 +18,7 @@ from shared.stores.dynamodb.orders import DynamoOrderStore
 from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
 from shared.stores.dynamodb.work import DynamoWorkStore
 from shared.stores.orders import Row
-from shared.stores.ports import Cancelled, Done, Failure, Query, Recovery, Superseded, Tended
+from shared.stores.ports.orders import Cancelled, Done, Failure, Query, Recovery, Superseded, Tended
 from tests.support.dynamodb import own_tables
 from tests.support.orders import accept, ids, request, ticket
 from tests.support.proxy import Fault, Proxy

@@ -4,7 +4,7 @@ from shared.domain.tables import suite_tables
 from shared.stores.dynamodb.opening import dynamo_transfer
 from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.orders import NOTHING
-from shared.stores.transfer import StoredOrder
+from shared.stores.ports.transfer import StoredOrder
 from tests.support.dynamodb import own_tables
 
 NODE = 7

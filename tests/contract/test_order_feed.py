@@ -15,8 +15,8 @@ import pytest
 
 from shared.domain.states import TRANSITIONS, State
 from shared.domain.tables import SCORES, suite_tables
-from shared.stores.events import Happened, OrderFeed
-from shared.stores.ports import Done, Failure, HandBack, OrderStore, WorkStore
+from shared.stores.ports.feeds import Happened, OrderFeed
+from shared.stores.ports.orders import Done, Failure, HandBack, OrderStore, WorkStore
 from shared.stores.sqlite.database import connect, migrate
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed

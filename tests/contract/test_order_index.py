@@ -11,7 +11,7 @@ from shared.domain.ids import Run
 from shared.domain.names import name_key
 from shared.domain.orders import Order
 from shared.domain.states import State
-from shared.stores.ports import Done, Failure, OrderStore, Query, WorkStore
+from shared.stores.ports.orders import Done, Failure, OrderStore, Query, WorkStore
 from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.database import connect
 from shared.stores.sqlite.order_index import NOTHING, attach_index, customer_hash, read_coverage

@@ -6,7 +6,7 @@ from shared.domain.errors import NotFound
 from shared.domain.ids import Run
 from shared.domain.orders import FailedAttempt, Priority
 from shared.domain.states import State
-from shared.stores.ports import Cancelled, Claim, Done, Failure, HandBack, Open, OrderStore, Query, WorkStore
+from shared.stores.ports.orders import Cancelled, Claim, Done, Failure, HandBack, Open, OrderStore, Query, WorkStore
 from tests.contract.conftest import Adapter
 from tests.support.orders import accept, ids, request, ticket
 

@@ -18,7 +18,7 @@ from shared.stores.dynamodb.client import dynamo
 from shared.stores.dynamodb.items import GONE, raw_key
 from shared.stores.dynamodb.opening import dynamo_records
 from shared.stores.keys import item_keys
-from shared.stores.records import Ask, Change, Query, RecordStore
+from shared.stores.ports.records import Ask, Change, Query, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore

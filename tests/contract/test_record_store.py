@@ -26,7 +26,7 @@ from shared.domain.records import (
 )
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.opening import dynamo_records
-from shared.stores.records import Ask, Query, RecordStore
+from shared.stores.ports.records import Ask, Query, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore

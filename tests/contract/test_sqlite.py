@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import StartupError, StoreError
-from shared.stores.ports import OrderStore, Query, WorkStore
+from shared.stores.ports.orders import OrderStore, Query, WorkStore
 from shared.stores.sqlite import database
 from shared.stores.sqlite.database import Writer, connect
 from shared.stores.sqlite.files import Files

@@ -13,7 +13,7 @@ from shared.domain.errors import Conflict, StartupError, StoreError
 from shared.domain.ids import Run
 from shared.domain.states import State
 from shared.stores.archive_format import ArchivedOrder, Block, encode_archive
-from shared.stores.ports import Done, Failure, OrderStore, WorkStore
+from shared.stores.ports.orders import Done, Failure, OrderStore, WorkStore
 from shared.stores.sqlite import archives, archiving, upkeep
 from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.database import Writer, connect

@@ -12,8 +12,8 @@ from services.distributed.knowledge import Knowledge
 from shared.domain.records import Put, Table, Transaction
 from shared.domain.states import State
 from shared.domain.tables import Tables
-from shared.stores.ports import OrderStore, WorkStore
-from shared.stores.records import Ask
+from shared.stores.ports.orders import OrderStore, WorkStore
+from shared.stores.ports.records import Ask
 from shared.stores.sqlite.database import Connection, StoreBusy, connect
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.contract.conftest import SqliteAdapter

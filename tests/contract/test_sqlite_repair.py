@@ -14,7 +14,7 @@ from shared.domain.errors import Gone
 from shared.domain.records import Condition, Put, Transaction
 from shared.domain.states import State
 from shared.domain.tables import SCORES, suite_tables
-from shared.stores.ports import Done, Query, Recovery
+from shared.stores.ports.orders import Done, Query, Recovery
 from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_feed import SqliteOrderFeed

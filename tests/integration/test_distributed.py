@@ -20,8 +20,8 @@ from clients.distributed import DistributedClient
 from clients.errors import Refused
 from clients.services import DistributedServiceClient, PersistenceServiceClient
 from services.distributed.pickled import ANSWER, REQUEST
-from shared.wire.pickles import Pickles
-from shared.wire.serialization import deserialize, serialize
+from shared.serialization.serializer import deserialize, serialize
+from shared.serialization.signed_pickles import Pickles
 from tests.support.intake import PATIENCE, DistributedProcess, IntakeProcess, PersistenceProcess, Session
 
 ORDER = {"cliente": "Ana", "productos": ["pan", {"producto": "agua", "cantidad": 3}], "direccion": "Mayor 1"}

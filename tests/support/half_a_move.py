@@ -5,9 +5,9 @@ import os
 import signal
 from pathlib import Path
 
-import clients.migrate.move as moving
-from clients.migrate.ends import MoveSettings, open_end
-from clients.migrate.move import MarkFile, begin, contents, copy
+import clients.tools.migrate.move as moving
+from clients.tools.migrate.ends import MoveSettings, open_end
+from clients.tools.migrate.move import MarkFile, begin, contents, copy
 from shared.runtime.settings import load
 
 

@@ -20,10 +20,10 @@ from shared.domain.names import name_key
 from shared.domain.orders import FailedAttempt, Item, Order, OrderRequest, due_time
 from shared.domain.quantiles import bucket
 from shared.domain.states import FINAL, State
-from shared.stores.events import Happened, OrderEvents
 from shared.stores.orders import OpenOrder, answer_bytes, group_open, poisoned, request_key, same_order
 from shared.stores.outbox import Moves, Span, spans, told
-from shared.stores.ports import (
+from shared.stores.ports.feeds import Happened, OrderEvents
+from shared.stores.ports.orders import (
     Acceptance,
     Advance,
     Batch,
@@ -41,7 +41,7 @@ from shared.stores.ports import (
     Tended,
     Ticket,
 )
-from shared.stores.records import PAGE_BYTES
+from shared.stores.ports.records import PAGE_BYTES
 
 R = TypeVar("R", Done, Failure, HandBack)
 

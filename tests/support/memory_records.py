@@ -25,7 +25,7 @@ from shared.stores.keys import (
     partition_key,
     tenant_of,
 )
-from shared.stores.records import ITEM_BYTES, PAGE_BYTES, Ask, Change, Changes, Page, Position, Query
+from shared.stores.ports.records import ITEM_BYTES, PAGE_BYTES, Ask, Change, Changes, Page, Position, Query
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode

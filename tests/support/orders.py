@@ -6,7 +6,7 @@ import msgspec
 
 from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, Priority
-from shared.stores.ports import Acceptance, Batch, OrderStore, Ticket
+from shared.stores.ports.orders import Acceptance, Batch, OrderStore, Ticket
 from shared.wire.orders import encode_orders
 
 

@@ -12,8 +12,8 @@ from services.gateway.http.responses import answer, is_named, seen_version, unch
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.deadlines import long_request_client
+from shared.csv.export import HEAD, export_lines
 from shared.domain.stock import MAX_COUNT, check_item, check_store
-from shared.wire.sheet_export import HEAD, export_lines
 
 _CSV = "text/csv"
 _EXPORT_ROWS = 1000

@@ -19,7 +19,7 @@ from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES
 from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_BYTES, CHUNK_ORDERS, EXPIRY, KEYS, ORDERS
 from shared.stores.dynamodb.servers import Servers
 from shared.stores.orders import request_key, same_order
-from shared.stores.ports import Acceptance, Batch, Existing, Superseded
+from shared.stores.ports.orders import Acceptance, Batch, Existing, Superseded
 
 # Of a block that was begun long ago orders would be listed among those of its time.
 _BLOCK_SECONDS = 60.0

@@ -7,7 +7,7 @@ from shared.domain.orders import FailedAttempt
 from shared.stores.dynamodb.chunks import concurrently
 from shared.stores.dynamodb.client import Dynamo
 from shared.stores.dynamodb.order_tables import ATTEMPTS
-from shared.stores.ports import Failure
+from shared.stores.ports.orders import Failure
 
 _BATCH = 25
 

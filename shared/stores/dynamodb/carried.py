@@ -10,7 +10,7 @@ import msgspec
 
 from shared.stores.dynamodb.client import Dynamo
 from shared.stores.dynamodb.tables import make_table
-from shared.stores.transfer import StoredRow
+from shared.stores.ports.transfer import StoredRow
 
 CARRIED = "Carried"
 _ITEM_BYTES = 350_000

@@ -22,7 +22,7 @@ from shared.domain.tables import Tables
 from shared.stores.dynamodb.client import Dynamo, Expired, Trimmed
 from shared.stores.dynamodb.items import MOVED, PARTITION, RENAMED, WRITE, record_of, text
 from shared.stores.keys import tenant_of
-from shared.stores.records import PAGE_BYTES, Change, Changes
+from shared.stores.ports.records import PAGE_BYTES, Change, Changes
 
 _BEGINNING = ""
 _FINISHED = "!"

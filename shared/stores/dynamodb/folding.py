@@ -27,7 +27,7 @@ from shared.stores.dynamodb.removals import Removals
 from shared.stores.dynamodb.values import to_value
 from shared.stores.folding import apart, merge_records
 from shared.stores.keys import item_keys, tenant_of
-from shared.stores.records import STORE_TENANT
+from shared.stores.ports.records import STORE_TENANT
 
 _ITEMS_AT_ONCE = 25
 _FOR_EVER = 253_402_300_799

@@ -9,8 +9,8 @@ from shared.stores.dynamodb.chunks import Chunk, Chunks
 from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.dynamodb.servers import Servers
 from shared.stores.orders import STATES, answer_bytes
-from shared.stores.ports import Page, Query
-from shared.stores.records import PAGE_BYTES
+from shared.stores.ports.orders import Page, Query
+from shared.stores.ports.records import PAGE_BYTES
 from shared.wire.orders import customer_of
 
 _CHUNKS = 8

@@ -24,7 +24,7 @@ from shared.stores.dynamodb.listing import Lister
 from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.dynamodb.servers import Server, Servers
 from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, Row, group_open, poisoned
-from shared.stores.ports import (
+from shared.stores.ports.orders import (
     Acceptance,
     Batch,
     Cancelled,

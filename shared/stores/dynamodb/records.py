@@ -34,7 +34,7 @@ from shared.stores.dynamodb.selection import Selection
 from shared.stores.dynamodb.values import from_value, to_value
 from shared.stores.evaluate import evaluate, key_of
 from shared.stores.keys import fold_query, item_keys, partition_key
-from shared.stores.records import ITEM_BYTES, PAGE_BYTES, STORE_TENANT, Ask, Changes, Page, Position, Query
+from shared.stores.ports.records import ITEM_BYTES, PAGE_BYTES, STORE_TENANT, Ask, Changes, Page, Position, Query
 
 _BATCH_GET = 100
 _CONCURRENT = 50

@@ -16,7 +16,7 @@ from shared.stores.dynamodb.client import ConditionFailed, Dynamo
 from shared.stores.dynamodb.items import PARTITION, VERSION, WRITE, raw_key
 from shared.stores.dynamodb.values import from_value, to_item
 from shared.stores.keys import bucket_of, item_keys, partition_key
-from shared.stores.records import STORE_TENANT
+from shared.stores.ports.records import STORE_TENANT
 
 _REMEMBERED_SECONDS = 60.0
 _WRITE = "removals"

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 from shared.domain.records import Table
 from shared.stores.dynamodb.items import PARTITION, SORT, Raw, index_partition, index_sort, raw_key, text
 from shared.stores.keys import ALL, key_text, partition_key, partition_text, prefix_end
-from shared.stores.records import Position, Query
+from shared.stores.ports.records import Position, Query
 
 
 class Selection(NamedTuple):

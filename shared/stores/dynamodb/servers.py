@@ -15,7 +15,7 @@ from shared.domain.states import FINAL, State
 from shared.stores.dynamodb.client import ConditionFailed, Dynamo
 from shared.stores.dynamodb.order_tables import ORDERS, SERVERS
 from shared.stores.orders import STATES
-from shared.stores.ports import Superseded
+from shared.stores.ports.orders import Superseded
 
 _SHARED = {"kind": {"S": "shared"}, "id": {"S": "shared"}}
 _TOTALS = {state: f"t{STATES.index(state)}" for state in FINAL}

@@ -19,7 +19,7 @@ from shared.stores.dynamodb.items import MOVED, PARTITION, SORT, raw_item, raw_k
 from shared.stores.dynamodb.order_tables import ATTEMPTS, BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS, PROGRESS
 from shared.stores.dynamodb.servers import Servers
 from shared.stores.orders import DONE, request_key
-from shared.stores.transfer import ItemPlace, StoredItem, StoredOrder
+from shared.stores.ports.transfer import ItemPlace, StoredItem, StoredOrder
 
 _BATCH = 25
 _PAGE = 100

@@ -13,7 +13,7 @@ from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently
 from shared.stores.dynamodb.client import Dynamo
 from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Row
-from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
+from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
 
 # Orders between runs that are read together.
 _NEAR = 1024

@@ -14,6 +14,7 @@ import msgspec
 
 from shared.domain.errors import StartupError
 from shared.stores.orders import CANCELLED, DONE
+from shared.stores.ports.transfer import ITEM_SUM, StoredRow
 from shared.stores.sqlite.database import Connection, Writer, migrate, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import attach
@@ -21,7 +22,6 @@ from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE, OrderPosition
 from shared.stores.sqlite.outbox import rebuild_outbox
 from shared.stores.sqlite.records import SqliteRecordStore
-from shared.stores.transfer import ITEM_SUM, StoredRow
 
 _PAGE_ROWS = 500
 _PAGE_BYTES = 2**20

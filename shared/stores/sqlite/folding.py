@@ -11,7 +11,7 @@ from shared.domain.records import Index, Item, Record, Table
 from shared.domain.tables import REMOVALS, Tables
 from shared.stores.folding import apart, merge_records
 from shared.stores.keys import bucket_of, index_keys, item_keys, tenant_of
-from shared.stores.records import STORE_TENANT
+from shared.stores.ports.records import STORE_TENANT
 from shared.stores.sqlite.database import Connection, Writer, translated
 from shared.stores.sqlite.record_changes import CHANGED, decode_item
 

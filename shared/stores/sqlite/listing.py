@@ -4,7 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.domain.errors import StoreError
-from shared.stores.ports import Page, Query
+from shared.stores.ports.orders import Page, Query
 from shared.stores.sqlite.database import Connection, connect, is_damage, sqlite, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.order_index import NOTHING, attach_index, delete_index, file_number, read_coverage

@@ -16,9 +16,9 @@ from msgspec import Struct
 from shared.domain.ids import Run, id_prefix
 from shared.domain.quantiles import bucket
 from shared.domain.states import State
-from shared.stores.events import Happened, OrderEvents
 from shared.stores.orders import RUNNING, STATES
 from shared.stores.outbox import Span, decode_moves
+from shared.stores.ports.feeds import Happened, OrderEvents
 from shared.stores.sqlite.database import Connection, StoreBusy, never_wait, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.listing import attach

@@ -13,8 +13,8 @@ from typing import Any
 
 from shared.domain.names import recent_name_key
 from shared.stores.orders import CANCELLED, FAILED, QUEUED, RUNNING, STATES, answer_bytes
-from shared.stores.ports import Query
-from shared.stores.records import PAGE_BYTES
+from shared.stores.ports.orders import Query
+from shared.stores.ports.records import PAGE_BYTES
 from shared.stores.sqlite.database import Connection
 from shared.stores.sqlite.order_index import BLOCK, SEGMENT, Coverage, customer_hash
 from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS

@@ -36,7 +36,7 @@ from shared.stores.orders import (
     same_order,
 )
 from shared.stores.outbox import Moves, told
-from shared.stores.ports import (
+from shared.stores.ports.orders import (
     Acceptance,
     Batch,
     Cancelled,

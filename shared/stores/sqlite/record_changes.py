@@ -10,7 +10,7 @@ import msgspec
 from shared.domain.errors import Gone, InvalidParams
 from shared.domain.records import Item, Record, Table, text_bytes
 from shared.stores.keys import tenant_of
-from shared.stores.records import ITEM_BYTES, PAGE_BYTES, Change, Changes
+from shared.stores.ports.records import ITEM_BYTES, PAGE_BYTES, Change, Changes
 from shared.stores.sqlite.database import Writer
 
 NEWEST = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"

@@ -29,7 +29,7 @@ from shared.stores.keys import (
     partition_key,
     tenant_of,
 )
-from shared.stores.records import ITEM_BYTES, KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, Position, Query
+from shared.stores.ports.records import ITEM_BYTES, KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, Position, Query
 from shared.stores.sqlite.busy import BusyRetry
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translated
 from shared.stores.sqlite.folding import ENTER, fill_indexes, floor_row, fold_keys

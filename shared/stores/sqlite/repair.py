@@ -24,7 +24,7 @@ import msgspec
 
 from shared.stores.orders import DONE, FAILED
 from shared.stores.outbox import Span, decode_moves, encode_moves, spans, without_orders
-from shared.stores.ports import Repair
+from shared.stores.ports.orders import Repair
 from shared.stores.sqlite.archives import add_archive, archived_spans, find_unknown_archives
 from shared.stores.sqlite.database import Connection, Writer
 from shared.stores.sqlite.order_positions import OrderPosition

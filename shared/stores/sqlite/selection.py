@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from shared.stores.keys import key_text, prefix_end
-from shared.stores.records import Query
+from shared.stores.ports.records import Query
 
 _WINDOW = 50_000
 _ITEMS = "items i WHERE i.collection = ? AND i.partition = ?"

@@ -11,11 +11,11 @@ from shared.domain.orders import FailedAttempt, OrderRequest, Priority, due_time
 from shared.domain.records import Item, Record
 from shared.domain.tables import CHAINS, SECRETS
 from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, Row, request_key
+from shared.stores.ports.transfer import ItemPlace, StoredItem, StoredOrder
 from shared.stores.sqlite.database import Writer, migrate, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.records import SqliteRecordStore
-from shared.stores.transfer import ItemPlace, StoredItem, StoredOrder
 
 _GIVE = """
 SELECT o.sequence, o.received, o.document, p.state, p.attempt, p.worker, p.stored, p.queued, p.started, p.failures,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from shared.domain.ids import Run, split_run
 from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
 from shared.stores.outbox import Moves, spans, told
-from shared.stores.ports import Advance, Claim, Done, Failure, HandBack, Ticket
+from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
 from shared.stores.sqlite.database import Connection, Writer, connect, never_wait, translated
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.lock import FileLock

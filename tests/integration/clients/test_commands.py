@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from clients.access import Target
-from clients.loadtest.killer import Killer
+from clients.tools.loadtest.killer import Killer
 from tests.support.intake import PATIENCE, IntakeProcess
 
 FLAGS = ["--cliente", "Ana Paz", "--producto", "pan", "--producto", "agua:2:0.80", "--direccion", "Mayor 1"]

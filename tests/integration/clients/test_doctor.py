@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from clients.doctor.findings import Finding
+from clients.tools.doctor.findings import Finding
 from tests.support.suite import SuiteProcess
 
 

@@ -13,11 +13,11 @@ from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from clients.intake import IntakeClient
 from clients.link import Link
-from clients.loadtest import generator as generating
-from clients.loadtest.generator import Generator
-from clients.loadtest.measure import Measure
-from clients.loadtest.plan import Plan
-from clients.loadtest.workload import made_up_workload
+from clients.tools.loadtest import generator as generating
+from clients.tools.loadtest.generator import Generator
+from clients.tools.loadtest.measure import Measure
+from clients.tools.loadtest.plan import Plan
+from clients.tools.loadtest.workload import made_up_workload
 from tests.integration.clients.scripted import GREETING, Peer, scripted, well_behaved
 from tests.support.intake import PATIENCE
 

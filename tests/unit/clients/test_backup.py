@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from clients.backup import restore as restoring
-from clients.backup import take
-from clients.backup.check import check_backup
-from clients.backup.copying import Throttle, copy_database, copy_file
-from clients.backup.manifest import FORMAT, read_manifest
-from clients.backup.places import MANIFEST, Places
-from clients.backup.restore import restore_backup
-from clients.backup.take import take_backup
 from clients.errors import ClientError
+from clients.tools.backup import restore as restoring
+from clients.tools.backup import take
+from clients.tools.backup.check import check_backup
+from clients.tools.backup.copying import Throttle, copy_database, copy_file
+from clients.tools.backup.manifest import FORMAT, read_manifest
+from clients.tools.backup.places import MANIFEST, Places
+from clients.tools.backup.restore import restore_backup
+from clients.tools.backup.take import take_backup
 from shared.domain.errors import StartupError
 from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, newest_schema

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from clients.backup.places import Places
-from clients.backup.record import LastBackup, note_backup
-from clients.doctor import files, system
-from clients.doctor.aws import check_dynamodb
-from clients.doctor.findings import DoctorSettings, Finding, has_errors
-from clients.doctor.servers import check_servers, places_of, try_port
 from clients.errors import Unreachable
+from clients.tools.backup.places import Places
+from clients.tools.backup.record import LastBackup, note_backup
+from clients.tools.doctor import files, system
+from clients.tools.doctor.aws import check_dynamodb
+from clients.tools.doctor.findings import DoctorSettings, Finding, has_errors
+from clients.tools.doctor.servers import check_servers, places_of, try_port
 from shared.domain.orders import iso_time
 from shared.stores.sqlite.database import connect
 from shared.stores.sqlite.files import RESTORE_MARK, Files

@@ -7,14 +7,14 @@ import pytest
 
 from clients.access import Target
 from clients.intake import IntakeClient
-from clients.loadtest.generator import Generator
-from clients.loadtest.judgement import describe_work, explain_outcome, find_bound
-from clients.loadtest.measure import Measure, Timeline
-from clients.loadtest.plan import Plan
-from clients.loadtest.result import Result, conclude
-from clients.loadtest.verify import Verdict, verify
-from clients.loadtest.workload import Workload
 from clients.replies import Members, StoredOrder
+from clients.tools.loadtest.generator import Generator
+from clients.tools.loadtest.judgement import describe_work, explain_outcome, find_bound
+from clients.tools.loadtest.measure import Measure, Timeline
+from clients.tools.loadtest.plan import Plan
+from clients.tools.loadtest.result import Result, conclude
+from clients.tools.loadtest.verify import Verdict, verify
+from clients.tools.loadtest.workload import Workload
 from shared.domain.ids import Run
 from shared.domain.states import State
 

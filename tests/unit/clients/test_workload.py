@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from clients.errors import ClientError
-from clients.loadtest.workload import Workload, made_up_workload, read_workload
 from clients.replies import StoredOrder
+from clients.tools.loadtest.workload import Workload, made_up_workload, read_workload
 
 ORDER = b'{"cliente":"a","productos":["x"],"direccion":"d"}'
 NEW = {"id": "1", "estado": "en cola", "prioridad": "normal", "intentos": 0, "recibido": "2026-01-01T00:00:00Z"}

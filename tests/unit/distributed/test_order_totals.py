@@ -7,7 +7,7 @@ import pytest
 from services.distributed.order_totals import OrderTotals
 from shared.domain.ids import Run
 from shared.domain.states import State
-from shared.stores.events import Happened
+from shared.stores.ports.feeds import Happened
 
 
 def accepted(**products: tuple[int, int]) -> Happened:

@@ -9,8 +9,8 @@ import pytest
 from services.distributed.knowledge import Knowledge
 from services.distributed.relay import Relay
 from shared.domain.errors import Gone
-from shared.stores.events import OrderEvents
-from shared.stores.records import Changes
+from shared.stores.ports.feeds import OrderEvents
+from shared.stores.ports.records import Changes
 from shared.stores.sqlite.order_positions import OrderPosition, saved_change, saved_positions
 
 

@@ -8,7 +8,7 @@ from services.intake.tally import Tally
 from services.intake.watchers import Watchers
 from shared.domain.ids import Run
 from shared.domain.states import State
-from shared.stores.ports import Rescue
+from shared.stores.ports.orders import Rescue
 from workers.messages import Failed, Report
 
 ONE = Run(1, 2, 3, 1)

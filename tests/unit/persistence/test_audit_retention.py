@@ -14,7 +14,7 @@ from services.persistence.audit_retention import AuditRetention
 from shared.domain.errors import StoreError
 from shared.domain.records import Delete, Transaction
 from shared.domain.tables import suite_tables
-from shared.stores.records import Query
+from shared.stores.ports.records import Query
 from shared.stores.sqlite.records import SqliteRecordStore
 
 TABLES = suite_tables("CorporateData", "CorporateLog")

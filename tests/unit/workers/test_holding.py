@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from shared.domain.ids import Run
 from shared.domain.orders import Priority
-from shared.stores.ports import Ticket
+from shared.stores.ports.orders import Ticket
 from workers.holding import Holding
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from shared.domain.ids import Run
 from shared.domain.orders import Priority
-from shared.stores.ports import Advance, Claim, Ticket
+from shared.stores.ports.orders import Advance, Claim, Ticket
 from workers.handlers import Job, Loaded
 from workers.messages import Drain, FromWorker, Report, Work, decode_from_worker
 from workers.queue import open_channel

@@ -1,0 +1,67 @@
+"""The commands `archive` and `compact`."""
+
+import os
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from clients.cli.output import Output
+from clients.errors import ClientError
+from clients.tools.archive.times import parse_time
+from clients.tools.backup.copying import yield_to_servers
+from clients.tools.backup.places import load_places, servers_stopped
+from shared.stores.sqlite.archiving import Archiver
+from shared.stores.sqlite.database import Writer, translated
+
+Json = Annotated[bool, Parameter(negative="", help="One JSON line, also on a terminal.")]
+
+
+def archive(
+    *,
+    before: Annotated[str, Parameter(help="A day, or a time: 2030-01-31 or 2030-01-31T08:00:00Z, in UTC.")],
+    json: Json = False,
+) -> int:
+    """Move final orders that were received before a time to compressed files, while the suite runs or not.
+
+    They are in DATA_DIR/archive then, and stay readable: `status ID`, `explain ID`, `list --archive`. The intake
+    deletes their rows when it runs; `compact` gives the space back to the disk.
+    """
+    microseconds = parse_time(before)
+    places = load_places()
+    if not places.orders.orders.exists():
+        raise ClientError(f"there are no orders in {places.orders.orders}", hint="DATA_DIR and DB_PATH say where")
+    yield_to_servers()
+    archiver = Archiver(places.orders)
+    try:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
+            task = progress.add_task("orders looked at", total=archiver.stored)
+            archived = archiver.run(microseconds, lambda orders: progress.advance(task, orders))
+    finally:
+        archiver.close()
+    Output(json=json).members({"archived": archived, "before": before, "folder": str(places.orders.archive)})
+    return 0
+
+
+def compact(*, json: Json = False) -> int:
+    """Give space that deleted rows have left back to the disk; stop every server before.
+
+    Each file is written anew, a GiB in about half a minute, and needs as much free space meanwhile.
+    """
+    places = load_places()
+    sizes: dict[str, list[int]] = {}
+    with servers_stopped(places):
+        for one in places.store_files:
+            if not one.path.exists():
+                continue
+            before = one.path.stat().st_size
+            writer = Writer(one.path)
+            with translated(one.path):
+                writer.connection.execute("VACUUM")
+            writer.close()
+            sizes[one.name] = [before, os.stat(one.path).st_size]
+    Output(json=json).members({name: {"bytes_before": was, "bytes": now} for name, (was, now) in sizes.items()})
+    return 0

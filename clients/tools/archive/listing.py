@@ -1,0 +1,39 @@
+"""Lists archived orders, read from their files."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from clients.errors import WrongUsage
+from clients.replies import StoredOrder
+from clients.tools.archive.times import parse_time
+from clients.tools.backup.places import load_places
+from shared.domain.names import name_key
+from shared.domain.orders import order_view
+from shared.domain.states import State
+from shared.stores.archive_format import read_block
+from shared.stores.sqlite.archives import archive_files
+
+
+def list_archived(
+    *, state: str | None = None, customer: str | None = None, since: str | None = None, until: str | None = None
+) -> Iterator[StoredOrder]:
+    """Yields archived orders where DATA_DIR and DB_PATH say that they are, newest first.
+
+    Raises WrongUsage, and StoreError for a file that cannot be read.
+    """
+    wanted = None if customer is None else name_key(customer)
+    first = None if since is None else parse_time(since)
+    last = None if until is None else parse_time(until)
+    if state is not None and state not in list(State):
+        raise WrongUsage(f"{state!r} is no state", hint=f"states: {', '.join(State)}")
+    for file in archive_files(load_places().orders.archive):
+        for archived in reversed(read_block(file.path)):
+            order = archived.order
+            if (
+                (state is None or order.state == state)
+                and (wanted is None or name_key(order.request.customer) == wanted)
+                and (first is None or order.received >= first)
+                and (last is None or order.received < last)
+            ):
+                yield msgspec.convert(msgspec.to_builtins(order_view(order)), StoredOrder, strict=False)

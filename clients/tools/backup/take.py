@@ -1,0 +1,107 @@
+"""Takes a backup of a suite that may be running."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from clients.errors import ClientError
+from clients.tools.backup.copying import Step, Throttle, copy_database, copy_file, digest_file
+from clients.tools.backup.facts import gather_facts
+from clients.tools.backup.manifest import CopiedFile, Facts, Manifest, write_manifest
+from clients.tools.backup.places import ARCHIVE, MANIFEST, PROGRESS, Places
+from shared import VERSION
+from shared.domain.orders import iso_time
+from shared.stores.durable import sync_folder
+from shared.stores.sqlite.archives import archived_names
+from shared.stores.sqlite.database import open_copy
+from shared.stores.sqlite.snapshot import Snapshot
+
+
+def source_bytes(places: Places) -> int:
+    """Returns about how many bytes are to be copied and read again."""
+    archived = sum(path.stat().st_size for path in places.orders.archive.glob("*/*"))
+    return archived + 2 * sum(one.path.stat().st_size for one in places.store_files if one.path.exists())
+
+
+def take_backup(places: Places, folder: Path, throttle: Throttle, step: Step) -> Manifest:
+    """Copies all files, as they are at one instant, into `folder`. Raises ClientError, StoreError and OSError.
+
+    What a backup that was interrupted has left there is removed first.
+    """
+    sources = [one for one in places.store_files if one.path.exists()]
+    if not sources:
+        raise ClientError(
+            f"there is nothing to back up in {places.data}", hint="DATA_DIR and DB_PATH say where the files are"
+        )
+    with _claimed(folder, {one.name for one in places.store_files}):
+        with closing(Snapshot([one.path for one in sources])) as snapshot:
+            taken = time.time_ns() // 1000
+            for one in sources:
+                copy_database(snapshot.readers[one.path], folder / one.name, throttle, step)
+                snapshot.release(one.path)
+        copied = []
+        for one in sources:
+            path = folder / one.name
+            with closing(open_copy(path)) as connection:
+                schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            copied.append(CopiedFile(one.name, schema, path.stat().st_size, digest_file(path, throttle, step)))
+        copied += _copy_archives(places, folder, throttle, step)
+        facts: Facts = gather_facts({one.name: folder / one.name for one in sources})
+        manifest = Manifest(VERSION, iso_time(taken), copied, facts)
+        sync_folder(folder)
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def _copy_archives(places: Places, folder: Path, throttle: Throttle, step: Step) -> list[CopiedFile]:
+    """Copies the files of archived orders that the copied progress names; none of them ever changes."""
+    progress = folder / PROGRESS
+    if not progress.exists():
+        return []
+    with closing(open_copy(progress)) as connection:
+        names = archived_names(connection)
+    copied = []
+    for name in names:
+        source = places.orders.archive / name
+        if not source.exists():
+            # It is being archived: the file is complete, and about to get its name.
+            source = source.with_name(f"{source.name}.part")
+        target = folder / ARCHIVE / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest = copy_file(source, target, throttle, step)
+        copied.append(CopiedFile(f"{ARCHIVE}/{name}", 0, target.stat().st_size, digest))
+        sync_folder(target.parent)
+    return copied
+
+
+@contextmanager
+def _claimed(folder: Path, names: set[str]) -> Iterator[None]:
+    """Makes a folder for a backup alone, and empties it of an unfinished one. Raises ClientError and OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClientError(f"another backup is being written to {folder}", hint="wait for its end") from None
+        if (folder / MANIFEST).exists():
+            raise ClientError(
+                f"{folder} has a backup already", hint="name another folder, such as backups/$(date +%F-%H%M)"
+            )
+        leftovers = names | {f"{name}-journal" for name in names} | {f"{MANIFEST}.part", ARCHIVE}
+        if strangers := sorted({path.name for path in folder.iterdir()} - leftovers):
+            raise ClientError(
+                f"{folder} has other files, such as {strangers[0]}", hint="name a folder that is empty or not there"
+            )
+        for path in folder.iterdir():
+            if path.name == ARCHIVE:
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        yield
+    finally:
+        os.close(descriptor)

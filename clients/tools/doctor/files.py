@@ -1,0 +1,162 @@
+"""What is on disk: room, the time of an fsync, owners and modes, schema versions, and the last backup."""
+
+import contextlib
+import os
+import shutil
+import stat
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clients.tools.backup.places import Places
+from clients.tools.backup.record import read_last_backup
+from clients.tools.doctor.findings import Finding
+from shared.domain.errors import StoreError
+from shared.runtime.programs import client_command
+from shared.stores.sqlite.database import connect, newest_schema, translated
+from shared.stores.sqlite.files import RESTORE_MARK
+
+_MIB = 2**20
+_LITTLE_ROOM = 1024 * _MIB
+_SYNCS = 7
+_SLOW_SYNC = 0.05
+_BLOCK = b"\0" * 4096
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_SHOWN = 3
+_BACKUP_DAYS = 2.0
+
+
+def check_disk(folder: Path, reserve_mib: int) -> Finding:
+    """Compares the free space with what the intake leaves free."""
+    free = shutil.disk_usage(folder).free
+    told = f"{free / _MIB:,.0f} MiB are free in {folder}"
+    cure = "free some space: docs/OPERATIONS.md says what may be deleted"
+    if free < reserve_mib * _MIB:
+        return Finding("error", "disk space", f"{told}, and DISK_RESERVE_MIB={reserve_mib}: no order is accepted", cure)
+    if free < max(_LITTLE_ROOM, 4 * reserve_mib * _MIB):
+        return Finding("warning", "disk space", told, cure)
+    return Finding("ok", "disk space", told)
+
+
+def check_fsync(folder: Path) -> Finding:
+    """Measures how long the disk takes to store a block, which every acknowledged order waits for."""
+    times: list[float] = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(_SYNCS):
+            file.write(_BLOCK)
+            file.flush()
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - began)
+    seconds = statistics.median(times)
+    told = f"{seconds * 1000:.2f} ms in {folder}"
+    if seconds > _SLOW_SYNC:
+        return Finding("warning", "fsync", told, "use a faster disk, or see what else writes to it (iostat -x 1)")
+    return Finding("ok", "fsync", told)
+
+
+def check_owners(places: Places, user: int) -> Iterable[Finding]:
+    """Finds files of the store that `user` cannot use, and files that others can."""
+    paths = [path for path in _store_paths(places) if path.exists()]
+    owners = {path: path.stat().st_uid for path in paths}
+    strange = [path for path, owner in owners.items() if owner != user]
+    if len(set(owners.values())) > 1 or (strange and user != 0):
+        folders = " ".join(map(str, places.folders))
+        owner = "USER" if user == 0 else str(user)
+        yield Finding(
+            "error",
+            "owners",
+            f"not all files have one owner: {_names(strange)} belong to others than user {user}",
+            f"stop the suite, then: chown -R {owner} {folders}; start it as that user alone",
+        )
+    open_to_others = [path for path in paths if path.stat().st_mode & _OTHERS]
+    if open_to_others:
+        yield Finding(
+            "warning",
+            "modes",
+            f"other users can open {_names(open_to_others)}",
+            f"chmod -R go= {' '.join(map(str, places.folders))}",
+        )
+    if not strange and not open_to_others:
+        yield Finding("ok", "owners", f"{len(paths)} files are their owner's alone")
+
+
+def check_schemas(places: Places) -> Iterable[Finding]:
+    """Compares the schema of each file with the one that this program knows."""
+    for folder in places.folders:
+        if (folder / RESTORE_MARK).exists():
+            yield Finding(
+                "error",
+                "restore",
+                f"a restore into {folder} was interrupted: no server starts",
+                f"run the restore again, which completes it: {client_command()} restore DIR",
+            )
+    versions: list[str] = []
+    for one in places.store_files:
+        if not one.path.exists():
+            continue
+        newest = newest_schema(one.schema)
+        try:
+            version = _schema(one.path)
+        except StoreError as error:
+            cure = "restore a backup: docs/OPERATIONS.md; keep the damaged file"
+            yield Finding("error", "schema", f"{one.path} cannot be read: {error.message}", cure)
+            continue
+        told = f"{one.path} has schema {version}, and this program knows up to {newest}"
+        if version > newest:
+            yield Finding("error", "schema", told, "run the newer program that made it")
+        elif version < newest:
+            yield Finding(
+                "warning", "schema", told, "the next start of its server brings it to the newest: back up first"
+            )
+        else:
+            versions.append(f"{one.name} {version}")
+    if versions:
+        yield Finding("ok", "schema", ", ".join(versions))
+
+
+def check_backup_age(data: Path, now: float | None = None) -> Finding:
+    """Compares the time of the last backup with the clock."""
+    cure = f"{client_command()} backup DIR, every night: docs/OPERATIONS.md"
+    last = read_last_backup(data)
+    if last is None:
+        return Finding("warning", "backup", "none was taken yet", cure)
+    moment = datetime.fromisoformat(last.taken).astimezone(UTC)
+    days = ((time.time() if now is None else now) - moment.timestamp()) / 86_400
+    told = f"the last one is {days:.1f} days old, in {last.folder}"
+    return Finding("warning", "backup", told, cure) if days > _BACKUP_DAYS else Finding("ok", "backup", told)
+
+
+def find_newest_order(places: Places) -> int | None:
+    """Returns when the newest order was received, in microseconds since the epoch; None where there is none."""
+    path = places.orders.orders
+    if path.exists():
+        with (
+            contextlib.suppress(StoreError),
+            translated(path),
+            contextlib.closing(connect(path, read_only=True)) as file,
+        ):
+            row = file.execute("SELECT received FROM orders ORDER BY sequence DESC LIMIT 1").fetchone()
+            return None if row is None else int(row[0])
+    return None
+
+
+def _schema(path: Path) -> int:
+    with translated(path), contextlib.closing(connect(path, read_only=True)) as file:
+        return int(file.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _store_paths(places: Places) -> Iterable[Path]:
+    yield from places.folders
+    for one in places.store_files:
+        for ending in ("", "-wal", "-shm", ".lock"):
+            yield one.path.with_name(one.path.name + ending)
+    yield from places.locks
+
+
+def _names(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(map(str, paths[:_SHOWN])) + more

@@ -1,0 +1,186 @@
+"""The command `loadtest`: runs the generator, shows progress, prints the result and the verdict."""
+
+import asyncio
+import contextlib
+import datetime
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import uvloop
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from clients.access import Target
+from clients.cli.target import Host, Port, target
+from clients.errors import ClientError
+from clients.intake import IntakeClient
+from clients.tools.loadtest.generator import Generator
+from clients.tools.loadtest.killer import Killer
+from clients.tools.loadtest.measure import Measure
+from clients.tools.loadtest.page import page
+from clients.tools.loadtest.plan import Plan
+from clients.tools.loadtest.report import show
+from clients.tools.loadtest.result import Result, conclude, read_result
+from clients.tools.loadtest.verify import Verdict, verify
+from clients.tools.loadtest.workload import Workload, made_up_workload, read_workload
+
+_REFRESH_SECONDS = 0.2
+_DEFAULT_ORDERS = 10_000
+# As many as the stand-in handler works off by default: 2 workers, each with 1,000 orders at a time that take a second.
+_DEFAULT_RATE = 2000.0
+_ANSWER_SECONDS = 60.0
+_AT_LEAST_ONE = Number(gte=1)
+_ABOVE_ZERO = Number(gt=0)
+_FAMILIES = {
+    "any": (socket.AF_UNSPEC,),
+    "4": (socket.AF_INET,),
+    "6": (socket.AF_INET6,),
+    "both": (socket.AF_INET, socket.AF_INET6),
+}
+
+
+class _Test(Struct, frozen=True):
+    """What the command was asked for, checked and opened."""
+
+    workload: Workload
+    plan: Plan
+    target: Target
+    verify_seconds: float | None
+    chaos: bool
+
+
+def loadtest(
+    *,
+    input: Annotated[Path | None, Parameter(help="Orders to send, one a line; else made-up ones.")] = None,  # noqa: A002
+    orders: Annotated[
+        int | None, Parameter(validator=_AT_LEAST_ONE, help="How many; else those of the input, or 10,000.")
+    ] = None,
+    seconds: Annotated[
+        float | None, Parameter(validator=_ABOVE_ZERO, help="Send for so long, instead of a number of orders.")
+    ] = None,
+    connections: Annotated[int, Parameter(alias="-c", validator=_AT_LEAST_ONE, help="Connections at a time.")] = 50,
+    pipeline: Annotated[int, Parameter(validator=_AT_LEAST_ONE, help="Orders in flight on each connection.")] = 32,
+    rate: Annotated[
+        float | None,
+        Parameter(validator=_ABOVE_ZERO, help="Orders a second, however slow the answers; else as fast as they come."),
+    ] = None,
+    family: Annotated[
+        Literal["any", "4", "6", "both"], Parameter(help="IPv4, IPv6, or half of the connections over each.")
+    ] = "any",
+    verify: Annotated[bool, Parameter(negative="", help="Look every acknowledged order up afterwards.")] = False,
+    timeout: Annotated[
+        float, Parameter(validator=Number(gte=0), help="Seconds that --verify waits for the last order.")
+    ] = 120.0,
+    chaos: Annotated[
+        bool, Parameter(negative="", help="Kill workers of the server at random; it has to run on this machine.")
+    ] = False,
+    report: Annotated[Path | None, Parameter(help="Write a page with pictures to this file.")] = None,
+    baseline: Annotated[Path | None, Parameter(help="Compare with the result that --json gave another time.")] = None,
+    host: Host = None,
+    port: Port = None,
+    json: Annotated[bool, Parameter(negative="", help="Print the result as one JSON line only.")] = False,
+) -> int:
+    """Put a server under load, and tell whether it holds: exit status 0 if it does, and 1 if not.
+
+    Without flags it sends 10,000 orders at 2,000 a second, as many as the stand-in handler works off.
+    """
+    workload = made_up_workload(keyed=verify) if input is None else read_workload(input, keyed=verify)
+    if orders is None and seconds is None:
+        if input is None and rate is None:
+            rate = _DEFAULT_RATE
+        orders = _DEFAULT_ORDERS if input is None else len(workload)
+    plan = Plan(connections, pipeline, orders, seconds, rate, _FAMILIES[family])
+    compared = None if baseline is None else read_result(baseline)
+    if report is not None:
+        _check_writable(report)
+    where = target(host, port)
+    test = _Test(workload, plan, where, timeout if verify else None, chaos)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(_run(test))
+    if json or not sys.stdout.isatty():
+        sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+    if not json:
+        show(Console(highlight=False, stderr=not sys.stdout.isatty()), result, compared)
+    if report is not None:
+        ended = datetime.datetime.now().astimezone()
+        text = page(result, compared, target=f"{where.host} port {where.port}", ended=ended)
+        report.write_text(text, encoding="utf-8")
+    return 0 if result.passed else 1
+
+
+def _check_writable(file: Path) -> None:
+    """Raises ClientError now rather than when the run is over."""
+    try:
+        file.touch()
+    except OSError as error:
+        raise ClientError(
+            f"{file} cannot be written: {error.strerror}", hint="name another file with --report"
+        ) from None
+
+
+async def _run(test: _Test) -> Result:
+    measure = Measure()
+    generator = Generator(test.workload, measure, test.plan, target=test.target)
+    verdict: Verdict | None = None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    note = TextColumn("{task.fields[note]}")
+    with Progress(*columns, note, console=Console(stderr=True), transient=True) as progress:
+        killer = Killer(test.target)
+        if test.chaos:
+            await killer.check()
+        cpu = time.process_time()
+        async with _aside(_show_sending(progress, measure, test.plan)), _aside(killer.run() if test.chaos else None):
+            seconds = await generator.run()
+        cpu = time.process_time() - cpu
+        if test.verify_seconds is not None:
+            work = progress.add_task("working off", total=measure.accepted, note="")
+            bar = progress.add_task("verifying", total=measure.accepted, note="")
+            async with IntakeClient(*test.target, timeout=_ANSWER_SECONDS) as client:
+                verdict = await verify(
+                    client,
+                    test.workload,
+                    measure,
+                    seconds=test.verify_seconds,
+                    working=lambda done: progress.update(work, completed=done),
+                    progress=lambda checked: progress.update(bar, completed=checked),
+                )
+    return conclude(test.plan, measure, verdict, seconds=seconds, cpu_seconds=cpu, killed=killer.killed)
+
+
+@contextlib.asynccontextmanager
+async def _aside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Does this for as long as the block lasts."""
+    if work is None:
+        yield
+        return
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _show_sending(progress: Progress, measure: Measure, plan: Plan) -> None:
+    """Keeps a bar at what is settled, with the live rate and latency, until it is cancelled."""
+    bar = progress.add_task("sending", total=plan.orders, note="")
+    before = 0
+    try:
+        while True:
+            await asyncio.sleep(_REFRESH_SECONDS)
+            done = measure.settled
+            p99 = dict(measure.latency_ms())["p99"]
+            note = f"{(done - before) / _REFRESH_SECONDS:,.0f}/s  p99 {p99:,.1f} ms"
+            progress.update(bar, completed=done, note=note)
+            before = done
+    finally:
+        progress.update(bar, completed=measure.settled, note="")

@@ -1,0 +1,51 @@
+"""What a run of the load test means: whether the server held, and what kept it from more."""
+
+from clients.tools.loadtest.measure import TEMPORARY
+from clients.tools.loadtest.result import Result
+from clients.tools.loadtest.verify import Work
+
+WRONG = ("lost", "doubled", "changed", "unfinished")
+"""The lists of a verdict that have to be empty."""
+
+# A rate that is nearly reached is reached: the last orders of a run are answered after its end.
+_REACHED = 0.95
+_BUSY_CLIENT = 0.9
+
+
+def explain_outcome(result: Result) -> str:
+    """Returns why the server held or did not hold, in one line."""
+    verdict = result.verdict
+    if not result.passed:
+        refused = sum(number for code, number in result.refused.items() if code not in TEMPORARY)
+        counts = [(refused, "refused for good"), (result.unknown, "with an unknown outcome")]
+        if verdict is not None:
+            counts += [(len(getattr(verdict, name)), name) for name in WRONG]
+        found = ", ".join(f"{number:,} {kind}" for number, kind in counts if number)
+        return f"{found or 'no order was accepted'} (exit status 1)"
+    if verdict is None:
+        line = f"{result.accepted:,} orders were accepted; --verify looks each of them up"
+    else:
+        line = f"{verdict.checked:,} orders are there once, unchanged and listo"
+    if result.given_up:
+        line += f"; {result.given_up:,} more were refused for lack of room, and are not there"
+    return line
+
+
+def find_bound(result: Result) -> str:
+    """Returns what kept the run from accepting more orders a second."""
+    if result.refused.get("queue_full"):
+        return (
+            "the handler: orders came faster than it works them off, until the queue was full. The stand-in handler "
+            "works off 2,000 a second; PROCESSING_SECONDS=0 takes its wait away"
+        )
+    if result.client_cpu >= _BUSY_CLIENT:
+        return "the load test itself, which had a core to do"
+    if result.asked_rate and result.rate >= _REACHED * result.asked_rate:
+        return "the rate that was asked for"
+    return "the server"
+
+
+def describe_work(work: Work) -> str:
+    """Returns how long the server worked on after the last answer, and how fast."""
+    rate = f", up to {work.rate:,.0f} orders/s" if work.rate else ""
+    return f"{work.seconds:.1f} s later{rate}, {work.handler_ms:,.0f} ms each in the handler"

@@ -1,0 +1,59 @@
+"""What a load test tells people at its end: a table and the verdict, beside a baseline if there is one."""
+
+from rich.console import Console
+from rich.table import Table
+
+from clients.cli.text import printable
+from clients.tools.loadtest.judgement import WRONG, describe_work, explain_outcome, find_bound
+from clients.tools.loadtest.measure import TEMPORARY
+from clients.tools.loadtest.result import Result
+from clients.tools.loadtest.verify import Verdict
+
+_SHOWN_IDS = 10
+
+
+def show(console: Console, result: Result, baseline: Result | None) -> None:
+    """Prints the result."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("sent", f"{result.sent:,} over {result.connections} connections, {result.pipeline} in flight on each")
+    table.add_row("accepted", f"{result.accepted:,} in {result.seconds:.2f} s")
+    asked = f" of {result.asked_rate:,.0f} asked for" if result.asked_rate else ""
+    rate = f"[bold]{result.rate:,.0f} orders/s[/bold]{asked}"
+    table.add_row("rate", rate + ("" if baseline is None else beside(result.rate, baseline.rate, "{:,.0f}")))
+    for name, value in result.latency_ms.items():
+        before = None if baseline is None else baseline.latency_ms.get(name)
+        table.add_row(
+            f"latency {name}", f"{value:.2f} ms" + ("" if before is None else beside(value, before, "{:.2f}"))
+        )
+    for code, number in result.refused.items():
+        again = ", sent again each time" if code in TEMPORARY else ""
+        table.add_row("refused", f"{number:,} {printable(code)}{again}")
+    if result.given_up:
+        table.add_row("given up", f"{result.given_up:,}: refused for the time being when the time was over")
+    if result.unknown:
+        table.add_row("unknown", f"{result.unknown:,}: their connection broke before the answer")
+    if result.reconnections:
+        table.add_row("reconnections", f"{result.reconnections:,}; {result.duplicates:,} orders were there already")
+    if result.killed:
+        table.add_row("killed", f"{result.killed:,} workers")
+    if result.verdict is not None and (work := result.verdict.work) is not None:
+        table.add_row("worked off", describe_work(work))
+    table.add_row("client", f"{result.client_cpu:.0%} of a core")
+    table.add_row("bounded by", find_bound(result))
+    console.print(table)
+    if result.verdict is not None:
+        _show_ids(console, result.verdict)
+    style, outcome = ("green", "held") if result.passed else ("red", "did not hold")
+    console.print(f"[{style}]{outcome}[/{style}]: {printable(explain_outcome(result))}", soft_wrap=True)
+
+
+def beside(value: float, before: float, form: str) -> str:
+    """How a figure compares with that of the baseline."""
+    change = f" ({value / before - 1:+.0%})" if before else ""
+    return f"; baseline {form.format(before)}{change}"
+
+
+def _show_ids(console: Console, verdict: Verdict) -> None:
+    for name in WRONG:
+        if ids := getattr(verdict, name):
+            console.print(f"[red]{name}[/red]: {len(ids):,} orders, such as {', '.join(ids[:_SHOWN_IDS])}")

@@ -1,0 +1,70 @@
+"""The command `migrate`: moves everything from one kind of store to the other, and proves that it is there."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from clients.cli.output import fail
+from clients.errors import ClientError, WrongUsage
+from clients.tools.migrate.ends import Kind, MoveSettings, open_end
+from clients.tools.migrate.move import Contents, MarkFile, begin, contents, copy
+from shared.runtime.settings import load
+
+_MARK = "migration.json"
+
+
+async def migrate(
+    *,
+    source: Annotated[Kind, Parameter(name="--from", help="The kind of store that has everything.")],
+    target: Annotated[Kind, Parameter(name="--to", help="The kind of store that is to have it.")],
+) -> int:
+    """Copy all orders, records, statistics and notifications to another kind of store; stop every server before.
+
+    Where the stores are is said by the settings of the servers. A move that was interrupted goes on when it is
+    started again. In the end both sides are read, and their counts and checksums compared.
+    """
+    if source == target:
+        raise WrongUsage(f"both sides are {source}", hint="move from sqlite to dynamodb, or from dynamodb to sqlite")
+    settings = load(MoveSettings, flags={}, environ=os.environ)
+    file = MarkFile(Path(settings.data_dir) / _MARK)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    async with open_end(source, settings) as giving, open_end(target, settings) as taking:
+        mark = await begin(giving, taking, (source, target), file)
+        with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+            reading = progress.add_task(f"reading {source}", total=None)
+            had = await contents(giving, lambda number: progress.advance(reading, number))
+            total = had.orders + had.items + had.rows
+            progress.update(reading, total=total)
+            copying = progress.add_task(f"copying to {target}", total=total)
+            await copy(giving, taking, mark, file, had, lambda number: progress.advance(copying, number))
+            progress.update(copying, completed=total)
+            if mark.node is not None:
+                await taking.orders.finish(mark.node, await giving.orders.last_given())
+            checking = progress.add_task(f"reading {target}", total=total)
+            has = await contents(taking, lambda number: progress.advance(checking, number))
+            if had == has:
+                await taking.carried.finish(mark.node, had.followed_sum)
+    _show({source: had, target: has})
+    if had != has:
+        return fail(
+            ClientError(
+                "the two sides are not the same",
+                hint=f"was a server running? empty {target}, remove {file.path}, and start again",
+            )
+        )
+    file.remove()
+    return 0
+
+
+def _show(ends: dict[str, Contents]) -> None:
+    table = Table("", "orders", "checksum", "items", "checksum", "other rows", "checksum")
+    for name, found in ends.items():
+        sums = ((found.orders, found.order_sum), (found.items, found.item_sum), (found.rows, found.row_sum))
+        table.add_row(name, *(text for count, total in sums for text in (f"{count:,}", f"{total:032x}")))
+    Console(file=sys.stdout, width=170).print(table)
