@@ -212,6 +212,7 @@ def parse_client_command(line: str) -> None:
 
 @pytest.mark.parametrize("snippet", [one for one in snippets("json") if "PROTOCOL" in one.where], ids=named)
 def test_requests_of_the_protocol_are_answered_as_shown(suite: SuiteProcess, snippet: Snippet) -> None:
+    """Events and answers that stand alone are shown for their form: other tests bring them about."""
     documents = [as_json(line) for line in snippet.text.splitlines()]
     section = int(snippet.section.partition(".")[0])
     with suite.connect({7: 6000, 8: 7000}.get(section, 8888)) as session:

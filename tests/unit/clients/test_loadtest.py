@@ -163,11 +163,13 @@ def test_order_of_an_open_loop_is_due_whatever_the_server_does() -> None:
     assert second - first == pytest.approx(0.02)
 
 
-def conclusion(measure: Measure, verdict: Verdict | None = None, rate: float | None = None) -> Result:
-    """The result of a run of one second."""
+def conclusion(
+    measure: Measure, verdict: Verdict | None = None, rate: float | None = None, seconds: float = 1.0, cpu: float = 0.1
+) -> Result:
+    """The result of a run."""
     plan = Plan(connections=1, pipeline=1, orders=10, rate=rate)
     measure.answered(measure.timeline.seconds, 0, [])
-    return conclude(plan, measure, verdict, seconds=1.0, cpu_seconds=0.1, killed=0)
+    return conclude(plan, measure, verdict, seconds=seconds, cpu_seconds=cpu, killed=0)
 
 
 def test_verdict_says_in_one_line_why_the_server_held(measure: Measure) -> None:
@@ -198,6 +200,8 @@ def test_report_says_what_bounded_the_run(measure: Measure) -> None:
     assert find_bound(conclusion(measure)) == "the server"
     assert find_bound(conclusion(measure, rate=101.0)) == "the rate that was asked for"
     assert find_bound(conclusion(measure, rate=1000.0)) == "the server"
+    assert find_bound(conclusion(measure, cpu=0.95)).startswith("the load test itself")
+    assert find_bound(conclusion(measure, seconds=0.01)) == "nothing that such a short run shows"
     measure.refused.update(["queue_full"])
     assert find_bound(conclusion(measure, rate=101.0)).startswith("the handler")
 
