@@ -60,7 +60,7 @@ def check_fsync(folder: Path) -> Finding:
 
 def check_owners(places: Places, user: int) -> Iterable[Finding]:
     """Finds files of the store that `user` cannot use, and files that others can."""
-    paths = [path for path in _store_paths(places) if path.exists()]
+    paths = [path for path in _store_paths(places) if path.exists() and not _is_shared_folder(path)]
     owners = {path: path.stat().st_uid for path in paths}
     strange = [path for path, owner in owners.items() if owner != user]
     if len(set(owners.values())) > 1 or (strange and user != 0):
@@ -82,6 +82,11 @@ def check_owners(places: Places, user: int) -> Iterable[Finding]:
         )
     if not strange and not open_to_others:
         yield Finding("ok", "owners", f"{len(paths)} files are their owner's alone")
+
+
+def _is_shared_folder(path: Path) -> bool:
+    """Whether a folder is for several users on purpose, as /tmp is, and as a volume of a container may be."""
+    return path.is_dir() and bool(path.stat().st_mode & stat.S_ISVTX)
 
 
 def check_schemas(places: Places) -> Iterable[Finding]:

@@ -110,6 +110,15 @@ async def test_files_that_others_can_open(places: Places) -> None:
     assert (finding.level, str(places.orders.orders) in finding.found) == ("warning", True)
 
 
+async def test_folder_for_several_users_is_no_fault(places: Places) -> None:
+    """The volume of a container, which is root's and has the sticky bit."""
+    (folder,) = places.folders
+    folder.chmod(0o777)
+    assert levels(files.check_owners(places, os.geteuid())) == [("modes", "warning")]
+    folder.chmod(0o1777)
+    assert levels(files.check_owners(places, os.geteuid())) == [("owners", "ok")]
+
+
 async def test_schemas(places: Places) -> None:
     assert levels(files.check_schemas(places)) == [("schema", "ok")]
     file = connect(places.orders.progress)
