@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from clients.cli.app import app
+from tests.support.documents import as_json, find_reason, read_blocks
 from tests.support.intake import PATIENCE, IntakeProcess, PersistenceProcess
-from tests.support.newcomer import as_json, find_reason, read_blocks
 from tests.support.suite import SuiteProcess
 
 ROOT = Path(__file__).parents[2]

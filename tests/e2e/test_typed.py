@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.newcomer import NOT_TYPED, ROOT, Newcomer, find_reason, read_blocks
+from tests.support.documents import NOT_TYPED, ROOT, find_reason, read_blocks
+from tests.support.newcomer import Newcomer
 
 TYPED = ("README.md", "docs/OPERATIONS.md")
 RUN_SINGLY = ("docs/CLIENTS.md",)

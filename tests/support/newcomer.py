@@ -10,106 +10,26 @@ import sysconfig
 import threading
 import time
 import venv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Self
 
+from tests.support.documents import ROOT, Block, as_event, as_json, find_difference, find_reason, is_answer
 from tests.support.intake import PATIENCE, Session
 from tests.support.ports import hold_port
 from tests.support.suite import PORTS
 from tests.support.waiting import until
 
-ROOT = Path(__file__).parents[2]
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git", ".venv*", ".env", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "data", "tests"
 )
-NOT_TYPED = {
-    r"pip install ": "needs a package index; tests/integration/test_installed.py installs the wheel",
-    r"docker ": "needs a container engine; tests/unit/test_compose.py checks compose.yaml",
-    r"STORE=dynamodb ": "needs AWS; tests/integration/test_intake_on_dynamodb.py starts servers on a local one",
-}
-"""Lines that are not typed, and why."""
 SHORTENED = {"--seconds 10": "--seconds 1"}
 """What takes less time in a test than for people."""
 ENDLESS = re.compile(r"clients (watch|observe)\b|curl -N ")
 """Commands that people leave running in a terminal of their own."""
 # A person types more slowly than news travel from server to server: what changes nothing is asked again.
 QUESTION = re.compile(r"curl (?!.*(--data|-d |-N))|(status|notifications|stats)\b")
-ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-([0-9a-f]{12})")
 REPEAT_SECONDS = 0.1
-
-
-class Block(NamedTuple):
-    """A block of a document, to be typed."""
-
-    line: int
-    kind: str
-    """`python`, `console`, or `shell` for an indented one."""
-    text: str
-
-
-def read_blocks(document: str) -> Iterator[Block]:
-    """Yields what is to be typed, in the order of the document."""
-    begin, kind, lines = 0, "", list[str]()
-    for number, line in enumerate([*(ROOT / document).read_text().splitlines(), ""], 1):
-        if kind.startswith("`"):
-            if line != "```":
-                lines.append(line)
-                continue
-            if kind in ("```python", "```console"):
-                yield Block(begin, kind.strip("`"), "\n".join(lines) + "\n")
-            kind, lines = "", []
-        elif line.startswith("```"):
-            begin, kind = number, line
-        elif line.startswith("    "):
-            begin = begin if lines else number
-            lines.append(line[4:])
-        elif lines:
-            yield Block(begin, "shell", "\n".join(lines) + "\n")
-            lines = []
-
-
-def find_reason(command: str) -> str | None:
-    """Returns why a line is not typed; None for one that is."""
-    return next((reason for pattern, reason in NOT_TYPED.items() if re.search(pattern, command)), None)
-
-
-def as_json(line: str) -> Any:
-    """Returns a shown line of JSON, in which `…` stands for what is left out or varies."""
-    whole = re.sub(r",…([}\]])|…(?=})", lambda found: found[1] or "", line)
-    return json.loads(re.sub(r"([\[:,])…", r'\1"…"', whole))
-
-
-def is_answer(line: str) -> bool:
-    """Whether a line of a session is shown, rather than typed."""
-    return re.match(r'\[?\{"(success|event)"', line) is not None
-
-
-def find_difference(shown: Any, found: Any, ids: dict[str, str]) -> str | None:
-    """Returns where an answer differs from the one shown; None where all that is shown is there.
-
-    An id counts as shown when it has the same number; its real value is kept in `ids`.
-    """
-    if isinstance(shown, dict) and isinstance(found, dict):
-        for name, value in shown.items():
-            if name not in found:
-                return f"{name} is missing in {found}"
-            if difference := find_difference(value, found[name], ids):
-                return f"{name}: {difference}"
-        return None
-    if isinstance(shown, list) and isinstance(found, list):
-        pairs = zip(shown, found, strict=False)
-        differences = [difference for pair in pairs if (difference := find_difference(*pair, ids))]
-        return differences[0] if differences else None if len(shown) <= len(found) else f"too short: {found}"
-    if isinstance(shown, str) and isinstance(found, str):
-        if (one := ID.fullmatch(shown)) and (other := ID.fullmatch(found)) and one[1] == other[1]:
-            ids[shown] = found
-            return None
-        if re.fullmatch(re.escape(shown).replace("…", ".*"), found):
-            return None
-    if shown == "…" or (type(shown) is type(found) and shown == found):
-        return None
-    return f"{found!r} instead of {shown!r}"
 
 
 class Newcomer:
@@ -355,11 +275,3 @@ class Newcomer:
             return find_difference(as_json(shown), session.read(), self._ids)
 
         self._repeat(attempt, asked=question is not None)
-
-
-def as_event(line: str) -> Mapping[str, Any] | None:
-    """Returns the event that a line of a session shows; None for a line that is something else."""
-    if not is_answer(line) or "event" not in (shown := as_json(line)):
-        return None
-    found: Mapping[str, Any] = shown
-    return found
