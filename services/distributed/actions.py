@@ -13,10 +13,9 @@ from shared.domain.scores import UserId
 from shared.net.connection import Connection
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import ActionRegistry, Followed, Members, Request, Verb
-from shared.server.common import CommonServer, declare_common
+from shared.server.common import CommonServer, Help, declare_common
 from shared.wire.strict import did_you_mean, shortened
 
-_HELP_COLUMN = 43
 _PAGE = 50
 _EVERYBODYS = 10
 """How many notifications there are on a page of a user's, and on one of everybody's, unless it is said."""
@@ -47,11 +46,6 @@ class DistributedServer(CommonServer):
             "relay": relay,
             "eventos": self.knowledge.log.next - 1,
         }
-
-    def describe_help(self, topic: str | None) -> Members:
-        """See `CommonServer.describe_help`."""
-        last = 'Each verb is an action, too: {"action":"get_user_stats","user_id":1}'
-        return {"help": [*ACTIONS.help_lines(_HELP_COLUMN), last]}
 
 
 ACTIONS: ActionRegistry[DistributedServer] = ActionRegistry()
@@ -209,7 +203,9 @@ def unsubscribe(server: DistributedServer, _: Unsubscribe, connection: Connectio
     return {"topics": []}
 
 
-declare_common(ACTIONS)
+declare_common(
+    ACTIONS, Request, Help(43, closing=['Each verb is an action, too: {"action":"get_user_stats","user_id":1}'])
+)
 
 
 def _check_events(events: frozenset[str], topics: Sequence[str]) -> None:

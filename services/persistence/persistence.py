@@ -10,12 +10,11 @@ import structlog
 
 from services.persistence.audit import TENANT, Audit
 from services.persistence.audit_retention import AuditRetention
-from services.persistence.desk import Desk
+from services.persistence.batch import RecordBatch
 from services.persistence.observers import Observers
-from services.persistence.operations import Operations
-from services.persistence.pages import Pages
+from services.persistence.parser import RecordsParser
+from services.persistence.server import PersistenceServer
 from services.persistence.settings import PersistenceSettings
-from shared import VERSION
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.records import Condition, Put, Transaction
 from shared.domain.tables import SECRETS, Tables, suite_tables
@@ -27,10 +26,13 @@ from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
+from shared.server.dispatcher import Dispatcher
 from shared.stores.ports.records import Ask, RecordStore
 from shared.wire.cursors import Cursors
 
 _TIDY_SECONDS = 60.0
+# More than this waits for the next turn, so that a turn stays short and other connections get theirs.
+_TURN_REQUESTS = 512
 _KEY_BYTES = 32
 # A shard of a stream may be read five times a second.
 _POLL_SECONDS = 0.25
@@ -39,6 +41,13 @@ _POLL_SECONDS = 0.25
 def tables(settings: PersistenceSettings) -> Tables:
     """Every table that this server keeps."""
     return suite_tables(settings.corporate_data, settings.corporate_log)
+
+
+def make_dispatcher(server: PersistenceServer, limits: Limits) -> Dispatcher[PersistenceServer]:
+    """Returns the dispatcher of the server's requests."""
+    return Dispatcher(
+        server, RecordsParser(limits.depth), RecordBatch(server), server.metrics, turn_weight=_TURN_REQUESTS
+    )
 
 
 class Persistence:
@@ -75,26 +84,17 @@ class Persistence:
             Fanout(settings.max_unread_bytes),
             poll_seconds=None if settings.store == "sqlite" else _POLL_SECONDS,
         )
-        pages = Pages(store, known, data, log, audit, cursors)
-        desk = Desk(
-            store,
-            audit,
-            Operations(audit, known, data),
-            pages,
-            observers,
-            ServerMetrics(),
-            version=VERSION,
-            depth=self._limits.depth,
-        )
-        server = TcpServer(guard(desk, settings.service_token), self._limits, settings.tls())
+        requests = PersistenceServer(store, known, data, log, audit, observers, cursors, ServerMetrics())
+        dispatcher = make_dispatcher(requests, self._limits)
+        server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port)
         announce_ready(shown_address(host, port))
         gc.freeze()
         loop = asyncio.get_running_loop()
-        desk_task = loop.create_task(desk.run(), name="desk")
-        parts = [desk_task, loop.create_task(observers.run(), name="observers")]
+        dispatching = loop.create_task(dispatcher.run(), name="dispatcher")
+        parts = [dispatching, loop.create_task(observers.run(), name="observers")]
         parts.append(loop.create_task(self._tidy_now_and_then(), name="tidy"))
         if settings.keep_audit_days and settings.store == "sqlite":
             folder = settings.records_file.with_name("audit")
@@ -109,9 +109,9 @@ class Persistence:
         stopped.cancel()
         for part in parts[1:]:
             part.cancel()
-        await desk.close()
+        await dispatcher.close()
         closing = closing_seconds(settings.shutdown_seconds)
-        await asyncio.wait([desk_task], timeout=settings.shutdown_seconds - closing)
+        await asyncio.wait([dispatching], timeout=settings.shutdown_seconds - closing)
         await server.stop(closing)
         self._log.info("stopped")
         for part in parts:

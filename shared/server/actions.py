@@ -82,6 +82,8 @@ class Action(Struct, frozen=True, kw_only=True, eq=False):
     """Whether it sees what the batch has written, so that no later write of its connection may be in its turn."""
     is_page: Callable[[Any], bool] | None = None
     """Says of a request whether its answer may be large."""
+    prepare: Callable[..., Any] | None = None
+    """The part that the batch of the turn has in an action that is answered aside."""
 
 
 class ParsedRequest(Struct, frozen=True, gc=False):
@@ -101,7 +103,8 @@ class ActionRegistry(Generic[S]):
         """Every action by its name."""
         self.verbs: dict[str, Action] = {}
         """Those that can be typed, by their names and synonyms."""
-        self._by_type: dict[type[Request], Action] = {}
+        self.by_type: dict[type[Request], Action] = {}
+        """Every action by the type of its request, with those that have no name of their own."""
 
     # Declarations.
 
@@ -137,20 +140,31 @@ class ActionRegistry(Generic[S]):
         verb: Verb | None = None,
         usage: Usage = (),
         example: Members | None = None,
+        prepare: Callable[..., Any] | None = None,
+        is_named: bool = True,
     ) -> Callable[[Aside[S, R]], Aside[S, R]]:
         """Declares an action that a task of its own carries out, while later requests of its connection wait.
 
-        Its handler gets the server, the request and the connection.
+        Its handler gets the server, the request and the connection. The batch of the turn calls `prepare` first, and
+        may refuse it. An action that is not named can only be asked for in another dialect.
         """
-        return self._declare(request, verb, usage, example, is_aside=True)
+        return self._declare(request, verb, usage, example, is_named=is_named, is_aside=True, prepare=prepare)
 
     def include(self, other: "ActionRegistry[S]") -> None:
         """Adds the actions of another registry."""
+        self.by_type.update(other.by_type)
         for action in other.actions.values():
             self._add(action)
 
     def _declare(
-        self, request: type[Request], verb: Verb | None, usage: Usage, example: Members | None, **traits: Any
+        self,
+        request: type[Request],
+        verb: Verb | None,
+        usage: Usage,
+        example: Members | None,
+        *,
+        is_named: bool = True,
+        **traits: Any,
     ) -> Callable[[Any], Any]:
         name = str(request.__struct_config__.tag)
 
@@ -165,7 +179,9 @@ class ActionRegistry(Generic[S]):
                 example=None if example is None else {"action": name, **example},
                 **traits,
             )
-            self._add(action)
+            self.by_type[request] = action
+            if is_named:
+                self._add(action)
             return handler
 
         return declare
@@ -174,7 +190,7 @@ class ActionRegistry(Generic[S]):
         names = [action.name, *(action.verb.synonyms if action.verb else ())]
         if taken := next((name for name in names if name in self.actions or name in self.verbs), None):
             raise ValueError(f"the action {taken} is declared twice")
-        self.actions[action.name] = self._by_type[action.request] = action
+        self.actions[action.name] = action
         if action.verb is not None:
             self.verbs.update(dict.fromkeys(names, action))
 
@@ -187,10 +203,6 @@ class ActionRegistry(Generic[S]):
             for action in self.actions.values()
             for usage, text in action.usage
         ]
-
-    def of(self, request: Request) -> Action:
-        """Returns the action of a request."""
-        return self._by_type[type(request)]
 
     def decode(self, document: bytes, name: object) -> ParsedRequest:
         """Returns the request of a document of strict JSON; `name` is its member `action`.

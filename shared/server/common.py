@@ -2,11 +2,13 @@
 
 import time
 from abc import ABC, abstractmethod
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from msgspec import defstruct
 
 from shared import VERSION
+from shared.domain.errors import InvalidParams
 from shared.net.connection import Connection
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import ActionRegistry, Members, Request, Verb
@@ -28,20 +30,36 @@ class CommonServer(ABC):
     def describe_health(self) -> Members:
         """Returns the members of the answer to `health` that are the server's own: `status` and what explains it."""
 
-    @abstractmethod
-    def describe_help(self, topic: str | None) -> Members:
-        """Returns the members of the answer to `help`. Raises InvalidParams for an unknown topic."""
+
+class Help(NamedTuple):
+    """The general help around the lines of the actions, and help on single topics."""
+
+    column: int
+    """Where explanations begin."""
+    opening: Sequence[str] = ()
+    closing: Sequence[str] = ()
+    topics: Mapping[str, Callable[[], Members]] = {}
 
 
-def declare_common(actions: ActionRegistry[Any], base: type[Request] = Request, *, help_topics: bool = False) -> None:
-    """Declares the actions of every server, with requests that have the members of `base`."""
+def declare_common(actions: ActionRegistry[Any], base: type[Request], help_texts: Help) -> None:
+    """Declares the actions that every server has, with requests that have the members of `base`."""
     topic = ("topic", str | None, None)
-    help_request = _define_request("help", base, *([topic] if help_topics else []))
-    help_example = {"topic": "…"} if help_topics else None
+    has_topics = bool(help_texts.topics)
 
-    @actions.immediate(help_request, verb=Verb("topic" if help_topics else None), example=help_example)
-    def show_help(server: CommonServer, request: Request, _: Connection) -> Members:
-        return server.describe_help(getattr(request, "topic", None))
+    @actions.immediate(
+        _define_request("help", base, *([topic] if has_topics else [])),
+        verb=Verb("topic" if has_topics else None),
+        example={"topic": "…"} if has_topics else None,
+    )
+    def show_help(_: CommonServer, request: Any, __: Connection) -> Members:
+        if not has_topics or request.topic is None:
+            lines = actions.help_lines(help_texts.column)
+            return {"help": [*help_texts.opening, *lines, *help_texts.closing]}
+        describe = help_texts.topics.get(request.topic.lower())
+        if describe is None:
+            known = ", or ".join(["help", *(f"help {name}" for name in list(help_texts.topics)[:1])])
+            raise InvalidParams(f"there is no help on {request.topic!r}", field="topic", hint=f"try: {known}")
+        return describe()
 
     @actions.immediate(_define_request("ping", base), verb=Verb())
     def ping(_: CommonServer, __: Request, ___: Connection) -> Members:

@@ -90,6 +90,8 @@ class Dispatcher(Generic[S]):
         self._greeting = greeting
         self._inbox: deque[Entry] = deque()
         self._held: dict[Connection, deque[Entry]] = {}
+        self._gone: set[Connection] = set()
+        """Connections that are gone and have requests in flight, which may still begin something for them."""
         self._asides: set[asyncio.Task[None]] = set()
         self._wakeup: asyncio.Future[None] | None = None
         self._closed = False
@@ -132,6 +134,8 @@ class Dispatcher(Generic[S]):
     def closed(self, connection: Connection) -> None:
         """See `Service.closed`."""
         self._batch.forget(connection)
+        if connection.in_flight:
+            self._gone.add(connection)
 
     # Turns.
 
@@ -226,6 +230,12 @@ class Dispatcher(Generic[S]):
                     connection.finish()
             elif isinstance(item, Refused):
                 self._answer(connection, item.parsed, item.error)
+        self._forget_gone()
+
+    def _forget_gone(self) -> None:
+        for connection in [one for one in self._gone if not one.in_flight] if self._gone else ():
+            self._gone.remove(connection)
+            self._batch.forget(connection)
 
     def _finish(self, connection: Connection, parsed: ParsedRequest, result: Reply | ComandaError | None) -> None:
         """Answers a request, or begins what it does aside."""
@@ -284,7 +294,7 @@ class Dispatcher(Generic[S]):
             # Answers may be large and requests for them small: the next one has to wait for the peer.
             await connection.wait_until_read()
             following = held[0][1] if held else None
-            if type(following) is not ParsedRequest or not following.action.is_aside or following.action.is_batched:
+            if type(following) is not ParsedRequest or not following.action.is_aside or following.action.prepare:
                 break
             if is_late(following.request.deadline_ms, self._loop.time() - held[0][2]):
                 # The next turn refuses it.
@@ -295,6 +305,7 @@ class Dispatcher(Generic[S]):
             if answered % _STRETCH == 0:
                 await asyncio.sleep(0)
         self._release(connection)
+        self._forget_gone()
 
     async def _perform_aside(self, connection: Connection, parsed: ParsedRequest) -> Reply | ComandaError:
         try:

@@ -13,7 +13,7 @@ import pytest
 
 import services.distributed.actions
 import services.intake.requests
-import services.persistence.requests
+import services.persistence.actions
 from tests.integration.clients.test_migrate import LATER, migrate
 from tests.support.dynamodb import own_tables, settings_of
 from tests.support.http import Http
@@ -34,8 +34,6 @@ TABLES = {"Scores": 7, "Users": 7, "Tasks": None, "Stock": "Berlin", "Stores": "
 
 # What is about the running process and not about what is stored, and what changes something.
 NOT_SHOWN = {"help", "ping", "health", "metrics", "quit", "watch", "unwatch", "unsubscribe"}
-AS_CHANGES = {"subscribe"}
-"""Of the persistence server: `watch` under another name, whose events are those of `changes`."""
 CHANGING = {"set", "delete", "save_score", "put_item", "delete_item", "update_item", "transact", "batch"}
 CHANGING |= {"cancel", "retry", "add_notification", "mark_read"}
 ROUTES_NOT_SHOWN = {"/", "/docs", "/health", "/metrics", "/openapi.json", "/ready", "/api/v1/events"}
@@ -50,7 +48,7 @@ def actions(module: object) -> set[str]:
 
 DISTRIBUTED_ACTIONS = set(services.distributed.actions.ACTIONS.actions)
 INTAKE_ACTIONS = actions(services.intake.requests)
-PERSISTENCE_ACTIONS = actions(services.persistence.requests)
+PERSISTENCE_ACTIONS = set(services.persistence.actions.ACTIONS.actions)
 THERE = {"order.accepted": 23, "order.started": 21, "order.finished": 20, "order.failed": 1, "order.cancelled": 1}
 BETWEEN = {"order.accepted": 6, "order.started": 6, "order.finished": 5, "order.failed": 1, "order.cancelled": 2}
 
@@ -156,7 +154,7 @@ def of_persistence(records: Session) -> dict[str, Any]:
     found["get_item"] = records.ask({"action": "get_item", "table": "Scores", "key": {"user_id": 7}})
     found["get_items"] = records.ask({"action": "get_items", "table": "Users", "keys": [{"user_id": 7}]})
     found["changes"] = records.ask({"action": "changes", "limit": 1000})
-    assert found.keys() == PERSISTENCE_ACTIONS - NOT_SHOWN - CHANGING - AS_CHANGES
+    assert found.keys() == PERSISTENCE_ACTIONS - NOT_SHOWN - CHANGING
     return found
 
 

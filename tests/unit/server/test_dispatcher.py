@@ -14,7 +14,7 @@ from shared.net.limits import LimitSettings
 from shared.net.server import TcpServer
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import ActionRegistry, Followed, Members, ParsedRequest, Request, Verb
-from shared.server.common import CommonServer, declare_common
+from shared.server.common import CommonServer, Help, declare_common
 from shared.server.dispatcher import Dispatcher, Entry, Result, run_handler
 from shared.server.parser import RequestParser
 
@@ -33,9 +33,6 @@ class Server(CommonServer):
 
     def describe_health(self) -> Members:
         return {"status": "ok"}
-
-    def describe_help(self, topic: str | None) -> Members:
-        return {"help": ACTIONS.help_lines(10)}
 
 
 class Write(Request, frozen=True, tag="write"):
@@ -86,7 +83,7 @@ def follow(server: Server, request: Follow, connection: Connection) -> Followed:
     return Followed({"following": True}, lambda: connection.send(b'{"event":"first"}\n'))
 
 
-declare_common(ACTIONS)
+declare_common(ACTIONS, Request, Help(10))
 
 
 class Batch:
@@ -318,4 +315,16 @@ def test_help_shows_every_declared_line_in_a_column() -> None:
 
 def test_an_action_cannot_be_declared_twice() -> None:
     with pytest.raises(ValueError, match="help is declared twice"):
-        declare_common(ACTIONS)
+        declare_common(ACTIONS, Request, Help(10))
+
+
+async def test_what_a_connection_began_after_it_was_gone_is_forgotten_as_well(bench: Bench) -> None:
+    client = bench.connect()
+    client.send("slow")
+    await bench.server.begun.wait()
+    client.connection.connection_lost(None)
+    assert len(bench.batch.forgotten) == 1
+    bench.server.gates["a"].set()
+    while len(bench.batch.forgotten) < 2:
+        await asyncio.sleep(0)
+    assert bench.batch.forgotten == [client.connection] * 2

@@ -8,7 +8,7 @@ from msgspec.json import Decoder
 from services.distributed.actions import ACTIONS as DISTRIBUTED
 from services.gateway.api.scores import NotificationQuery
 from services.intake.requests import decode_action, parse_verb
-from services.persistence.requests import CATALOGUE as PERSISTENCE
+from services.persistence.actions import ACTIONS as PERSISTENCE
 from shared.domain.errors import InvalidParams
 from shared.wire.orders import OrderDecoder
 from shared.wire.strict import decode_strictly, parse

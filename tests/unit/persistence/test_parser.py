@@ -3,9 +3,11 @@
 import msgspec
 import pytest
 
-from services.persistence.inbox import block
+from services.persistence.parser import RecordsParser
 from shared.domain.records import Check, Condition, Delete, Put, Update
+from shared.server.actions import ParsedRequest
 
+PARSER = RecordsParser(depth=32)
 _ACTIONS = [
     Put("Stock", {"store": "A", "item": "x", "count": 0, "of": [{"a": 1}, ["b"]]}, Condition(version=0)),
     Update("Stock", {"store": "A", "item": "y"}, set={"cause": None}, add={"count": -1}, when=Condition(exists=False)),
@@ -17,10 +19,12 @@ _ACTIONS = [
 
 def test_requests_with_actions_are_taken_by_the_block() -> None:
     document = msgspec.json.encode({"action": "transact", "actions": _ACTIONS, "request_id": "a"})
-    found = block(document + b"\n" + b'{"action":"ping"}\n', 32)
-    assert found is not None
-    assert len(found) == 2
-    assert found[0].request.actions == _ACTIONS  # type: ignore[attr-defined]
+    parsed = PARSER.parse_block(document + b"\n" + b'{"action":"ping"}\n')
+    assert parsed is not None
+    found, number = parsed
+    assert len(found) == number == 2
+    assert isinstance(found[0], ParsedRequest)
+    assert found[0].request.actions == _ACTIONS
 
 
 @pytest.mark.parametrize(
@@ -35,4 +39,4 @@ def test_requests_with_actions_are_taken_by_the_block() -> None:
     ],
 )
 def test_what_stands_there_twice_or_looks_like_it_is_looked_at_closely(line: bytes) -> None:
-    assert block(line + b"\n", 32) is None
+    assert PARSER.parse_block(line + b"\n") is None

@@ -1,0 +1,223 @@
+"""The actions on corporate data: every one of them is recorded in the audit log, in the commit of its turn."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from services.persistence.audit import TENANT
+from services.persistence.observers import Observer
+from services.persistence.server import Limit, Outcome, PersistenceServer, RecordsRequest, Step, take_written
+from shared.domain.errors import InvalidParams, NotFound
+from shared.domain.records import (
+    MAX_PARTITION_BYTES,
+    Condition,
+    Record,
+    Transaction,
+    Value,
+    check_value,
+)
+from shared.domain.records import Delete as DeleteAction
+from shared.domain.records import Put as PutAction
+from shared.net.connection import Connection
+from shared.server.actions import ActionRegistry, Members, Verb
+from shared.stores.ports.records import Ask, Query
+
+RecordId = Annotated[str, Meta(min_length=1, max_length=MAX_PARTITION_BYTES)]
+
+CORPORATE: ActionRegistry[PersistenceServer] = ActionRegistry()
+
+
+class Set(RecordsRequest, frozen=True, tag="set"):
+    """Stores a record."""
+
+    id: RecordId
+    data: dict[str, Value]
+    version: int | None = None
+    """The version that it has to have; 0 is none yet."""
+
+
+@CORPORATE.batched(
+    Set,
+    usage=[('{"action":"set","id":"X","data":{...}}', 'stores a record; with "version", only over that version')],
+)
+def plan_set(server: PersistenceServer, request: Set, session: str) -> Step:
+    """Plans storing a record. Raises InvalidParams."""
+    data = check_value(request.data, "data")
+    if data.get("id", request.id) != request.id:
+        raise InvalidParams("data has another id than the request", field="data.id")
+    entry = server.make_entry(request, session, {"id": request.id, "data": data}, request.id)
+    put = PutAction(server.data.name, {"id": request.id, **data}, _require_version(request.version))
+
+    def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
+        return _show_record(take_written(outcomes)[0].new)
+
+    return Step((Transaction(TENANT, [put], entry),), (), answer)
+
+
+class Get(RecordsRequest, frozen=True, tag="get"):
+    """A record."""
+
+    id: RecordId
+
+
+@CORPORATE.batched(Get, verb=Verb("id"), usage=[("get ID, delete ID", "one record")], reads=True)
+def plan_get(server: PersistenceServer, request: Get, session: str) -> Step:
+    """Plans reading a record."""
+    entry = server.make_entry(request, session, {"id": request.id})
+    ask = Ask(TENANT, server.data.name, {"id": request.id})
+
+    def answer(_: list[Outcome], found: list[Record | None]) -> Members:
+        if found[0] is None:
+            raise NotFound(f"there is no record {request.id}", field="id", hint="list tells the ids there are")
+        return _show_record(found[0])
+
+    return Step((Transaction(TENANT, [], entry),), (ask,), answer)
+
+
+class Delete(RecordsRequest, frozen=True, tag="delete"):
+    """Removes a record."""
+
+    id: RecordId
+    version: int | None = None
+
+
+@CORPORATE.batched(Delete, verb=Verb("id"))
+def plan_delete(server: PersistenceServer, request: Delete, session: str) -> Step:
+    """Plans removing a record."""
+    entry = server.make_entry(request, session, {"id": request.id}, request.id)
+    delete = DeleteAction(server.data.name, {"id": request.id}, _require_version(request.version))
+
+    def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
+        return {"id": request.id, "deleted": take_written(outcomes)[0].old is not None}
+
+    return Step((Transaction(TENANT, [delete], entry),), (), answer)
+
+
+def _record(*details: str) -> Callable[[PersistenceServer, Any, str], Step]:
+    """Returns what plans the entry of the audit log alone, with these members of the request as its details."""
+
+    def plan(server: PersistenceServer, request: RecordsRequest, session: str) -> Step:
+        entry = server.make_entry(request, session, {name: getattr(request, name) for name in details})
+        return Step((Transaction(TENANT, [], entry),), (), lambda *_: {})
+
+    return plan
+
+
+class ListRecords(RecordsRequest, frozen=True, tag="list"):
+    """A page of records, in the order of their ids."""
+
+    prefix: str | None = None
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+@CORPORATE.aside(
+    ListRecords,
+    verb=Verb("prefix"),
+    usage=[("list [PREFIX]", "records by their ids, a page at a time")],
+    prepare=_record("prefix"),
+)
+async def list_records(server: PersistenceServer, request: ListRecords, _: Connection) -> Members:
+    """Reads a page of records."""
+    query = Query(TENANT, server.data.name, "by_id", prefix=request.prefix, limit=request.limit)
+    return await server.read_page(query, request.cursor, _show_record)
+
+
+class History(RecordsRequest, frozen=True, tag="history"):
+    """The entries of the audit log about a record, newest first."""
+
+    id: RecordId
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+@CORPORATE.aside(
+    History, verb=Verb("id"), usage=[("history ID", "what was done to a record, newest first")], prepare=_record("id")
+)
+async def read_history(server: PersistenceServer, request: History, _: Connection) -> Members:
+    """Reads a page of the entries about a record."""
+    query = Query(TENANT, server.log.name, "by_record", request.id, descending=True, limit=request.limit)
+    return await server.read_page(query, request.cursor, _show_item)
+
+
+class ListLogs(RecordsRequest, frozen=True, tag="list_logs"):
+    """The audit log, newest first."""
+
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+@CORPORATE.aside(
+    ListLogs, verb=Verb(synonyms=("logs",)), usage=[("logs", "the audit log, newest first")], prepare=_record()
+)
+async def list_logs(server: PersistenceServer, request: ListLogs, _: Connection) -> Members:
+    """Reads a page of the audit log."""
+    query = Query(TENANT, server.log.name, "by_time", descending=True, limit=request.limit)
+    return await server.read_page(query, request.cursor, _show_item)
+
+
+class VerifyLog(RecordsRequest, frozen=True, tag="verify_log"):
+    """Proves the chains of the audit log, or names the first broken entry."""
+
+
+@CORPORATE.aside(VerifyLog, verb=Verb(), usage=[("verify_log", "proves that the log is whole")], prepare=_record())
+async def verify_log(server: PersistenceServer, _: VerifyLog, __: Connection) -> Members:
+    """Follows every chain of the audit log."""
+    return await server.audit.verify()
+
+
+class Watch(RecordsRequest, frozen=True, tag="watch"):
+    """Every change of the corporate data, or of one record; from the position of an earlier event on."""
+
+    id: RecordId | None = None
+    since: str | None = None
+
+
+@CORPORATE.aside(
+    Watch, verb=Verb("id"), usage=[("watch [ID]", "every change at once; unwatch ends it")], prepare=_record("id")
+)
+async def watch(server: PersistenceServer, request: Watch, connection: Connection) -> Members:
+    """Sends the connection changes from now on, or those behind a position. Raises InvalidParams and Gone."""
+    return await _observe(server, request, connection, in_dialect=False)
+
+
+class Subscribe(Watch, frozen=True, tag="subscribe"):
+    """`watch` under the name that the upper-case dialect asks for it by: the audit log has that one."""
+
+
+@CORPORATE.aside(Subscribe, prepare=_record("id"), is_named=False)
+async def subscribe(server: PersistenceServer, request: Subscribe, connection: Connection) -> Members:
+    """Sends the connection changes in the upper-case dialect."""
+    return await _observe(server, request, connection, in_dialect=True)
+
+
+async def _observe(server: PersistenceServer, request: Watch, connection: Connection, *, in_dialect: bool) -> Members:
+    position = await server.observers.add(connection, Observer(request.id, in_dialect), request.since)
+    return {"watching": request.id or "all", "position": position}
+
+
+class Unwatch(RecordsRequest, frozen=True, tag="unwatch"):
+    """Ends the events."""
+
+
+@CORPORATE.immediate(Unwatch, verb=Verb())
+def unwatch(server: PersistenceServer, _: Unwatch, connection: Connection) -> Members:
+    """Ends the events of the connection."""
+    server.observers.remove(connection)
+    return {"watching": None}
+
+
+def _require_version(version: int | None) -> Condition | None:
+    return None if version is None else Condition(version=version)
+
+
+def _show_record(record: Record | None) -> Members:
+    """Returns the members of a corporate record: its id apart from its data."""
+    assert record is not None
+    data = {name: value for name, value in record.item.items() if name != "id"}
+    return {"id": record.item["id"], "version": record.version, "data": data}
+
+
+def _show_item(record: Record) -> Members:
+    return record.item

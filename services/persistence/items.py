@@ -1,0 +1,321 @@
+"""The actions of other services: items of their tables, scores, and the change feed."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import partial
+from typing import Annotated, Any
+
+from msgspec import Meta, field
+
+from services.persistence.audit import TENANT
+from services.persistence.server import Limit, Outcome, PersistenceServer, RecordsRequest, Step, take_written
+from shared.domain.errors import ComandaError, InvalidParams
+from shared.domain.orders import iso_time
+from shared.domain.records import (
+    MAX_ACTIONS,
+    Action,
+    Condition,
+    Delete,
+    Put,
+    Record,
+    Table,
+    Tenant,
+    Transaction,
+    Update,
+    Value,
+    Written,
+    check_key,
+    check_value,
+)
+from shared.domain.scores import UserId, is_record
+from shared.domain.tables import OPEN, SCORES
+from shared.net.connection import Connection
+from shared.server.actions import ActionRegistry, Members
+from shared.stores.ports.records import Ask, Change, Query
+from shared.wire.replies import failure, success
+from shared.wire.strict import shortened
+
+_CHANGES = ("create", "set", "remove", "add", "largest", "when")
+_QUERY = ("tenant", "table", "index", "partition", "prefix", "low", "high", "descending", "limit")
+_SMALL_PAGE = 8
+
+Score = Annotated[int, Meta(ge=-(10**15), le=10**15)]
+Actions = Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)]
+
+ITEMS: ActionRegistry[PersistenceServer] = ActionRegistry()
+
+
+class SaveScore(RecordsRequest, frozen=True, tag="save_score"):
+    """Counts a game of a user, and keeps the highest score."""
+
+    user_id: UserId
+    puntaje: Score
+
+
+@ITEMS.batched(SaveScore, usage=[('{"action":"save_score","user_id":1,"puntaje":100}', "")])
+def plan_save_score(server: PersistenceServer, request: SaveScore, _: str) -> Step:
+    """Plans counting a game."""
+    update = Update(
+        SCORES.name,
+        {"user_id": request.user_id},
+        create={"fecha_registro": server.now},
+        set={"fecha_ultimo_juego": server.now},
+        add={"partidas": 1},
+        largest={"puntaje_maximo": request.puntaje},
+    )
+
+    def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
+        old, new = take_written(outcomes)[0]
+        assert new is not None
+        best = new.item["puntaje_maximo"]
+        before = None if old is None else old.item.get("puntaje_maximo")
+        return {"nuevo_record": is_record(best, before), "puntaje_maximo": best}
+
+    return Step((Transaction(TENANT, [update]),), (), answer)
+
+
+class ItemRequest(RecordsRequest, frozen=True, kw_only=True):
+    """A request about the items of one tenant."""
+
+    tenant: Tenant = "main"
+
+
+class GetItem(ItemRequest, frozen=True, tag="get_item"):
+    """An item."""
+
+    table: str
+    key: dict[str, Value]
+
+
+@ITEMS.batched(GetItem, reads=True)
+def plan_get_item(server: PersistenceServer, request: GetItem, _: str) -> Step:
+    """Plans reading an item. Raises InvalidParams."""
+    check_key(server.tables.named(_open_table(request.table)), request.key, alone=True)
+    ask = Ask(request.tenant, request.table, request.key)
+    return Step((), (ask,), lambda _, found: _show_item(found[0]))
+
+
+class GetItems(ItemRequest, frozen=True, tag="get_items"):
+    """Several items of a table, in the order of their keys."""
+
+    table: str
+    keys: Annotated[list[dict[str, Value]], Meta(min_length=1, max_length=1000)]
+    cursor: str | None = None
+
+
+@ITEMS.batched(GetItems, reads=True, is_page=lambda request: len(request.keys) > _SMALL_PAGE)
+def plan_get_items(server: PersistenceServer, request: GetItems, _: str) -> Step:
+    """Plans reading a page of the items of these keys. Raises InvalidParams."""
+    table = server.tables.named(_open_table(request.table))
+    for key in request.keys:
+        check_key(table, key, alone=True)
+    asks = [Ask(request.tenant, request.table, key) for key in request.keys]
+    start = 0 if request.cursor is None else _read_cursor(request.cursor, len(asks))
+    return Step((), asks[start:], partial(_show_items, start, len(asks)), is_page=True)
+
+
+class PutItem(ItemRequest, frozen=True, tag="put_item"):
+    """Stores an item."""
+
+    table: str
+    item: dict[str, Value]
+    when: Condition | None = None
+
+
+@ITEMS.batched(PutItem)
+def plan_put_item(_: PersistenceServer, request: PutItem, __: str) -> Step:
+    """Plans storing an item. Raises InvalidParams."""
+    return _plan_write(request, Put(request.table, request.item, request.when))
+
+
+class DeleteItem(ItemRequest, frozen=True, tag="delete_item"):
+    """Removes an item."""
+
+    table: str
+    key: dict[str, Value]
+    when: Condition | None = None
+
+
+@ITEMS.batched(DeleteItem)
+def plan_delete_item(_: PersistenceServer, request: DeleteItem, __: str) -> Step:
+    """Plans removing an item. Raises InvalidParams."""
+    return _plan_write(request, Delete(request.table, request.key, request.when))
+
+
+class UpdateItem(ItemRequest, frozen=True, tag="update_item"):
+    """Changes members of an item."""
+
+    table: str
+    key: dict[str, Value]
+    create: dict[str, Value] = field(default_factory=dict)
+    set: dict[str, Value] = field(default_factory=dict)
+    remove: list[str] = field(default_factory=list)
+    add: dict[str, Value] = field(default_factory=dict)
+    largest: dict[str, Value] = field(default_factory=dict)
+    when: Condition | None = None
+
+
+@ITEMS.batched(UpdateItem)
+def plan_update_item(_: PersistenceServer, request: UpdateItem, __: str) -> Step:
+    """Plans changing an item. Raises InvalidParams."""
+    change = {name: getattr(request, name) for name in _CHANGES}
+    return _plan_write(request, Update(request.table, request.key, **change))
+
+
+class Transact(ItemRequest, frozen=True, tag="transact"):
+    """Actions on different items that take effect together or not at all."""
+
+    actions: Actions
+
+
+@ITEMS.batched(Transact)
+def plan_transact(_: PersistenceServer, request: Transact, __: str) -> Step:
+    """Plans one transaction of all actions. Raises InvalidParams."""
+    _open_tables(request.actions)
+
+    def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
+        return {"items": [_show_written(written) for written in take_written(outcomes)]}
+
+    return Step((Transaction(request.tenant, request.actions),), (), answer)
+
+
+class Batch(ItemRequest, frozen=True, tag="batch"):
+    """Actions that have nothing to do with each other, in one request."""
+
+    actions: Actions
+
+
+@ITEMS.batched(Batch)
+def plan_batch(_: PersistenceServer, request: Batch, __: str) -> Step:
+    """Plans a transaction for each action. Raises InvalidParams."""
+    _open_tables(request.actions)
+
+    def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
+        return {
+            "results": [
+                failure(outcome) if isinstance(outcome, ComandaError) else success(_show_written(outcome[0]))
+                for outcome in outcomes
+            ]
+        }
+
+    return Step([Transaction(request.tenant, [action]) for action in request.actions], (), answer)
+
+
+class QueryItems(ItemRequest, frozen=True, tag="query"):
+    """A page of items of one partition of a table or an index."""
+
+    table: str
+    index: str | None = None
+    partition: Value = None
+    prefix: str | None = None
+    low: Value = None
+    high: Value = None
+    descending: bool = False
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+@ITEMS.aside(QueryItems)
+async def query_items(server: PersistenceServer, request: QueryItems, _: Connection) -> Members:
+    """Reads a page of items. Raises InvalidParams."""
+    table = server.tables.named(_open_table(request.table))
+    if request.index is None:
+        partition, sort = table.partition, table.sort
+    else:
+        index = table.index(request.index)
+        partition, sort = index.partition or "", index.sort
+    _check_bound(table, "partition", partition or None, request.partition, needed=bool(partition))
+    for bound in ("low", "high", "prefix"):
+        _check_bound(table, bound, sort, getattr(request, bound))
+    if request.prefix is not None and sort in table.numbers:
+        raise InvalidParams(f"{sort} is a number: it has no prefix", field="prefix", hint="use low and high")
+    query = Query(**{name: getattr(request, name) for name in _QUERY})
+    return await server.read_page(query, request.cursor, _show_versioned)
+
+
+class ListChanges(ItemRequest, frozen=True, tag="changes"):
+    """Changes of all tables of a tenant behind a position; without one, the oldest that are kept."""
+
+    after: str | None = None
+    limit: Limit = 1000
+
+
+@ITEMS.aside(ListChanges)
+async def list_changes(server: PersistenceServer, request: ListChanges, _: Connection) -> Members:
+    """Reads changes of the tables that anybody may use."""
+    found = await server.store.changes(request.after, limit=request.limit)
+    shown = [
+        _show_change(change) for change in found.changes if change.tenant == request.tenant and change.table in OPEN
+    ]
+    return {"changes": shown, "position": found.position}
+
+
+def _plan_write(request: ItemRequest, action: Action) -> Step:
+    _open_table(action.table)
+
+    def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
+        return _show_written(take_written(outcomes)[0])
+
+    return Step((Transaction(request.tenant, [action]),), (), answer)
+
+
+def _open_table(table: str) -> str:
+    """Returns the name of a table that anybody may use. Raises InvalidParams for others."""
+    if table not in OPEN:
+        known = ", ".join(sorted(OPEN))
+        raise InvalidParams(f"there is no open table {shortened(table)!r}", field="table", hint=f"tables: {known}")
+    return table
+
+
+def _open_tables(actions: Sequence[Action]) -> None:
+    for action in actions:
+        _open_table(action.table)
+
+
+def _read_cursor(cursor: str, keys: int) -> int:
+    """Returns the key with which a page begins. Raises InvalidParams."""
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 5 and int(cursor) < keys):
+        raise InvalidParams(
+            "cursor is not one that get_items gave for these keys", field="cursor", hint="leave it out to begin"
+        )
+    return int(cursor)
+
+
+def _check_bound(table: Table, field: str, member: str | None, value: Any, *, needed: bool = False) -> None:
+    """Raises InvalidParams unless a value can be compared with a member of the key."""
+    if value is None:
+        if needed:
+            raise InvalidParams(f"{field} is missing: the value of {member}", field=field)
+    elif member is None:
+        raise InvalidParams(f"{field} means nothing here", field=field, hint="leave it out")
+    elif isinstance(value, bool) or not isinstance(value, int | Decimal if member in table.numbers else str):
+        raise InvalidParams(f"{field} must be {'a number' if member in table.numbers else 'text'}", field=field)
+    else:
+        check_value(value, field)
+
+
+def _show_item(record: Record | None) -> Members:
+    return {"item": None, "version": 0} if record is None else _show_versioned(record)
+
+
+def _show_versioned(record: Record) -> Members:
+    return {"item": record.item, "version": record.version}
+
+
+def _show_written(written: Written) -> Members:
+    return _show_item(written.new)
+
+
+def _show_items(start: int, keys: int, _: list[Outcome], found: list[Record | None]) -> Members:
+    """Returns a page of the items of so many keys, that of the key `start` first."""
+    stop = start + len(found)
+    return {"items": [_show_item(record) for record in found], "cursor": None if stop == keys else str(stop)}
+
+
+def _show_change(change: Change) -> Members:
+    return {
+        "table": change.table,
+        "at": iso_time(change.at),
+        "old": None if change.old is None else _show_versioned(change.old),
+        "new": None if change.new is None else _show_versioned(change.new),
+    }
