@@ -1,4 +1,4 @@
-"""The application: everything that can be asked, and what every request goes through."""
+"""Builds the application: all routes, and the middleware around them."""
 
 import time
 from typing import cast
@@ -19,7 +19,7 @@ from services.gateway.api.scores import ScoreRoutes
 from services.gateway.api.stock import StockRoutes
 from services.gateway.api.tasks import TaskRoutes
 from services.gateway.http.asgi import App
-from services.gateway.http.openapi import describe
+from services.gateway.http.openapi import describe_api
 from services.gateway.http.origins import HostFilter
 from services.gateway.http.router import Router
 from services.gateway.http.routes import collect_routes
@@ -49,7 +49,7 @@ def build_app(
     *,
     encrypted: bool,
 ) -> App:
-    """The whole application. Raises StartupError."""
+    """Returns the application. Raises StartupError."""
     metrics = GatewayMetrics()
     metrics.streams.set_function(lambda: hub.listeners)
     authenticator = Authenticator(settings.jwt_secret, development=settings.stage == "dev")
@@ -83,21 +83,21 @@ def build_app(
         *collect_routes(PageRoutes(lambda: description)),
     ]
     routes = add_legacy_paths(native, collect_routes(LegacyRoutes(persistence)), at_root=settings.legacy_routes)
-    description = describe(routes)
+    description = describe_api(routes)
     rate_limiter = RateLimiter(settings.rate_limit, settings.redis_url)
     router = Router(
         routes,
-        rate_limiter.admit,
+        rate_limiter.check_rate,
         StaticFiles("/static/", FILES),
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
-        origins=_origins(settings.cors_origins),
+        origins=_split_list(settings.cors_origins),
     )
     middleware = RequestMiddleware(
-        _with_cors(router, _origins(settings.cors_origins)),
+        _with_cors(router, _split_list(settings.cors_origins)),
         metrics,
         traces,
-        HostFilter(_origins(settings.allowed_hosts)),
+        HostFilter(_split_list(settings.allowed_hosts)),
         RequestLog(settings.log_requests, slow_seconds=settings.slow_request_seconds, clock=time.monotonic),
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,
@@ -107,13 +107,13 @@ def build_app(
     return middleware
 
 
-def _origins(named: str) -> list[str]:
-    """Origins, or hosts, that are named with commas between them."""
+def _split_list(named: str) -> list[str]:
+    """Returns the members of a comma-separated list."""
     return [origin.strip() for origin in named.split(",") if origin.strip()]
 
 
 def _with_cors(app: App, allowed: list[str]) -> App:
-    """The application, open to pages of these origins."""
+    """Returns the application with CORS for these origins."""
     if not allowed:
         return app
     return cast(

@@ -1,4 +1,4 @@
-"""One running gateway: what it is made of, and its life from the start to the stop."""
+"""The gateway: builds its parts, serves, and stops them."""
 
 import asyncio
 import gc
@@ -29,12 +29,12 @@ from shared.runtime.traces import open_traces
 
 C = TypeVar("C", bound=Caller)
 
-# How long a request waits for a server that is being started again, before it is told to come back.
+# Seconds that a request waits for a server that is restarting.
 _PATIENCE_SECONDS = 1.0
 
 
 class Gateway:
-    """One gateway. `serve` is its whole life."""
+    """One gateway."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
@@ -46,10 +46,10 @@ class Gateway:
         settings.check_stage()
         encrypted = server_tls(settings.tls_cert, settings.tls_key) is not None
         access = settings.access()
-        intake = self._backend(
+        intake = self._connect_backend(
             "intake", IntakeClient, settings.server_host, settings.server_port, access._replace(token=None)
         )
-        persistence = self._backend(
+        persistence = self._connect_backend(
             "persistence", PersistenceClient, settings.tcp_persist_host, settings.tcp_persist_port, access
         )
         follow = partial(
@@ -61,7 +61,7 @@ class Gateway:
         )
         # It reads the files of this machine.
         absent = no_distributed_service if settings.store == "dynamodb" else None
-        distributed = self._backend(
+        distributed = self._connect_backend(
             "distributed", DistributedClient, settings.distributed_host, settings.distributed_port, access, absent
         )
         hub = EventHub(follow, absent=absent)
@@ -82,7 +82,7 @@ class Gateway:
         announce_ready(f"{'https' if encrypted else 'http'}://{shown_address(host, port)}/")
         gc.freeze()
         server = HttpServer(app, settings)
-        closing = asyncio.create_task(_when(stop, hub), name="close streams")
+        closing = asyncio.create_task(_close_streams_at(stop, hub), name="close streams")
         await server.serve_until(stop, listeners)
         self._log.info("stopping")
         closing.cancel()
@@ -92,7 +92,7 @@ class Gateway:
             traces.close()
         self._log.info("stopped")
 
-    def _backend(
+    def _connect_backend(
         self,
         name: str,
         kind: type[C],
@@ -109,6 +109,6 @@ class Gateway:
         return Backend(name, clients, max_waiting=settings.max_requests, absent=absent)
 
 
-async def _when(stop: asyncio.Event, hub: EventHub) -> None:
+async def _close_streams_at(stop: asyncio.Event, hub: EventHub) -> None:
     await stop.wait()
     hub.close()

@@ -55,16 +55,16 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     log_level: LogLevel = "info"
 
     def check_stage(self) -> None:
-        """Raises StartupError where users could not be told apart."""
+        """Raises StartupError if users could not be authenticated."""
         if self.stage == "prod" and self.jwt_secret is None:
             raise StartupError(
-                "JWT_SECRET is not set, so nobody could show who they are",
+                "JWT_SECRET is not set, so users could not authenticate",
                 hint="set JWT_SECRET to at least 32 characters; or STAGE=dev, where a user_id is taken at its word",
             )
 
     @property
     def listening(self) -> Listening:
-        """Where the server listens."""
+        """Address on which the server listens."""
         return choose_listening(
             "MAIN_SERVER", bind=self.main_server_bind, host=self.main_server_host, port=self.main_server_port
         )

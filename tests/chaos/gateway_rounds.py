@@ -46,10 +46,10 @@ def gateway_before_an_intake_that_hangs(chaos: Chaos) -> None:
             intake.send_signal(signal.SIGSTOP)
             try:
                 load.wait_for_refusals(50)
-                gateway.wait_for_log("a server is away; leaving it alone", times)
+                gateway.wait_for_log("upstream_unavailable", times)
             finally:
                 intake.send_signal(signal.SIGCONT)
-            gateway.wait_for_log("a server is back", times)
+            gateway.wait_for_log("upstream_available", times)
         load.wait_for(500)
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from services.gateway.http.parameters import AskingUser
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.middleware.authentication import Authenticator
-from services.gateway.upstream.event_hub import PERSONAL, TOPICS, Choice, EventHub
+from services.gateway.upstream.event_hub import PERSONAL, TOPICS, EventFilter, EventHub
 from shared.domain.errors import InvalidParams, Unavailable
 from shared.net.addresses import address_key, is_own_host
 
@@ -21,7 +21,7 @@ EventNumber = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which events."""
+    """Selection of events."""
 
     topics: Annotated[str, Meta(max_length=100, description="Names with commas between them")] = "orders"
     cliente: Annotated[Customer | None, Meta(description="Orders of this customer alone")] = None
@@ -31,7 +31,7 @@ class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LastEvent(Struct, frozen=True, rename={"number": "last-event-id"}):
-    """What browsers send when they connect again."""
+    """The header that browsers send when they reconnect."""
 
     number: Annotated[EventNumber | None, Meta(description="As `since`, and before it")] = None
 
@@ -39,12 +39,12 @@ class LastEvent(Struct, frozen=True, rename={"number": "last-event-id"}):
 class EventRoutes:
     """The stream of events; at most `max_streams` are open at a time, of one address `max_per_address`."""
 
-    def __init__(self, hub: EventHub, identity: Authenticator, *, max_streams: int, max_per_address: int) -> None:
+    def __init__(self, hub: EventHub, authenticator: Authenticator, *, max_streams: int, max_per_address: int) -> None:
         self._hub = hub
-        self._identity = identity
+        self._authenticator = authenticator
         self._max_streams = max_streams
         self._max_per_address = max_per_address
-        self._held: Counter[str] = Counter()
+        self._streams_by_address: Counter[str] = Counter()
 
     @route(
         "GET",
@@ -66,29 +66,29 @@ class EventRoutes:
         if not chosen or not chosen <= set(TOPICS):
             unknown = ", ".join(sorted(chosen - set(TOPICS))) or "nothing"
             raise InvalidParams(f"no topics: {unknown}", field="topics", hint=f"topics: {', '.join(TOPICS)}")
-        user = self._identity.user(request, query.user_id) if chosen & PERSONAL else None
+        user = self._authenticator.require_user(request, query.user_id) if chosen & PERSONAL else None
         if self._hub.listeners >= self._max_streams:
             raise Unavailable(
                 f"{self._hub.listeners} streams of events are open already", hint="the limit is MAX_EVENT_STREAMS"
             )
         address = None if is_own_host(request.address) else address_key(request.address)
-        if address is not None and self._held[address] >= self._max_per_address:
+        if address is not None and self._streams_by_address[address] >= self._max_per_address:
             raise Unavailable(
                 f"{address} has {self._max_per_address} streams of events open already",
                 hint="close some; the limit is MAX_EVENT_STREAMS_PER_ADDRESS",
             )
-        choice = Choice(chosen, query.cliente, None if query.id is None else query.id.lower(), user)
+        choice = EventFilter(chosen, query.cliente, None if query.id is None else query.id.lower(), user)
         known = query.since if request.headers.number is None else request.headers.number
         frames = await self._hub.listen(choice, known)
-        return HttpResponse(200, list(_HEADERS), frames if address is None else self._counted(frames, address))
+        return HttpResponse(200, list(_HEADERS), frames if address is None else self._count_stream(frames, address))
 
-    async def _counted(self, frames: AsyncIterator[bytes], address: str) -> AsyncIterator[bytes]:
-        self._held[address] += 1
+    async def _count_stream(self, frames: AsyncIterator[bytes], address: str) -> AsyncIterator[bytes]:
+        self._streams_by_address[address] += 1
         try:
             async for frame in frames:
                 yield frame
         finally:
-            self._held[address] -= 1
-            if not self._held[address]:
-                del self._held[address]
+            self._streams_by_address[address] -= 1
+            if not self._streams_by_address[address]:
+                del self._streams_by_address[address]
             await frames.aclose()  # type: ignore[attr-defined]

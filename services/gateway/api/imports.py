@@ -12,7 +12,7 @@ from clients.inventory.imports import Import
 from clients.inventory.upload import Report, Upload, too_large
 from clients.persistence import PersistenceClient
 from services.gateway.http.parameters import Cursor, Limit
-from services.gateway.http.responses import answer
+from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.http.uploads import MEDIA_TYPES, FileBody
 from services.gateway.upstream.backend import Backend
@@ -30,7 +30,7 @@ _WAIT_SECONDS = 2.0
 
 
 class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to do with a file."""
+    """Options of an upload."""
 
     dry_run: Annotated[bool, Meta(description="Tell what would change, and change nothing")] = False
     partial: Annotated[bool, Meta(description="Take the good rows of a file that has bad ones")] = False
@@ -39,7 +39,7 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ImportQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which page."""
+    """Position and size of a page."""
 
     limit: Limit = 50
     cursor: Cursor | None = None
@@ -104,10 +104,10 @@ class ImportRoutes:
         finally:
             self._room.release()
         if isinstance(found, Report):
-            return answer(found)
+            return json_response(found)
         found = await imports.wait_for_import(self._records.lookups, found.id, seconds=_WAIT_SECONDS)
         done = found.state is not ImportState.ACCEPTED
-        return answer(found, status=201 if done else 202, location=f"{_PATH}/{found.id}")
+        return json_response(found, status=201 if done else 202, location=f"{_PATH}/{found.id}")
 
     async def _read_file(self, request: HttpRequest, query: UploadQuery) -> Import | Report:
         records = long_request_client(self._records, request.request_id, seconds=self._request_seconds)
@@ -124,8 +124,8 @@ class ImportRoutes:
                 await upload.drop()
             if isinstance(error, ComandaError):
                 raise
-            told = f"the file did not come within {self._upload_seconds:g} s"
-            raise Timeout(told, hint="send it in parts; the limit is UPLOAD_SECONDS") from None
+            message = f"the file did not come within {self._upload_seconds:g} s"
+            raise Timeout(message, hint="send it in parts; the limit is UPLOAD_SECONDS") from None
         upload = upload or self._begin_upload(records, query, body)
         return await upload.finish(again=query.again)
 
@@ -153,7 +153,7 @@ class ImportRoutes:
     async def _list_imports(self, request: HttpRequest) -> HttpResponse:
         query: ImportQuery = request.query
         page = await imports.list_imports(self._records.lists, limit=query.limit, cursor=query.cursor)
-        return answer(ImportPage(page.imports, page.cursor))
+        return json_response(ImportPage(page.imports, page.cursor))
 
     @route(
         "GET",
@@ -166,7 +166,7 @@ class ImportRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _show_import(self, request: HttpRequest) -> HttpResponse:
-        return answer(await imports.get_import(self._records.lookups, request.id))
+        return json_response(await imports.get_import(self._records.lookups, request.id))
 
     @route(
         "POST",
@@ -182,4 +182,4 @@ class ImportRoutes:
         found = await imports.undo_import(self._records.lookups, request.id)
         if found.state is ImportState.UNDOING:
             found = await imports.wait_for_import(self._records.lookups, request.id, seconds=_WAIT_SECONDS)
-        return answer(found, status=202 if found.state is ImportState.UNDOING else 200)
+        return json_response(found, status=202 if found.state is ImportState.UNDOING else 200)

@@ -1,4 +1,4 @@
-"""Stock and tasks for pages and programs that expect bare arrays, and whole numbers as ids of tasks.
+"""Compatible routes for stock and tasks: bare arrays instead of pages, and integers as ids of tasks.
 
 Everything here is below /legacy, and with LEGACY_ROUTES at the root as well, where it takes the place of the
 routes that have the same paths. Those are below /api/v1 in any case.
@@ -25,7 +25,7 @@ from services.gateway.api.task_records import (
     task_members,
 )
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
-from services.gateway.http.responses import answer, is_named, unchanged
+from services.gateway.http.responses import is_named, json_response, not_modified
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, Route, route
 from services.gateway.upstream.backend import Backend
 from shared.domain.errors import NotFound
@@ -37,7 +37,7 @@ _PAGE = 1000
 
 
 class PlainItem(Struct, frozen=True):
-    """How many there are of an item in a store."""
+    """The count of an item in a store."""
 
     store: str
     item: str
@@ -45,7 +45,7 @@ class PlainItem(Struct, frozen=True):
 
 
 class PlainTask(Struct, frozen=True):
-    """A task with a whole number; `description` is null where there is none."""
+    """A task with an integer id; `description` may be null."""
 
     id: int
     title: str
@@ -56,7 +56,7 @@ class PlainTask(Struct, frozen=True):
 
 
 class NewPlainTask(Struct, frozen=True):
-    """A task as it is sent in; other members are passed over."""
+    """A new task; unknown members are ignored."""
 
     title: Title
     description: Description | None = None
@@ -64,7 +64,7 @@ class NewPlainTask(Struct, frozen=True):
 
 
 class PlainTaskChange(Struct, frozen=True, omit_defaults=True):
-    """What is to become different of a task; other members are passed over."""
+    """Changes of a task; unknown members are ignored."""
 
     title: Title | UnsetType = UNSET
     description: Description | UnsetType | None = UNSET
@@ -72,7 +72,7 @@ class PlainTaskChange(Struct, frozen=True, omit_defaults=True):
 
 
 class PlainQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which page: a header `Link` leads to the next."""
+    """Position and size of a page; its header `Link` leads to the next page."""
 
     limit: Limit = _PAGE
     cursor: Cursor | None = None
@@ -123,7 +123,9 @@ class LegacyRoutes:
         except NotFound:
             page = StockPage([], None)
         items = [stored.item for stored in page.items if stored.item is not None]
-        return _page([PlainItem(item["store"], item["item"], item["count"]) for item in items], query, page.cursor)
+        return _array_response(
+            [PlainItem(item["store"], item["item"], item["count"]) for item in items], query, page.cursor
+        )
 
     @route(
         "GET",
@@ -139,8 +141,8 @@ class LegacyRoutes:
         query: PlainQuery = request.query
         page = await self._tasks.list(None, newest_first=False, limit=query.limit, cursor=query.cursor)
         numbers = await self._numbers.numbers([stored.item["id"] for stored in page.tasks if stored.item is not None])
-        tasks = [_task(stored, number) for stored, number in zip(page.tasks, numbers, strict=True)]
-        return _page(tasks, query, page.cursor)
+        tasks = [_plain_task(stored, number) for stored, number in zip(page.tasks, numbers, strict=True)]
+        return _array_response(tasks, query, page.cursor)
 
     @route(
         "POST",
@@ -154,8 +156,10 @@ class LegacyRoutes:
         errors=("conflict", *UPSTREAM_ERRORS),
     )
     async def _add_task(self, request: HttpRequest) -> HttpResponse:
-        stored, number = await self._numbers.add(new_task(_members(request.body)))
-        return answer(_task(stored, number), status=201, etag=etag_of_task(stored), location=f"tasks/{number}")
+        stored, number = await self._numbers.add(new_task(_task_members(request.body)))
+        return json_response(
+            _plain_task(stored, number), status=201, etag=etag_of_task(stored), location=f"tasks/{number}"
+        )
 
     @route(
         "GET",
@@ -171,8 +175,8 @@ class LegacyRoutes:
         stored = await self._tasks.get(await self._numbers.find(request.id))
         etag = etag_of_task(stored)
         if is_named(etag, request.headers.if_none_match):
-            return unchanged(etag)
-        return await self._shown(stored)
+            return not_modified(etag)
+        return await self._task_response(stored)
 
     @route(
         "PUT",
@@ -200,12 +204,14 @@ class LegacyRoutes:
     )
     async def _change_task(self, request: HttpRequest) -> HttpResponse:
         task = await self._numbers.find(request.id)
-        return await self._shown(await self._tasks.change(task, _members(request.body), request.headers.if_match))
+        return await self._task_response(
+            await self._tasks.change(task, _task_members(request.body), request.headers.if_match)
+        )
 
-    async def _shown(self, stored: StoredItem) -> HttpResponse:
+    async def _task_response(self, stored: StoredItem) -> HttpResponse:
         assert stored.item is not None
         (number,) = await self._numbers.numbers([stored.item["id"]])
-        return answer(_task(stored, number), etag=etag_of_task(stored))
+        return json_response(_plain_task(stored, number), etag=etag_of_task(stored))
 
     @route(
         "DELETE",
@@ -227,33 +233,33 @@ def add_legacy_paths(native: Sequence[Route], legacy: Sequence[Route], *, at_roo
     """Returns all routes with their paths: `legacy` ones below PREFIX, and those whose paths they have twice."""
     taken = {(route.method, route.path) for route in legacy}
     covered = [route for route in native if (route.method, route.path) in taken]
-    found = [*_below(PREFIX, legacy, listed=False), *_below(NATIVE_PREFIX, covered, listed=at_root)]
+    found = [*_add_prefix(PREFIX, legacy, listed=False), *_add_prefix(NATIVE_PREFIX, covered, listed=at_root)]
     if not at_root:
         return [*native, *found]
     rest = [route for route in native if (route.method, route.path) not in taken]
     return [*rest, *legacy, *found]
 
 
-def _below(prefix: str, routes: Sequence[Route], *, listed: bool) -> list[Route]:
+def _add_prefix(prefix: str, routes: Sequence[Route], *, listed: bool) -> list[Route]:
     return [msgspec.structs.replace(one, path=prefix + one.path, listed=listed) for one in routes]
 
 
-def _page(content: Sequence[Any], query: PlainQuery, cursor: str | None) -> HttpResponse:
-    found = answer(content)
+def _array_response(content: Sequence[Any], query: PlainQuery, cursor: str | None) -> HttpResponse:
+    found = json_response(content)
     if cursor is not None:
         following = urlencode({"limit": query.limit, "cursor": cursor})
         found.headers.append((b"link", f'<?{following}>; rel="next"'.encode()))
     return found
 
 
-def _members(sent: NewPlainTask | PlainTaskChange) -> dict[str, Any]:
+def _task_members(sent: NewPlainTask | PlainTaskChange) -> dict[str, Any]:
     members: dict[str, Any] = to_builtins(sent)
     if members.get("description", "") is None:
         members["description"] = ""
     return task_members(members)
 
 
-def _task(stored: StoredItem, number: int) -> PlainTask:
+def _plain_task(stored: StoredItem, number: int) -> PlainTask:
     item = stored.item
     assert item is not None
     return PlainTask(

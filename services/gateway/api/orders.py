@@ -1,4 +1,4 @@
-"""Orders over HTTP: placed, looked at, listed, cancelled, tried again; and the intake's numbers."""
+"""Orders: place, list, show, cancel, retry and explain, and the intake's statistics."""
 
 import datetime
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from clients.replies import Accepted, Moved, Page, StoredOrder
 from services.gateway.http.bodies import ORDERS
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
 from services.gateway.http.problems import Problem, problem
-from services.gateway.http.responses import answer, check_match, etag_of, is_named, unchanged
+from services.gateway.http.responses import check_match, etag_of, is_named, json_response, not_modified
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
 from shared.domain.errors import InvalidParams
@@ -25,13 +25,13 @@ IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class KeyHeader(Struct, frozen=True, rename={"key": "idempotency-key"}):
-    """Of new orders."""
+    """The header of new orders."""
 
     key: Annotated[IdempotencyKey | None, Meta(description="Makes it safe to send the same again")] = None
 
 
 class OrderQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which orders."""
+    """Selection of orders."""
 
     estado: State | None = None
     cliente: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
@@ -42,14 +42,14 @@ class OrderQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Outcome(Struct, frozen=True, omit_defaults=True):
-    """One of the two."""
+    """The result of one order: one of the two."""
 
     accepted: Accepted | None = None
     problem: Problem | None = None
 
 
 class Outcomes(Struct, frozen=True, rename={"results": "resultados"}):
-    """What became of each of several orders, in their order."""
+    """Results of several orders, in the order of the request."""
 
     results: list[Outcome]
 
@@ -58,7 +58,7 @@ _CHANGES = ("not_found", "invalid_params", "conflict", "precondition_failed", *U
 
 
 class OrderRoutes:
-    """Everything that the intake does."""
+    """Routes that call the intake."""
 
     def __init__(self, intake: Backend[IntakeClient], *, by_address: bool) -> None:
         self._intake = intake
@@ -87,7 +87,7 @@ class OrderRoutes:
             return await self._place_many(request.body, key, request)
         order = self._key_order(request.body, key, request)
         accepted = await self._intake.at_once.order(order, add_request_id=False)
-        return answer(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
+        return json_response(accepted, status=200 if accepted.duplicate else 201, location=f"{_PATH}/{accepted.id}")
 
     async def _place_many(
         self, orders: list[OrderRequest | InvalidParams], key: str | None, request: HttpRequest
@@ -96,7 +96,7 @@ class OrderRoutes:
         good = [order for order in keyed if isinstance(order, OrderRequest)]
         found = iter(await self._intake.at_once.orders(good) if good else ())
         outcomes = [next(found) if isinstance(order, OrderRequest) else order for order in keyed]
-        return answer(Outcomes([_outcome(one, request.request_id) for one in outcomes]), status=207)
+        return json_response(Outcomes([_order_outcome(one, request.request_id) for one in outcomes]), status=207)
 
     def _key_member(
         self, order: OrderRequest | InvalidParams, key: str | None, place: int, request: HttpRequest
@@ -110,7 +110,7 @@ class OrderRoutes:
 
     def _key_order(self, order: OrderRequest, key: str | None, request: HttpRequest) -> OrderRequest:
         """Returns the order under its key and that of its client. Raises InvalidParams for a second key."""
-        order = _under_key(order, key)
+        order = _set_request_id(order, key)
         if self._by_address and order.request_id is not UNSET and order.client_id is UNSET:
             # The intake would see the gateway's own address.
             order = structs.replace(order, client_id=request.address)
@@ -136,7 +136,7 @@ class OrderRoutes:
             page_size=query.limite,
             cursor=query.cursor,
         )
-        return answer(page)
+        return json_response(page)
 
     @route(
         "GET",
@@ -154,7 +154,7 @@ class OrderRoutes:
     async def _show_order(self, request: HttpRequest) -> HttpResponse:
         order = await self._intake.lookups.status(request.id)
         etag = etag_of(order)
-        return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(order, etag=etag)
+        return not_modified(etag) if is_named(etag, request.headers.if_none_match) else json_response(order, etag=etag)
 
     @route(
         "GET",
@@ -167,7 +167,7 @@ class OrderRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _explain_order(self, request: HttpRequest) -> HttpResponse:
-        return answer(await self._intake.lookups.explain(request.id))
+        return json_response(await self._intake.lookups.explain(request.id))
 
     @route(
         "DELETE",
@@ -182,7 +182,7 @@ class OrderRoutes:
     )
     async def _cancel_order(self, request: HttpRequest) -> HttpResponse:
         await self._check_etag(request)
-        return answer(Moved(await self._intake.lookups.cancel(request.id)))
+        return json_response(Moved(await self._intake.lookups.cancel(request.id)))
 
     @route(
         "POST",
@@ -196,7 +196,7 @@ class OrderRoutes:
     )
     async def _retry_order(self, request: HttpRequest) -> HttpResponse:
         await self._check_etag(request)
-        return answer(Moved(await self._intake.lookups.retry(request.id)))
+        return json_response(Moved(await self._intake.lookups.retry(request.id)))
 
     @route(
         "GET",
@@ -209,7 +209,7 @@ class OrderRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _show_stats(self, _: HttpRequest) -> HttpResponse:
-        return answer(await self._intake.lookups.stats())
+        return json_response(await self._intake.lookups.stats())
 
     async def _check_etag(self, request: HttpRequest) -> None:
         if_match = request.headers.if_match
@@ -217,14 +217,14 @@ class OrderRoutes:
             check_match(etag_of(await self._intake.lookups.status(request.id)), if_match)
 
 
-def _outcome(found: Accepted | Refused | InvalidParams, request_id: str) -> Outcome:
+def _order_outcome(found: Accepted | Refused | InvalidParams, request_id: str) -> Outcome:
     if isinstance(found, Accepted):
         return Outcome(accepted=found)
     return Outcome(problem=problem(found, request_id))
 
 
-def _under_key(order: OrderRequest, key: str | None) -> OrderRequest:
-    """The order under its key. Raises InvalidParams where it has another one of its own."""
+def _set_request_id(order: OrderRequest, key: str | None) -> OrderRequest:
+    """Returns the order with its key. Raises InvalidParams if it has another one."""
     if key is None:
         return order
     if order.request_id not in (UNSET, key):

@@ -1,11 +1,11 @@
-"""The web pages: the dashboard, and the API's description to read and try; nothing of them comes from elsewhere."""
+"""Web pages: the dashboard and the API documentation. No page loads anything from another site."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
 
-from services.gateway.http.responses import answer
+from services.gateway.http.responses import json_response
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
 from shared import VERSION
 
@@ -19,7 +19,7 @@ _HTML = "text/html; charset=utf-8"
 
 
 class Welcome(Struct, frozen=True):
-    """What is here."""
+    """A welcome."""
 
     message: str
 
@@ -29,8 +29,8 @@ class PageRoutes:
 
     def __init__(self, description: Callable[[], bytes]) -> None:
         self._description = description
-        self._dashboard = _page("app/index.html")
-        self._docs = _page("docs.html")
+        self._dashboard = _load_page("app/index.html")
+        self._docs = _load_page("docs.html")
 
     @route(
         "GET",
@@ -45,7 +45,9 @@ class PageRoutes:
         if "text/html" in (request.header(b"accept") or ""):
             found = self._dashboard
         else:
-            found = answer(Welcome(f"Comanda {VERSION}: orders, stock, scores and tasks. How to use it is at /docs"))
+            found = json_response(
+                Welcome(f"Comanda {VERSION}: orders, stock, scores and tasks. How to use it is at /docs")
+            )
         return found._replace(headers=[*found.headers, (b"vary", b"accept")])
 
     @route(
@@ -73,7 +75,7 @@ class PageRoutes:
         return HttpResponse(200, [(b"content-type", b"application/json")], self._description())
 
 
-def _page(name: str) -> HttpResponse:
-    """A page among the files."""
+def _load_page(name: str) -> HttpResponse:
+    """Returns the response for an HTML file."""
     headers = [(b"content-type", _HTML.encode()), (b"content-security-policy", _POLICY)]
     return HttpResponse(200, headers, (FILES / name).read_bytes())

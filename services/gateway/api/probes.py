@@ -1,4 +1,4 @@
-"""For machines that look after this one: is it alive, can it work, what does it count."""
+"""Probes for monitoring: liveness, readiness and metrics."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
 from clients.persistence import PersistenceClient
-from services.gateway.http.responses import answer
+from services.gateway.http.responses import json_response
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
-from services.gateway.middleware.metrics import together
+from services.gateway.middleware.metrics import merge_expositions
 from services.gateway.upstream.backend import Backend
 from shared import VERSION
 from shared.domain.errors import ComandaError
@@ -74,7 +74,7 @@ class ProbeRoutes:
         limited=False,
     )
     async def _check_health(self, _: HttpRequest) -> HttpResponse:
-        return answer(Health("ok", VERSION, round(time.monotonic() - self._started, 1)))
+        return json_response(Health("ok", VERSION, round(time.monotonic() - self._started, 1)))
 
     @route(
         "GET",
@@ -89,20 +89,20 @@ class ProbeRoutes:
         limited=False,
     )
     async def _check_readiness(self, _: HttpRequest) -> HttpResponse:
-        states = await asyncio.gather(*map(_state, self._backends))
+        states = await asyncio.gather(*map(_check_dependency, self._backends))
         found = {backend.name: state for backend, state in zip(self._backends, states, strict=True)}
         if any(found[backend.name].status == "away" for backend in self._needed):
-            return answer(Readiness("unavailable", found), status=503)
+            return json_response(Readiness("unavailable", found), status=503)
         if (inventory := await self._check_inventory()) is not None:
             found[_INVENTORY] = inventory
         whole = all(state.status == "ok" for state in found.values())
-        return answer(Readiness("ok" if whole else "degraded", found))
+        return json_response(Readiness("ok" if whole else "degraded", found))
 
     async def _check_inventory(self) -> Dependency | None:
-        """The inventory service, which is asked by what it has said last; None where none has said anything yet."""
+        """Returns the state of the inventory service by its last heartbeat, or None if it has never sent one."""
         began = time.perf_counter()
         try:
-            seconds = await _in_time(last_beat(self._persistence.lookups))
+            seconds = await _call_with_timeout(last_beat(self._persistence.lookups))
         except ComandaError as error:
             return Dependency("away", ms=_ms_since(began), reason=error.message)
         if seconds is None:
@@ -124,18 +124,18 @@ class ProbeRoutes:
         expositions = {"gateway": self._own_metrics()}
         for backend in self._backends:
             try:
-                expositions[backend.name] = await _in_time(backend.lookups.metrics())
+                expositions[backend.name] = await _call_with_timeout(backend.lookups.metrics())
             except ComandaError as error:
-                self._log.debug("no metrics of a server", server=backend.name, reason=error.message)
-        return HttpResponse(200, [(b"content-type", CONTENT_TYPE_LATEST.encode())], together(expositions))
+                self._log.debug("upstream_metrics_missing", server=backend.name, reason=error.message)
+        return HttpResponse(200, [(b"content-type", CONTENT_TYPE_LATEST.encode())], merge_expositions(expositions))
 
 
-async def _state(backend: Backend[Any]) -> Dependency:
+async def _check_dependency(backend: Backend[Any]) -> Dependency:
     began = time.perf_counter()
     status, reason = "away", None
     try:
-        told = await _in_time(backend.lookups.health())
-        status = str(told["status"])
+        health = await _call_with_timeout(backend.lookups.health())
+        status = str(health["status"])
     except ComandaError as error:
         reason = error.message
     return Dependency(status, ms=_ms_since(began), breaker=backend.state.value, reason=reason)
@@ -145,7 +145,7 @@ def _ms_since(began: float) -> float:
     return round((time.perf_counter() - began) * 1000, 2)
 
 
-async def _in_time(asked: Awaitable[Any]) -> Any:
+async def _call_with_timeout(asked: Awaitable[Any]) -> Any:
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             return await asked

@@ -1,4 +1,4 @@
-"""Scores, statistics and notifications, each of the user who asks."""
+"""Scores, statistics and notifications of a user."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from clients.distributed import DistributedClient
 from clients.persistence import PersistenceClient
 from services.gateway.http.parameters import AskingUser, AsUser, UserId
-from services.gateway.http.responses import answer
+from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.middleware.authentication import Authenticator
 from services.gateway.upstream.backend import Backend
@@ -17,14 +17,14 @@ NotificationId = Annotated[NotificationNumber, Meta(description="From the page b
 
 
 class ScoreRequest(Struct, frozen=True, forbid_unknown_fields=True, rename={"score": "puntaje"}):
-    """A game that was played. `user_id` is for development; else the token says whose it is."""
+    """The score of a game. `user_id` is for development; else the token names the user."""
 
     score: Annotated[int, Meta(ge=-(10**15), le=10**15)]
     user_id: UserId | None = None
 
 
 class ScoreAnswer(Struct, frozen=True, rename={"record": "nuevo_record", "best": "puntaje_maximo"}):
-    """What became of it."""
+    """The result of saving a score."""
 
     message: str
     record: bool
@@ -40,7 +40,7 @@ class StatsAnswer(Struct, frozen=True):
 
 
 class NotificationQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which notifications."""
+    """Selection of notifications."""
 
     user_id: AskingUser = None
     unread: bool = False
@@ -64,14 +64,14 @@ class NotificationPage(Struct, frozen=True, rename={"unread": "no_leidas"}):
 
 
 class ReadRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What was read: without `ids` everything. `user_id` is for development; else the token says whose it is."""
+    """Notifications to mark as read; without `ids`, all. `user_id` is for development; else see the token."""
 
     ids: Annotated[list[NotificationNumber], Meta(min_length=1, max_length=1000)] | None = None
     user_id: UserId | None = None
 
 
 class ReadAnswer(Struct, frozen=True, rename={"marked": "marcadas"}):
-    """How many of them were unread."""
+    """The number of notifications that were unread."""
 
     marked: int
     success: Literal[True] = True
@@ -81,11 +81,14 @@ class ScoreRoutes:
     """Saving needs the persistence server alone; the others need the distributed service."""
 
     def __init__(
-        self, persistence: Backend[PersistenceClient], distributed: Backend[DistributedClient], identity: Authenticator
+        self,
+        persistence: Backend[PersistenceClient],
+        distributed: Backend[DistributedClient],
+        authenticator: Authenticator,
     ) -> None:
         self._persistence = persistence
         self._distributed = distributed
-        self._identity = identity
+        self._authenticator = authenticator
 
     @route(
         "POST",
@@ -101,10 +104,10 @@ class ScoreRoutes:
     )
     async def _save_score(self, request: HttpRequest) -> HttpResponse:
         game: ScoreRequest = request.body
-        user = self._identity.user(request, game.user_id)
+        user = self._authenticator.require_user(request, game.user_id)
         saved = await self._persistence.lookups.save_score(user, game.score)
         message = f"New record: {saved.best}" if saved.record else f"Saved; the record is {saved.best}"
-        return answer(ScoreAnswer(message, saved.record, saved.best))
+        return json_response(ScoreAnswer(message, saved.record, saved.best))
 
     @route(
         "GET",
@@ -118,8 +121,8 @@ class ScoreRoutes:
         bearer=True,
     )
     async def _show_user(self, request: HttpRequest) -> HttpResponse:
-        user = self._identity.user(request, request.query.user_id)
-        return answer(StatsAnswer(await self._distributed.lookups.get_user_stats(user)))
+        user = self._authenticator.require_user(request, request.query.user_id)
+        return json_response(StatsAnswer(await self._distributed.lookups.get_user_stats(user)))
 
     @route(
         "GET",
@@ -131,7 +134,7 @@ class ScoreRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _show_everybody(self, _: HttpRequest) -> HttpResponse:
-        return answer(StatsAnswer(await self._distributed.lookups.get_global_stats()))
+        return json_response(StatsAnswer(await self._distributed.lookups.get_global_stats()))
 
     @route(
         "GET",
@@ -147,11 +150,11 @@ class ScoreRoutes:
     )
     async def _list_notifications(self, request: HttpRequest) -> HttpResponse:
         query: NotificationQuery = request.query
-        user = self._identity.named_user(request, query.user_id)
+        user = self._authenticator.named_user(request, query.user_id)
         page = await self._distributed.lists.notification_page(
             user, unread=query.unread, page_size=query.limit, order=query.order, cursor=query.cursor
         )
-        return answer(NotificationPage(page["notifications"], page["no_leidas"], page["cursor"]))
+        return json_response(NotificationPage(page["notifications"], page["no_leidas"], page["cursor"]))
 
     @route(
         "POST",
@@ -168,5 +171,5 @@ class ScoreRoutes:
     )
     async def _mark_read(self, request: HttpRequest) -> HttpResponse:
         read: ReadRequest = request.body
-        user = self._identity.user(request, read.user_id)
-        return answer(ReadAnswer(await self._distributed.lookups.mark_read(user, read.ids)))
+        user = self._authenticator.require_user(request, read.user_id)
+        return json_response(ReadAnswer(await self._distributed.lookups.mark_read(user, read.ids)))

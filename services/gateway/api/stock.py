@@ -1,4 +1,4 @@
-"""Stock: counts by store, their movements, and alerts of what is low."""
+"""Stock: counts by store, movements, and alerts for low counts."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from clients.inventory import stock
 from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
-from services.gateway.http.responses import answer, is_named, seen_version, unchanged
+from services.gateway.http.responses import is_named, json_response, not_modified, seen_version
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.deadlines import long_request_client
@@ -21,7 +21,7 @@ StoreName = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class StockItem(Struct, frozen=True):
-    """How many there are of an item in a store; `low` below LOW_STOCK. Each change counts `version` up."""
+    """The count of an item in a store; `low` if it is below LOW_STOCK. Each change increments `version`."""
 
     store: str
     item: str
@@ -60,14 +60,14 @@ class AlertPage(Struct, frozen=True):
 
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which page."""
+    """Position and size of a page."""
 
     limit: Limit = 50
     cursor: Cursor | None = None
 
 
 class AlertQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which alerts: without a state, those that are open and those that are acknowledged."""
+    """Selection of alerts; without a state, the open and the acknowledged ones."""
 
     state: stock.OpenStates | None = None
     limit: Limit = 50
@@ -75,13 +75,13 @@ class AlertQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which store; without one, all of them."""
+    """Selection of a store; without one, all stores."""
 
     store: StoreName | None = None
 
 
 class NewCount(Struct, frozen=True, forbid_unknown_fields=True):
-    """A count that somebody has made by hand."""
+    """A count that is set by hand."""
 
     count: Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 
@@ -133,7 +133,7 @@ class StockRoutes:
         )
 
     def _stock_page(self, page: stock.StockPage) -> HttpResponse:
-        return answer(StockPage([self._stock_item(stored) for stored in page.items], page.cursor))
+        return json_response(StockPage([self._stock_item(stored) for stored in page.items], page.cursor))
 
     def _stock_item(self, stored: StoredItem) -> StockItem:
         item = stored.item
@@ -162,7 +162,7 @@ class StockRoutes:
             (b"content-type", b"text/csv; charset=utf-8"),
             (b"content-disposition", b'attachment; filename="stock.csv"'),
         ]
-        return HttpResponse(200, headers, _lines(first, rows))
+        return HttpResponse(200, headers, _export_rows(first, rows))
 
     @route(
         "GET",
@@ -179,8 +179,8 @@ class StockRoutes:
         stored = await stock.get_stock(self._records.lookups, store, item)
         etag = f'"{stored.version}"'
         if is_named(etag, request.headers.if_none_match):
-            return unchanged(etag)
-        return answer(self._stock_item(stored), etag=etag)
+            return not_modified(etag)
+        return json_response(self._stock_item(stored), etag=etag)
 
     @route(
         "PUT",
@@ -198,7 +198,7 @@ class StockRoutes:
         store, item = check_store(request.path_values["store"]), check_item(request.path_values["item"])
         version = seen_version(request.headers.if_match)
         stored = await stock.set_count(self._records.lookups, store, item, request.body.count, version=version)
-        return answer(self._stock_item(stored), etag=f'"{stored.version}"')
+        return json_response(self._stock_item(stored), etag=f'"{stored.version}"')
 
     @route(
         "GET",
@@ -220,7 +220,7 @@ class StockRoutes:
             limit=query.limit,
             cursor=query.cursor,
         )
-        return answer(MovementPage(movements, cursor))
+        return json_response(MovementPage(movements, cursor))
 
     @route(
         "GET",
@@ -235,7 +235,9 @@ class StockRoutes:
     )
     async def _list_stores(self, request: HttpRequest) -> HttpResponse:
         query: PageQuery = request.query
-        return answer(StorePage(*await stock.list_stores(self._records.lists, limit=query.limit, cursor=query.cursor)))
+        return json_response(
+            StorePage(*await stock.list_stores(self._records.lists, limit=query.limit, cursor=query.cursor))
+        )
 
     @route(
         "GET",
@@ -250,7 +252,7 @@ class StockRoutes:
     async def _list_alerts(self, request: HttpRequest) -> HttpResponse:
         query: AlertQuery = request.query
         found = await stock.list_alerts(self._records.lists, query.state, limit=query.limit, cursor=query.cursor)
-        return answer(AlertPage(*found))
+        return json_response(AlertPage(*found))
 
     @route(
         "POST",
@@ -264,11 +266,13 @@ class StockRoutes:
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _acknowledge_alert(self, request: HttpRequest) -> HttpResponse:
-        return answer(await stock.acknowledge(self._records.lookups, request.body.store, request.body.item))
+        return json_response(await stock.acknowledge(self._records.lookups, request.body.store, request.body.item))
 
 
-async def _lines(first: tuple[str, str, int] | None, rows: AsyncIterator[tuple[str, str, int]]) -> AsyncIterator[bytes]:
-    """The lines of a file, some at a time."""
+async def _export_rows(
+    first: tuple[str, str, int] | None, rows: AsyncIterator[tuple[str, str, int]]
+) -> AsyncIterator[bytes]:
+    """Yields the lines of a CSV file in blocks."""
     yield HEAD
     waiting = [] if first is None else [first]
     async for row in rows:

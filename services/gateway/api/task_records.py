@@ -1,4 +1,4 @@
-"""Tasks as records of the persistence server: what every way of asking for them shares."""
+"""Tasks as records of the persistence server, shared by both families of routes."""
 
 import datetime
 import uuid
@@ -23,7 +23,7 @@ Description = Annotated[str, Meta(max_length=10_000)]
 
 
 class TaskPage(NamedTuple):
-    """Tasks as they are stored; `cursor` leads to the next page."""
+    """Stored tasks; `cursor` leads to the next page."""
 
     tasks: Sequence[StoredItem]
     cursor: str | None
@@ -59,27 +59,27 @@ class TaskRecords:
 
     async def change(self, task: str, members: dict[str, Any], if_match: str | None) -> StoredItem:
         """Changes members of a task. Raises NotFound, and PreconditionFailed for another version than `if_match`."""
-        changed = members | {"updated": _now()}
+        changed = members | {"updated": _current_time()}
 
         def update(client: PersistenceClient, when: Condition) -> Awaitable[StoredItem]:
             return client.update_item(TASKS.name, {"id": task}, changed, when=when)
 
-        return await self._write(task, if_match, update)
+        return await self._write_task(task, if_match, update)
 
     async def remove(self, task: str, if_match: str | None, also: Sequence[Action] = ()) -> None:
-        """Removes a task, and does what else goes with it. Raises as `change` does."""
+        """Removes a task in one transaction with `also`. Raises the errors of `change`."""
 
         def remove(client: PersistenceClient, when: Condition) -> Awaitable[Any]:
             if not also:
                 return client.delete_item(TASKS.name, {"id": task}, when=when)
             return client.transact([Delete(TASKS.name, {"id": task}, when), *also])
 
-        await self._write(task, if_match, remove)
+        await self._write_task(task, if_match, remove)
 
-    async def _write(
+    async def _write_task(
         self, task: str, if_match: str | None, write: Callable[[PersistenceClient, Condition], Awaitable[T]]
     ) -> T:
-        """Writes on the condition that the task is there, in the version that the caller has seen."""
+        """Writes if the task exists in the version that the client has seen."""
         when = Condition(exists=True, version=seen_version(if_match))
         try:
             return await self._persistence.ask(lambda client: write(client, when))
@@ -93,13 +93,13 @@ class TaskRecords:
 
 
 def new_task(members: dict[str, Any]) -> dict[str, Any]:
-    """Returns a task that is made now, as the table has it."""
-    now = _now()
+    """Returns a new task as the table stores it."""
+    now = _current_time()
     return {"id": str(uuid.uuid4()), **members, "created": now, "updated": now}
 
 
 def task_members(sent: dict[str, Any]) -> dict[str, Any]:
-    """Returns a task's members as the table has them. Raises InvalidParams."""
+    """Returns members of a task as the table stores them. Raises InvalidParams."""
     members = dict(sent)
     if "title" in members and not members["title"].strip():
         raise InvalidParams("title must not be blank", field="title")
@@ -118,5 +118,5 @@ def etag_of_task(stored: StoredItem) -> str:
     return f'"{stored.version}"'
 
 
-def _now() -> str:
+def _current_time() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""Tasks: things to do, kept as records of the persistence server."""
+"""Tasks, stored as records of the persistence server."""
 
 import datetime
 
@@ -8,13 +8,13 @@ from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.api.task_numbers import TaskNumbers
 from services.gateway.api.task_records import Description, TaskRecords, Title, etag_of_task, status_of, task_members
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
-from services.gateway.http.responses import answer, is_named, unchanged
+from services.gateway.http.responses import is_named, json_response, not_modified
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
 
 
 class NewTask(Struct, frozen=True, forbid_unknown_fields=True):
-    """A task as it is sent in."""
+    """A new task."""
 
     title: Title
     description: Description = ""
@@ -22,7 +22,7 @@ class NewTask(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TaskChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is to become different of a task."""
+    """Changes of a task."""
 
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
@@ -48,7 +48,7 @@ class TaskPage(Struct, frozen=True):
 
 
 class TaskQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which tasks."""
+    """Selection of tasks."""
 
     completed: bool | None = None
     limit: Limit = 50
@@ -60,7 +60,7 @@ _TASK = {200: ResponseSpec(Task, "The task")}
 
 
 class TaskRoutes:
-    """Everything below /tasks, kept by the persistence server."""
+    """Routes below /tasks."""
 
     def __init__(self, persistence: Backend[PersistenceClient]) -> None:
         self._records = TaskRecords(persistence)
@@ -79,7 +79,7 @@ class TaskRoutes:
     async def _list_tasks(self, request: HttpRequest) -> HttpResponse:
         query: TaskQuery = request.query
         page = await self._records.list(query.completed, newest_first=True, limit=query.limit, cursor=query.cursor)
-        return answer(TaskPage([_task(stored) for stored in page.tasks], page.cursor))
+        return json_response(TaskPage([_public_task(stored) for stored in page.tasks], page.cursor))
 
     @route(
         "POST",
@@ -94,8 +94,8 @@ class TaskRoutes:
     )
     async def _add_task(self, request: HttpRequest) -> HttpResponse:
         stored = await self._records.add(task_members(to_builtins(request.body)))
-        task = _task(stored)
-        return answer(task, status=201, etag=etag_of_task(stored), location=f"/tasks/{task.id}")
+        task = _public_task(stored)
+        return json_response(task, status=201, etag=etag_of_task(stored), location=f"/tasks/{task.id}")
 
     @route(
         "GET",
@@ -110,14 +110,18 @@ class TaskRoutes:
     async def _show_task(self, request: HttpRequest) -> HttpResponse:
         stored = await self._records.get(request.id)
         etag = etag_of_task(stored)
-        return unchanged(etag) if is_named(etag, request.headers.if_none_match) else answer(_task(stored), etag=etag)
+        return (
+            not_modified(etag)
+            if is_named(etag, request.headers.if_none_match)
+            else json_response(_public_task(stored), etag=etag)
+        )
 
     @route(
         "PUT",
         "/tasks/{id}",
         id="change_put_tasks",
         tag="tasks",
-        summary="Write a task anew",
+        summary="Replace a task",
         headers=Match,
         body=NewTask,
         example={"title": "Buy bread", "description": "wholemeal"},
@@ -139,7 +143,7 @@ class TaskRoutes:
     async def _change_task(self, request: HttpRequest) -> HttpResponse:
         members = task_members(to_builtins(request.body))
         stored = await self._records.change(request.id, members, request.headers.if_match)
-        return answer(_task(stored), etag=etag_of_task(stored))
+        return json_response(_public_task(stored), etag=etag_of_task(stored))
 
     @route(
         "DELETE",
@@ -157,7 +161,7 @@ class TaskRoutes:
         return HttpResponse(204, [], b"")
 
 
-def _task(stored: StoredItem) -> Task:
+def _public_task(stored: StoredItem) -> Task:
     item = stored.item
     assert item is not None
     return Task(

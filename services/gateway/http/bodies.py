@@ -1,4 +1,4 @@
-"""Bodies of requests: strict JSON into types, read as strictly as on the other ports."""
+"""Request bodies: JSON to types, with the same strict rules as on the other ports."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ class BodyReader:
         self._max_orders = max_orders
 
     def read(self, body: bytes, kind: Any) -> Any:
-        """A body as `kind`: a struct; or orders, one or many, where that is ORDERS. Many have errors among them.
+        """Returns a body as `kind`: a struct, or for ORDERS one order or a list of orders and errors.
 
         Raises InvalidJson, InvalidParams and TooLarge.
         """
@@ -39,12 +39,12 @@ class BodyReader:
         if not isinstance(found, list):
             return self._orders.document(body)
         if len(found) > self._max_orders:
-            told = f"{len(found)} orders are too many at once"
-            raise TooLarge(told, hint=f"the limit is MAX_ARRAY_ORDERS={self._max_orders}")
-        return self._many(body)
+            message = f"{len(found)} orders are too many at once"
+            raise TooLarge(message, hint=f"the limit is MAX_ARRAY_ORDERS={self._max_orders}")
+        return self._read_orders(body)
 
-    def _many(self, body: bytes) -> list[OrderRequest | InvalidParams]:
-        """The orders of an array, each by itself: a good one, or the error it deserves."""
+    def _read_orders(self, body: bytes) -> list[OrderRequest | InvalidParams]:
+        """Returns the orders of an array; an invalid one is replaced by its error."""
         orders = self._orders.array(body)
         if not orders:
             raise InvalidParams("the array is empty", hint="put orders into it", example=[EXAMPLE])
@@ -52,12 +52,12 @@ class BodyReader:
 
 
 def check_media_type(content_type: str | None, accepted: Sequence[str] = ()) -> None:
-    """Raises UnsupportedMediaType for a body that says to be something else than JSON, or than what is `accepted`."""
+    """Raises UnsupportedMediaType for a body that is neither JSON nor of an `accepted` type."""
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if media_type in accepted or not (media_type or accepted):
         return
     if not accepted and (media_type == "application/json" or media_type.endswith("+json")):
         return
-    told = f"a body of {media_type[:80]} is not read here" if media_type else "the body does not say what it is"
+    message = f"a body of {media_type[:80]} is not read here" if media_type else "the body does not say what it is"
     kind = accepted[0] if accepted else "application/json"
-    raise UnsupportedMediaType(told, field="Content-Type", hint=f"send the header Content-Type: {kind}")
+    raise UnsupportedMediaType(message, field="Content-Type", hint=f"send the header Content-Type: {kind}")

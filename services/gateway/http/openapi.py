@@ -18,8 +18,8 @@ _ALWAYS = ("bad_request", "headers_too_large", "internal_error", "unavailable")
 _WITH_BODY = ("invalid_json", "invalid_params", "too_large", "unsupported_media_type", "timeout")
 
 
-def describe(routes: Sequence[Route]) -> bytes:
-    """The description as JSON."""
+def describe_api(routes: Sequence[Route]) -> bytes:
+    """Returns the description as JSON."""
     listed = [route for route in routes if route.listed]
     kinds: dict[Any, None] = {Problem: None}
     for route in listed:
@@ -32,7 +32,7 @@ def describe(routes: Sequence[Route]) -> bytes:
     fields = {kind: components.pop(kind.__name__) for kind in parameters}
     paths: dict[str, dict[str, Any]] = {}
     for route in listed:
-        paths.setdefault(route.path, {})[route.method.lower()] = _described(route, by_kind, fields)
+        paths.setdefault(route.path, {})[route.method.lower()] = _describe_route(route, by_kind, fields)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Comanda", "version": VERSION, "description": _INTRODUCTION},
@@ -43,16 +43,16 @@ def describe(routes: Sequence[Route]) -> bytes:
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
-    return msgspec.json.encode(_with_numbers(document))
+    return msgspec.json.encode(_write_decimals_as_numbers(document))
 
 
-def _described(route: Route, schemas: dict[Any, Any], fields: dict[type[Struct], Any]) -> dict[str, Any]:
+def _describe_route(route: Route, schemas: dict[Any, Any], fields: dict[type[Struct], Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "tags": [route.tag],
         "summary": route.summary,
         "operationId": route.id,
-        "parameters": _parameters(route, fields),
-        "responses": _responses(route, schemas),
+        "parameters": _describe_parameters(route, fields),
+        "responses": _describe_responses(route, schemas),
     }
     if route.description:
         found["description"] = route.description
@@ -68,7 +68,7 @@ def _described(route: Route, schemas: dict[Any, Any], fields: dict[type[Struct],
     return found
 
 
-def _parameters(route: Route, fields: dict[type[Struct], Any]) -> list[dict[str, Any]]:
+def _describe_parameters(route: Route, fields: dict[type[Struct], Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in placeholders(route.path):
         schema = {"type": "string", "minLength": 1, "maxLength": 64 if name == "id" else MAX_ITEM_CHARACTERS}
@@ -87,7 +87,7 @@ def _parameters(route: Route, fields: dict[type[Struct], Any]) -> list[dict[str,
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter that may be left out is not sent as null."""
+    """Returns a schema without null: optional parameters are omitted, not null."""
     choices = schema.get("anyOf")
     if choices is None:
         return schema
@@ -96,26 +96,26 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**left[0], **rest} if len(left) == 1 else {**rest, "anyOf": left}
 
 
-def _responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
+def _describe_responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, meant in route.responses.items():
         found[str(status)] = {"description": meant.description}
         if meant.kind is not None:
             found[str(status)]["content"] = {meant.media_type: {"schema": schemas[meant.kind]}}
     codes: dict[int, list[str]] = {}
-    for code in dict.fromkeys((*route.errors, *_usual(route))):
+    for code in dict.fromkeys((*route.errors, *_common_errors(route))):
         codes.setdefault(STATUS[code], []).append(code)
     for status, named in codes.items():
-        told = "; ".join(f"{TITLES[code]} (`{code}`)" for code in named)
+        text = "; ".join(f"{TITLES[code]} (`{code}`)" for code in named)
         content = {MEDIA_TYPE: {"schema": schemas[Problem]}}
         if str(status) in found:
             content |= found[str(status)]["content"]
-            told = f"{found[str(status)]['description']}; {told}"
-        found[str(status)] = {"description": told, "content": content}
+            text = f"{found[str(status)]['description']}; {text}"
+        found[str(status)] = {"description": text, "content": content}
     return found
 
 
-def _usual(route: Route) -> list[str]:
+def _common_errors(route: Route) -> list[str]:
     """The codes that follow from what an route is."""
     codes = list(_ALWAYS)
     if route.body is not None or route.upload:
@@ -131,12 +131,12 @@ def _usual(route: Route) -> list[str]:
     return codes
 
 
-def _with_numbers(schema: Any) -> Any:
-    """Decimals are written as numbers here, and as texts where the library describes them."""
+def _write_decimals_as_numbers(schema: Any) -> Any:
+    """Returns a schema with decimals as numbers; the library describes them as strings."""
     if isinstance(schema, list):
-        return [_with_numbers(member) for member in schema]
+        return [_write_decimals_as_numbers(member) for member in schema]
     if not isinstance(schema, dict):
         return schema
     if schema.get("format") == "decimal":
         return {**{key: value for key, value in schema.items() if key != "format"}, "type": "number"}
-    return {key: _with_numbers(value) for key, value in schema.items()}
+    return {key: _write_decimals_as_numbers(value) for key, value in schema.items()}

@@ -1,4 +1,4 @@
-"""Which pages may make a browser ask here: the gateway's own, and those of CORS_ORIGINS.
+"""Origins of requests: pages of the gateway itself and of CORS_ORIGINS may send requests, other sites may not.
 
 A form of any page can send what is no JSON, and needs to ask nobody for it. Browsers say whose page it is. And a page
 may have its own name lead to this machine (DNS rebinding): then the name says whose page it is.
@@ -23,7 +23,7 @@ def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Iterable[str])
     if (sent := found.get(b"origin")) is None:
         return
     origin = sent.decode("latin-1")
-    site = _authority(origin, "Origin")
+    site = _parse_authority(origin, "Origin")
     if found.get(b"sec-fetch-site") in _SAFE_SITES or origin in allowed:
         return
     if b"sec-fetch-site" not in found and site.netloc.encode("latin-1") == found.get(b"host"):
@@ -48,18 +48,18 @@ class HostFilter:
             if name == b"host":
                 hosts.append(value)
             elif name == b"origin":
-                _authority(value.decode("latin-1"), "Origin")
+                _parse_authority(value.decode("latin-1"), "Origin")
         if len(hosts) != 1 and (hosts or http_version != "1.0"):
-            told = "the header Host stands there more than once" if hosts else "the header Host is missing"
-            raise BadRequest(told, field="Host", hint="RFC 9112, section 3.2: a request of HTTP/1.1 has one")
+            message = "the header Host stands there more than once" if hosts else "the header Host is missing"
+            raise BadRequest(message, field="Host", hint="RFC 9112, section 3.2: a request of HTTP/1.1 has one")
         for value in hosts:
             if value not in self._known:
-                self._look(value)
+                self._check_host(value)
 
-    def _look(self, value: bytes) -> None:
+    def _check_host(self, value: bytes) -> None:
         if _HOST.fullmatch(value) is None:
             raise _no_address("Host")
-        found = _authority(f"//{value.decode('latin-1')}", "Host")
+        found = _parse_authority(f"//{value.decode('latin-1')}", "Host")
         host = (found.hostname or "").rstrip(".")
         if "." in host and not _is_address(host) and not self._names & {host, "*"}:
             raise Forbidden(f"this is not {host[:100]}", field="Host", hint="add the name to ALLOWED_HOSTS")
@@ -67,7 +67,7 @@ class HostFilter:
             self._known.add(value)
 
 
-def _authority(url: str, header: str) -> SplitResult:
+def _parse_authority(url: str, header: str) -> SplitResult:
     """The parts of an address that a header names. Raises BadRequest."""
     try:
         found = urlsplit(url)

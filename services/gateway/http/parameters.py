@@ -1,4 +1,4 @@
-"""Parameters that several operations have."""
+"""Parameters that several routes share."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ AskingUser = Annotated[UserId | None, Meta(description="In development alone; el
 
 
 class Match(Struct, frozen=True, rename={"if_match": "if-match"}):
-    """Of what is to be changed."""
+    """The header of conditional changes."""
 
     if_match: Annotated[str | None, Meta(description="The ETag that was seen: nothing is done to another version")] = (
         None
@@ -19,7 +19,7 @@ class Match(Struct, frozen=True, rename={"if_match": "if-match"}):
 
 
 class NoneMatch(Struct, frozen=True, rename={"if_none_match": "if-none-match"}):
-    """Of what is looked at."""
+    """The header of conditional reads."""
 
     if_none_match: Annotated[str | None, Meta(description="The ETag that is there already: 304 if it is the same")] = (
         None
@@ -27,6 +27,6 @@ class NoneMatch(Struct, frozen=True, rename={"if_none_match": "if-none-match"}):
 
 
 class AsUser(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose it is."""
+    """A user."""
 
     user_id: AskingUser = None

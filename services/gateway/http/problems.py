@@ -1,4 +1,4 @@
-"""The one place where an error becomes an HTTP answer: problem details, as RFC 9457 has them."""
+"""Problem details (RFC 9457): the one place where errors become HTTP responses."""
 
 import math
 from collections.abc import Sequence
@@ -45,8 +45,8 @@ TITLES = {
     "method_not_allowed": "This cannot be done here",
     "timeout": "The request came too slowly",
     "conflict": "What is stored contradicts the request",
-    "gone": "What was asked for is not kept any more",
-    "precondition_failed": "It was changed by somebody else",
+    "gone": "It is not stored any longer",
+    "precondition_failed": "It was changed by another client",
     "too_large": "The request is too large",
     "unsupported_media_type": "The body is of a kind that is not read here",
     "invalid_params": "A value is wrong",
@@ -81,13 +81,13 @@ class UnsupportedMediaType(RequestError):
 
 
 class Forbidden(RequestError):
-    """What a page of another site makes a browser send."""
+    """A request that a page of another site made a browser send."""
 
     code = "forbidden"
 
 
 class BadRequest(RequestError):
-    """What is not HTTP."""
+    """The request is not valid HTTP."""
 
     code = "bad_request"
 
@@ -99,7 +99,7 @@ class HeadersTooLarge(RequestError):
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """What went wrong, and how to mend it. `error` is the code that programs look at."""
+    """An error and its remedy. Programs look at the code in `error`."""
 
     type: Annotated[str, Meta(description="`urn:comanda:error:` and the code")]
     title: str
@@ -117,7 +117,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 
 class Refusal(Struct, frozen=True):
-    """An HTTP answer that refuses: status, headers and body."""
+    """An error response: status, headers and body."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -125,16 +125,16 @@ class Refusal(Struct, frozen=True):
 
 
 def problem(error: ComandaError, request_id: str) -> Problem:
-    """The problem details of an error. What another server answered is told in its own words."""
-    code, told = error.code, error.details
+    """Returns the problem details of an error; errors of other servers keep their message."""
+    code, details = error.code, error.details
     line, column, example = error.line, error.column, error.example
     if isinstance(error, Refused):
-        code, told = error.error, error.reply
-        line, column, example = told.get("line"), told.get("column"), told.get("example")
+        code, details = error.error, error.reply
+        line, column, example = details.get("line"), details.get("column"), details.get("example")
     if code not in STATUS:
         code = "internal_error"
     status, title = _NOT_OFFERED if isinstance(error, NotOffered) else (STATUS[code], TITLES[code])
-    retry = told.get("retry_after_ms")
+    retry = details.get("retry_after_ms")
     if retry is None and status in _RETRY_STATUS:
         retry = 1000
     return Problem(
@@ -150,19 +150,19 @@ def problem(error: ComandaError, request_id: str) -> Problem:
         hint=error.hint,
         example=example,
         retry_after_ms=retry,
-        report=told.get("report"),
+        report=details.get("report"),
     )
 
 
-def refuse(error: ComandaError, request_id: str) -> Refusal:
-    """The whole answer to a request that ends in `error`."""
-    told = problem(error, request_id)
-    body = _encode(told)
+def problem_response(error: ComandaError, request_id: str) -> Refusal:
+    """Returns the response to a request that fails with `error`."""
+    details = problem(error, request_id)
+    body = _encode(details)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
-    if told.retry_after_ms is not None:
-        headers.append((b"retry-after", b"%d" % max(math.ceil(told.retry_after_ms / 1000), 1)))
+    if details.retry_after_ms is not None:
+        headers.append((b"retry-after", b"%d" % max(math.ceil(details.retry_after_ms / 1000), 1)))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
-    if told.status == STATUS["unauthorized"]:
+    if details.status == STATUS["unauthorized"]:
         headers.append((b"www-authenticate", b'Bearer realm="comanda"'))
-    return Refusal(told.status, headers, body)
+    return Refusal(details.status, headers, body)

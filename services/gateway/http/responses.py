@@ -1,4 +1,4 @@
-"""Answers in the product's JSON, and entity tags."""
+"""Responses in the product's JSON, and entity tags."""
 
 import hashlib
 from typing import Any
@@ -12,8 +12,10 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 _JSON = (b"content-type", b"application/json")
 
 
-def answer(content: Any, *, status: int = 200, etag: str | None = None, location: str | None = None) -> HttpResponse:
-    """A JSON answer; numbers with decimals are written as they are."""
+def json_response(
+    content: Any, *, status: int = 200, etag: str | None = None, location: str | None = None
+) -> HttpResponse:
+    """Returns a JSON response; decimals are written as numbers."""
     headers = [_JSON]
     if etag is not None:
         headers.append((b"etag", etag.encode()))
@@ -22,13 +24,13 @@ def answer(content: Any, *, status: int = 200, etag: str | None = None, location
     return HttpResponse(status, headers, _encode(content))
 
 
-def unchanged(etag: str) -> HttpResponse:
-    """The answer to somebody who has it already."""
+def not_modified(etag: str) -> HttpResponse:
+    """Returns the response to a client that has the current version."""
     return HttpResponse(304, [(b"etag", etag.encode())], b"")
 
 
 def etag_of(content: Any) -> str:
-    """An entity tag of something that has no version of its own."""
+    """Returns an entity tag for content without a version."""
     return f'"{hashlib.sha256(_encode(content)).hexdigest()[:24]}"'
 
 
@@ -41,7 +43,7 @@ def is_named(etag: str, header: str | None) -> bool:
 
 
 def check_match(etag: str, if_match: str | None) -> None:
-    """Raises PreconditionFailed where the caller has seen another version."""
+    """Raises PreconditionFailed if the client has seen another version."""
     if if_match is not None and not is_named(etag, if_match):
         raise PreconditionFailed(
             "what you have seen is not what is stored now",
@@ -51,7 +53,7 @@ def check_match(etag: str, if_match: str | None) -> None:
 
 
 def seen_version(if_match: str | None) -> int | None:
-    """The version that the caller has seen; None where any will do. Raises PreconditionFailed for what is no ETag."""
+    """Returns the version that the client has seen, or None for any. Raises PreconditionFailed for an invalid ETag."""
     if if_match is None or if_match.strip() == "*":
         return None
     version = if_match.strip().removeprefix("W/").strip('"')

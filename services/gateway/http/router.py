@@ -34,7 +34,7 @@ class _Template:
             self._segments.append((segment.encode(), None if place is None else place[1]))
 
     def match(self, segments: Sequence[bytes]) -> dict[str, str] | None:
-        """What stands in its places; None where it is another path. Slashes may be in it, as %2F."""
+        """Returns the values of its placeholders, or None for another path. %2F stands for a slash in a value."""
         named: dict[str, str] = {}
         for segment, (fixed, name) in zip(segments, self._segments, strict=True):
             if name is None:
@@ -71,7 +71,9 @@ class Router:
         self._files = files
         self._max_body_bytes = max_body_bytes
         self._bodies = BodyReader(max_orders=max_orders)
-        self._header_names = {one.headers: _names(one.headers) for one in operations if one.headers is not None}
+        self._header_names = {
+            one.headers: _header_names_of(one.headers) for one in operations if one.headers is not None
+        }
         self._fixed: dict[str, dict[str, Route]] = {}
         self._templates: dict[int, dict[str, _Template]] = {}
         """Paths with places in them, by the number of their segments."""
@@ -91,27 +93,27 @@ class Router:
         if path.startswith(self._files.prefix):
             await self._files(scope, receive, send)
             return
-        operation, named = self._find(scope["method"], path, scope["raw_path"])
+        operation, named = self._find_route(scope["method"], path, scope["raw_path"])
         scope["route"] = operation.path
         await self._admit(scope, operation)
         request = HttpRequest(scope, scope["request_id"], named)
         if operation.query is not None:
-            request.query = _query(scope["query_string"], operation.query)
+            request.query = _convert_query(scope["query_string"], operation.query)
         if operation.headers is not None:
             names = self._header_names[operation.headers]
             sent = {names[name]: str(value, "latin-1") for name, value in scope["headers"] if name in names}
-            request.headers = _converted(sent, operation.headers)
+            request.headers = _convert_members(sent, operation.headers)
         if operation.body is None and scope["method"] == "POST":
             check_origin(scope["headers"], self._origins)
         if operation.upload:
             check_media_type(request.header(b"content-type"), operation.upload)
             # The server below holds it to a pace then, and not to a time.
             scope["upload"] = True
-            request.body = _parts(receive)
+            request.body = _stream_body(receive)
         elif operation.body is not None:
             check_media_type(request.header(b"content-type"))
             length = request.header(b"content-length")
-            request.body = self._bodies.read(await self._body(length, receive), operation.body)
+            request.body = self._bodies.read(await self._read_body(length, receive), operation.body)
         status, headers, body = await operation.handler(request)
         if not isinstance(body, bytes):
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -125,7 +127,7 @@ class Router:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _find(self, method: str, path: str, raw_path: bytes) -> tuple[Route, Mapping[str, str]]:
+    def _find_route(self, method: str, path: str, raw_path: bytes) -> tuple[Route, Mapping[str, str]]:
         """The operation, and what stands in the places of its path. Raises NotFound and MethodNotAllowed."""
         named: Mapping[str, str] = {}
         methods = self._fixed.get(path)
@@ -142,7 +144,7 @@ class Router:
             raise MethodNotAllowed(sorted(methods))
         return operation, named
 
-    async def _body(self, length: str | None, receive: Receive) -> bytes:
+    async def _read_body(self, length: str | None, receive: Receive) -> bytes:
         if length is not None and int(length) > self._max_body_bytes:
             raise self._too_large()
         message = await receive()
@@ -163,7 +165,7 @@ class Router:
         return TooLarge(f"the body is larger than {self._max_body_bytes} bytes", hint="the limit is MAX_BODY_BYTES")
 
 
-async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+async def _stream_body(receive: Receive) -> AsyncIterator[bytes]:
     """A body as it comes. Raises Timeout where it does not come to its end."""
     while True:
         message = await receive()
@@ -174,7 +176,7 @@ async def _parts(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-def _query(query_string: bytes, kind: type[Struct]) -> Any:
+def _convert_query(query_string: bytes, kind: type[Struct]) -> Any:
     members: dict[str, str] = {}
     if query_string:
         try:
@@ -185,15 +187,15 @@ def _query(query_string: bytes, kind: type[Struct]) -> Any:
             if name in members:
                 raise InvalidParams(f"{shortened(name)} stands twice in the query", field=shortened(name))
             members[name] = value
-    return _converted(members, kind)
+    return _convert_members(members, kind)
 
 
-def _names(kind: type[Struct]) -> dict[bytes, str]:
+def _header_names_of(kind: type[Struct]) -> dict[bytes, str]:
     """The headers that a type reads."""
     return {field.encode_name.encode(): field.encode_name for field in msgspec.structs.fields(kind)}
 
 
-def _converted(members: dict[str, str], kind: type[Struct]) -> Any:
+def _convert_members(members: dict[str, str], kind: type[Struct]) -> Any:
     try:
         return msgspec.convert(members, kind, strict=False)
     except msgspec.ValidationError as error:

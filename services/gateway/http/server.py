@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn, with limits on what comes before the application has a say."""
+"""The HTTP server: uvicorn, with limits that apply before the application sees a request."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.gateway.http.asgi import App
-from services.gateway.http.problems import TITLES, BadRequest, HeadersTooLarge, refuse
+from services.gateway.http.problems import TITLES, BadRequest, HeadersTooLarge, problem_response
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import ComandaError, Timeout, Unavailable
 from shared.net.addresses import address_key, is_own_host, trusted_proxies
@@ -36,22 +36,22 @@ class _Gathering:
         self.reading = False
 
     def write(self, data: bytes) -> None:
-        """Sends `data`, soon."""
+        """Sends `data` at the end of this turn of the event loop."""
         if not self._parts:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_writes)
         self._parts.append(data)
 
-    def _flush(self) -> None:
+    def _flush_writes(self) -> None:
         if self._parts:
             self._transport.write(b"".join(self._parts))
             self._parts.clear()
 
     def close(self) -> None:
-        """Ends the connection once everything is sent."""
+        """Closes the connection after everything is sent."""
         if self._closed:
             return
         self._closed = True
-        self._flush()
+        self._flush_writes()
         if self.reading and not self._transport.is_closing():
             # TLS has no end of one side alone; there the length of the answer says where it ends.
             if self._transport.can_write_eof():
@@ -79,7 +79,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     max_connections = 0
     max_connections_per_address = 0
     held: Counter[str]
-    """How many connections each address has."""
+    """Open connections by address."""
     is_exempt: Callable[[str | None], bool]
     """Whether a peer may have any number of connections: this machine, and proxies, whose clients are others."""
     max_header_bytes = 0
@@ -95,16 +95,16 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, self._gathering))
         peer = self.client[0] if self.client else None
         if len(self.connections) > self.max_connections:
-            self._refuse(Unavailable("there are too many connections", hint="the limit is MAX_CONNECTIONS"))
+            self._send_problem(Unavailable("there are too many connections", hint="the limit is MAX_CONNECTIONS"))
             return
         if not self.is_exempt(peer):
             self._address = address_key(peer)
             self.held[self._address] += 1
             if self.held[self._address] > self.max_connections_per_address:
-                told = f"{self._address} has {self.max_connections_per_address} connections already"
-                self._refuse(Unavailable(told, hint="close some; the limit is MAX_CONNECTIONS_PER_ADDRESS"))
+                message = f"{self._address} has {self.max_connections_per_address} connections already"
+                self._send_problem(Unavailable(message, hint="close some; the limit is MAX_CONNECTIONS_PER_ADDRESS"))
                 return
-        self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
+        self._timer = self.loop.call_later(self.request_seconds, self._end_slow_request)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -124,9 +124,9 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._stop_timer()
         elif not self._gathering.is_closing() and (self._timer is None or self._is_upload()):
             self._stop_timer()
-            self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
+            self._timer = self.loop.call_later(self.request_seconds, self._end_slow_request)
         if self._in_header and self._header_bytes > self.max_header_bytes:
-            self._refuse(
+            self._send_problem(
                 HeadersTooLarge(
                     f"the headers are larger than {self.max_header_bytes} bytes", hint="the limit is MAX_HEADER_BYTES"
                 )
@@ -146,7 +146,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest(TITLES["bad_request"], hint="the port speaks HTTP/1.1"))
+        self._send_problem(BadRequest(TITLES["bad_request"], hint="the port speaks HTTP/1.1"))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -156,25 +156,25 @@ class _LimitedProtocol(HttpToolsProtocol):
     def _is_upload(self) -> bool:
         return self.cycle is not None and "upload" in self.scope
 
-    def _too_slow(self) -> None:
+    def _end_slow_request(self) -> None:
         self._timer = None
         if self._gathering.reading and self._is_upload() and self.flow.read_paused:
-            self._timer = self.loop.call_later(self.request_seconds, self._too_slow)
+            self._timer = self.loop.call_later(self.request_seconds, self._end_slow_request)
         elif self._gathering.reading:
-            told = f"the request did not come within {self.request_seconds:g} s"
-            self._refuse(Timeout(told, hint="send it in one go; the limit is REQUEST_SECONDS"))
+            message = f"the request did not come within {self.request_seconds:g} s"
+            self._send_problem(Timeout(message, hint="send it in one go; the limit is REQUEST_SECONDS"))
         else:
             self.transport.close()
 
-    def _refuse(self, error: ComandaError) -> None:
-        """Answers without the application, and ends the connection."""
+    def _send_problem(self, error: ComandaError) -> None:
+        """Sends a problem document without the application, and closes the connection."""
         self._in_header = False
         self._stop_timer()
         if self._gathering.is_closing():
             return
         self._gathering.reading = True
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
-            refusal = refuse(error, "-")
+            refusal = problem_response(error, "-")
             lines = [b"HTTP/1.1 %d %s" % (refusal.status, HTTPStatus(refusal.status).phrase.encode())]
             lines += [name + b": " + value for name, value in (*refusal.headers, (b"connection", b"close"))]
             self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + refusal.body)
@@ -214,11 +214,11 @@ class HttpServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves signals to those who run this."""
+        """Leaves signals to the caller."""
         yield
 
     async def serve_until(self, stop: asyncio.Event, listeners: list[socket.socket]) -> None:
-        """Serves `listeners` until `stop`; then answers what has been asked, and ends."""
+        """Serves `listeners` until `stop`, then finishes the requests in flight."""
         serving = asyncio.create_task(self.serve(sockets=listeners), name="http")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The files of the web pages, kept in memory once they were asked for, smaller where the browser understands that."""
+"""Static files of the web pages, cached in memory and compressed for browsers that accept it."""
 
 import gzip
 import hashlib
@@ -29,14 +29,14 @@ class StaticFiles:
     def __init__(self, prefix: str, folder: Path) -> None:
         self.prefix = prefix
         self._paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        self._read: dict[str, _File] = {}
+        self._loaded: dict[str, _File] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Raises NotFound and MethodNotAllowed."""
         scope["route"] = self.prefix
         if scope["method"] not in _METHODS:
             raise MethodNotAllowed(list(_METHODS))
-        file = self._file(scope["path"].removeprefix(self.prefix))
+        file = self._load_file(scope["path"].removeprefix(self.prefix))
         asked = dict(scope["headers"])
         headers = list(file.headers)
         status, body = 200, file.body
@@ -50,17 +50,17 @@ class StaticFiles:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    def _file(self, name: str) -> _File:
-        found = self._read.get(name)
+    def _load_file(self, name: str) -> _File:
+        found = self._loaded.get(name)
         if found is None:
             path = self._paths.get(name)
             if path is None:
                 raise NotFound("there is no such file")
-            found = self._read[name] = _read(path)
+            found = self._loaded[name] = _read_file(path)
         return found
 
 
-def _read(path: Path) -> _File:
+def _read_file(path: Path) -> _File:
     body = path.read_bytes()
     kind = mimetypes.guess_type(path.name)[0] or "text/plain"
     etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'.encode()

@@ -1,4 +1,4 @@
-"""Answers without an end: sent piece by piece, until there is no more or nobody reads."""
+"""Streamed responses, sent piece by piece until the end or until the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,20 +7,20 @@ from services.gateway.http.asgi import Receive, Send
 
 
 async def send_stream(pieces: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-    """Sends `pieces` as the body of an answer that has begun; a reader who cannot keep up is waited for."""
-    telling = asyncio.ensure_future(_tell(pieces, send))
-    leaving = asyncio.ensure_future(_left(receive))
+    """Sends `pieces` as the body of a response whose head was sent, at the pace of the client."""
+    sending = asyncio.ensure_future(_send_pieces(pieces, send))
+    disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
-        await asyncio.wait((telling, leaving), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((sending, disconnect), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        telling.cancel()
-        leaving.cancel()
-        await asyncio.wait((telling, leaving))
-    if not telling.cancelled() and (fault := telling.exception()) is not None:
+        sending.cancel()
+        disconnect.cancel()
+        await asyncio.wait((sending, disconnect))
+    if not sending.cancelled() and (fault := sending.exception()) is not None:
         raise fault
 
 
-async def _tell(pieces: AsyncIterator[bytes], send: Send) -> None:
+async def _send_pieces(pieces: AsyncIterator[bytes], send: Send) -> None:
     try:
         async for piece in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -29,7 +29,7 @@ async def _tell(pieces: AsyncIterator[bytes], send: Send) -> None:
         await pieces.aclose()  # type: ignore[attr-defined]
 
 
-async def _left(receive: Receive) -> None:
-    """Returns when the reader is gone."""
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Returns when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

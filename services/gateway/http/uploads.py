@@ -1,4 +1,4 @@
-"""StaticFiles that are sent in: as the body itself, or as the one file of a form."""
+"""Uploaded files: the body of the request itself, or the one file of a form."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -8,11 +8,11 @@ from shared.domain.errors import InvalidParams
 
 FORM = "multipart/form-data"
 MEDIA_TYPES = ("text/csv", "text/plain", "application/octet-stream", "application/vnd.ms-excel", FORM)
-"""What files come as."""
+"""Media types of uploads."""
 
 
 class FileBody:
-    """The bytes of the file in a body; `name` is what the form calls it, known once its first part is there."""
+    """The file in a request body; `name` is its name in the form, known after its first part."""
 
     def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
         self.name: str | None = None
@@ -28,7 +28,7 @@ class FileBody:
                 ) from None
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
-        """The file, part by part. Raises InvalidParams for a form that has none, more than one, or no end."""
+        """Yields the parts of the file. Raises InvalidParams for a form without exactly one complete file."""
         async for data in self._body:
             if self._form is None:
                 yield data
@@ -44,7 +44,7 @@ class FileBody:
 
 
 class _Form:
-    """Takes the file out of a form as it comes; other fields are passed over."""
+    """Extracts the file from a form while it arrives; other fields are ignored."""
 
     def __init__(self, boundary: bytes) -> None:
         self.name: str | None = None
@@ -62,12 +62,12 @@ class _Form:
                 "on_header_end": self._header_end,
                 "on_part_data": self._part_data,
                 "on_part_end": self._part_end,
-                "on_end": self._end,
+                "on_end": self._end_form,
             },
         )
 
     def feed(self, data: bytes) -> None:
-        """Takes the next part of the body. Raises InvalidParams."""
+        """Parses the next part of the body. Raises InvalidParams."""
         try:
             self._parser.write(data)
         except Exception:
@@ -79,7 +79,7 @@ class _Form:
             raise InvalidParams("there is more than one file in the form", hint="send them one by one")
 
     def take(self) -> bytes:
-        """What has come of the file since the last call."""
+        """Returns the bytes of the file that arrived since the last call."""
         parts, self._parts = self._parts, []
         return b"".join(parts)
 
@@ -105,5 +105,5 @@ class _Form:
     def _part_end(self) -> None:
         self._in_file = False
 
-    def _end(self) -> None:
+    def _end_form(self) -> None:
         self.ended = True

@@ -1,4 +1,4 @@
-"""Who asks: the subject of a bearer token (RFC 7519), or in development whoever they say they are."""
+"""Authentication: the user is the subject of a bearer token (RFC 7519), or in development the `user_id` sent."""
 
 import jwt
 
@@ -11,14 +11,14 @@ _HINT = "send a header Authorization: Bearer TOKEN; python -m clients token --us
 
 
 class Authenticator:
-    """Tells users by their tokens, which `secret` signs; in `development` a plain `user_id` will do."""
+    """Authenticates users by tokens signed with `secret`; in `development` a plain `user_id` suffices."""
 
     def __init__(self, secret: str | None, *, development: bool) -> None:
         self._secret = secret
         self._development = development
 
-    def user(self, request: HttpRequest, user_id: int | None) -> int:
-        """The user of a request, which may name one as well.
+    def require_user(self, request: HttpRequest, user_id: int | None) -> int:
+        """Returns the user of a request, which may also name one.
 
         Raises Unauthorized, and InvalidParams where it is not said whose request it is.
         """
@@ -37,12 +37,12 @@ class Authenticator:
             if not self._development:
                 raise Unauthorized("there is no bearer token", hint=_HINT)
             return user_id
-        user = self._subject(header)
+        user = self._read_subject(header)
         if user_id is not None and user_id != user:
             raise Unauthorized(f"the token is user {user}'s, not user {user_id}'s", field="user_id", hint=_HINT)
         return user
 
-    def _subject(self, header: str) -> int:
+    def _read_subject(self, header: str) -> int:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("the header Authorization is not a bearer token", field="Authorization", hint=_HINT)

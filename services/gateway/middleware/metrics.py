@@ -1,4 +1,4 @@
-"""Counters of the gateway, and those of all other servers beside them."""
+"""Metrics of the gateway, merged with those of the servers behind it."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,7 +11,7 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class GatewayMetrics:
-    """The gateway's own registry."""
+    """The gateway's registry of metrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -27,8 +27,8 @@ class GatewayMetrics:
         self.at_work = Gauge("comanda_http_at_work", "Requests that wait for an answer.", registry=self.registry)
         self.streams = Gauge("comanda_http_event_streams", "Streams of events that are open.", registry=self.registry)
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered with `status`, 0 if its client had gone."""
+    def record_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Records a response; `status` is 0 if the client disconnected before."""
         key = (method, route, status)
         children = self._children.get(key)
         if children is None:
@@ -38,7 +38,7 @@ class GatewayMetrics:
 
 
 class _Families(Collector):
-    """Families that are there already."""
+    """Metric families that are given."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
@@ -47,8 +47,8 @@ class _Families(Collector):
         return self._families
 
 
-def together(expositions: Mapping[str, str]) -> bytes:
-    """The expositions of several servers as one, each sample with its `server`."""
+def merge_expositions(expositions: Mapping[str, str]) -> bytes:
+    """Returns the expositions of several servers as one, each sample labelled with its `server`."""
     families: dict[str, Metric] = {}
     for server, exposition in expositions.items():
         for family in text_string_to_metric_families(exposition):

@@ -1,4 +1,4 @@
-"""How often a client may call a route; counted here, or in a Redis that several gateways share."""
+"""Rate limits of clients for each route, counted in this process or in a Redis that several gateways share."""
 
 import structlog
 from limits import RateLimitItem, parse
@@ -17,7 +17,7 @@ _WAIT_MS = 1000
 
 
 class RateLimiter:
-    """Holds clients to `limit` on each route, as the package limits writes it (`100/second`), or to `none`.
+    """Limits clients to `limit` requests for each route, written as for the package limits (`100/second`), or `none`.
 
     While the Redis at `redis_url` is away, each gateway counts for itself. Raises StartupError.
     """
@@ -46,27 +46,27 @@ class RateLimiter:
         self._log = structlog.get_logger()
         self._alone = False
 
-    async def admit(self, scope: Scope, operation: Route) -> None:
-        """Raises RateLimited for a client that calls this route too often."""
+    async def check_rate(self, scope: Scope, operation: Route) -> None:
+        """Raises RateLimited for a client that has exceeded the limit of this route."""
         if self._limit is None or not operation.limited:
             return
         client = client_of(scope.get("client"))
         route = f"{operation.method} {operation.path}"
-        if not await self._hit(client, route):
+        if not await self._count_request(client, route):
             raise RateLimited(
                 f"{client} has called {route} more than {self._limit}",
                 hint="wait; the limit is the setting RATE_LIMIT",
                 details={"retry_after_ms": _WAIT_MS},
             )
 
-    async def _hit(self, client: str, route: str) -> bool:
+    async def _count_request(self, client: str, route: str) -> bool:
         assert self._limit is not None
         if self._shared is not None:
             try:
                 allowed = await self._shared.hit(self._limit, client, route)
             except StorageError as error:
                 if not self._alone:
-                    self._log.warning("Redis is away; counting requests alone", reason=str(error))
+                    self._log.warning("rate_limit_store_unavailable", reason=str(error))
                 self._alone = True
             else:
                 self._alone = False
@@ -75,5 +75,5 @@ class RateLimiter:
 
 
 def client_of(address: tuple[str, int] | None) -> str:
-    """Whom to count a request to: an IPv4 address, or the network of an IPv6 one, which is one customer's."""
+    """Returns the key of a client: an IPv4 address, or the /64 network of an IPv6 address."""
     return address_key(None if address is None else address[0])

@@ -1,4 +1,4 @@
-"""Which requests the log has: by default those that failed or took long, so that healthy traffic costs no disk."""
+"""The log of requests. By default it has the failed and the slow ones: healthy traffic costs no disk space."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +23,8 @@ class RequestLog:
         self._left_out = 0
         self._log = structlog.get_logger().bind()
 
-    def wants(self, status: int, seconds: float, *, streamed: bool) -> bool:
-        """Whether a request belongs into the log; a stream of events is not slow because it is long."""
+    def should_log(self, status: int, seconds: float, *, streamed: bool) -> bool:
+        """Whether to log a request. An event stream that is open for long is not slow."""
         if self._all:
             return True
         return (status >= 500 or not status or (seconds >= self._slow_seconds and not streamed)) and self._has_room()

@@ -1,4 +1,4 @@
-"""What every HTTP request goes through, whatever it is for: a name, limits, headers of safety, the access log."""
+"""The middleware of every HTTP request: request id, deadline, limits, security headers, metrics and log."""
 
 import asyncio
 import random
@@ -8,7 +8,7 @@ import time
 from clients.call import Call, serve
 from services.gateway.http.asgi import App, Message, Receive, Scope, Send
 from services.gateway.http.origins import HostFilter
-from services.gateway.http.problems import refuse
+from services.gateway.http.problems import problem_response
 from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.request_log import RequestLog
 from shared.domain.errors import ComandaError, Unavailable
@@ -21,14 +21,14 @@ _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-
 _BODY = {b"content-length", b"transfer-encoding"}
 _STREAM = b"text/event-stream"
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-_ASK_AGAIN = (b"cache-control", b"no-cache")
-_NOT_KEPT = (b"cache-control", b"no-store")
-_SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+_REVALIDATE = (b"cache-control", b"no-cache")
+_NO_STORE = (b"cache-control", b"no-store")
+_SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
 class RequestMiddleware:
-    """The outermost part of the application; `app` is the rest, and `hosts` the names by which it may be asked.
+    """The middleware around the application `app`; `hosts` checks the names by which clients may call it.
 
     A request has `request_seconds`, and at most `max_requests` are at work at a time; a stream of events counts
     until it has begun.
@@ -52,7 +52,7 @@ class RequestMiddleware:
         self._hosts = hosts
         self._request_seconds = request_seconds
         self._max_requests = max_requests
-        self.headers = [*_SAFETY, _STRICT_TRANSPORT] if encrypted else _SAFETY
+        self.headers = [*_SECURITY_HEADERS, _STRICT_TRANSPORT] if encrypted else _SECURITY_HEADERS
         self.at_work = 0
         self._clock = asyncio.get_running_loop().time
         self._log = log
@@ -74,24 +74,24 @@ class RequestMiddleware:
             serve(Call(exchange.request_id, self._clock() + self._request_seconds, self._clock))
             await self._app(scope, exchange.receive, exchange.send)
         except ComandaError as error:
-            await exchange.refuse(error)
+            await exchange.send_problem(error)
         except asyncio.CancelledError:
             # The server is stopping, and the time for that is over. What has been answered in part ends short.
             if not exchange.status:
-                await exchange.refuse(Unavailable("the server is stopping", hint="send this again in a moment"))
+                await exchange.send_problem(Unavailable("the server is stopping", hint="send this again in a moment"))
         except Exception:
-            await exchange.refuse(log_fault("request_failed", path=scope["path"], trace=exchange.request_id))
+            await exchange.send_problem(log_fault("request_failed", path=scope["path"], trace=exchange.request_id))
         finally:
             exchange.done()
             seconds = time.perf_counter() - began
             route = scope.get("route", "none")
-            self._metrics.answered(scope["method"], route, exchange.status, seconds)
+            self._metrics.record_request(scope["method"], route, exchange.status, seconds)
             if self._traces is not None:
-                told = {"http.request.method": scope["method"], "http.response.status_code": exchange.status}
+                attributes = {"http.request.method": scope["method"], "http.response.status_code": exchange.status}
                 name = f"{scope['method']} {route}"
-                parent = _caller(scope["headers"], exchange.request_id)
-                self._traces.root(name, exchange.request_id, seconds=seconds, parent=parent, **told)
-            if self._log.wants(exchange.status, seconds, streamed=exchange.streamed):
+                parent = _parent_span(scope["headers"], exchange.request_id)
+                self._traces.root(name, exchange.request_id, seconds=seconds, parent=parent, **attributes)
+            if self._log.should_log(exchange.status, seconds, streamed=exchange.streamed):
                 self._log.write(
                     method=scope["method"],
                     path=scope["path"],
@@ -103,7 +103,7 @@ class RequestMiddleware:
 
 
 class _Exchange:
-    """One request and its answer."""
+    """One request and its response."""
 
     __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "request_id", "status", "streamed")
 
@@ -123,7 +123,7 @@ class _Exchange:
         """Whether the answer is a stream of events."""
 
     def done(self) -> None:
-        """It does not count as work any more."""
+        """Ends counting it as a request at work."""
         if self._at_work:
             self._at_work = False
             self._edge.at_work -= 1
@@ -135,7 +135,7 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Sends a part of the answer, with the headers that every answer has."""
+        """Sends a part of the response, and adds the headers that every response has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message["headers"])
@@ -145,7 +145,7 @@ class _Exchange:
             if b"content-security-policy" not in names:
                 headers.append(_POLICY)
             if b"cache-control" not in names:
-                headers.append(_ASK_AGAIN if b"etag" in names else _NOT_KEPT)
+                headers.append(_REVALIDATE if b"etag" in names else _NO_STORE)
             if self._reading and self.status >= 400:
                 # What is left of the body would be taken for the next request.
                 headers.append((b"connection", b"close"))
@@ -155,17 +155,17 @@ class _Exchange:
                 self.done()
         await self._send(message)
 
-    async def refuse(self, error: ComandaError) -> None:
-        """Answers what the application has not answered; where it has begun to, the answer ends short."""
+    async def send_problem(self, error: ComandaError) -> None:
+        """Sends a problem document; a response that has begun is cut off instead."""
         if self.status:
             raise error
-        refusal = refuse(error, self.request_id)
+        refusal = problem_response(error, self.request_id)
         await self.send({"type": "http.response.start", "status": refusal.status, "headers": refusal.headers})
         await self._send({"type": "http.response.body", "body": refusal.body})
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    """The request's name: the caller's own, where it is one, or the trace that it is part of, or a new one."""
+    """Returns the request id: the client's if it is valid, else its trace id, else a new one."""
     found: str | None = None
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
@@ -175,8 +175,8 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     return found or f"{random.getrandbits(128):032x}"
 
 
-def _caller(headers: list[tuple[bytes, bytes]], request_id: str) -> int | None:
-    """The span of whoever asks, where the request's name is the trace of that span."""
+def _parent_span(headers: list[tuple[bytes, bytes]], request_id: str) -> int | None:
+    """Returns the client's span, if the request id is the trace of that span."""
     for name, value in headers:
         if name == b"traceparent" and (match := _TRACEPARENT.fullmatch(value)) and match[1].decode() == request_id:
             return int(match[2], 16)

@@ -1,4 +1,4 @@
-"""A server behind the gateway: connections to it, how much may wait for it, and what happens while it is away."""
+"""A server behind the gateway: its connections, the bound on waiting requests, and its circuit breakers."""
 
 import asyncio
 import enum
@@ -17,14 +17,14 @@ from shared.domain.errors import ComandaError, DeadlineExceeded, NotOffered, Una
 C = TypeVar("C", bound=Caller)
 T = TypeVar("T")
 
-# What another server answers when it cannot work, whoever asks what.
+# Error codes of a server that cannot work, whatever the request.
 _ITS_FAULT = {"db_error", "internal_error", "unavailable"}
-# What only a gateway that is not set up well can be told.
+# Error codes that show a wrong configuration of the gateway.
 _OUR_FAULT = {"unauthorized", "unknown_action"}
 
 
 class Work(enum.Enum):
-    """Kinds of questions, by what they cost the server."""
+    """Kinds of requests, by their cost for the server."""
 
     AT_ONCE = "at once"
     """It makes nobody behind it on its connection wait: above all new orders."""
@@ -53,7 +53,7 @@ class Backend(Generic[C]):
         self._clients = clients
         self._places = dict.fromkeys(Work, max_waiting) | {Work.LIST: -(-max_waiting // 2)}
         self._waiting = dict.fromkeys(Work, 0)
-        """How many requests of each kind wait for its answer."""
+        """Requests of each kind that wait for a response."""
         self._next = 0
         clock = asyncio.get_running_loop().time
         self._breakers = {kind: Breaker(clock) for kind in Work}
@@ -61,11 +61,11 @@ class Backend(Generic[C]):
 
     @property
     def state(self) -> BreakerState:
-        """What the breakers let pass: of kinds that differ, the state of the one that lets pass least."""
+        """State of the strictest breaker of all kinds of work."""
         return max((breaker.state for breaker in self._breakers.values()), key=list(BreakerState).index)
 
     async def ask(self, question: Callable[[C], Awaitable[T]], work: Work = Work.LOOKUP) -> T:
-        """What `question` makes of a client; `work` says what kind of question it is.
+        """Returns the result of `question`, called with a client; `work` is the kind of request.
 
         Raises Refused for what the server says against the request itself, Unavailable where nothing was done,
         NotOffered where there is no such server, and DeadlineExceeded where that cannot be known.
@@ -73,21 +73,21 @@ class Backend(Generic[C]):
         if self.absent is not None:
             raise self.absent()
         breaker = self._breakers[work]
-        if (pause := breaker.wait()) > 0:
-            raise self._away(f"{self.name} does not answer", pause)
+        if (pause := breaker.seconds_until_trial()) > 0:
+            raise self._unavailable(f"{self.name} does not answer", pause)
         waiting = self._waiting[work] if work is Work.LIST else sum(self._waiting.values())
         if waiting >= self._places[work]:
-            raise self._away(f"{waiting} requests wait for {self.name} already", 1.0)
+            raise self._unavailable(f"{waiting} requests wait for {self.name} already", 1.0)
         self._waiting[work] += 1
         try:
-            answer = await question(self._clients[0] if work is Work.AT_ONCE else self._in_turn())
+            answer = await question(self._clients[0] if work is Work.AT_ONCE else self._next_client())
         except Refused as refusal:
-            raise self._told(refusal, breaker) from None
+            raise self._translate_refusal(refusal, breaker) from None
         except Unreachable as error:
-            self._fail(breaker, error)
-            raise self._away(f"{self.name} is away: {error.message}", 1.0) from error
+            self._record_failure(breaker, error)
+            raise self._unavailable(f"{self.name} is away: {error.message}", 1.0) from error
         except (AnswerTimeout, ConnectionLost) as error:
-            self._fail(breaker, error)
+            self._record_failure(breaker, error)
             raise DeadlineExceeded(
                 f"{self.name}: {error.message}",
                 hint="it may have been done all the same; look before sending it again, or use an Idempotency-Key",
@@ -95,11 +95,11 @@ class Backend(Generic[C]):
         except BaseException:
             # Whoever asked has gone: that says nothing about the server, but a trial must end.
             if breaker.state is BreakerState.TRIAL:
-                breaker.failed()
+                breaker.record_failure()
             raise
         finally:
             self._waiting[work] -= 1
-        self._answered(breaker)
+        self._record_success(breaker)
         return answer
 
     @property
@@ -121,37 +121,37 @@ class Backend(Generic[C]):
         """Returns a client whose every method goes through `ask` as this kind of work, and raises as that does."""
         return cast(C, GuardedClient(partial(self.ask, work=work)))
 
-    def _in_turn(self) -> C:
+    def _next_client(self) -> C:
         self._next = self._next % (len(self._clients) - 1) + 1
         return self._clients[self._next]
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         for client in self._clients:
             client.close()
 
-    def _told(self, refusal: Refused, breaker: Breaker) -> ComandaError:
+    def _translate_refusal(self, refusal: Refused, breaker: Breaker) -> ComandaError:
         if refusal.error in _OUR_FAULT:
-            self._log.error("refused by a server; check SERVICE_TOKEN", server=self.name, reason=refusal.message)
-            return self._away(f"{self.name} does not let the gateway in", 1.0)
+            self._log.error("upstream_refused_gateway", server=self.name, reason=refusal.message)
+            return self._unavailable(f"{self.name} does not let the gateway in", 1.0)
         if refusal.error in _ITS_FAULT:
-            self._fail(breaker, refusal)
+            self._record_failure(breaker, refusal)
         else:
-            self._answered(breaker)
+            self._record_success(breaker)
         return refusal
 
-    def _answered(self, breaker: Breaker) -> None:
+    def _record_success(self, breaker: Breaker) -> None:
         if breaker.state is not BreakerState.CLOSED:
-            self._log.info("a server is back", server=self.name)
-        breaker.succeeded()
+            self._log.info("upstream_available", server=self.name)
+        breaker.record_success()
 
-    def _fail(self, breaker: Breaker, error: ComandaError) -> None:
+    def _record_failure(self, breaker: Breaker, error: ComandaError) -> None:
         before = breaker.state
-        breaker.failed()
+        breaker.record_failure()
         if before is BreakerState.CLOSED and breaker.state is BreakerState.OPEN:
-            self._log.warning("a server is away; leaving it alone", server=self.name, reason=error.message)
+            self._log.warning("upstream_unavailable", server=self.name, reason=error.message)
 
-    def _away(self, message: str, seconds: float) -> Unavailable:
+    def _unavailable(self, message: str, seconds: float) -> Unavailable:
         details: dict[str, Any] = {"retry_after_ms": math.ceil(seconds * 1000)}
         return Unavailable(message, hint="try again later; nothing was done", details=details)
 

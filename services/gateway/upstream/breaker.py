@@ -1,4 +1,4 @@
-"""A circuit breaker: a server that fails again and again is left alone for a while, so that nobody waits for it.
+"""A circuit breaker: after repeated failures, requests to a server fail at once instead of waiting for it.
 
 After Michael Nygard, Release It!: closed, everything passes; open, nothing does; after a pause one trial decides.
 """
@@ -12,7 +12,7 @@ _LONGEST_PAUSE = 5.0
 
 
 class BreakerState(enum.StrEnum):
-    """What a breaker lets pass."""
+    """States of a circuit breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -32,8 +32,8 @@ class Breaker:
         self._until = 0.0
         self.state = BreakerState.CLOSED
 
-    def wait(self) -> float:
-        """How many seconds to stay away; 0 to go on. Where that begins a trial, its outcome has to be told."""
+    def seconds_until_trial(self) -> float:
+        """Returns the seconds to wait; 0 to go on. The caller of a trial has to record its outcome."""
         if self.state is BreakerState.CLOSED:
             return 0.0
         left = self._until - self._clock()
@@ -44,14 +44,14 @@ class Breaker:
         self._until = self._clock() + self._pause
         return 0.0
 
-    def succeeded(self) -> None:
-        """An answer came."""
+    def record_success(self) -> None:
+        """Records a response."""
         self.state = BreakerState.CLOSED
         self._failures = 0
         self._pause = _FIRST_PAUSE
 
-    def failed(self) -> None:
-        """No answer came, or one that says that the server cannot work."""
+    def record_failure(self) -> None:
+        """Records a failure: no response, or one with an error of the server itself."""
         self._failures += 1
         if self.state is BreakerState.TRIAL:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)

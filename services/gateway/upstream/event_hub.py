@@ -1,4 +1,4 @@
-"""Events for any number of listeners, from one subscription: the newest are kept, and each listener has its place.
+"""The event hub: one subscription for all listeners. It keeps the newest events; each listener has a position.
 
 A listener costs its place in the ring and nothing that grows: one that cannot keep up falls off its end, and is
 told that there is a gap.
@@ -20,9 +20,9 @@ from shared.domain.errors import NotOffered, Unavailable
 from shared.domain.names import is_same_name
 
 TOPICS = ("orders", "scores", "notifications", "stock")
-"""What the gateway tells of."""
+"""Topics of the events that the gateway sends."""
 PERSONAL = frozenset({"scores", "notifications"})
-"""Topics of which everybody is told what is their own."""
+"""Topics with events of users: each user only gets their own."""
 
 _KEPT = 20_000
 # What is written at a time waits in memory until it is read, for each listener.
@@ -39,7 +39,7 @@ _BEGIN = b"retry: 1000\n\n"
 
 
 class _Head(Struct, rename={"customer": "cliente", "order": "id"}):
-    """What of an event decides who is told."""
+    """The members of an event that select its listeners."""
 
     event: str
     seq: int = 0
@@ -48,8 +48,8 @@ class _Head(Struct, rename={"customer": "cliente", "order": "id"}):
     user_id: int | None = None
 
 
-class Choice(NamedTuple):
-    """Which events somebody wants; None is all. Personal topics are `user_id`'s alone."""
+class EventFilter(NamedTuple):
+    """The events that a listener selects; None selects all. Personal topics are only for `user_id`."""
 
     topics: frozenset[str]
     customer: str | None = None
@@ -57,36 +57,36 @@ class Choice(NamedTuple):
     user_id: int | None = None
 
 
-class _Kept(NamedTuple):
+class _KeptEvent(NamedTuple):
     topic: str
     head: _Head
     frame: bytes
 
 
 _decode = msgspec.json.Decoder(_Head).decode
-_TOPIC_OF = {"order": "orders", "score": "scores", "notification": "notifications", "stock": "stock"}
+_TOPICS = {"order": "orders", "score": "scores", "notification": "notifications", "stock": "stock"}
 
 
 class EventHub:
-    """Follows the distributed service while anybody listens, with a subscription of `subscriber`."""
+    """Subscribes to the distributed service with a client of `subscriber` while there are listeners."""
 
     def __init__(
         self, subscriber: Callable[[], DistributedClient], *, absent: Callable[[], NotOffered] | None = None
     ) -> None:
         self._subscriber = subscriber
         self._absent = absent
-        self._kept: deque[_Kept] = deque(maxlen=_KEPT)
+        self._kept: deque[_KeptEvent] = deque(maxlen=_KEPT)
         self._first = 0
         """The place of the oldest that is kept; places count up without end."""
         self._seq: int | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._silence = self._loop.call_later(_SILENCE_SECONDS, self._tell)
+        self._silence = self._loop.call_later(_SILENCE_SECONDS, self._wake_listeners)
         self._ready = asyncio.Event()
         self._news = asyncio.Event()
-        self._ready_frames: dict[tuple[Choice, int, int], bytes] = {}
+        self._ready_frames: dict[tuple[EventFilter, int, int], bytes] = {}
         self._listeners = 0
-        self._reading_alone: set[asyncio.Task[Any]] = set()
+        self._own_subscriptions: set[asyncio.Task[Any]] = set()
         """Tasks that wait for a subscription of their own, which no news wake."""
         self._asked = 0.0
         """When somebody last asked to listen: they count as a listener only when they begin to."""
@@ -95,11 +95,11 @@ class EventHub:
 
     @property
     def listeners(self) -> int:
-        """How many listen now."""
+        """Number of listeners."""
         return self._listeners
 
-    async def listen(self, choice: Choice, since: int | None) -> AsyncIterator[bytes]:
-        """Frames of the events chosen, from behind event `since`, until the hub closes.
+    async def listen(self, choice: EventFilter, since: int | None) -> AsyncIterator[bytes]:
+        """Returns the frames of selected events after event `since`, until the hub closes.
 
         The first is ready at once. Raises Unavailable, NotOffered where there are no events, and Refused for a `since`
         that cannot be gone on from.
@@ -107,52 +107,52 @@ class EventHub:
         if self._absent is not None:
             raise self._absent()
         self._asked = self._loop.time()
-        await self._follow()
-        if since is not None and not self._remembers(since):
-            return await self._alone(choice, since)
-        return self._shared(choice, self._place_behind(since))
+        await self._start_following()
+        if since is not None and not self._has_events_after(since):
+            return await self._open_own_subscription(choice, since)
+        return self._stream_shared(choice, self._position_after(since))
 
     def close(self) -> None:
-        """Ends every listener's stream."""
+        """Ends all streams."""
         self._closing = True
         if self._task is not None:
             self._task.cancel()
-        for task in self._reading_alone:
+        for task in self._own_subscriptions:
             task.cancel()
-        self._tell()
+        self._wake_listeners()
 
     # Following.
 
-    async def _follow(self) -> None:
+    async def _start_following(self) -> None:
         if self._task is None or self._task.done():
             self._ready.clear()
-            self._task = self._loop.create_task(self._run(), name="events")
+            self._task = self._loop.create_task(self._read_events(), name="events")
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._ready.wait()
         except TimeoutError:
             raise Unavailable("the distributed service is away", hint="connect again later") from None
 
-    async def _run(self) -> None:
-        """Reads events until nobody has listened for a while; after a break goes on where it was."""
+    async def _read_events(self) -> None:
+        """Reads events until there have been no listeners for a while; resumes after an interruption."""
         loop = self._loop
         ticking: asyncio.TimerHandle | None = None
         while not self._closing:
             try:
                 async with self._subscriber() as client:
                     async for event in client.lines(TOPICS, since=self._seq):
-                        self._take(event)
+                        self._take_line(event)
                         if ticking is None or ticking.when() <= loop.time():
-                            ticking = loop.call_later(_TICK_SECONDS, self._tell)
+                            ticking = loop.call_later(_TICK_SECONDS, self._wake_listeners)
             except Refused as refusal:
                 # The log does not go back that far, or is another one than before.
-                self._log.warning("events cannot be gone on with; starting anew", reason=refusal.message)
-                self._start_anew()
+                self._log.warning("event_stream_reset", reason=refusal.message)
+                self._reset_stream()
             except ClientError as error:
-                self._log.debug("events are away", reason=error.message)
+                self._log.debug("event_stream_unavailable", reason=error.message)
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    def _take(self, line: bytes) -> None:
+    def _take_line(self, line: bytes) -> None:
         head = _decode(line)
         if head.event == "subscribed":
             if self._seq is None:
@@ -161,36 +161,36 @@ class EventHub:
             return
         if head.seq:
             self._seq = head.seq
-        self._keep(_Kept(_topic(head), head, _frame(line, head)))
+        self._keep_event(_KeptEvent(_topic_of(head), head, _encode_frame(line, head)))
 
-    def _keep(self, kept: _Kept) -> None:
+    def _keep_event(self, kept: _KeptEvent) -> None:
         if len(self._kept) == _KEPT:
             self._first += 1
         self._kept.append(kept)
 
-    def _start_anew(self) -> None:
+    def _reset_stream(self) -> None:
         self._seq = None
-        self._keep(_Kept("", _Head("gap"), _frame(b'{"event":"gap"}', _Head("gap"))))
-        self._tell()
+        self._keep_event(_KeptEvent("", _Head("gap"), _encode_frame(b'{"event":"gap"}', _Head("gap"))))
+        self._wake_listeners()
 
-    def _tell(self) -> None:
-        """Wakes everybody who waits."""
+    def _wake_listeners(self) -> None:
+        """Wakes all listeners."""
         self._ready_frames.clear()
         self._news.set()
         self._news = asyncio.Event()
-        # Who has heard nothing for a while is told that somebody is here: one timer for all of them.
+        # Idle listeners get a comment now and then: one timer for all of them.
         self._silence.cancel()
         if not self._closing:
-            self._silence = self._loop.call_later(_SILENCE_SECONDS, self._tell)
+            self._silence = self._loop.call_later(_SILENCE_SECONDS, self._wake_listeners)
 
     # Listening.
 
-    def _remembers(self, since: int) -> bool:
+    def _has_events_after(self, since: int) -> bool:
         if self._seq is not None and since >= self._seq:
             return since == self._seq
         return bool(self._kept) and 0 < self._kept[0].head.seq <= since + 1
 
-    def _place_behind(self, since: int | None) -> int:
+    def _position_after(self, since: int | None) -> int:
         end = self._first + len(self._kept)
         if since is None:
             return end
@@ -201,7 +201,7 @@ class EventHub:
             place -= 1
         return place
 
-    async def _shared(self, choice: Choice, place: int) -> AsyncIterator[bytes]:
+    async def _stream_shared(self, choice: EventFilter, place: int) -> AsyncIterator[bytes]:
         self._listeners += 1
         try:
             yield _BEGIN
@@ -209,11 +209,11 @@ class EventHub:
             while not self._closing:
                 news = self._news
                 if place < self._first:
-                    yield _gap(self._first - place)
+                    yield _encode_gap(self._first - place)
                     place = self._first
                 end = min(self._first + len(self._kept), place + _AT_ONCE)
                 behind = end < self._first + len(self._kept)
-                frames, place = self._frames(choice, place, end), end
+                frames, place = self._join_frames(choice, place, end), end
                 if frames:
                     said = self._loop.time()
                     yield frames
@@ -225,19 +225,19 @@ class EventHub:
                 else:
                     await news.wait()
         finally:
-            self._left()
+            self._remove_listener()
 
-    def _left(self) -> None:
+    def _remove_listener(self) -> None:
         self._listeners -= 1
         if self._listeners == 0:
-            self._loop.call_later(_LINGER_SECONDS, self._rest_if_alone)
+            self._loop.call_later(_LINGER_SECONDS, self._stop_if_unused)
 
-    def _rest_if_alone(self) -> None:
-        """Follows no longer when nobody has come back: the next one begins anew."""
+    def _stop_if_unused(self) -> None:
+        """Ends the subscription if there are still no listeners; the next listener starts a new one."""
         if self._listeners or self._task is None:
             return
         if (left := self._asked + _LINGER_SECONDS - self._loop.time()) > 0:
-            self._loop.call_later(left, self._rest_if_alone)
+            self._loop.call_later(left, self._stop_if_unused)
         else:
             self._task.cancel()
             self._task = None
@@ -245,19 +245,19 @@ class EventHub:
             self._first += len(self._kept)
             self._kept.clear()
 
-    def _frames(self, choice: Choice, place: int, end: int) -> bytes:
-        """Those of the events in places from `place` to before `end` that are chosen; nearly all ask for the same."""
+    def _join_frames(self, choice: EventFilter, place: int, end: int) -> bytes:
+        """Returns the selected frames from `place` to before `end`, cached: nearly all listeners select the same."""
         key = (choice, place, end)
         frames = self._ready_frames.get(key)
         if frames is None:
             last = self._first + len(self._kept)
             kept = islice(reversed(self._kept), last - end, last - place)
-            frames = b"".join(reversed([one.frame for one in kept if _is_chosen(choice, one.topic, one.head)]))
+            frames = b"".join(reversed([one.frame for one in kept if _is_selected(choice, one.topic, one.head)]))
             self._ready_frames[key] = frames
         return frames
 
-    async def _alone(self, choice: Choice, since: int) -> AsyncIterator[bytes]:
-        """Events from further back than what is kept here: a subscription of the listener's own."""
+    async def _open_own_subscription(self, choice: EventFilter, since: int) -> AsyncIterator[bytes]:
+        """Returns events that are older than the kept ones, from a subscription for this listener alone."""
         only_orders = choice.topics == {"orders"}
         lines = self._subscriber().lines(
             sorted(choice.topics),
@@ -267,30 +267,30 @@ class EventHub:
         )
         # It is refused here, or not at all.
         await anext(lines)
-        return self._rest(lines, choice)
+        return self._stream_own(lines, choice)
 
-    async def _rest(self, lines: AsyncIterator[bytes], choice: Choice) -> AsyncIterator[bytes]:
+    async def _stream_own(self, lines: AsyncIterator[bytes], choice: EventFilter) -> AsyncIterator[bytes]:
         self._listeners += 1
         task = asyncio.current_task()
         assert task is not None
-        self._reading_alone.add(task)
+        self._own_subscriptions.add(task)
         try:
             yield _BEGIN
             async for line in lines:
                 head = _decode(line)
-                if _is_chosen(choice, _topic(head), head):
-                    yield _frame(line, head)
+                if _is_selected(choice, _topic_of(head), head):
+                    yield _encode_frame(line, head)
         finally:
-            self._reading_alone.discard(task)
-            self._left()
+            self._own_subscriptions.discard(task)
+            self._remove_listener()
 
 
-def _topic(head: _Head) -> str:
-    return _TOPIC_OF.get(head.event.partition(".")[0], "")
+def _topic_of(head: _Head) -> str:
+    return _TOPICS.get(head.event.partition(".")[0], "")
 
 
-def _is_chosen(choice: Choice, topic: str, head: _Head) -> bool:
-    """Whether an event is among those that somebody wants. A gap is for everybody."""
+def _is_selected(choice: EventFilter, topic: str, head: _Head) -> bool:
+    """Whether a filter selects an event. Every listener gets gaps."""
     if head.event == "gap":
         return True
     if topic not in choice.topics:
@@ -302,12 +302,12 @@ def _is_chosen(choice: Choice, topic: str, head: _Head) -> bool:
     return topic not in PERSONAL or choice.user_id == head.user_id
 
 
-def _frame(line: bytes, head: _Head) -> bytes:
-    """An event as server-sent events write it; its number is what `Last-Event-ID` brings back."""
+def _encode_frame(line: bytes, head: _Head) -> bytes:
+    """Returns an event in the format of server-sent events; browsers return its number as `Last-Event-ID`."""
     number = b"id: %d\n" % head.seq if head.seq else b""
     return b"%sevent: %s\ndata: %s\n\n" % (number, head.event.encode(), line.rstrip())
 
 
-def _gap(missed: int) -> bytes:
-    """What a listener is told who could not keep up."""
+def _encode_gap(missed: int) -> bytes:
+    """Returns the event for a listener that was too slow."""
     return b'event: gap\ndata: {"event":"gap","missed":%d}\n\n' % missed

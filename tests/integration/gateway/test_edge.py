@@ -225,7 +225,7 @@ def test_gateways_share_rates_through_redis(suite: Suite, tmp_path: Path) -> Non
             redis.kill()
             # Each counts for itself until Redis is back.
             assert Http(one).get("/tasks").status == 200
-            one.wait_for_log("Redis is away; counting requests alone")
+            one.wait_for_log("rate_limit_store_unavailable")
     finally:
         redis.kill()
         redis.wait()

@@ -91,13 +91,13 @@ def test_a_server_that_hangs_is_told_of_in_time_and_then_left_alone(
             assert first.problem["error"] == "deadline_exceeded"
             while placed(http).status == 504:
                 pass
-            gateway.wait_for_log("a server is away; leaving it alone")
+            gateway.wait_for_log("upstream_unavailable")
             assert http.get("/ready").json["dependencies"]["intake"]["breaker"] != "closed"
             assert http.get("/tasks").status == 200
         finally:
             intake.send_signal(signal.SIGCONT)
         until_it_works(http)
-        gateway.wait_for_log("a server is back")
+        gateway.wait_for_log("upstream_available")
 
 
 def test_more_than_can_be_at_work_is_sent_away_at_once(
@@ -144,4 +144,4 @@ def test_a_gateway_without_the_token_is_not_let_in(tmp_path: Path) -> None:
         with GatewayProcess(tmp_path / "2", [persistence]) as gateway:
             reply = Http(gateway).get("/tasks")
             assert reply.status == 503
-            gateway.wait_for_log("refused by a server; check SERVICE_TOKEN")
+            gateway.wait_for_log("upstream_refused_gateway")

@@ -9,10 +9,10 @@ import pytest
 
 from clients.errors import Unreachable
 from services.gateway.upstream import event_hub as module
-from services.gateway.upstream.event_hub import Choice, EventHub
+from services.gateway.upstream.event_hub import EventFilter, EventHub
 from shared.domain.errors import Unavailable
 
-ORDERS = Choice(frozenset({"orders"}))
+ORDERS = EventFilter(frozenset({"orders"}))
 
 
 class Service:
@@ -82,9 +82,9 @@ async def test_all_listeners_share_one_subscription(hub: EventHub, service: Serv
 
 
 async def test_each_gets_what_they_chose(hub: EventHub, service: Service) -> None:
-    ana = await hub.listen(Choice(frozenset({"orders"}), customer=" ANA\u200b"), None)
-    user = await hub.listen(Choice(frozenset({"scores"}), user_id=1), None)
-    one = await hub.listen(Choice(frozenset({"orders"}), order="b"), None)
+    ana = await hub.listen(EventFilter(frozenset({"orders"}), customer=" ANA\u200b"), None)
+    user = await hub.listen(EventFilter(frozenset({"scores"}), user_id=1), None)
+    one = await hub.listen(EventFilter(frozenset({"orders"}), order="b"), None)
     service.tell("order.accepted", id="a", cliente="Ana")
     service.tell("order.accepted", id="b", cliente="Eva")
     service.tell("score.saved", user_id=1)
@@ -118,7 +118,7 @@ async def test_much_comes_in_pieces_and_in_order(
     hub: EventHub, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", 3)
-    stream = await hub.listen(Choice(frozenset({"orders"}), customer="Ana"), None)
+    stream = await hub.listen(EventFilter(frozenset({"orders"}), customer="Ana"), None)
     assert (await anext(stream)).startswith(b"retry")
     for number in range(1, 21):
         service.tell("order.accepted", id=str(number), cliente="Ana" if number % 10 in (0, 1) else "Eva")
@@ -150,7 +150,7 @@ async def test_while_the_service_is_away_nobody_begins(
 
 async def test_who_has_asked_and_not_begun_is_not_forgotten(hub: EventHub, service: Service) -> None:
     stream = await hub.listen(ORDERS, None)
-    hub._rest_if_alone()
+    hub._stop_if_unused()
     service.tell("order.accepted", id="a", cliente="Ana")
     async with asyncio.timeout(10):
         assert await numbers(stream, 1) == [1]

@@ -25,16 +25,16 @@ def log(which: LogRequests = "slow", now: float = 0.0) -> RequestLog:
 def test_requests_that_failed_or_took_long_are_logged(
     status: int, seconds: float, streamed: bool, wanted: bool
 ) -> None:
-    assert log().wants(status, seconds, streamed=streamed) is wanted
-    assert log("all").wants(status, seconds, streamed=streamed)
+    assert log().should_log(status, seconds, streamed=streamed) is wanted
+    assert log("all").should_log(status, seconds, streamed=streamed)
 
 
 def test_where_every_request_fails_a_few_of_each_second_are_logged_and_the_rest_counted() -> None:
     now = [5.0]
     requests = RequestLog("slow", slow_seconds=1.0, clock=lambda: now[0])
-    assert [requests.wants(503, 0.0, streamed=False) for _ in range(1000)].count(True) == 20
+    assert [requests.should_log(503, 0.0, streamed=False) for _ in range(1000)].count(True) == 20
     now[0] = 6.0
-    assert requests.wants(503, 0.0, streamed=False)
+    assert requests.should_log(503, 0.0, streamed=False)
     with capture_logs() as written:
         requests.write(status=503)
         requests.write(status=503)
