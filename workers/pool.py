@@ -10,7 +10,6 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Protocol
 
 import structlog
@@ -31,6 +30,38 @@ _MAX_RESTART_SECONDS = 10.0
 _STORE_RETRY_SECONDS = 0.5
 # Of the time that a stop may take, what handlers get to finish; the rest is for recording and ending.
 _DRAIN_SHARE = 0.8
+
+
+class Process(Protocol):
+    """A worker process, as `multiprocessing` has it."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its number, once it is started."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """Its exit status; None while it lives."""
+
+    def is_alive(self) -> bool:
+        """Whether it lives."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits until it has ended."""
+
+
+Spawn = Callable[[ChildConfig, int, socket.socket], Process]
+"""Starts the worker of a number, with its end of the queue."""
+
+
+def spawn_worker(config: ChildConfig, index: int, end: socket.socket) -> Process:
+    """Starts a worker in a process of its own; to be called from the main thread."""
+    process = multiprocessing.get_context("spawn").Process(target=main, args=(config, index, end), name=f"worker {index}")
+    process.start()
+    return process
 
 
 class PoolPolicy(Struct, frozen=True):
@@ -67,7 +98,7 @@ class _Member:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.process: SpawnProcess | None = None
+        self.process: Process | None = None
         self.queue: Channel | None = None
         self.holding = Holding()
         self.running = 0
@@ -89,6 +120,8 @@ class Pool:
         store: OrderStore,
         listener: PoolListener,
         on_fault: Callable[[BaseException], None],
+        *,
+        spawn: Spawn = spawn_worker,
     ) -> None:
         self._policy = policy
         self._config = config
@@ -97,7 +130,7 @@ class Pool:
         self._store = store
         self._listener = listener
         self._on_fault = on_fault
-        self._context: SpawnContext = multiprocessing.get_context("spawn")
+        self._spawn = spawn
         self._members = [_Member(index + 1) for index in range(policy.size)]
         self._orphans = Holding()
         """What dead workers held, until it is taken back."""
@@ -171,10 +204,7 @@ class Pool:
 
     async def _start_member(self, member: _Member) -> None:
         ours, theirs = socket.socketpair()
-        process = self._context.Process(
-            target=main, args=(self._config, member.index, theirs), name=f"worker {member.index}"
-        )
-        process.start()
+        process = self._spawn(self._config, member.index, theirs)
         theirs.close()
         member.process, member.holding, member.ready = process, Holding(), False
         member.heard = asyncio.get_running_loop().time()
@@ -227,7 +257,7 @@ class Pool:
             process.kill()
         self._side_task(self._replace(member, process, tickets), f"replace worker {member.index}")
 
-    async def _replace(self, member: _Member, process: SpawnProcess, tickets: list[Ticket]) -> None:
+    async def _replace(self, member: _Member, process: Process, tickets: list[Ticket]) -> None:
         # Only a process that has been reaped is certain to write nothing more.
         await asyncio.to_thread(process.join)
         if self._stopping:

@@ -31,7 +31,7 @@ from shared.stores.ports.orders import Open, OrderStore, Recovery, Superseded
 from shared.wire.replies import line
 from workers.backlog import Backlog
 from workers.child import ChildConfig
-from workers.pool import Pool, PoolPolicy
+from workers.pool import Pool, PoolPolicy, Spawn, spawn_worker
 
 _SETTLE_SECONDS = 60.0
 # Of the lease of a server, how often it shows that it lives, and looks after others.
@@ -46,7 +46,14 @@ class Intake:
     """One running intake. `serve` is its whole life."""
 
     def __init__(
-        self, settings: IntakeSettings, store: OrderStore, recovery: Recovery, limits: Limits, child: ChildConfig
+        self,
+        settings: IntakeSettings,
+        store: OrderStore,
+        recovery: Recovery,
+        limits: Limits,
+        child: ChildConfig,
+        *,
+        spawn: Spawn = spawn_worker,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -67,7 +74,7 @@ class Intake:
             lease_seconds=settings.lease_seconds,
             max_rescues=settings.max_rescues,
         )
-        self._pool = Pool(policy, child, backlog, store, self._tally, self._fail)
+        self._pool = Pool(policy, child, backlog, store, self._tally, self._fail, spawn=spawn)
         metrics.follow(self._pool.workers)
         self._actions = Actions(
             store,

@@ -45,25 +45,6 @@ def test_ping_and_scores_as_in_the_readme(records: Session) -> None:
     assert answer == {"success": True, "nuevo_record": False, "puntaje_maximo": 100}
 
 
-@pytest.mark.parametrize("puntaje", ["1.5", '"100"', "true", "null", "1e3"])
-def test_score_that_is_no_whole_number_is_refused(records: Session, puntaje: str) -> None:
-    answer = records.ask(f'{{"action":"save_score","user_id":1,"puntaje":{puntaje}}}')
-    assert (answer["error"], answer["field"]) == ("invalid_params", "puntaje")
-
-
-def test_verbs_are_short_forms(records: Session) -> None:
-    put(records, "a/1", colour="red")
-    put(records, "b/1")
-    assert records.ask("get a/1")["data"] == {"colour": "red"}
-    assert [item["id"] for item in records.ask("list a/")["items"]] == ["a/1"]
-    assert records.ask("delete b/1") == {"success": True, "id": "b/1", "deleted": True}
-    assert records.ask("GET b/1")["error"] == "not_found"
-    assert "help" in records.ask("help")
-    assert records.ask("hepl")["hint"] == "did you mean help?"
-    assert records.ask("quit")["bye"] is True
-    assert records.at_end()
-
-
 # Corporate data.
 
 
@@ -88,120 +69,7 @@ def test_requests_of_a_connection_are_done_in_their_order(records: Session) -> N
         assert records.read()["items"][0]["data"] == {"n": number}
 
 
-def test_expected_version_guards_a_record(records: Session) -> None:
-    assert records.ask({"action": "set", "id": "x", "data": {}, "version": 0})["version"] == 1
-    answer = records.ask({"action": "set", "id": "x", "data": {}, "version": 0})
-    assert (answer["error"], answer["version"]) == ("conflict", 1)
-    assert records.ask({"action": "delete", "id": "x", "version": 1})["deleted"] is True
-
-
-def test_pages_go_on_where_they_ended(records: Session) -> None:
-    names = [f"r{number:02}" for number in range(7)]
-    for name in names:
-        put(records, name)
-    found: list[str] = []
-    cursor = None
-    while True:
-        page = records.ask({"action": "list", "limit": 3, "cursor": cursor})
-        found += [item["id"] for item in page["items"]]
-        cursor = page["cursor"]
-        if cursor is None:
-            break
-    assert found == names
-
-
-def test_cursor_is_good_for_its_own_query_only(records: Session) -> None:
-    for name in ("a", "b"):
-        put(records, name)
-        records.ask({"action": "put_item", "table": "Scores", "item": {"user_id": ord(name), "puntaje_maximo": 1}})
-    cursor = records.ask({"action": "list", "limit": 1})["cursor"]
-    ranking = {"action": "query", "table": "Scores", "index": "ranking", "limit": 1}
-    others = [
-        {"action": "list", "prefix": "a", "cursor": cursor},
-        {"action": "list_logs", "cursor": cursor},
-        {**ranking, "cursor": cursor},
-        {**ranking, "tenant": "other", "cursor": records.ask(ranking)["cursor"]},
-        {"action": "list", "cursor": cursor[:-1] + ("A" if cursor[-1] != "A" else "B")},
-        {"action": "list", "cursor": "nonsense\u00e9"},
-        {"action": "list", "cursor": ""},
-    ]
-    for request in others:
-        answer = records.ask(request)
-        assert (answer["error"], answer["field"]) == ("invalid_params", "cursor"), request
-    assert records.ask({"action": "list", "limit": 5, "cursor": cursor})["items"][0]["id"] == "b"
-
-
-@pytest.mark.parametrize(
-    ("request_", "error"),
-    [
-        ("{x}", "invalid_json"),
-        ('{"action":"set","id":"x","data":{"a":1,"a":2}}', "invalid_json"),
-        ('{"action":"set","id":"x","data":{"a":1e999}}', "invalid_params"),
-        ('{"action":"set","id":"x","data":{"a":"\\ud800"}}', "invalid_json"),
-        ('{"action":"set","id":"x","data":{"comanda:v":1}}', "invalid_params"),
-        ('{"action":"set","id":"x","data":{"id":"y"}}', "invalid_params"),
-        ('{"action":"set","id":"","data":{}}', "invalid_params"),
-        ('{"action":"set","id":"x"}', "invalid_params"),
-        ('{"action":"set","id":"x","data":{},"colour":1}', "invalid_params"),
-        ('{"action":"sett","id":"x","data":{}}', "unknown_action"),
-        ('{"action":7}', "invalid_params"),
-        ('["set"]', "invalid_params"),
-        ('{"action":"get_item","table":"Nothing","key":{"id":"x"}}', "invalid_params"),
-        ('{"action":"get_item","table":"CorporateData","key":{"id":"x"}}', "invalid_params"),
-        ('{"action":"get_item","table":"Secrets","key":{"name":"cursors"}}', "invalid_params"),
-        ('{"action":"get_item","table":"Scores","key":{"user_id":"1"}}', "invalid_params"),
-        ('{"action":"put_item","table":"Scores","item":{"puntaje_maximo":1}}', "invalid_params"),
-        ('{"action":"query","table":"Scores","index":"nothing"}', "invalid_params"),
-        ('{"action":"query","table":"Scores"}', "invalid_params"),
-        ('{"action":"query","table":"Scores","index":"ranking","low":"a"}', "invalid_params"),
-        ('{"action":"transact","actions":[]}', "invalid_params"),
-        ('{"action":"changes","after":"nonsense"}', "invalid_params"),
-        ('{"action":"changes","tenant":"a b"}', "invalid_params"),
-        ('{"ACTION":"get"}', "invalid_params"),
-        ('{"ACTION":"destroy","id":"x"}', "unknown_action"),
-    ],
-)
-def test_wrong_request_is_told_and_changes_nothing(records: Session, request_: str, error: str) -> None:
-    put(records, "x", before=True)
-    answer = records.ask(request_ + "\n")
-    assert error in (answer["error"], answer.get("code"))
-    assert records.ask("get x")["data"] == {"before": True}
-
-
-def test_item_that_is_too_large_is_refused(records: Session) -> None:
-    answer = put(records, "x", text="x" * 400 * 1024)
-    assert answer["error"] == "invalid_params"
-    assert "bytes" in answer["message"]
-    assert records.ask("get x")["error"] == "not_found"
-    assert records.ask("verify_log")["valid"] is True
-
-
 # The audit log.
-
-
-def test_every_operation_is_on_record_with_who_asked(records: Session) -> None:
-    records.ask({"action": "set", "id": "x", "data": {"n": 1}, "uuid": "cpu-7"})
-    records.ask({"action": "get", "id": "x", "uuid": "cpu-8"})
-    records.ask({"action": "get", "id": "nobody"})
-    records.ask({"action": "set", "id": "x", "data": {}, "version": 9})
-    records.ask("list")
-    records.ask("delete x")
-    entries = records.ask("logs")["items"][::-1]
-    assert [entry["action"] for entry in entries] == ["set", "get", "get", "set", "list", "delete", "list_logs"]
-    assert [entry["CPUid"] for entry in entries][:3] == ["cpu-7", "cpu-8", "unknown"]
-    assert len({entry["sessionid"] for entry in entries}) == 1
-    assert entries[0]["details"] == {"id": "x", "data": {"n": 1}}
-    assert [entry["number"] for entry in entries] == list(range(1, 8))
-
-
-def test_history_of_a_record_is_newest_first(records: Session) -> None:
-    put(records, "x", n=1)
-    put(records, "y")
-    put(records, "x", n=2)
-    records.ask("delete x")
-    history = records.ask("history x")["items"]
-    assert [entry["action"] for entry in history] == ["delete", "set", "set"]
-    assert [entry["details"]["data"]["n"] for entry in history[1:]] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -236,64 +104,7 @@ def test_tampering_with_the_log_is_seen(tmp_path: Path, tamper: str, number: int
 # The upper-case dialect.
 
 
-def test_older_programs_are_understood(persistence: PersistenceProcess) -> None:
-    item = {"id": "UADER", "cp": "3260", "telefono": "03442 43-1442", "n": 1.5}
-    assert one_shot(persistence, {"UUID": "cpu-1", "ACTION": "set", **item}) == item
-    assert one_shot(persistence, {"UUID": "cpu-1", "ACTION": "get", "ID": "UADER"}) == item
-    assert one_shot(persistence, {"UUID": "cpu-1", "ACTION": "get", "id": "UADER"}) == item
-    assert one_shot(persistence, {"UUID": "cpu-1", "ACTION": "list"}) == [item]
-    log = one_shot(persistence, {"UUID": "cpu-1", "ACTION": "list_logs"})
-    assert [entry["action"] for entry in log] == ["list_logs", "list", "get", "get", "set"]
-    assert {entry["CPUid"] for entry in log} == {"cpu-1"}
-    assert "nobody" in one_shot(persistence, {"ACTION": "get", "ID": "nobody"})["error"]
-
-
-def test_subscriber_of_the_dialect_gets_every_set(persistence: PersistenceProcess, records: Session) -> None:
-    with persistence.connect() as observer:
-        observer.send(json.dumps({"ACTION": "subscribe", "UUID": "cpu-1"}))
-        assert observer.read()["status"] == "OK"
-        put(records, "x", n=1)
-        records.ask("delete x")
-        put(records, "y")
-        assert observer.read() == {"EVENT": "update", "DATA": {"id": "x", "n": 1}}
-        assert observer.read() == {"EVENT": "update", "DATA": {"id": "y"}}
-    # Under the name that it was asked by.
-    assert [entry["action"] for entry in records.ask("logs")["items"]][-1] == "subscribe"
-
-
 # Observers.
-
-
-def test_observer_goes_on_where_it_was(persistence: PersistenceProcess, records: Session) -> None:
-    with persistence.connect() as observer:
-        assert observer.ask("watch")["watching"] == "all"
-        put(records, "x", n=1)
-        assert observer.read() == {"event": "update", "id": "x", "version": 1, "data": {"n": 1}}
-        position = observer.read()["position"]
-    put(records, "x", n=2)
-    records.ask("delete x")
-    with persistence.connect() as observer, persistence.connect() as other:
-        other.ask("watch")
-        observer.ask({"action": "watch", "since": position})
-        put(records, "y")
-        events: list[Any] = []
-        while not events or events[-1].get("id") != "y":
-            events.append(observer.read())
-        changes = [(event["event"], event["id"], event["version"]) for event in events if event["event"] != "position"]
-        assert changes == [("update", "x", 2), ("delete", "x", 2), ("update", "y", 1)]
-        assert other.read()["id"] == "y"
-
-
-def test_observer_of_one_record_hears_of_no_other(persistence: PersistenceProcess, records: Session) -> None:
-    with persistence.connect() as observer:
-        observer.ask("watch x")
-        put(records, "y")
-        put(records, "x")
-        event = observer.read()
-        while event["event"] == "position":
-            event = observer.read()
-        assert event["id"] == "x"
-        assert observer.ask("unwatch") == {"success": True, "watching": None}
 
 
 # Records of other services.

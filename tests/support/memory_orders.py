@@ -4,6 +4,7 @@ It passes the same contract suite as SQLite and DynamoDB (tests/contract). It ke
 server can be configured with it.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -88,6 +89,8 @@ class MemoryOrders:
         self.outbox: list[tuple[int, Moves]] = []
         self.failing: StoreError | None = None
         """What every call raises while a test has the database refuse."""
+        self.accept_seconds = 0.0
+        """How long a commit of new orders takes."""
 
     def check(self) -> None:
         """Raises what the test wants."""
@@ -141,6 +144,8 @@ class MemoryOrderStore:
 
     async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`."""
+        if self._database.accept_seconds:
+            await asyncio.sleep(self._database.accept_seconds)
         self._database.check()
         orders = self._database.orders
         first = len(orders) + 1

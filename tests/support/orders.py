@@ -9,6 +9,9 @@ from shared.domain.orders import OrderRequest, Priority
 from shared.stores.ports.orders import Acceptance, Batch, OrderStore, Ticket
 from shared.wire.orders import encode_orders
 
+ORDER = {"cliente": "Ana", "productos": ["pan"], "direccion": "Mayor 1"}
+"""An order as a client sends it."""
+
 
 def request(customer: str = "Ana", **members: Any) -> OrderRequest:
     """An order with the given members, in the wire's names."""

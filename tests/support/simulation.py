@@ -1,0 +1,262 @@
+"""A fake of time and network: an event loop whose time passes only while nothing is to be done, and whose TCP
+connections never leave it.
+
+A minute of waiting costs microseconds, and what happens in it happens in the same order each time. Servers and clients
+run unchanged: they open listeners, connections and threads as on any loop. Only TLS is not there.
+"""
+
+import asyncio
+import errno
+import os
+import selectors
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+_STUCK_SECONDS = 10.0
+_CHUNK_BYTES = 65_536
+_THREAD_SECONDS = 0.001
+_FIRST_CLIENT_PORT = 50_000
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 5.0
+_LOOKS = 300
+
+Factory = Callable[[], asyncio.BaseProtocol]
+
+
+class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+    """Lets time jump to the next timer where nothing is ready."""
+
+    now = 1_000_000.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        if (ready := super().select(0)) or timeout == 0:
+            return ready
+        if timeout is not None:
+            self.now += timeout
+            return []
+        # Nothing has a time: a thread or a process has to say something, or nobody ever will.
+        ready = super().select(_STUCK_SECONDS)
+        assert ready, "everything waits, and for nothing that will happen"
+        return ready
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """See the module. Names among `refused_hosts` are not known."""
+
+    def __init__(self) -> None:
+        self._jumping = _Selector()
+        super().__init__(self._jumping)
+        self.listening: dict[int, Factory] = {}
+        self._clients = 0
+        self.refused_hosts: set[str] = set()
+
+    def time(self) -> float:
+        return self._jumping.now
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":  # type: ignore[override]
+        """Runs it in this thread, a moment later, so that others get their turn as they would."""
+        future = self.create_future()
+
+        def run() -> None:
+            if future.cancelled():
+                return
+            try:
+                result = func(*args)
+            except Exception as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.call_later(_THREAD_SECONDS, run)
+        return future
+
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:  # type: ignore[override]
+        """Every name is this machine, unless it is among `refused_hosts`."""
+        if host in self.refused_hosts:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
+
+    async def create_server(  # type: ignore[override]
+        self, protocol_factory: Factory, host: Any = None, port: Any = None, *, sock: socket.socket, **options: Any
+    ) -> "MemoryServer":
+        """Takes the number of the socket's port, which stays bound, and what connects to it within this loop."""
+        assert options.get("ssl") is None
+        number: int = sock.getsockname()[1]
+        self.listening[number] = protocol_factory
+        return MemoryServer(self, number, sock)
+
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Factory,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        ssl: ssl.SSLContext | None = None,
+        peer: str = "127.0.0.1",
+        **_: Any,
+    ) -> tuple[asyncio.Transport, Any]:
+        """Connects to what listens within this loop; `peer` is the address that the server sees."""
+        assert ssl is None
+        await asyncio.sleep(0)
+        accept = None if port is None else self.listening.get(port)
+        if accept is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        self._clients += 1
+        mine, theirs = (peer, _FIRST_CLIENT_PORT + self._clients), (str(host), port)
+        client, server = protocol_factory(), accept()
+        outgoing = MemoryTransport(self, client, own=mine, peer=theirs)
+        incoming = MemoryTransport(self, server, own=theirs, peer=mine)
+        outgoing.other, incoming.other = incoming, outgoing
+        # The server has accepted before the client knows.
+        server.connection_made(incoming)
+        client.connection_made(outgoing)
+        return outgoing, client
+
+
+async def pass_time_until(look: Callable[[], Any]) -> Any:
+    """Lets time pass, in ever longer pauses, until there is something to see; returns that. `look` may be awaitable."""
+    pause = _FIRST_PAUSE
+    for _ in range(_LOOKS):
+        seen = look()
+        if isinstance(seen, Awaitable):
+            seen = await seen
+        if seen:
+            return seen
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.2, _LONGEST_PAUSE)
+    raise AssertionError(f"{look} saw nothing")
+
+
+class MemoryServer:
+    """A listener; closing it leaves its connections open."""
+
+    def __init__(self, loop: SimulatedLoop, port: int, sock: socket.socket) -> None:
+        self._loop = loop
+        self._port = port
+        self.sockets = (sock,)
+
+    def close(self) -> None:
+        """Accepts nothing more."""
+        self._loop.listening.pop(self._port, None)
+        self.sockets[0].close()
+
+    async def wait_closed(self) -> None:
+        """Returns at once."""
+
+
+class MemoryTransport(asyncio.Transport):
+    """One end of a connection, with the flow control and the half-closing of TCP."""
+
+    def __init__(self, loop: SimulatedLoop, protocol: asyncio.BaseProtocol, *, own: Any, peer: Any) -> None:
+        super().__init__({"peername": peer, "sockname": own, "sslcontext": None})
+        self._loop = loop
+        self._protocol = cast(asyncio.Protocol, protocol)
+        self.other: MemoryTransport
+        self._unsent = bytearray()
+        self._eof = False
+        self._eof_told = False
+        self._closing = False
+        self._lost = False
+        self._reading = True
+        self._congested = False
+        self._sending = False
+        self._high, self._low = 65_536, 16_384
+
+    # What the protocol calls.
+
+    def write(self, data: Any) -> None:
+        assert not self._eof, "write after write_eof"
+        if not self._closing:
+            self._unsent += data
+            self._send_soon()
+            if len(self._unsent) > self._high and not self._congested:
+                self._congested = True
+                self._protocol.pause_writing()
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.write(b"".join(list_of_data))
+
+    def write_eof(self) -> None:
+        self._eof = True
+        self._send_soon()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._send_soon()
+
+    def abort(self) -> None:
+        self._unsent.clear()
+        self._closing = True
+        self._loop.call_soon(self._lose, None)
+        self._loop.call_soon(self.other._lose, ConnectionResetError(errno.ECONNRESET, "reset by peer"))
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def is_reading(self) -> bool:
+        return self._reading and not self._closing
+
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        self.other._send_soon()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = 65_536 if high is None else high
+        self._low = self._high // 4 if low is None else low
+
+    def get_write_buffer_size(self) -> int:
+        return len(self._unsent)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast(asyncio.Protocol, protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    # The way to the other end.
+
+    def _send_soon(self) -> None:
+        if not self._sending:
+            self._sending = True
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        """Hands over one piece, or the end of the stream, where the other end reads."""
+        self._sending = False
+        other = self.other
+        if self._unsent and other._lost:
+            self._unsent.clear()
+        if self._unsent:
+            if not other._reading and not other._closing:
+                return
+            piece = bytes(self._unsent[:_CHUNK_BYTES])
+            del self._unsent[:_CHUNK_BYTES]
+            if self._congested and len(self._unsent) <= self._low:
+                self._congested = False
+                self._protocol.resume_writing()
+            if not other._closing:
+                other._protocol.data_received(piece)
+            self._send_soon()
+            return
+        if (self._eof or self._closing) and not self._eof_told and (other._reading or other._closing):
+            self._eof_told = True
+            if not other._closing and not other._protocol.eof_received():
+                other.close()
+        if self._closing and not self._lost:
+            self._lose(None)
+            if other._eof_told:
+                other._lose(None)
+
+    def _lose(self, error: Exception | None) -> None:
+        if not self._lost:
+            self._lost = self._closing = True
+            self._protocol.connection_lost(error)

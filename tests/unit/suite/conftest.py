@@ -1,0 +1,37 @@
+"""Servers as objects of the test's own process: see tests/support/in_process.py."""
+
+import gc
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.in_process import Suite
+from tests.support.simulation import SimulatedLoop
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, type[SimulatedLoop]]:
+    """Runs every test of this folder on a simulated loop."""
+    return {"simulated": SimulatedLoop}
+
+
+@pytest.fixture(autouse=True)
+def thawed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps servers from freezing the objects of the tests for good."""
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What the servers log."""
+    with capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+async def suite(tmp_path: Path) -> AsyncIterator[Suite]:
+    """A suite of which no server runs yet."""
+    async with Suite(tmp_path) as made:
+        yield made
