@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from tests.support.simulation import pass_time_until
 
+_LINE_BYTES = 2**22
 PATIENCE = 60.0
 """Seconds after which a test gives up waiting; only a fault ever takes that long."""
 
@@ -23,6 +24,18 @@ class Lines:
     def send(self, data: str | bytes) -> None:
         """Sends bytes as they are."""
         self._writer.write(data.encode() if isinstance(data, str) else data)
+
+    def stop_reading(self) -> None:
+        """Leaves what comes where it is, until `resume_reading`."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Takes what comes."""
+        self._transport.resume_reading()
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        return cast(asyncio.Transport, self._writer.transport)
 
     def end(self) -> None:
         """Ends this side of the stream."""
@@ -72,11 +85,9 @@ class Lines:
 
 
 @asynccontextmanager
-async def connect_lines(
-    port: int, *, greeted: bool = False, limit: int = 2**22, peer: str = "127.0.0.1"
-) -> AsyncIterator[Lines]:
+async def connect_lines(port: int, *, greeted: bool = False, peer: str = "127.0.0.1") -> AsyncIterator[Lines]:
     """Opens a connection for the block; `greeted` where the server speaks first, from the address `peer`."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit, peer=peer)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_LINE_BYTES, peer=peer)
     lines = Lines(reader, writer)
     if greeted:
         lines.hello = await lines.read()

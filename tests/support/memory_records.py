@@ -67,6 +67,8 @@ class MemoryRecords:
         """How many of the oldest changes are not given any more."""
         self.failing: StoreError | None = None
         """What every call raises while a test has the database refuse."""
+        self.failing_feed: StoreError | None = None
+        """What reading changes raises."""
 
     def check(self) -> None:
         """Raises what the test wants."""
@@ -75,6 +77,8 @@ class MemoryRecords:
 
     def changes(self, tables: Iterable[str], position: int, limit: int) -> Changes:
         """Returns changes of some tables behind a position, which is their number."""
+        if self.failing_feed is not None:
+            raise self.failing_feed
         if position < self.forgotten:
             raise Gone("the changes behind this position are older than a day", hint="read the tables anew")
         if position > len(self.feed):

@@ -25,12 +25,13 @@ _LOOKS = 300
 Factory = Callable[[], asyncio.BaseProtocol]
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class _Selector(selectors.DefaultSelector):
     """Lets time jump to the next timer where nothing is ready."""
 
     now = 1_000_000.0
 
     def select(self, timeout: float | None = None) -> Any:
+        """Returns what is ready, and lets time pass where nothing is."""
         if (ready := super().select(0)) or timeout == 0:
             return ready
         if timeout is not None:
@@ -72,7 +73,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self.call_later(_THREAD_SECONDS, run)
         return future
 
-    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:  # type: ignore[override]
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
         """Every name is this machine, unless it is among `refused_hosts`."""
         if host in self.refused_hosts:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

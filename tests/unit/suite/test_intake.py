@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,6 +34,10 @@ async def reach(lines: Lines, order_id: str, state: str) -> Any:
         return order if order["estado"] == state else None
 
     return await pass_time_until(look)
+
+
+def first_order_is_in(suite: Suite, attempt: int) -> bool:
+    return suite.orders.orders[1].is_in(attempt)
 
 
 # Orders.
@@ -325,7 +330,7 @@ async def test_order_that_outlives_its_workers_is_given_up(suite: Suite) -> None
     async with suite.connect(SERVER) as lines:
         order_id = await place(lines)
         for attempt in (1, 2):
-            await pass_time_until(lambda attempt=attempt: suite.orders.orders[1].is_in(attempt))
+            await pass_time_until(partial(first_order_is_in, suite, attempt))
             suite.workers[-1].kill()
         order = await reach(lines, order_id, "fallido")
         assert "died more than 1 times" in order["detalle"]
@@ -473,26 +478,29 @@ async def test_connection_beyond_the_limit_is_told_why(suite: Suite) -> None:
 
 async def test_reader_that_never_reads_is_cut(suite: Suite) -> None:
     await suite.start_intake(max_unread_bytes=4096, stall_seconds=5.0)
-    async with suite.connect(SERVER, limit=1000) as deaf, suite.connect(SERVER) as other:
+    async with suite.connect(SERVER) as deaf, suite.connect(SERVER) as other:
+        deaf.stop_reading()
         deaf.send("help\n" * 2000)
         await asyncio.sleep(20)
         assert (await other.ask("stats"))["stats"]["conexiones"] == 1
 
 
-async def test_watcher_that_falls_behind_gets_a_gap(suite: Suite) -> None:
+async def test_watcher_that_falls_behind_gets_a_gap_and_then_goes_on(suite: Suite) -> None:
     await suite.start_intake(max_unread_bytes=4096, stall_seconds=900.0)
-    async with suite.connect(SERVER, limit=1000) as slow, suite.connect(SERVER) as lines:
-        slow.send("\nwatch\n")
-        for _ in range(3):
-            lines.send((json.dumps(ORDER) + "\n") * 500)
-            for _ in range(500):
-                await lines.read()
-        events = []
-        missed = 0
-        while not missed:
-            event = await slow.read()
-            missed = event.get("missed", 0)
-            events.append(event)
-            if len(events) % 50 == 0:
-                await place(lines)
-        assert missed > 0
+    async with suite.connect(SERVER) as slow, suite.connect(SERVER) as lines:
+        slow.send("\n")
+        await slow.ask("watch")
+        slow.stop_reading()
+        lines.send((json.dumps(ORDER) + "\n") * 500)
+        for _ in range(500):
+            await lines.read()
+        await lines.wait_until("stats", "stats.abiertos", 0)
+        slow.resume_reading()
+        # It has read what was there before it is told of more.
+        await asyncio.sleep(0.1)
+        order_id = await place(lines)
+        seen = 0
+        while "missed" not in (event := await slow.read()):
+            seen += 1
+        assert event == {"event": "gap", "missed": 1500 - seen}
+        assert (await slow.read())["id"] == order_id
