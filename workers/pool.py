@@ -59,7 +59,9 @@ Spawn = Callable[[ChildConfig, int, socket.socket], Process]
 
 def spawn_worker(config: ChildConfig, index: int, end: socket.socket) -> Process:
     """Starts a worker in a process of its own; to be called from the main thread."""
-    process = multiprocessing.get_context("spawn").Process(target=main, args=(config, index, end), name=f"worker {index}")
+    process = multiprocessing.get_context("spawn").Process(
+        target=main, args=(config, index, end), name=f"worker {index}"
+    )
     process.start()
     return process
 
