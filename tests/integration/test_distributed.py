@@ -16,11 +16,9 @@ from typing import Any
 
 import pytest
 
-from clients.distributed import DistributedClient
-from clients.errors import Refused
 from clients.services import DistributedServiceClient, PersistenceServiceClient
-from services.distributed.pickled import ANSWER, REQUEST
-from shared.serialization.serializer import deserialize, serialize
+from services.distributed.pickled import REQUEST
+from shared.serialization.serializer import serialize
 from shared.serialization.signed_pickles import Pickles
 from tests.support.intake import PATIENCE, DistributedProcess, IntakeProcess, PersistenceProcess, Session
 
@@ -110,17 +108,6 @@ def test_scores_become_statistics_ranking_notifications_and_events(service: Sess
     assert (notification["leida"], notification["message"]) == (False, "New record: 100")
 
 
-def test_first_score_of_zero_is_no_record_anywhere(service: Session, records: Session) -> None:
-    service.ask("subscribe scores,notifications")
-    for score, record in ((0, False), (0, False), (7, True)):
-        answer = records.ask({"action": "save_score", "user_id": 1, "puntaje": score})
-        assert answer["nuevo_record"] is record, score
-    assert events(service, "score.saved", "score.saved", "score.record", "notification.added")[2]["anterior"] == 0
-    below = records.ask({"action": "save_score", "user_id": 2, "puntaje": -5})
-    assert (below["nuevo_record"], below["puntaje_maximo"]) == (False, -5)
-    assert events(service, "score.saved")[0]["user_id"] == 2
-
-
 def test_orders_become_counts_times_products_and_events(service: Session, session: Session) -> None:
     service.ask("subscribe orders")
     order = session.ask(ORDER)["id"]
@@ -134,191 +121,7 @@ def test_orders_become_counts_times_products_and_events(service: Session, sessio
     assert {row["producto"]: row["unidades"] for row in orders["productos"]} == {"pan": 1, "agua": 3}
 
 
-def test_corporate_data_is_told_of(service: Session, records: Session) -> None:
-    service.ask("subscribe records")
-    records.ask({"action": "set", "id": "X", "data": {"a": 1}})
-    records.ask("delete X")
-    changed, deleted = events(service, "record.changed", "record.deleted")
-    assert (changed["id"], changed["version"], deleted["id"]) == ("X", 1, "X")
-
-
 # Stock.
-
-
-def put(records: Session, table: str, **item: Any) -> None:
-    assert records.ask({"action": "put_item", "table": table, "item": item})["success"]
-
-
-@pytest.mark.distributed(LOW_STOCK_USER=7)
-def test_alert_of_an_item_is_told_from_its_beginning_to_its_end(service: Session, records: Session) -> None:
-    service.ask("subscribe stock")
-    alert: dict[str, Any] = {"store": "Berlin", "item": "Echo Dot", "count": 4, "threshold": 5, "number": 1}
-    put(records, "StockAlerts", **alert, state="open")
-    put(records, "StockAlerts", **{**alert, "count": 3}, state="open")
-    put(records, "StockAlerts", **{**alert, "count": 3}, state="acknowledged")
-    put(records, "StockAlerts", **{**alert, "count": 2}, state="acknowledged")
-    put(records, "StockAlerts", **{**alert, "count": 9}, state="closed")
-    put(records, "StockAlerts", **{**alert, "count": 1, "number": 2}, state="open")
-    put(records, "StockAlerts", **{**alert, "count": 8, "number": 2}, state="closed")
-    records.ask({"action": "delete_item", "table": "StockAlerts", "key": {"store": "Berlin", "item": "Echo Dot"}})
-    put(records, "StockAlerts", store="Bonn", item="Kindle", count=0, threshold=5, number=1, state="open")
-    names = ("stock.low", "stock.acknowledged", "stock.recovered", "stock.low", "stock.recovered", "stock.low")
-    found = events(service, *names)
-    assert [(one["count"], one["number"]) for one in found] == [(4, 1), (3, 1), (9, 1), (1, 2), (8, 2), (0, 1)]
-    assert {name: found[0][name] for name in ("store", "item", "threshold")} == {
-        "store": "Berlin",
-        "item": "Echo Dot",
-        "threshold": 5,
-    }
-    told = service.ask("notifications 7")["notifications"]
-    assert {one["type"] for one in told} == {"warning"}
-    assert [one["message"] for one in told] == [
-        "Low stock: Bonn, Kindle: 0 left (below 5)",
-        "Low stock: Berlin, Echo Dot: 1 left (below 5)",
-        "Low stock: Berlin, Echo Dot: 4 left (below 5)",
-    ]
-
-
-def test_import_is_told_of_when_it_is_applied_and_when_it_is_undone(service: Session, records: Session) -> None:
-    service.ask("subscribe stock")
-    for state in ("staged", "accepted", "applied", "applied", "undoing", "undone"):
-        put(records, "StockImports", id="i1", name="berlin.csv", rows=10, state=state, source="cli")
-    put(records, "StockImports", id="i2", name="bonn.csv", rows=3, state="applied", source="http")
-    found = events(service, *["stock.imported"] * 3)
-    assert [(one["id"], one["name"], one["rows"], one["state"]) for one in found] == [
-        ("i1", "berlin.csv", 10, "applied"),
-        ("i1", "berlin.csv", 10, "undone"),
-        ("i2", "bonn.csv", 3, "applied"),
-    ]
-
-
-# Notifications.
-
-
-def test_notifications_are_paged_and_marked_as_read(service: Session) -> None:
-    for number in range(5):
-        added = {"action": "add_notification", "user_id": 1, "message": f"m{number}", "type": "warning"}
-        assert service.ask(added)["id"] == number + 1
-    page = service.ask({"action": "get_notifications", "user_id": 1, "limit": 2})
-    assert [one["message"] for one in page["notifications"]] == ["m4", "m3"]
-    page = service.ask({"action": "get_notifications", "user_id": 1, "limit": 10, "cursor": page["cursor"]})
-    assert ([one["message"] for one in page["notifications"]], page["cursor"]) == (["m2", "m1", "m0"], None)
-    assert service.ask({"action": "mark_read", "user_id": 1, "ids": [1, 2]})["marcadas"] == 2
-    unread = service.ask({"action": "get_notifications", "user_id": 1, "unread": True})
-    assert ([one["id"] for one in unread["notifications"]], unread["no_leidas"]) == ([5, 4, 3], 3)
-    assert service.ask("mark_read 1")["marcadas"] == 3
-    assert service.ask("notifications 1")["no_leidas"] == 0
-
-
-def test_notifications_of_everybody_are_the_last_ten_oldest_first(service: Session) -> None:
-    for number in range(12):
-        added = service.ask({"action": "add_notification", "user_id": number % 3, "message": f"m{number}"})
-        assert (added["id"], added["message"]) == (number + 1, "Notification added")
-    # As the programs send it that know no other form.
-    service.send('{"action": "get_notifications"}\n')
-    page = service.read()
-    assert [(one["user_id"], one["message"]) for one in page["notifications"]] == [
-        (number % 3, f"m{number}") for number in range(2, 12)
-    ]
-    assert page["no_leidas"] is None
-    rest = service.ask({"action": "get_notifications", "user_id": None, "order": "newest", "cursor": page["cursor"]})
-    assert ([one["message"] for one in rest["notifications"]], rest["cursor"]) == (["m1", "m0"], None)
-    assert service.ask("notifications")["notifications"] == page["notifications"]
-    own = service.ask({"action": "get_notifications", "user_id": 1, "limit": 2, "order": "oldest"})
-    assert [(one["user_id"], one["message"]) for one in own["notifications"]] == [(1, "m7"), (1, "m10")]
-    refused = service.ask({"action": "get_notifications", "unread": True})
-    assert (refused["error"], refused["field"]) == ("invalid_params", "unread")
-
-
-def test_notifications_of_others_cannot_be_marked(service: Session) -> None:
-    service.ask({"action": "add_notification", "user_id": 1, "message": "mine"})
-    service.ask({"action": "add_notification", "user_id": 2, "message": "theirs"})
-    answer = service.ask({"action": "mark_read", "user_id": 2, "ids": [2, 1]})
-    assert (answer["error"], answer["field"]) == ("not_found", "ids")
-    assert [service.ask(f"notifications {user}")["no_leidas"] for user in (1, 2)] == [1, 1]
-
-
-@pytest.mark.distributed(MAX_NOTIFICATIONS=3)
-def test_of_each_user_the_last_notifications_are_kept(service: Session) -> None:
-    for number in range(5):
-        service.ask({"action": "add_notification", "user_id": 1, "message": f"m{number}"})
-    service.ask({"action": "add_notification", "user_id": 2, "message": "other"})
-    assert [one["message"] for one in service.ask("notifications 1")["notifications"]] == ["m4", "m3", "m2"]
-    assert len(service.ask("notifications 2")["notifications"]) == 1
-
-
-# Events.
-
-
-def test_observer_goes_on_behind_what_it_has_seen(service: Session, distributed: DistributedProcess) -> None:
-    for number in range(3):
-        service.ask({"action": "add_notification", "user_id": number, "message": "m"})
-    with distributed.connect() as late:
-        assert late.ask({"action": "subscribe", "topics": ["notifications"], "since": 1})["since"] == 1
-        assert [one["seq"] for one in events(late, *["notification.added"] * 2)] == [2, 3]
-        service.ask({"action": "add_notification", "user_id": 9, "message": "m"})
-        assert events(late, "notification.added")[0]["seq"] == 4
-        assert late.ask("unsubscribe")["topics"] == []
-        service.ask({"action": "add_notification", "user_id": 9, "message": "m"})
-        assert late.ask("ping")["pong"]
-
-
-def test_observers_choose_by_customer_order_and_user(
-    service: Session, distributed: DistributedProcess, session: Session
-) -> None:
-    with distributed.connect() as customer, distributed.connect() as user:
-        customer.ask({"action": "subscribe", "topics": ["orders"], "cliente": "Zoe"})
-        user.ask({"action": "subscribe", "topics": ["notifications", "orders"], "user_id": 5})
-        session.ask(ORDER)
-        order = session.ask({**ORDER, "cliente": "Zoe"})["id"]
-        found = events(customer, "order.accepted", "order.started", "order.finished")
-        assert {one["id"] for one in found} == {order}
-        for number in (4, 5):
-            service.ask({"action": "add_notification", "user_id": number, "message": "m"})
-        assert events(user, "notification.added")[0]["user_id"] == 5
-        assert service.ask({"action": "subscribe", "topics": "orders", "id": order.upper(), "since": 0})["since"] == 0
-        assert {one["id"] for one in events(service, "order.accepted", "order.started", "order.finished")} == {order}
-
-
-@pytest.mark.intake(ORDER_HANDLER="tests.support.kitchens:fussy", MAX_ATTEMPTS=1)
-def test_observers_choose_events_by_name(service: Session, distributed: DistributedProcess, session: Session) -> None:
-    chosen = {"action": "subscribe", "topics": ["orders", "notifications"], "events": ["order.failed"]}
-    assert service.ask(chosen)["topics"] == ["notifications", "orders"]
-    session.ask(ORDER)
-    with distributed.connect() as other:
-        other.ask({"action": "add_notification", "user_id": 1, "message": "m"})
-    failed = session.ask({**ORDER, "cliente": "fails"})["id"]
-    assert events(service, "order.failed")[0]["id"] == failed
-    with distributed.connect() as late:
-        late.wait_until("health", "eventos", 7)
-        assert late.ask({**chosen, "since": 0})["since"] == 0
-        assert events(late, "order.failed")[0]["id"] == failed
-        session.ask({**ORDER, "cliente": "fails"})
-        events(late, "order.failed")
-        events(service, "order.failed")
-
-
-async def test_client_chooses_events_by_name(distributed: DistributedProcess) -> None:
-    async with DistributedClient("127.0.0.1", distributed.port) as client:
-        chosen = client.observe(["notifications", "orders"], events=["notification.added"], since=0)
-        await client.add_notification(1, "hola")
-        assert [(await anext(chosen))["event"] for _ in range(2)] == ["connected", "notification.added"]
-        with pytest.raises(Refused) as refused:
-            await anext(client.subscribe(["orders"], events=["order.fail"]))
-        assert (refused.value.error, refused.value.field) == ("invalid_params", "events")
-
-
-@pytest.mark.distributed(MAX_EVENTS=10)
-def test_events_that_are_not_kept_are_named(service: Session) -> None:
-    for number in range(40):
-        service.ask({"action": "add_notification", "user_id": number, "message": "m"})
-    service.send('{"action":"subscribe","topics":["notifications"],"since":2}\n')
-    assert service.read()["since"] == 2
-    gap = service.read()
-    assert (gap["event"], gap["from"]) == ("gap", 3)
-    first = service.read()
-    assert first["seq"] == gap["to"] + 1 == gap["missed"] + 3
-    assert first["seq"] > 25
 
 
 @pytest.mark.distributed(MAX_UNREAD_BYTES=4096)
@@ -350,35 +153,6 @@ def test_slow_observer_is_told_what_it_missed_and_nobody_waits(
         finally:
             read_it.set()
         pumping.result()
-
-
-@pytest.mark.parametrize(
-    ("request_", "error", "field"),
-    [
-        ({"action": "subscribe", "topics": ["ordrs"]}, "invalid_params", "topics"),
-        ({"action": "subscribe", "topics": []}, "invalid_params", "topics"),
-        ({"action": "subscribe", "topics": ["orders"], "since": 1}, "invalid_params", "since"),
-        ({"action": "subscribe", "topics": ["orders"], "events": ["order.faild"]}, "invalid_params", "events"),
-        ({"action": "subscribe", "topics": ["orders"], "events": ["score.saved"]}, "invalid_params", "events"),
-        ({"action": "subscribe", "topics": ["orders"], "events": []}, "invalid_params", "events"),
-        ({"action": "subscribe", "topics": ["orders"], "since": -1}, "invalid_params", "since"),
-        ({"action": "add_notification", "user_id": 1, "message": "x" * 1001}, "invalid_params", "message"),
-        ({"action": "add_notification", "user_id": 1, "message": ""}, "invalid_params", "message"),
-        ({"action": "add_notification", "user_id": 1, "message": "x", "type": "loud"}, "invalid_params", "type"),
-        ({"action": "add_notification", "user_id": "1", "message": "x"}, "invalid_params", "user_id"),
-        ({"action": "get_user_stats"}, "invalid_params", "user_id"),
-        ({"action": "get_user_stats", "user_id": 1, "odd": 1}, "invalid_params", "odd"),
-        ({"action": "get_user_stat", "user_id": 1}, "unknown_action", "action"),
-        ({"cliente": "Ana"}, "invalid_params", None),
-    ],
-)
-def test_what_is_wrong_is_refused_and_the_session_goes_on(
-    service: Session, request_: dict[str, Any], error: str, field: str | None
-) -> None:
-    answer = service.ask({**request_, "request_id": "r"})
-    assert (answer["error"], answer.get("field"), answer["request_id"]) == (error, field, "r")
-    assert service.ask("ping")["pong"]
-    assert service.ask("health")["eventos"] == 0
 
 
 # Being away.
@@ -554,38 +328,6 @@ def pickled(members: dict[str, Any], *, key: str = KEY, purpose: str = REQUEST) 
 
 
 @pytest.mark.distributed(PICKLE_KEY=KEY)
-def test_request_in_a_pickle_is_answered_in_one(service: Session) -> None:
-    answers = Pickles(KEY.encode(), purpose=ANSWER, sender="test")
-
-    def ask(members: dict[str, Any]) -> Any:
-        answer = service.ask(pickled(members))
-        assert answer["encoding"] == "pickle"
-        return deserialize(answer["payload"], "pickle_base64", pickles=answers)
-
-    assert ask({"action": "add_notification", "user_id": 1, "message": "hola", "request_id": 5})["request_id"] == 5
-    assert ask({"action": "get_notifications", "user_id": 1})["notifications"][0]["message"] == "hola"
-    assert ask({"action": "get_user_stats", "user_id": 1})["error"] == "not_found"
-    assert ask({"action": "get_global_stats"})["stats"]["total_usuarios"] == 0
-
-
-@pytest.mark.distributed(PICKLE_KEY=KEY)
-def test_forged_replayed_and_reflected_pickles_are_refused_and_nothing_is_done(service: Session) -> None:
-    good = {"action": "add_notification", "user_id": 1, "message": "hola"}
-    once = pickled(good)
-    assert service.ask(once)["success"]
-    refused = [once, pickled(good, key=KEY[::-1]), pickled(good, purpose=ANSWER), {**pickled(good), "payload": "AAAA"}]
-    assert [service.ask(request)["error"] for request in refused] == ["unauthorized"] * 4
-    odd = [{**pickled(good), "encoding": "yaml"}, {"encoding": "pickle"}, {**pickled(good), "user_id": 2}]
-    odd += [
-        pickled({"action": "add_notification", "user_id": 1, "message": "\ud800"}),
-        pickled({"action": "ping", "\ud800": 1}),
-    ]
-    odd += [{"encoding": "pickle", "payload": "?"}, pickled({"action": "add_notification"}), pickled({"user_id": 1})]
-    assert {service.ask(request)["error"] for request in odd} == {"invalid_params"}
-    assert service.ask("notifications 1")["no_leidas"] == 1
-
-
-@pytest.mark.distributed(PICKLE_KEY=KEY)
 @pytest.mark.parametrize(
     "members", [{"action": "add_notification", "user_id": 1, "message": "hola"}, {"action": "ping"}]
 )
@@ -602,20 +344,3 @@ def test_pickle_that_was_read_is_refused_after_a_restart(
         # One that nobody has read is as good as before.
         assert service.ask(other)["success"]
         assert service.ask("notifications 1")["no_leidas"] == int(members["action"] == "add_notification")
-
-
-@pytest.mark.distributed(PICKLE_KEY=KEY, MAX_DOCUMENT_BYTES=65_536)
-def test_an_answer_that_is_too_large_for_a_pickle_says_so(service: Session) -> None:
-    for number in range(80):
-        service.ask({"action": "add_notification", "user_id": 1, "message": f"{number}" * 500})
-    asked = {"action": "get_notifications", "user_id": 1, "limit": 1000, "request_id": 7}
-    answers = Pickles(KEY.encode(), purpose=ANSWER, sender="test")
-    found = deserialize(service.ask(pickled(asked))["payload"].encode(), "pickle_base64", pickles=answers)
-    assert (found["error"], found["request_id"]) == ("invalid_params", 7)
-    assert "limit" in found["hint"]
-    assert service.ask("ping")["pong"]
-
-
-def test_pickles_are_off_without_a_key(service: Session) -> None:
-    answer = service.ask(pickled({"action": "ping"}))
-    assert (answer["error"], answer["message"]) == ("invalid_params", "pickle is off")

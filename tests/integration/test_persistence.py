@@ -101,12 +101,6 @@ def test_tampering_with_the_log_is_seen(tmp_path: Path, tamper: str, number: int
     assert reason in answer["reason"]
 
 
-# The upper-case dialect.
-
-
-# Observers.
-
-
 # Records of other services.
 
 
