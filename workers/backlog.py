@@ -1,6 +1,6 @@
 """The orders that wait, in the order in which they are to be begun.
 
-Runs of orders, not single ones: a million waiting orders of a few thousand commits are a few thousand
+Ranges of orders, not single ones: a million waiting orders of a few thousand commits are a few thousand
 entries. What could have begun first is begun first, where a lower level has to have waited
 `ageing_seconds` longer for each step down. So a low order is passed by high ones for a bounded time only,
 and one that has been put back, by a restart or a dead worker, has not lost its turn.
@@ -53,12 +53,12 @@ class Backlog:
         return self._size
 
     def put(self, waiting: Waiting, *, due: int | None = None) -> None:
-        """Adds a run, to be begun from `due` on."""
+        """Adds a range, to be begun from `due` on."""
         if due is None:
-            self._add(_Ranked(waiting, self._ready, self._rank(waiting, waiting.run.received)))
+            self._add(_Ranked(waiting, self._ready, self._rank(waiting, waiting.orders.received)))
         else:
             self._add(_Ranked(waiting, self._delayed, due))
-        self._size += waiting.run.count
+        self._size += waiting.orders.count
 
     def _add(self, entry: _Ranked) -> None:
         self._index.add(entry)
@@ -83,7 +83,7 @@ class Backlog:
             entry = heapq.heappop(self._delayed)[3]
             assert entry.waiting is not None
             entry.heap = self._ready
-            entry.rank = self._rank(entry.waiting, max(due, entry.waiting.run.received))
+            entry.rank = self._rank(entry.waiting, max(due, entry.waiting.orders.received))
             self._push(entry)
         taken: list[Waiting] = []
         ready = self._ready
@@ -94,20 +94,20 @@ class Backlog:
                 heapq.heappop(ready)
                 self._empty -= 1
                 continue
-            if head.run.count > limit:
+            if head.orders.count > limit:
                 head, rest = head.cut(limit)
                 entry.waiting = rest
-                heapq.heapreplace(ready, (rank, rest.run.first, number, entry))
+                heapq.heapreplace(ready, (rank, rest.orders.first, number, entry))
             else:
                 heapq.heappop(ready)
                 self._index.remove(entry)
             taken.append(head)
-            limit -= head.run.count
-            self._size -= head.run.count
+            limit -= head.orders.count
+            self._size -= head.orders.count
         return taken
 
     def find(self, sequence: int) -> Waiting | None:
-        """Returns the run in which an order waits."""
+        """Returns the range in which an order waits."""
         entry = self._index.find(sequence)
         return None if entry is None else entry.waiting
 

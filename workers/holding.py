@@ -4,12 +4,12 @@ from bisect import bisect_right, insort
 
 from msgspec.structs import replace
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.stores.ports.orders import Ticket
 
 
 class Holding:
-    """Tickets by the sequence of their first order; settled runs are cut out of them."""
+    """Tickets by the sequence of their first order; settled ranges are cut out of them."""
 
     def __init__(self) -> None:
         self._firsts: list[int] = []
@@ -19,30 +19,30 @@ class Holding:
 
     def add(self, ticket: Ticket) -> None:
         """The worker has been given these orders."""
-        insort(self._firsts, ticket.run.first)
-        self._tickets[ticket.run.first] = ticket
-        self.orders += ticket.run.count
+        insort(self._firsts, ticket.orders.first)
+        self._tickets[ticket.orders.first] = ticket
+        self.orders += ticket.orders.count
 
-    def remove(self, run: Run) -> int:
+    def remove(self, order_range: OrderRange) -> int:
         """These orders are settled: how many of them were held."""
         removed = 0
-        first, stop = run.first, run.first + run.count
+        first, stop = order_range.first, order_range.stop
         while first < stop:
             place = bisect_right(self._firsts, first) - 1
             start = self._firsts[place] if place >= 0 else first
             ticket = self._tickets.get(start)
-            end = start + ticket.run.count if ticket is not None else first
+            end = start + ticket.orders.count if ticket is not None else first
             if ticket is None or end <= first:
                 # Not held: go on where the next ticket begins.
                 first = self._firsts[place + 1] if place + 1 < len(self._firsts) else stop
                 continue
             cut = min(end, stop)
             del self._firsts[place], self._tickets[start]
-            self.orders -= ticket.run.count
+            self.orders -= ticket.orders.count
             for left, right in ((start, first), (cut, end)):
                 if left < right:
-                    part = Run(ticket.run.received, ticket.run.node, left, right - left)
-                    self.add(replace(ticket, run=part))
+                    part = OrderRange(ticket.orders.received, ticket.orders.node, left, right - left)
+                    self.add(replace(ticket, orders=part))
             removed += cut - first
             first = cut
         return removed
@@ -51,7 +51,7 @@ class Holding:
         """The ticket that an order is held by."""
         place = bisect_right(self._firsts, sequence) - 1
         ticket = self._tickets[self._firsts[place]] if place >= 0 else None
-        return ticket if ticket is not None and sequence < ticket.run.first + ticket.run.count else None
+        return ticket if ticket is not None and sequence < ticket.orders.stop else None
 
     def tickets(self) -> list[Ticket]:
         """Everything that is held."""

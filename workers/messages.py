@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.stores.ports.orders import Ticket
 
 
@@ -32,7 +32,7 @@ class Alive(Struct, frozen=True, array_like=True, tag=4):
 class Retry(Struct, frozen=True, array_like=True):
     """An order that goes back to the queue: to be begun from `due` on, in microseconds; None is at once."""
 
-    run: Run
+    orders: OrderRange
     attempt: int
     due: int | None
     detail: str
@@ -41,20 +41,20 @@ class Retry(Struct, frozen=True, array_like=True):
 class Failed(Struct, frozen=True, array_like=True):
     """An order that ended `fallido`."""
 
-    run: Run
+    orders: OrderRange
     detail: str
 
 
 class Report(Struct, frozen=True, array_like=True, tag=5):
     """From a worker, after a commit: what has changed. Times are microseconds since the epoch."""
 
-    started: list[Run]
-    done: list[Run]
+    started: list[OrderRange]
+    done: list[OrderRange]
     failed: list[Failed]
     retried: list[Retry]
-    refused: list[Run]
+    refused: list[OrderRange]
     """Tickets that were not to be worked off."""
-    lost: list[Run]
+    lost: list[OrderRange]
     """Results that the fence kept out."""
     settled_at: int
     waiting: Mapping[int, int]

@@ -179,7 +179,7 @@ class Pool:
                     self._give(member, suspects, now)
 
     def _give(self, member: _Member, waiting: list[Waiting], now: int) -> None:
-        tickets = [Ticket(entry.run, entry.attempt + 1, entry.priority, entry.stored, now) for entry in waiting]
+        tickets = [Ticket(entry.orders, entry.attempt + 1, entry.priority, entry.stored, now) for entry in waiting]
         for ticket in tickets:
             member.holding.add(ticket)
         # Should it be dead already, its death, which is about to be seen, brings them back.
@@ -227,20 +227,24 @@ class Pool:
 
     def _settle(self, member: _Member, report: Report) -> None:
         remove = member.holding.remove
-        for run in report.done:
-            remove(run)
+        for order_range in report.done:
+            remove(order_range)
         for failed in report.failed:
-            remove(failed.run)
-        for run in (*report.refused, *report.lost):
-            remove(run)
-        begun = sum(run.count for run in report.started)
-        ended = sum(run.count for run in (*report.done, *report.lost)) + len(report.failed) + len(report.retried)
+            remove(failed.orders)
+        for order_range in (*report.refused, *report.lost):
+            remove(order_range)
+        begun = sum(order_range.count for order_range in report.started)
+        ended = (
+            sum(order_range.count for order_range in (*report.done, *report.lost))
+            + len(report.failed)
+            + len(report.retried)
+        )
         member.running += begun - ended
         for retry in report.retried:
-            ticket = member.holding.find(retry.run.first)
+            ticket = member.holding.find(retry.orders.first)
             if ticket is not None:
-                remove(retry.run)
-                waiting = Waiting(retry.run, retry.attempt, ticket.priority, ticket.stored)
+                remove(retry.orders)
+                waiting = Waiting(retry.orders, retry.attempt, ticket.priority, ticket.stored)
                 self._backlog.put(waiting, due=retry.due)
         self._listener.reported(report)
 
@@ -264,7 +268,7 @@ class Pool:
         await asyncio.to_thread(process.join)
         if self._stopping:
             return
-        orders = sum(ticket.run.count for ticket in tickets)
+        orders = sum(ticket.orders.count for ticket in tickets)
         self._log.warning("worker died", worker=member.index, status=process.exitcode, orders=orders)
         await self._rescue(tickets)
         if member.false_starts:
@@ -280,18 +284,18 @@ class Pool:
                 self._log.error("orders of a dead worker cannot be taken back yet", reason=error.message)
                 await asyncio.sleep(_STORE_RETRY_SECONDS)
                 continue
-            stored = {ticket.run.first: ticket.stored for ticket in tickets}
+            stored = {ticket.orders.first: ticket.stored for ticket in tickets}
             for entry in rescue.requeued:
-                self.requeue(entry, stored=stored.get(entry.run.first, entry.run.received))
+                self.requeue(entry, stored=stored.get(entry.orders.first, entry.orders.received))
             self._listener.rescued(rescue)
             for ticket in tickets:
-                self._orphans.remove(ticket.run)
+                self._orphans.remove(ticket.orders)
             self.dispatch()
             return
 
     def requeue(self, entry: Open, *, stored: int) -> None:
         """Puts orders that the store has `en cola` into the backlog; `dispatch` sets them going."""
-        waiting = Waiting(entry.run, entry.attempt, entry.priority, stored)
+        waiting = Waiting(entry.orders, entry.attempt, entry.priority, stored)
         if self._quarantine.wants(entry.rescues):
             self._quarantine.put(waiting, entry.rescues)
         else:
@@ -366,8 +370,8 @@ class Pool:
     def places(self, *, running: bool) -> list[tuple[int, int]]:
         """Returns ranges of sequences, first and stop, outside of which no order is `en cola`, or `running`."""
         holdings = (*(member.holding for member in self._members), self._orphans)
-        runs = [ticket.run for holding in holdings for ticket in holding.tickets()]
-        held = [(run.first, run.first + run.count) for run in runs]
+        ranges = [ticket.orders for holding in holdings for ticket in holding.tickets()]
+        held = [(order_range.first, order_range.stop) for order_range in ranges]
         return held if running else [*held, *self._backlog.ranges(), *self._quarantine.ranges()]
 
     def withdraw(self, sequence: int) -> bool:

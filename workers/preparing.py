@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from workers.failures import Describe, Verdict
 from workers.handlers import Handler, Job, Prepare
 from workers.runner import Result, Runner
@@ -31,8 +31,8 @@ class PreparingRunner(Runner):
     ) -> None:
         super().__init__(handler, concurrency=concurrency, timeout=timeout, wake=wake, describe=describe)
         self._prepare = prepare
-        self._waiting: list[tuple[Run, int, Job]] = []
-        self._batch: list[tuple[Run, int, Job]] = []
+        self._waiting: list[tuple[OrderRange, int, Job]] = []
+        self._batch: list[tuple[OrderRange, int, Job]] = []
         self._preparing: asyncio.Task[None] | None = None
         self._notes: dict[int, str] = {}
         """Of orders that are at work or in the line, by their sequence."""
@@ -43,9 +43,9 @@ class PreparingRunner(Runner):
         """Number of orders at work, in the line, or being prepared for it."""
         return len(self._waiting) + len(self._batch) + super().load
 
-    def put(self, run: Run, sequence: int, job: Job) -> None:
-        """Adds an order of a claimed run to what is prepared next; `start` sets that going."""
-        self._waiting.append((run, sequence, job))
+    def put(self, order_range: OrderRange, sequence: int, job: Job) -> None:
+        """Adds an order of a claimed range to what is prepared next; `start` sets that going."""
+        self._waiting.append((order_range, sequence, job))
 
     def start(self) -> None:
         """Begins to prepare what waits for it, unless that goes on already."""
@@ -67,8 +67,8 @@ class PreparingRunner(Runner):
                 verdicts = {order: one for order, one in found.items() if not isinstance(one, str)}
                 now, took = time.time_ns() // 1000, int((time.monotonic() - started) * 1e6)
                 ended = [
-                    Result(run, sequence, job.attempt, now, took, verdicts[job.id])
-                    for run, sequence, job in batch
+                    Result(order_range, sequence, job.attempt, now, took, verdicts[job.id])
+                    for order_range, sequence, job in batch
                     if job.id in verdicts
                 ]
                 if ended and not self._results:

@@ -24,7 +24,7 @@ class _Suspect(Entry):
 
 
 class Quarantine:
-    """Runs of suspect orders with the number of workers that died over them."""
+    """Ranges of suspect orders with the number of workers that died over them."""
 
     def __init__(self) -> None:
         self._suspects: deque[_Suspect] = deque()
@@ -40,11 +40,11 @@ class Quarantine:
         return rescues >= _SUSPICIOUS
 
     def put(self, waiting: Waiting, rescues: int) -> None:
-        """Adds a run."""
+        """Adds a range."""
         suspect = _Suspect(waiting, rescues)
         self._index.add(suspect)
         self._suspects.append(suspect)
-        self._size += waiting.run.count
+        self._size += waiting.orders.count
 
     def take(self, limit: int) -> list[Waiting]:
         """Removes a group for one worker, of at most `limit` orders, fewer the more suspect they are."""
@@ -56,21 +56,21 @@ class Quarantine:
             if waiting is None:
                 self._suspects.popleft()
                 continue
-            room = min(room, max(limit >> 2 * (suspect.rescues - 1), 1) - sum(entry.run.count for entry in group))
+            room = min(room, max(limit >> 2 * (suspect.rescues - 1), 1) - sum(entry.orders.count for entry in group))
             if room <= 0:
                 break
-            if waiting.run.count > room:
+            if waiting.orders.count > room:
                 waiting, suspect.waiting = waiting.cut(room)
             else:
                 self._suspects.popleft()
                 self._index.remove(suspect)
             group.append(waiting)
-            room -= waiting.run.count
-            self._size -= waiting.run.count
+            room -= waiting.orders.count
+            self._size -= waiting.orders.count
         return group
 
     def find(self, sequence: int) -> Waiting | None:
-        """Returns the run in which an order waits."""
+        """Returns the range in which an order waits."""
         suspect = self._index.find(sequence)
         return None if suspect is None else suspect.waiting
 
@@ -79,13 +79,13 @@ class Quarantine:
         return self._index.ranges()
 
     def remove(self, sequence: int) -> bool:
-        """Removes one order; False where it does not wait here. Those behind it in its run go to the end."""
+        """Removes one order; False where it does not wait here. Those behind it in its range go to the end."""
         suspect = self._index.find(sequence)
         if suspect is None:
             return False
         behind = self._index.cut_out(suspect, sequence)
         self._size -= 1
         if behind is not None:
-            self._size -= behind.run.count
+            self._size -= behind.orders.count
             self.put(behind, suspect.rescues)
         return True

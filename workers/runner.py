@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from workers.failures import Describe, FailureDescriber, Verdict
 from workers.handlers import Handler, Job
 
@@ -19,8 +19,8 @@ from workers.handlers import Handler, Job
 class Result(NamedTuple):
     """How an attempt ended. `failure` is None when the order is done."""
 
-    run: Run
-    """The claimed run that the order is of."""
+    orders: OrderRange
+    """The claimed range that the order is of."""
     sequence: int
     attempt: int
     finished: int
@@ -52,7 +52,7 @@ class Runner:
         self._concurrency = concurrency
         self._timeout = timeout
         self._wake = wake
-        self._line: deque[tuple[Run, int, Job]] = deque()
+        self._line: deque[tuple[OrderRange, int, Job]] = deque()
         self._results: list[Result] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[int, tuple[asyncio.Task[None], float, int]] = {}
@@ -72,9 +72,9 @@ class Runner:
         """Number of results that wait to be taken."""
         return len(self._results)
 
-    def put(self, run: Run, sequence: int, job: Job) -> None:
-        """Adds an order of a claimed run to the line; `start` sets the line going."""
-        self._line.append((run, sequence, job))
+    def put(self, order_range: OrderRange, sequence: int, job: Job) -> None:
+        """Adds an order of a claimed range to the line; `start` sets the line going."""
+        self._line.append((order_range, sequence, job))
 
     def start(self) -> None:
         """Sets the line going."""
@@ -98,14 +98,14 @@ class Runner:
         assert task is not None
         try:
             while line:
-                run, sequence, job = line.popleft()
+                order_range, sequence, job = line.popleft()
                 if line:
                     self._add_task()
-                await self._attempt(task, run, sequence, job)
+                await self._attempt(task, order_range, sequence, job)
         finally:
             self._active -= 1
 
-    async def _attempt(self, task: asyncio.Task[None], run: Run, sequence: int, job: Job) -> None:
+    async def _attempt(self, task: asyncio.Task[None], order_range: OrderRange, sequence: int, job: Job) -> None:
         started = time.monotonic()
         self._running[sequence] = (task, started, job.attempt)
         failure: Verdict | None = None
@@ -129,7 +129,7 @@ class Runner:
         took = int((time.monotonic() - started) * 1e6)
         if not self._results:
             self._wake()
-        self._results.append(Result(run, sequence, job.attempt, time.time_ns() // 1000, took, failure))
+        self._results.append(Result(order_range, sequence, job.attempt, time.time_ns() // 1000, took, failure))
 
     def take_results(self) -> list[Result]:
         """The results since the last call."""

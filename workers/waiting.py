@@ -1,30 +1,28 @@
-"""Orders that wait, as runs, and an index that finds the run of an order in constant time."""
+"""Orders that wait, as ranges, and an index that finds the range of an order in constant time."""
 
 from typing import Generic, NamedTuple, TypeVar
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 
-# Sequences of one page of the index. A lookup scans one page; a run of n orders is entered in n / 64 pages.
+# Sequences of one page of the index. A lookup scans one page; a range of n orders is entered in n / 64 pages.
 _PAGE_BITS = 6
 # Pages of one range where ranges are told: 4,096 sequences.
 _BLOCK_PAGE_BITS = 6
 
 
 class Waiting(NamedTuple):
-    """A run that waits for an attempt; `attempt` counts those begun so far, `stored` is microseconds."""
+    """A range that waits for an attempt; `attempt` counts those begun so far, `stored` is microseconds."""
 
-    run: Run
+    orders: OrderRange
     attempt: int
     priority: Priority
     stored: int
 
     def cut(self, count: int) -> tuple["Waiting", "Waiting"]:
         """The first `count` orders, and the rest."""
-        run = self.run
-        head = Run(run.received, run.node, run.first, count)
-        rest = Run(run.received, run.node, run.first + count, run.count - count)
-        return self._replace(run=head), self._replace(run=rest)
+        head, rest = self.orders.split(count)
+        return self._replace(orders=head), self._replace(orders=rest)
 
 
 class Entry:
@@ -34,7 +32,7 @@ class Entry:
 
     def __init__(self, waiting: Waiting) -> None:
         self.waiting: Waiting | None = waiting
-        self.first = waiting.run.first
+        self.first = waiting.orders.first
         """Where its pages in the index begin: `waiting` may have lost orders at its head since it was added."""
 
 
@@ -74,7 +72,7 @@ class EntryIndex(Generic[E]):
     def find(self, sequence: int) -> E | None:
         """Returns the entry that holds an order."""
         for entry in self._pages.get(sequence >> _PAGE_BITS, ()):
-            if entry.waiting is not None and 0 <= sequence - entry.waiting.run.first < entry.waiting.run.count:
+            if entry.waiting is not None and 0 <= sequence - entry.waiting.orders.first < entry.waiting.orders.count:
                 return entry
         return None
 
@@ -91,17 +89,17 @@ class EntryIndex(Generic[E]):
         """
         assert entry.waiting is not None
         self.remove(entry)
-        before, rest = entry.waiting.cut(sequence - entry.waiting.run.first)
+        before, rest = entry.waiting.cut(sequence - entry.waiting.orders.first)
         entry.waiting = None
-        if before.run.count:
-            entry.waiting, entry.first = before, before.run.first
+        if before.orders.count:
+            entry.waiting, entry.first = before, before.orders.first
             self.add(entry)
         behind = rest.cut(1)[1]
-        return behind if behind.run.count else None
+        return behind if behind.orders.count else None
 
 
 def _page_range(entry: Entry) -> tuple[int, int]:
     """Returns the first and the last page of an entry that is not empty."""
     assert entry.waiting is not None
-    run = entry.waiting.run
-    return entry.first >> _PAGE_BITS, (run.first + run.count - 1) >> _PAGE_BITS
+    order_range = entry.waiting.orders
+    return entry.first >> _PAGE_BITS, (order_range.stop - 1) >> _PAGE_BITS

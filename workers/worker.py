@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct
 
 from shared.domain.errors import StoreError
-from shared.domain.ids import Run, id_prefix, split_run
+from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.orders import OrderRequest
 from shared.domain.quantiles import bucket
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
@@ -120,7 +120,7 @@ class Worker:
     async def _pace(self) -> None:
         """Lets small turns gather, so that a trickle of results does not cost an fsync each."""
         loop = asyncio.get_running_loop()
-        waiting = sum(ticket.run.count for ticket in self._tickets)
+        waiting = sum(ticket.orders.count for ticket in self._tickets)
         gathered = self._runner.results + min(waiting, self._room())
         pause = self._last_turn + _TURN_SECONDS - loop.time()
         # With nothing gathered there is no turn to put off: what comes next must not wait for it.
@@ -201,7 +201,7 @@ class Worker:
             ticket, rest = self._tickets.popleft().cut(room)
             self._tickets.extendleft(rest)
             taken.append(ticket)
-            room -= ticket.run.count
+            room -= ticket.orders.count
         return taken
 
     def _failure(self, result: Result, verdict: Verdict) -> Failure:
@@ -230,19 +230,19 @@ class Worker:
             failure = by_sequence.get(result.sequence)
             if failure is None or result.sequence in out:
                 continue
-            run = Run(result.run.received, result.run.node, result.sequence, 1)
-            self._log_failure(run, failure)
+            order_range = OrderRange(result.orders.received, result.orders.node, result.sequence, 1)
+            self._log_failure(order_range, failure)
             if failure.retry_at is None:
-                failed.append(Failed(run, failure.detail))
+                failed.append(Failed(order_range, failure.detail))
             else:
-                retried.append(Retry(run, failure.attempt, failure.retry_at, failure.detail))
+                retried.append(Retry(order_range, failure.attempt, failure.retry_at, failure.detail))
         processing = Counter(bucket(result.took) for result in results)
         waiting: Counter[int] = Counter()
         for claim in claims:
-            waiting[bucket(max(now - claim.ticket.run.received, 0))] += claim.ticket.run.count
+            waiting[bucket(max(now - claim.ticket.orders.received, 0))] += claim.ticket.orders.count
         report = Report(
-            started=[claim.ticket.run for claim in claims],
-            done=_done_runs(results, out),
+            started=[claim.ticket.orders for claim in claims],
+            done=_done_ranges(results, out),
             failed=failed,
             retried=retried,
             refused=advance.refused,
@@ -254,11 +254,11 @@ class Worker:
         )
         self._queue.put(report)
 
-    def _log_failure(self, run: Run, failure: Failure) -> None:
+    def _log_failure(self, order_range: OrderRange, failure: Failure) -> None:
         retry_at = failure.retry_at
         self._log.warning(
             "attempt_failed",
-            order=next(run.ids()),
+            order=next(order_range.ids()),
             attempt=failure.attempt,
             error=failure.detail,
             place=failure.place,
@@ -267,19 +267,19 @@ class Worker:
         )
 
     def _start(self, claim: Claim) -> None:
-        run, attempt = claim.ticket.run, claim.ticket.attempt
+        order_range, attempt = claim.ticket.orders, claim.ticket.attempt
         if claim.failures:
-            self._failures.update(dict.fromkeys(range(run.first, run.first + run.count), claim.failures))
-        prefix = id_prefix(run.received, run.node)
+            self._failures.update(dict.fromkeys(order_range.sequences, claim.failures))
+        prefix = id_prefix(order_range.received, order_range.node)
         put = self._runner.put
         text = "\n".join(claim.documents)
-        if len(text) > run.count * _SMALL_BYTES:
-            sizes = dict(enumerate(map(len, claim.documents), run.first))
+        if len(text) > order_range.count * _SMALL_BYTES:
+            sizes = dict(enumerate(map(len, claim.documents), order_range.first))
             self._sizes.update(sizes)
             self._bytes_in_hand += sum(sizes.values())
         orders: list[Any] = self._decode.decode_lines(text)
-        for sequence, order in enumerate(orders, run.first):
-            put(run, sequence, Job(f"{prefix}{sequence:012x}", attempt, order))
+        for sequence, order in enumerate(orders, order_range.first):
+            put(order_range, sequence, Job(f"{prefix}{sequence:012x}", attempt, order))
         self._runner.start()
 
     async def _drain(self) -> None:
@@ -299,25 +299,27 @@ class Worker:
         await self._turn(await self._runner.cancel())
 
 
-def _done_runs(results: list[Result], out: set[int]) -> list[Run]:
-    """The orders that are done, as runs."""
-    runs: list[Run] = []
+def _done_ranges(results: list[Result], out: set[int]) -> list[OrderRange]:
+    """The orders that are done, as ranges."""
+    ranges: list[OrderRange] = []
     group: list[int] = []
-    of: Run | None = None
+    of: OrderRange | None = None
     for result in results:
         if result.failure is not None or result.sequence in out:
             continue
-        if of is not result.run:
+        if of is not result.orders:
             if of is not None:
-                runs += split_run(of, sorted(group))
-            of, group = result.run, []
+                ranges += of.select(sorted(group))
+            of, group = result.orders, []
         group.append(result.sequence)
     if of is not None:
-        runs += split_run(of, sorted(group))
-    return runs
+        ranges += of.select(sorted(group))
+    return ranges
 
 
-def _lost(results: list[Result], lost: set[int]) -> list[Run]:
+def _lost(results: list[Result], lost: set[int]) -> list[OrderRange]:
     return [
-        Run(result.run.received, result.run.node, result.sequence, 1) for result in results if result.sequence in lost
+        OrderRange(result.orders.received, result.orders.node, result.sequence, 1)
+        for result in results
+        if result.sequence in lost
     ]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from shared.domain.ids import Run, id_prefix
+from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.orders import iso_time
 from shared.domain.states import TRANSITIONS, State
 from shared.stores.ports.feeds import Happened
@@ -32,7 +32,7 @@ class OrderEvent(Struct, frozen=True, array_like=True, tag=1):
     event: str
     state: State
     at: int
-    runs: Sequence[Run]
+    ranges: Sequence[OrderRange]
     customers: Sequence[str]
     detail: str | None = None
 
@@ -51,9 +51,9 @@ class OrderEvent(Struct, frozen=True, array_like=True, tag=1):
             tail["detalle"] = self.detail
         start, end = f'{{"event":"{self.event}","seq":', "," + encode(tail)[1:].decode() + "\n"
         customers = iter(self.customers)
-        for run in self.runs:
-            prefix = id_prefix(run.received, run.node)
-            for sequence, customer in zip(range(run.first, run.first + run.count), customers, strict=False):
+        for order_range in self.ranges:
+            prefix = id_prefix(order_range.received, order_range.node)
+            for sequence, customer in zip(order_range.sequences, customers, strict=False):
                 order = f"{prefix}{sequence:012x}"
                 text = f'{start}{number},"id":"{order}","cliente":{encode(customer).decode()}{end}'
                 yield Told("orders", self.event, text, customer=customer, order=order)
@@ -95,7 +95,9 @@ class Told(NamedTuple):
 
 def order_event(happened: Happened) -> OrderEvent:
     """What observers are told of orders."""
-    return OrderEvent(happened.event, happened.target, happened.at, happened.runs, happened.customers, happened.detail)
+    return OrderEvent(
+        happened.event, happened.target, happened.at, happened.ranges, happened.customers, happened.detail
+    )
 
 
 encode_entry = msgspec.json.Encoder().encode

@@ -31,7 +31,7 @@ from services.intake.requests import (
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound, QueueFull
-from shared.domain.ids import Run, parse_id
+from shared.domain.ids import OrderRange, parse_id
 from shared.domain.orders import Order, attempt_view, iso_time, order_view
 from shared.domain.states import State
 from shared.net.connection import Connection
@@ -235,21 +235,21 @@ class Actions:
             )
         order = await self._order(order_id)
         _, node, sequence = _parts(order.id)
-        run = Run(order.received, node, sequence, 1)
+        order_range = OrderRange(order.received, node, sequence, 1)
         if outcome.was is State.FAILED:
             if outcome.here:
-                self.discard(run)
+                self.discard(order_range)
         elif self._pool.withdraw(sequence):
-            self._tally.cancelled(run, in_hand=False)
+            self._tally.cancelled(order_range, in_hand=False)
         elif self._pool.stored_at(sequence) is not None:
-            self._tally.cancelled(run, in_hand=True)
+            self._tally.cancelled(order_range, in_hand=True)
         # Any other is another server's, which counts it when one of its workers is not allowed to begin it.
         return {"id": order.id, "estado": State.CANCELLED.value}
 
-    def discard(self, run: Run) -> None:
+    def discard(self, order_range: OrderRange) -> None:
         """Counts a failed order that was cancelled."""
         # One that a worker still holds has failed without a report of it so far.
-        self._tally.discarded(run, counted=self._pool.stored_at(run.first) is None)
+        self._tally.discarded(order_range, counted=self._pool.stored_at(order_range.first) is None)
 
     async def _retry(self, order_id: str) -> dict[str, Any]:
         if not self._admission.room:
@@ -266,12 +266,12 @@ class Actions:
                 details={"estado": outcome.value},
             )
         self.reopen(outcome)
-        return {"id": next(outcome.run.ids()), "estado": State.QUEUED.value}
+        return {"id": next(outcome.orders.ids()), "estado": State.QUEUED.value}
 
     def reopen(self, entry: Open) -> None:
         """Sets a failed order going that is `en cola` again."""
         self._tally.reopened(entry)
-        self._pool.requeue(entry, stored=entry.run.received)
+        self._pool.requeue(entry, stored=entry.orders.received)
         self._pool.dispatch()
 
 

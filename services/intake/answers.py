@@ -22,19 +22,20 @@ def accepted_texts(acceptance: Acceptance, *, ahead: int, places: int, per_order
     `ahead` is the number of orders that were open before them, `places` how many can be at work at a time,
     and `per_order_ms` by how much one order without a place makes those behind it wait.
     """
-    run = acceptance.run
-    if run.count * per_order_ms < _SAME_MS:
+    order_range = acceptance.orders
+    prefix = id_prefix(order_range.received, order_range.node)
+    if order_range.count * per_order_ms < _SAME_MS:
         # One wait for all of them: the estimate is not that good.
-        wait = int(max(ahead + run.count // 2 - places, 0) * per_order_ms)
-        accepted = f'{{"success":true,"id":"{id_prefix(run.received, run.node)}%012x","estado":"{State.QUEUED}",'
+        wait = int(max(ahead + order_range.count // 2 - places, 0) * per_order_ms)
+        accepted = f'{{"success":true,"id":"{prefix}%012x","estado":"{State.QUEUED}",'
         accepted += f'"posicion":%d,"espera_ms":{wait}}}'
-        positions = range(ahead + 1, ahead + 1 + run.count)
-        sequences = range(run.first, run.first + run.count)
+        positions = range(ahead + 1, ahead + 1 + order_range.count)
+        sequences = order_range.sequences
         return [accepted % pair for pair in zip(sequences, positions, strict=True)]
-    prefix = id_prefix(run.received, run.node)
     return [
-        _ACCEPTED % (prefix, run.first + index, ahead + index + 1, max(ahead + index - places, 0) * per_order_ms)
-        for index in range(run.count)
+        _ACCEPTED
+        % (prefix, order_range.first + index, ahead + index + 1, max(ahead + index - places, 0) * per_order_ms)
+        for index in range(order_range.count)
     ]
 
 
@@ -50,7 +51,7 @@ def batch_texts(
         if following is not None and following[0] == index:
             text = following[1]
             if (due := due_time(request)) is not None:
-                text = _not_before(text, (due - acceptance.run.received) // 1000)
+                text = _not_before(text, (due - acceptance.orders.received) // 1000)
             if request_id is not None:
                 text = f'{text[:-1]},"request_id":{encode(request_id).decode()}}}'
             texts.append(text)

@@ -26,7 +26,7 @@ from services.intake.tally import Tally
 from services.intake.watchers import Watchers
 from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, QueueFull, StoreError, Unavailable
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.net.connection import Connection
 from shared.runtime.logs import log_fault
@@ -246,7 +246,7 @@ class Desk:
         now = time.monotonic()
         self._metrics.committed(len(requests), now - began)
         ahead = self._admission.open
-        self._tally.took(acceptance.run)
+        self._tally.took(acceptance.orders)
         self._enqueue(batch, acceptance, time.time_ns() // 1000)
         if self._traces is not None or self._log.is_enabled_for(logging.DEBUG):
             self._tell_traces(requests, acceptance, now - began)
@@ -266,7 +266,7 @@ class Desk:
             self._metrics.refused(Conflict.code, conflicts)
 
     def _tell_traces(self, requests: list[OrderRequest], acceptance: Acceptance, seconds: float) -> None:
-        for index, order_id in zip(acceptance.accepted, acceptance.run.ids(), strict=True):
+        for index, order_id in zip(acceptance.accepted, acceptance.orders.ids(), strict=True):
             if (trace := requests[index].trace) is not UNSET:
                 self._log.debug("order accepted", id=order_id, trace=trace)
                 if self._traces is not None:
@@ -279,18 +279,18 @@ class Desk:
         ]
 
     def _enqueue(self, batch: Batch, acceptance: Acceptance, stored: int) -> None:
-        run = acceptance.run
-        if not run.count:
+        order_range = acceptance.orders
+        if not order_range.count:
             return
         first = batch.requests[acceptance.accepted[0]]
         if batch.plain:
-            self._pool.requeue(Open(run, 0, first.priority, None), stored=stored)
+            self._pool.requeue(Open(order_range, 0, first.priority, None), stored=stored)
             return
         requests = [batch.requests[index] for index in acceptance.accepted]
         start = 0
         for (priority, due), alike in groupby(requests, lambda request: (request.priority, due_time(request))):
             count = len(list(alike))
-            part = Run(run.received, run.node, run.first + start, count)
+            part = OrderRange(order_range.received, order_range.node, order_range.first + start, count)
             self._pool.requeue(Open(part, 0, priority, due), stored=stored)
             start += count
 

@@ -182,8 +182,8 @@ class Intake:
         """Queues orders that the store has `en cola`; gives their number."""
         orders = 0
         for entry in entries:
-            orders += entry.run.count
-            self._pool.requeue(entry, stored=entry.run.received)
+            orders += entry.orders.count
+            self._pool.requeue(entry, stored=entry.orders.received)
         self._admission.admit(orders, time.monotonic())
         return orders
 
@@ -215,12 +215,12 @@ class Intake:
                 orders = self._queue([entry for left in tended.adopted for entry in left.open])
                 self._log.warning("orders of another server taken over", orders=orders)
             for entry in tended.found:
-                self._tally.took(entry.run)
-                self._pool.requeue(entry, stored=entry.run.received)
+                self._tally.took(entry.orders)
+                self._pool.requeue(entry, stored=entry.orders.received)
             for entry in tended.again:
                 self._actions.reopen(entry)
-            for run in tended.discarded:
-                self._actions.discard(run)
+            for order_range in tended.discarded:
+                self._actions.discard(order_range)
             if tended.trouble is not None:
                 self._log.warning("orders of another server cannot be taken over yet", reason=tended.trouble)
             self._pool.dispatch()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from services.intake.admission import Admission
 from services.intake.metrics import IntakeMetrics
 from services.intake.watchers import Watchers
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.quantiles import Quantiles
 from shared.domain.states import FINAL, State
 from shared.stores.ports.orders import Open, Recovery, Rescue
@@ -39,35 +39,35 @@ class Tally:
         self.accepted = accepted
         """Orders accepted in all time."""
 
-    def took(self, run: Run) -> None:
+    def took(self, order_range: OrderRange) -> None:
         """New orders are stored."""
-        self.accepted += run.count
-        self._admission.admit(run.count, time.monotonic())
-        self._metrics.accepted(run.count)
-        self._watchers.publish("order.accepted", State.QUEUED, [run], run.received)
+        self.accepted += order_range.count
+        self._admission.admit(order_range.count, time.monotonic())
+        self._metrics.accepted(order_range.count)
+        self._watchers.publish("order.accepted", State.QUEUED, [order_range], order_range.received)
 
     def reported(self, report: Report) -> None:
         """A worker has committed something."""
         publish = self._watchers.publish
         if report.done:
             publish("order.finished", State.DONE, report.done, report.settled_at)
-            self._settle(State.DONE, sum(run.count for run in report.done))
+            self._settle(State.DONE, sum(order_range.count for order_range in report.done))
             self.noted += report.noted
         if report.failed:
-            runs = [failed.run for failed in report.failed]
+            ranges = [failed.orders for failed in report.failed]
             details = [failed.detail for failed in report.failed]
-            publish("order.failed", State.FAILED, runs, report.settled_at, details)
-            self._settle(State.FAILED, len(runs))
-            for run in runs:
-                self._discard_if_wanted(run)
+            publish("order.failed", State.FAILED, ranges, report.settled_at, details)
+            self._settle(State.FAILED, len(ranges))
+            for order_range in ranges:
+                self._discard_if_wanted(order_range)
         if report.retried:
-            runs = [retry.run for retry in report.retried]
+            ranges = [retry.orders for retry in report.retried]
             details = [retry.detail for retry in report.retried]
-            publish("order.requeued", State.QUEUED, runs, report.settled_at, details)
+            publish("order.requeued", State.QUEUED, ranges, report.settled_at, details)
         if report.started:
             publish("order.started", State.RUNNING, report.started, report.settled_at)
-        for run in report.refused:
-            self._were_cancelled(run)
+        for order_range in report.refused:
+            self._were_cancelled(order_range)
         self._waiting.merge(report.waiting)
         self._processing.merge(report.processing)
         self._metrics.timed(report.waiting, report.processing)
@@ -75,20 +75,20 @@ class Tally:
     def rescued(self, rescue: Rescue) -> None:
         """A dead worker's orders were taken back."""
         now = time.time_ns() // 1000
-        for state, runs in rescue.finals.items():
+        for state, ranges in rescue.finals.items():
             if state is State.CANCELLED:
-                for run in runs:
-                    self._were_cancelled(run)
+                for order_range in ranges:
+                    self._were_cancelled(order_range)
                 continue
             event = "order.finished" if state is State.DONE else "order.failed"
-            self._watchers.publish(event, state, runs, now)
-            self._settle(state, sum(run.count for run in runs))
-        self._watchers.publish("order.requeued", State.QUEUED, [entry.run for entry in rescue.requeued], now)
+            self._watchers.publish(event, state, ranges, now)
+            self._settle(state, sum(order_range.count for order_range in ranges))
+        self._watchers.publish("order.requeued", State.QUEUED, [entry.orders for entry in rescue.requeued], now)
 
-    def _were_cancelled(self, run: Run) -> None:
+    def _were_cancelled(self, order_range: OrderRange) -> None:
         """A worker was given orders that it was not to begin: counts those that others have cancelled."""
-        for sequence in range(run.first, run.first + run.count):
-            one = Run(run.received, run.node, sequence, 1)
+        for sequence in order_range.sequences:
+            one = OrderRange(order_range.received, order_range.node, sequence, 1)
             if sequence in self._cancelled:
                 self._cancelled.remove(sequence)
             elif sequence in self._discarded:
@@ -98,29 +98,29 @@ class Tally:
             else:
                 self._cancel(one)
 
-    def cancelled(self, run: Run, *, in_hand: bool) -> None:
+    def cancelled(self, order_range: OrderRange, *, in_hand: bool) -> None:
         """An order was cancelled; `in_hand` says whether a worker has been given it."""
         if in_hand:
-            self._cancelled.add(run.first)
-        self._cancel(run)
+            self._cancelled.add(order_range.first)
+        self._cancel(order_range)
 
-    def _cancel(self, run: Run) -> None:
-        self._watchers.publish("order.cancelled", State.CANCELLED, [run], time.time_ns() // 1000)
+    def _cancel(self, order_range: OrderRange) -> None:
+        self._watchers.publish("order.cancelled", State.CANCELLED, [order_range], time.time_ns() // 1000)
         self._settle(State.CANCELLED, 1)
 
-    def discarded(self, run: Run, *, counted: bool) -> None:
+    def discarded(self, order_range: OrderRange, *, counted: bool) -> None:
         """A failed order was cancelled; `counted` says whether it is known here that it had failed."""
-        self._discarded.add(run.first)
+        self._discarded.add(order_range.first)
         if counted:
-            self._discard_if_wanted(run)
+            self._discard_if_wanted(order_range)
 
-    def _discard_if_wanted(self, run: Run) -> None:
-        if run.first in self._discarded:
-            self._discarded.remove(run.first)
+    def _discard_if_wanted(self, order_range: OrderRange) -> None:
+        if order_range.first in self._discarded:
+            self._discarded.remove(order_range.first)
             self._totals[State.FAILED] -= 1
             self._totals[State.CANCELLED] += 1
             self._metrics.settled(State.CANCELLED, 1)
-            self._watchers.publish("order.cancelled", State.CANCELLED, [run], time.time_ns() // 1000)
+            self._watchers.publish("order.cancelled", State.CANCELLED, [order_range], time.time_ns() // 1000)
 
     def adopted(self, left: Recovery) -> None:
         """What a dead server has left is this one's now."""
@@ -132,7 +132,7 @@ class Tally:
         """A failed order was put back to the queue."""
         self._totals[State.FAILED] -= 1
         self._admission.admit(1, time.monotonic())
-        self._watchers.publish("order.requeued", State.QUEUED, [entry.run], time.time_ns() // 1000)
+        self._watchers.publish("order.requeued", State.QUEUED, [entry.orders], time.time_ns() // 1000)
 
     def _settle(self, state: State, orders: int) -> None:
         self._totals[state] += orders

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import iso_time
 from shared.domain.states import State
 from shared.net.connection import Connection
@@ -42,27 +42,27 @@ class Watchers:
                 del self._one[sequence]
 
     def publish(
-        self, event: str, state: State, runs: Iterable[Run], at: int, details: Sequence[str] | None = None
+        self, event: str, state: State, ranges: Iterable[OrderRange], at: int, details: Sequence[str] | None = None
     ) -> None:
-        """Tells of a change of all orders of `runs` at `at`, microseconds; `details` has a text for each run."""
+        """Tells of a change of all orders of `ranges` at `at`, microseconds; `details` has a text for each range."""
         if not self._all and not self._one:
             return
-        for index, run in enumerate(runs):
+        for index, order_range in enumerate(ranges):
             tail = {"estado": state.value, "cuando": iso_time(at)}
             if details is not None:
                 tail["detalle"] = details[index]
             start, end = f'{{"event":"{event}","id":"', '",' + encode(tail)[1:].decode() + "\n"
             if self._all:
-                text = "".join([f"{start}{order}{end}" for order in run.ids()]).encode()
+                text = "".join([f"{start}{order}{end}" for order in order_range.ids()]).encode()
                 for connection in self._all:
-                    self._fanout.tell(connection, text, run.count)
-            for sequence in self._watched_in(run):
-                order = next(Run(run.received, run.node, sequence, 1).ids())
+                    self._fanout.tell(connection, text, order_range.count)
+            for sequence in self._watched_in(order_range):
+                order = next(OrderRange(order_range.received, order_range.node, sequence, 1).ids())
                 for connection in self._one[sequence]:
                     self._fanout.tell(connection, f"{start}{order}{end}".encode(), 1)
 
-    def _watched_in(self, run: Run) -> list[int]:
-        """Returns the orders of a run that somebody watches; looks at whichever are fewer."""
-        if run.count < len(self._one):
-            return [one for one in range(run.first, run.first + run.count) if one in self._one]
-        return [one for one in self._one if 0 <= one - run.first < run.count]
+    def _watched_in(self, order_range: OrderRange) -> list[int]:
+        """Returns the orders of a range that somebody watches; looks at whichever are fewer."""
+        if order_range.count < len(self._one):
+            return [one for one in order_range.sequences if one in self._one]
+        return [one for one in self._one if 0 <= one - order_range.first < order_range.count]

@@ -2,8 +2,8 @@
 
 An id is a UUID of version 7 (RFC 9562): 48 bits of milliseconds, 26 bits that name the store the
 order was accepted by (drawn at random when the store is made), and 48 bits of that store's own
-sequence. Orders accepted in one commit share all but the sequence, so a whole run of them is named by
-one `Run`, and an id leads back to its row by arithmetic.
+sequence. Orders accepted in one commit share all but the sequence, so all of them are named by one
+`OrderRange`, and an id leads back to its row by arithmetic.
 """
 
 import re
@@ -18,7 +18,7 @@ SEQUENCE_BITS = 48
 _ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7([0-9a-f]{3})-([89ab][0-9a-f]{3})-([0-9a-f]{12})", re.IGNORECASE)
 
 
-class Run(Struct, frozen=True, array_like=True, gc=False):
+class OrderRange(Struct, frozen=True, array_like=True, gc=False):
     """Consecutive orders accepted in one commit: `count` of them from sequence `first` on.
 
     `received` is their time of receipt in microseconds since the epoch, `node` their store.
@@ -29,26 +29,40 @@ class Run(Struct, frozen=True, array_like=True, gc=False):
     first: int
     count: int
 
+    @property
+    def stop(self) -> int:
+        """The sequence behind the last order."""
+        return self.first + self.count
+
+    @property
+    def sequences(self) -> range:
+        """The sequences of the orders, in order."""
+        return range(self.first, self.first + self.count)
+
     def ids(self) -> Iterator[str]:
-        """The ids of the run's orders, in order."""
+        """Returns the ids of the orders, in order."""
         prefix = id_prefix(self.received, self.node)
-        return (f"{prefix}{sequence:012x}" for sequence in range(self.first, self.first + self.count))
+        return (f"{prefix}{sequence:012x}" for sequence in self.sequences)
 
+    def split(self, count: int) -> "tuple[OrderRange, OrderRange]":
+        """Returns the first `count` orders, and the rest."""
+        head = OrderRange(self.received, self.node, self.first, count)
+        return head, OrderRange(self.received, self.node, self.first + count, self.count - count)
 
-def split_run(run: Run, sequences: Iterable[int]) -> list[Run]:
-    """The runs that hold just the given sequences of `run`, which come in ascending order."""
-    parts: list[Run] = []
-    first = count = 0
-    for sequence in sequences:
-        if count and sequence == first + count:
-            count += 1
-            continue
+    def select(self, sequences: Iterable[int]) -> "list[OrderRange]":
+        """Returns the ranges that hold just the given sequences, which come in ascending order."""
+        parts: list[OrderRange] = []
+        first = count = 0
+        for sequence in sequences:
+            if count and sequence == first + count:
+                count += 1
+                continue
+            if count:
+                parts.append(OrderRange(self.received, self.node, first, count))
+            first, count = sequence, 1
         if count:
-            parts.append(Run(run.received, run.node, first, count))
-        first, count = sequence, 1
-    if count:
-        parts.append(Run(run.received, run.node, first, count))
-    return parts
+            parts.append(OrderRange(self.received, self.node, first, count))
+        return parts
 
 
 def new_node() -> int:

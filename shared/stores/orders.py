@@ -1,4 +1,4 @@
-"""What the adapters of orders have in common: numbers of states, and open orders as runs."""
+"""What the adapters of orders have in common: numbers of states, and open orders as ranges."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import OrderRequest, Priority
 from shared.domain.records import text_bytes
 from shared.domain.states import State
@@ -57,7 +57,7 @@ class OpenOrder(NamedTuple):
 
 
 def group_open(orders: Iterable[OpenOrder], node: int) -> list[Open]:
-    """Orders in ascending order, as runs of those that are alike."""
+    """Orders in ascending order, as ranges of those that are alike."""
     groups: list[Open] = []
     alike: tuple[int, str | None, int | None, int, int] | None = None
     first = count = 0
@@ -66,7 +66,7 @@ def group_open(orders: Iterable[OpenOrder], node: int) -> list[Open]:
         if alike is not None:
             received, priority, due, attempt, rescues = alike
             level = Priority.NORMAL if priority is None else Priority(priority)
-            groups.append(Open(Run(received, node, first, count), attempt, level, due, rescues))
+            groups.append(Open(OrderRange(received, node, first, count), attempt, level, due, rescues))
 
     for sequence, received, priority, due, attempt, rescues in orders:
         this = (received, priority, due, attempt, rescues)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import msgspec
 from aiohttp import web
 
-from shared.domain.ids import Run
 from shared.domain.orders import OrderRequest, Priority
 from shared.domain.records import Condition, Put, Table, Transaction
 from shared.domain.tables import Tables
@@ -129,7 +128,7 @@ class _Acceptances:
     async def accept(self) -> int:
         """One turn."""
         acceptance = await self._store.accept(self._batch, received=time.time_ns() // 1000, room=10**9)
-        return acceptance.run.count
+        return acceptance.orders.count
 
 
 _ITEM = {"cp": "3260", "CUIT": "30-70925411-8", "domicilio": "25 de Mayo 385-1P", "provincia": "Entre Ríos"}
@@ -192,12 +191,12 @@ async def _units(endpoint: str, orders: list[bytes], turn: int) -> float:
             before = meter.units
             while number < 8000:
                 now = time.time_ns() // 1000
-                run = (await store.accept(batch, received=now, room=10**9)).run
-                ticket = Ticket(Run(run.received, run.node, run.first, run.count), 1, Priority.NORMAL, now, now)
+                order_range = (await store.accept(batch, received=now, room=10**9)).orders
+                ticket = Ticket(order_range, 1, Priority.NORMAL, now, now)
                 await work.advance("w1", tickets=[ticket], now=now)
-                done = [Done(sequence, 1, now + sequence) for sequence in range(run.first, run.first + run.count)]
+                done = [Done(sequence, 1, now + sequence) for sequence in order_range.sequences]
                 await work.advance("w1", done=done, now=now)
-                number += run.count
+                number += order_range.count
             return (meter.units - before) / number
 
 

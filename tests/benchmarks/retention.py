@@ -48,9 +48,9 @@ async def _day(store: SqliteOrderStore, work: SqliteWorkStore, day: int, orders:
     for place in range(0, orders, _BATCH):
         at = _START + day * _DAY + place * (_DAY // orders)
         batch = _orders(day * orders + place, min(_BATCH, orders - place))
-        run = (await store.accept(batch, received=at, room=_BATCH)).run
-        await work.advance("w", tickets=[Ticket(run, 1, Priority.NORMAL, at + 900, at + 1000)], now=at + 1500)
-        sequences = range(run.first, run.first + run.count)
+        order_range = (await store.accept(batch, received=at, room=_BATCH)).orders
+        await work.advance("w", tickets=[Ticket(order_range, 1, Priority.NORMAL, at + 900, at + 1000)], now=at + 1500)
+        sequences = order_range.sequences
         done = [Done(sequence, 1, at + 9000) for sequence in sequences if sequence % 100]
         failures = [Failure(one, 1, at + 9000, "no stock", None) for one in sequences if one % 100 == 0]
         await work.advance("w", done=done, failures=failures, now=at + 9500)

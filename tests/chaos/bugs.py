@@ -13,7 +13,7 @@ from typing import Any
 from services.distributed import __main__ as distributed
 from services.distributed.knowledge import Knowledge
 from services.intake import __main__ as intake
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.stores.orders import RUNNING
 from shared.stores.ports.orders import Acceptance, Batch, Ticket
 from shared.stores.sqlite import database, orders, work
@@ -29,7 +29,7 @@ def answer_before_commit() -> None:
 
     async def answered_first(self: Any, batch: Batch, *, received: int, room: int) -> Acceptance:
         loop = asyncio.get_running_loop()
-        promised = Run(received, self._node, self._next, min(len(batch.requests), room))
+        promised = OrderRange(received, self._node, self._next, min(len(batch.requests), room))
         store = Batch(batch.requests, batch.documents, False)
         loop.call_later(_LATE_SECONDS, lambda: loop.create_task(accept(self, store, received=received, room=room)))
         self._next += promised.count

@@ -114,7 +114,7 @@ async def test_every_way_of_an_order_is_counted_once(tmp_path: Path, read: int |
     store = SqliteOrderStore(back.files, followers=[back.distributed])
     recovery = await store.recover()
     assert (recovery.repair, recovery.accepted) == (None, len(WAYS) + 1)
-    assert (await accept(store, request())).run.first == len(WAYS) + 101
+    assert (await accept(store, request())).orders.first == len(WAYS) + 101
     await store.close()
     for folder in (here, back):
         await folder.records.close()
@@ -131,7 +131,7 @@ async def test_number_of_an_order_that_is_lost_is_not_given_by_the_other_store(t
     await back.take(orders, [], last=last)
     store = SqliteOrderStore(back.files)
     assert (await store.recover()).accepted == 1
-    assert (await accept(store, request())).run.first == 51
+    assert (await accept(store, request())).orders.first == 51
     await store.close()
     for folder in (here, back):
         await folder.records.close()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from shared.domain.errors import StoreError
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.states import State
 from shared.stores.dynamodb import opening
 from shared.stores.dynamodb.client import Dynamo, dynamo
@@ -96,8 +96,8 @@ async def state(server: Server, order_id: str) -> State:
 
 async def test_servers_see_each_others_orders_and_keys(servers: Servers) -> None:
     one, other = (await servers.start())[0], (await servers.start())[0]
-    first = (await accept(one.orders, request("Ana", request_id="r1"), at=1_000_000)).run
-    second = (await accept(other.orders, request("Eva"), at=2_000_000)).run
+    first = (await accept(one.orders, request("Ana", request_id="r1"), at=1_000_000)).orders
+    second = (await accept(other.orders, request("Eva"), at=2_000_000)).orders
     listed = await one.orders.list(Query())
     assert [order.id for order in listed.orders] == ids(second) + ids(first)
     again = await accept(other.orders, request("Ana", request_id="r1"), request("Ana", request_id="r1"))
@@ -107,24 +107,24 @@ async def test_servers_see_each_others_orders_and_keys(servers: Servers) -> None
 
 async def test_order_that_another_server_cancels_is_not_begun(servers: Servers) -> None:
     one, other = (await servers.start())[0], (await servers.start())[0]
-    run = (await accept(one.orders, request())).run
-    assert await other.orders.cancel(ids(run)[0]) == Cancelled(State.QUEUED)
-    assert (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == [run]
+    order_range = (await accept(one.orders, request())).orders
+    assert await other.orders.cancel(ids(order_range)[0]) == Cancelled(State.QUEUED)
+    assert (await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)).refused == [order_range]
 
 
 async def test_worker_begins_no_order_of_another_server(servers: Servers) -> None:
     one, other = (await servers.start())[0], (await servers.start())[0]
-    run = (await accept(one.orders, request())).run
-    assert (await other.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == [run]
-    assert len((await one.work.advance("w", tickets=[ticket(run)], now=NOW)).claims) == 1
+    order_range = (await accept(one.orders, request())).orders
+    assert (await other.work.advance("w", tickets=[ticket(order_range)], now=NOW)).refused == [order_range]
+    assert len((await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)).claims) == 1
 
 
 async def fail(server: Server) -> str:
     """The id of a new order of this server that is `fallido`."""
-    run = (await accept(server.orders, request())).run
-    await server.work.advance("w", tickets=[ticket(run)], now=NOW)
-    await server.work.advance("w", failures=[Failure(run.first, 1, NOW, "broken", None)], now=NOW)
-    return ids(run)[0]
+    order_range = (await accept(server.orders, request())).orders
+    await server.work.advance("w", tickets=[ticket(order_range)], now=NOW)
+    await server.work.advance("w", failures=[Failure(order_range.first, 1, NOW, "broken", None)], now=NOW)
+    return ids(order_range)[0]
 
 
 async def test_failed_order_that_is_tried_again_elsewhere_is_queued_by_its_own_server(servers: Servers) -> None:
@@ -132,7 +132,7 @@ async def test_failed_order_that_is_tried_again_elsewhere_is_queued_by_its_own_s
     order_id = await fail(one)
     assert await other.orders.retry(order_id) is None
     tended = await tend(one)
-    assert [next(entry.run.ids()) for entry in tended.again] == [order_id]
+    assert [next(entry.orders.ids()) for entry in tended.again] == [order_id]
     assert (await tend(one)).again == []
     assert await other.orders.retry(order_id) is State.QUEUED
 
@@ -145,9 +145,9 @@ async def test_failed_order_that_was_counted_is_tried_again_by_whoever_is_asked(
     assert (recovery.open, recovery.totals[State.FAILED]) == ([], 1)
     entry = await other.orders.retry(order_id)
     assert not isinstance(entry, State | None)
-    claims = (await other.work.advance("w", tickets=[ticket(entry.run, 2)], now=NOW)).claims
+    claims = (await other.work.advance("w", tickets=[ticket(entry.orders, 2)], now=NOW)).claims
     assert len(claims) == 1
-    await other.work.advance("w", done=[Done(entry.run.first, 2, NOW)], now=NOW)
+    await other.work.advance("w", done=[Done(entry.orders.first, 2, NOW)], now=NOW)
     await other.orders.close()
     _, recovery = await servers.start()
     assert recovery.totals == {State.DONE: 1, State.FAILED: 0, State.CANCELLED: 0}
@@ -158,7 +158,7 @@ async def test_failed_order_that_is_discarded_elsewhere_is_told_to_its_own_serve
     order_id = await fail(one)
     assert await other.orders.cancel(order_id) == Cancelled(State.FAILED, here=False)
     tended = await tend(one)
-    assert ([next(run.ids()) for run in tended.discarded], tended.again) == ([order_id], [])
+    assert ([next(order_range.ids()) for order_range in tended.discarded], tended.again) == ([order_id], [])
     assert (await tend(one)).discarded == []
     assert await one.orders.cancel(order_id) is State.CANCELLED
 
@@ -169,7 +169,7 @@ async def test_failed_order_that_was_tried_again_and_cancelled_elsewhere_is_told
     assert await other.orders.retry(order_id) is None
     assert await other.orders.cancel(order_id) == Cancelled(State.QUEUED)
     tended = await tend(one)
-    assert ([next(run.ids()) for run in tended.discarded], tended.again) == ([order_id], [])
+    assert ([next(order_range.ids()) for order_range in tended.discarded], tended.again) == ([order_id], [])
 
 
 async def test_failed_order_that_was_counted_can_be_discarded_and_is_counted_as_such(servers: Servers) -> None:
@@ -207,9 +207,11 @@ async def test_server_counts_no_block_in_which_another_discards_an_order_meanwhi
 async def test_totals_are_counted_once(servers: Servers) -> None:
     one, _ = await servers.start()
     for _ in range(3):
-        run = (await accept(one.orders, *(request(str(n)) for n in range(300)))).run
-        await one.work.advance("w", tickets=[ticket(run)], now=NOW)
-        await one.work.advance("w", done=[Done(n, 1, NOW) for n in range(run.first, run.first + 300)], now=NOW)
+        order_range = (await accept(one.orders, *(request(str(n)) for n in range(300)))).orders
+        await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)
+        await one.work.advance(
+            "w", done=[Done(n, 1, NOW) for n in range(order_range.first, order_range.first + 300)], now=NOW
+        )
         await one.orders.settle()
     await one.orders.close()
     for _ in range(2):
@@ -223,22 +225,22 @@ async def test_totals_are_counted_once(servers: Servers) -> None:
 
 async def test_dead_servers_orders_are_taken_over_once_and_its_workers_fenced_off(servers: Servers) -> None:
     dead, one, other = [(await servers.start())[0] for _ in range(3)]
-    run = (await accept(dead.orders, *(request(str(n)) for n in range(3)))).run
-    await dead.work.advance("old", tickets=[ticket(run)], now=NOW)
-    await dead.work.advance("old", done=[Done(run.first, 1, NOW)], now=NOW)
+    order_range = (await accept(dead.orders, *(request(str(n)) for n in range(3)))).orders
+    await dead.work.advance("old", tickets=[ticket(order_range)], now=NOW)
+    await dead.work.advance("old", done=[Done(order_range.first, 1, NOW)], now=NOW)
     found: list[tuple[Server, Recovery]] = []
     while not found:
         both = await asyncio.gather(tend(one), tend(other))
         found = [(server, left) for server, tended in zip((one, other), both, strict=True) for left in tended.adopted]
     ((one, recovery),) = found
     (left,) = recovery.open
-    assert (left.run.first, left.run.count, left.attempt) == (run.first + 1, 2, 1)
+    assert (left.orders.first, left.orders.count, left.attempt) == (order_range.first + 1, 2, 1)
     assert recovery.totals[State.DONE] == 1
-    late = await dead.work.advance("old", done=[Done(run.first + 1, 1, NOW)], now=NOW)
-    assert late.lost == {run.first + 1}
-    assert (await one.work.advance("new", tickets=[ticket(left.run, 2)], now=NOW)).refused == []
-    assert (await one.work.advance("new", done=[Done(run.first + 1, 2, NOW)], now=NOW)).lost == set()
-    assert await state(one, ids(run)[1]) is State.DONE
+    late = await dead.work.advance("old", done=[Done(order_range.first + 1, 1, NOW)], now=NOW)
+    assert late.lost == {order_range.first + 1}
+    assert (await one.work.advance("new", tickets=[ticket(left.orders, 2)], now=NOW)).refused == []
+    assert (await one.work.advance("new", done=[Done(order_range.first + 1, 2, NOW)], now=NOW)).lost == set()
+    assert await state(one, ids(order_range)[1]) is State.DONE
     with pytest.raises(Superseded):
         await dead.orders.beat()
 
@@ -254,23 +256,23 @@ async def test_server_taken_for_dead_accepts_nothing_more(servers: Servers) -> N
 
 async def test_server_that_stopped_leaves_its_orders_at_once(servers: Servers) -> None:
     one, _ = await servers.start()
-    run = (await accept(one.orders, request())).run
+    order_range = (await accept(one.orders, request())).orders
     await one.orders.close()
     _, recovery = await servers.start()
-    assert [entry.run for entry in recovery.open] == [run]
+    assert [entry.orders for entry in recovery.open] == [order_range]
 
 
 async def test_server_that_shows_its_beat_keeps_its_orders(servers: Servers) -> None:
     one, other = (await servers.start())[0], (await servers.start())[0]
     await accept(one.orders, request())
     dead, _ = await servers.start()
-    run = (await accept(dead.orders, request())).run
+    order_range = (await accept(dead.orders, request())).orders
     adopted: list[Recovery] = []
     while not adopted:
         # Either may be the first to notice.
         for server in (other, one):
             adopted += (await tend(server)).adopted
-    assert [entry.run for left in adopted for entry in left.open] == [run]
+    assert [entry.orders for left in adopted for entry in left.open] == [order_range]
     await tend(one)
 
 
@@ -284,9 +286,9 @@ async def test_acceptance_whose_answer_is_lost_is_stored_once(
     one, _ = await servers.start(proxy.endpoint)
     await accept(one.orders, request("first"))
     proxy.faults.append(Fault(operation, lost=True))
-    run = (await accept(one.orders, *(request(str(n)) for n in range(number)))).run
+    order_range = (await accept(one.orders, *(request(str(n)) for n in range(number)))).orders
     assert not proxy.faults
-    assert run.count == number
+    assert order_range.count == number
     listed = await one.orders.list(Query(limit=1000))
     assert len(listed.orders) == number + 1
 
@@ -295,7 +297,7 @@ async def test_keyed_order_whose_answer_is_lost_is_no_duplicate_of_itself(server
     one, _ = await servers.start(proxy.endpoint)
     proxy.faults.append(Fault("TransactWriteItems", lost=True))
     acceptance = await accept(one.orders, request(request_id="r1"))
-    assert (acceptance.run.count, acceptance.existing) == (1, {})
+    assert (acceptance.orders.count, acceptance.existing) == (1, {})
 
 
 @pytest.mark.parametrize("reaches", [True, False])
@@ -309,12 +311,12 @@ async def test_acceptance_without_an_answer_is_found_or_never_stored(
         await accept(one.orders, request("doubtful"))
     proxy.faults.clear()
     tended = await tend(one)
-    run = (await accept(one.orders, request("next"))).run
+    order_range = (await accept(one.orders, request("next"))).orders
     listed = [order.request.customer for order in (await one.orders.list(Query())).orders]
     assert listed == (["next", "doubtful", "first"] if reaches else ["next", "first"])
-    assert sum(entry.run.count for entry in tended.found) == reaches
+    assert sum(entry.orders.count for entry in tended.found) == reaches
     assert (await tend(one)).found == []
-    assert (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).refused == []
+    assert (await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)).refused == []
 
 
 @pytest.mark.parametrize(("failed", "operation"), [(False, "PutItem"), (True, "TransactWriteItems")])
@@ -322,7 +324,7 @@ async def test_cancelling_whose_answer_is_lost_is_no_conflict(
     servers: Servers, proxy: Proxy, failed: bool, operation: str
 ) -> None:
     one, _ = await servers.start(proxy.endpoint)
-    order_id = await fail(one) if failed else ids((await accept(one.orders, request())).run)[0]
+    order_id = await fail(one) if failed else ids((await accept(one.orders, request())).orders)[0]
     proxy.faults.append(Fault(operation, lost=True))
     assert await one.orders.cancel(order_id) == Cancelled(State.FAILED if failed else State.QUEUED)
     assert not proxy.faults
@@ -333,31 +335,31 @@ async def test_failure_that_is_recorded_again_after_its_order_was_discarded_is_n
 ) -> None:
     one, _ = await servers.start(proxy.endpoint)
     other, _ = await servers.start()
-    run = (await accept(one.orders, request())).run
-    await one.work.advance("w", tickets=[ticket(run)], now=NOW)
+    order_range = (await accept(one.orders, request())).orders
+    await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)
 
     async def discard() -> None:
-        assert await other.orders.cancel(ids(run)[0]) == Cancelled(State.FAILED, here=False)
+        assert await other.orders.cancel(ids(order_range)[0]) == Cancelled(State.FAILED, here=False)
 
     proxy.faults.append(Fault("PutItem", lost=True, meanwhile=discard))
-    advance = await one.work.advance("w", failures=[Failure(run.first, 1, NOW, "broken", None)], now=NOW)
+    advance = await one.work.advance("w", failures=[Failure(order_range.first, 1, NOW, "broken", None)], now=NOW)
     assert not proxy.faults
     assert not advance.lost
-    assert await state(one, ids(run)[0]) is State.CANCELLED
+    assert await state(one, ids(order_range)[0]) is State.CANCELLED
 
 
 async def test_turn_of_a_worker_whose_answer_is_lost_is_recorded_once(servers: Servers, proxy: Proxy) -> None:
     one, _ = await servers.start(proxy.endpoint)
-    run = (await accept(one.orders, request(), request())).run
+    order_range = (await accept(one.orders, request(), request())).orders
     proxy.faults.append(Fault("PutItem", lost=True))
-    (claim,) = (await one.work.advance("w", tickets=[ticket(run)], now=NOW)).claims
-    assert claim.ticket.run == run
+    (claim,) = (await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)).claims
+    assert claim.ticket.orders == order_range
     proxy.faults.append(Fault("PutItem", lost=True))
-    failure = Failure(run.first + 1, 1, NOW, "busy", NOW + 10)
-    advance = await one.work.advance("w", done=[Done(run.first, 1, NOW)], failures=[failure], now=NOW)
+    failure = Failure(order_range.first + 1, 1, NOW, "busy", NOW + 10)
+    advance = await one.work.advance("w", done=[Done(order_range.first, 1, NOW)], failures=[failure], now=NOW)
     assert not advance.lost
     assert not proxy.faults
-    rest = Run(run.received, run.node, run.first + 1, 1)
+    rest = OrderRange(order_range.received, order_range.node, order_range.first + 1, 1)
     again = await one.work.advance("w", tickets=[ticket(rest, 2)], now=NOW)
     assert [claim.failures for claim in again.claims] == [1]
 
@@ -368,10 +370,10 @@ async def test_part_of_a_batch_that_the_store_does_not_take_is_refused(servers: 
     proxy.faults += [Fault("TransactWriteItems"), *([Fault("TransactWriteItems", hangs=True)] * 100)]
     acceptance = await accept(one.orders, *orders)
     assert acceptance.refused is not None
-    assert (acceptance.run.count, list(acceptance.accepted)) == (99, list(range(99)))
+    assert (acceptance.orders.count, list(acceptance.accepted)) == (99, list(range(99)))
     proxy.faults.clear()
     again = await accept(one.orders, *orders)
-    assert (len(again.existing), again.run.count) == (99, 51)
+    assert (len(again.existing), again.orders.count) == (99, 51)
 
 
 async def test_expired_keys_are_removed_by_the_table_where_it_can(
@@ -392,4 +394,4 @@ async def test_expired_keys_are_removed_by_the_table_where_it_can(
     monkeypatch.setattr(opening, "expire_keys", refuse)
     async with dynamo_orders(settings, lease_seconds=60, request_id_seconds=60) as (store, _):
         await store.recover()
-        assert (await accept(store, request(request_id="k"))).run.count == 1
+        assert (await accept(store, request(request_id="k"))).orders.count == 1

@@ -60,7 +60,7 @@ async def follow(feed: OrderFeed, after: str | None = None, limit: int = LIMIT) 
 
 
 def told(events: list[Happened]) -> list[tuple[str, list[str]]]:
-    return [(one.event, [order for run in one.runs for order in run.ids()]) for one in events]
+    return [(one.event, [order for order_range in one.ranges for order in order_range.ids()]) for one in events]
 
 
 def counted(events: list[Happened]) -> dict[State, int]:
@@ -131,11 +131,15 @@ async def test_records_that_are_being_made_are_no_error(tmp_path: Path) -> None:
 
 
 async def test_life_of_an_order(feed: OrderFeed, orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, request("Ana", productos=["pan", {"producto": "agua", "cantidad": 3}, "pan"]))).run
-    await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
-    await work.advance("w1", done=[Done(run.first, 1, 1_900_000)], now=1_900_100)
+    order_range = (
+        await accept(orders, request("Ana", productos=["pan", {"producto": "agua", "cantidad": 3}, "pan"]))
+    ).orders
+    await work.advance("w1", tickets=[ticket(order_range)], now=1_400_000)
+    await work.advance("w1", done=[Done(order_range.first, 1, 1_900_000)], now=1_900_100)
     events, _ = await follow(feed)
-    assert told(events) == [(event, ids(run)) for event in ("order.accepted", "order.started", "order.finished")]
+    assert told(events) == [
+        (event, ids(order_range)) for event in ("order.accepted", "order.started", "order.finished")
+    ]
     accepted, _, finished = events
     assert accepted.products == {"pan": (1, 2), "agua": (1, 3)}
     assert {tuple(one.customers) for one in events} == {("Ana",)}
@@ -145,10 +149,10 @@ async def test_life_of_an_order(feed: OrderFeed, orders: OrderStore, work: WorkS
 
 
 async def test_every_way_through_the_states_is_told(feed: OrderFeed, orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, *(request(f"c{number}") for number in range(9)))).run
-    one, two, three, four, five, *_, nine = range(run.first, run.first + 9)
-    await orders.cancel(ids(run)[6])
-    await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
+    order_range = (await accept(orders, *(request(f"c{number}") for number in range(9)))).orders
+    one, two, three, four, five, *_, nine = range(order_range.first, order_range.first + 9)
+    await orders.cancel(ids(order_range)[6])
+    await work.advance("w1", tickets=[ticket(order_range)], now=1_400_000)
     failures = [Failure(two, 1, 1_500_000, "no", None), Failure(three, 1, 1_500_000, "not yet", 1_600_000)]
     failures.append(Failure(nine, 1, 1_500_000, "never", None))
     await work.advance(
@@ -158,9 +162,9 @@ async def test_every_way_through_the_states_is_told(feed: OrderFeed, orders: Ord
         handed_back=[HandBack(five, 1)],
         now=2,
     )
-    await orders.retry(ids(run)[1])
-    await orders.cancel(ids(run)[8])
-    await orders.rescue([ticket(run)], poison=0)
+    await orders.retry(ids(order_range)[1])
+    await orders.cancel(ids(order_range)[8])
+    await orders.rescue([ticket(order_range)], poison=0)
     events, _ = await follow(feed)
     assert counted(events) == {State.DONE: 1, State.FAILED: 3, State.CANCELLED: 2, State.QUEUED: 3}
     ways = {(one.source, one.target) for one in events}
@@ -177,8 +181,8 @@ async def test_every_way_through_the_states_is_told(feed: OrderFeed, orders: Ord
 async def test_what_was_under_way_at_the_end_is_told_to_be_queued_again(
     adapter: SqliteAdapter | MemoryAdapter, feed: OrderFeed, orders: OrderStore, work: WorkStore
 ) -> None:
-    run = (await accept(orders, request(), request())).run
-    await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
+    order_range = (await accept(orders, request(), request())).orders
+    await work.advance("w1", tickets=[ticket(order_range)], now=1_400_000)
     await adapter.close()
     await (await adapter.orders()).recover()
     events, _ = await follow(feed)
@@ -190,10 +194,10 @@ async def test_what_was_under_way_at_the_end_is_told_to_be_queued_again(
 async def test_any_position_can_be_gone_on_from(
     feed: OrderFeed, orders: OrderStore, work: WorkStore, limit: int
 ) -> None:
-    runs = [(await accept(orders, *[request()] * 3, at=at)).run for at in (1_000_000, 2_000_000, 3_000_000)]
-    for run in reversed(runs):
-        await work.advance("w1", tickets=[ticket(run)], now=4_000_000)
-    done = [Done(run.first + place, 1, 5_000_000) for place in (2, 0) for run in runs]
+    ranges = [(await accept(orders, *[request()] * 3, at=at)).orders for at in (1_000_000, 2_000_000, 3_000_000)]
+    for order_range in reversed(ranges):
+        await work.advance("w1", tickets=[ticket(order_range)], now=4_000_000)
+    done = [Done(order_range.first + place, 1, 5_000_000) for place in (2, 0) for order_range in ranges]
     await work.advance("w1", done=done, now=5_000_000)
     events, end = await follow(feed, limit=limit)
     whole, same_end = await follow(feed)
@@ -249,11 +253,11 @@ async def test_position_behind_the_end_of_a_restored_store_begins_anew(
 async def test_entry_of_before_failed_orders_could_be_cancelled_is_read(
     adapter: SqliteAdapter, feed: OrderFeed, orders: OrderStore
 ) -> None:
-    run = (await accept(orders, request(), request())).run
-    await orders.cancel(ids(run)[1])
+    order_range = (await accept(orders, request(), request())).orders
+    await orders.cancel(ids(order_range)[1])
     with sqlite3.connect(adapter.files.progress) as connection:
-        old = f'{{"cancelled":[[{run.first},1]]}}'
-        connection.execute("INSERT INTO moves (at, last, moves) VALUES (2, ?, ?)", (run.first, old))
+        old = f'{{"cancelled":[[{order_range.first},1]]}}'
+        connection.execute("INSERT INTO moves (at, last, moves) VALUES (2, ?, ?)", (order_range.first, old))
     connection.close()
     assert counted((await follow(feed))[0]) == {State.CANCELLED: 2}
 
@@ -262,13 +266,16 @@ async def test_entry_of_before_failed_orders_could_be_cancelled_is_read(
 async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
     adapter: SqliteAdapter, orders: OrderStore, work: WorkStore
 ) -> None:
-    run = (await accept(orders, *(request(f"c{number}") for number in range(6)))).run
-    await orders.cancel(ids(run)[4])
-    await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
-    failures = [Failure(run.first + 1, 1, 1_500_000, "no", None), Failure(run.first + 2, 1, 1_500_000, "", 1_600_000)]
-    failures.append(Failure(run.first + 5, 1, 1_500_000, "never", None))
-    await work.advance("w1", done=[Done(run.first, 1, 1_500_000)], failures=failures, now=1_500_000)
-    await orders.cancel(ids(run)[5])
+    order_range = (await accept(orders, *(request(f"c{number}") for number in range(6)))).orders
+    await orders.cancel(ids(order_range)[4])
+    await work.advance("w1", tickets=[ticket(order_range)], now=1_400_000)
+    failures = [
+        Failure(order_range.first + 1, 1, 1_500_000, "no", None),
+        Failure(order_range.first + 2, 1, 1_500_000, "", 1_600_000),
+    ]
+    failures.append(Failure(order_range.first + 5, 1, 1_500_000, "never", None))
+    await work.advance("w1", done=[Done(order_range.first, 1, 1_500_000)], failures=failures, now=1_500_000)
+    await orders.cancel(ids(order_range)[5])
     await adapter.close()
     with sqlite3.connect(adapter.files.progress) as connection:
         connection.executescript(
@@ -287,9 +294,9 @@ async def test_files_that_are_older_than_the_outbox_tell_the_shortest_way(
 @on_files
 async def test_large_orders_come_in_small_batches(feed: OrderFeed, orders: OrderStore, work: WorkStore) -> None:
     large = [f"{number} ".ljust(200, "x") for number in range(1000)]
-    runs = [(await accept(orders, *[request(str(n), productos=large) for n in range(40)])).run for _ in range(2)]
-    for run in runs:
-        await work.advance("w1", tickets=[ticket(run)], now=1_400_000)
+    ranges = [(await accept(orders, *[request(str(n), productos=large) for n in range(40)])).orders for _ in range(2)]
+    for order_range in ranges:
+        await work.advance("w1", tickets=[ticket(order_range)], now=1_400_000)
     accepted: list[str] = []
     after: str | None = None
     while len(accepted) < 80:

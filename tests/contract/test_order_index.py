@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.names import name_key
 from shared.domain.orders import Order
 from shared.domain.states import State
@@ -52,7 +52,7 @@ async def place(orders: OrderStore, count: int, *, start: int = 0) -> list[str]:
         number = start + len(placed)
         batch = [request(NAMES[(number + one) % len(NAMES)]) for one in range(min(number % 5 + 1, count - len(placed)))]
         at = NOW + number * STEP - (20 * STEP if number % 7 == 0 else 0)
-        placed += ids((await accept(orders, *batch, at=at)).run)
+        placed += ids((await accept(orders, *batch, at=at)).orders)
     return placed
 
 
@@ -65,8 +65,8 @@ async def work_off(orders: OrderStore, work: WorkStore, placed: Sequence[str]) -
         if number % 11 == 3:
             await orders.cancel(order_id)
             continue
-        run = Run(order.received, 0, sequence, 1)
-        await work.advance("w1", tickets=[ticket(run)], now=NOW)
+        order_range = OrderRange(order.received, 0, sequence, 1)
+        await work.advance("w1", tickets=[ticket(order_range)], now=NOW)
         if number % 9 == 2:
             await work.advance("w1", failures=[Failure(sequence, 1, NOW, "no flour", None)], now=NOW)
         elif number % 10 != 5:
@@ -229,9 +229,9 @@ async def test_lists_of_open_states_look_at_nothing_that_is_settled(
 async def test_archived_orders_leave_the_index(adapter: SqliteAdapter, orders: OrderStore, work: WorkStore) -> None:
     placed = await place(orders, 70)
     for order_id in placed[:50]:
-        run = Run(NOW, 0, int(order_id[-12:], 16), 1)
-        await work.advance("w1", tickets=[ticket(run)], now=NOW)
-        await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)
+        order_range = OrderRange(NOW, 0, int(order_id[-12:], 16), 1)
+        await work.advance("w1", tickets=[ticket(order_range)], now=NOW)
+        await work.advance("w1", done=[Done(order_range.first, 1, NOW)], now=NOW)
     index_all(adapter)
     with contextlib.closing(Archiver(adapter.files)) as archiver:
         assert archiver.run(2**60, lambda _: None) == 50

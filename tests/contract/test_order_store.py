@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.errors import NotFound
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import FailedAttempt, Priority
 from shared.domain.states import State
 from shared.stores.ports.orders import Cancelled, Claim, Done, Failure, HandBack, Open, OrderStore, Query, WorkStore
@@ -13,13 +13,13 @@ from tests.support.orders import accept, ids, request, ticket
 NOW = 5_000_000
 
 
-async def states(orders: OrderStore, run: Run) -> list[State]:
-    found = [await orders.get(order_id) for order_id in run.ids()]
+async def states(orders: OrderStore, order_range: OrderRange) -> list[State]:
+    found = [await orders.get(order_id) for order_id in order_range.ids()]
     return [order.state for order in found if order is not None]
 
 
-async def begin(work: WorkStore, run: Run, attempt: int = 1, worker: str = "w1") -> list[Claim]:
-    return (await work.advance(worker, tickets=[ticket(run, attempt)], now=NOW)).claims
+async def begin(work: WorkStore, order_range: OrderRange, attempt: int = 1, worker: str = "w1") -> list[Claim]:
+    return (await work.advance(worker, tickets=[ticket(order_range, attempt)], now=NOW)).claims
 
 
 # Accepting.
@@ -27,30 +27,30 @@ async def begin(work: WorkStore, run: Run, attempt: int = 1, worker: str = "w1")
 
 async def test_accepted_orders_are_there_as_they_were_sent(orders: OrderStore) -> None:
     sent = [request("Ana"), request("Börje", productos=["a", {"producto": "b", "cantidad": 2, "precio": "1.10"}])]
-    run = (await accept(orders, *sent)).run
-    for order_id, one in zip(ids(run), sent, strict=True):
+    order_range = (await accept(orders, *sent)).orders
+    for order_id, one in zip(ids(order_range), sent, strict=True):
         order = await orders.get(order_id)
         assert order is not None
         assert (order.id, order.request, order.state, order.received) == (order_id, one, State.QUEUED, 1_000_000)
 
 
 async def test_ids_of_later_orders_sort_behind(orders: OrderStore) -> None:
-    first = (await accept(orders, request(), request(), at=1_000_000)).run
-    second = (await accept(orders, request(), at=2_000_000)).run
+    first = (await accept(orders, request(), request(), at=1_000_000)).orders
+    second = (await accept(orders, request(), at=2_000_000)).orders
     assert ids(first) + ids(second) == sorted(ids(first) + ids(second))
 
 
 async def test_no_more_is_accepted_than_there_is_room_for(orders: OrderStore) -> None:
     acceptance = await accept(orders, *(request(str(number)) for number in range(5)), room=3)
     assert list(acceptance.accepted) == [0, 1, 2]
-    assert acceptance.run.count == 3
-    assert (await accept(orders, request(), room=0)).run.count == 0
+    assert acceptance.orders.count == 3
+    assert (await accept(orders, request(), room=0)).orders.count == 0
 
 
 async def test_retry_under_a_request_id_finds_the_first_order_and_needs_no_room(orders: OrderStore) -> None:
-    run = (await accept(orders, request(request_id="r1"))).run
+    order_range = (await accept(orders, request(request_id="r1"))).orders
     again = await accept(orders, request(request_id="r1"), room=0)
-    assert (again.run.count, again.existing[0]) == (0, (ids(run)[0], State.QUEUED, True))
+    assert (again.orders.count, again.existing[0]) == (0, (ids(order_range)[0], State.QUEUED, True))
 
 
 async def test_other_order_under_a_request_id_is_a_conflict(orders: OrderStore) -> None:
@@ -62,7 +62,7 @@ async def test_retries_within_one_batch_are_found(orders: OrderStore) -> None:
     one = request(request_id="r1")
     acceptance = await accept(orders, request("x"), one, one, request("Eva", request_id="r1"), request("y"))
     assert list(acceptance.accepted) == [0, 1, 4]
-    assert acceptance.existing[2] == (ids(acceptance.run)[1], State.QUEUED, True)
+    assert acceptance.existing[2] == (ids(acceptance.orders)[1], State.QUEUED, True)
     assert not acceptance.existing[3].same
 
 
@@ -74,40 +74,44 @@ async def test_request_id_of_another_client_is_another_key(orders: OrderStore) -
         request("Lea", request_id="\x1ftill 1\x1f1"),
     ]
     together = await accept(orders, *sent)
-    assert (together.run.count, dict(together.existing)) == (4, {})
+    assert (together.orders.count, dict(together.existing)) == (4, {})
     for place, one in enumerate(sent):
         again = await accept(orders, one)
-        assert dict(again.existing) == {0: (ids(together.run)[place], State.QUEUED, True)}
+        assert dict(again.existing) == {0: (ids(together.orders)[place], State.QUEUED, True)}
     conflict = await accept(orders, request("Eva", request_id=1, client_id="till 1"))
-    assert conflict.existing[0] == (ids(together.run)[0], State.QUEUED, False)
+    assert conflict.existing[0] == (ids(together.orders)[0], State.QUEUED, False)
 
 
 async def test_request_id_may_be_used_again_once_it_has_expired(adapter: Adapter) -> None:
     orders = await adapter.orders(request_id_seconds=10)
     await orders.recover()
     one, other = request("Ana", request_id="k"), request("Eva", request_id="k")
-    first = (await accept(orders, one, at=1_000_000)).run
+    first = (await accept(orders, one, at=1_000_000)).orders
     assert (await accept(orders, one, at=10_999_999)).existing[0].id == ids(first)[0]
     second = await accept(orders, request(), other, other, at=11_000_000)
-    assert (second.run.count, second.existing[2]) == (2, (ids(second.run)[1], State.QUEUED, True))
-    assert (await accept(orders, other, at=12_000_000)).existing[0].id == ids(second.run)[1]
+    assert (second.orders.count, second.existing[2]) == (2, (ids(second.orders)[1], State.QUEUED, True))
+    assert (await accept(orders, other, at=12_000_000)).existing[0].id == ids(second.orders)[1]
     assert not (await accept(orders, one, at=12_000_000, room=0)).existing[0].same
-    for run, sent in ((first, one), (second.run, request())):
-        order = await orders.get(ids(run)[0])
+    for order_range, sent in ((first, one), (second.orders, request())):
+        order = await orders.get(ids(order_range)[0])
         assert order is not None
         assert order.request == sent
 
 
 async def test_request_id_without_an_expiry_stands_for_its_order_for_ever(orders: OrderStore) -> None:
     one = request(request_id="k")
-    run = (await accept(orders, one, at=1)).run
-    assert (await accept(orders, one, at=10**15)).existing[0].id == ids(run)[0]
+    order_range = (await accept(orders, one, at=1)).orders
+    assert (await accept(orders, one, at=10**15)).existing[0].id == ids(order_range)[0]
 
 
 async def test_unknown_id_is_nobody(orders: OrderStore) -> None:
-    run = (await accept(orders, request())).run
-    other = next(Run(run.received + 1000, run.node, run.first, 1).ids())
-    for order_id in ("nope", other, next(Run(run.received, run.node ^ 1, run.first, 1).ids())):
+    order_range = (await accept(orders, request())).orders
+    other = next(OrderRange(order_range.received + 1000, order_range.node, order_range.first, 1).ids())
+    for order_id in (
+        "nope",
+        other,
+        next(OrderRange(order_range.received, order_range.node ^ 1, order_range.first, 1).ids()),
+    ):
         assert await orders.get(order_id) is None
 
 
@@ -116,73 +120,73 @@ async def test_unknown_id_is_nobody(orders: OrderStore) -> None:
 
 async def test_order_is_begun_and_finished_with_its_times(orders: OrderStore, work: WorkStore) -> None:
     sent = [request("Ana"), request("Eva")]
-    run = (await accept(orders, *sent)).run
-    (claim,) = await begin(work, run)
-    assert (claim.ticket, claim.failures, len(claim.documents)) == (ticket(run), 0, 2)
-    assert await states(orders, run) == [State.RUNNING] * 2
-    advance = await work.advance("w1", done=[Done(run.first, 1, NOW + 9)], now=NOW)
+    order_range = (await accept(orders, *sent)).orders
+    (claim,) = await begin(work, order_range)
+    assert (claim.ticket, claim.failures, len(claim.documents)) == (ticket(order_range), 0, 2)
+    assert await states(orders, order_range) == [State.RUNNING] * 2
+    advance = await work.advance("w1", done=[Done(order_range.first, 1, NOW + 9)], now=NOW)
     assert not advance.lost
-    order = await orders.get(ids(run)[0])
+    order = await orders.get(ids(order_range)[0])
     assert order is not None
     assert (order.state, order.attempt, order.worker) == (State.DONE, 1, "w1")
     assert (order.stored, order.queued, order.started, order.finished) == (1_001_000, 1_002_000, NOW, NOW + 9)
 
 
 async def test_results_and_new_claims_go_together(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, *(request(str(n)) for n in range(4)))).run
-    await begin(work, Run(run.received, run.node, run.first, 2))
-    rest = Run(run.received, run.node, run.first + 2, 2)
+    order_range = (await accept(orders, *(request(str(n)) for n in range(4)))).orders
+    await begin(work, OrderRange(order_range.received, order_range.node, order_range.first, 2))
+    rest = OrderRange(order_range.received, order_range.node, order_range.first + 2, 2)
     advance = await work.advance(
         "w1",
-        done=[Done(run.first, 1, NOW)],
-        failures=[Failure(run.first + 1, 1, NOW, "no flour", None)],
+        done=[Done(order_range.first, 1, NOW)],
+        failures=[Failure(order_range.first + 1, 1, NOW, "no flour", None)],
         tickets=[ticket(rest)],
         now=NOW,
     )
-    assert [claim.ticket.run for claim in advance.claims] == [rest]
-    assert await states(orders, run) == [State.DONE, State.FAILED, State.RUNNING, State.RUNNING]
-    failed = await orders.get(ids(run)[1])
+    assert [claim.ticket.orders for claim in advance.claims] == [rest]
+    assert await states(orders, order_range) == [State.DONE, State.FAILED, State.RUNNING, State.RUNNING]
+    failed = await orders.get(ids(order_range)[1])
     assert failed is not None
     assert failed.detail == "no flour"
 
 
 async def test_order_cannot_be_begun_twice(orders: OrderStore, work: WorkStore, adapter: Adapter) -> None:
-    run = (await accept(orders, request(), request())).run
-    await begin(work, run)
+    order_range = (await accept(orders, request(), request())).orders
+    await begin(work, order_range)
     other = await adapter.work()
-    advance = await other.advance("w2", tickets=[ticket(run)], now=NOW)
-    assert (advance.claims, advance.refused) == ([], [run])
+    advance = await other.advance("w2", tickets=[ticket(order_range)], now=NOW)
+    assert (advance.claims, advance.refused) == ([], [order_range])
 
 
 async def test_cancelled_order_is_left_out_of_its_run(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, *(request(str(n)) for n in range(3)))).run
-    assert await orders.cancel(ids(run)[1]) == Cancelled(State.QUEUED)
-    advance = await work.advance("w1", tickets=[ticket(run)], now=NOW)
-    assert [claim.ticket.run.first for claim in advance.claims] == [run.first, run.first + 2]
+    order_range = (await accept(orders, *(request(str(n)) for n in range(3)))).orders
+    assert await orders.cancel(ids(order_range)[1]) == Cancelled(State.QUEUED)
+    advance = await work.advance("w1", tickets=[ticket(order_range)], now=NOW)
+    assert [claim.ticket.orders.first for claim in advance.claims] == [order_range.first, order_range.first + 2]
     assert [len(claim.documents) for claim in advance.claims] == [1, 1]
-    assert [left.first for left in advance.refused] == [run.first + 1]
-    assert await states(orders, run) == [State.RUNNING, State.CANCELLED, State.RUNNING]
+    assert [left.first for left in advance.refused] == [order_range.first + 1]
+    assert await states(orders, order_range) == [State.RUNNING, State.CANCELLED, State.RUNNING]
 
 
 async def test_failed_attempt_goes_back_and_the_next_knows_of_it(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, request())).run
-    await begin(work, run)
-    await work.advance("w1", failures=[Failure(run.first, 1, NOW, "busy", NOW + 10)], now=NOW)
-    assert await states(orders, run) == [State.QUEUED]
-    assert (await work.advance("w1", tickets=[ticket(run, 1)], now=NOW)).claims == []
-    (claim,) = await begin(work, run, attempt=2)
+    order_range = (await accept(orders, request())).orders
+    await begin(work, order_range)
+    await work.advance("w1", failures=[Failure(order_range.first, 1, NOW, "busy", NOW + 10)], now=NOW)
+    assert await states(orders, order_range) == [State.QUEUED]
+    assert (await work.advance("w1", tickets=[ticket(order_range, 1)], now=NOW)).claims == []
+    (claim,) = await begin(work, order_range, attempt=2)
     assert claim.failures == 1
 
 
 async def test_note_of_an_order_that_is_done_is_its_detail(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, request(), request(), request())).run
-    await begin(work, run)
-    failed = Failure(run.first + 2, 1, NOW, "no flour", NOW)
-    done = [Done(run.first, 1, NOW, "not stocked: a"), Done(run.first + 1, 1, NOW)]
+    order_range = (await accept(orders, request(), request(), request())).orders
+    await begin(work, order_range)
+    failed = Failure(order_range.first + 2, 1, NOW, "no flour", NOW)
+    done = [Done(order_range.first, 1, NOW, "not stocked: a"), Done(order_range.first + 1, 1, NOW)]
     assert not (await work.advance("w1", done=done, failures=[failed], now=NOW)).lost
-    await begin(work, Run(run.received, run.node, run.first + 2, 1), attempt=2)
-    await work.advance("w1", done=[Done(run.first + 2, 2, NOW)], now=NOW)
-    found = [await orders.get(order_id) for order_id in run.ids()]
+    await begin(work, OrderRange(order_range.received, order_range.node, order_range.first + 2, 1), attempt=2)
+    await work.advance("w1", done=[Done(order_range.first + 2, 2, NOW)], now=NOW)
+    found = [await orders.get(order_id) for order_id in order_range.ids()]
     assert [one and (one.state, one.detail) for one in found] == [
         (State.DONE, "not stocked: a"),
         (State.DONE, None),
@@ -191,23 +195,23 @@ async def test_note_of_an_order_that_is_done_is_its_detail(orders: OrderStore, w
 
 
 async def test_result_of_an_older_attempt_is_fenced_off(orders: OrderStore, work: WorkStore, adapter: Adapter) -> None:
-    run = (await accept(orders, request(), request())).run
-    await begin(work, run)
-    await orders.rescue([ticket(run)], poison=9)
-    stale = Failure(run.first + 1, 1, NOW, "late", None)
-    advance = await work.advance("w1", done=[Done(run.first, 1, NOW)], failures=[stale], now=NOW)
-    assert advance.lost == {run.first, run.first + 1}
-    await begin(await adapter.work(), run, attempt=2, worker="w2")
-    assert (await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)).lost == {run.first}
-    assert await states(orders, run) == [State.RUNNING] * 2
+    order_range = (await accept(orders, request(), request())).orders
+    await begin(work, order_range)
+    await orders.rescue([ticket(order_range)], poison=9)
+    stale = Failure(order_range.first + 1, 1, NOW, "late", None)
+    advance = await work.advance("w1", done=[Done(order_range.first, 1, NOW)], failures=[stale], now=NOW)
+    assert advance.lost == {order_range.first, order_range.first + 1}
+    await begin(await adapter.work(), order_range, attempt=2, worker="w2")
+    assert (await work.advance("w1", done=[Done(order_range.first, 1, NOW)], now=NOW)).lost == {order_range.first}
+    assert await states(orders, order_range) == [State.RUNNING] * 2
 
 
 async def test_handed_back_order_is_begun_again_and_has_not_failed(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, request())).run
-    await begin(work, run)
-    await work.advance("w1", handed_back=[HandBack(run.first, 1)], now=NOW)
-    assert await states(orders, run) == [State.QUEUED]
-    assert (await begin(work, run, attempt=2))[0].failures == 0
+    order_range = (await accept(orders, request())).orders
+    await begin(work, order_range)
+    await work.advance("w1", handed_back=[HandBack(order_range.first, 1)], now=NOW)
+    assert await states(orders, order_range) == [State.QUEUED]
+    assert (await begin(work, order_range, attempt=2))[0].failures == 0
 
 
 # What failed attempts leave behind.
@@ -216,13 +220,20 @@ async def test_handed_back_order_is_begun_again_and_has_not_failed(orders: Order
 async def test_failed_attempts_are_kept_with_their_errors_and_the_oldest_are_forgotten(
     adapter: Adapter, orders: OrderStore, work: WorkStore
 ) -> None:
-    run = (await accept(orders, request(), request())).run
-    failed, fine = ids(run)
+    order_range = (await accept(orders, request(), request())).orders
+    failed, fine = ids(order_range)
     assert await orders.attempts(failed) == []
     for attempt in (1, 2, 3):
-        await begin(work, Run(run.received, run.node, run.first, 1), attempt)
+        await begin(work, OrderRange(order_range.received, order_range.node, order_range.first, 1), attempt)
         failure = Failure(
-            run.first, attempt, NOW + attempt, f"no. {attempt}", NOW, "kitchen.py:7 cook", "where it was", attempt - 1
+            order_range.first,
+            attempt,
+            NOW + attempt,
+            f"no. {attempt}",
+            NOW,
+            "kitchen.py:7 cook",
+            "where it was",
+            attempt - 1,
         )
         await work.advance("w1", failures=[failure], now=NOW)
     kept = [
@@ -230,8 +241,10 @@ async def test_failed_attempts_are_kept_with_their_errors_and_the_oldest_are_for
         for attempt in (2, 3)
     ]
     assert await orders.attempts(failed) == kept
-    await begin(work, Run(run.received, run.node, run.first, 1), 4)
-    await work.advance("w1", failures=[Failure(run.first, 4, NOW + 4, "the last", None, oldest_kept=3)], now=NOW)
+    await begin(work, OrderRange(order_range.received, order_range.node, order_range.first, 1), 4)
+    await work.advance(
+        "w1", failures=[Failure(order_range.first, 4, NOW + 4, "the last", None, oldest_kept=3)], now=NOW
+    )
     assert await orders.attempts(failed) == [kept[1], FailedAttempt(4, NOW + 4, "the last")]
     assert await orders.attempts(fine) == await orders.attempts("nope") == []
     await adapter.close()
@@ -245,43 +258,43 @@ async def test_failed_attempts_are_kept_with_their_errors_and_the_oldest_are_for
 
 @pytest.mark.parametrize("final", [False, True])
 async def test_order_at_work_or_done_cannot_be_cancelled(orders: OrderStore, work: WorkStore, final: bool) -> None:
-    run = (await accept(orders, request())).run
-    await begin(work, run)
+    order_range = (await accept(orders, request())).orders
+    await begin(work, order_range)
     if final:
-        await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)
-    assert await orders.cancel(ids(run)[0]) is (State.DONE if final else State.RUNNING)
+        await work.advance("w1", done=[Done(order_range.first, 1, NOW)], now=NOW)
+    assert await orders.cancel(ids(order_range)[0]) is (State.DONE if final else State.RUNNING)
 
 
 async def test_cancelling_twice_tells_that_it_is_cancelled(orders: OrderStore) -> None:
-    run = (await accept(orders, request())).run
-    assert await orders.cancel(ids(run)[0]) == Cancelled(State.QUEUED)
-    assert await orders.cancel(ids(run)[0]) is State.CANCELLED
+    order_range = (await accept(orders, request())).orders
+    assert await orders.cancel(ids(order_range)[0]) == Cancelled(State.QUEUED)
+    assert await orders.cancel(ids(order_range)[0]) is State.CANCELLED
 
 
 async def test_failed_order_can_be_tried_again(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, request(prioridad="alta"))).run
-    await begin(work, run)
-    await work.advance("w1", failures=[Failure(run.first, 1, NOW, "broken", None)], now=NOW)
-    assert await orders.retry(ids(run)[0]) == Open(run, 1, Priority.HIGH, None)
-    assert len(await begin(work, run, attempt=2)) == 1
-    assert await orders.retry(ids(run)[0]) is State.RUNNING
+    order_range = (await accept(orders, request(prioridad="alta"))).orders
+    await begin(work, order_range)
+    await work.advance("w1", failures=[Failure(order_range.first, 1, NOW, "broken", None)], now=NOW)
+    assert await orders.retry(ids(order_range)[0]) == Open(order_range, 1, Priority.HIGH, None)
+    assert len(await begin(work, order_range, attempt=2)) == 1
+    assert await orders.retry(ids(order_range)[0]) is State.RUNNING
 
 
 async def test_failed_order_can_be_discarded_once_and_stays_as_it_was(
     adapter: Adapter, orders: OrderStore, work: WorkStore
 ) -> None:
-    run = (await accept(orders, request(), request())).run
-    await begin(work, run)
-    failures = [Failure(run.first + place, 1, NOW, "broken", None) for place in (0, 1)]
+    order_range = (await accept(orders, request(), request())).orders
+    await begin(work, order_range)
+    failures = [Failure(order_range.first + place, 1, NOW, "broken", None) for place in (0, 1)]
     await work.advance("w1", failures=failures, now=NOW)
-    assert await orders.cancel(ids(run)[0]) == Cancelled(State.FAILED)
-    order = await orders.get(ids(run)[0])
+    assert await orders.cancel(ids(order_range)[0]) == Cancelled(State.FAILED)
+    order = await orders.get(ids(order_range)[0])
     assert order is not None
     assert (order.state, order.attempt, order.detail) == (State.CANCELLED, 1, "broken")
     for change in (orders.cancel, orders.retry):
-        assert await change(ids(run)[0]) is State.CANCELLED
-    assert (await work.advance("w1", tickets=[ticket(run, 2)], now=NOW)).refused == [run]
-    assert [one.id for one in (await orders.list(Query(state=State.CANCELLED))).orders] == ids(run)[:1]
+        assert await change(ids(order_range)[0]) is State.CANCELLED
+    assert (await work.advance("w1", tickets=[ticket(order_range, 2)], now=NOW)).refused == [order_range]
+    assert [one.id for one in (await orders.list(Query(state=State.CANCELLED))).orders] == ids(order_range)[:1]
     await adapter.close()
     recovery = await (await adapter.orders()).recover()
     assert recovery.open == []
@@ -289,12 +302,12 @@ async def test_failed_order_can_be_discarded_once_and_stays_as_it_was(
 
 
 async def test_order_that_was_tried_again_is_cancelled_as_one_that_waits(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, request())).run
-    await begin(work, run)
-    await work.advance("w1", failures=[Failure(run.first, 1, NOW, "broken", None)], now=NOW)
-    await orders.retry(ids(run)[0])
-    assert await orders.cancel(ids(run)[0]) == Cancelled(State.QUEUED)
-    assert (await work.advance("w1", tickets=[ticket(run, 2)], now=NOW)).refused == [run]
+    order_range = (await accept(orders, request())).orders
+    await begin(work, order_range)
+    await work.advance("w1", failures=[Failure(order_range.first, 1, NOW, "broken", None)], now=NOW)
+    await orders.retry(ids(order_range)[0])
+    assert await orders.cancel(ids(order_range)[0]) == Cancelled(State.QUEUED)
+    assert (await work.advance("w1", tickets=[ticket(order_range, 2)], now=NOW)).refused == [order_range]
 
 
 async def test_what_is_not_there_cannot_be_changed(orders: OrderStore) -> None:
@@ -309,75 +322,75 @@ async def test_what_is_not_there_cannot_be_changed(orders: OrderStore) -> None:
 async def test_dead_workers_orders_are_taken_back_with_those_it_had_not_begun(
     orders: OrderStore, work: WorkStore
 ) -> None:
-    run = (await accept(orders, *(request(str(n)) for n in range(4)))).run
-    begun = Run(run.received, run.node, run.first, 3)
+    order_range = (await accept(orders, *(request(str(n)) for n in range(4)))).orders
+    begun = OrderRange(order_range.received, order_range.node, order_range.first, 3)
     await begin(work, begun)
-    await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)
-    rest = Run(run.received, run.node, run.first + 3, 1)
+    await work.advance("w1", done=[Done(order_range.first, 1, NOW)], now=NOW)
+    rest = OrderRange(order_range.received, order_range.node, order_range.first + 3, 1)
     rescue = await orders.rescue([ticket(begun), ticket(rest)], poison=9)
-    assert rescue.finals == {State.DONE: [Run(run.received, run.node, run.first, 1)]}
-    assert [(entry.run.first, entry.run.count, entry.attempt) for entry in rescue.requeued] == [
-        (run.first + 1, 2, 1),
-        (run.first + 3, 1, 0),
+    assert rescue.finals == {State.DONE: [OrderRange(order_range.received, order_range.node, order_range.first, 1)]}
+    assert [(entry.orders.first, entry.orders.count, entry.attempt) for entry in rescue.requeued] == [
+        (order_range.first + 1, 2, 1),
+        (order_range.first + 3, 1, 0),
     ]
-    assert await states(orders, run) == [State.DONE] + [State.QUEUED] * 3
+    assert await states(orders, order_range) == [State.DONE] + [State.QUEUED] * 3
 
 
 async def test_order_that_kills_its_workers_is_failed_in_the_end(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, request())).run
+    order_range = (await accept(orders, request())).orders
     for attempt in (1, 2):
-        await begin(work, run, attempt)
-        rescue = await orders.rescue([ticket(run, attempt)], poison=1)
-    assert rescue.finals == {State.FAILED: [run]}
-    order = await orders.get(ids(run)[0])
+        await begin(work, order_range, attempt)
+        rescue = await orders.rescue([ticket(order_range, attempt)], poison=1)
+    assert rescue.finals == {State.FAILED: [order_range]}
+    order = await orders.get(ids(order_range)[0])
     assert order is not None
     assert order.state is State.FAILED
     assert order.detail is not None
 
 
 async def test_reopened_store_gives_back_what_was_open(adapter: Adapter, orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, *(request(str(n)) for n in range(5)))).run
-    special = (await accept(orders, request(prioridad="baja", no_antes_de="2030-01-01T00:00:00Z"))).run
-    await begin(work, Run(run.received, run.node, run.first, 3))
-    await work.advance("w1", done=[Done(run.first, 1, NOW)], now=NOW)
-    await orders.cancel(ids(run)[4])
+    order_range = (await accept(orders, *(request(str(n)) for n in range(5)))).orders
+    special = (await accept(orders, request(prioridad="baja", no_antes_de="2030-01-01T00:00:00Z"))).orders
+    await begin(work, OrderRange(order_range.received, order_range.node, order_range.first, 3))
+    await work.advance("w1", done=[Done(order_range.first, 1, NOW)], now=NOW)
+    await orders.cancel(ids(order_range)[4])
     await adapter.close()
     again = await adapter.orders()
     recovery = await again.recover()
     assert recovery.accepted == 6
     assert recovery.totals == {State.DONE: 1, State.FAILED: 0, State.CANCELLED: 1}
-    assert [(entry.run.first, entry.run.count, entry.attempt) for entry in recovery.open] == [
-        (run.first + 1, 2, 1),
-        (run.first + 3, 1, 0),
+    assert [(entry.orders.first, entry.orders.count, entry.attempt) for entry in recovery.open] == [
+        (order_range.first + 1, 2, 1),
+        (order_range.first + 3, 1, 0),
         (special.first, 1, 0),
     ]
     assert recovery.open[-1].priority is Priority.LOW
     assert recovery.open[-1].due == 1_893_456_000_000_000
-    assert (await accept(again, request())).run.first > special.first
+    assert (await accept(again, request())).orders.first > special.first
 
 
 async def test_order_that_is_tried_again_after_settling_is_given_back(
     adapter: Adapter, orders: OrderStore, work: WorkStore
 ) -> None:
-    run = (await accept(orders, request(), request())).run
-    await begin(work, run)
-    failure = Failure(run.first + 1, 1, NOW, "broken", None)
-    await work.advance("w1", done=[Done(run.first, 1, NOW)], failures=[failure], now=NOW)
+    order_range = (await accept(orders, request(), request())).orders
+    await begin(work, order_range)
+    failure = Failure(order_range.first + 1, 1, NOW, "broken", None)
+    await work.advance("w1", done=[Done(order_range.first, 1, NOW)], failures=[failure], now=NOW)
     await orders.settle()
-    assert isinstance(await orders.retry(ids(run)[1]), Open)
+    assert isinstance(await orders.retry(ids(order_range)[1]), Open)
     await adapter.close()
     recovery = await (await adapter.orders()).recover()
-    assert [entry.run.first for entry in recovery.open] == [run.first + 1]
+    assert [entry.orders.first for entry in recovery.open] == [order_range.first + 1]
 
 
 async def test_settling_forgets_nothing_that_is_open(adapter: Adapter, orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, *(request(str(n)) for n in range(3)))).run
-    await begin(work, run)
-    await work.advance("w1", done=[Done(run.first, 1, NOW), Done(run.first + 2, 1, NOW)], now=NOW)
+    order_range = (await accept(orders, *(request(str(n)) for n in range(3)))).orders
+    await begin(work, order_range)
+    await work.advance("w1", done=[Done(order_range.first, 1, NOW), Done(order_range.first + 2, 1, NOW)], now=NOW)
     await orders.settle()
     await adapter.close()
     recovery = await (await adapter.orders()).recover()
-    assert [entry.run.first for entry in recovery.open] == [run.first + 1]
+    assert [entry.orders.first for entry in recovery.open] == [order_range.first + 1]
 
 
 async def restart_waiting(adapter: Adapter) -> tuple[OrderStore, list[int]]:
@@ -385,7 +398,7 @@ async def restart_waiting(adapter: Adapter) -> tuple[OrderStore, list[int]]:
     await adapter.close()
     orders = await adapter.orders()
     recovery = await orders.recover()
-    return orders, [one for entry in recovery.open for one in range(entry.run.first, entry.run.first + entry.run.count)]
+    return orders, [one for entry in recovery.open for one in entry.orders.sequences]
 
 
 async def test_start_finds_old_open_orders_wherever_they_are(
@@ -395,21 +408,21 @@ async def test_start_finds_old_open_orders_wherever_they_are(
     monkeypatch.setattr("shared.stores.sqlite.open_orders._RECENT_ORDERS", 5)
     monkeypatch.setattr("shared.stores.sqlite.open_orders._WINDOW", 4)
     monkeypatch.setattr("shared.stores.sqlite.open_orders._PORTION", 2)
-    first = (await accept(orders, request(no_antes_de="2030-01-01T00:00:00Z"))).run.first
-    run = (await accept(orders, *(request(str(number)) for number in range(20)))).run
-    await begin(work, run)
-    running, back, failed = run.first + 3, run.first + 6, run.first + 9
-    others = [one for one in range(run.first, run.first + 20) if one not in (running, back, failed)]
+    first = (await accept(orders, request(no_antes_de="2030-01-01T00:00:00Z"))).orders.first
+    order_range = (await accept(orders, *(request(str(number)) for number in range(20)))).orders
+    await begin(work, order_range)
+    running, back, failed = order_range.first + 3, order_range.first + 6, order_range.first + 9
+    others = [one for one in range(order_range.first, order_range.first + 20) if one not in (running, back, failed)]
     failures = [Failure(back, 1, NOW, "later", NOW + 5), Failure(failed, 1, NOW, "broken", None)]
     await work.advance("w1", done=[Done(one, 1, NOW) for one in others], failures=failures, now=NOW)
     await orders.settle()
-    assert isinstance(await orders.retry(ids(run)[failed - run.first]), Open)
+    assert isinstance(await orders.retry(ids(order_range)[failed - order_range.first]), Open)
     page = await orders.list(Query(state=State.QUEUED))
     assert [int(order.id[-12:], 16) for order in page.orders] == [failed, back, first]
     again, waiting = await restart_waiting(adapter)
     assert waiting == [first, running, back, failed]
     for sequence in (running, failed):
-        await again.cancel(ids(run)[sequence - run.first])
+        await again.cancel(ids(order_range)[sequence - order_range.first])
     await again.settle()
     _, waiting = await restart_waiting(adapter)
     assert waiting == [first, back]
@@ -419,7 +432,7 @@ async def test_start_finds_old_open_orders_wherever_they_are(
 
 
 async def test_list_is_newest_first_and_pages_do_not_overlap(orders: OrderStore) -> None:
-    run = (await accept(orders, *(request(str(n)) for n in range(7)))).run
+    order_range = (await accept(orders, *(request(str(n)) for n in range(7)))).orders
     seen: list[str] = []
     before = None
     while True:
@@ -429,12 +442,12 @@ async def test_list_is_newest_first_and_pages_do_not_overlap(orders: OrderStore)
         await accept(orders, request("newer"))
         if before is None:
             break
-    assert seen == ids(run)[::-1]
+    assert seen == ids(order_range)[::-1]
 
 
 async def test_list_filters(orders: OrderStore, work: WorkStore) -> None:
-    early = (await accept(orders, request("Ana"), request("Ana María"), at=1_000_000)).run
-    late = (await accept(orders, request('A"na\\'), request("Ana"), request("Eva"), at=9_000_000)).run
+    early = (await accept(orders, request("Ana"), request("Ana María"), at=1_000_000)).orders
+    late = (await accept(orders, request('A"na\\'), request("Ana"), request("Eva"), at=9_000_000)).orders
     await begin(work, early)
     await work.advance("w1", failures=[Failure(early.first, 1, NOW, "x", None)], now=NOW)
     await orders.cancel(ids(late)[2])
@@ -479,7 +492,7 @@ async def test_customers_are_found_by_every_spelling(orders: OrderStore) -> None
 
 async def test_orders_are_begun_until_their_documents_fill_the_room(orders: OrderStore, work: WorkStore) -> None:
     large = [request(productos=["x" * 190] * 10) for _ in range(100)]
-    first, second = [(await accept(orders, *large)).run for _ in range(2)]
+    first, second = [(await accept(orders, *large)).orders for _ in range(2)]
     tickets = [ticket(first), ticket(second)]
     begun: list[Claim] = []
     turns = 0
@@ -492,7 +505,7 @@ async def test_orders_are_begun_until_their_documents_fill_the_room(orders: Orde
         tickets = list(advance.left)
         turns += 1
     assert turns > 2
-    assert [number for claim in begun for number in _sequences(claim.ticket.run)] == [
+    assert [number for claim in begun for number in _sequences(claim.ticket.orders)] == [
         *_sequences(first),
         *_sequences(second),
     ]
@@ -500,11 +513,11 @@ async def test_orders_are_begun_until_their_documents_fill_the_room(orders: Orde
 
 
 async def test_an_order_that_is_larger_than_the_room_is_begun_alone(orders: OrderStore, work: WorkStore) -> None:
-    run = (await accept(orders, request())).run
-    advance = await work.advance("w1", tickets=[ticket(run)], now=NOW, max_bytes=1)
-    assert [claim.ticket.run for claim in advance.claims] == [run]
+    order_range = (await accept(orders, request())).orders
+    advance = await work.advance("w1", tickets=[ticket(order_range)], now=NOW, max_bytes=1)
+    assert [claim.ticket.orders for claim in advance.claims] == [order_range]
     assert not advance.left
 
 
-def _sequences(run: Run) -> range:
-    return range(run.first, run.first + run.count)
+def _sequences(order_range: OrderRange) -> range:
+    return order_range.sequences

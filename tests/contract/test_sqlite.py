@@ -42,7 +42,7 @@ async def test_keys_that_have_expired_are_freed_with_their_place_in_the_index(ad
     old = [request(str(number), request_id=f"old {number}") for number in range(1500)]
     await accept(store, *old, at=now - 2 * hour, room=2000)
     await accept(store, request(), at=now - 2 * hour)
-    run = (await accept(store, request("new", request_id="new"), at=now)).run
+    order_range = (await accept(store, request("new", request_id="new"), at=now)).orders
     await store.tend()
     with contextlib.closing(sqlite3.connect(adapter.files.orders)) as connection:
         keys = connection.execute("SELECT request_id FROM orders WHERE request_id IS NOT NULL").fetchall()
@@ -50,7 +50,7 @@ async def test_keys_that_have_expired_are_freed_with_their_place_in_the_index(ad
     assert keys == [("new",)]
     assert mark == (1501,)
     again = await accept(store, request("new", request_id="new"), *old[:2], at=now)
-    assert (again.run.count, again.existing[0].id) == (2, ids(run)[0])
+    assert (again.orders.count, again.existing[0].id) == (2, ids(order_range)[0])
     await adapter.close()
     reopened = await adapter.orders(request_id_seconds=3600)
     await reopened.recover()
@@ -69,19 +69,19 @@ async def test_no_key_expires_at_once_where_the_clock_is_far_ahead_at_the_start(
     await again.recover()
     await again.tend()
     retried = await accept(again, request(request_id="key"), at=now)
-    assert (retried.run.count, retried.existing[0].id) == (0, ids(first.run)[0])
+    assert (retried.orders.count, retried.existing[0].id) == (0, ids(first.orders)[0])
     later = time.monotonic() + 601
     monkeypatch.setattr("time.monotonic", lambda: later)
-    assert (await accept(again, request(request_id="key"), at=now)).run.count == 1
+    assert (await accept(again, request(request_id="key"), at=now)).orders.count == 1
 
 
 async def test_order_that_waits_for_years_makes_no_start_read_those_after_it(
     adapter: SqliteAdapter, orders: OrderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.stores.sqlite.open_orders._RECENT_ORDERS", 5)
-    delayed = ids((await accept(orders, request(no_antes_de="2099-01-01T00:00:00Z"))).run)[0]
-    run = (await accept(orders, *(request(str(number)) for number in range(20)))).run
-    for order in ids(run):
+    delayed = ids((await accept(orders, request(no_antes_de="2099-01-01T00:00:00Z"))).orders)[0]
+    order_range = (await accept(orders, *(request(str(number)) for number in range(20)))).orders
+    for order in ids(order_range):
         await orders.cancel(order)
 
     def remembered() -> tuple[int, list[int]]:
@@ -90,10 +90,10 @@ async def test_order_that_waits_for_years_makes_no_start_read_those_after_it(
             return mark, [one for (one,) in connection.execute("SELECT sequence FROM stragglers").fetchall()]
 
     await orders.settle()
-    assert remembered() == (run.first + 19, [run.first - 1])
+    assert remembered() == (order_range.first + 19, [order_range.first - 1])
     await orders.cancel(delayed)
     await orders.settle()
-    assert remembered() == (run.first + 19, [])
+    assert remembered() == (order_range.first + 19, [])
 
 
 async def test_files_of_a_newer_schema_are_refused(adapter: SqliteAdapter) -> None:
@@ -147,13 +147,13 @@ async def test_new_intake_waits_for_a_former_ones_workers(
 async def test_refused_commit_leaves_no_trace_and_the_next_one_works(
     orders: OrderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = (await accept(orders, request("before"))).run
+    order_range = (await accept(orders, request("before"))).orders
     monkeypatch.setattr("shared.stores.sqlite.orders._ACCEPT_PLAIN", "INSERT INTO orders VALUES (?, ?, ?)")
     with pytest.raises(StoreError):
         await accept(orders, request("refused"))
     monkeypatch.undo()
-    after = (await accept(orders, request("after"))).run
-    assert after.first == run.first + 1
+    after = (await accept(orders, request("after"))).orders
+    assert after.first == order_range.first + 1
     order = await orders.get(ids(after)[0])
     assert order is not None
     assert order.request.customer == "after"

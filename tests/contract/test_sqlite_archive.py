@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.domain.errors import Conflict, StartupError, StoreError
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.states import State
 from shared.stores.archive_format import ArchivedOrder, Block, encode_archive
 from shared.stores.ports.orders import Done, Failure, OrderStore, WorkStore
@@ -45,21 +45,21 @@ async def tidy(orders: OrderStore) -> None:
         pass
 
 
-async def do(orders: OrderStore, work: WorkStore, count: int = 3, at: int = 1_000_000) -> Run:
+async def do(orders: OrderStore, work: WorkStore, count: int = 3, at: int = 1_000_000) -> OrderRange:
     """Orders that are accepted and done."""
-    run = (await accept(orders, *(request(f"c{number}") for number in range(count)), at=at)).run
-    await work.advance("w", tickets=[ticket(run)], now=at)
-    done = [Done(sequence, 1, at + 5) for sequence in range(run.first, run.first + count)]
+    order_range = (await accept(orders, *(request(f"c{number}") for number in range(count)), at=at)).orders
+    await work.advance("w", tickets=[ticket(order_range)], now=at)
+    done = [Done(sequence, 1, at + 5) for sequence in range(order_range.first, order_range.first + count)]
     await work.advance("w", done=done, now=at)
-    return run
+    return order_range
 
 
-async def fail(orders: OrderStore, work: WorkStore) -> Run:
+async def fail(orders: OrderStore, work: WorkStore) -> OrderRange:
     """An order that has failed."""
-    run = (await accept(orders, request("unlucky"))).run
-    await work.advance("w", tickets=[ticket(run)], now=1_000_000)
-    await work.advance("w", failures=[Failure(run.first, 1, 1_000_005, "no stock", None)], now=1_000_000)
-    return run
+    order_range = (await accept(orders, request("unlucky"))).orders
+    await work.advance("w", tickets=[ticket(order_range)], now=1_000_000)
+    await work.advance("w", failures=[Failure(order_range.first, 1, 1_000_005, "no stock", None)], now=1_000_000)
+    return order_range
 
 
 def rows(adapter: SqliteAdapter) -> tuple[int, int]:
@@ -82,7 +82,7 @@ async def test_final_orders_move_to_a_file_and_are_shown_as_before(
 ) -> None:
     done = await do(orders, work)
     failed = await fail(orders, work)
-    waiting = (await accept(orders, request("waiting"))).run
+    waiting = (await accept(orders, request("waiting"))).orders
     everything = [*ids(done), *ids(failed)]
     before = [await orders.get(order) for order in everything], await orders.attempts(ids(failed)[0])
     assert archive(adapter) == 4
@@ -110,7 +110,7 @@ async def test_order_that_stays_open_is_archived_later(
     adapter: SqliteAdapter, orders: OrderStore, work: WorkStore
 ) -> None:
     await do(orders, work)
-    late = (await accept(orders, request("late"))).run
+    late = (await accept(orders, request("late"))).orders
     await do(orders, work)
     assert archive(adapter) == 6
     # It becomes final before the rows of its neighbours are deleted.
@@ -133,14 +133,14 @@ async def test_order_stays_as_long_as_a_retry_may_come(adapter: SqliteAdapter) -
     now = time.time_ns() // 1000
     retried = request("Ana", request_id="key")
     for at in (now - 3_700_000_000, now):
-        run = (await accept(orders, retried, at=at)).run
-        await work.advance("w", tickets=[ticket(run)], now=1_000_000)
-        await work.advance("w", done=[Done(run.first, 1, at)], now=1_000_000)
+        order_range = (await accept(orders, retried, at=at)).orders
+        await work.advance("w", tickets=[ticket(order_range)], now=1_000_000)
+        await work.advance("w", done=[Done(order_range.first, 1, at)], now=1_000_000)
     assert archive(adapter) == 1
     await tidy(orders)
     assert rows(adapter) == (1, 1)
     again = await accept(orders, retried, at=now + 1)
-    assert (again.run.count, [one.id for one in again.existing.values()]) == (0, ids(run))
+    assert (again.orders.count, [one.id for one in again.existing.values()]) == (0, ids(order_range))
 
 
 async def test_only_orders_from_before_a_time_are_archived_and_months_apart(
@@ -171,7 +171,7 @@ async def test_numbers_and_counts_go_on_when_every_order_is_gone(
     assert recovery.repair is None
     assert (recovery.accepted, recovery.totals[State.DONE], recovery.totals[State.FAILED]) == (4, 3, 1)
     assert recovery.open == []
-    assert (await accept(again, request())).run.first == 5
+    assert (await accept(again, request())).orders.first == 5
 
 
 @pytest.mark.parametrize("deleted", [False, True])
@@ -299,7 +299,7 @@ async def test_follower_that_comes_too_late_begins_with_the_totals(
     await do(orders, work)
     await fail(orders, work)
     archive(adapter)
-    running = (await accept(orders, request(), request())).run
+    running = (await accept(orders, request(), request())).orders
     await work.advance("w", tickets=[ticket(running)], now=1_000_000)
     await accept(orders, request())
     await tidy(orders)
@@ -347,12 +347,12 @@ async def test_large_orders_make_more_and_smaller_files(
     adapter: SqliteAdapter, orders: OrderStore, work: WorkStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archiving, "_FILE_BYTES", 500)
-    run = await do(orders, work, count=40)
+    order_range = await do(orders, work, count=40)
     assert archive(adapter) == 40
     files = list(adapter.files.archive.glob("*/*.jsonl.gz"))
     assert 3 < len(files) < 40
     found = [
         json.loads(line)["id"] for file in sorted(files) for line in gzip.decompress(file.read_bytes()).splitlines()
     ]
-    assert sorted(found) == ids(run)
+    assert sorted(found) == ids(order_range)
     assert archive(adapter) == 0

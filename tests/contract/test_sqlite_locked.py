@@ -64,7 +64,7 @@ class Turns:
 async def test_orders_are_refused_while_the_loop_goes_on_and_none_is_lost_or_doubled(
     adapter: SqliteAdapter, orders: OrderStore
 ) -> None:
-    before = (await accept(orders, request("before"))).run
+    before = (await accept(orders, request("before"))).orders
     with locked(adapter.files.orders):
         async with Turns() as turns:
             with pytest.raises(StoreBusy, match=r"orders\.db is locked by another program"):
@@ -77,7 +77,7 @@ async def test_orders_are_refused_while_the_loop_goes_on_and_none_is_lost_or_dou
                 await accept(orders, request("next", request_id="key"))
             assert await orders.get(ids(before)[0])
         assert time.monotonic() - began < 1.0
-    after = (await accept(orders, request("after"), request("next", request_id="key"))).run
+    after = (await accept(orders, request("after"), request("next", request_id="key"))).orders
     assert (after.first, after.count) == (before.first + 1, 2)
 
 
@@ -86,25 +86,27 @@ async def test_lock_that_is_held_for_a_moment_is_not_noticed(adapter: SqliteAdap
         taken = asyncio.create_task(accept(orders, request()))
         await asyncio.sleep(0)
         other.execute("ROLLBACK")
-        assert (await taken).run.count == 1
+        assert (await taken).orders.count == 1
 
 
 async def test_who_cancels_and_who_works_is_not_held_up_by_a_lock_on_progress(
     adapter: SqliteAdapter, orders: OrderStore, work: WorkStore
 ) -> None:
-    run = (await accept(orders, request(), request())).run
+    order_range = (await accept(orders, request(), request())).orders
     with locked(adapter.files.progress):
         async with Turns() as turns:
             with pytest.raises(StoreBusy):
-                await orders.cancel(ids(run)[0])
+                await orders.cancel(ids(order_range)[0])
         assert turns.count > 3
         began = time.monotonic()
         with pytest.raises(StoreBusy):
-            await work.advance("w1", tickets=[ticket(run)], now=1)
+            await work.advance("w1", tickets=[ticket(order_range)], now=1)
         assert time.monotonic() - began < 1.0
-        assert (await accept(orders, request())).run.count == 1
-    assert [claim.ticket.run for claim in (await work.advance("w1", tickets=[ticket(run)], now=1)).claims] == [run]
-    found = await orders.get(ids(run)[0])
+        assert (await accept(orders, request())).orders.count == 1
+    assert [
+        claim.ticket.orders for claim in (await work.advance("w1", tickets=[ticket(order_range)], now=1)).claims
+    ] == [order_range]
+    found = await orders.get(ids(order_range)[0])
     assert found is not None
     assert found.state is State.RUNNING
 

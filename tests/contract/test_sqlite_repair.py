@@ -44,11 +44,11 @@ class Shop:
     async def work(self, orders: int) -> list[int]:
         """Accepts orders and works them off: their sequences."""
         async with self._intake() as (store, _):
-            run = (await accept(store, *(request(f"c{number}") for number in range(orders)))).run
+            order_range = (await accept(store, *(request(f"c{number}") for number in range(orders)))).orders
             worker = SqliteWorkStore(self.files)
-            advance = await worker.advance("w", tickets=[ticket(run)], now=2_000_000)
+            advance = await worker.advance("w", tickets=[ticket(order_range)], now=2_000_000)
             assert not advance.refused
-            sequences = list(range(run.first, run.first + run.count))
+            sequences = list(order_range.sequences)
             done = [Done(sequence, 1, 3_000_000) for sequence in sequences]
             assert not (await worker.advance("w", done=done, now=3_000_000)).lost
             await worker.close()
@@ -127,8 +127,8 @@ class Shop:
 
     def open(self, recovery: Recovery) -> list[int]:
         """The sequences of the orders that are open."""
-        runs = [entry.run for entry in recovery.open]
-        return [sequence for run in runs for sequence in range(run.first, run.first + run.count)]
+        ranges = [entry.orders for entry in recovery.open]
+        return [sequence for order_range in ranges for sequence in order_range.sequences]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from shared.domain.errors import NotFound, StoreError
-from shared.domain.ids import Run, new_node, parse_id, split_run
+from shared.domain.ids import OrderRange, new_node, parse_id
 from shared.domain.names import name_key
 from shared.domain.orders import FailedAttempt, Item, Order, OrderRequest, due_time
 from shared.domain.quantiles import bucket
@@ -97,21 +97,21 @@ class MemoryOrders:
         if self.failing is not None:
             raise self.failing
 
-    def within(self, run: Run) -> list[Stored]:
-        """Returns the stored orders of a run, in order."""
-        sequences = range(run.first, run.first + run.count)
+    def within(self, order_range: OrderRange) -> list[Stored]:
+        """Returns the stored orders of a range, in order."""
+        sequences = order_range.sequences
         return [self.orders[sequence] for sequence in sequences if sequence in self.orders]
 
-    def run_of(self, order: Stored) -> Run:
-        """Returns the run of one order."""
-        return Run(order.received, self.node, order.sequence, 1)
+    def range_of(self, order: Stored) -> OrderRange:
+        """Returns the range of one order."""
+        return OrderRange(order.received, self.node, order.sequence, 1)
 
     def id_of(self, order: Stored) -> str:
         """Returns the id of an order."""
-        return next(self.run_of(order).ids())
+        return next(self.range_of(order).ids())
 
-    def open_runs(self, orders: Iterable[Stored]) -> list[Open]:
-        """Returns orders that wait, as runs of those that are alike."""
+    def open_ranges(self, orders: Iterable[Stored]) -> list[Open]:
+        """Returns orders that wait, as ranges of those that are alike."""
         waiting = (
             OpenOrder(one.sequence, one.received, one.request.priority, one.due, one.attempt, one.rescues)
             for one in orders
@@ -140,7 +140,7 @@ class MemoryOrderStore:
         self._database.write_moves(Moves(requeued=told((order.sequence, None) for order in running)))
         totals = Counter(order.state for order in orders)
         waiting = [order for order in orders if order.state is State.QUEUED]
-        return Recovery(self._database.open_runs(waiting), {state: totals[state] for state in FINAL}, len(orders))
+        return Recovery(self._database.open_ranges(waiting), {state: totals[state] for state in FINAL}, len(orders))
 
     async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`."""
@@ -162,7 +162,7 @@ class MemoryOrderStore:
                 sequence = first + len(accepted)
                 orders[sequence] = Stored(sequence, received, document, key, due=due_time(request))
                 accepted.append(index)
-        return Acceptance(Run(received, self._database.node, first, len(accepted)), accepted, existing)
+        return Acceptance(OrderRange(received, self._database.node, first, len(accepted)), accepted, existing)
 
     async def get(self, order_id: str) -> Order | None:
         """See `OrderStore.get`."""
@@ -206,7 +206,7 @@ class MemoryOrderStore:
             return stored.state
         stored.state, stored.due, stored.finished = State.QUEUED, None, None
         self._database.write_moves(Moves(reopened=[(stored.sequence, 1)]))
-        return Open(self._database.run_of(stored), stored.attempt, stored.request.priority, None)
+        return Open(self._database.range_of(stored), stored.attempt, stored.request.priority, None)
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
         """See `OrderStore.rescue`."""
@@ -214,9 +214,9 @@ class MemoryOrderStore:
         failed: list[tuple[int, str | None]] = []
         back: list[tuple[int, str | None]] = []
         requeued: list[Open] = []
-        finals: dict[State, list[Run]] = {}
+        finals: dict[State, list[OrderRange]] = {}
         for ticket in tickets:
-            orders = self._database.within(ticket.run)
+            orders = self._database.within(ticket.orders)
             for order in orders:
                 if not order.is_in(ticket.attempt):
                     continue
@@ -226,10 +226,10 @@ class MemoryOrderStore:
                 else:
                     order.state, order.rescues = State.QUEUED, order.rescues + 1
                     back.append((order.sequence, None))
-            requeued += self._database.open_runs(order for order in orders if order.state is State.QUEUED)
+            requeued += self._database.open_ranges(order for order in orders if order.state is State.QUEUED)
             for state in {order.state for order in orders} & FINAL:
                 sequences = [order.sequence for order in orders if order.state is state]
-                finals.setdefault(state, []).extend(split_run(ticket.run, sequences))
+                finals.setdefault(state, []).extend(ticket.orders.select(sequences))
         self._database.write_moves(Moves(failed=told(failed), requeued=told(back)))
         return Rescue(requeued, finals)
 
@@ -291,19 +291,19 @@ class MemoryWorkStore:
         failed = self._apply(failures, self._fail, lost)
         back = self._apply(handed_back, _hand_back, lost)
         claims: list[Claim] = []
-        refused: list[Run] = []
+        refused: list[OrderRange] = []
         for ticket in tickets:
-            begun = [order for order in self._database.within(ticket.run) if _begin(order, worker, ticket, now)]
+            begun = [order for order in self._database.within(ticket.orders) if _begin(order, worker, ticket, now)]
             claims += self._claims(ticket, begun)
             kept = {order.sequence for order in begun}
-            missing = [one for one in range(ticket.run.first, ticket.run.first + ticket.run.count) if one not in kept]
-            refused += split_run(ticket.run, missing)
+            missing = [one for one in ticket.orders.sequences if one not in kept]
+            refused += ticket.orders.select(missing)
         again: list[tuple[int, str | None]] = [(one.sequence, one.detail) for one in failed if one.retry_at is not None]
         moves = Moves(
             done=spans(one.sequence for one in ended),
             failed=told((one.sequence, one.detail) for one in failed if one.retry_at is None),
             requeued=told([*again, *((one.sequence, None) for one in back)]),
-            started=[(claim.ticket.run.first, claim.ticket.run.count) for claim in claims],
+            started=[(claim.ticket.orders.first, claim.ticket.orders.count) for claim in claims],
         )
         self._database.write_moves(moves, now)
         return Advance(claims, refused, lost, left)
@@ -315,7 +315,7 @@ class MemoryWorkStore:
         """Returns the tickets whose documents fit, the last one cut, and what is left of all."""
         size = 0
         for place, ticket in enumerate(tickets):
-            for number, order in enumerate(self._database.within(ticket.run)):
+            for number, order in enumerate(self._database.within(ticket.orders)):
                 size += len(order.document)
                 if max_bytes is not None and size >= max_bytes:
                     taken, rest = ticket.cut(number + 1)
@@ -346,9 +346,9 @@ class MemoryWorkStore:
         """Returns claims of consecutive orders with as many failures."""
         claims: list[Claim] = []
         for failures in sorted({order.failures for order in begun}):
-            for run in split_run(ticket.run, [order.sequence for order in begun if order.failures == failures]):
-                documents = [order.document for order in self._database.within(run)]
-                claims.append(Claim(replace(ticket, run=run), documents, failures))
+            for order_range in ticket.orders.select([order.sequence for order in begun if order.failures == failures]):
+                documents = [order.document for order in self._database.within(order_range)]
+                claims.append(Claim(replace(ticket, orders=order_range), documents, failures))
         return claims
 
 
@@ -432,7 +432,7 @@ class MemoryOrderFeed:
             source,
             target,
             at,
-            [self.database.run_of(order) for order in orders],
+            [self.database.range_of(order) for order in orders],
             [order.request.customer for order in orders],
             traces={name: trace for name, trace in traces.items() if isinstance(trace, str)},
         )

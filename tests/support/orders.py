@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import OrderRequest, Priority
 from shared.stores.ports.orders import Acceptance, Batch, OrderStore, Ticket
 from shared.wire.orders import encode_orders
@@ -30,11 +30,11 @@ async def accept(store: OrderStore, *requests: OrderRequest, at: int = 1_000_000
     return await store.accept(batch(*requests), received=at, room=room)
 
 
-def ticket(run: Run, attempt: int = 1) -> Ticket:
-    """A ticket for a run."""
-    return Ticket(run, attempt, Priority.NORMAL, run.received + 1000, run.received + 2000)
+def ticket(order_range: OrderRange, attempt: int = 1) -> Ticket:
+    """A ticket for a range."""
+    return Ticket(order_range, attempt, Priority.NORMAL, order_range.received + 1000, order_range.received + 2000)
 
 
-def ids(run: Run) -> list[str]:
-    """The ids of a run."""
-    return list(run.ids())
+def ids(order_range: OrderRange) -> list[str]:
+    """The ids of a range."""
+    return list(order_range.ids())

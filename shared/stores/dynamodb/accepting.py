@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared.domain.errors import StoreError
-from shared.domain.ids import Run, id_prefix
+from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
 from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item
@@ -97,7 +97,7 @@ class Acceptor:
                 existing[index] = found
             elif found < stored:
                 existing[index] = Existing(f"{prefix}{first + found:012x}", State.QUEUED, alike)
-        return Acceptance(Run(received, self._node, first, stored), new, existing, refused)
+        return Acceptance(OrderRange(received, self._node, first, stored), new, existing, refused)
 
     async def _place(self, orders: int) -> int:
         """The sequence of the next order, behind which there is room for so many. Raises StoreError."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from shared.domain.errors import NotFound, StoreError
-from shared.domain.ids import Run, parse_id, split_run
+from shared.domain.ids import OrderRange, parse_id
 from shared.domain.orders import FailedAttempt, Order
 from shared.domain.states import FINAL, State
 from shared.stores.dynamodb.accepting import Acceptor
@@ -208,13 +208,13 @@ class DynamoOrderStore:
         again = self._asked
         self._again &= again
         reopened: list[Open] = []
-        discarded: list[Run] = []
+        discarded: list[OrderRange] = []
         for sequence in again - self._again:
             chunk = await self._chunks.find(sequence)
             if chunk is not None:
                 reopened += self._reopened(chunk, sequence)
                 if chunk.row(sequence).state == CANCELLED:
-                    discarded.append(Run(chunk.received, self._node, sequence, 1))
+                    discarded.append(OrderRange(chunk.received, self._node, sequence, 1))
         found: list[Open] = []
         async with self._accepting:
             await self._acceptor.settle_doubt()
@@ -304,10 +304,10 @@ class DynamoOrderStore:
         """See `OrderStore.rescue`."""
         now = max((ticket.queued for ticket in tickets), default=0)
         requeued: list[Open] = []
-        finals: dict[State, list[Run]] = {}
+        finals: dict[State, list[OrderRange]] = {}
 
         async def rescue(chunk: Chunk, ticket: Ticket) -> None:
-            first, stop = ticket.run.first, ticket.run.first + ticket.run.count
+            first, stop = ticket.orders.first, ticket.orders.stop
             inside = range(max(first, chunk.first), min(stop, chunk.stop))
 
             def take_back(rows: list[Row]) -> None:
@@ -326,11 +326,11 @@ class DynamoOrderStore:
             for state in FINAL:
                 ended = [sequence for sequence in inside if STATES[chunk.row(sequence).state] is state]
                 if ended:
-                    finals.setdefault(state, []).extend(split_run(ticket.run, ended))
+                    finals.setdefault(state, []).extend(ticket.orders.select(ended))
 
         for ticket in tickets:
-            run = ticket.run
-            chunks = await self._chunks.overlapping(run.first, run.first + run.count)
+            order_range = ticket.orders
+            chunks = await self._chunks.overlapping(order_range.first, order_range.stop)
             await concurrently(rescue(chunk, ticket) for chunk in chunks)
         return Rescue(requeued, finals)
 

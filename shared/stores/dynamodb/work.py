@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from shared.domain.ids import Run, split_run
+from shared.domain.ids import OrderRange
 from shared.stores.dynamodb.attempts import keep_attempts
 from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently
 from shared.stores.dynamodb.client import Dynamo
@@ -15,7 +15,7 @@ from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Row
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
 
-# Orders between runs that are read together.
+# Orders between ranges that are read together.
 _NEAR = 1024
 
 _Step = Callable[[Row], Row | None]
@@ -37,7 +37,7 @@ class _Turn:
 
     def orders(self, ticket: Ticket) -> range:
         """The orders of a ticket that are in the chunk."""
-        first, stop = ticket.run.first, ticket.run.first + ticket.run.count
+        first, stop = ticket.orders.first, ticket.orders.stop
         return range(max(first, self.chunk.first), min(stop, self.chunk.stop))
 
 
@@ -77,11 +77,11 @@ class DynamoWorkStore:
                 turn(chunk).results.append((sequence, step))
             else:
                 lost.add(sequence)
-        chunks = await self._overlapping([ticket.run for ticket in tickets])
+        chunks = await self._overlapping([ticket.orders for ticket in tickets])
         tickets, untouched = _cut_to_size(tickets, chunks, max_bytes)
         for chunk in chunks:
             for ticket in tickets:
-                if ticket.run.first < chunk.stop and chunk.first < ticket.run.first + ticket.run.count:
+                if ticket.orders.first < chunk.stop and chunk.first < ticket.orders.stop:
                     turn(chunk).tickets.append(ticket)
         outcomes = await concurrently(self._advance(one, worker, now) for one in turns.values())
         claimed: dict[Ticket, list[tuple[int, int, str]]] = {ticket: [] for ticket in tickets}
@@ -94,21 +94,21 @@ class DynamoWorkStore:
                 place = sequence - one.chunk.first
                 claimed[ticket].append((sequence, one.chunk.rows[place].failures, one.chunk.documents[place]))
         claims: list[Claim] = []
-        refused: list[Run] = []
+        refused: list[OrderRange] = []
         for ticket in tickets:
             orders = sorted(claimed[ticket])
             claims += _claims(ticket, orders)
             taken = {sequence for sequence, _, _ in orders}
-            run = ticket.run
-            refused += split_run(run, (one for one in range(run.first, run.first + run.count) if one not in taken))
+            order_range = ticket.orders
+            refused += order_range.select(one for one in order_range.sequences if one not in taken)
         return Advance(claims, refused, lost, untouched)
 
-    async def _overlapping(self, runs: Iterable[Run]) -> list[Chunk]:
-        """The chunks of runs, read together where they are near each other, and not at all where they are in hand."""
+    async def _overlapping(self, asked: Iterable[OrderRange]) -> list[Chunk]:
+        """The chunks of ranges, read together where they are near each other, and not at all where they are in hand."""
         known = {chunk.first: chunk for chunk in self._in_hand.values()}
         ranges: list[tuple[int, int]] = []
-        for run in sorted(runs, key=lambda one: one.first):
-            first, stop = run.first, run.first + run.count
+        for order_range in sorted(asked, key=lambda one: one.first):
+            first, stop = order_range.first, order_range.stop
             if _covered(first, stop, known.values()):
                 continue
             if ranges and first // BLOCK == ranges[-1][0] // BLOCK and first - ranges[-1][1] < _NEAR:
@@ -164,8 +164,8 @@ def _cut_to_size(
     for chunk in chunks:
         sizes.update(enumerate(map(len, chunk.documents), chunk.first))
     for place, ticket in enumerate(tickets):
-        for count in range(1, ticket.run.count + 1):
-            max_bytes -= sizes.get(ticket.run.first + count - 1, 0)
+        for count in range(1, ticket.orders.count + 1):
+            max_bytes -= sizes.get(ticket.orders.first + count - 1, 0)
             if max_bytes <= 0:
                 taken, rest = ticket.cut(count)
                 return [*tickets[:place], taken], [*rest, *tickets[place + 1 :]]
@@ -239,6 +239,6 @@ def _claims(ticket: Ticket, orders: Sequence[tuple[int, int, str]]) -> Iterable[
     """Orders of a ticket with their failures and documents, as claims of what is consecutive and alike."""
     for failures in sorted({failed for _, failed, _ in orders}):
         documents = {sequence: document for sequence, failed, document in orders if failed == failures}
-        for part in split_run(ticket.run, documents):
-            texts = [documents[sequence] for sequence in range(part.first, part.first + part.count)]
-            yield Claim(replace(ticket, run=part), texts, failures)
+        for part in ticket.orders.select(documents):
+            texts = [documents[sequence] for sequence in part.sequences]
+            yield Claim(replace(ticket, orders=part), texts, failures)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.records import Record, Table
 from shared.domain.states import State
 from shared.stores.ports.records import Changes
@@ -18,9 +18,9 @@ class Happened(NamedTuple):
     target: State
     at: int
     """Microseconds since the epoch."""
-    runs: Sequence[Run]
+    ranges: Sequence[OrderRange]
     customers: Sequence[str]
-    """Whose each order is, in the order of the runs."""
+    """Whose each order is, in the order of the ranges."""
     detail: str | None = None
     traces: Mapping[str, str] = {}
     """What orders serve, by their ids; of those that say so."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.domain.errors import StoreError
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority
 from shared.domain.states import State
 
@@ -38,7 +38,7 @@ class Existing(NamedTuple):
 class Acceptance(NamedTuple):
     """What became of a batch. An index in neither `accepted` nor `existing` found no room, or was `refused`."""
 
-    run: Run
+    orders: OrderRange
     """The new orders, in order; empty when there are none."""
     accepted: Sequence[int]
     """Index in the batch of each new order."""
@@ -48,13 +48,13 @@ class Acceptance(NamedTuple):
 
 
 class Ticket(Struct, frozen=True, array_like=True, gc=False):
-    """A run of orders to be worked off, and which attempt at them this is (the first is 1).
+    """A range of orders to be worked off, and which attempt at them this is (the first is 1).
 
     The attempt is the fencing token: a result is recorded only while the store still has the order
     `en proceso` in that very attempt. `stored` and `queued` are microseconds since the epoch.
     """
 
-    run: Run
+    orders: OrderRange
     attempt: int
     priority: Priority
     stored: int
@@ -62,14 +62,10 @@ class Ticket(Struct, frozen=True, array_like=True, gc=False):
 
     def cut(self, count: int) -> "tuple[Ticket, list[Ticket]]":
         """Returns a ticket for the first `count` orders, and what is left of this one: a ticket or none."""
-        run = self.run
-        if count >= run.count:
+        if count >= self.orders.count:
             return self, []
-        head, rest = (
-            Run(run.received, run.node, run.first, count),
-            Run(run.received, run.node, run.first + count, run.count - count),
-        )
-        return replace(self, run=head), [replace(self, run=rest)]
+        head, rest = self.orders.split(count)
+        return replace(self, orders=head), [replace(self, orders=rest)]
 
 
 class Claim(NamedTuple):
@@ -117,7 +113,7 @@ class Advance(NamedTuple):
     """What became of one `WorkStore.advance`."""
 
     claims: list[Claim]
-    refused: list[Run]
+    refused: list[OrderRange]
     """Of the tickets: orders that are not to be worked off (cancelled, or begun by another)."""
     lost: set[int]
     """Of the results: sequences that were not recorded, since the order is no longer this attempt's."""
@@ -128,7 +124,7 @@ class Advance(NamedTuple):
 class Open(NamedTuple):
     """Orders that were not final when the store was opened, alike in everything but their sequence."""
 
-    run: Run
+    orders: OrderRange
     attempt: int
     """The attempts begun so far."""
     priority: Priority
@@ -192,7 +188,7 @@ class Tended(NamedTuple):
     """What servers have left that are dead."""
     again: list[Open]
     """Orders of this server that are to be queued: `fallido` ones that were put back elsewhere."""
-    discarded: list[Run]
+    discarded: list[OrderRange]
     """Orders of this server that were `fallido` and were cancelled elsewhere."""
     found: list[Open]
     """Orders whose storing had no answer, and that were stored."""
@@ -297,7 +293,7 @@ class Rescue(NamedTuple):
 
     requeued: list[Open]
     """Back to `en cola`, whether they had been begun or not."""
-    finals: Mapping[State, list[Run]]
+    finals: Mapping[State, list[OrderRange]]
     """Already final before the worker died, or `fallido` now as poison."""
 
 

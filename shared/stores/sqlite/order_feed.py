@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from shared.domain.ids import Run, id_prefix
+from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.quantiles import bucket
 from shared.domain.states import State
 from shared.stores.orders import RUNNING, STATES
@@ -235,7 +235,7 @@ class _Reader:
         self, event: str, source: State, target: State, spans: Sequence[Span], detail: str | None = None
     ) -> Happened:
         rows, customers, traces = self._find(_ORDERS, spans)
-        return Happened(event, source, target, self._at, _runs(rows, self._node), customers, detail, traces)
+        return Happened(event, source, target, self._at, _ranges(rows, self._node), customers, detail, traces)
 
     def done(self, spans: Sequence[Span]) -> Happened:
         rows, customers, traces = self._find(_DONE, spans)
@@ -247,7 +247,7 @@ class _Reader:
             State.RUNNING,
             State.DONE,
             self._at,
-            _runs(rows, self._node),
+            _ranges(rows, self._node),
             customers,
             traces=traces,
             waiting=waiting,
@@ -316,7 +316,7 @@ def _accepted(rows: Sequence[Any], node: int) -> Iterable[Happened]:
             None,
             State.QUEUED,
             received,
-            _runs(together, node),
+            _ranges(together, node),
             [brief.customer for brief in own],
             traces=_traces(together, node),
             products=_products(own),
@@ -355,16 +355,16 @@ def _customers(rows: Sequence[Any]) -> list[str]:
     return [who.customer for who in _whos("\n".join([row[-1] for row in rows]))] if rows else []
 
 
-def _runs(rows: Sequence[Any], node: int) -> list[Run]:
-    runs: list[Run] = []
+def _ranges(rows: Sequence[Any], node: int) -> list[OrderRange]:
+    ranges: list[OrderRange] = []
     first = count = received = 0
     for sequence, at, *_ in rows:
         if count and sequence == first + count and at == received:
             count += 1
             continue
         if count:
-            runs.append(Run(received, node, first, count))
+            ranges.append(OrderRange(received, node, first, count))
         first, count, received = sequence, 1, at
     if count:
-        runs.append(Run(received, node, first, count))
-    return runs
+        ranges.append(OrderRange(received, node, first, count))
+    return ranges

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shared.domain.errors import Conflict, NotFound, StartupError, StoreError
-from shared.domain.ids import Run, id_prefix, new_node, parse_id, split_run
+from shared.domain.ids import OrderRange, id_prefix, new_node, parse_id
 from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
 from shared.stores.archive_format import ArchivedOrder
@@ -236,9 +236,9 @@ class SqliteOrderStore:
             )
 
     def _accepted(self, received: int, new: Sequence[int], existing: dict[int, Existing]) -> Acceptance:
-        run = Run(received, self._node, self._next, len(new))
+        order_range = OrderRange(received, self._node, self._next, len(new))
         self._next += len(new)
-        return Acceptance(run, new, existing)
+        return Acceptance(order_range, new, existing)
 
     def _look_up(self, batch: Batch, received: int, room: int) -> tuple[dict[int, Existing], list[int], list[int]]:
         """Tells retries from new orders, also where both are in the batch; and which orders' keys are used again."""
@@ -368,8 +368,8 @@ class SqliteOrderStore:
             return changed
 
         if order.state is State.FAILED and await self._in_thread(write):
-            run = Run(order.received, self._node, sequence, 1)
-            return Open(run, order.attempt, order.request.priority, None)
+            order_range = OrderRange(order.received, self._node, sequence, 1)
+            return Open(order_range, order.attempt, order.request.priority, None)
         return (await self._existing(order_id)).state
 
     async def _existing(self, order_id: str) -> Order:
@@ -389,23 +389,23 @@ class SqliteOrderStore:
         back: list[int] = []
         with self._progress_lock, self._progress.transaction(len(tickets)) as connection:
             for ticket in tickets:
-                place = (ticket.run.first, ticket.run.first + ticket.run.count - 1, ticket.attempt)
+                place = (ticket.orders.first, ticket.orders.stop - 1, ticket.attempt)
                 failed += _sequences(connection.execute(_POISON, (*place, poison, now, detail)))
                 back += _sequences(connection.execute(_REQUEUE, place))
             connection.execute(_TOTAL, (len(failed), FAILED))
             moves = Moves(failed=told((one, detail) for one in failed), requeued=told((one, None) for one in back))
             add_moves(connection, moves, time.time_ns() // 1000)
         requeued: list[Open] = []
-        finals: dict[State, list[Run]] = {}
+        finals: dict[State, list[OrderRange]] = {}
         reading = attach(self._files)
         with translated(self._files.orders):
             for ticket in tickets:
-                bounds = (ticket.run.first, ticket.run.first + ticket.run.count - 1)
+                bounds = (ticket.orders.first, ticket.orders.stop - 1)
                 requeued += _group(reading.execute(_OPEN_IN_RUN, bounds), self._node)
                 rows = reading.execute(_FINAL_IN_RUN, bounds).fetchall()
                 for state in {state for _, state in rows}:
                     sequences = [sequence for sequence, final in rows if final == state]
-                    finals.setdefault(STATES[state], []).extend(split_run(ticket.run, sequences))
+                    finals.setdefault(STATES[state], []).extend(ticket.orders.select(sequences))
             reading.close()
         return Rescue(requeued, finals)
 

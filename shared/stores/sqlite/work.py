@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from shared.domain.ids import Run, split_run
+from shared.domain.ids import OrderRange
 from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
 from shared.stores.outbox import Moves, spans, told
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
@@ -72,7 +72,7 @@ class SqliteWorkStore:
         """See `WorkStore.advance`. Blocks for one fsync, and for other workers' transactions."""
         # Read first: an error here must leave nothing begun.
         documents, tickets, untouched = self._documents(tickets, max_bytes)
-        rows = len(done) + len(failures) + len(handed_back) + sum(ticket.run.count for ticket in tickets)
+        rows = len(done) + len(failures) + len(handed_back) + sum(ticket.orders.count for ticket in tickets)
         with self._lock, self._writer.transaction(rows) as connection:
             lost = _record(connection, done, failures, handed_back)
             if failures:
@@ -80,11 +80,11 @@ class SqliteWorkStore:
             begun = [_begin(connection, worker, ticket, now) for ticket in tickets]
             add_moves(connection, _moves(done, failures, handed_back, lost, begun), now)
         claims: list[Claim] = []
-        refused: list[Run] = []
+        refused: list[OrderRange] = []
         for asked, found, (claimed, left) in zip(tickets, documents, begun, strict=True):
             for ticket, failed in claimed:
-                start = ticket.run.first - asked.run.first
-                claims.append(Claim(ticket, found[start : start + ticket.run.count], failed))
+                start = ticket.orders.first - asked.orders.first
+                claims.append(Claim(ticket, found[start : start + ticket.orders.count], failed))
             refused += left
         return Advance(claims, refused, lost, untouched)
 
@@ -95,10 +95,10 @@ class SqliteWorkStore:
         found: list[list[str]] = []
         size = 0
         for place, ticket in enumerate(tickets):
-            run = ticket.run
+            order_range = ticket.orders
             documents: list[str] = []
             with translated(self._orders_path):
-                rows = self._orders.execute(_DOCUMENTS, (run.first, run.first + run.count - 1))
+                rows = self._orders.execute(_DOCUMENTS, (order_range.first, order_range.stop - 1))
                 while portion := rows.fetchmany(_PORTION):
                     documents += [document for (document,) in portion]
                     if max_bytes is None:
@@ -126,7 +126,7 @@ def _moves(
     failures: Sequence[Failure],
     handed_back: Sequence[HandBack],
     lost: set[int],
-    begun: Sequence[tuple[list[tuple[Ticket, int]], list[Run]]],
+    begun: Sequence[tuple[list[tuple[Ticket, int]], list[OrderRange]]],
 ) -> Moves:
     """What the transaction has done."""
     final = [(failure.sequence, failure.detail) for failure in failures if failure.retry_at is None]
@@ -136,7 +136,7 @@ def _moves(
         done=spans(one.sequence for one in done if one.sequence not in lost),
         failed=told(one for one in final if one[0] not in lost),
         requeued=told(one for one in back if one[0] not in lost),
-        started=[(ticket.run.first, ticket.run.count) for claimed, _ in begun for ticket, _ in claimed],
+        started=[(ticket.orders.first, ticket.orders.count) for claimed, _ in begun for ticket, _ in claimed],
     )
 
 
@@ -188,13 +188,15 @@ def _apply(connection: Connection, statement: str, results: Sequence[Any], total
     return lost
 
 
-def _begin(connection: Connection, worker: str, ticket: Ticket, now: int) -> tuple[list[tuple[Ticket, int]], list[Run]]:
-    """Claims what can be claimed of a ticket: tickets with their failures, and the runs left out."""
-    run = ticket.run
-    first, last = run.first, run.first + run.count - 1
+def _begin(
+    connection: Connection, worker: str, ticket: Ticket, now: int
+) -> tuple[list[tuple[Ticket, int]], list[OrderRange]]:
+    """Claims what can be claimed of a ticket: tickets with their failures, and the ranges left out."""
+    order_range = ticket.orders
+    first, last = order_range.first, order_range.stop - 1
     if ticket.attempt == 1:
         begun = connection.execute(_BEGIN_FIRST, (first, last, worker, ticket.stored, ticket.queued, now))
-        if begun.rowcount == run.count:
+        if begun.rowcount == order_range.count:
             return [(ticket, 0)], []
     else:
         values = (first, last, ticket.attempt, worker, ticket.stored, ticket.queued, now)
@@ -204,5 +206,5 @@ def _begin(connection: Connection, worker: str, ticket: Ticket, now: int) -> tup
     left = set(range(first, last + 1)) - {sequence for sequence, _ in rows}
     for failed in sorted({failures for _, failures in rows}):
         sequences = [sequence for sequence, failures in rows if failures == failed]
-        claimed += ((replace(ticket, run=part), failed) for part in split_run(run, sequences))
-    return claimed, split_run(run, sorted(left))
+        claimed += ((replace(ticket, orders=part), failed) for part in order_range.select(sequences))
+    return claimed, order_range.select(sorted(left))

@@ -15,12 +15,12 @@ from clients.tools.loadtest.plan import Plan
 from clients.tools.loadtest.result import Result, conclude
 from clients.tools.loadtest.verify import Verdict, verify
 from clients.tools.loadtest.workload import Workload
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.states import State
 
 SIZE = 1200
 WORKLOAD = Workload([b'{"cliente":"a","productos":["x"],"direccion":"d"}'], keyed=True)
-IDS = list(Run(1_700_000_000_000_000, 7, 1, SIZE + 2).ids())
+IDS = list(OrderRange(1_700_000_000_000_000, 7, 1, SIZE + 2).ids())
 
 
 class Store(IntakeClient):

@@ -5,7 +5,7 @@ import time
 
 from services.distributed.events import Entry, OrderEvent, PlainEvent
 from services.distributed.log import EventLog
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.states import State
 
 
@@ -15,7 +15,7 @@ def plain(at: int | None = None) -> PlainEvent:
 
 def several(count: int) -> OrderEvent:
     now = time.time_ns() // 1000
-    return OrderEvent("order.accepted", State.QUEUED, now, [Run(1, 2, 3, count)], ["Ana"] * count)
+    return OrderEvent("order.accepted", State.QUEUED, now, [OrderRange(1, 2, 3, count)], ["Ana"] * count)
 
 
 def add(log: EventLog, *entries: Entry) -> None:

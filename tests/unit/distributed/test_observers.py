@@ -9,7 +9,7 @@ import pytest
 from services.distributed.events import EVENTS, Entry, OrderEvent, PlainEvent, Told, encode_entry, entry_kind
 from services.distributed.log import EventLog, Logged
 from services.distributed.observers import Choice, Observers
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.states import State
 from shared.net.connection import Connection
 
@@ -41,7 +41,7 @@ class Unwanted(OrderEvent, frozen=True, array_like=True, tag=1):
 
 
 def orders(event: str, *customers: str, kind: type[OrderEvent] = OrderEvent) -> OrderEvent:
-    return kind(event, State.FAILED, 1, [Run(1, 2, 3, len(customers))], customers)
+    return kind(event, State.FAILED, 1, [OrderRange(1, 2, 3, len(customers))], customers)
 
 
 @pytest.fixture

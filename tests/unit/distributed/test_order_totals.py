@@ -5,13 +5,13 @@ import sqlite3
 import pytest
 
 from services.distributed.order_totals import OrderTotals
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.states import State
 from shared.stores.ports.feeds import Happened
 
 
 def accepted(**products: tuple[int, int]) -> Happened:
-    return Happened("order.accepted", None, State.QUEUED, 1, [Run(1, 1, 1, 1)], ["Ana"], products=products)
+    return Happened("order.accepted", None, State.QUEUED, 1, [OrderRange(1, 1, 1, 1)], ["Ana"], products=products)
 
 
 def test_spellings_of_a_product_are_one_row_that_shows_the_first(connection: sqlite3.Connection) -> None:

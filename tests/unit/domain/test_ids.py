@@ -6,10 +6,10 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.ids import Run, new_node, parse_id, split_run
+from shared.domain.ids import OrderRange, new_node, parse_id
 
 RUNS = st.builds(
-    Run,
+    OrderRange,
     received=st.integers(0, 2**48 * 1000 - 1),
     node=st.integers(0, 2**26 - 1),
     first=st.integers(1, 2**47),
@@ -18,15 +18,19 @@ RUNS = st.builds(
 
 
 @given(RUNS)
-def test_id_is_a_version_7_uuid_and_leads_back(run: Run) -> None:
-    for place, text in enumerate(run.ids()):
+def test_id_is_a_version_7_uuid_and_leads_back(order_range: OrderRange) -> None:
+    for place, text in enumerate(order_range.ids()):
         assert uuid.UUID(text).version == 7
         assert uuid.UUID(text).variant == uuid.RFC_4122
-        assert parse_id(text) == parse_id(text.upper()) == (run.received // 1000, run.node, run.first + place)
+        assert (
+            parse_id(text)
+            == parse_id(text.upper())
+            == (order_range.received // 1000, order_range.node, order_range.first + place)
+        )
 
 
 @given(RUNS, RUNS)
-def test_ids_sort_by_time_of_receipt(one: Run, other: Run) -> None:
+def test_ids_sort_by_time_of_receipt(one: OrderRange, other: OrderRange) -> None:
     first, second = next(one.ids()), next(other.ids())
     if one.received // 1000 != other.received // 1000:
         assert (first < second) == (one.received < other.received)
@@ -42,8 +46,8 @@ def test_stores_get_names_of_their_own() -> None:
 
 
 @given(st.sets(st.integers(10, 40)))
-def test_split_run_holds_just_the_given_sequences(sequences: set[int]) -> None:
-    parts = split_run(Run(5, 6, 10, 31), sorted(sequences))
-    held = [sequence for part in parts for sequence in range(part.first, part.first + part.count)]
+def test_select_holds_just_the_given_sequences(sequences: set[int]) -> None:
+    parts = OrderRange(5, 6, 10, 31).select(sorted(sequences))
+    held = [sequence for part in parts for sequence in part.sequences]
     assert held == sorted(sequences)
-    assert all(left.first + left.count < right.first for left, right in itertools.pairwise(parts))
+    assert all(left.stop < right.first for left, right in itertools.pairwise(parts))

@@ -6,12 +6,12 @@ from services.intake.admission import Admission
 from services.intake.metrics import IntakeMetrics
 from services.intake.tally import Tally
 from services.intake.watchers import Watchers
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.states import State
 from shared.stores.ports.orders import Rescue
 from workers.messages import Failed, Report
 
-ONE = Run(1, 2, 3, 1)
+ONE = OrderRange(1, 2, 3, 1)
 
 
 class Counted(Tally):

@@ -6,7 +6,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 from workers.backlog import Backlog
 from workers.waiting import Waiting
@@ -15,11 +15,11 @@ SECOND = 1_000_000
 
 
 def waiting(first: int, count: int = 1, *, at: int = 0, priority: Priority = Priority.NORMAL) -> Waiting:
-    return Waiting(Run(at * SECOND, 1, first, count), 0, priority, at * SECOND)
+    return Waiting(OrderRange(at * SECOND, 1, first, count), 0, priority, at * SECOND)
 
 
 def sequences(taken: list[Waiting]) -> list[int]:
-    return [sequence for entry in taken for sequence in range(entry.run.first, entry.run.first + entry.run.count)]
+    return [sequence for entry in taken for sequence in entry.orders.sequences]
 
 
 def test_first_in_first_out_within_a_level_and_runs_are_cut_to_the_limit() -> None:

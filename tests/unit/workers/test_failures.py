@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import OrderRequest
 from workers.failures import FailureDescriber, Verdict, known_secrets
 from workers.handlers import Job, Kit, Reject, load_handler
@@ -123,7 +123,7 @@ async def test_attempt_beyond_the_time_out_says_where_it_was_and_a_thread_what_i
     ):
         woken = asyncio.Event()
         runner = Runner(handler, concurrency=1, timeout=timeout, wake=woken.set)
-        runner.put(Run(1, 2, 1, 1), 1, Job("1", 1, OrderRequest(customer="a", items=["x"], address="d")))
+        runner.put(OrderRange(1, 2, 1, 1), 1, Job("1", 1, OrderRequest(customer="a", items=["x"], address="d")))
         runner.start()
         await asyncio.sleep(0)
         runner.end_overdue()

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import OrderRequest
 from workers.handlers import Job, Reject
 from workers.preparing import PreparingRunner
 from workers.runner import Result
 
-RUN = Run(1, 2, 1, 100)
+RUN = OrderRange(1, 2, 1, 100)
 ORDER = OrderRequest(customer="a", items=["x"], address="d")
 
 

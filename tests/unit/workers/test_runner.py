@@ -7,13 +7,13 @@ from decimal import Decimal
 import pytest
 
 from shared.domain.errors import StartupError
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import Item, OrderRequest, Priority
 from workers import handlers
 from workers.handlers import Job, Kit, Reject, load_handler
 from workers.runner import Result, Runner
 
-RUN = Run(1, 2, 1, 100)
+RUN = OrderRange(1, 2, 1, 100)
 ORDER = OrderRequest(customer="a", items=["x"], address="d")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.ids import Run
+from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 from shared.stores.ports.orders import Advance, Claim, Ticket
 from workers.handlers import Job, Loaded
@@ -37,8 +37,8 @@ class Store:
         while left and room > 0:
             taken, rest = left[0].cut(-(-room // len(DOCUMENT)))
             left[:1] = rest
-            claims.append(Claim(taken, [DOCUMENT] * taken.run.count, 0))
-            room -= taken.run.count * len(DOCUMENT)
+            claims.append(Claim(taken, [DOCUMENT] * taken.orders.count, 0))
+            room -= taken.orders.count * len(DOCUMENT)
         return Advance(claims, [], set(), left)
 
     async def close(self) -> None:
@@ -76,20 +76,20 @@ async def test_large_orders_are_taken_by_their_size() -> None:
     limit = 10 * len(DOCUMENT)
     policy = WorkPolicy(1000, 3, 1.0, 60.0, 60.0, document_bytes=limit)
     worker = Worker("w1", store, Loaded(hands, None, _close), policy)
-    done: list[Run] = []
+    done: list[OrderRange] = []
     ended = asyncio.Event()
 
     def take(messages: list[FromWorker]) -> None:
         for message in messages:
             if isinstance(message, Report):
                 done.extend(message.done)
-        if sum(run.count for run in done) == ORDERS:
+        if sum(order_range.count for order_range in done) == ORDERS:
             ended.set()
 
     ours, theirs = socket.socketpair()
     channel = await open_channel(ours, decode_from_worker, take, lambda: None)
     running = asyncio.create_task(worker.run(theirs))
-    channel.put(Work([Ticket(Run(1, 1, 1, ORDERS), 1, Priority.NORMAL, 1, 1)]))
+    channel.put(Work([Ticket(OrderRange(1, 1, 1, ORDERS), 1, Priority.NORMAL, 1, 1)]))
     async with asyncio.timeout(30), hands.changed:
         while hands.ended < ORDERS:
             # What has ended makes room for as much.
@@ -111,6 +111,6 @@ async def test_large_orders_are_taken_by_their_size() -> None:
 async def test_small_orders_are_bounded_by_their_number_alone() -> None:
     worker = Worker("w1", Store(), Loaded(Hands(), None, _close), WorkPolicy(1000, 3, 1.0, 60.0, 60.0))
     small = '{"cliente":"Ana","productos":["pan"],"direccion":"Mayor 1"}'
-    worker._start(Claim(Ticket(Run(1, 1, 1, 900), 1, Priority.NORMAL, 1, 1), [small] * 900, 0))
+    worker._start(Claim(Ticket(OrderRange(1, 1, 1, 900), 1, Priority.NORMAL, 1, 1), [small] * 900, 0))
     assert worker._room() == 100
     await worker._runner.cancel()
