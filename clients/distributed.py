@@ -15,14 +15,14 @@ from typing import Any, Literal
 import msgspec
 
 from clients.access import OPEN, Access
-from clients.caller import Caller
+from clients.base_client import BaseClient
 from clients.errors import ConnectionLost, Unreachable
 from clients.replies import Members
 from shared.wire.replies import encode
 
 
-class DistributedClient(Caller):
-    """A client of one distributed service. See `Caller` for arguments and what methods raise."""
+class DistributedClient(BaseClient):
+    """A client of one distributed service. See `BaseClient` for arguments and what methods raise."""
 
     def __init__(
         self,
@@ -126,9 +126,9 @@ class DistributedClient(Caller):
         request |= {"cliente": customer, "id": order, "user_id": user_id}
         if events is not None:
             request["events"] = list(events)
-        async with self._watching(request) as (link, answer):
+        async with self._watching(request) as (connection, answer):
             yield encode({"event": "subscribed", "seq": answer["since"]})
-            while (line := await link.event()) is not None:
+            while (line := await connection.event()) is not None:
                 yield line
 
     async def observe(

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET
 
 from clients.access import OPEN, Access
-from clients.caller import Caller
+from clients.base_client import BaseClient
 from clients.errors import Refused
 from clients.replies import Accepted, Event, Members, Moved, Page, StatsAnswer, StatusAnswer, StoredOrder, read_answer
 from shared.domain.orders import OrderRequest
@@ -37,11 +37,11 @@ NewOrder = OrderRequest | Mapping[str, Any]
 """An order as a struct, or as the members of its JSON object."""
 
 
-class IntakeClient(Caller):
+class IntakeClient(BaseClient):
     """A client of one intake.
 
-    See `Caller` for `timeout`, `patience` and for what every method raises. With `wait_for_room`, an order that finds
-    no room is sent again as often as it takes, each time after as long as the server asks for.
+    See `BaseClient` for `timeout`, `patience` and for what every method raises. With `wait_for_room`, an order that
+    finds no room is sent again as often as it takes, each time after as long as the server asks for.
     """
 
     def __init__(
@@ -159,21 +159,21 @@ class IntakeClient(Caller):
 
         Ends when the server ends the connection.
         """
-        async with self._watching({"action": "watch", "id": order_id}) as (link, _):
-            while (line := await link.event()) is not None:
+        async with self._watching({"action": "watch", "id": order_id}) as (connection, _):
+            while (line := await connection.event()) is not None:
                 yield msgspec.json.decode(line, type=Event)
 
     async def follow(self, order_id: str) -> StoredOrder:
         """Waits until an order is final, for as long as it takes."""
         while True:
-            async with self._watching({"action": "watch", "id": order_id}) as (link, _):
+            async with self._watching({"action": "watch", "id": order_id}) as (connection, _):
                 # Asked for once watching has begun, and after each change: no change in between is missed.
                 change: bytes | None = b""
                 while change is not None:
                     order = await self.status(order_id)
                     if order.state in FINAL:
                         return order
-                    change = await link.event()
+                    change = await connection.event()
 
 
 def _arrays(orders: list[Members]) -> Iterator[list[Members]]:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from clients.access import OPEN, Access
-from clients.caller import Caller
+from clients.base_client import BaseClient
 from clients.errors import ConnectionLost, Refused, Unreachable
 from clients.replies import Members
 from shared.domain.records import Action, Condition
@@ -75,10 +75,10 @@ class Score(Struct, frozen=True, rename={"record": "nuevo_record", "best": "punt
     best: int
 
 
-class PersistenceClient(Caller):
+class PersistenceClient(BaseClient):
     """A client of one persistence server; `uuid` is who asks, as the audit log has it.
 
-    See `Caller` for `timeout`, `patience` and for what every method raises.
+    See `BaseClient` for `timeout`, `patience` and for what every method raises.
     """
 
     def __init__(
@@ -221,9 +221,9 @@ class PersistenceClient(Caller):
         An event `position`, also the first of all, tells from where to go on: `since` is the last one seen.
         """
         request = {"action": "watch", "id": record_id, "since": since, **self._who}
-        async with self._watching(request) as (link, answer):
+        async with self._watching(request) as (connection, answer):
             yield {"event": "position", "position": answer["position"]}
-            while (line := await link.event()) is not None:
+            while (line := await connection.event()) is not None:
                 yield _decode_event(line)
 
     async def observe(self, record_id: str | None = None, *, pause: float = 2.0) -> AsyncGenerator[Members, None]:

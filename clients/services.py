@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from clients.access import OPEN, Access
-from clients.caller import Caller
+from clients.base_client import BaseClient
 from clients.distributed import DistributedClient
 from clients.errors import ClientError, Refused
 from clients.persistence import PersistenceClient
@@ -25,7 +25,7 @@ Outcome = tuple[bool, Members]
 class _ServiceClient:
     """One call at a time over a connection that is kept."""
 
-    def __init__(self, client: Caller) -> None:
+    def __init__(self, client: BaseClient) -> None:
         self._runner = asyncio.Runner()
         self._client = client
 

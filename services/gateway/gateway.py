@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from clients.access import Access
-from clients.caller import Caller
+from clients.base_client import BaseClient
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
@@ -27,7 +27,7 @@ from shared.runtime.lifecycle import bind_error
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
 
-C = TypeVar("C", bound=Caller)
+C = TypeVar("C", bound=BaseClient)
 
 # Seconds that a request waits for a server that is restarting.
 _PATIENCE_SECONDS = 1.0

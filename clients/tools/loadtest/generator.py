@@ -7,7 +7,7 @@ import time
 from collections import deque
 
 from clients.access import Target
-from clients.dial import dial
+from clients.connector import connect_to_server
 from clients.errors import Unreachable
 from clients.tools.loadtest.connection import Connection
 from clients.tools.loadtest.measure import Measure
@@ -65,7 +65,9 @@ class Generator:
     async def _connect(self) -> Connection:
         family = next(self._families)
         host, port, access = self._target
-        connection = await dial(lambda: Connection(self, family), host, port, family=family, tls=access.tls)
+        connection = await connect_to_server(
+            lambda: Connection(self, family), host, port, family=family, tls=access.tls
+        )
         if connection.open:
             self._connections.append(connection)
         return connection

@@ -5,7 +5,7 @@ import random
 import re
 import time
 
-from clients.call import Call, serve
+from clients.request_context import RequestContext, set_request_context
 from services.gateway.http.asgi import App, Message, Receive, Scope, Send
 from services.gateway.http.origins import HostFilter
 from services.gateway.http.problems import problem_response
@@ -71,7 +71,7 @@ class RequestMiddleware:
                 raise Unavailable(
                     f"{self._max_requests} requests are at work already", hint="try again later; nothing was done"
                 )
-            serve(Call(exchange.request_id, self._clock() + self._request_seconds, self._clock))
+            set_request_context(RequestContext(exchange.request_id, self._clock() + self._request_seconds, self._clock))
             await self._app(scope, exchange.receive, exchange.send)
         except ComandaError as error:
             await exchange.send_problem(error)

@@ -9,12 +9,12 @@ from typing import Any, Generic, TypeVar, cast
 
 import structlog
 
-from clients.caller import Caller
+from clients.base_client import BaseClient
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from services.gateway.upstream.breaker import Breaker, BreakerState
 from shared.domain.errors import ComandaError, DeadlineExceeded, NotOffered, Unavailable
 
-C = TypeVar("C", bound=Caller)
+C = TypeVar("C", bound=BaseClient)
 T = TypeVar("T")
 
 # Error codes of a server that cannot work, whatever the request.

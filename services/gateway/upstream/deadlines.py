@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from clients.call import Call, serve
 from clients.persistence import PersistenceClient
+from clients.request_context import RequestContext, set_request_context
 from services.gateway.upstream.backend import Backend, GuardedClient
 
 
@@ -17,7 +17,7 @@ def long_request_client(backend: Backend[PersistenceClient], trace: str, *, seco
     clock = asyncio.get_running_loop().time
 
     async def ask(question: Callable[[PersistenceClient], Awaitable[Any]]) -> Any:
-        serve(Call(trace, clock() + seconds, clock))
+        set_request_context(RequestContext(trace, clock() + seconds, clock))
         return await backend.ask(question)
 
     return cast(PersistenceClient, GuardedClient(ask))

@@ -1,18 +1,14 @@
 """What the clients make of a server that misbehaves."""
 
 import asyncio
-import socket
 from collections.abc import Callable
 
 import pytest
 
-from clients import dial as dialing
 from clients.access import Target
 from clients.blocking import BlockingIntakeClient
-from clients.dial import dial
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from clients.intake import IntakeClient
-from clients.link import Link
 from clients.tools.loadtest import generator as generating
 from clients.tools.loadtest.generator import Generator
 from clients.tools.loadtest.measure import Measure
@@ -162,30 +158,6 @@ async def test_server_that_does_not_greet_is_no_intake() -> None:
     async with scripted(other_protocol) as port:
         with pytest.raises(Unreachable, match="12000 connections already"):
             await IntakeClient(HOST, port).ping()
-
-
-async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first address refuses, the second says nothing, the third one greets."""
-
-    async def deaf(peer: Peer) -> None:
-        await peer.gone()
-        left.set()
-
-    left = asyncio.Event()
-    monkeypatch.setattr(dialing, "_NEXT_ADDRESS_SECONDS", 0.01)
-    monkeypatch.setattr(dialing, "_ADDRESS_SECONDS", 1e6)
-    loop = asyncio.get_running_loop()
-    async with scripted(well_behaved, host="127.0.0.3") as port, scripted(deaf, host="127.0.0.2", port=port):
-
-        async def resolved(*_: object, **__: object) -> list[object]:
-            return [(socket.AF_INET, 0, 0, "", (f"127.0.0.{last}", port)) for last in (1, 2, 3)]
-
-        with monkeypatch.context() as patch:
-            patch.setattr(loop, "getaddrinfo", resolved)
-            link = await dial(Link, "intake.example", port)
-        assert b'"id":"r"' in await link.request(b'{"request_id":"r"}')
-        link.abort()
-        await left.wait()
 
 
 async def load(port: int, size: int, *, keyed: bool, connections: int = 1) -> Measure:

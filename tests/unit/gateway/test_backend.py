@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from clients.caller import Caller
+from clients.base_client import BaseClient
 from clients.errors import AnswerTimeout
 from services.gateway.upstream.backend import Backend, Work
 from services.gateway.upstream.breaker import BreakerState
@@ -13,19 +13,19 @@ from shared.domain.errors import DeadlineExceeded, Unavailable
 
 
 @pytest.fixture
-async def backend() -> Backend[Caller]:
-    return Backend("intake", cast(list[Caller], ["first", "second"]), max_waiting=4)
+async def backend() -> Backend[BaseClient]:
+    return Backend("intake", cast(list[BaseClient], ["first", "second"]), max_waiting=4)
 
 
-async def come_too_late(_: Caller) -> None:
+async def come_too_late(_: BaseClient) -> None:
     raise AnswerTimeout("no answer in time")
 
 
-async def answer(_: Caller) -> str:
+async def answer(_: BaseClient) -> str:
     return "done"
 
 
-async def test_lists_that_come_too_late_keep_no_order_out(backend: Backend[Caller]) -> None:
+async def test_lists_that_come_too_late_keep_no_order_out(backend: Backend[BaseClient]) -> None:
     for _ in range(5):
         with pytest.raises(DeadlineExceeded):
             await backend.ask(come_too_late, Work.LIST)
@@ -37,10 +37,10 @@ async def test_lists_that_come_too_late_keep_no_order_out(backend: Backend[Calle
     assert backend.state is BreakerState.OPEN
 
 
-async def test_lists_take_at_most_half_of_the_places(backend: Backend[Caller]) -> None:
+async def test_lists_take_at_most_half_of_the_places(backend: Backend[BaseClient]) -> None:
     go_on = asyncio.Event()
 
-    async def wait(_: Caller) -> None:
+    async def wait(_: BaseClient) -> None:
         await go_on.wait()
 
     lists = [asyncio.create_task(backend.ask(wait, Work.LIST)) for _ in range(2)]

@@ -29,8 +29,8 @@ class _Ended(Exception):
     """Nothing that follows on this connection answers a request."""
 
 
-class Link(asyncio.Protocol):
-    """A connection to be opened with `clients.dial`, to a server that speaks first if `greeted`.
+class ClientConnection(asyncio.Protocol):
+    """A connection to be opened with `clients.connector`, to a server that speaks first if `greeted`.
 
     Any number of requests may be in flight.
 

@@ -1,4 +1,4 @@
-"""A connection that is kept to a server: opened when needed, opened again when broken, shared by all tasks."""
+"""The base of the clients: a connection that is opened when needed, opened again when broken, shared by all tasks."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,12 +8,12 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from clients import call
 from clients.access import Access
-from clients.dial import dial
+from clients.connection import ClientConnection
+from clients.connector import connect_to_server
 from clients.errors import AnswerTimeout, ConnectionLost, Unreachable
-from clients.link import Link
 from clients.replies import Members, read_answer
+from clients.request_context import get_request_context
 
 T = TypeVar("T")
 
@@ -22,15 +22,15 @@ _LONGEST_PAUSE = 2.0
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class Caller:
-    """The part of a client that does not know what it talks about.
+class BaseClient:
+    """The part that the clients of all servers share: connecting, sending, deadlines.
 
     `access` is what lets it in; `timeout` is how long an answer may take, in seconds, reconnections included;
     `greeted` whether the server speaks first, `exact` whether numbers with decimals are given as `Decimal`.
     `patience` is how long to wait for a server that was there before, in seconds; if None, until the time-out.
 
     Requests raise Refused when the server answers with an error, Unreachable when there is no server,
-    AnswerTimeout, and ConnectionLost where sending again would not be safe. A `clients.call.Call` goes along.
+    AnswerTimeout, and ConnectionLost where sending again would not be safe. The task's `RequestContext` goes along.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Caller:
         self._greeted = greeted
         self._exact = exact
         self._patience = timeout if patience is None else patience
-        self._link: Link | None = None
+        self._connection: ClientConnection | None = None
         self._connecting = asyncio.Lock()
         self._was_there = False
 
@@ -66,30 +66,32 @@ class Caller:
 
     def close(self) -> None:
         """Ends the connection; a later request opens a new one."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
 
-    async def _connected(self, deadline: float) -> Link:
+    async def _connected(self, deadline: float) -> ClientConnection:
         async with self._connecting:
-            if self._link is None or not self._link.open:
-                self._link = await self._opened(deadline)
-            return self._link
+            if self._connection is None or not self._connection.open:
+                self._connection = await self._opened(deadline)
+            return self._connection
 
-    async def _opened(self, deadline: float) -> Link:
+    async def _opened(self, deadline: float) -> ClientConnection:
         """A new connection, let in. Raises Unreachable, ConnectionLost, and Refused for a wrong token."""
         pause = _FIRST_PAUSE
         now = asyncio.get_running_loop().time
         deadline = min(deadline, now() + self._patience)
         while True:
             try:
-                link = await dial(lambda: Link(greeted=self._greeted), self._host, self._port, tls=self._access.tls)
+                connection = await connect_to_server(
+                    lambda: ClientConnection(greeted=self._greeted), self._host, self._port, tls=self._access.tls
+                )
                 if self._access.token is not None:
                     shown = {"action": "authenticate", "token": self._access.token}
-                    read_answer(Members, await link.request(_encode(shown)))
+                    read_answer(Members, await connection.request(_encode(shown)))
             except Unreachable:
                 if not self._was_there or now() + pause > deadline:
                     raise
@@ -97,7 +99,7 @@ class Caller:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 self._was_there = True
-                return link
+                return connection
 
     async def request(self, document: Any, *, safe: bool = False) -> Any:
         """Sends any document and gives the answer as it is; `safe` ones are sent again when an answer is lost."""
@@ -105,25 +107,25 @@ class Caller:
 
     async def _send(self, document: Any, *, safe: bool) -> bytes:
         """Sends a document; gives the line that answers it."""
-        if (served := call.current()) is None:
+        if (served := get_request_context()) is None:
             deadline = self._deadline()
         else:
-            document = served.marked(document)
+            document = served.add_to_document(document)
             deadline = min(served.clock() + self._timeout, served.deadline)
         encoded = _encode(document)
         pause = _FIRST_PAUSE
         lost: ConnectionLost | None = None
-        link: Link | None = None
+        connection: ClientConnection | None = None
         sent = 0.0
         try:
             while True:
-                link = self._link
-                if link is None or not link.open:
+                connection = self._connection
+                if connection is None or not connection.open:
                     async with asyncio.timeout_at(deadline):
-                        link = await self._connected(deadline)
-                sent = link.now()
+                        connection = await self._connected(deadline)
+                sent = connection.now()
                 try:
-                    return await link.request(encoded, deadline)
+                    return await connection.request(encoded, deadline)
                 except ConnectionLost as error:
                     if not safe:
                         raise
@@ -135,9 +137,9 @@ class Caller:
             # What was sent before may have taken effect, which Unreachable would deny.
             raise lost or error from error
         except TimeoutError:
-            if link is not None and link.last_heard < sent:
+            if connection is not None and connection.last_heard < sent:
                 # Nobody is there any more, though nothing has said so.
-                link.abort()
+                connection.abort()
             raise lost or _too_late(self._timeout) from None
 
     async def _ask(self, kind: type[T], document: Any, *, safe: bool = True) -> T:
@@ -154,21 +156,21 @@ class Caller:
         return members
 
     @asynccontextmanager
-    async def _watching(self, request: Members) -> AsyncGenerator[tuple[Link, Members], None]:
+    async def _watching(self, request: Members) -> AsyncGenerator[tuple[ClientConnection, Members], None]:
         """A connection of its own on which the server tells of changes, and its answer to `request`."""
         deadline = self._deadline()
-        link: Link | None = None
+        connection: ClientConnection | None = None
         try:
             try:
                 async with asyncio.timeout_at(deadline):
-                    link = await self._opened(deadline)
-                    line = await link.request(_encode(request))
+                    connection = await self._opened(deadline)
+                    line = await connection.request(_encode(request))
             except TimeoutError:
                 raise _too_late(self._timeout) from None
-            yield link, read_answer(Members, line)
+            yield connection, read_answer(Members, line)
         finally:
-            if link is not None:
-                link.close()
+            if connection is not None:
+                connection.close()
 
 
 def _too_late(timeout: float) -> AnswerTimeout:

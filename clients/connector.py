@@ -1,0 +1,125 @@
+"""Opens connections: races every address of a name (RFC 8305), and the first server that greets wins."""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import aiohappyeyeballs
+
+from clients.errors import Unreachable
+from shared.runtime.programs import run_command
+
+_NEXT_ADDRESS_SECONDS = 0.25
+_ADDRESS_SECONDS = 3.0
+
+
+class Greeted(Protocol):
+    """The asyncio protocol of a connection that begins with a greeting from the server."""
+
+    hello: "asyncio.Future[None]"
+    """Done with the greeting; fails with Unreachable when the connection ends without one."""
+
+    def abort(self) -> None:
+        """Ends the connection without sending what waits."""
+
+
+C = TypeVar("C", bound=Greeted)
+
+
+async def connect_to_server(
+    make_connection: Callable[[], C],
+    host: str,
+    port: int,
+    *,
+    family: socket.AddressFamily = socket.AF_UNSPEC,
+    tls: ssl.SSLContext | None = None,
+) -> C:
+    """Returns a greeted connection to `host`, over IPv6 or IPv4 unless `family` names one.
+
+    Tries the next address when one has failed or has not greeted within a quarter of a second. An address fails after
+    three seconds. Raises Unreachable with the failure of each address.
+    """
+    addresses = await _resolve(host, port, family)
+    attempts = _Attempts(make_connection, host, tls)
+    winner: socket.socket | None = None
+    try:
+        winner = await aiohappyeyeballs.start_connection(
+            addresses,
+            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+            loop=cast(asyncio.AbstractEventLoop, attempts),
+        )
+        return attempts.connections[winner]
+    except OSError as error:
+        reasons = attempts.failures or [error.strerror or str(error)]
+        raise Unreachable(
+            f"no server answers at {host} port {port} ({'; '.join(reasons)})",
+            hint=f"start one: {run_command()}; or say where it is with --host and --port",
+        ) from error
+    finally:
+        for other, connection in attempts.connections.items():
+            if other is not winner:
+                connection.abort()
+
+
+async def _resolve(host: str, port: int, family: socket.AddressFamily) -> list[aiohappyeyeballs.AddrInfoType]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    except OSError as error:
+        over = {socket.AF_INET: " for IPv4", socket.AF_INET6: " for IPv6"}.get(family, "")
+        raise Unreachable(
+            f"the name {host} is not known{over}: {error.strerror}",
+            hint="check --host; an address such as ::1 or 127.0.0.1 will do",
+        ) from error
+    return cast(list[aiohappyeyeballs.AddrInfoType], list(dict.fromkeys(found)))
+
+
+class _Attempts(Generic[C]):
+    """The event loop as the race of addresses sees it: a socket is connected once the server has greeted.
+
+    A race of TCP connections alone would be won by an address where nobody or another program answers.
+    """
+
+    def __init__(self, make_connection: Callable[[], C], host: str, tls: ssl.SSLContext | None) -> None:
+        self._make_connection = make_connection
+        self._tls = tls
+        self._name = host if tls is not None else None
+        self.connections: dict[socket.socket, C] = {}
+        """Those that were greeted: the winner, and any that came in the same moment."""
+        self.failures: list[str] = []
+
+    async def sock_connect(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """Connects to one address and waits for the greeting. Raises OSError."""
+        connection = self._make_connection()
+        try:
+            async with asyncio.timeout(_ADDRESS_SECONDS):
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(sock, address)
+                await loop.create_connection(
+                    lambda: cast(asyncio.Protocol, connection), sock=sock, ssl=self._tls, server_hostname=self._name
+                )
+                await connection.hello
+        except BaseException as error:
+            connection.abort()
+            if isinstance(error, Exception):
+                self.failures.append(f"{address[0]}: {_describe_failure(error)}")
+                # The race knows no other errors.
+                raise OSError(self.failures[-1]) from error
+            raise
+        self.connections[sock] = connection
+
+
+def _describe_failure(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return "no answer"
+        case ssl.SSLError():
+            return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
+        case OSError():
+            return os.strerror(error.errno) if error.errno else str(error)
+        case Unreachable():
+            return error.message
+        case _:
+            return repr(error)
