@@ -13,7 +13,7 @@ from shared.stores.folding import apart, merge_records
 from shared.stores.keys import bucket_of, index_keys, item_keys, tenant_of
 from shared.stores.ports.records import STORE_TENANT
 from shared.stores.sqlite.database import Connection, Writer, translated
-from shared.stores.sqlite.record_changes import CHANGED, decode_item
+from shared.stores.sqlite.record_changes import CHANGED, NO_IMAGE, decode_item
 
 ENTER = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
 _FOLDED = "SELECT name FROM meta WHERE name LIKE 'folded:%'"
@@ -139,7 +139,7 @@ class _Moving:
         if self._table.feed:
             now = time.time_ns() // 1000
             partition = kept.keys[0]
-            removed: tuple[Any, ...] = (gone.record.version, gone.document, None, None)
+            removed: tuple[Any, ...] = (gone.record.version, gone.document, *NO_IMAGE)
             changed: tuple[Any, ...] = (kept.record.version, kept.document, merged.version, document)
             for images in (removed, changed):
                 connection.execute(CHANGED, (self._number, partition, now, *images))

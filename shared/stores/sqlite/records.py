@@ -34,7 +34,7 @@ from shared.stores.sqlite.busy import BusyRetry
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translated
 from shared.stores.sqlite.folding import ENTER, fill_indexes, floor_row, fold_keys
 from shared.stores.sqlite.lock import FileLock
-from shared.stores.sqlite.record_changes import CHANGED, NEWEST, read_changes, skip_changes
+from shared.stores.sqlite.record_changes import CHANGED, NEWEST, NO_IMAGE, read_changes, skip_changes
 from shared.stores.sqlite.selection import Selection
 
 _KEPT_CHANGES = """
@@ -223,8 +223,8 @@ class SqliteRecordStore:
         old = self._find(work, place)
         row = work.rows[place] = None if new is None else _Row(new, self._encode(new.item).decode())
         if table.feed:
-            before = (None, None) if old is None else (old.record.version, old.document)
-            behind = (None, None) if row is None else (row.record.version, row.document)
+            before = NO_IMAGE if old is None else (old.record.version, old.document)
+            behind = NO_IMAGE if row is None else (row.record.version, row.document)
             work.changes.append((self._names[table.name], place[1], now, *before, *behind))
 
     def _store(self, connection: Connection, work: _Work) -> None:
