@@ -1,5 +1,6 @@
 """The docs say what is: paths, commands, settings, codes and states that they name exist."""
 
+import datetime
 import re
 import tomllib
 from importlib import import_module
@@ -26,7 +27,8 @@ from shared.runtime import setting_names
 from tests.chaos.rounds import ROUNDS
 
 ROOT = Path(__file__).parents[2]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
 STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
 # Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
 NOT_SETTINGS = {"COMANDA_PARENT_PID", "COMANDA_READY_FD"}
@@ -146,6 +148,22 @@ def test_picture_of_the_states_is_drawn_from_the_table(name: str) -> None:
     found = STATES.search((ROOT / name).read_text())
     assert found is not None
     assert found[1].strip() == f"```mermaid\n{mermaid()}\n```"
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: str(path.name))
+def test_decision_has_a_date_a_context_options_a_choice_and_a_price(path: Path) -> None:
+    number = path.name[:4]
+    heading, _, rest = path.read_text().partition("\n\nDate: ")
+    assert re.fullmatch(rf"# {number}\. [^\n]+", heading)
+    date, *sections = re.split(r"\n\n## (?=\w+\n\n\S)", rest)
+    datetime.date.fromisoformat(date)
+    assert [section.partition("\n")[0] for section in sections] == ["Context", "Options", "Choice", "Price"]
+    row = f"| {number} | {date} | [{heading[8:]}](decisions/{path.name}) |"
+    assert row in (ROOT / "docs/ARCHITECTURE.md").read_text().splitlines()
+
+
+def test_decisions_are_numbered_one_after_the_other() -> None:
+    assert [int(path.name[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))
 
 
 def test_version_is_the_same_everywhere() -> None:
