@@ -33,6 +33,11 @@ export function asking() {
   return token.value ? {} : { user_id: Number(userId.value) || 1 };
 }
 
+/** Returns the path of an item. */
+export function itemPath({ store, item }) {
+  return `/items/${encodeURIComponent(store)}/${encodeURIComponent(item)}`;
+}
+
 /** The query of an address; what is null or undefined is left out. */
 export function query(values) {
   const found = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");

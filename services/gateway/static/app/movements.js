@@ -1,8 +1,8 @@
 // What has happened to an item.
+import { itemPath } from "./api.js";
 import { html } from "./html.js";
 import { moment, number, plural, t } from "./i18n.js";
 import { usePages } from "./resource.js";
-import { itemPath } from "./stock.js";
 import { Blank, Dialog, Loaded, Pager } from "./ui.js";
 
 export function Movements({ row, close }) {

@@ -1,5 +1,5 @@
 // The items of a store: how many there are, corrected by hand where they were counted.
-import { put, query } from "./api.js";
+import { itemPath, put, query } from "./api.js";
 import { stockVersion } from "./events.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { amount, moment, number, t } from "./i18n.js";
@@ -12,11 +12,6 @@ import { Blank, Button, Loaded, Mark, Pager, sayProblem, tell } from "./ui.js";
 // With more stores than the first of these there is a field to find one; more than the second are shown when asked for.
 const FEW_STORES = 8;
 const SHOWN_STORES = 23;
-
-/** The address of an item. */
-export function itemPath({ store, item }) {
-  return `/items/${encodeURIComponent(store)}/${encodeURIComponent(item)}`;
-}
 
 function Count({ row, done }) {
   // The version that was seen when it was begun: what came in meanwhile is not written over.
