@@ -204,7 +204,13 @@ def unsubscribe(server: DistributedServer, _: Unsubscribe, connection: Connectio
 
 
 declare_common(
-    ACTIONS, Request, Help(43, closing=['Each verb is an action, too: {"action":"get_user_stats","user_id":1}'])
+    ACTIONS,
+    Request,
+    Help(
+        43,
+        beginning=["stats", "subscribe orders,scores"],
+        closing=['Each verb is an action, too: {"action":"get_user_stats","user_id":1}'],
+    ),
 )
 
 

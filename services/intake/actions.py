@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from services.intake.admission import Admission
-from services.intake.help import help_lines, order_help
+from services.intake.help import help_members
 from services.intake.metrics import IntakeMetrics
 from services.intake.requests import (
     Action,
@@ -98,7 +98,7 @@ class Actions:
             case Ping():
                 return {"pong": True}
             case Help(topic=topic):
-                return self._help(topic)
+                return help_members(topic)
             case Health():
                 return self._health()
             case Metrics():
@@ -134,13 +134,6 @@ class Actions:
             case Retry(id=order_id):
                 return await self._retry(order_id)
         raise AssertionError(f"{type(action).__name__} has no answer")
-
-    def _help(self, topic: str | None) -> dict[str, Any]:
-        if topic is None:
-            return {"help": help_lines()}
-        if topic.lower() in ("order", "pedido"):
-            return order_help()
-        raise InvalidParams(f"there is no help on {topic!r}", field="topic", hint="try: help, or help order")
 
     def _health(self) -> dict[str, Any]:
         workers = self._pool.workers()

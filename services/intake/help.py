@@ -2,7 +2,13 @@
 
 from typing import Any
 
+import msgspec
+
+from shared.domain.errors import InvalidParams
 from shared.wire.orders import EXAMPLE
+from shared.wire.replies import encode
+
+_ORDER_TOPICS = ("order", "pedido")
 
 _HELP = """\
 Paste an order as JSON, on one line or many; the answer comes when it is on disk.
@@ -29,11 +35,21 @@ prioridad     optional: alta, normal or baja
 no_antes_de   optional: a time such as 2030-01-31T08:00:00Z before which it is not begun"""
 
 
-def help_lines() -> list[str]:
-    """The general help."""
-    return _HELP.splitlines()
+def help_members(topic: str | None) -> dict[str, Any]:
+    """Returns the members of the answer to the action `help`. Raises InvalidParams for a topic that is none."""
+    if topic is None:
+        return {"help": _HELP.splitlines()}
+    if topic.lower() in _ORDER_TOPICS:
+        return {"help": _ORDER_HELP.splitlines(), "example": EXAMPLE}
+    raise InvalidParams(f"there is no help on {topic!r}", field="topic", hint="try: help, or help order")
 
 
-def order_help() -> dict[str, Any]:
-    """Help on orders, with an example to paste."""
-    return {"help": _ORDER_HELP.splitlines(), "example": EXAMPLE}
+def help_text(topic: str | None) -> list[str]:
+    """Returns the lines that the line `help` is answered with. Raises InvalidParams for a topic that is none."""
+    members = help_members(topic)
+    lines: list[str] = members["help"]
+    if "example" not in members:
+        return lines
+    # Over many lines, as it can be pasted.
+    example = msgspec.json.format(encode(members["example"]), indent=2).decode()
+    return [*lines, "For example:", *example.splitlines()]

@@ -2,13 +2,14 @@
 
 from typing import Any, NamedTuple
 
-from services.intake.requests import Action, decode_action, parse_verb
+from services.intake.help import help_text
+from services.intake.requests import Action, Help, decode_action, parse_verb
 from shared.domain.errors import ComandaError, InvalidParams
 from shared.domain.orders import OrderRequest
 from shared.runtime.logs import log_fault
 from shared.wire.framing import Document, Frame, Line
 from shared.wire.orders import EXAMPLE, OrderBlock, OrderDecoder
-from shared.wire.ready import Ready, answer_frame, refusal
+from shared.wire.ready import Ready, answer_frame, help_answer, refusal
 from shared.wire.strict import parse
 
 
@@ -38,7 +39,8 @@ class Reader:
                 return self._document(data)
             case Line(text):
                 try:
-                    return parse_verb(text)
+                    action = parse_verb(text)
+                    return help_answer(help_text(action.topic)) if isinstance(action, Help) else action
                 except ComandaError as error:
                     return refusal(error)
                 except Exception:

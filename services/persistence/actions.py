@@ -14,6 +14,7 @@ declare_common(
     RecordsRequest,
     Help(
         43,
+        beginning=['{"action":"set","id":"X","data":{"cp":"3260"}}', "get X"],
         closing=[
             "get_item, get_items, put_item, update_item, delete_item, transact, batch, query and changes are "
             "for services.",

@@ -61,6 +61,8 @@ class Verb(NamedTuple):
     synonyms: Sequence[str] = ()
     parse: Callable[[str], dict[str, Any]] | None = None
     """Makes members of the rest of the line, where one argument is not enough. Raises InvalidParams."""
+    encode: Callable[[Members], bytes] = line
+    """Writes the answer for whoever typed the line."""
 
 
 class Action(Struct, frozen=True, kw_only=True, eq=False):
@@ -243,7 +245,7 @@ class ActionRegistry(Generic[S]):
                 raise InvalidParams(f"{action.name} takes no argument", hint=f"send just: {action.name}")
             members[action.verb.argument] = argument
         try:
-            return ParsedRequest(action, msgspec.convert(members, action.request, strict=False))
+            return ParsedRequest(action, msgspec.convert(members, action.request, strict=False), action.verb.encode)
         except msgspec.ValidationError as error:
             raise explain(str(error), action.request) from None
 

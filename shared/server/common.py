@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+import msgspec
 from msgspec import defstruct
 
 from shared import VERSION
@@ -12,6 +13,8 @@ from shared.domain.errors import InvalidParams
 from shared.net.connection import Connection
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import ActionRegistry, Members, Request, Verb
+from shared.wire.ready import help_answer
+from shared.wire.replies import encode, line
 
 
 class CommonServer(ABC):
@@ -39,6 +42,21 @@ class Help(NamedTuple):
     opening: Sequence[str] = ()
     closing: Sequence[str] = ()
     topics: Mapping[str, Callable[[], Members]] = {}
+    beginning: Sequence[str] = ()
+    """Requests to begin with, shown to whoever types the line `help`."""
+
+    def encode(self, members: Members) -> bytes:
+        """Returns the answer to the line `help`, which people read: lines of text."""
+        if not members["success"]:
+            return line(members)
+        lines = [*members["help"]]
+        if "example" in members:
+            # Over many lines, as it can be pasted.
+            lines += ["For example:", *msgspec.json.format(encode(members["example"]), indent=2).decode().splitlines()]
+        elif self.beginning:
+            begin = "Type a verb, or paste a request as JSON on one line; Enter sends it. To begin:"
+            lines = [begin, *(f"  {request}" for request in self.beginning), "Everything that there is:", *lines]
+        return help_answer(lines).answer
 
 
 def declare_common(actions: ActionRegistry[Any], base: type[Request], help_texts: Help) -> None:
@@ -48,7 +66,7 @@ def declare_common(actions: ActionRegistry[Any], base: type[Request], help_texts
 
     @actions.immediate(
         _define_request("help", base, *([topic] if has_topics else [])),
-        verb=Verb("topic" if has_topics else None),
+        verb=Verb("topic" if has_topics else None, encode=help_texts.encode),
         example={"topic": "…"} if has_topics else None,
     )
     def show_help(_: CommonServer, request: Any, __: Connection) -> Members:

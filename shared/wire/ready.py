@@ -1,5 +1,8 @@
 """Answers that are known as soon as a frame is read: to what is broken, and to what came to the wrong port."""
 
+import re
+import textwrap
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from shared.domain.errors import ComandaError, Interrupted
@@ -15,6 +18,9 @@ _HTTP_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_HTTP_BODY), _HTTP_BODY)
 )
+# A terminal has at least 80 columns.
+_COLUMNS = 79
+_DESCRIBED = re.compile(r"(\S.*?)( {2,})(\S.*)")
 
 
 class Ready(NamedTuple):
@@ -22,6 +28,21 @@ class Ready(NamedTuple):
 
     answer: bytes
     last: bool = False
+
+
+def help_answer(lines: Iterable[str]) -> Ready:
+    """The answer to the line `help` as people read it: lines of text that fit a terminal, then an empty one."""
+    return Ready("".join(f"{part}\n" for one in (*lines, "") for part in _fitted(one)).encode())
+
+
+def _fitted(text: str) -> list[str]:
+    """Breaks a line that is too long; what describes a request stays in the column where it begins."""
+    found = _DESCRIBED.fullmatch(text)
+    if found is None or len(text) <= _COLUMNS:
+        return [text] if len(text) <= _COLUMNS else textwrap.wrap(text, _COLUMNS)
+    request, gap, description = found.groups()
+    indent = " " * len(request + gap)
+    return textwrap.wrap(description, _COLUMNS, initial_indent=request + gap, subsequent_indent=indent)
 
 
 def answer_frame(frame: HttpRequest | Broken | Interrupt) -> Ready:

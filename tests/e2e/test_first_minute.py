@@ -39,6 +39,21 @@ def test_explain_tells_every_step_in_order(session: Session) -> None:
     assert story["worker"].startswith("w")
 
 
+def test_help_is_text_for_people_and_json_for_programs(session: Session) -> None:
+    shown = session.read_help()
+    assert shown.splitlines()[0].startswith("Paste an order as JSON")
+    assert "help order" in shown
+    about_orders = session.read_help("help order")
+    assert '"cliente": ' in about_orders
+    # What it shows is an order.
+    assert session.ask(about_orders.partition("For example:")[2])["estado"] == "en cola"
+    assert session.ask("help nothing")["error"] == "invalid_params"
+    # The action has the same in JSON.
+    answer = session.ask({"action": "help", "topic": "order", "request_id": 7})
+    assert (answer["request_id"], set(answer)) == (7, {"success", "request_id", "help", "example"})
+    assert session.ask({"action": "help"})["help"][1].startswith("help order ")
+
+
 def test_one_shot_client_reads_its_answer_and_the_end_of_the_stream(intake: IntakeProcess) -> None:
     with intake.connect() as session:
         session.send('{"cliente":"a","productos":["x"],"direccion":"d"}')

@@ -68,7 +68,8 @@ def test_service_answers_before_anything_else_is_there(service: Session) -> None
     assert (stats["total_usuarios"], stats["ranking"], stats["pedidos"]["aceptados"]) == (0, [], 0)
     assert (stats["puntaje_maximo"], stats["puntaje_maximo_global"]) == (None, 0)
     assert service.ask("get_user_stats 7")["error"] == "not_found"
-    assert "subscribe" in "\n".join(service.ask("help")["help"])
+    assert "subscribe" in "\n".join(service.ask({"action": "help"})["help"])
+    assert "To begin:" in service.read_help()
     assert service.ask("quit")["bye"] is True
     assert service.at_end()
 

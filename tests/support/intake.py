@@ -235,6 +235,15 @@ class Session:
         assert line, "the server ended the stream"
         return json.loads(line)
 
+    def read_help(self, verb: str = "help") -> str:
+        """Sends the line `help`; gives the text that people get, which ends with an empty line."""
+        self.send(f"{verb}\n")
+        lines = []
+        while line := self._file.readline().decode().rstrip("\n"):
+            assert len(line) < 80
+            lines.append(line)
+        return "\n".join(lines)
+
     def ask(self, request: str | bytes | Mapping[str, Any]) -> Any:
         """Sends one request on a line of its own; gives the next line that is not an event."""
         if isinstance(request, Mapping):

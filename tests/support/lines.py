@@ -57,6 +57,15 @@ class Lines:
             pass
         return answer
 
+    async def ask_help(self) -> list[str]:
+        """Sends the line `help`; returns the lines of text that people get, which an empty one ends."""
+        self.send("help\n")
+        shown = []
+        async with asyncio.timeout(PATIENCE):
+            while text := (await self._reader.readline()).decode().rstrip("\n"):
+                shown.append(text)
+        return shown
+
     async def rest(self) -> bytes:
         """Returns everything until the server ends the stream."""
         async with asyncio.timeout(PATIENCE):

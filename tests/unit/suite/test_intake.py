@@ -185,8 +185,9 @@ async def test_order_that_waited_longer_than_its_deadline_is_not_stored(suite: S
 async def test_every_verb_of_the_help_is_understood(suite: Suite) -> None:
     await suite.start_intake()
     async with suite.connect(SERVER) as lines:
-        assert any("list" in line for line in (await lines.ask("help"))["help"])
-        assert (await lines.ask("help order"))["example"]
+        assert any("list" in line for line in (await lines.ask({"action": "help"}))["help"])
+        assert (await lines.ask({"action": "help", "topic": "order"}))["example"]
+        assert any("list" in line for line in await lines.ask_help())
         assert "comanda_" in (await lines.ask("metrics"))["metrics"]
         assert (await lines.ask("PING"))["pong"]
         assert (await lines.ask({"action": "ping", "request_id": "x"}))["request_id"] == "x"

@@ -47,7 +47,10 @@ async def test_verbs_are_short_forms(records: Lines) -> None:
     assert [item["id"] for item in (await records.ask("list a/"))["items"]] == ["a/1"]
     assert await records.ask("delete b/1") == {"success": True, "id": "b/1", "deleted": True}
     assert (await records.ask("GET b/1"))["error"] == "not_found"
-    assert "help" in await records.ask("help")
+    assert (await records.ask({"action": "help"}))["help"]
+    shown = await records.ask_help()
+    assert "To begin:" in shown[0]
+    assert all(len(text) < 80 for text in shown)
     assert (await records.ask("hepl"))["hint"] == "did you mean help?"
     assert (await records.ask("quit"))["bye"] is True
     assert await records.at_end()
@@ -350,7 +353,7 @@ async def test_feed_that_fails_is_tried_again(
 
 
 async def test_help_metrics_and_health(records: Lines) -> None:
-    assert any("set" in line for line in (await records.ask("help"))["help"])
+    assert any("set" in line for line in (await records.ask({"action": "help"}))["help"])
     assert "comanda_" in (await records.ask("metrics"))["metrics"]
     health = await records.ask("health")
     assert (health["status"], health["store"]) == ("ok", "ok")
