@@ -6,23 +6,25 @@ import sys
 import time
 from collections.abc import Sequence
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from clients.cli.orders import Members, looks_like_quantity, parse_product, prompt_order, read_orders
+from clients.cli.orders import Members, Sourced, looks_like_quantity, parse_product, prompt_order, read_objects
 from clients.cli.output import Output, fail, note
 from clients.cli.sending import send_orders, send_samples
 from clients.cli.target import Host, Port, target
 from clients.cli.text import prepare_streams, typed_text
+from clients.cli.times import parse_time, to_wire
 from clients.errors import ClientError, ConnectionLost, WrongUsage
 from clients.intake import IntakeClient
 from shared import VERSION
 from shared.domain.errors import ComandaError
 from shared.runtime.programs import client_command
 
-Json = Annotated[bool, Parameter(negative="", help="One JSON line a result, also on a terminal.")]
+Json = Annotated[bool, Parameter(negative="", show_default=False, help="One JSON line a result, also on a terminal.")]
+AnyOrder = Annotated[str | None, Parameter(help="One order's id; else all orders are shown.")]
 OrderId = Annotated[str, Parameter(help="The id that came with the answer to the order.")]
 
 _USAGE = 2
@@ -74,14 +76,19 @@ app.command("clients.cli.audit:audit", name="audit", help="Prove that the statis
 @app.command
 async def order(
     *,
-    cliente: str | None = None,
+    cliente: Annotated[str | None, Parameter(help="Who orders.")] = None,
     producto: Annotated[
-        list[str] | None, Parameter(help="NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE, or JSON; repeatable.")
+        list[str] | None,
+        Parameter(negative="", help="NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE, or JSON; repeatable."),
     ] = None,
-    direccion: str | None = None,
-    prioridad: str | None = None,
-    no_antes_de: str | None = None,
-    request_id: str | None = None,
+    direccion: Annotated[str | None, Parameter(help="Where to.")] = None,
+    prioridad: Annotated[Literal["alta", "normal", "baja"] | None, Parameter(help="Else normal.")] = None,
+    no_antes_de: Annotated[
+        str | None, Parameter(help="Not begun before this time: 2030-01-31, or 2030-01-31T08:00:00Z.")
+    ] = None,
+    request_id: Annotated[
+        str | None, Parameter(help="An order that is sent again under the same one is stored once.")
+    ] = None,
     client_id: Annotated[str | None, Parameter(help="Whose the --request-id is; others may use the same.")] = None,
     file: Annotated[
         str | None,
@@ -90,9 +97,12 @@ async def order(
         ),
     ] = None,
     follow: Annotated[
-        bool, Parameter(negative="", help="Wait until every order is final; exit 1 unless all are listo.")
+        bool,
+        Parameter(
+            negative="", show_default=False, help="Wait until every order is final; exit 1 unless all are listo."
+        ),
     ] = False,
-    auto: Annotated[bool, Parameter(negative="", help="Send sample orders until stopped.")] = False,
+    auto: Annotated[bool, Parameter(negative="", show_default=False, help="Send sample orders until stopped.")] = False,
     every: Annotated[float, Parameter(validator=Number(gte=0), help="With --auto: seconds between orders.")] = 5.0,
     count: Annotated[
         int | None, Parameter(validator=Number(gte=1), help="With --auto: stop after this many orders.")
@@ -104,7 +114,8 @@ async def order(
     """Place orders: from flags, from a file, or from prompts when nothing is given."""
     output = Output(json=json)
     given = {"cliente": cliente, "direccion": direccion, "prioridad": prioridad}
-    given |= {"no_antes_de": no_antes_de, "request_id": request_id, "client_id": client_id}
+    begin = None if no_antes_de is None else to_wire(parse_time(no_antes_de, "--no-antes-de"))
+    given |= {"no_antes_de": begin, "request_id": request_id, "client_id": client_id}
     members: Members = {name: value for name, value in given.items() if value is not None}
     if producto:
         members["productos"] = [parse_product(text) for text in producto]
@@ -115,7 +126,7 @@ async def order(
     client = IntakeClient(*target(host, port), wait_for_room=file is not None)
     if auto:
         return await send_samples(client, output, every=every, count=count)
-    orders = [members or prompt_order()] if file is None else read_orders(file)
+    orders = [Sourced("", members or prompt_order())] if file is None else read_objects(file)
     async with client:
         return await send_orders(client, orders, output, follow=follow)
 
@@ -140,28 +151,34 @@ async def explain(order_id: OrderId, /, *, host: Host = None, port: Port = None,
 async def list_orders(
     *,
     estado: Annotated[str | None, Parameter(help="en_cola, en_proceso, listo, fallido or cancelado.")] = None,
-    cliente: str | None = None,
-    desde: Annotated[str | None, Parameter(help="Received at this time or later, as 2030-01-31T08:00:00Z.")] = None,
+    cliente: Annotated[str | None, Parameter(help="Orders of this customer alone.")] = None,
+    desde: Annotated[
+        str | None, Parameter(help="Received at this time or later: 2030-01-31, or 2030-01-31T08:00:00Z.")
+    ] = None,
     hasta: Annotated[str | None, Parameter(help="Received before this time.")] = None,
     limite: Annotated[int, Parameter(validator=Number(gte=1), help="How many, newest first.")] = 20,
-    archive: Annotated[bool, Parameter(negative="", help="Orders that were archived on this machine.")] = False,
+    archive: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Orders that were archived on this machine.")
+    ] = False,
     host: Host = None,
     port: Port = None,
     json: Json = False,
 ) -> int:
     """List orders, newest first."""
     state = None if estado is None else estado.lower().replace("_", " ")
+    since = None if desde is None else parse_time(desde, "--desde")
+    until = None if hasta is None else parse_time(hasta, "--hasta")
     found = []
     if archive:
         # Only here: no other command needs the files.
         from clients.tools.archive.listing import list_archived  # noqa: PLC0415
 
-        listed = list_archived(state=state, customer=cliente, since=desde, until=hasta)
+        listed = list_archived(state=state, customer=cliente, since=since, until=until)
         Output(json=json).orders(list(islice(listed, limite)))
         return 0
     async with IntakeClient(*target(host, port)) as client:
         async for one in client.list(
-            state=state, customer=cliente, since=desde, until=hasta, page_size=min(limite, 1000)
+            state=state, customer=cliente, since=since, until=until, page_size=min(limite, 1000)
         ):
             found.append(one)
             if len(found) == limite:
@@ -171,7 +188,7 @@ async def list_orders(
 
 
 @app.command
-async def watch(order_id: str | None = None, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
+async def watch(order_id: AnyOrder = None, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Show every change of all orders, or of one."""
     output = Output(json=json)
     async for event in IntakeClient(*target(host, port)).watch(order_id):

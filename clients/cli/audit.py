@@ -39,7 +39,11 @@ async def audit(
             if sound or time.monotonic() > until:
                 break
             await asyncio.sleep(_PAUSE)
-        output.members({"sound": sound, "intake": known, "distributed": counted})
+        if output.json:
+            output.members({"sound": sound, "intake": known, "distributed": counted})
+        else:
+            output.members({"sound": sound})
+            output.rows([{"orders": name, "intake": known[name], "distributed": counted.get(name)} for name in known])
         for repair in stats.get("reparaciones", ()):
             output.members({"repair": repair})
         if sound:

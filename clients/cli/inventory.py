@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from clients.cli.output import Output
+from clients.cli.output import Output, fail
 from clients.cli.target import PERSISTENCE, setting, target
 from clients.errors import ClientError
 from clients.inventory import imports, stock
@@ -24,7 +24,7 @@ from clients.inventory.upload import Report, Upload
 from clients.persistence import PersistenceClient
 from shared.csv.export import HEAD, export_lines
 from shared.domain.errors import InvalidParams
-from shared.domain.stock import ImportState, check_item, check_store
+from shared.domain.stock import MAX_COUNT, ImportState, check_item, check_store
 from shared.runtime.programs import server_command
 
 inventory = App(name="inventory", help="Stock: bring in files, look at it, take back.")
@@ -33,8 +33,14 @@ _CHUNK_BYTES = 256 * 1024
 _EXPORT_ROWS = 1000
 _DEFAULT_UPLOAD_BYTES = "33554432"
 _LOOK_SECONDS = 0.5
+_PARTIAL = "--partial takes the other rows"
 _COLUMNS = ("id", "state", "rows", "applied", "name")
 
+Store = Annotated[str, Parameter(help="The store's name.")]
+AnyStore = Annotated[str | None, Parameter(help="One store's name; else all stores.")]
+Item = Annotated[str, Parameter(help="The item's name.")]
+ImportId = Annotated[str, Parameter(help="The import's id, which `inventory imports` lists.")]
+NewCount = Annotated[int, Parameter(validator=Number(gte=0, lte=MAX_COUNT), help="How many there are now.")]
 Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="No more than so many.")]
 
 
@@ -45,7 +51,7 @@ class Common:
 
     host: Annotated[str | None, Parameter(help="The persistence server's name; else TCP_PERSIST_HOST.")] = None
     port: Annotated[int | None, Parameter(alias="-p", help="Its port; else TCP_PERSIST_PORT.")] = None
-    json: Annotated[bool, Parameter(negative="", help="JSON lines, also on a terminal.")] = False
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="JSON lines, also on a terminal.")] = False
 
     @contextlib.asynccontextmanager
     async def records(self) -> AsyncIterator[PersistenceClient]:
@@ -62,12 +68,22 @@ async def upload(
     file: Annotated[str, Parameter(allow_leading_hyphen=True, help="A CSV file; - is standard input.")],
     /,
     *,
-    dry_run: Annotated[bool, Parameter(negative="", help="Tell what would change, and change nothing.")] = False,
-    partial: Annotated[bool, Parameter(negative="", help="Take the good rows of a file that has bad ones.")] = False,
-    again: Annotated[bool, Parameter(negative="", help="Take a file that went in already.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Tell what would change, and change nothing.")
+    ] = False,
+    partial: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Take the good rows of a file that has bad ones.")
+    ] = False,
+    again: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Take a file that went in already.")
+    ] = False,
     common: Common = _COMMON,
 ) -> int:
-    """Bring in a CSV file of store,item,count. Exit status 1 when it was refused, with every fault told."""
+    """Bring in a CSV file of store,item,count, and show every row that is wrong.
+
+    Exit status 1 when a row is wrong, or the file went in already: without --partial or --again nothing of it is
+    taken then. A --dry-run ends as the same command without it would.
+    """
     output = Output(json=common.json)
     most = int(setting("MAX_UPLOAD_BYTES", _DEFAULT_UPLOAD_BYTES))
     with _opened(file) as source, _progress() as progress:
@@ -81,21 +97,26 @@ async def upload(
                     progress.update(reading, completed=sent.rows)
                 found = await sent.finish(again=again)
             except InvalidParams as error:
+                progress.stop()
                 if isinstance(report := error.details.get("report"), Report):
                     _show_faults(output, report)
                 raise
             progress.update(reading, completed=sent.rows, total=sent.rows)
             if isinstance(found, Report):
                 progress.stop()
-                _show_report(output, found)
-                return 0
+                return _end_dry_run(output, found, partial=partial, again=again)
             found = await _followed(records, found, progress, "applying")
+    report = sent.report()
+    if report.faults and not output.json:
+        _show_faults(output, report)
     output.rows([_shown(found)], shown=_COLUMNS)
+    if report.faults:
+        return fail(ClientError(f"{_count(report.faults, 'row')} not taken; {_count(report.rows, 'row')} taken"))
     return 0
 
 
 @inventory.command
-async def undo(import_id: str, /, *, common: Common = _COMMON) -> int:
+async def undo(import_id: ImportId, /, *, common: Common = _COMMON) -> int:
     """Take an import back: counts change by what it has changed, what was sold meanwhile stays sold."""
     async with common.records() as records:
         found = await imports.undo_import(records, import_id)
@@ -115,7 +136,7 @@ async def list_imports(*, limit: Limit = 20, common: Common = _COMMON) -> int:
 
 
 @inventory.command(name="list")
-async def list_items(store: str | None = None, /, *, limit: Limit = 100, common: Common = _COMMON) -> int:
+async def list_items(store: AnyStore = None, /, *, limit: Limit = 100, common: Common = _COMMON) -> int:
     """List what there is, of all stores or of one."""
     async with common.records() as records:
         page = await stock.list_stock(records, store, limit=limit)
@@ -135,7 +156,7 @@ async def stores(*, limit: Limit = 100, common: Common = _COMMON) -> int:
 
 
 @inventory.command(name="set")
-async def set_count(store: str, item: str, count: int, /, *, common: Common = _COMMON) -> int:
+async def set_count(store: Store, item: Item, count: NewCount, /, *, common: Common = _COMMON) -> int:
     """Set a count by hand."""
     async with common.records() as records:
         stored = await stock.set_count(records, check_store(store), check_item(item), count, version=None)
@@ -145,7 +166,7 @@ async def set_count(store: str, item: str, count: int, /, *, common: Common = _C
 
 
 @inventory.command
-async def movements(store: str, item: str, /, *, limit: Limit = 20, common: Common = _COMMON) -> int:
+async def movements(store: Store, item: Item, /, *, limit: Limit = 20, common: Common = _COMMON) -> int:
     """Show what has changed a count, newest first."""
     async with common.records() as records:
         found, _ = await stock.list_movements(records, store, item, limit=limit, cursor=None)
@@ -163,7 +184,7 @@ async def alerts(*, limit: Limit = 100, common: Common = _COMMON) -> int:
 
 
 @inventory.command
-async def acknowledge(store: str, item: str, /, *, common: Common = _COMMON) -> int:
+async def acknowledge(store: Store, item: Item, /, *, common: Common = _COMMON) -> int:
     """Say that an alert was seen."""
     async with common.records() as records:
         found = await stock.acknowledge(records, store, item)
@@ -173,7 +194,7 @@ async def acknowledge(store: str, item: str, /, *, common: Common = _COMMON) -> 
 
 @inventory.command
 async def export(
-    store: str | None = None,
+    store: AnyStore = None,
     /,
     *,
     output: Annotated[Path | None, Parameter(alias="-o", help="Write to this file; else to standard output.")] = None,
@@ -245,6 +266,23 @@ def _show_faults(output: Output, report: Report) -> None:
     output.rows([msgspec.to_builtins(fault) for fault in report.fault_list], "faults")
     if report.faults > len(report.fault_list):
         output.plain({"faults": report.faults}, f"… and {report.faults - len(report.fault_list)} more")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{' is' if number == 1 else 's are'}"
+
+
+def _end_dry_run(output: Output, report: Report, *, partial: bool, again: bool) -> int:
+    """Shows what a dry run has found. Returns the exit status that the file would have."""
+    _show_report(output, report)
+    if report.faults and not partial:
+        return fail(ClientError(f"{_count(report.faults, 'row')} wrong: the file would be refused", hint=_PARTIAL))
+    if report.duplicate_of is not None and not again:
+        told = f"the very same file went in already: import {report.duplicate_of}"
+        return fail(ClientError(f"{told}; it would be refused", hint="--again takes it again"))
+    if report.faults:
+        return fail(ClientError(f"{_count(report.faults, 'row')} wrong and would not be taken"))
+    return 0
 
 
 def _show_report(output: Output, report: Report) -> None:

@@ -6,6 +6,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from clients.cli.data import Common
+from clients.cli.output import Output
 from clients.cli.statistics import Service, follow
 from clients.errors import WrongUsage
 
@@ -13,7 +14,7 @@ _COMMON = Common()
 
 
 async def observe(
-    record_id: str | None = None,
+    record_id: Annotated[str | None, Parameter(help="One record's id; else all records are shown.")] = None,
     /,
     *,
     topics: Annotated[
@@ -45,6 +46,8 @@ async def observe(
     async for event in client.observe(record_id, pause=reconnect):
         if event["event"] in ("connected", "lost"):
             common.note(str(event))
+        elif common.for_people:
+            Output(json=False).happening(event)
         else:
             common.show(out, event)
     return 0

@@ -4,7 +4,7 @@ import re
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,14 @@ from shared.domain.errors import RequestError
 from shared.wire.strict import decode_strictly, parse
 
 Members = dict[str, Any]
+
+
+class Sourced(NamedTuple):
+    """An object of a file, and where it stands: `orders.ndjson, line 3`, `orders.json, order 2`."""
+
+    where: str
+    members: Members
+
 
 # A quantity begins with a digit or a sign, and its colon follows neither a digit nor a colon.
 _QUANTIFIED = re.compile(r"(?P<name>.*[^0-9:\s])\s*:(?P<quantity>[+-]?[0-9][^:]*)(?::(?P<price>.*))?", re.DOTALL)
@@ -53,8 +61,8 @@ def looks_like_quantity(text: str) -> bool:
     return _AMBIGUOUS.fullmatch(text) is not None
 
 
-def parse_orders(data: bytes, source: str) -> list[Members]:
-    """Returns the orders in a text of strict JSON: one object, an array, or one object a line.
+def parse_objects(data: bytes, source: str) -> list[Sourced]:
+    """Returns the objects in a text of strict JSON: one object, an array, or one object a line.
 
     Raises ClientError naming the line.
     """
@@ -66,11 +74,13 @@ def parse_orders(data: bytes, source: str) -> list[Members]:
         if len(lines) < 2 or not _is_json(lines[0][1]):
             raise _not_json(source, error) from None
         return [_parse_line(line, f"{source}, line {number}") for number, line in lines]
-    orders = whole if isinstance(whole, list) else [whole]
-    for number, order in enumerate(orders, 1):
-        if not isinstance(order, dict):
+    if isinstance(whole, dict):
+        return [Sourced(source, whole)]
+    found = whole if isinstance(whole, list) else [whole]
+    for number, one in enumerate(found, 1):
+        if not isinstance(one, dict):
             raise ClientError(f"{source}: order {number} is not an object")
-    return orders
+    return [Sourced(f"{source}, order {number}", one) for number, one in enumerate(found, 1)]
 
 
 def decode_json(document: bytes) -> Any:
@@ -87,11 +97,11 @@ def _is_json(document: bytes) -> bool:
     return True
 
 
-def _parse_line(line: bytes, where: str) -> Members:
-    order = _read_document(line, where)
-    if not isinstance(order, dict):
+def _parse_line(line: bytes, where: str) -> Sourced:
+    found = _read_document(line, where)
+    if not isinstance(found, dict):
         raise ClientError(f"{where}: not an object")
-    return order
+    return Sourced(where, found)
 
 
 def _read_document(document: bytes, where: str) -> Any:
@@ -110,13 +120,13 @@ def _not_json(where: str, error: RequestError) -> ClientError:
     )
 
 
-def read_orders(file: str) -> list[Members]:
-    """Returns the orders of a file; `-` is standard input. Raises ClientError."""
+def read_objects(file: str) -> list[Sourced]:
+    """Returns the objects of a file; `-` is standard input. Raises ClientError."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from None
-    return parse_orders(data, "standard input" if file == "-" else file)
+    return parse_objects(data, "standard input" if file == "-" else file)
 
 
 def prompt_order() -> Members:

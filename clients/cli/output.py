@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from clients.cli.display import duration_text, is_time, member_texts, start_text, time_text, value_text
 from clients.cli.text import printable
 from clients.replies import Accepted, Event, StoredOrder
 from shared.domain.errors import ComandaError
@@ -26,14 +27,20 @@ _STYLES = {
     State.FAILED: "red",
     State.CANCELLED: "dim",
 }
-# Prices as the protocol writes them.
-_TIMES = ("recibido", "no_antes_de", "fecha_inicio", "fecha_fin")
-# Below these a table leaves its last columns no room.
+# Below these a table of orders leaves its last columns no room.
 _TABLE_WIDTH = 110
 _REASON_WIDTH = 40
 _ANY_WIDTH = 100_000
+# Beside a time, what a customer's name may take of the line; the products have the rest.
+_NAME_SHARE = 0.4
+_TIME_WIDTH = 20
+_MARGIN = 2
+# What a column of texts has at least, if its texts are that long: a narrower one cannot be read.
+_READABLE = 16
 # Of a list, that one long error does not push the other orders off the screen; `explain` shows all of it.
 _REASON_CHARACTERS = 200
+_STATE_WIDTH = max(map(len, State))
+_NONE = "none"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -44,7 +51,7 @@ class Output:
         self.json = json or not sys.stdout.isatty()
         self._console = Console(highlight=False, markup=False)
 
-    def plain(self, members: Any, text: Text | str) -> None:
+    def plain(self, members: Any, text: RenderableType) -> None:
         """One result: its members, or `text` for people."""
         if self.json:
             sys.stdout.write(_encode(members).decode() + "\n")
@@ -54,13 +61,12 @@ class Output:
 
     def accepted(self, accepted: Accepted) -> None:
         """The answer to an order."""
-        text = _named(accepted.id, accepted.state)
-        if accepted.duplicate:
-            text.append("  (was there already)")
+        told = ["was there already"] if accepted.duplicate else []
         if accepted.position is not None:
-            text.append(f"  position {accepted.position:,}")
+            told.append(f"position {accepted.position:,}")
         if accepted.wait_ms is not None:
-            text.append(f", starts in about {accepted.wait_ms:,} ms")
+            told.append(start_text(accepted.wait_ms))
+        text = self._fitted(_named(accepted.id, accepted.state), Text(", ".join(told)))
         self.plain(accepted, text)
 
     def state(self, order_id: str, state: State) -> None:
@@ -69,7 +75,7 @@ class Output:
 
     def final(self, order: StoredOrder) -> None:
         """How an order ended."""
-        self.plain(order, _named(order.id, order.state, order.detail))
+        self.plain(order, self._fitted(_named(order.id, order.state), Text(printable(order.detail or ""))))
 
     def orders(self, orders: Sequence[StoredOrder]) -> None:
         """Some orders."""
@@ -77,9 +83,12 @@ class Output:
             for order in orders:
                 self.plain(order, "")
             return
+        if not orders:
+            self._console.print(_NONE)
+            return
         reasons = any(order.detail for order in orders)
         if self._console.width < _TABLE_WIDTH + _REASON_WIDTH * reasons:
-            self._paragraphs(orders)
+            self._narrow_orders(orders)
             return
         table = Table(box=None, pad_edge=False)
         for name in ("id", "estado", "cliente", "productos", "recibido", *(("intentos", "detalle") if reasons else ())):
@@ -90,20 +99,41 @@ class Output:
                 _styled(order.state),
                 printable(order.customer),
                 printable(items_text(order)),
-                f"{order.received:%F %T}",
+                time_text(order.received),
                 *((str(order.attempts), printable(_shortened(order.detail))) if reasons else ()),
             )
         self._console.print(table)
 
-    def _paragraphs(self, orders: Sequence[StoredOrder]) -> None:
-        """Orders where a table would be too narrow to read: the id as a whole, and the rest in lines below it."""
+    def _narrow_orders(self, orders: Sequence[StoredOrder]) -> None:
+        """Orders where one line is too narrow for them: the id as a whole, and columns of their own below it."""
+        room = self._console.width - 3 * _MARGIN - _TIME_WIDTH
+        names = min(max(len(order.customer) for order in orders), max(int(room * _NAME_SHARE), len("cliente")))
+        self._print_narrow(Text("id"), ("recibido", "cliente", "productos"), names, style="bold")
         for order in orders:
-            self._console.print(Text(f"{order.id}  ") + _styled(order.state), overflow="fold")
-            lines = [f"{order.received:%F %T}  {order.customer}: {items_text(order)}"]
+            cells = (time_text(order.received), printable(order.customer), printable(items_text(order)))
+            self._print_narrow(_named(order.id, order.state), cells, names)
             if order.detail:
-                lines.append(f"{attempts_text(order.attempts)}: {_shortened(order.detail)}")
-            for line in lines:
-                self._console.print(Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 2)))
+                told = Text(f"{attempts_text(order.attempts)}: {printable(_shortened(order.detail))}", overflow="fold")
+                self._console.print(Padding(told, (0, 0, 0, _MARGIN)))
+
+    def _print_narrow(self, head: Text, cells: Sequence[str], names: int, *, style: str = "") -> None:
+        head.stylize(style)
+        self._console.print(head, overflow="fold")
+        grid = Table.grid(padding=(0, _MARGIN, 0, 0))
+        # Where even a time has no room, everything is folded.
+        narrow = self._console.width < _TIME_WIDTH + names + _READABLE
+        grid.add_column(overflow="fold", width=None if narrow else _TIME_WIDTH)
+        grid.add_column(overflow="fold", width=None if narrow else max(names, len("cliente")))
+        grid.add_column(overflow="fold")
+        grid.add_row(*cells, style=style)
+        self._console.print(Padding(grid, (0, 0, 0, _MARGIN)))
+
+    def _fitted(self, head: Text, rest: Text) -> Text:
+        """Two parts of a result on one line, or the second one on a line below where they do not fit."""
+        if not rest.plain:
+            return head
+        fits = head.cell_len + 2 + rest.cell_len <= self._console.width
+        return head + Text("  " if fits else "\n  ") + rest
 
     def order(self, order: StoredOrder) -> None:
         """One order with all that is known of it."""
@@ -112,20 +142,22 @@ class Output:
             return
         members = msgspec.to_builtins(order, builtin_types=(datetime.datetime,))
         members["productos"] = items_text(order)
-        self.members({name: f"{value:%F %T.%f}" if name in _TIMES else value for name, value in members.items()})
+        self.members(members)
 
     def explanation(self, story: dict[str, Any]) -> None:
         """What happened to an order, and each failed attempt at it."""
         if self.json:
             self.plain(story, "")
             return
-        text = _named(story["id"], State(story["estado"]), story.get("detalle"))
-        self._console.print(text + Text(f"  ({attempts_text(story['intento'])})"), soft_wrap=True)
+        head = _named(story["id"], State(story["estado"]))
+        attempts = f"({attempts_text(story['intento'])})"
+        detail = printable(story.get("detalle") or "")
+        self._console.print(self._fitted(head, Text(f"{detail}  {attempts}" if detail else attempts)), overflow="fold")
         for step in story["pasos"]:
-            self._console.print(f"{step['cuando']}  {step['ms']:>12,.3f} ms  {step['paso']}", soft_wrap=True)
+            self._console.print(f"{value_text(step['cuando'])}  {duration_text(step['ms']):>12}  {step['paso']}")
         for failed in story.get("errores", ()):
             place = f" at {failed['lugar']}" if "lugar" in failed else ""
-            told = f"{failed['cuando']}  attempt {failed['intento']} failed{place}: {failed['detalle']}"
+            told = f"{value_text(failed['cuando'])}  attempt {failed['intento']} failed{place}: {failed['detalle']}"
             self._console.print(Text(printable(told), style="red"), soft_wrap=True)
             for line in failed.get("traza", "").splitlines():
                 self._console.print(Text(f"    {printable(line)}", style="dim"), soft_wrap=True)
@@ -138,9 +170,8 @@ class Output:
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(overflow="fold")
         table.add_column(overflow="fold")
-        for name, value in members.items():
-            shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            table.add_row(Text(name, style="bold"), printable(shown))
+        for name, text in member_texts(members):
+            table.add_row(Text(name, style="bold"), text)
         self._console.print(table)
 
     def rows(
@@ -150,14 +181,25 @@ class Output:
         if self.json:
             for row in rows:
                 self.plain(row, "")
-        elif rows:
+        elif not rows:
+            if title is None:
+                self._console.print(_NONE)
+        else:
             names = shown or list(rows[0])
             table = Table(title=title, title_justify="left", box=None, pad_edge=False)
             for name in names:
-                table.add_column(name, no_wrap=name == "id", overflow="fold")
+                whole = name == "id" or any(is_time(row.get(name)) for row in rows)
+                number = all(isinstance(row.get(name), int | float | None) for row in rows)
+                longest = max(len(value_text(row.get(name))) for row in rows)
+                table.add_column(
+                    name,
+                    no_wrap=whole,
+                    overflow="fold",
+                    justify="right" if number else "left",
+                    min_width=min(longest, _READABLE),
+                )
             for row in rows:
-                values = (row.get(name) for name in names)
-                table.add_row(*("" if value is None else printable(str(value)) for value in values))
+                table.add_row(*("" if row.get(name) is None else value_text(row[name]) for name in names))
             needed = self._console.measure(table, options=self._console.options.update(max_width=_ANY_WIDTH)).minimum
             if needed <= self._console.width:
                 self._console.print(table)
@@ -167,12 +209,23 @@ class Output:
                 self._console.print(Rule(style="dim"))
                 self.members({name: row[name] for name in names if row.get(name) is not None})
 
+    def happening(self, event: dict[str, Any]) -> None:
+        """One event of the topics: its number, time and name, and what it is about on the lines below."""
+        head = Text(f"{event.get('seq', ''):>7}  {value_text(event.get('cuando')):<{_TIME_WIDTH}}  ")
+        head += Text(printable(event["event"]), style="bold")
+        about = member_texts({name: one for name, one in event.items() if name not in ("seq", "cuando", "event")})
+        told = Text("  ".join(f"{name} {text}" for name, text in about), overflow="fold")
+        self.plain(event, Group(head, Padding(told, (0, 0, 0, 9))) if about else head)
+
     def event(self, event: Event) -> None:
         """One change of an order."""
         if event.missed is not None:
             self.plain(event, Text(f"{event.missed:,} events were missed", style="red"))
         elif event.state is not None and event.id is not None:
-            self.plain(event, Text(f"{event.when:%T.%f}  ") + _named(event.id, event.state, event.detail))
+            head = Text(f"{value_text(event.when)}  ")
+            detail = Text(printable(event.detail or ""))
+            head += _styled(event.state) + Text(" " * (_STATE_WIDTH - len(event.state.value)))
+            self.plain(event, self._fitted(head, Text(event.id)) + Text("\n  " if event.detail else "") + detail)
 
 
 def _shortened(detail: str | None) -> str:
@@ -184,8 +237,8 @@ def _styled(state: State) -> Text:
     return Text(state.value, style=_STYLES[state])
 
 
-def _named(order_id: str, state: State, detail: str | None = None) -> Text:
-    return Text(f"{order_id}  ") + _styled(state) + Text(f"  {printable(detail)}" if detail else "")
+def _named(order_id: str, state: State) -> Text:
+    return Text(f"{order_id}  ") + _styled(state)
 
 
 def items_text(order: StoredOrder) -> str:

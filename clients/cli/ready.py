@@ -39,7 +39,7 @@ async def ready(
     port: Annotated[
         int | None, Parameter(alias="-p", help="The server's port; else its setting, such as MAIN_SERVER_PORT.")
     ] = None,
-    json: Annotated[bool, Parameter(negative="", help="As a JSON line.")] = False,
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="As a JSON line.")] = False,
 ) -> int:
     """Tell whether every server that is needed can work, or one of them. Exit status 1 if not."""
     output = Output(json=json)

@@ -5,8 +5,9 @@ import itertools
 import random
 from collections.abc import Sequence
 
-from clients.cli.orders import Members
+from clients.cli.orders import Sourced
 from clients.cli.output import Output, attempts_text, fail
+from clients.cli.times import EXAMPLE_TIME
 from clients.errors import ClientError, Refused
 from clients.intake import IntakeClient
 from clients.replies import Accepted, StoredOrder
@@ -17,19 +18,19 @@ _AT_A_TIME = 200
 _SAMPLES = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino")
 
 
-async def send_orders(client: IntakeClient, orders: Sequence[Members], output: Output, *, follow: bool) -> int:
+async def send_orders(client: IntakeClient, orders: Sequence[Sourced], output: Output, *, follow: bool) -> int:
     """Places orders, and with `follow` waits until each is final.
 
     Returns the exit status: 1 if any was refused, or has ended otherwise than `listo` while it was followed.
 
-    A refused order costs only itself; the error says which of several it was, counted from 1.
+    A refused order costs only itself; the error says where in its file it stands.
     """
     status = 0
     for start in range(0, len(orders), _AT_A_TIME):
         placing = (_outcome(client, order) for order in orders[start : start + _AT_A_TIME])
-        for number, outcome in enumerate(await asyncio.gather(*placing), start + 1):
-            if isinstance(outcome, Refused):
-                status = fail(_named(outcome, number) if len(orders) > 1 else outcome)
+        for outcome in await asyncio.gather(*placing):
+            if isinstance(outcome, ClientError):
+                status = fail(outcome)
                 continue
             output.accepted(outcome)
             if follow:
@@ -49,15 +50,14 @@ def _not_done(order: StoredOrder) -> ClientError:
     )
 
 
-def _named(refusal: Refused, number: int) -> ClientError:
-    return ClientError(f"order {number}: {refusal.message}", hint=refusal.hint)
-
-
-async def _outcome(client: IntakeClient, order: Members) -> Accepted | Refused:
+async def _outcome(client: IntakeClient, order: Sourced) -> Accepted | ClientError:
     try:
-        return await client.order(order)
+        return await client.order(order.members)
     except Refused as refusal:
-        return refusal
+        hint = refusal.hint
+        if hint is None and refusal.reply.get("field") == "no_antes_de":
+            hint = f"write a time as {EXAMPLE_TIME}"
+        return ClientError(f"{order.where}: {refusal.message}" if order.where else refusal.message, hint=hint)
 
 
 async def send_samples(client: IntakeClient, output: Output, *, every: float, count: int | None) -> int:

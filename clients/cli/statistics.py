@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from clients.cli.output import Output
 from clients.cli.target import DISTRIBUTED, INTAKE, setting, target
-from clients.cli.text import printable
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from shared.domain.errors import no_distributed_service
@@ -21,7 +19,7 @@ class Service:
 
     host: Annotated[str | None, Parameter(help="The service's name or address; else DISTRIBUTED_HOST.")] = None
     port: Annotated[int | None, Parameter(alias="-p", help="The service's port; else DISTRIBUTED_PORT.")] = None
-    json: Annotated[bool, Parameter(negative="", help="JSON lines, also on a terminal.")] = False
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="JSON lines, also on a terminal.")] = False
 
     def client(self) -> DistributedClient:
         """A client of the service that is meant. Raises NotOffered where the settings say that there is none."""
@@ -34,10 +32,12 @@ _SERVICE = Service()
 
 
 async def stats(
-    user: int | None = None,
+    user: Annotated[int | None, Parameter(help="The number of one user; else all users and orders.")] = None,
     /,
     *,
-    intake: Annotated[bool, Parameter(negative="", help="The intake's own numbers, workers included.")] = False,
+    intake: Annotated[
+        bool, Parameter(negative="", show_default=False, help="The intake's own numbers, workers included.")
+    ] = False,
     service: Service = _SERVICE,
 ) -> int:
     """Show the statistics of all users and orders, or those of one user."""
@@ -65,11 +65,13 @@ async def stats(
 
 
 async def notifications(
-    user: int,
+    user: Annotated[int, Parameter(help="The user's number.")],
     /,
     *,
-    unread: Annotated[bool, Parameter(negative="", help="Those alone that are not read yet.")] = False,
-    read: Annotated[bool, Parameter(negative="", help="Mark all as read afterwards.")] = False,
+    unread: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Those alone that are not read yet.")
+    ] = False,
+    read: Annotated[bool, Parameter(negative="", show_default=False, help="Mark all as read afterwards.")] = False,
     service: Service = _SERVICE,
 ) -> int:
     """Show what a user was told, newest first."""
@@ -78,7 +80,7 @@ async def notifications(
         found = [one async for one in client.notifications(user, unread=unread)]
         if read:
             await client.mark_read(user)
-    output.rows(found)
+    output.rows(found, shown=("id", "timestamp", "type", "leida", "message"))
     return 0
 
 
@@ -99,5 +101,5 @@ async def follow(
     events = client.observe(chosen, since=since, pause=reconnect, customer=cliente, order=order, user_id=user)
     async for event in events:
         if event["event"] not in ("connected", "lost"):
-            output.plain(event, printable(msgspec.json.encode(event).decode()))
+            output.happening(event)
     return 0

@@ -21,7 +21,7 @@ def token(
     *,
     user: Annotated[int, Parameter(help="Whose token it is.")],
     seconds: Annotated[float, Parameter(validator=Number(gt=0), help="How long it is valid.")] = 3600.0,
-    json: Annotated[bool, Parameter(negative="", help="As a JSON line.")] = False,
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="As a JSON line.")] = False,
 ) -> int:
     """Make a bearer token for a user, signed with JWT_SECRET."""
     secret = setting("JWT_SECRET", "")

@@ -254,6 +254,10 @@ class Upload:
     async def _found(self) -> Report:
         return self._report(await self._duplicate(), dry_run=True, preview=self._preview, **self._compared)
 
+    def report(self) -> Report:
+        """Returns what was found in the file so far."""
+        return self._report()
+
     def _report(self, duplicate_of: str | None = None, **of_dry_run: Any) -> Report:
         reader = self._reader
         return Report(

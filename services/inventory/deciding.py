@@ -90,7 +90,9 @@ class _Deciding:
             if store is None:
                 left = max(self._left(store, name) for store in self._stores[name])
                 sent = sent_names(job.request.items)[name]
-                return Reject(f"out of stock: {sent}: {quantity} asked for, {left} left")
+                # There may be enough in several stores together, but a product comes as a whole from one.
+                told = f"no store has more than {left} left" if left and len(self._stores[name]) > 1 else f"{left} left"
+                return Reject(f"out of stock: {sent}: {quantity} asked for, {told}")
             found[name] = store
         text = stores_text(found)
         if len(found) > MAX_LINES or len(text.encode()) > MAX_STORES_BYTES or not block.has_room(text):

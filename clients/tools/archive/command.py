@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clients.cli.output import Output
+from clients.cli.times import parse_time, to_microseconds
 from clients.errors import ClientError
-from clients.tools.archive.times import parse_time
 from clients.tools.backup.copying import yield_to_servers
 from clients.tools.backup.places import load_places, servers_stopped
 from shared.stores.sqlite.archiving import Archiver
 from shared.stores.sqlite.database import Writer, translated
 
-Json = Annotated[bool, Parameter(negative="", help="One JSON line, also on a terminal.")]
+Json = Annotated[bool, Parameter(negative="", show_default=False, help="One JSON line, also on a terminal.")]
 
 
 def archive(
@@ -29,7 +29,8 @@ def archive(
     They are in DATA_DIR/archive then, and stay readable: `status ID`, `explain ID`, `list --archive`. The intake
     deletes their rows when it runs; `compact` gives the space back to the disk.
     """
-    microseconds = parse_time(before)
+    moment = parse_time(before, "--before")
+    microseconds = to_microseconds(moment)
     places = load_places()
     if not places.orders.orders.exists():
         raise ClientError(f"there are no orders in {places.orders.orders}", hint="DATA_DIR and DB_PATH say where")
@@ -40,9 +41,22 @@ def archive(
         with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
             task = progress.add_task("orders looked at", total=archiver.stored)
             archived = archiver.run(microseconds, lambda orders: progress.advance(task, orders))
+            kept = archiver.count_kept(microseconds)
     finally:
         archiver.close()
-    Output(json=json).members({"archived": archived, "before": before, "folder": str(places.orders.archive)})
+    output = Output(json=json)
+    members = {"archived": archived, "before": before, "folder": str(places.orders.archive), "kept": kept._asdict()}
+    if output.json:
+        output.members(members)
+        return 0
+    output.members({**members, "before": moment, "kept": kept.newer + kept.open + kept.with_request_id})
+    output.rows(
+        [
+            {"kept": kept.newer, "because": f"received on {before} or later"},
+            {"kept": kept.open, "because": "not final yet"},
+            {"kept": kept.with_request_id, "because": "their request_id has not expired (REQUEST_ID_SECONDS)"},
+        ]
+    )
     return 0
 
 
@@ -63,5 +77,10 @@ def compact(*, json: Json = False) -> int:
                 writer.connection.execute("VACUUM")
             writer.close()
             sizes[one.name] = [before, os.stat(one.path).st_size]
-    Output(json=json).members({name: {"bytes_before": was, "bytes": now} for name, (was, now) in sizes.items()})
+    output = Output(json=json)
+    found = {name: {"bytes_before": was, "bytes": now} for name, (was, now) in sizes.items()}
+    if output.json:
+        output.members(found)
+    else:
+        output.rows([{"file": name, **of_file} for name, of_file in found.items()])
     return 0

@@ -1,12 +1,13 @@
 """Lists archived orders, read from their files."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
+from clients.cli.times import to_microseconds
 from clients.errors import WrongUsage
 from clients.replies import StoredOrder
-from clients.tools.archive.times import parse_time
 from clients.tools.backup.places import load_places
 from shared.domain.names import name_key
 from shared.domain.orders import order_view
@@ -16,15 +17,19 @@ from shared.stores.sqlite.archives import archive_files
 
 
 def list_archived(
-    *, state: str | None = None, customer: str | None = None, since: str | None = None, until: str | None = None
+    *,
+    state: str | None = None,
+    customer: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Iterator[StoredOrder]:
     """Yields archived orders where DATA_DIR and DB_PATH say that they are, newest first.
 
     Raises WrongUsage, and StoreError for a file that cannot be read.
     """
     wanted = None if customer is None else name_key(customer)
-    first = None if since is None else parse_time(since)
-    last = None if until is None else parse_time(until)
+    first = None if since is None else to_microseconds(since)
+    last = None if until is None else to_microseconds(until)
     if state is not None and state not in list(State):
         raise WrongUsage(f"{state!r} is no state", hint=f"states: {', '.join(State)}")
     for file in archive_files(load_places().orders.archive):

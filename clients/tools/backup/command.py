@@ -25,7 +25,7 @@ _MIB = 2**20
 
 Folder = Annotated[Path, Parameter(help="The folder of the backup.")]
 Rate = Annotated[float, Parameter(validator=Number(gt=0), help="MiB a second at the most.")]
-Json = Annotated[bool, Parameter(negative="", help="One JSON line, also on a terminal.")]
+Json = Annotated[bool, Parameter(negative="", show_default=False, help="One JSON line, also on a terminal.")]
 
 
 def backup(folder: Folder, /, *, rate: Rate = 32.0, json: Json = False) -> int:
@@ -60,7 +60,7 @@ def restore(
     /,
     *,
     replace: Annotated[
-        bool, Parameter(negative="", help="Move the files that are there to a folder beside them.")
+        bool, Parameter(negative="", show_default=False, help="Move the files that are there to a folder beside them.")
     ] = False,
     rate: Rate = 1000.0,
     json: Json = False,

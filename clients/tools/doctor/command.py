@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.table import Table
 from rich.text import Text
 
 from clients.cli.output import Output
 from clients.cli.ready import ask_server
+from clients.cli.text import printable
 from clients.tools.backup.places import Places
 from clients.tools.doctor.aws import check_dynamodb
 from clients.tools.doctor.files import (
@@ -30,7 +32,10 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 async def doctor(
-    *, json: Annotated[bool, Parameter(negative="", help="One JSON line a finding, also on a terminal.")] = False
+    *,
+    json: Annotated[
+        bool, Parameter(negative="", show_default=False, help="One JSON line a finding, also on a terminal.")
+    ] = False,
 ) -> int:
     """Examine this installation: settings, machine, files, servers, backups; and say how to cure what is wrong.
 
@@ -43,7 +48,7 @@ async def doctor(
     def show(found: Iterable[Finding]) -> None:
         for finding in found:
             findings.append(finding)
-            output.plain(finding, _text(finding))
+            output.plain(finding, _shown(finding))
 
     show(check_settings(os.environ))
     show([check_open_files(settings.max_connections), check_dual_stack()])
@@ -76,10 +81,13 @@ def _check_files(settings: DoctorSettings) -> Iterator[Finding]:
     yield check_backup_age(data)
 
 
-def _text(finding: Finding) -> Text:
-    text = Text.assemble(
-        (f"{finding.level:<8}", _STYLES[finding.level]), (f"{finding.check:<12}", "bold"), finding.found
-    )
+def _shown(finding: Finding) -> Table:
+    """A finding as a row of a table, whose columns are those of every other one."""
+    row = Table.grid(padding=(0, 1, 0, 0))
+    row.add_column(width=len("warning"), style=_STYLES[finding.level])
+    row.add_column(width=len("persistence"), style="bold")
+    row.add_column(overflow="fold")
+    row.add_row(finding.level, finding.check, Text(printable(finding.found)))
     if finding.cure is not None:
-        text.append(f"\n{'':20}cure: {finding.cure}", style="dim")
-    return text
+        row.add_row("", "", Text(f"cure: {printable(finding.cure)}", style="dim"))
+    return row

@@ -131,7 +131,7 @@ def check_backup_age(data: Path, now: float | None = None) -> Finding:
         return Finding("warning", "backup", "none was taken yet", cure)
     moment = datetime.fromisoformat(last.taken).astimezone(UTC)
     days = ((time.time() if now is None else now) - moment.timestamp()) / 86_400
-    told = f"the last one is {days:.1f} days old, in {last.folder}"
+    told = f"the last one is {_age(days)} old, in {last.folder}"
     return Finding("warning", "backup", told, cure) if days > _BACKUP_DAYS else Finding("ok", "backup", told)
 
 
@@ -165,3 +165,7 @@ def _store_paths(places: Places) -> Iterable[Path]:
 def _names(paths: Sequence[Path]) -> str:
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     return ", ".join(map(str, paths[:_SHOWN])) + more
+
+
+def _age(days: float) -> str:
+    return f"{days * 24:.0f} hours" if days < 2 else f"{days:.1f} days"

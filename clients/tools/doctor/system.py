@@ -4,9 +4,9 @@ import resource
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from clients.tools.doctor.findings import Finding
-from shared.domain.orders import iso_time
 from shared.runtime.setting_names import find_unknown_settings
 from shared.stores.sqlite.database import sqlite
 
@@ -31,7 +31,7 @@ def check_clock(newest_order: int | None, now: float | None = None) -> Finding:
     """Compares the clock with the newest order, which is in microseconds since the epoch."""
     seconds = time.time() if now is None else now
     cure = "set the clock, and let it follow a time server (timedatectl set-ntp true)"
-    told = iso_time(round(seconds * 1e6))
+    told = f"{datetime.fromtimestamp(seconds, UTC):%FT%TZ}"
     if seconds < _EARLIEST:
         return Finding("error", "clock", f"it says {told}, which has been", cure)
     if newest_order is not None and (ahead := newest_order / 1e6 - seconds) > _CLOCK_SLACK:

@@ -75,18 +75,25 @@ def loadtest(
     family: Annotated[
         Literal["any", "4", "6", "both"], Parameter(help="IPv4, IPv6, or half of the connections over each.")
     ] = "any",
-    verify: Annotated[bool, Parameter(negative="", help="Look every acknowledged order up afterwards.")] = False,
+    verify: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Look every acknowledged order up afterwards.")
+    ] = False,
     timeout: Annotated[
         float, Parameter(validator=Number(gte=0), help="Seconds that --verify waits for the last order.")
     ] = 120.0,
     chaos: Annotated[
-        bool, Parameter(negative="", help="Kill workers of the server at random; it has to run on this machine.")
+        bool,
+        Parameter(
+            negative="", show_default=False, help="Kill workers of the server at random; it has to run on this machine."
+        ),
     ] = False,
     report: Annotated[Path | None, Parameter(help="Write a page with pictures to this file.")] = None,
     baseline: Annotated[Path | None, Parameter(help="Compare with the result that --json gave another time.")] = None,
     host: Host = None,
     port: Port = None,
-    json: Annotated[bool, Parameter(negative="", help="Print the result as one JSON line only.")] = False,
+    json: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Print the result as one JSON line only.")
+    ] = False,
 ) -> int:
     """Put a server under load, and tell whether it holds: exit status 0 if it does, and 1 if not.
 

@@ -8,9 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from clients.cli.output import fail
+from clients.cli.output import Output, fail
 from clients.errors import ClientError, WrongUsage
 from clients.tools.migrate.ends import Kind, MoveSettings, open_end
 from clients.tools.migrate.move import Contents, MarkFile, begin, contents, copy
@@ -63,8 +62,18 @@ async def migrate(
 
 
 def _show(ends: dict[str, Contents]) -> None:
-    table = Table("", "orders", "checksum", "items", "checksum", "other rows", "checksum")
+    """Prints what both sides hold, as a table on a terminal and into a pipe."""
+    output = Output(json=False)
+    output.json = False
+    rows = []
     for name, found in ends.items():
-        sums = ((found.orders, found.order_sum), (found.items, found.item_sum), (found.rows, found.row_sum))
-        table.add_row(name, *(text for count, total in sums for text in (f"{count:,}", f"{total:032x}")))
-    Console(file=sys.stdout, width=170).print(table)
+        sums = {
+            "orders": (found.orders, found.order_sum),
+            "items": (found.items, found.item_sum),
+            "other rows": (found.rows, found.row_sum),
+        }
+        rows += [
+            {"store": name, "what": what, "count": count, "checksum": f"{total:032x}"}
+            for what, (count, total) in sums.items()
+        ]
+    output.rows(rows)

@@ -42,6 +42,10 @@ _FINAL = f"""
 SELECT {ORDER_COLUMNS} FROM {JOINED}
 WHERE o.sequence > ? AND o.sequence <= ? AND o.received < ? AND p.state >= {DONE} AND o.request_id IS NULL
 ORDER BY o.sequence LIMIT ?"""
+_KEPT = f"""
+SELECT total(o.received >= ?), total(o.received < ? AND (p.state IS NULL OR p.state < {DONE})),
+    total(o.received < ? AND p.state >= {DONE} AND o.request_id IS NOT NULL)
+FROM {JOINED} WHERE o.sequence > ? AND o.sequence <= ?"""
 _ATTEMPTS = """
 SELECT sequence, attempt, finished, detail, place, traceback FROM progress.attempts
 WHERE sequence BETWEEN ? AND ? ORDER BY sequence, attempt"""
@@ -58,6 +62,14 @@ class _Found(NamedTuple):
     orders: list[ArchivedOrder]
     after: int
     """From where to go on."""
+
+
+class Kept(NamedTuple):
+    """Orders that were not archived, by the reason."""
+
+    newer: int
+    open: int
+    with_request_id: int
 
 
 class Archiver:
@@ -102,6 +114,17 @@ class Archiver:
             step(found.after - after)
             after = found.after
         return archived
+
+    def count_kept(self, before: int) -> Kept:
+        """Counts the orders that are not archived. Raises StoreError."""
+        newer = opened = keyed = 0
+        first, last = self._bounds()
+        # In pieces: a reader that takes long would keep the write-ahead log growing.
+        for after in range(first - 1, last, _WINDOW):
+            with translated(self._files.orders):
+                row = self._reading.execute(_KEPT, (before, before, before, after, after + _WINDOW)).fetchone()
+            newer, opened, keyed = newer + int(row[0]), opened + int(row[1]), keyed + int(row[2])
+        return Kept(newer, opened, keyed)
 
     def _find(self, after: int, last: int, before: int) -> _Found:
         """Orders of one month, from a stretch of sequences that is short enough to be read at once."""

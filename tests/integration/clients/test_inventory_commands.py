@@ -35,6 +35,9 @@ def test_a_file_goes_in_is_looked_at_and_taken_back(
     assert run(persistence, "inventory", "export", "Madrid", "-o", str(target))[0] == 0
     assert target.read_bytes().count(b"\r\n") == 6
     assert run(persistence, "inventory", "upload", str(target), "--dry-run")[1][0]["same"] == 5
+    status, _, told = run(persistence, "inventory", "upload", SAMPLE, "--dry-run")
+    assert (status, "would be refused" in told) == (1, True)
+    assert run(persistence, "inventory", "upload", SAMPLE, "--dry-run", "--again")[0] == 0
     assert run(persistence, "inventory", "undo", found["id"])[1][0]["state"] == "undone"
     assert [one["id"] for one in run(persistence, "inventory", "imports")[1]] == [found["id"]]
     # What was set by hand stays.
@@ -47,6 +50,9 @@ def test_faults_are_told_one_by_one(persistence: PersistenceProcess) -> None:
     assert status == 1
     assert [(fault["line"], fault["column"], fault["found"]) for fault in faults] == [(3, 5, "-2"), (4, 5, "2.5")]
     assert "2 faults" in told
+    status, (report,), told = run(persistence, "inventory", "upload", "-", "--dry-run", stdin=text)
+    assert (status, report["faults"], "would be refused" in told) == (1, 2, True)
+    assert run(persistence, "inventory", "set", "A", "x", "-1")[0] == 2
     status, _, told = run(persistence, "inventory", "upload", str(Path(SAMPLE).parent / "nothing.csv"))
     assert status == 1
     assert "cannot be read" in told

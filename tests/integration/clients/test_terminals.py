@@ -100,13 +100,17 @@ def test_number_that_is_too_large_is_an_error_in_one_line(intake: IntakeProcess,
     assert told.startswith(b"error: ")
 
 
-def test_refused_order_of_a_file_is_named_by_its_number(intake: IntakeProcess, tmp_path: Path) -> None:
+def test_refused_order_of_a_file_is_named_by_its_place(intake: IntakeProcess, tmp_path: Path) -> None:
     file = tmp_path / "orders.ndjson"
     good = '{"cliente":"a","productos":["b"],"direccion":"c"}'
     file.write_text(f'{good}\n{good[:-1]},"x":1}}\n')
     ended = clients(intake, "order", "--file", str(file))
     assert (ended.returncode, len(ended.stdout.splitlines())) == (1, 1)
-    assert ended.stderr.startswith(b"error: order 2: x is not a known field")
+    assert ended.stderr.startswith(f"error: {file}, line 2: x is not a known field".encode())
+    file.write_text(f'[{good},{good[:-1]},"no_antes_de":"tomorrow"}}]')
+    ended = clients(intake, "order", "--file", str(file))
+    assert ended.stderr.startswith(f"error: {file}, order 2: no_antes_de".encode())
+    assert b"as 2030-01-31T08:00:00Z" in ended.stderr
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

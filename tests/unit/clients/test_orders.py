@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.cli.orders import looks_like_quantity, parse_orders, parse_product, read_orders
+from clients.cli.orders import looks_like_quantity, parse_objects, parse_product, read_objects
 from clients.errors import ClientError
 
 ORDER = {"cliente": "a", "productos": ["x"], "direccion": "d"}
@@ -56,11 +56,11 @@ def test_wrong_product_is_told(text: str) -> None:
     ],
 )
 def test_file_holds_lines_or_an_array(text: str) -> None:
-    assert parse_orders(text.encode(), "file") == [{"a": 1}, {"a": 2}]
+    assert [one.members for one in parse_objects(text.encode(), "file")] == [{"a": 1}, {"a": 2}]
 
 
 def test_file_with_one_order_over_several_lines() -> None:
-    assert parse_orders(b'{\n"a": 1\n}', "file") == [{"a": 1}]
+    assert [one.members for one in parse_objects(b'{\n"a": 1\n}', "file")] == [{"a": 1}]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_file_with_one_order_over_several_lines() -> None:
 )
 def test_wrong_file_is_told_by_line(text: str, place: str) -> None:
     with pytest.raises(ClientError) as caught:
-        parse_orders(text.encode(), "file")
+        parse_objects(text.encode(), "file")
     assert place in caught.value.message
 
 
@@ -87,10 +87,10 @@ def test_wrong_file_is_told_by_line(text: str, place: str) -> None:
 )
 def test_file_is_read_as_strictly_as_the_server_reads(text: bytes, told: str) -> None:
     with pytest.raises(ClientError) as caught:
-        parse_orders(text, "file")
+        parse_objects(text, "file")
     assert told in caught.value.message
 
 
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="cannot be read"):
-        read_orders(str(tmp_path / "none"))
+        read_objects(str(tmp_path / "none"))

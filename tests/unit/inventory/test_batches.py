@@ -171,7 +171,8 @@ def order_by_order(jobs: Sequence[Job], counts: Counts) -> tuple[dict[str, dict[
             enough = [store for store, left in counts[name].items() if left >= count]
             if not enough:
                 left = max(counts[name].values())
-                refused[one.id] = f"out of stock: {name}: {count} asked for, {left} left"
+                told = f"no store has more than {left} left" if left and len(counts[name]) > 1 else f"{left} left"
+                refused[one.id] = f"out of stock: {name}: {count} asked for, {told}"
                 break
             stores[name] = enough[0]
         else:

@@ -35,7 +35,7 @@ def test_who_comes_first_gets_the_last_one_and_nothing_of_a_refused_order_is_tak
     decision = decide(jobs, Records({}).blocks(jobs), stores, ())
     assert held(decision) == {1: {"pan": "A"}, 3: {"pan": "A"}}
     assert {order_id[-1]: str(reason) for order_id, reason in decision.refused.items()} == {
-        "2": "out of stock: pan: 2 asked for, 1 left"
+        "2": "out of stock: pan: 2 asked for, no store has more than 1 left"
     }
     assert decision.orders == 4
 

@@ -1,0 +1,81 @@
+"""Values as people read them: times, durations, counts with their names."""
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clients.cli.text import printable
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+# Each unit of a duration holds for less than so many seconds, and has so many seconds.
+_UNITS = (
+    ("s", 120, 1.0),
+    ("min", 7200, 60.0),
+    ("h", 172_800, 3600.0),
+    ("days", 63_115_200, 86_400.0),
+    ("years", float("inf"), 31_557_600.0),
+)
+_NOTHING = "-"
+
+
+def time_text(moment: datetime.datetime) -> str:
+    """Returns a time in UTC to the second, in the form that every flag takes, such as 2030-01-31T08:00:00Z."""
+    return f"{moment.astimezone(datetime.UTC):%FT%TZ}"
+
+
+def duration_text(milliseconds: float) -> str:
+    """Returns how long something takes: `0.45 ms`, `12 ms`, `4.7 s`, `38 min`, `3,097 years`."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.2f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    name, size = next((name, size) for name, limit, size in _UNITS if seconds < limit)
+    return f"{seconds / size:,.1f} {name}" if seconds / size < 10 else f"{seconds / size:,.0f} {name}"
+
+
+def start_text(milliseconds: int) -> str:
+    """Returns when an order will be begun."""
+    return "starts at once" if milliseconds == 0 else f"starts in about {duration_text(milliseconds)}"
+
+
+def is_time(value: object) -> bool:
+    """Whether a value is a time, as the servers write it."""
+    return isinstance(value, str) and _TIME.fullmatch(value) is not None
+
+
+def value_text(value: Any) -> str:
+    """Returns a value of an answer in words: no braces, no quotes, and everything that steers a terminal escaped."""
+    match value:
+        case None:
+            return _NOTHING
+        case bool():
+            return "yes" if value else "no"
+        case datetime.datetime():
+            return time_text(value)
+        case str():
+            return time_text(datetime.datetime.fromisoformat(value)) if is_time(value) else printable(value)
+        case Mapping():
+            return ", ".join(f"{printable(str(name))} {value_text(one)}" for name, one in value.items()) or _NOTHING
+        case Sequence():
+            return ("\n" if any(isinstance(one, Mapping) for one in value) else ", ").join(
+                map(value_text, value)
+            ) or _NOTHING
+    return printable(str(value))
+
+
+def member_texts(members: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns names and values of an answer; what is told in `_ms` or `_s` is a duration without that ending."""
+    return [_member_text(name, value) for name, value in members.items()]
+
+
+def _member_text(name: str, value: Any) -> tuple[str, str]:
+    for ending, factor in (("_ms", 1.0), ("_s", 1000.0)):
+        if name.endswith(ending):
+            return name.removesuffix(ending), _durations_text(value, factor)
+    return name, value_text(value)
+
+
+def _durations_text(value: Any, factor: float) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_durations_text(one, factor)}" for name, one in value.items())
+    return duration_text(value * factor) if isinstance(value, int | float) else value_text(value)
