@@ -35,6 +35,8 @@ _ANY_WIDTH = 100_000
 _NAME_SHARE = 0.4
 _TIME_WIDTH = 20
 _MARGIN = 2
+# Narrower than this, columns would break names apart.
+_COLUMNS_WIDTH = 76
 # What a column of texts has at least, if its texts are that long: a narrower one cannot be read.
 _READABLE = 16
 # Of a list, that one long error does not push the other orders off the screen; `explain` shows all of it.
@@ -107,26 +109,31 @@ class Output:
     def _narrow_orders(self, orders: Sequence[StoredOrder]) -> None:
         """Orders where one line is too narrow for them: the id as a whole, and columns of their own below it."""
         room = self._console.width - 3 * _MARGIN - _TIME_WIDTH
-        names = min(max(len(order.customer) for order in orders), max(int(room * _NAME_SHARE), len("cliente")))
-        self._print_narrow(Text("id"), ("recibido", "cliente", "productos"), names, style="bold")
+        names = min(max(len(order.customer) for order in orders), int(room * _NAME_SHARE))
+        names = max(names, len("cliente"))
+        columns = self._console.width >= _COLUMNS_WIDTH
+        if columns:
+            self._console.print(Text("id", style="bold"))
+            self._print_cells(("recibido", "cliente", "productos"), names, style="bold")
         for order in orders:
+            self._console.print(_named(order.id, order.state), overflow="fold")
             cells = (time_text(order.received), printable(order.customer), printable(items_text(order)))
-            self._print_narrow(_named(order.id, order.state), cells, names)
+            if columns:
+                self._print_cells(cells, names)
+            else:
+                self._print_below(f"{cells[0]}  {cells[1]}: {cells[2]}")
             if order.detail:
-                told = Text(f"{attempts_text(order.attempts)}: {printable(_shortened(order.detail))}", overflow="fold")
-                self._console.print(Padding(told, (0, 0, 0, _MARGIN)))
+                self._print_below(f"{attempts_text(order.attempts)}: {printable(_shortened(order.detail))}")
 
-    def _print_narrow(self, head: Text, cells: Sequence[str], names: int, *, style: str = "") -> None:
-        head.stylize(style)
-        self._console.print(head, overflow="fold")
+    def _print_cells(self, cells: Sequence[str], names: int, *, style: str = "") -> None:
         grid = Table.grid(padding=(0, _MARGIN, 0, 0))
-        # Where even a time has no room, everything is folded.
-        narrow = self._console.width < _TIME_WIDTH + names + _READABLE
-        grid.add_column(overflow="fold", width=None if narrow else _TIME_WIDTH)
-        grid.add_column(overflow="fold", width=None if narrow else max(names, len("cliente")))
-        grid.add_column(overflow="fold")
+        for width in (_TIME_WIDTH, names, None):
+            grid.add_column(overflow="fold", width=width)
         grid.add_row(*cells, style=style)
         self._console.print(Padding(grid, (0, 0, 0, _MARGIN)))
+
+    def _print_below(self, text: str) -> None:
+        self._console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, _MARGIN)))
 
     def _fitted(self, head: Text, rest: Text) -> Text:
         """Two parts of a result on one line, or the second one on a line below where they do not fit."""
