@@ -51,6 +51,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
         self.listening: dict[int, Factory] = {}
         self._clients = 0
+        self._led: dict[socket.socket, tuple[str, int]] = {}
         self.refused_hosts: set[str] = set()
 
     def time(self) -> float:
@@ -88,6 +89,13 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self.listening[number] = protocol_factory
         return MemoryServer(self, number, sock)
 
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Notes where a socket is to lead, which `create_connection` goes by; raises what a refusal does."""
+        await asyncio.sleep(0)
+        if address[1] not in self.listening:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        self._led[sock] = address
+
     async def create_connection(  # type: ignore[override]
         self,
         protocol_factory: Factory,
@@ -95,12 +103,17 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         port: int | None = None,
         *,
         ssl: ssl.SSLContext | None = None,
+        sock: socket.socket | None = None,
         peer: str = "127.0.0.1",
         **_: Any,
     ) -> tuple[asyncio.Transport, Any]:
         """Connects to what listens within this loop; `peer` is the address that the server sees."""
         assert ssl is None
         await asyncio.sleep(0)
+        if sock is not None:
+            host, port = self._led.pop(sock)
+            # What is connected is in memory.
+            sock.close()
         accept = None if port is None else self.listening.get(port)
         if accept is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
