@@ -19,7 +19,7 @@ VERSION_TESTS := tests/unit tests/contract tests/integration/test_distributed.py
 	tests/integration/test_startup.py tests/integration/test_supervisor.py tests/integration/test_work.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run unit cover test test-version lint format loadtest bench bench-peers chaos chaos-long lock clean wipe
+.PHONY: help setup run unit cover test test-version lint format settings loadtest bench bench-peers chaos chaos-long lock clean wipe
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -69,6 +69,9 @@ lint: $(STAMP) ## Check style, types and layers
 format: $(STAMP) ## Put the code into its one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+settings: $(STAMP) ## Write docs/SETTINGS.md from the types of the settings and the comments in .env.local
+	$(BIN)/python -m tests.tools.settings_reference > docs/SETTINGS.md
 
 loadtest: $(RUNTIME) ## Put the running suite under load, and check that nothing is lost
 	@$(BIN)/comanda loadtest --verify --report loadtest.html

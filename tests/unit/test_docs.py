@@ -12,27 +12,23 @@ import pytest
 from clients.cli.app import app
 from services.distributed.actions import ACTIONS as DISTRIBUTED_ACTIONS
 from services.distributed.events import TOPICS
-from services.distributed.settings import DistributedSettings
 from services.gateway.http.problems import STATUS
-from services.gateway.settings import GatewaySettings
 from services.intake.requests import ACTIONS
-from services.intake.settings import IntakeSettings
-from services.inventory.settings import InventorySettings
 from services.persistence.actions import ACTIONS as PERSISTENCE_ACTIONS
-from services.persistence.settings import PersistenceSettings
 from shared import VERSION
 from shared.domain import errors
 from shared.domain.states import TRANSITIONS, mermaid
 from shared.runtime import setting_names
 from tests.chaos.rounds import ROUNDS
+from tests.tools.settings_reference import SERVERS, read_groups, render_reference
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
 STATES = re.compile(r"<!-- states:begin [^\n]*-->\n(.*?)<!-- states:end -->", re.DOTALL)
 # Names in capitals that are not settings: file formats, words of the protocol, other programs' names.
-NOT_SETTINGS = {"COMANDA_PARENT_PID", "COMANDA_READY_FD"}
-SERVERS = ("server", "tcp_persist", "distributed", "main_server")
+NOT_SETTINGS = {"COMANDA_PARENT_PID", "COMANDA_READY_FD", "ENV_FILE"}
+ADDRESSES = ("server", "tcp_persist", "distributed", "main_server")
 DIFFERENT: dict[str, set[str]] = {
     ".env.local": {"stage"},
     ".env.docker": {
@@ -40,16 +36,12 @@ DIFFERENT: dict[str, set[str]] = {
         "log_format",
         "max_connections_per_address",
         "max_event_streams_per_address",
-        *(f"{server}_{part}" for server in SERVERS for part in ("host", "bind")),
+        *(f"{server}_{part}" for server in ADDRESSES for part in ("host", "bind")),
         "open_internal_ports",
         "stage",
     },
 }
-SETTINGS = {
-    field.encode_name.upper(): field
-    for kind in (IntakeSettings, PersistenceSettings, DistributedSettings, GatewaySettings, InventorySettings)
-    for field in msgspec.structs.fields(kind)
-}
+SETTINGS = {field.encode_name.upper(): field for kind in SERVERS.values() for field in msgspec.structs.fields(kind)}
 """Every setting of every server; where two have the same it means the same."""
 
 
@@ -104,6 +96,15 @@ def test_settings_files_have_every_setting_at_its_default(name: str) -> None:
         value = lines[setting]
         if field.encode_name not in DIFFERENT[name] and value:
             assert msgspec.convert(value, field.type, strict=False) == field.default, field.encode_name
+
+
+def test_reference_of_the_settings_is_up_to_date() -> None:
+    assert (ROOT / "docs/SETTINGS.md").read_text() == render_reference(), "run: make settings"
+
+
+@pytest.mark.parametrize("name", [".env.local", ".env.docker"])
+def test_every_setting_is_explained(name: str) -> None:
+    assert all(group.section and group.comment for group in read_groups(ROOT / name))
 
 
 def test_names_of_settings_are_those_of_the_servers() -> None:
