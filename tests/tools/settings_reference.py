@@ -70,7 +70,7 @@ def describe_type(kind: Any) -> str:
     while isinstance(info, inspect.Metadata):
         info = info.type
     if isinstance(info, inspect.LiteralType):
-        return " or ".join(f"`{value}`" for value in sorted(info.values))
+        return " or ".join(f"`{value}`" for value in sorted(map(str, info.values)))
     bounds = []
     if isinstance(info, inspect.StrType):
         bounds = [] if info.min_length is None else [f"at least {info.min_length} characters"]
