@@ -1,1 +1,1 @@
-"""Distributed: statistics, notifications and the event log, brought up to date by what the other servers do."""
+"""The distributed service: statistics, notifications and the event log, derived from the other servers' changes."""

@@ -8,9 +8,9 @@ import sys
 from collections.abc import AsyncIterator
 
 from services.distributed.distributed import Distributed
-from services.distributed.knowledge import Knowledge
+from services.distributed.read_model import ReadModel
 from services.distributed.settings import DistributedSettings
-from services.distributed.stock import TABLES as STOCK_TABLES
+from services.distributed.stock_events import TABLES as STOCK_TABLES
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import SCORES, USERS, corporate_data
 from shared.runtime import logs
@@ -28,7 +28,7 @@ FLAGS = {"--host": "DISTRIBUTED_BIND", "-p/--port": "DISTRIBUTED_PORT", "--data-
 
 
 def main(argv: list[str]) -> int:
-    """Reads the settings, opens what is followed, serves. Gives the exit status."""
+    """Reads the settings, opens the files, serves. Returns the exit status."""
     if parent := os.environ.get(PARENT_PID):
         die_with_parent(signal.SIGTERM, int(parent))
     flags = parse_flags(
@@ -50,8 +50,8 @@ def main(argv: list[str]) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
-        async with open_files(settings, stop) as (knowledge, orders, records):
-            await Distributed(settings, knowledge, orders, records, limits).serve(stop)
+        async with open_files(settings, stop) as (read_model, orders, records):
+            await Distributed(settings, read_model, orders, records, limits).serve(stop)
 
     return run(serve)
 
@@ -59,13 +59,13 @@ def main(argv: list[str]) -> int:
 @contextlib.asynccontextmanager
 async def open_files(
     settings: DistributedSettings, stop: asyncio.Event
-) -> AsyncIterator[tuple[Knowledge, SqliteOrderFeed, SqliteRecordFeed]]:
-    """The service's own file, and what it follows. Raises StartupError when they cannot be had."""
+) -> AsyncIterator[tuple[ReadModel, SqliteOrderFeed, SqliteRecordFeed]]:
+    """Returns the service's own file and the feeds it follows. Raises StartupError."""
     path = settings.distributed_file
     make_folder(path.parent)
     await wait_until_unlocked([path], stop, seconds=settings.store_lock_seconds)
     try:
-        knowledge = Knowledge(
+        read_model = ReadModel(
             path,
             max_events=settings.max_events,
             event_seconds=settings.event_seconds,
@@ -82,11 +82,11 @@ async def open_files(
     tables = [SCORES, USERS, *STOCK_TABLES, corporate_data(settings.corporate_data)]
     records = SqliteRecordFeed(settings.records_file, tables)
     try:
-        yield knowledge, orders, records
+        yield read_model, orders, records
     finally:
         await records.close()
         orders.close()
-        knowledge.close()
+        read_model.close()
 
 
 if __name__ == "__main__":

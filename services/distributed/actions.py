@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from services.distributed.events import EVENTS, TOPICS, PlainEvent
-from services.distributed.knowledge import Knowledge
-from services.distributed.observers import Choice, Observers
+from services.distributed.observers import EventSelection, Observers
+from services.distributed.read_model import ReadModel
 from shared.domain.errors import InvalidParams
 from shared.domain.scores import UserId
 from shared.net.connection import Connection
@@ -18,23 +18,23 @@ from shared.wire.strict import did_you_mean, shortened
 
 _PAGE = 50
 _EVERYBODYS = 10
-"""How many notifications there are on a page of a user's, and on one of everybody's, unless it is said."""
+"""Default page sizes of one user's notifications and of all users' notifications."""
 _SMALL_PAGE = 100
 
 Message = Annotated[str, Meta(min_length=1, max_length=1000)]
 Order = Literal["newest", "oldest"]
-"""Which notification of a page comes first."""
+"""Order of the notifications on a page."""
 NotificationId = Annotated[int, Meta(ge=1, le=2**62)]
 
 
 class DistributedServer(CommonServer):
-    """What the handlers work with."""
+    """The context of the handlers."""
 
     def __init__(
-        self, knowledge: Knowledge, observers: Observers, metrics: ServerMetrics, relay: Callable[[], Members]
+        self, read_model: ReadModel, observers: Observers, metrics: ServerMetrics, relay: Callable[[], Members]
     ) -> None:
         super().__init__(metrics)
-        self.knowledge = knowledge
+        self.read_model = read_model
         self.observers = observers
         self._relay = relay
 
@@ -44,7 +44,7 @@ class DistributedServer(CommonServer):
         return {
             "status": "ok" if relay.get("trouble") is None else "degraded",
             "relay": relay,
-            "eventos": self.knowledge.log.next - 1,
+            "eventos": self.read_model.log.next - 1,
         }
 
 
@@ -52,7 +52,7 @@ ACTIONS: ActionRegistry[DistributedServer] = ActionRegistry()
 
 
 class GetGlobalStats(Request, frozen=True, tag="get_global_stats"):
-    """All users and all orders."""
+    """Statistics of all users and all orders."""
 
 
 @ACTIONS.batched(
@@ -60,12 +60,12 @@ class GetGlobalStats(Request, frozen=True, tag="get_global_stats"):
 )
 def get_global_stats(server: DistributedServer, _: GetGlobalStats) -> Members:
     """Reads the ranking and the totals of all orders."""
-    known = server.knowledge
-    return {"stats": known.read(lambda: {**known.ranking.everybody(), "pedidos": known.orders.view()})}
+    known = server.read_model
+    return {"stats": known.read_part(lambda: {**known.ranking.describe_all(), "pedidos": known.orders.describe()})}
 
 
 class GetUserStats(Request, frozen=True, tag="get_user_stats"):
-    """A user's scores and rank."""
+    """Scores and rank of a user."""
 
     user_id: UserId
 
@@ -75,12 +75,12 @@ class GetUserStats(Request, frozen=True, tag="get_user_stats"):
 )
 def get_user_stats(server: DistributedServer, request: GetUserStats) -> Members:
     """Reads a user's scores and rank."""
-    known = server.knowledge
-    return {"stats": known.read(lambda: known.ranking.user(request.user_id))}
+    known = server.read_model
+    return {"stats": known.read_part(lambda: known.ranking.describe_user(request.user_id))}
 
 
 class GetNotifications(Request, frozen=True, tag="get_notifications"):
-    """A page of the last notifications: of a user, or of everybody.
+    """A page of the newest notifications of a user, or of all users.
 
     Programs that ask without a user expect the last ten, oldest first; so `limit` and `order` depend on it.
     """
@@ -106,19 +106,19 @@ def get_notifications(server: DistributedServer, request: GetNotifications) -> M
         raise InvalidParams("unread is of one user's notifications", field="unread", hint="add a user_id")
     limit = request.limit or (_EVERYBODYS if everybody else _PAGE)
     order = request.order or ("oldest" if everybody else "newest")
-    known = server.knowledge
+    known = server.read_model
     notifications = known.notifications
-    shown, following = known.read(
-        lambda: notifications.page(user, unread=request.unread, limit=limit, before=request.cursor)
+    shown, following = known.read_part(
+        lambda: notifications.load_page(user, unread=request.unread, limit=limit, before=request.cursor)
     )
-    unread = None if user is None else known.read(lambda: notifications.unread(user))
+    unread = None if user is None else known.read_part(lambda: notifications.count_unread(user))
     if order == "oldest":
         shown.reverse()
     return {"notifications": shown, "no_leidas": unread, "cursor": following}
 
 
 class MarkRead(Request, frozen=True, tag="mark_read"):
-    """Marks some of a user's notifications as read, or all."""
+    """Mark notifications of a user as read: the named ones, or all."""
 
     user_id: UserId
     ids: Annotated[list[NotificationId], Meta(min_length=1, max_length=1000)] | None = None
@@ -129,11 +129,11 @@ class MarkRead(Request, frozen=True, tag="mark_read"):
 )
 def mark_read(server: DistributedServer, request: MarkRead, _: list[PlainEvent]) -> Members:
     """Marks notifications as read, in the transaction of the turn."""
-    return {"marcadas": server.knowledge.notifications.mark_read(request.user_id, request.ids)}
+    return {"marcadas": server.read_model.notifications.mark_read(request.user_id, request.ids)}
 
 
 class AddNotification(Request, frozen=True, tag="add_notification"):
-    """A notification for a user."""
+    """A new notification for a user."""
 
     user_id: UserId
     message: Message
@@ -146,14 +146,14 @@ class AddNotification(Request, frozen=True, tag="add_notification"):
 )
 def add_notification(server: DistributedServer, request: AddNotification, events: list[PlainEvent]) -> Members:
     """Adds a notification, in the transaction of the turn, and its event to `events`."""
-    notifications = server.knowledge.notifications
-    number, event = notifications.add(request.user_id, request.message, request.type)
+    notifications = server.read_model.notifications
+    number, event = notifications.add_notification(request.user_id, request.message, request.type)
     events.append(event)
     return {"id": number, "message": "Notification added"}
 
 
 class Subscribe(Request, frozen=True, tag="subscribe"):
-    """Events of some topics, or those of some names alone, from now on or from behind the event `since`."""
+    """Events of topics, or only those of some names, from now on or after the event `since`."""
 
     topics: list[str] | str
     events: list[str] | None = None
@@ -185,15 +185,15 @@ def subscribe(server: DistributedServer, request: Subscribe, connection: Connect
     events = None if request.events is None else frozenset(request.events)
     if events is not None:
         _check_events(events, topics)
-    since = server.observers.check(request.since)
+    since = server.observers.parse_since(request.since)
     order = None if request.id is None else request.id.lower()
-    choice = Choice(frozenset(topics), events, request.cliente, order, request.user_id)
+    choice = EventSelection(frozenset(topics), events, request.cliente, order, request.user_id)
     members = {"topics": sorted(choice.topics), "since": since}
     return Followed(members, lambda: server.observers.add(connection, choice, since))
 
 
 class Unsubscribe(Request, frozen=True, tag="unsubscribe"):
-    """Ends the events."""
+    """End of a subscription."""
 
 
 @ACTIONS.immediate(Unsubscribe, verb=Verb())

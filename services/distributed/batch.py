@@ -1,4 +1,4 @@
-"""The batch of the distributed service: one transaction for all that the requests of a turn write."""
+"""The batch of the distributed service: one transaction for all writes of a turn of the event loop."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,15 +26,15 @@ class NotificationBatch:
         """See `TurnBatch.carry_out`. Blocks for one fsync where something is written."""
         parsed = [item if isinstance(item, ParsedRequest) else None for _, item, _ in entries]
         writes = [one for one in parsed if one and one.action.is_batched and not one.action.reads]
-        written, error = self._write(writes)
+        written, error = self._commit_writes(writes)
         results = iter(written)
-        return [None if one is None else self._finish(one, results, error) for one in parsed]
+        return [None if one is None else self._publish_committed(one, results, error) for one in parsed]
 
     def forget(self, connection: Connection) -> None:
         """See `TurnBatch.forget`."""
         self._server.observers.remove(connection)
 
-    def _finish(self, parsed: ParsedRequest, written: Any, error: ComandaError | None) -> Result:
+    def _publish_committed(self, parsed: ParsedRequest, written: Any, error: ComandaError | None) -> Result:
         action = parsed.action
         if action.is_batched and not action.reads:
             result: Result = next(written)
@@ -44,24 +44,26 @@ class NotificationBatch:
             return error
         return run_handler(parsed, self._server, parsed.request) if action.reads else None
 
-    def _write(self, writes: Sequence[ParsedRequest]) -> tuple[Sequence[Reply | ComandaError], ComandaError | None]:
-        """Commits what requests write, and the nonces of pickles: returns the results, and why none was committed."""
-        knowledge = self._server.knowledge
-        nonces = knowledge.nonces
-        if not writes and not nonces.unsaved:
+    def _commit_writes(
+        self, writes: Sequence[ParsedRequest]
+    ) -> tuple[Sequence[Reply | ComandaError], ComandaError | None]:
+        """Commits the writes and the nonces of pickles; returns the results, or the error if nothing was committed."""
+        read_model = self._server.read_model
+        nonces = read_model.nonces
+        if not writes and not nonces.has_unsaved:
             return [], None
         results: list[Reply | ComandaError] = []
         events: list[PlainEvent] = []
         try:
-            with knowledge.transaction(len(writes)) as commit:
+            with read_model.transaction(len(writes)) as commit:
                 for parsed in writes:
                     try:
                         results.append(parsed.action.handler(self._server, parsed.request, events))
                     except ComandaError as error:
                         results.append(error)
-                nonces.save()
+                nonces.save_new()
                 commit(events)
-            nonces.saved()
+            nonces.confirm_saved()
         except StoreError as error:
             self._log.error("requests_refused_by_store", requests=len(writes), reason=error.message)
             return [error] * len(writes), error

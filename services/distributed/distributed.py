@@ -1,4 +1,4 @@
-"""One running distributed service: what its parts are, and its life from the start to the stop."""
+"""The distributed service: builds its parts, serves, and stops them."""
 
 import asyncio
 import gc
@@ -8,12 +8,12 @@ import structlog
 
 from services.distributed.actions import DistributedServer
 from services.distributed.batch import NotificationBatch
-from services.distributed.knowledge import Knowledge
 from services.distributed.observers import Observers
 from services.distributed.pickled import PickleParser, open_codecs
+from services.distributed.read_model import ReadModel
 from services.distributed.relay import Relay
 from services.distributed.settings import DistributedSettings
-from services.distributed.stock import StockNews
+from services.distributed.stock_events import StockEvents
 from shared.domain.errors import StoreError
 from shared.net.gate import guard
 from shared.net.limits import Limits
@@ -33,42 +33,42 @@ _TURN_REQUESTS = 64
 
 
 class Distributed:
-    """One service that follows `orders` and `records`. `serve` is its whole life."""
+    """One service that follows `orders` and `records`."""
 
     def __init__(
         self,
         settings: DistributedSettings,
-        knowledge: Knowledge,
+        read_model: ReadModel,
         orders: OrderFeed,
         records: RecordFeed,
         limits: Limits,
     ) -> None:
         self._settings = settings
-        self._knowledge = knowledge
+        self._read_model = read_model
         self._orders = orders
         self._records = records
         self._limits = limits
         self._log = structlog.get_logger()
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Serves until `stop`. Raises StartupError when the port cannot be had."""
-        settings, knowledge = self._settings, self._knowledge
+        """Serves until `stop`. Raises StartupError if it cannot listen."""
+        settings, read_model = self._settings, self._read_model
         host, port, setting = settings.listening
         try:
             listeners = listen(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "DISTRIBUTED_PORT") from error
         settings.check_exposure(listeners, setting)
-        observers = Observers(knowledge.log, unread_bytes=settings.max_unread_bytes)
-        knowledge.told = observers.publish
+        observers = Observers(read_model.log, unread_bytes=settings.max_unread_bytes)
+        read_model.told = observers.publish
         traces = open_traces("distributed", settings.otel_exporter_otlp_endpoint)
-        stock = StockNews(knowledge.notifications, user=settings.low_stock_user)
-        relay = Relay(knowledge, self._orders, self._records, stock, data=settings.corporate_data, traces=traces)
+        stock = StockEvents(read_model.notifications, user=settings.low_stock_user)
+        relay = Relay(read_model, self._orders, self._records, stock, data=settings.corporate_data, traces=traces)
         limit = settings.max_document_bytes
-        codecs = open_codecs(settings.pickle_key, payload_bytes=limit, nonces=knowledge.nonces)
+        codecs = open_codecs(settings.pickle_key, payload_bytes=limit, nonces=read_model.nonces)
         metrics = ServerMetrics()
-        metrics.gauge("comanda_events", "Events told so far.", lambda: knowledge.log.next - 1)
-        requests = DistributedServer(knowledge, observers, metrics, relay.state)
+        metrics.gauge("comanda_events", "Events told so far.", lambda: read_model.log.next - 1)
+        requests = DistributedServer(read_model, observers, metrics, relay.state)
         dispatcher = Dispatcher(
             requests, PickleParser(codecs), NotificationBatch(requests), metrics, turn_weight=_TURN_REQUESTS
         )
@@ -110,7 +110,7 @@ class Distributed:
         while True:
             await asyncio.sleep(_TRIM_SECONDS)
             try:
-                while self._knowledge.trim():
+                while self._read_model.delete_expired():
                     await asyncio.sleep(_TRIM_PAUSE_SECONDS)
             except StoreError as error:
-                self._log.warning("could not let go of old events", reason=error.message)
+                self._log.warning("expired_rows_not_deleted", reason=error.message)

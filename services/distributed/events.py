@@ -1,4 +1,4 @@
-"""Events as the log keeps them, and as observers are told of them."""
+"""Events as the log stores them, and as observers get them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,14 +20,14 @@ EVENTS = {
     "notifications": ("notification.added",),
     "stock": ("stock.low", "stock.acknowledged", "stock.recovered", "stock.imported"),
 }
-"""Every event by its topic."""
+"""Event names by topic."""
 
 TOPICS = tuple(EVENTS)
-"""What can be subscribed to."""
+"""Topics of subscriptions."""
 
 
 class OrderEvent(Struct, frozen=True, array_like=True, tag=1):
-    """The same event of several orders."""
+    """One event of several orders."""
 
     event: str
     state: State
@@ -41,11 +41,11 @@ class OrderEvent(Struct, frozen=True, array_like=True, tag=1):
         return "orders"
 
     @property
-    def events(self) -> int:
+    def count_events(self) -> int:
         return len(self.customers)
 
-    def told(self, number: int) -> "Iterator[Told]":
-        """Each event, the first with this number."""
+    def event_lines(self, number: int) -> "Iterator[EventLine]":
+        """Yields each event; the first has this number."""
         tail: dict[str, Any] = {"estado": self.state.value, "cuando": iso_time(self.at)}
         if self.detail is not None:
             tail["detalle"] = self.detail
@@ -56,12 +56,12 @@ class OrderEvent(Struct, frozen=True, array_like=True, tag=1):
             for sequence, customer in zip(order_range.sequences, customers, strict=False):
                 order = f"{prefix}{sequence:012x}"
                 text = f'{start}{number},"id":"{order}","cliente":{encode(customer).decode()}{end}'
-                yield Told("orders", self.event, text, customer=customer, order=order)
+                yield EventLine("orders", self.event, text, customer=customer, order=order)
                 number += 1
 
 
 class PlainEvent(Struct, frozen=True, array_like=True, tag=2):
-    """One event with its members; `user_id` is whose it is, if anybody's."""
+    """One event with its members; `user_id` is its user, if it has one."""
 
     topic: str
     event: str
@@ -70,20 +70,20 @@ class PlainEvent(Struct, frozen=True, array_like=True, tag=2):
     user_id: int | None = None
 
     @property
-    def events(self) -> int:
+    def count_events(self) -> int:
         return 1
 
-    def told(self, number: int) -> "Iterator[Told]":
-        """The event, with this number."""
+    def event_lines(self, number: int) -> "Iterator[EventLine]":
+        """Yields the event with this number."""
         members = {"event": self.event, "seq": number, **self.members, "cuando": iso_time(self.at)}
-        yield Told(self.topic, self.event, encode(members).decode() + "\n", user_id=self.user_id)
+        yield EventLine(self.topic, self.event, encode(members).decode() + "\n", user_id=self.user_id)
 
 
 Entry = OrderEvent | PlainEvent
 
 
-class Told(NamedTuple):
-    """One event as a line of JSON, and what observers choose by."""
+class EventLine(NamedTuple):
+    """One event as a line of JSON, with the members by which observers select."""
 
     topic: str
     event: str
@@ -94,7 +94,7 @@ class Told(NamedTuple):
 
 
 def order_event(happened: Happened) -> OrderEvent:
-    """What observers are told of orders."""
+    """Members of order events."""
     return OrderEvent(
         happened.event, happened.target, happened.at, happened.ranges, happened.customers, happened.detail
     )
@@ -106,7 +106,7 @@ _HEAD = re.compile(r'\[(?:1|2,"(?P<topic>[^"]+)"),"(?P<event>[^"]+)"')
 
 
 def entry_kind(body: str) -> tuple[str, str]:
-    """The topic and the event of an encoded entry, without decoding what it is about."""
+    """Returns topic and event name of an encoded entry without decoding the rest."""
     head = _HEAD.match(body)
     assert head is not None, "every entry begins with its tag and its names"
     return head["topic"] or "orders", head["event"]

@@ -1,4 +1,4 @@
-"""Nonces of signed pickles, kept in the service's file: a request is acted on only after its nonce is committed."""
+"""Nonces of signed pickles, stored in the service's file: a request takes effect only after its nonce is committed."""
 
 import time
 
@@ -7,7 +7,7 @@ from shared.stores.sqlite.database import Connection
 
 
 class StoredNonces(UsedNonces):
-    """The part of the service's file that is about nonces."""
+    """The nonces in the service's file."""
 
     def __init__(self, connection: Connection) -> None:
         row = connection.execute("SELECT value FROM meta WHERE name = 'nonces_since'").fetchone()
@@ -17,8 +17,8 @@ class StoredNonces(UsedNonces):
         self._unsaved: list[tuple[bytes, float]] = []
 
     @property
-    def unsaved(self) -> bool:
-        """Whether there are nonces that no transaction has saved."""
+    def has_unsaved(self) -> bool:
+        """Whether there are nonces that no transaction has stored."""
         return bool(self._unsaved)
 
     def use(self, nonce: bytes, made: float, expires: float, now: float) -> None:
@@ -26,11 +26,11 @@ class StoredNonces(UsedNonces):
         super().use(nonce, made, expires, now)
         self._unsaved.append((nonce, expires))
 
-    def save(self) -> None:
-        """Stores new nonces and removes expired ones, within the caller's transaction; `saved` is for after it."""
+    def save_new(self) -> None:
+        """Stores new nonces and removes expired ones within the caller's transaction; call `confirm_saved` after it."""
         self._connection.executemany("INSERT OR IGNORE INTO nonces VALUES (?, ?)", self._unsaved)
         self._connection.execute("DELETE FROM nonces WHERE expires < ?", (self.expired(time.time()),))
 
-    def saved(self) -> None:
-        """The transaction is committed."""
+    def confirm_saved(self) -> None:
+        """Records that the nonces are committed."""
         self._unsaved.clear()

@@ -1,4 +1,4 @@
-"""Notifications of users: added, listed, marked as read."""
+"""Notifications of users."""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _LAST = 2**62
 
 
 class Notifications:
-    """The part of the service's file that is about notifications; of each user the last `limit` are kept.
+    """The notifications in the service's file; the newest `limit` of each user are stored.
 
     With `keep_days` older ones are deleted, read or not.
     """
@@ -35,16 +35,16 @@ class Notifications:
         self._limit = limit
         self._keep = round(keep_days * 86_400_000_000)
 
-    def add(self, user: int, message: str, kind: str) -> tuple[int, PlainEvent]:
-        """Adds one, within the caller's transaction: its id, and the event that tells of it."""
+    def add_notification(self, user: int, message: str, kind: str) -> tuple[int, PlainEvent]:
+        """Adds a notification within the caller's transaction; returns its id and its event."""
         now = time.time_ns() // 1000
         number = self._connection.execute(_ADD, (user, message, kind, now)).lastrowid
         self._connection.execute(_BOUND, (user, self._limit))
         members = {"id": number, "user_id": user, "message": message, "type": kind}
         return number, PlainEvent("notifications", "notification.added", now, members, user)
 
-    def trim(self) -> bool:
-        """Deletes some of those that are too old, within the caller's transaction: whether there may be more."""
+    def delete_expired(self) -> bool:
+        """Deletes expired notifications within the caller's transaction; returns whether there may be more."""
         if not self._keep:
             return False
         before = time.time_ns() // 1000 - self._keep
@@ -53,10 +53,10 @@ class Notifications:
         self._connection.executemany("DELETE FROM notifications WHERE id = ?", old)
         return len(old) == _REMOVED_AT_ONCE
 
-    def page(
+    def load_page(
         self, user: int | None, *, unread: bool, limit: int, before: int | None
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """Returns a user's last ones, or everybody's, newest first, and where the next page begins; None at the end."""
+        """Returns the newest ones of a user or of all users, newest first, and the cursor of the next page or None."""
         choice = ("" if user is None else " AND user_id = ?") + (" AND read = 0" if unread else "")
         values = [_LAST if before is None else before, *([] if user is None else [user]), limit + 1]
         rows = self._connection.execute(_PAGE.format(choice), values).fetchall()
@@ -77,13 +77,13 @@ class Notifications:
             shown.append(notification)
         return shown, None
 
-    def unread(self, user: int) -> int:
-        """How many a user has not read."""
+    def count_unread(self, user: int) -> int:
+        """Returns the number of a user's unread notifications."""
         statement = "SELECT count(*) FROM notifications WHERE user_id = ? AND read = 0"
         return int(self._connection.execute(statement, (user,)).fetchone()[0])
 
     def mark_read(self, user: int, numbers: Sequence[int] | None) -> int:
-        """Marks some of a user's, or all, within the caller's transaction: how many were unread.
+        """Marks notifications of a user as read within the caller's transaction; returns the number that were unread.
 
         Raises NotFound, with nothing marked, for one that is not this user's.
         """

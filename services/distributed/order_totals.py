@@ -1,4 +1,4 @@
-"""Statistics of orders: counts by state, by the minute, times, products."""
+"""Order statistics: counts by state and by minute, durations and products."""
 
 import time
 from collections import Counter
@@ -34,21 +34,21 @@ _FOLDED_AT_ONCE = 1000
 _FOLDED_SHARE = 10
 _MOST_UNITS = 2**62
 _OTHERS = {"productos": "otros productos", "pedidos": "otros pedidos", "unidades": "otras unidades"}
-"""What the answer says of the products that are not counted by name, and the names of these counts."""
+"""Members of the response for products that are not counted by name, and the names of their counts."""
 ACCEPTED = "aceptados"
 
 
 class OrderTotals:
-    """The part of the service's file that is about orders; up to `max_products` are counted by name."""
+    """The order statistics in the service's file; up to `max_products` are counted by name."""
 
     def __init__(self, connection: Connection, *, max_products: int) -> None:
         self._connection = connection
         self._max_products = max_products
         self._excess = 0
-        """How many products are still to be folded."""
+        """Number of products that are still to be merged into the others."""
 
-    def apply(self, events: Iterable[Happened]) -> None:
-        """Counts events, within the caller's transaction."""
+    def count_events(self, events: Iterable[Happened]) -> None:
+        """Counts events within the caller's transaction."""
         counts: Counter[str] = Counter()
         minutes: dict[int, list[int]] = {}
         durations: Counter[tuple[int, str, int]] = Counter()
@@ -73,28 +73,28 @@ class OrderTotals:
         write(_ADD_COUNT, [(name, value) for name, value in counts.items() if value])
         write(_ADD_MINUTE, [(minute, *both) for minute, both in minutes.items()])
         write(_ADD_DURATION, [(*key, count) for key, count in durations.items()])
-        write(_ADD_PRODUCT, [_product(name, count, units[name]) for name, count in orders.items()])
+        write(_ADD_PRODUCT, [_product_row(name, count, units[name]) for name, count in orders.items()])
 
     def fold_products(self) -> None:
-        """Counts rows of before the normal form of names under it, within the caller's transaction."""
+        """Merges rows from before names had a normal form, within the caller's transaction."""
         found = self._connection.execute("SELECT name, orders, units FROM products WHERE shown IS NULL").fetchall()
         self._connection.execute("DELETE FROM products WHERE shown IS NULL")
-        self._connection.executemany(_ADD_PRODUCT, [_product(*row) for row in found])
+        self._connection.executemany(_ADD_PRODUCT, [_product_row(*row) for row in found])
 
     def reset(self) -> None:
-        """Forgets everything, within the caller's transaction: it is counted anew from the first event on."""
+        """Deletes all counts within the caller's transaction, before everything is counted again."""
         for state in (ACCEPTED, *State, *_OTHERS.values()):
             self._connection.execute("DELETE FROM counts WHERE name = ?", (str(state),))
         for table in ("minutes", "durations", "products"):
             self._connection.execute(f"DELETE FROM {table}")
 
-    def begin(self, totals: Mapping[State | None, int]) -> None:
-        """Counts on from these totals, behind `reset` and within the same transaction."""
+    def set_totals(self, totals: Mapping[State | None, int]) -> None:
+        """Sets the totals to count on from, after `reset` and in the same transaction."""
         rows = [(ACCEPTED if state is None else state.value, count) for state, count in totals.items()]
         self._connection.executemany(_ADD_COUNT, rows)
 
-    def trim(self) -> bool:
-        """Deletes what is not shown any more, within the caller's transaction: whether there is more of it.
+    def delete_expired(self) -> bool:
+        """Deletes counts that are no longer shown, in the caller's transaction; returns whether there are more.
 
         These are minutes, hours, and the names of the products in the fewest orders where there are too many: such
         products are counted together, and one that comes back begins at 0.
@@ -114,8 +114,8 @@ class OrderTotals:
             self._excess -= len(rows)
         return self._excess > 0
 
-    def view(self) -> dict[str, Any]:
-        """The statistics as a client sees them."""
+    def describe(self) -> dict[str, Any]:
+        """Returns the statistics as clients get them."""
         select = self._connection.execute
         now = time.time_ns() // 1000
         counts = dict(select("SELECT name, value FROM counts").fetchall())
@@ -134,19 +134,19 @@ class OrderTotals:
                 {"minuto": iso_time(minute * _MINUTE), "aceptados": accepted, "terminados": finished}
                 for minute, accepted, finished in shown
             ],
-            "espera_ms": _percentiles(times, "waiting"),
-            "proceso_ms": _percentiles(times, "processing"),
+            "espera_ms": _compute_percentiles(times, "waiting"),
+            "proceso_ms": _compute_percentiles(times, "processing"),
             "productos": [{"producto": name, "pedidos": orders, "unidades": units} for name, orders, units in top],
             "otros_productos": {member: counts.get(name, 0) for member, name in _OTHERS.items()},
         }
 
 
-def _product(name: str, orders: int, units: int) -> tuple[str, int, int, str]:
+def _product_row(name: str, orders: int, units: int) -> tuple[str, int, int, str]:
     """Returns the row to add for a product: the normal form of its name, and the name as it is shown."""
     return name_key(name), orders, min(units, _MOST_UNITS), name
 
 
-def _percentiles(rows: Iterable[tuple[str, int, int]], kind: str) -> Mapping[str, float | None]:
+def _compute_percentiles(rows: Iterable[tuple[str, int, int]], kind: str) -> Mapping[str, float | None]:
     times = Quantiles()
     times.merge({bucket: orders for of, bucket, orders in rows if of == kind})
     found = {"p50": times.quantile(0.5), "p95": times.quantile(0.95)}

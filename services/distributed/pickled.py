@@ -1,4 +1,4 @@
-"""Requests and answers in another encoding than JSON: a signed pickle, both ways."""
+"""Signed pickles as an encoding of requests and answers, beside JSON."""
 
 from typing import Any, NamedTuple
 
@@ -14,20 +14,20 @@ from shared.wire.replies import failure, line
 
 SERVICE = "distributed"
 REQUEST = "comanda:distributed:request"
-"""What a request's pickle is for."""
+"""Purpose of a request's pickle."""
 ANSWER = "comanda:distributed:answer"
-"""What an answer's pickle is for: neither is good as the other."""
+"""Purpose of an answer's pickle; neither is valid as the other."""
 
 
 class PickleCodecs(NamedTuple):
-    """The pickles of both ways; None where there is no key."""
+    """The pickle codecs of both directions; None without a key."""
 
     requests: Pickles | None = None
     answers: Pickles | None = None
 
 
 def open_codecs(key: str | None, *, payload_bytes: int, nonces: UsedNonces) -> PickleCodecs:
-    """Returns both ways, with the key of the setting PICKLE_KEY; `nonces` has the requests that were read."""
+    """Returns the codecs for the setting PICKLE_KEY; `nonces` stores the nonces of requests."""
     if key is None:
         return PickleCodecs()
     limits = PickleLimits(payload_bytes=payload_bytes)
@@ -38,7 +38,7 @@ def open_codecs(key: str | None, *, payload_bytes: int, nonces: UsedNonces) -> P
 
 
 class PickleParser(RequestParser):
-    """Parses JSON, and requests in pickles, which are answered in pickles."""
+    """Parses requests in JSON, and in pickles, which get their answers in pickles."""
 
     def __init__(self, codecs: PickleCodecs) -> None:
         super().__init__(ACTIONS)
@@ -48,9 +48,9 @@ class PickleParser(RequestParser):
         """See `RequestParser.parse_other`. Raises InvalidParams, Unauthorized, or UnknownAction."""
         if not isinstance(members, dict) or "encoding" not in members:
             return None
-        return replace(self._decode(members), encode=self._encode)
+        return replace(self._decode_pickle(members), encode=self._encode_answer)
 
-    def _decode(self, members: dict[str, Any]) -> ParsedRequest:
+    def _decode_pickle(self, members: dict[str, Any]) -> ParsedRequest:
         if members["encoding"] != "pickle":
             raise InvalidParams("encoding can only be pickle", field="encoding", hint="leave it out for plain JSON")
         payload = members.get("payload")
@@ -62,7 +62,7 @@ class PickleParser(RequestParser):
             raise InvalidParams(f"{min(odd)} has to be in the payload", field=min(odd))
         return ACTIONS.convert(deserialize(payload, "pickle_base64", pickles=self._codecs.requests))
 
-    def _encode(self, members: Members) -> bytes:
+    def _encode_answer(self, members: Members) -> bytes:
         try:
             return line(self._encode_payload(members))
         except InvalidParams as error:

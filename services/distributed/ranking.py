@@ -1,4 +1,4 @@
-"""Statistics of users: scores, ranks, who plays."""
+"""User statistics: scores, ranks and profiles."""
 
 import time
 from collections.abc import Mapping
@@ -36,56 +36,64 @@ SELECT id, name, best, games FROM users WHERE best IS NOT NULL ORDER BY best DES
 
 
 class Ranking:
-    """The part of the service's file that is about users."""
+    """The users in the service's file."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def score(self, record: Record) -> None:
-        """Takes a user's scores as they are stored, within the caller's transaction; older ones than known are left."""
+    def save_score(self, record: Record) -> None:
+        """Stores a user's scores within the caller's transaction; ignores versions older than the known one."""
         item = record.item
-        user = whole(item.get("user_id"))
+        user = to_column_integer(item.get("user_id"))
         if user is None:
             return
         known = self._connection.execute(_USER, (user,)).fetchone() or (None, None, None)
         if known[0] is not None and known[0] >= record.version:
             return
-        best, played = whole(item.get("puntaje_maximo")), item.get("fecha_ultimo_juego")
-        day = _day(played)
-        self._move(known[1], best, known[2], day)
-        games = whole(item.get("partidas")) or 0
-        values = (user, record.version, best, games, _text(played), day, _text(item.get("fecha_registro")))
+        best, played = to_column_integer(item.get("puntaje_maximo")), item.get("fecha_ultimo_juego")
+        day = _day_of(played)
+        self._update_ranks(known[1], best, known[2], day)
+        games = to_column_integer(item.get("partidas")) or 0
+        values = (
+            user,
+            record.version,
+            best,
+            games,
+            _text_or_none(played),
+            day,
+            _text_or_none(item.get("fecha_registro")),
+        )
         self._connection.execute(_SCORE, values)
 
     def forget_score(self, item: Item) -> None:
-        """A user's scores were removed."""
-        user = whole(item.get("user_id"))
+        """Removes a user's scores."""
+        user = to_column_integer(item.get("user_id"))
         known = self._connection.execute(_USER, (user,)).fetchone()
         if known is not None:
-            self._move(known[1], None, known[2], None)
+            self._update_ranks(known[1], None, known[2], None)
             self._connection.execute(_SCORE, (user, None, None, None, None, None, None))
             self._connection.execute(_FORGET_EMPTY, (user,))
 
-    def name(self, item: Item) -> None:
-        """Takes who a user is."""
-        user = whole(item.get("user_id"))
-        texts = [_text(item.get(name)) for name in ("nombre", "email", "fecha_registro")]
+    def save_profile(self, item: Item) -> None:
+        """Stores a user's profile."""
+        user = to_column_integer(item.get("user_id"))
+        texts = [_text_or_none(item.get(name)) for name in ("nombre", "email", "fecha_registro")]
         if user is not None:
             self._connection.execute(_NAME, (user, *texts))
 
     def forget_name(self, item: Item) -> None:
-        """Who a user is was removed."""
-        self.name({"user_id": item.get("user_id")})
-        self._connection.execute(_FORGET_EMPTY, (whole(item.get("user_id")),))
+        """Removes a user's profile."""
+        self.save_profile({"user_id": item.get("user_id")})
+        self._connection.execute(_FORGET_EMPTY, (to_column_integer(item.get("user_id")),))
 
     def reset(self) -> None:
-        """Forgets everything, within the caller's transaction."""
+        """Deletes everything within the caller's transaction."""
         for table in ("users", "ranks", "days"):
             self._connection.execute(f"DELETE FROM {table}")
         self._connection.execute("DELETE FROM counts WHERE name = 'usuarios'")
         self._connection.execute("DELETE FROM meta WHERE name = 'puntajes'")
 
-    def _move(self, old: int | None, new: int | None, old_day: int | None, new_day: int | None) -> None:
+    def _update_ranks(self, old: int | None, new: int | None, old_day: int | None, new_day: int | None) -> None:
         if old != new:
             for best, users in ((old, -1), (new, 1)):
                 if best is not None:
@@ -103,8 +111,8 @@ class Ranking:
         row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    def _rank(self, best: int) -> int:
-        """1 and the number of users with a higher score: at each level, those further right below the same node."""
+    def _compute_rank(self, best: int) -> int:
+        """Returns the rank: 1 plus the users with a higher score, counted at each level right of the path to `best`."""
         above = 0
         for level in _LEVELS:
             own = best >> (level * _BITS)
@@ -113,8 +121,8 @@ class Ranking:
             above += self._connection.execute(_ABOVE, (level, own, end)).fetchone()[0]
         return above + 1
 
-    def user(self, user: int) -> Mapping[str, Any]:
-        """One user's statistics as a client sees them. Raises NotFound."""
+    def describe_user(self, user: int) -> Mapping[str, Any]:
+        """Returns a user's statistics as clients get them. Raises NotFound."""
         row = self._connection.execute(
             "SELECT name, email, best, games, played, coalesce(registered, began) FROM users WHERE id = ?", (user,)
         ).fetchone()
@@ -129,11 +137,11 @@ class Ranking:
             "partidas": games or 0,
             "fecha_ultimo_juego": played,
             "fecha_registro": registered,
-            "posicion": None if best is None else self._rank(best),
+            "posicion": None if best is None else self._compute_rank(best),
         }
 
-    def everybody(self) -> dict[str, Any]:
-        """The statistics of all users as a client sees them."""
+    def describe_all(self) -> dict[str, Any]:
+        """Returns the statistics of all users as clients get them."""
         select = self._connection.execute
         row = select("SELECT value FROM counts WHERE name = 'usuarios'").fetchone()
         users = 0 if row is None else row[0]
@@ -142,7 +150,13 @@ class Ranking:
         (active,) = select("SELECT coalesce(sum(users), 0) FROM days WHERE day > ?", (today - _ACTIVE_DAYS,)).fetchone()
         top = select(_RANKING, (_TOP,)).fetchall()
         ranking = [
-            {"posicion": self._rank(best), "user_id": user, "nombre": name, "puntaje_maximo": best, "partidas": games}
+            {
+                "posicion": self._compute_rank(best),
+                "user_id": user,
+                "nombre": name,
+                "puntaje_maximo": best,
+                "partidas": games,
+            }
             for user, name, best, games in top
         ]
         total = int(self._read_meta("puntajes") or 0)
@@ -157,18 +171,18 @@ class Ranking:
         }
 
 
-def whole(value: Any) -> int | None:
-    """A number of a record as a whole one that a column holds; None for what is none."""
+def to_column_integer(value: Any) -> int | None:
+    """A number of a record as a to_column_integer one that a column holds; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     return max(min(int(value), _LARGEST), -_LARGEST)
 
 
-def _text(value: Any) -> str | None:
+def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _day(moment: Any) -> int | None:
+def _day_of(moment: Any) -> int | None:
     try:
         return int(datetime.fromisoformat(moment).timestamp()) // _DAY_SECONDS
     except (TypeError, ValueError, OverflowError, OSError):

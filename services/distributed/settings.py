@@ -26,7 +26,7 @@ class DistributedSettings(InternalSettings, frozen=True):
 
     @property
     def listening(self) -> Listening:
-        """Where the server listens."""
+        """Address on which the server listens."""
         return choose_listening(
             "DISTRIBUTED", bind=self.distributed_bind, host=self.distributed_host, port=self.distributed_port
         )

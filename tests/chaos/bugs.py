@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from services.distributed import __main__ as distributed
-from services.distributed.knowledge import Knowledge
+from services.distributed.read_model import ReadModel
 from services.intake import __main__ as intake
 from shared.domain.ids import OrderRange
 from shared.stores.orders import RUNNING
@@ -124,20 +124,20 @@ def events_without_sync() -> None:
 
 def position_kept_now_and_then() -> None:
     """How far the others were followed is written down every fifth time only."""
-    read, write = Knowledge.position, Knowledge.move
+    read, write = ReadModel.load_position, ReadModel.save_position
     positions: dict[str, str] = {}
     moves = itertools.count(1)
 
-    def position(self: Knowledge, source: str) -> str | None:
+    def position(self: ReadModel, source: str) -> str | None:
         return positions.get(source) or read(self, source)
 
-    def move(self: Knowledge, source: str, to: str) -> None:
+    def move(self: ReadModel, source: str, to: str) -> None:
         positions[source] = to
         if next(moves) % 5 == 0:
             write(self, source, to)
 
-    Knowledge.position = position  # type: ignore[method-assign]
-    Knowledge.move = move  # type: ignore[assignment, method-assign]
+    ReadModel.load_position = position  # type: ignore[method-assign]
+    ReadModel.save_position = move  # type: ignore[assignment, method-assign]
 
 
 BUGS: dict[str, tuple[Callable[[], None], Callable[[list[str]], int]]] = {

@@ -13,7 +13,7 @@ from tests.chaos.observer import Observer
 from tests.chaos.record_load import RecordLoad
 from tests.support.intake import DistributedProcess, IntakeProcess, PersistenceProcess, ServerProcess
 
-_TROUBLE = "cannot follow the other servers; trying again"
+_TROUBLE = "following_failed"
 
 
 class Suite(NamedTuple):

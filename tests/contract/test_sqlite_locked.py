@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.distributed.knowledge import Knowledge
+from services.distributed.read_model import ReadModel
 from shared.domain.records import Put, Table, Transaction
 from shared.domain.states import State
 from shared.domain.tables import Tables
@@ -128,13 +128,13 @@ async def test_records_are_refused_while_the_loop_goes_on(tmp_path: Path) -> Non
 
 def test_what_the_distributed_service_writes_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "distributed.db"
-    knowledge = Knowledge(path, max_events=10, event_seconds=60, max_notifications=10)
+    read_model = ReadModel(path, max_events=10, event_seconds=60, max_notifications=10)
     began = time.monotonic()
-    with locked(path), pytest.raises(StoreBusy), knowledge.transaction(1) as commit:
+    with locked(path), pytest.raises(StoreBusy), read_model.transaction(1) as commit:
         commit([])
     assert time.monotonic() - began < 1.0
-    with knowledge.transaction(1) as commit:
-        knowledge.move("orders", "1")
+    with read_model.transaction(1) as commit:
+        read_model.save_position("orders", "1")
         commit([])
-    assert knowledge.position("orders") == "1"
-    knowledge.close()
+    assert read_model.load_position("orders") == "1"
+    read_model.close()

@@ -15,9 +15,9 @@ from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from services.distributed.distributed import Distributed
-from services.distributed.knowledge import Knowledge
+from services.distributed.read_model import ReadModel
 from services.distributed.settings import DistributedSettings
-from services.distributed.stock import TABLES as STOCK_TABLES
+from services.distributed.stock_events import TABLES as STOCK_TABLES
 from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
 from services.intake.__main__ import child_config
@@ -137,7 +137,7 @@ class Suite:
         """Starts the distributed service, which follows `orders` and `records`; its own file is in the folder."""
         chosen = DistributedSettings(**{"distributed_port": 0, "data_dir": str(self.folder), **settings})
         limits = chosen.limits(document_bytes=chosen.max_document_bytes, open_files=OPEN_FILES)
-        knowledge = Knowledge(
+        read_model = ReadModel(
             chosen.distributed_file,
             max_events=chosen.max_events,
             event_seconds=chosen.event_seconds,
@@ -147,8 +147,8 @@ class Suite:
         )
         followed = [SCORES, USERS, *STOCK_TABLES, corporate_data(chosen.corporate_data)]
         feeds = MemoryOrderFeed(self.orders), MemoryRecordFeed(self.records, followed)
-        server = Distributed(chosen, knowledge, *feeds, limits)
-        return await self._start("distributed_port", server.serve, knowledge.close)
+        server = Distributed(chosen, read_model, *feeds, limits)
+        return await self._start("distributed_port", server.serve, read_model.close)
 
     async def start_gateway(self, **settings: Any) -> int:
         """Starts the gateway before those servers that run; where one does not, nobody listens."""

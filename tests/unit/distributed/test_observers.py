@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from services.distributed.events import EVENTS, Entry, OrderEvent, PlainEvent, Told, encode_entry, entry_kind
-from services.distributed.log import EventLog, Logged
-from services.distributed.observers import Choice, Observers
+from services.distributed.event_log import EventLog, Logged
+from services.distributed.events import EVENTS, Entry, EventLine, OrderEvent, PlainEvent, encode_entry, entry_kind
+from services.distributed.observers import EventSelection, Observers
 from shared.domain.ids import OrderRange
 from shared.domain.states import State
 from shared.net.connection import Connection
@@ -36,7 +36,7 @@ class Observer:
 class Unwanted(OrderEvent, frozen=True, array_like=True, tag=1):
     """Fails where a text is made of it."""
 
-    def told(self, number: int) -> Iterator[Told]:
+    def told(self, number: int) -> Iterator[EventLine]:
         raise AssertionError("nobody wants it")
 
 
@@ -60,9 +60,9 @@ def names(observer: Observer) -> list[bytes]:
 
 def test_observers_are_told_of_the_names_that_they_chose(observers: Observers) -> None:
     every, failed, ana = Observer(), Observer(), Observer()
-    observers.add(every.connection, Choice(ORDERS), 0)
-    observers.add(failed.connection, Choice(ORDERS, frozenset({"order.failed"})), 0)
-    observers.add(ana.connection, Choice(ORDERS, frozenset({"order.failed"}), customer="ANA "), 0)
+    observers.add(every.connection, EventSelection(ORDERS), 0)
+    observers.add(failed.connection, EventSelection(ORDERS, frozenset({"order.failed"})), 0)
+    observers.add(ana.connection, EventSelection(ORDERS, frozenset({"order.failed"}), customer="ANA "), 0)
     observers.publish([Logged(1, orders("order.failed", "Ana", "Eva")), Logged(3, orders("order.finished", "Ana"))])
     assert names(every) == [b"order.failed", b"order.failed", b"order.finished"]
     assert names(failed) == [b"order.failed"] * 2
@@ -71,8 +71,8 @@ def test_observers_are_told_of_the_names_that_they_chose(observers: Observers) -
 
 def test_nothing_is_made_of_events_whose_name_nobody_wants(observers: Observers) -> None:
     failed, gone = Observer(), Observer()
-    observers.add(failed.connection, Choice(ORDERS, frozenset({"order.failed"})), 0)
-    observers.add(gone.connection, Choice(ORDERS), 0)
+    observers.add(failed.connection, EventSelection(ORDERS, frozenset({"order.failed"})), 0)
+    observers.add(gone.connection, EventSelection(ORDERS), 0)
     observers.remove(gone.connection)
     entries: list[Entry] = [orders("order.finished", "Ana", kind=Unwanted), orders("order.failed", "Ana")]
     observers.publish([Logged(1, entries[0]), Logged(2, entries[1])])
@@ -84,10 +84,10 @@ def test_nothing_is_made_of_events_whose_name_nobody_wants(observers: Observers)
 async def test_nothing_is_read_of_older_events_whose_name_is_not_wanted(
     observers: Observers, log: EventLog, connection: sqlite3.Connection
 ) -> None:
-    log.appended(log.append([orders("order.finished", "Ana", "Eva"), orders("order.failed", "Ana")]))
+    log.confirm_append(log.append_entries([orders("order.finished", "Ana", "Eva"), orders("order.failed", "Ana")]))
     connection.execute("""UPDATE log SET body = '[1,"order.finished",nothing more' WHERE number = 1""")
     failed = Observer()
-    observers.add(failed.connection, Choice(ORDERS, frozenset({"order.failed"})), 0)
+    observers.add(failed.connection, EventSelection(ORDERS, frozenset({"order.failed"})), 0)
     await observers._replays[failed.connection]
     assert names(failed) == [b"order.failed"]
     observers.publish([Logged(4, orders("order.failed", "Eva"))])

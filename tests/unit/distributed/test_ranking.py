@@ -24,7 +24,7 @@ def score(user: int, best: object, version: int = 1, **members: object) -> Recor
 
 
 def rank(board: Ranking, user: int) -> object:
-    return board.user(user)["posicion"]
+    return board.describe_user(user)["posicion"]
 
 
 @given(st.lists(st.integers(-(10**15), 10**15) | st.integers(-300, 300), min_size=1, max_size=40), st.randoms())
@@ -35,12 +35,12 @@ def test_rank_is_one_and_the_number_of_higher_scores(scores: list[int], shuffle:
 
 def check_ranks(board: Ranking, scores: list[int], shuffle: random.Random) -> None:
     for user, first in enumerate(shuffle.sample(scores, len(scores))):
-        board.score(score(user, first))
+        board.save_score(score(user, first))
     for user, best in enumerate(scores):
-        board.score(score(user, best, version=2))
+        board.save_score(score(user, best, version=2))
     for user, best in enumerate(scores):
         assert rank(board, user) == 1 + sum(other > best for other in scores)
-    stats = board.everybody()
+    stats = board.describe_all()
     assert stats["total_usuarios"] == len(scores)
     assert stats["puntaje_maximo"] == max(scores)
     assert stats["puntaje_promedio"] == round(sum(scores) / len(scores), 2)
@@ -48,51 +48,51 @@ def check_ranks(board: Ranking, scores: list[int], shuffle: random.Random) -> No
 
 
 def test_older_versions_than_known_are_left(board: Ranking) -> None:
-    board.score(score(1, 50, version=3))
-    board.score(score(1, 20, version=2))
-    assert board.user(1)["puntaje_maximo"] == 50
+    board.save_score(score(1, 50, version=3))
+    board.save_score(score(1, 20, version=2))
+    assert board.describe_user(1)["puntaje_maximo"] == 50
 
 
 def test_removed_scores_count_no_more_and_may_come_back(board: Ranking) -> None:
-    board.name({"user_id": 1, "nombre": "Ana", "email": 7})
-    board.score(score(1, 50, version=3))
-    board.score(score(2, 40))
+    board.save_profile({"user_id": 1, "nombre": "Ana", "email": 7})
+    board.save_score(score(1, 50, version=3))
+    board.save_score(score(2, 40))
     board.forget_score({"user_id": 1})
-    assert (rank(board, 1), rank(board, 2), board.user(1)["nombre"]) == (None, 1, "Ana")
-    board.score(score(1, 30))
-    assert (rank(board, 1), board.everybody()["total_usuarios"]) == (2, 2)
+    assert (rank(board, 1), rank(board, 2), board.describe_user(1)["nombre"]) == (None, 1, "Ana")
+    board.save_score(score(1, 30))
+    assert (rank(board, 1), board.describe_all()["total_usuarios"]) == (2, 2)
     with pytest.raises(NotFound):
-        board.user(9)
+        board.describe_user(9)
 
 
 def test_registered_is_what_the_users_table_says_or_the_first_game(board: Ranking) -> None:
-    board.score(score(1, 50))
-    assert board.user(1)["fecha_registro"] is None
-    board.score(score(1, 50, version=2, fecha_registro="2026-02-01T00:00:00Z"))
-    assert board.user(1)["fecha_registro"] == "2026-02-01T00:00:00Z"
-    board.name({"user_id": 1, "fecha_registro": "2025-01-01T00:00:00Z"})
-    assert board.user(1)["fecha_registro"] == "2025-01-01T00:00:00Z"
-    board.name({"user_id": 1})
+    board.save_score(score(1, 50))
+    assert board.describe_user(1)["fecha_registro"] is None
+    board.save_score(score(1, 50, version=2, fecha_registro="2026-02-01T00:00:00Z"))
+    assert board.describe_user(1)["fecha_registro"] == "2026-02-01T00:00:00Z"
+    board.save_profile({"user_id": 1, "fecha_registro": "2025-01-01T00:00:00Z"})
+    assert board.describe_user(1)["fecha_registro"] == "2025-01-01T00:00:00Z"
+    board.save_profile({"user_id": 1})
     board.forget_score({"user_id": 1})
     with pytest.raises(NotFound):
-        board.user(1)
+        board.describe_user(1)
 
 
 def test_user_of_whom_nothing_is_left_takes_no_room(board: Ranking, connection: sqlite3.Connection) -> None:
     for user in (1, 2, 3):
-        board.name({"user_id": user, "nombre": "Ana"})
-        board.score(score(user, 50))
+        board.save_profile({"user_id": user, "nombre": "Ana"})
+        board.save_score(score(user, 50))
     board.forget_score({"user_id": 1})
     board.forget_name({"user_id": 2})
     board.forget_name({"user_id": 3})
     board.forget_score({"user_id": 3})
-    assert (board.user(1)["nombre"], board.user(2)["nombre"], rank(board, 2)) == ("Ana", None, 1)
+    assert (board.describe_user(1)["nombre"], board.describe_user(2)["nombre"], rank(board, 2)) == ("Ana", None, 1)
     assert connection.execute("SELECT count(*) FROM users").fetchone() == (2,)
 
 
 @pytest.mark.parametrize("best", [10**38, -(10**38), None, "x", True])
 def test_odd_scores_of_other_services_break_nothing(best: object, board: Ranking) -> None:
-    board.score(score(1, best, fecha_ultimo_juego="never"))
-    board.score(score(2, 5, fecha_ultimo_juego="2020-01-01T00:00:00Z"))
-    assert board.everybody()["usuarios_activos"] == 0
+    board.save_score(score(1, best, fecha_ultimo_juego="never"))
+    board.save_score(score(2, 5, fecha_ultimo_juego="2020-01-01T00:00:00Z"))
+    assert board.describe_all()["usuarios_activos"] == 0
     assert rank(board, 2) in (1, 2)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.distributed.knowledge import Knowledge
+from services.distributed.read_model import ReadModel
 from services.distributed.relay import Relay
 from shared.domain.errors import Gone
 from shared.stores.ports.feeds import OrderEvents
@@ -64,11 +64,11 @@ def path(tmp_path: Path) -> Path:
 
 
 async def follow(path: Path, orders: Orders, records: Records, steps: int) -> None:
-    knowledge = Knowledge(path, max_events=10, event_seconds=60, max_notifications=10)
-    relay = Relay(knowledge, orders, records, None, data="CorporateData")  # type: ignore[arg-type]
+    read_model = ReadModel(path, max_events=10, event_seconds=60, max_notifications=10)
+    relay = Relay(read_model, orders, records, None, data="CorporateData")  # type: ignore[arg-type]
     for _ in range(steps):
-        await relay.step()
-    knowledge.close()
+        await relay.read_once()
+    read_model.close()
 
 
 async def test_beginning_again_twice_forgets_no_order_that_there_was(path: Path) -> None:

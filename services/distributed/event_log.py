@@ -1,4 +1,4 @@
-"""The event log: every event under a number of its own, until there are too many or they are too old."""
+"""The event log: numbered events, bounded by their number and their age."""
 
 import time
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ _SLACK = 0.05
 
 
 class Logged(NamedTuple):
-    """An entry with the number of its first event."""
+    """A new entry with the number of its first event."""
 
     number: int
     entry: Entry
 
 
 class Kept(NamedTuple):
-    """An entry as it is stored, with the number of its first event, and how many it has."""
+    """A stored entry, the number of its first event, and its number of events."""
 
     number: int
     events: int
@@ -31,18 +31,18 @@ class Kept(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, str]:
-        """Its topic and its event, which cost nothing to know."""
+        """Topic and event name, read without decoding the entry."""
         return entry_kind(self.body)
 
     @property
     def entry(self) -> Entry:
-        """All of it."""
+        """The decoded entry."""
         entry: Entry = decode_entry(self.body)
         return entry
 
 
 class EventLog:
-    """The log in the service's file, of at most about `limit` events, none older than `seconds`."""
+    """The log in the service's file: at most about `limit` events, none older than `seconds`."""
 
     def __init__(self, connection: Connection, *, limit: int, seconds: float) -> None:
         self._connection = connection
@@ -51,51 +51,51 @@ class EventLog:
         self._largest: int = connection.execute("SELECT coalesce(max(events), 1) FROM log").fetchone()[0]
         row = connection.execute("SELECT value FROM counts WHERE name = 'events'").fetchone()
         self.next: int = 1 if row is None else row[0]
-        """The number that the next event gets."""
-        self.oldest = self._oldest()
-        """The number of the first event that is kept; the next one's when there is none."""
+        """Number of the next event."""
+        self.oldest = self._load_oldest()
+        """Number of the oldest stored event; that of the next event if there is none."""
 
-    def _oldest(self) -> int:
+    def _load_oldest(self) -> int:
         row = self._connection.execute("SELECT number FROM log ORDER BY number LIMIT 1").fetchone()
         return self.next if row is None else int(row[0])
 
-    def append(self, entries: Sequence[Entry]) -> list[Logged]:
-        """Adds entries, within the caller's transaction; `appended` is for after its commit."""
+    def append_entries(self, entries: Sequence[Entry]) -> list[Logged]:
+        """Adds entries within the caller's transaction; call `confirm_append` after the commit."""
         number = self.next
         logged: list[Logged] = []
         for entry in entries:
             logged.append(Logged(number, entry))
-            number += entry.events
-        rows = [(one.number, one.entry.events, one.entry.at, encode_entry(one.entry).decode()) for one in logged]
+            number += entry.count_events
+        rows = [(one.number, one.entry.count_events, one.entry.at, encode_entry(one.entry).decode()) for one in logged]
         self._connection.executemany(_APPEND, rows)
         self._connection.execute("INSERT OR REPLACE INTO counts VALUES ('events', ?)", (number,))
         return logged
 
-    def appended(self, logged: Sequence[Logged]) -> None:
-        """These entries are committed."""
+    def confirm_append(self, logged: Sequence[Logged]) -> None:
+        """Records that these entries are committed."""
         if logged:
             last = logged[-1]
-            self.next = last.number + last.entry.events
-            self._largest = max(self._largest, *(one.entry.events for one in logged))
+            self.next = last.number + last.entry.count_events
+            self._largest = max(self._largest, *(one.entry.count_events for one in logged))
 
-    def read(self, number: int) -> list[Kept]:
-        """A page of entries from the one that has the event of this number; empty at the end."""
+    def read_page(self, number: int) -> list[Kept]:
+        """Returns a page of entries from the one with this event number; empty at the end."""
         rows = self._connection.execute(_FROM, (number, self._largest, number, _PAGE_ROWS)).fetchall()
         return [Kept(*row) for row in rows]
 
     @property
     def too_long(self) -> bool:
-        """Whether there is enough to be let go of."""
+        """Whether enough events have expired to delete them."""
         return self.next - self.oldest > self._limit * (1 + _SLACK)
 
-    def trim(self) -> None:
-        """Lets go of what is too much or too old, within the caller's transaction; `trimmed` is for after it."""
+    def delete_expired(self) -> None:
+        """Deletes expired events within the caller's transaction; call `confirm_deletion` after the commit."""
         old = time.time_ns() // 1000 - round(self._seconds * 1e6)
         self._connection.execute("DELETE FROM log WHERE number + events <= ?", (self.next - self._limit,))
         # Senders have clocks of their own: what is behind an event that is kept is kept as well.
         row = self._connection.execute(_FIRST_SINCE, (old,)).fetchone()
         self._connection.execute("DELETE FROM log WHERE number < ?", (self.next if row is None else row[0],))
 
-    def trimmed(self) -> None:
-        """What `trim` has done is committed."""
-        self.oldest = self._oldest()
+    def confirm_deletion(self) -> None:
+        """Records that the deletion is committed."""
+        self.oldest = self._load_oldest()

@@ -1,12 +1,12 @@
-"""Everything that the service knows, in one file: each change of it is one transaction with the events it makes."""
+"""The read model in one file: each change is one transaction together with the events that it causes."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from services.distributed.event_log import EventLog, Logged
 from services.distributed.events import Entry
-from services.distributed.log import EventLog, Logged
 from services.distributed.nonces import StoredNonces
 from services.distributed.notifications import Notifications
 from services.distributed.order_totals import OrderTotals
@@ -18,11 +18,11 @@ from shared.stores.sqlite.lock import FileLock
 T = TypeVar("T")
 
 Commit = Callable[[Sequence[Entry]], None]
-"""Adds events to the log, within the transaction; to be called once, at its end."""
+"""Adds events to the log within the transaction; called once, at its end."""
 
 
-class Knowledge:
-    """The service's file. Raises StartupError when another one has it, and StoreError."""
+class ReadModel:
+    """The service's file. Raises StartupError if another server has it open, and StoreError."""
 
     def __init__(
         self,
@@ -55,40 +55,40 @@ class Knowledge:
 
     @contextlib.contextmanager
     def transaction(self, rows: int) -> Iterator[Commit]:
-        """One change of what is known; blocks for one fsync. Raises StoreError, and then nothing has changed."""
+        """Opens a transaction; its commit blocks for one fsync. Raises StoreError, and then nothing has changed."""
         logged: list[Logged] = []
         trim = self.log.too_long
         with self._writer.transaction(rows):
-            yield lambda entries: logged.extend(self.log.append(entries))
+            yield lambda entries: logged.extend(self.log.append_entries(entries))
             if trim:
-                self.log.trim()
-        self.log.appended(logged)
+                self.log.delete_expired()
+        self.log.confirm_append(logged)
         if trim:
-            self.log.trimmed()
+            self.log.confirm_deletion()
         self.told(logged)
 
-    def read(self, read: Callable[[], T]) -> T:
-        """What a reading of one of the parts gives. Raises StoreError."""
+    def read_part(self, read: Callable[[], T]) -> T:
+        """Returns the result of `read`, called with a part of the read model. Raises StoreError."""
         with translated(self._path):
             return read()
 
-    def position(self, source: str) -> str | None:
-        """How far a source of events has been read."""
+    def load_position(self, source: str) -> str | None:
+        """Returns the position up to which a source has been read."""
         with translated(self._path):
             row = self._writer.connection.execute("SELECT value FROM meta WHERE name = ?", (source,)).fetchone()
         return None if row is None else str(row[0])
 
-    def move(self, source: str, position: str) -> None:
-        """A source of events has been read up to here, in this transaction."""
+    def save_position(self, source: str, position: str) -> None:
+        """Stores the position of a source within the transaction."""
         self._writer.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (source, position))
 
-    def trim(self) -> bool:
-        """Deletes what is too old or too much; to be called now and then: whether there is more. Raises StoreError."""
+    def delete_expired(self) -> bool:
+        """Deletes expired rows, some at a time; returns whether there are more. Raises StoreError."""
         with self._writer.transaction(1):
-            self.log.trim()
-            more = self.orders.trim()
-            more |= self.notifications.trim()
-        self.log.trimmed()
+            self.log.delete_expired()
+            more = self.orders.delete_expired()
+            more |= self.notifications.delete_expired()
+        self.log.confirm_deletion()
         return more
 
     def close(self) -> None:
