@@ -101,6 +101,7 @@ class Suite:
 
     async def stop(self, name: str) -> None:
         """Ends a server, as SIGTERM would."""
+        del self.ports[name]
         await self._stops.pop(name).aclose()
 
     async def start_intake(self, **settings: Any) -> int:
@@ -197,15 +198,17 @@ class Suite:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         before = set(loop.listening)
-        stack = self._stops[name] = AsyncExitStack()
+        # Of several gateways, the first one is the one that `stop` names.
+        stack = self._stops[name if name not in self._stops else f"{name} {len(self._stops)}"] = AsyncExitStack()
         if after is not None:
             stack.callback(after)
         task = await stack.enter_async_context(_serving(serve))
         while not (new := set(loop.listening) - before):
             assert not task.done(), task.exception()
             await asyncio.sleep(0)
-        (self.ports[name],) = new
-        return self.ports[name]
+        (port,) = new
+        self.ports.setdefault(name, port)
+        return port
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ It passes the same contract suite as SQLite and DynamoDB (tests/contract). It ke
 server can be configured with it.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from decimal import Decimal
@@ -69,9 +70,13 @@ class MemoryRecords:
         """What every call raises while a test has the database refuse."""
         self.failing_feed: StoreError | None = None
         """What reading changes raises."""
+        self.seconds = 0.0
+        """How long each call takes."""
 
-    def check(self) -> None:
-        """Raises what the test wants."""
+    async def begin(self) -> None:
+        """Takes the time that the test wants, and raises what it wants."""
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
         if self.failing is not None:
             raise self.failing
 
@@ -106,7 +111,7 @@ class MemoryRecordStore:
 
     async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         """See `RecordStore.write`."""
-        self._database.check()
+        await self._database.begin()
         return [self._transact(transaction, time.time_ns() // 1000) for transaction in transactions]
 
     def _transact(self, transaction: Transaction, now: int) -> list[Written] | ComandaError:
@@ -144,7 +149,7 @@ class MemoryRecordStore:
 
     async def get(self, asks: Sequence[Ask], *, room: int | None = None) -> list[Record | None]:
         """See `RecordStore.get`."""
-        self._database.check()
+        await self._database.begin()
         found: list[Record | None] = []
         for ask in asks:
             table = self._tables.named(ask.table)
@@ -159,7 +164,7 @@ class MemoryRecordStore:
 
     async def query(self, query: Query) -> Page:
         """See `RecordStore.query`."""
-        self._database.check()
+        await self._database.begin()
         table = self._tables.named(query.table)
         query = fold_query(table, query)
         if query.index is not None:
@@ -187,7 +192,7 @@ class MemoryRecordStore:
 
     async def changes(self, after: str | None, *, limit: int = 1000) -> Changes:
         """See `RecordStore.changes`."""
-        self._database.check()
+        await self._database.begin()
         if after is not None and not (after.isascii() and after.isdigit()):
             raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
         position = self._database.forgotten if after is None else int(after)
@@ -237,7 +242,7 @@ class MemoryRecordFeed:
         """See `RecordFeed.changes`."""
         if self.database is None:
             return None
-        self.database.check()
+        await self.database.begin()
         try:
             return self.database.changes(self._tables, int(after or 0), limit)
         except InvalidParams as error:

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.in_process import Suite
+from tests.support.in_process_http import InProcessHttp
 from tests.support.simulation import SimulatedLoop
 
 
@@ -35,3 +36,20 @@ async def suite(tmp_path: Path) -> AsyncIterator[Suite]:
     """A suite of which no server runs yet."""
     async with Suite(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+async def http(suite: Suite) -> InProcessHttp:
+    """A client of a gateway before the intake and the persistence server."""
+    await suite.start_intake()
+    await suite.start_persistence()
+    return InProcessHttp(await suite.start_gateway())
+
+
+@pytest.fixture
+async def everything(suite: Suite) -> InProcessHttp:
+    """A client of a gateway before all servers."""
+    await suite.start_intake()
+    await suite.start_persistence()
+    await suite.start_distributed()
+    return InProcessHttp(await suite.start_gateway())
