@@ -28,7 +28,7 @@ FLAGS = {"--host": "TCP_PERSIST_BIND", "-p/--port": "TCP_PERSIST_PORT", "--data-
 
 
 def main(argv: list[str]) -> int:
-    """Reads the settings, picks the store, serves. Gives the exit status."""
+    """Reads the settings, opens the store, serves. Returns the exit status."""
     if parent := os.environ.get(PARENT_PID):
         die_with_parent(signal.SIGTERM, int(parent))
     create_only = _CREATE_TABLES in argv
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
 
 
 async def make_tables(settings: PersistenceSettings) -> Sequence[str]:
-    """Makes the tables of all servers where the store needs that; gives what was made. Raises StartupError."""
+    """Creates the tables of all servers if the store needs that; returns their names. Raises StartupError."""
     if settings.store == "sqlite":
         return []
     from shared.stores.dynamodb.opening import create_tables  # noqa: PLC0415
@@ -69,7 +69,7 @@ async def make_tables(settings: PersistenceSettings) -> Sequence[str]:
 
 @contextlib.asynccontextmanager
 async def open_store(settings: PersistenceSettings, stop: asyncio.Event) -> AsyncIterator[RecordStore]:
-    """The store that the settings name. Raises StartupError when it cannot be had."""
+    """Opens the store that the settings name. Raises StartupError."""
     if settings.store == "dynamodb":
         # Only here: what it needs takes as long to load as the rest of the server to start.
         from shared.stores.dynamodb.opening import dynamo_records  # noqa: PLC0415

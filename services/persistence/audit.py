@@ -28,11 +28,11 @@ _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
 
 def entry_hash(entry: Item) -> str:
-    """The hash that belongs into an entry; one that is in it already does not count."""
-    return _hash(_encode({name: value for name, value in entry.items() if name != "hash"}))
+    """Returns the hash of an entry, computed without its member `hash`."""
+    return _compute_hash(_encode({name: value for name, value in entry.items() if name != "hash"}))
 
 
-def _hash(text: bytes) -> str:
+def _compute_hash(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
@@ -46,7 +46,7 @@ class ChainEnd(NamedTuple):
 
 
 class Audit:
-    """Writes one chain of the log `table`; `load` first, and again after a commit that failed."""
+    """Writes one chain of the log `table`. Call `load_end` first, and again after a failed commit."""
 
     def __init__(self, store: RecordStore, table: Table, chain: str) -> None:
         self._store = store
@@ -56,7 +56,7 @@ class Audit:
         self._hash = START
         self._stored = 0
         self.lock = asyncio.Lock()
-        """Held while the log is proved, and while entries are moved out of it."""
+        """Lock for verifying the log and for moving entries out of it."""
 
     @property
     def chain(self) -> str:
@@ -69,12 +69,12 @@ class Audit:
         return self._table.name
 
     @staticmethod
-    def encode(entry: Item) -> bytes:
-        """Returns an entry as JSON, in the form in which it is hashed."""
+    def encode_entry(entry: Item) -> bytes:
+        """Returns an entry as JSON, in the form of its hash."""
         return _encode(entry)
 
-    async def load(self) -> None:
-        """Takes the end of the chain from the store. Raises StoreError."""
+    async def load_end(self) -> None:
+        """Loads the end of the chain from the store. Raises StoreError."""
         self._number, self._hash, _, _ = await self.read_end()
         self._stored = self._number
         # Where a commit failed half-way, entries were written behind the end.
@@ -83,14 +83,14 @@ class Audit:
             self._number, self._hash = (last.records[0].item[name] for name in ("number", "hash"))
 
     async def read_end(self) -> ChainEnd:
-        """Returns the end of the chain as it is stored. Raises StoreError."""
+        """Returns the stored end of the chain. Raises StoreError."""
         (record,) = await self._store.get([Ask(TENANT, CHAINS.name, {"chain": self._chain})])
         return _chain_end({} if record is None else record.item)
 
-    def entry(
+    def append_entry(
         self, action: str, details: Mapping[str, Any], *, record: str | None, who: str, session: str, now: str
     ) -> Put:
-        """The next entry; `now` is its timestamp, `details` are in the form in which stores keep values.
+        """Returns the next entry; `now` is its timestamp, `details` are in the form of stored values.
 
         Raises InvalidParams for details that are too large to be recorded.
         """
@@ -114,47 +114,47 @@ class Audit:
                 f"the audit entry has {len(text)} bytes, and may have {_MAX_ENTRY_BYTES}",
                 hint="store the record in parts",
             )
-        item["hash"] = _hash(text)
+        item["hash"] = _compute_hash(text)
         self._number += 1
         self._hash = item["hash"]
         return Put(self._table.name, item)
 
-    def end(self) -> Transaction | None:
-        """What records the end of the chain after new entries; None when there are none."""
+    def end_record(self) -> Transaction | None:
+        """Returns the transaction that stores the end of the chain, or None without new entries."""
         if self._number == self._stored:
             return None
         self._stored = self._number
         end = {"number": self._number, "hash": self._hash}
         return Transaction(TENANT, [Update(CHAINS.name, {"chain": self._chain}, set=end)])
 
-    async def verify(self) -> dict[str, Any]:
-        """Follows every chain from the first entry that is not in a file to its end: the members of the answer."""
+    async def verify_chains(self) -> dict[str, Any]:
+        """Verifies every chain from its first entry outside files to its end; returns the members of the answer."""
         async with self.lock:
-            return await self._verify()
+            return await self._verify_chain()
 
-    async def _verify(self) -> dict[str, Any]:
+    async def _verify_chain(self) -> dict[str, Any]:
         entries, own = 0, self._stored
-        ends = [end async for end in self._items(Query(TENANT, CHAINS.name, "all", limit=_PAGE))]
+        ends = [end async for end in self._load_entries(Query(TENANT, CHAINS.name, "all", limit=_PAGE))]
         if (await self.read_end()).number < own:
-            return _broken(self._chain, own, 0, "the end of the chain was changed")
+            return _broken_answer(self._chain, own, 0, "the end of the chain was changed")
         archived = 0
         for end in ends:
             chain = end["chain"]
             _, _, number, before = _chain_end(end)
             archived += number
             query = Query(TENANT, self._table.name, partition=chain, low=number + 1, limit=_PAGE)
-            async for entry in self._items(query):
+            async for entry in self._load_entries(query):
                 number += 1
-                if (reason := _fault(entry, number, before)) is not None:
-                    return _broken(chain, number, entries, reason)
+                if (reason := _find_fault(entry, number, before)) is not None:
+                    return _broken_answer(chain, number, entries, reason)
                 entries += 1
                 before = entry["hash"]
             if number < end["number"]:
-                return _broken(chain, number + 1, entries, "it is missing, and so is all that followed")
+                return _broken_answer(chain, number + 1, entries, "it is missing, and so is all that followed")
         proved = {"valid": True, "entries": entries, "chains": len(ends)}
         return proved | ({"archived": archived} if archived else {})
 
-    async def _items(self, query: Query) -> AsyncIterator[Item]:
+    async def _load_entries(self, query: Query) -> AsyncIterator[Item]:
         after = None
         while True:
             page = await self._store.query(msgspec.structs.replace(query, after=after))
@@ -171,8 +171,8 @@ def _chain_end(item: Item) -> ChainEnd:
     )
 
 
-def _fault(entry: Item, number: int, before: str) -> str | None:
-    """What is wrong with an entry that should be the `number`-th, behind one with the hash `before`."""
+def _find_fault(entry: Item, number: int, before: str) -> str | None:
+    """Returns the fault of an entry that should be number `number` after the hash `before`, or None."""
     if entry["number"] != number:
         return "it is missing"
     if entry["hash"] != entry_hash(entry):
@@ -182,6 +182,6 @@ def _fault(entry: Item, number: int, before: str) -> str | None:
     return None
 
 
-def _broken(chain: str, number: int, entries: int, reason: str) -> dict[str, Any]:
+def _broken_answer(chain: str, number: int, entries: int, reason: str) -> dict[str, Any]:
     broken = {"id": f"{chain}:{number}", "chain": chain, "number": number}
     return {"valid": False, "entries": entries, "broken": broken, "reason": reason}

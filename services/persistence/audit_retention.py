@@ -1,4 +1,4 @@
-"""Bounds the audit log: old entries are moved to compressed files, and the chain begins behind them.
+"""Retention of the audit log: old entries move to compressed files, and the chain starts after them.
 
 The record of the chain's end says as well which entry was moved last (`archived`) and what its hash is. So the first
 entry that is left still has to follow it, and the last line of the newest file has that hash.
@@ -42,7 +42,7 @@ class AuditRetention:
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
-        """Works once an hour; what fails is tried again then."""
+        """Runs once an hour; failures are retried the next time."""
         await asyncio.sleep(_FIRST_SECONDS)
         while True:
             try:
@@ -52,14 +52,14 @@ class AuditRetention:
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def move_old(self) -> int:
-        """Moves every entry that is old enough; returns how many. Raises StoreError and OSError."""
+        """Moves all expired entries; returns their number. Raises StoreError and OSError."""
         before = iso_time(round((time.time() - self._keep_seconds) * 1e6))
         moved = 0
         # A proof that is being made reads from the first entry on.
         async with self._audit.lock:
             await self._delete_moved()
-            while entries := await self._find(before):
-                await asyncio.to_thread(self._write, entries)
+            while entries := await self._load_expired(before):
+                await asyncio.to_thread(self._move_entries, entries)
                 last = entries[-1]
                 end = {"archived": last["number"], "archived_hash": last["hash"]}
                 await self._write_store([Update(CHAINS.name, {"chain": self._audit.chain}, set=end)])
@@ -68,7 +68,7 @@ class AuditRetention:
                 self._log.info("audit_log_moved", entries=len(entries), last=last["number"])
         return moved
 
-    async def _find(self, before: str) -> list[Item]:
+    async def _load_expired(self, before: str) -> list[Item]:
         """Returns the entries of the next file."""
         end = await self._audit.read_end()
         found: list[Item] = []
@@ -82,13 +82,13 @@ class AuditRetention:
                 break
         return found
 
-    def _write(self, entries: list[Item]) -> None:
+    def _move_entries(self, entries: list[Item]) -> None:
         first, last = entries[0], entries[-1]
         folder = self._folder / first["timestamp"][:7]
         for path in (self._folder, folder):
             path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         name = f"{first['chain']}-{first['number']:012d}-{last['number']:012d}.jsonl.gz"
-        lines = b"".join(self._audit.encode(entry) + b"\n" for entry in entries)
+        lines = b"".join(self._audit.encode_entry(entry) + b"\n" for entry in entries)
         # The same entries make the same bytes.
         write_file(folder / name, gzip.compress(lines, mtime=0))
 

@@ -16,7 +16,7 @@ from shared.server.dispatcher import Entry, Result
 from shared.stores.ports.records import PAGE_BYTES, Ask
 
 _Found = list[Record | StoreError | None]
-"""Records in the order in which they were asked for, or why they were not read."""
+"""Records in the order of the request, or the errors in their place."""
 
 
 class RecordBatch:
@@ -33,22 +33,22 @@ class RecordBatch:
         self._server.begin_turn()
         unknown = None if self._audit_is_known else await self._load_audit()
         parts = [
-            self._plan(connection, item, unknown) if type(item) is ParsedRequest else None
+            self._plan_step(connection, item, unknown) if type(item) is ParsedRequest else None
             for connection, item, _ in entries
         ]
         steps = [part for part in parts if isinstance(part, Step)]
         if not steps:
             return [None if isinstance(part, Step) else part for part in parts]
-        outcomes = await self._write([one for step in steps for one in step.transactions])
+        outcomes = await self._commit_writes([one for step in steps for one in step.transactions])
         if outcomes and isinstance(outcomes[0], StoreError) and all(one is outcomes[0] for one in outcomes):
             # It would only be waited for once more.
             refusal: _Found = [outcomes[0]]
             found: Iterator[_Found] = iter([refusal * len(step.asks) for step in steps])
         else:
-            found = iter(await self._read(steps))
+            found = iter(await self._read_records(steps))
         written = iter(outcomes)
         return [
-            self._finish(part, list(islice(written, len(part.transactions))), next(found))
+            self._finish_step(part, list(islice(written, len(part.transactions))), next(found))
             if isinstance(part, Step)
             else part
             for part in parts
@@ -56,22 +56,22 @@ class RecordBatch:
 
     def forget(self, connection: Connection) -> None:
         """See `TurnBatch.forget`."""
-        self._server.observers.remove(connection)
+        self._server.observers.remove_observer(connection)
         self._sessions.pop(connection, None)
 
     async def _load_audit(self) -> StoreError | None:
-        """Takes the end of the audit log's chain from the store again; returns why that was not possible."""
+        """Loads the end of the audit chain from the store again; returns the error if that fails."""
         try:
-            await self._server.audit.load()
+            await self._server.audit.load_end()
         except StoreError as error:
             return error
         self._audit_is_known = True
         return None
 
-    def _plan(
+    def _plan_step(
         self, connection: Connection, parsed: ParsedRequest, unknown: StoreError | None
     ) -> Step | ComandaError | None:
-        """Returns a request's step; None where the batch has no part in it. Without the audit log none is planned."""
+        """Returns a request's step, or None if it needs none. Without the audit log no step is planned."""
         action = parsed.action
         plan = action.handler if action.is_batched else action.prepare
         if plan is None:
@@ -79,24 +79,24 @@ class RecordBatch:
         if unknown is not None:
             return unknown
         try:
-            step: Step = plan(self._server, parsed.request, self._session(connection))
+            step: Step = plan(self._server, parsed.request, self._session_id(connection))
         except ComandaError as error:
             return error
         except Exception:
             return log_fault("request_failed", action=action.name, trace=parsed.request.trace)
         return step
 
-    def _session(self, connection: Connection) -> str:
+    def _session_id(self, connection: Connection) -> str:
         session = self._sessions.get(connection)
         if session is None:
             session = self._sessions[connection] = uuid4().hex
         return session
 
-    async def _write(self, transactions: list[Transaction]) -> list[Outcome]:
+    async def _commit_writes(self, transactions: list[Transaction]) -> list[Outcome]:
         if not transactions:
             return []
         server = self._server
-        end = server.audit.end()
+        end = server.audit.end_record()
         try:
             outcomes = await server.store.write(transactions if end is None else [*transactions, end])
         except StoreError as error:
@@ -110,16 +110,16 @@ class RecordBatch:
         server.observers.wake()
         return outcomes
 
-    async def _read(self, steps: list[Step]) -> list[_Found]:
-        """Returns what each step asked for; all at once but for pages, which end when they are large."""
+    async def _read_records(self, steps: list[Step]) -> list[_Found]:
+        """Returns the records of each step: all in one read, except pages, which have a bound in bytes."""
         asks = [ask for step in steps if not step.is_page for ask in step.asks]
-        found = iter(await self._get(asks))
+        found = iter(await self._get_records(asks))
         return [
-            await self._get(step.asks, room=PAGE_BYTES) if step.is_page else list(islice(found, len(step.asks)))
+            await self._get_records(step.asks, room=PAGE_BYTES) if step.is_page else list(islice(found, len(step.asks)))
             for step in steps
         ]
 
-    async def _get(self, asks: Sequence[Ask], *, room: int | None = None) -> _Found:
+    async def _get_records(self, asks: Sequence[Ask], *, room: int | None = None) -> _Found:
         if not asks:
             return []
         try:
@@ -128,7 +128,7 @@ class RecordBatch:
             self._server.trouble = error.message
             return [error] * len(asks)
 
-    def _finish(self, step: Step, outcomes: list[Outcome], found: _Found) -> Members | ComandaError:
+    def _finish_step(self, step: Step, outcomes: list[Outcome], found: _Found) -> Members | ComandaError:
         try:
             for outcome in outcomes:
                 # An operation that could not be recorded is not carried out.

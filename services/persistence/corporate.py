@@ -1,4 +1,4 @@
-"""The actions on corporate data: every one of them is recorded in the audit log, in the commit of its turn."""
+"""The actions on corporate data. The audit log records each of them, in the commit of its turn."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -34,7 +34,7 @@ class Set(RecordsRequest, frozen=True, tag="set"):
     id: RecordId
     data: dict[str, Value]
     version: int | None = None
-    """The version that it has to have; 0 is none yet."""
+    """The version that the record must have; 0 if it must not exist."""
 
 
 @CORPORATE.batched(
@@ -94,14 +94,14 @@ def plan_delete(server: PersistenceServer, request: Delete, session: str) -> Ste
     return Step((Transaction(TENANT, [delete], entry),), (), answer)
 
 
-def _record(*details: str) -> Callable[[PersistenceServer, Any, str], Step]:
-    """Returns what plans the entry of the audit log alone, with these members of the request as its details."""
+def _corporate_record(*details: str) -> Callable[[PersistenceServer, Any, str], Step]:
+    """Returns a planner of only the audit entry, with these members of the request as its details."""
 
-    def plan(server: PersistenceServer, request: RecordsRequest, session: str) -> Step:
+    def plan_entry(server: PersistenceServer, request: RecordsRequest, session: str) -> Step:
         entry = server.make_entry(request, session, {name: getattr(request, name) for name in details})
         return Step((Transaction(TENANT, [], entry),), (), lambda *_: {})
 
-    return plan
+    return plan_entry
 
 
 class ListRecords(RecordsRequest, frozen=True, tag="list"):
@@ -116,7 +116,7 @@ class ListRecords(RecordsRequest, frozen=True, tag="list"):
     ListRecords,
     verb=Verb("prefix"),
     usage=[("list [PREFIX]", "records by their ids, a page at a time")],
-    prepare=_record("prefix"),
+    prepare=_corporate_record("prefix"),
 )
 async def list_records(server: PersistenceServer, request: ListRecords, _: Connection) -> Members:
     """Reads a page of records."""
@@ -133,7 +133,10 @@ class History(RecordsRequest, frozen=True, tag="history"):
 
 
 @CORPORATE.aside(
-    History, verb=Verb("id"), usage=[("history ID", "what was done to a record, newest first")], prepare=_record("id")
+    History,
+    verb=Verb("id"),
+    usage=[("history ID", "what was done to a record, newest first")],
+    prepare=_corporate_record("id"),
 )
 async def read_history(server: PersistenceServer, request: History, _: Connection) -> Members:
     """Reads a page of the entries about a record."""
@@ -149,7 +152,10 @@ class ListLogs(RecordsRequest, frozen=True, tag="list_logs"):
 
 
 @CORPORATE.aside(
-    ListLogs, verb=Verb(synonyms=("logs",)), usage=[("logs", "the audit log, newest first")], prepare=_record()
+    ListLogs,
+    verb=Verb(synonyms=("logs",)),
+    usage=[("logs", "the audit log, newest first")],
+    prepare=_corporate_record(),
 )
 async def list_logs(server: PersistenceServer, request: ListLogs, _: Connection) -> Members:
     """Reads a page of the audit log."""
@@ -158,53 +164,60 @@ async def list_logs(server: PersistenceServer, request: ListLogs, _: Connection)
 
 
 class VerifyLog(RecordsRequest, frozen=True, tag="verify_log"):
-    """Proves the chains of the audit log, or names the first broken entry."""
+    """Verifies the chains of the audit log, or names the first broken entry."""
 
 
-@CORPORATE.aside(VerifyLog, verb=Verb(), usage=[("verify_log", "proves that the log is whole")], prepare=_record())
+@CORPORATE.aside(
+    VerifyLog, verb=Verb(), usage=[("verify_log", "proves that the log is whole")], prepare=_corporate_record()
+)
 async def verify_log(server: PersistenceServer, _: VerifyLog, __: Connection) -> Members:
-    """Follows every chain of the audit log."""
-    return await server.audit.verify()
+    """Verifies every chain of the audit log."""
+    return await server.audit.verify_chains()
 
 
 class Watch(RecordsRequest, frozen=True, tag="watch"):
-    """Every change of the corporate data, or of one record; from the position of an earlier event on."""
+    """Changes of the corporate data, or of one record, from now on or after the position of an earlier event."""
 
     id: RecordId | None = None
     since: str | None = None
 
 
 @CORPORATE.aside(
-    Watch, verb=Verb("id"), usage=[("watch [ID]", "every change at once; unwatch ends it")], prepare=_record("id")
+    Watch,
+    verb=Verb("id"),
+    usage=[("watch [ID]", "every change at once; unwatch ends it")],
+    prepare=_corporate_record("id"),
 )
 async def watch(server: PersistenceServer, request: Watch, connection: Connection) -> Members:
-    """Sends the connection changes from now on, or those behind a position. Raises InvalidParams and Gone."""
-    return await _observe(server, request, connection, in_dialect=False)
+    """Subscribes the connection to changes from now on, or after a position. Raises InvalidParams and Gone."""
+    return await _add_observer(server, request, connection, in_dialect=False)
 
 
 class Subscribe(Watch, frozen=True, tag="subscribe"):
-    """`watch` under the name that the upper-case dialect asks for it by: the audit log has that one."""
+    """`watch` under its name in the upper-case dialect, which the audit log records."""
 
 
-@CORPORATE.aside(Subscribe, prepare=_record("id"), is_named=False)
+@CORPORATE.aside(Subscribe, prepare=_corporate_record("id"), is_named=False)
 async def subscribe(server: PersistenceServer, request: Subscribe, connection: Connection) -> Members:
-    """Sends the connection changes in the upper-case dialect."""
-    return await _observe(server, request, connection, in_dialect=True)
+    """Subscribes the connection to changes in the upper-case dialect."""
+    return await _add_observer(server, request, connection, in_dialect=True)
 
 
-async def _observe(server: PersistenceServer, request: Watch, connection: Connection, *, in_dialect: bool) -> Members:
-    position = await server.observers.add(connection, Observer(request.id, in_dialect), request.since)
+async def _add_observer(
+    server: PersistenceServer, request: Watch, connection: Connection, *, in_dialect: bool
+) -> Members:
+    position = await server.observers.add_observer(connection, Observer(request.id, in_dialect), request.since)
     return {"watching": request.id or "all", "position": position}
 
 
 class Unwatch(RecordsRequest, frozen=True, tag="unwatch"):
-    """Ends the events."""
+    """End of a subscription."""
 
 
 @CORPORATE.immediate(Unwatch, verb=Verb())
 def unwatch(server: PersistenceServer, _: Unwatch, connection: Connection) -> Members:
-    """Ends the events of the connection."""
-    server.observers.remove(connection)
+    """Ends the subscription of the connection."""
+    server.observers.remove_observer(connection)
     return {"watching": None}
 
 

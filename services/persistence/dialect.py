@@ -1,4 +1,4 @@
-"""The upper-case dialect that older programs speak: other names, and items instead of answers around them."""
+"""The upper-case dialect of older programs: other names, and bare items instead of answers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ def speaks_dialect(members: Any) -> bool:
     return isinstance(members, dict) and "ACTION" in members and "action" not in members
 
 
-def encode(members: Mapping[str, Any]) -> bytes:
+def encode_answer(members: Mapping[str, Any]) -> bytes:
     """Returns an answer of the server in the dialect."""
     if not members["success"]:
         shown = {name: value for name, value in members.items() if name not in ("success", "error", "message")}
@@ -27,11 +27,11 @@ def encode(members: Mapping[str, Any]) -> bytes:
     return line(members)
 
 
-def refuse(error: ComandaError) -> Ready:
-    """Returns the answer to a document that makes no request."""
-    return Ready(encode(failure(error)))
+def refuse_document(error: ComandaError) -> Ready:
+    """Returns the answer to a document that is no valid request."""
+    return Ready(encode_answer(failure(error)))
 
 
-def event(item: Mapping[str, Any]) -> bytes:
-    """What subscribers are told of a record that was set."""
+def encode_event(item: Mapping[str, Any]) -> bytes:
+    """Returns the event of a stored record for subscribers."""
     return line({"EVENT": "update", "DATA": item})

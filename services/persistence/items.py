@@ -46,7 +46,7 @@ ITEMS: ActionRegistry[PersistenceServer] = ActionRegistry()
 
 
 class SaveScore(RecordsRequest, frozen=True, tag="save_score"):
-    """Counts a game of a user, and keeps the highest score."""
+    """A score of a user; the highest one is stored."""
 
     user_id: UserId
     puntaje: Score
@@ -54,7 +54,7 @@ class SaveScore(RecordsRequest, frozen=True, tag="save_score"):
 
 @ITEMS.batched(SaveScore, usage=[('{"action":"save_score","user_id":1,"puntaje":100}', "")])
 def plan_save_score(server: PersistenceServer, request: SaveScore, _: str) -> Step:
-    """Plans counting a game."""
+    """Plans storing a score."""
     update = Update(
         SCORES.name,
         {"user_id": request.user_id},
@@ -163,7 +163,7 @@ def plan_update_item(_: PersistenceServer, request: UpdateItem, __: str) -> Step
 
 
 class Transact(ItemRequest, frozen=True, tag="transact"):
-    """Actions on different items that take effect together or not at all."""
+    """Actions on different items in one transaction."""
 
     actions: Actions
 
@@ -180,7 +180,7 @@ def plan_transact(_: PersistenceServer, request: Transact, __: str) -> Step:
 
 
 class Batch(ItemRequest, frozen=True, tag="batch"):
-    """Actions that have nothing to do with each other, in one request."""
+    """Independent actions in one request."""
 
     actions: Actions
 
@@ -234,7 +234,7 @@ async def query_items(server: PersistenceServer, request: QueryItems, _: Connect
 
 
 class ListChanges(ItemRequest, frozen=True, tag="changes"):
-    """Changes of all tables of a tenant behind a position; without one, the oldest that are kept."""
+    """Changes of all tables of a tenant after a position; without one, from the oldest stored change."""
 
     after: str | None = None
     limit: Limit = 1000
@@ -242,7 +242,7 @@ class ListChanges(ItemRequest, frozen=True, tag="changes"):
 
 @ITEMS.aside(ListChanges)
 async def list_changes(server: PersistenceServer, request: ListChanges, _: Connection) -> Members:
-    """Reads changes of the tables that anybody may use."""
+    """Reads changes of the public tables."""
     found = await server.store.changes(request.after, limit=request.limit)
     shown = [
         _show_change(change) for change in found.changes if change.tenant == request.tenant and change.table in OPEN
@@ -260,7 +260,7 @@ def _plan_write(request: ItemRequest, action: Action) -> Step:
 
 
 def _open_table(table: str) -> str:
-    """Returns the name of a table that anybody may use. Raises InvalidParams for others."""
+    """Returns the name of a public table. Raises InvalidParams for others."""
     if table not in OPEN:
         known = ", ".join(sorted(OPEN))
         raise InvalidParams(f"there is no open table {shortened(table)!r}", field="table", hint=f"tables: {known}")
@@ -273,7 +273,7 @@ def _open_tables(actions: Sequence[Action]) -> None:
 
 
 def _read_cursor(cursor: str, keys: int) -> int:
-    """Returns the key with which a page begins. Raises InvalidParams."""
+    """Returns the key at which a page starts. Raises InvalidParams."""
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 5 and int(cursor) < keys):
         raise InvalidParams(
             "cursor is not one that get_items gave for these keys", field="cursor", hint="leave it out to begin"
@@ -307,7 +307,7 @@ def _show_written(written: Written) -> Members:
 
 
 def _show_items(start: int, keys: int, _: list[Outcome], found: list[Record | None]) -> Members:
-    """Returns a page of the items of so many keys, that of the key `start` first."""
+    """Returns a page of the items of these keys, from the key `start` on."""
     stop = start + len(found)
     return {"items": [_show_item(record) for record in found], "cursor": None if stop == keys else str(stop)}
 

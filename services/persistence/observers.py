@@ -1,4 +1,4 @@
-"""Who watches the corporate data, and what they are told: every change, in order, from the store's own feed.
+"""Observers of corporate data: they get every change, in order, from the store's change feed.
 
 Observers stand at positions of the feed. Those at one position are read for together; who has come with an
 old position is read for apart until the others are reached.
@@ -23,15 +23,15 @@ _RETRY_SECONDS = 1.0
 
 
 class Observer(NamedTuple):
-    """What a connection wants to be told, and how."""
+    """The subscription of a connection: the selected records and the dialect."""
 
     id: str | None
-    """One record; None is all of them."""
+    """Id of one record; None selects all."""
     dialect: bool
 
 
 class Observers:
-    """Reads the feed while anybody watches: after `wake`, or every `poll_seconds` where others write as well."""
+    """Reads the feed while there are observers: after `wake`, or every `poll_seconds` if other servers write, too."""
 
     def __init__(self, store: RecordStore, data: Table, fanout: Fanout, *, poll_seconds: float | None) -> None:
         self._store = store
@@ -43,12 +43,12 @@ class Observers:
         self._log = structlog.get_logger()
 
     def wake(self) -> None:
-        """Something was written. A feed that is polled is not faster for it."""
+        """Signals that records were written. It does not speed up a feed that is polled."""
         if self._at and self._poll_seconds is None:
             self._woken.set()
 
-    async def add(self, connection: Connection, observer: Observer, since: str | None) -> str:
-        """The connection is told of every change from now on, or first of those behind `since`: its position.
+    async def add_observer(self, connection: Connection, observer: Observer, since: str | None) -> str:
+        """Subscribes a connection to changes from now on, or after `since`; returns its position.
 
         Raises InvalidParams or Gone for a position that cannot be gone on from, and StoreError.
         """
@@ -56,14 +56,14 @@ class Observers:
             since = await self._store.newest()
         else:
             await self._store.changes(since, limit=1)
-        self.remove(connection)
+        self.remove_observer(connection)
         connection.observing = True
         self._at.setdefault(since, {})[connection] = observer
         self._woken.set()
         return since
 
-    def remove(self, connection: Connection) -> None:
-        """The connection is told nothing any more."""
+    def remove_observer(self, connection: Connection) -> None:
+        """Ends the subscription of a connection."""
         connection.observing = False
         self._fanout.forget(connection)
         for position, observers in list(self._at.items()):
@@ -72,7 +72,7 @@ class Observers:
                 del self._at[position]
 
     async def run(self) -> None:
-        """Tells observers of changes until cancelled."""
+        """Sends changes to observers until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds if self._at else None):
@@ -80,14 +80,14 @@ class Observers:
             self._woken.clear()
             try:
                 for position in list(self._at):
-                    await self._read(position)
+                    await self._read_feed(position)
             except StoreError as error:
-                self._log.error("the feed cannot be read", reason=error.message)
+                self._log.error("change_feed_unreadable", reason=error.message)
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._woken.set()
 
-    async def _read(self, position: str) -> None:
-        """Tells those at a position of the changes that follow, and moves them on."""
+    async def _read_feed(self, position: str) -> None:
+        """Sends the next changes to the observers at a position, and advances them."""
         try:
             found = await self._store.changes(position)
         except Gone as error:
@@ -98,7 +98,7 @@ class Observers:
             following = found.position
             for change in found.changes:
                 if change.table == self._data.name and change.tenant == TENANT:
-                    self._tell(change, self._at.get(position, {}))
+                    self._send_changes(change, self._at.get(position, {}))
         if following == position:
             return
         observers = self._at.pop(position, {})
@@ -109,7 +109,7 @@ class Observers:
         self._at.setdefault(following, {}).update(observers)
         self._woken.set()
 
-    def _tell(self, change: Change, observers: dict[Connection, Observer]) -> None:
+    def _send_changes(self, change: Change, observers: dict[Connection, Observer]) -> None:
         record = change.new or change.old
         assert record is not None
         name = record.item["id"]
@@ -124,4 +124,4 @@ class Observers:
             if not observer.dialect:
                 self._fanout.tell(connection, plain)
             elif change.new is not None:
-                self._fanout.tell(connection, dialect.event(record.item))
+                self._fanout.tell(connection, dialect.encode_event(record.item))

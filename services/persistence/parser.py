@@ -20,7 +20,7 @@ from shared.wire.strict import decode_strictly, explain, read_decimal, shortened
 
 _DIALECT_NAMES = ("set", "get", "list", "list_logs", "subscribe")
 _DIALECT_MEMBERS = ("ACTION", "UUID", "ID", "id")
-"""What is no data of a record."""
+"""Members of a request that are not data of a record."""
 _DIALECT_LIMIT = 1000
 _EMPTY: tuple[Any, ...] = ({}, [])
 _HOLDERS = (dict, list, Struct)
@@ -31,7 +31,7 @@ _exact = msgspec.json.Decoder(dict[str, Any], float_hook=read_decimal)
 
 
 class RecordsParser(RequestParser):
-    """Parses requests, none of them nested deeper than `depth`: what walks through their values can rely on it."""
+    """Parses requests, none of them nested deeper than `depth`; recursive code relies on that."""
 
     def __init__(self, depth: int) -> None:
         super().__init__(ACTIONS)
@@ -56,9 +56,9 @@ class RecordsParser(RequestParser):
         try:
             return _parse_dialect(decode_strictly(_exact, document))
         except ComandaError as error:
-            return dialect.refuse(error)
+            return dialect.refuse_document(error)
         except Exception:
-            return dialect.refuse(log_fault("request_read_failed"))
+            return dialect.refuse_document(log_fault("request_read_failed"))
 
 
 def _parse_dialect(members: dict[str, Any]) -> ParsedRequest:
@@ -82,7 +82,7 @@ def _parse_dialect(members: dict[str, Any]) -> ParsedRequest:
         request["limit"] = _DIALECT_LIMIT
     action = ACTIONS.by_type[Subscribe] if name == "subscribe" else ACTIONS.actions[name]
     try:
-        return ParsedRequest(action, msgspec.convert(request, action.request), dialect.encode)
+        return ParsedRequest(action, msgspec.convert(request, action.request), dialect.encode_answer)
     except msgspec.ValidationError as error:
         raise explain(str(error), action.request) from None
 
@@ -100,7 +100,7 @@ class _TooDeep(Exception):
 
 
 def _count_keys(found: Struct, depth: int) -> int:
-    """The number of keys that a document of this struct has, if it says nothing twice and nothing needlessly.
+    """Returns the number of keys in a document of this struct without duplicates and without defaults.
 
     Raises _TooDeep for one with more than `depth` brackets around a value: this is the first walk through it.
     """

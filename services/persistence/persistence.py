@@ -1,4 +1,4 @@
-"""One running persistence server: what its parts are, and its life from the start to the stop."""
+"""The persistence server: builds its parts, serves, and stops them."""
 
 import asyncio
 import gc
@@ -39,7 +39,7 @@ _POLL_SECONDS = 0.25
 
 
 def tables(settings: PersistenceSettings) -> Tables:
-    """Every table that this server keeps."""
+    """Returns all tables of the server."""
     return suite_tables(settings.corporate_data, settings.corporate_log)
 
 
@@ -51,7 +51,7 @@ def make_dispatcher(server: PersistenceServer, limits: Limits) -> Dispatcher[Per
 
 
 class Persistence:
-    """One server on one store, which has the tables of `tables(settings)`. `serve` is its whole life."""
+    """One server on one store, which has the tables of `tables(settings)`."""
 
     def __init__(self, settings: PersistenceSettings, store: RecordStore, limits: Limits) -> None:
         self._settings = settings
@@ -60,7 +60,7 @@ class Persistence:
         self._log = structlog.get_logger()
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Serves until `stop`. Raises StartupError when the port or the store cannot be had."""
+        """Serves until `stop`. Raises StartupError if the port or the store is not available."""
         settings, store = self._settings, self._store
         host, port, setting = settings.listening
         try:
@@ -74,7 +74,7 @@ class Persistence:
         chain = "main" if settings.store == "sqlite" else f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(4)}"
         audit = Audit(store, log, chain)
         try:
-            await audit.load()
+            await audit.load_end()
             cursors = Cursors(await self._cursor_key())
         except StoreError as error:
             raise StartupError(f"the store cannot be read: {error.message}", hint=error.hint) from error
@@ -119,7 +119,7 @@ class Persistence:
                 raise fault
 
     async def _cursor_key(self) -> bytes:
-        """The key that all servers of this store seal cursors with; the first one draws it."""
+        """Returns the key with which all servers of this store seal cursors; the first server generates it."""
         drawn = {"name": "cursors", "key": secrets.token_hex(_KEY_BYTES)}
         await self._store.write([Transaction(TENANT, [Put(SECRETS.name, drawn, Condition(exists=False))])])
         (record,) = await self._store.get([Ask(TENANT, SECRETS.name, {"name": "cursors"})])
@@ -132,4 +132,4 @@ class Persistence:
             try:
                 await self._store.tidy()
             except StoreError as error:
-                self._log.warning("could not tidy", reason=error.message)
+                self._log.warning("tidying_failed", reason=error.message)

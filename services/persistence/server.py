@@ -1,4 +1,4 @@
-"""The state of the persistence server that its actions work with, and the steps that they plan in a turn."""
+"""The context of the actions of the persistence server, and the steps that they plan in a turn."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,17 +20,17 @@ from shared.wire.cursors import Cursors
 
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 Outcome = list[Written] | ComandaError
-"""What a transaction has done, or what refused it."""
+"""The result of a transaction, or its error."""
 
 
 class RecordsRequest(Request, frozen=True, kw_only=True):
-    """A request of the persistence server; `uuid` says who asks."""
+    """A request of the persistence server; `uuid` identifies the client."""
 
     uuid: Annotated[str, Meta(max_length=128)] = "unknown"
 
 
 class Step(NamedTuple):
-    """A request's part in a turn. `answer` gets the outcomes of its transactions and the records it asked for.
+    """The part of a request in a turn. `answer` gets the outcomes of its transactions and the records it reads.
 
     It raises the ComandaError that is to be answered.
     """
@@ -39,11 +39,11 @@ class Step(NamedTuple):
     asks: Sequence[Ask]
     answer: Callable[[list[Outcome], list[Record | None]], Members]
     is_page: bool = False
-    """Whether fewer records may be found than were asked for, where they are large."""
+    """Whether the answer may have fewer records than requested if they are large."""
 
 
 def take_written(outcomes: list[Outcome]) -> list[Written]:
-    """Returns what the one transaction of a step has done. Raises what refused it."""
+    """Returns the result of the only transaction of a step. Raises its error."""
     (outcome,) = outcomes
     if isinstance(outcome, ComandaError):
         raise outcome
@@ -51,7 +51,7 @@ def take_written(outcomes: list[Outcome]) -> list[Written]:
 
 
 class PersistenceServer(CommonServer):
-    """What the handlers work with. `begin_turn` before steps are planned."""
+    """The context of the handlers. Call `begin_turn` before planning steps."""
 
     def __init__(
         self,
@@ -73,9 +73,9 @@ class PersistenceServer(CommonServer):
         self.observers = observers
         self._cursors = cursors
         self.now = ""
-        """The time of the turn: all that is planned in it happens at one time."""
+        """Time of the turn, shared by everything that is planned in it."""
         self.trouble: str | None = None
-        """Why the store refused the last requests; None when it took them."""
+        """The store's last error; None after a successful commit."""
 
     def describe_health(self) -> Members:
         """See `CommonServer.describe_health`."""
@@ -90,7 +90,7 @@ class PersistenceServer(CommonServer):
     ) -> Put:
         """Returns the entry of the audit log about a request."""
         action = str(request.__struct_config__.tag)
-        return self.audit.entry(action, details, record=record, who=request.uuid, session=session, now=self.now)
+        return self.audit.append_entry(action, details, record=record, who=request.uuid, session=session, now=self.now)
 
     async def read_page(self, query: Query, cursor: str | None, show: Callable[[Record], Members]) -> Members:
         """Returns the members of a page that a sealed cursor continues. Raises InvalidParams and StoreError."""

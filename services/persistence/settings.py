@@ -20,7 +20,7 @@ class PersistenceSettings(InternalSettings, frozen=True):
 
     @property
     def listening(self) -> Listening:
-        """Where the server listens."""
+        """Address on which the server listens."""
         return choose_listening(
             "TCP_PERSIST", bind=self.tcp_persist_bind, host=self.tcp_persist_host, port=self.tcp_persist_port
         )

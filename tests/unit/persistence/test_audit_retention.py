@@ -32,15 +32,17 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteRecordStore]:
 async def write_entries(store: SqliteRecordStore, audit: Audit, count: int, year: int) -> None:
     """Adds entries of the beginning of a year, each in a commit of its own."""
     for _ in range(count):
-        entry = audit.entry("get", {}, record=None, who="test", session="s", now=f"{year}-01-01T00:00:00.000000Z")
-        end = audit.end()
+        entry = audit.append_entry(
+            "get", {}, record=None, who="test", session="s", now=f"{year}-01-01T00:00:00.000000Z"
+        )
+        end = audit.end_record()
         assert end is not None
         await store.write([Transaction(TENANT, [], journal=entry), end])
 
 
 async def open_audit(store: SqliteRecordStore) -> Audit:
     audit = Audit(store, LOG, "main")
-    await audit.load()
+    await audit.load_end()
     return audit
 
 
@@ -63,11 +65,11 @@ async def test_old_entries_move_to_files_and_the_chain_goes_on_behind_them(
     moved = archived_entries(tmp_path / "audit")
     assert [entry["number"] for entry in moved] == list(range(1, 206))
     assert all(entry["hash"] == entry_hash(entry) for entry in moved)
-    assert await audit.verify() == {"valid": True, "entries": 3, "chains": 1, "archived": 205}
+    assert await audit.verify_chains() == {"valid": True, "entries": 3, "chains": 1, "archived": 205}
     await write_entries(store, audit, 1, 2999)
     again = await open_audit(store)
     await write_entries(store, again, 1, 2999)
-    assert await again.verify() == {"valid": True, "entries": 5, "chains": 1, "archived": 205}
+    assert await again.verify_chains() == {"valid": True, "entries": 5, "chains": 1, "archived": 205}
 
 
 async def test_log_of_which_everything_has_moved_goes_on(store: SqliteRecordStore, tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ async def test_log_of_which_everything_has_moved_goes_on(store: SqliteRecordStor
     assert await AuditRetention(store, audit, tmp_path / "audit", keep_days=30).move_old() == 5
     again = await open_audit(store)
     await write_entries(store, again, 2, 2020)
-    assert await again.verify() == {"valid": True, "entries": 2, "chains": 1, "archived": 5}
+    assert await again.verify_chains() == {"valid": True, "entries": 2, "chains": 1, "archived": 5}
 
 
 @pytest.mark.parametrize("write", [1, 2])
@@ -100,11 +102,11 @@ async def test_move_that_was_interrupted_is_completed(
     monkeypatch.setattr(store, "write", commit_or_die)
     with pytest.raises(StoreError, match="killed"):
         await retention.move_old()
-    assert (await audit.verify())["valid"]
+    assert (await audit.verify_chains())["valid"]
     assert await retention.move_old() == (5 if write == 1 else 0)
     assert [entry["number"] for entry in archived_entries(tmp_path / "audit")] == [1, 2, 3, 4, 5]
     assert (await store.query(Query(TENANT, LOG.name, partition="main"))).records == []
-    assert await audit.verify() == {"valid": True, "entries": 0, "chains": 1, "archived": 5}
+    assert await audit.verify_chains() == {"valid": True, "entries": 0, "chains": 1, "archived": 5}
 
 
 async def test_entries_that_are_cut_off_behind_the_moved_ones_show(store: SqliteRecordStore, tmp_path: Path) -> None:
@@ -113,5 +115,5 @@ async def test_entries_that_are_cut_off_behind_the_moved_ones_show(store: Sqlite
     await write_entries(store, audit, 5, 2999)
     await AuditRetention(store, audit, tmp_path / "audit", keep_days=30).move_old()
     await store.write([Transaction(TENANT, [Delete(LOG.name, {"chain": "main", "number": 6})])])
-    proof = await audit.verify()
+    proof = await audit.verify_chains()
     assert (proof["valid"], proof["broken"]["number"]) == (False, 6)
