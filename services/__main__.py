@@ -15,6 +15,7 @@ from shared.runtime.lifecycle import report, run
 from shared.runtime.programs import run_command
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import Seconds, load, parse_flags
+from shared.runtime.state_dump import StateDump
 from shared.stores.sqlite.files import make_folder
 
 # The gateway's requests need the others, and handlers need the records; short requests end within a moment, and long
@@ -52,6 +53,7 @@ def main(argv: list[str]) -> int:
     logs.configure(form=settings.log_format, level=settings.log_level, service="suite")
     warn_of_unknown_settings()
     status = 0
+    dump = StateDump()
 
     async def serve(stop: asyncio.Event) -> None:
         nonlocal status
@@ -62,9 +64,11 @@ def main(argv: list[str]) -> int:
                 make_folder(Path(settings.db_path).parent)
         # Events are read from the files of this machine.
         servers = [one for one in SERVERS if settings.store == "sqlite" or one.name != "distributed"]
-        status = await Supervisor(servers, shutdown_seconds=settings.shutdown_seconds).run(stop)
+        supervisor = Supervisor(servers, shutdown_seconds=settings.shutdown_seconds)
+        dump.find_children = supervisor.find_ready_servers
+        status = await supervisor.run(stop)
 
-    return run(serve) or status
+    return run(serve, dump) or status
 
 
 if __name__ == "__main__":

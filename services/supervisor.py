@@ -54,7 +54,13 @@ class Supervisor:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._addresses: dict[str, str] = {}
         """Where each server is that has been ready once."""
+        self._ready: dict[str, int] = {}
+        """The process ids of the servers that are ready."""
         self._log = structlog.get_logger()
+
+    def find_ready_servers(self) -> list[int]:
+        """Returns the process ids of the servers that are ready; others may not handle signals yet."""
+        return list(self._ready.values())
 
     async def run(self, stop: asyncio.Event) -> int:
         """Runs until `stop` is set, or a server cannot start at all. Gives the exit status for the suite.
@@ -105,6 +111,7 @@ class Supervisor:
             self._processes[server.name] = process
             self._log.info("started", server=server.name, pid=process.pid)
             status = await process.wait()
+            self._ready.pop(server.name, None)
             if status == EXIT_STARTUP:
                 self._log.error("cannot start; its message says why", server=server.name)
                 return
@@ -117,6 +124,8 @@ class Supervisor:
         asyncio.get_running_loop().remove_reader(ready)
         address = os.read(ready, 4096).decode()
         os.close(ready)
+        if address:
+            self._ready[server.name] = self._processes[server.name].pid
         if address and server.name not in self._addresses:
             self._addresses[server.name] = address
             if len(self._addresses) == len(self._servers):

@@ -15,6 +15,8 @@ from workers.waiting import Entry, EntryIndex, Waiting
 _LEVELS = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 # So many empty entries are left in the heaps, and beyond that as many as there are others.
 _SPARE_ENTRIES = 64
+# Entries that the search for the oldest order looks at.
+_SEARCHED_ENTRIES = 10_000
 
 
 class _Ranked(Entry):
@@ -110,6 +112,12 @@ class Backlog:
         """Returns the range in which an order waits."""
         entry = self._index.find(sequence)
         return None if entry is None else entry.waiting
+
+    def find_oldest(self) -> Waiting | None:
+        """Returns the range that was received first, among the first thousands of entries."""
+        entries = itertools.islice(itertools.chain(self._ready, self._delayed), _SEARCHED_ENTRIES)
+        waiting = [entry.waiting for *_, entry in entries if entry.waiting is not None]
+        return min(waiting, key=lambda one: one.orders.received, default=None)
 
     def ranges(self) -> list[tuple[int, int]]:
         """Returns ranges of sequences, first and stop, outside of which no order waits here."""

@@ -17,6 +17,7 @@ from msgspec import Struct
 from shared.domain.errors import ComandaError
 from shared.runtime import logs
 from shared.runtime.parent import die_with_parent
+from shared.runtime.state_dump import StateDump
 from shared.runtime.traces import open_traces
 from shared.stores.dynamodb.settings import DynamoWork
 from shared.stores.ports.orders import WorkStore
@@ -65,7 +66,7 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
     gc.set_threshold(50_000, 20, 100)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(config, name, end))
+            runner.run(_work_with_dump(config, name, end))
     except ComandaError as error:
         structlog.get_logger().error("worker ends", worker=name, reason=error.message, hint=error.hint)
         sys.exit(1)
@@ -74,7 +75,13 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
         sys.exit(1)
 
 
-async def _work(config: ChildConfig, name: str, end: socket.socket) -> None:
+async def _work_with_dump(config: ChildConfig, name: str, end: socket.socket) -> None:
+    dump = StateDump()
+    with dump.on_signal():
+        await _work(config, name, end, dump)
+
+
+async def _work(config: ChildConfig, name: str, end: socket.socket, dump: StateDump) -> None:
     handler = load_handler(config.handler, config.kit)
     traces = open_traces("worker", config.traces)
     secrets = known_secrets(os.environ, config.kit.service_token)
@@ -82,6 +89,7 @@ async def _work(config: ChildConfig, name: str, end: socket.socket) -> None:
         handler = handler._replace(handle=told(handler.handle, name, traces))
     async with _open_store(config.store) as store:
         worker = Worker(name, store, handler, config.policy, secrets=secrets)
+        dump.describe = worker.describe_state
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain, config.shutdown_seconds)
         await worker.run(end)
     if traces is not None:

@@ -16,6 +16,7 @@ import structlog
 from msgspec import Struct
 
 from shared.domain.errors import StoreError
+from shared.domain.ids import OrderRange
 from shared.stores.ports.orders import Open, OrderStore, Rescue, Ticket
 from workers.backlog import Backlog
 from workers.child import ChildConfig, main
@@ -30,6 +31,8 @@ _MAX_RESTART_SECONDS = 10.0
 _STORE_RETRY_SECONDS = 0.5
 # Of the time that a stop may take, what handlers get to finish; the rest is for recording and ending.
 _DRAIN_SHARE = 0.8
+
+_SHOWN_WORKERS = 64
 
 
 class Process(Protocol):
@@ -378,6 +381,34 @@ class Pool:
         """Removes a cancelled order from those that wait; False where a worker has it, or it is not here."""
         return self._backlog.remove(sequence) or self._quarantine.remove(sequence)
 
+    def find_processes(self) -> list[int]:
+        """Returns the process ids of the workers that live."""
+        processes = [member.process for member in self._members]
+        return [one.pid for one in processes if one is not None and one.pid is not None and one.exitcode is None]
+
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the backlog and what each worker holds, for a state dump."""
+        now = time.monotonic()
+        waiting = self._backlog.find_oldest()
+        return {
+            "backlog": len(self._backlog),
+            "quarantine": len(self._quarantine),
+            "orphans": self._orphans.orders,
+            "oldest_waiting": None if waiting is None else _describe_orders(waiting.orders),
+            "workers": [
+                {
+                    "worker": f"w{member.index}",
+                    "pid": None if member.process is None else member.process.pid,
+                    "ready": member.ready,
+                    "orders": member.holding.orders,
+                    "running": member.running,
+                    "silent_s": round(now - member.heard, 3),
+                    "oldest": _describe_oldest(member.holding),
+                }
+                for member in self._members[:_SHOWN_WORKERS]
+            ],
+        }
+
     def workers(self) -> list[WorkerView]:
         """The workers as they are now."""
         return [
@@ -399,3 +430,12 @@ class Pool:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_fault(error)
+
+
+def _describe_oldest(holding: Holding) -> dict[str, Any] | None:
+    orders = [ticket.orders for ticket in holding.tickets()]
+    return _describe_orders(min(orders, key=lambda one: one.received)) if orders else None
+
+
+def _describe_orders(orders: OrderRange) -> dict[str, Any]:
+    return {"order": next(orders.ids()), "age_s": round(time.time() - orders.received / 1e6, 3)}

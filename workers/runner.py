@@ -6,14 +6,17 @@ only where it needs one.
 """
 
 import asyncio
+import heapq
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.domain.ids import OrderRange
 from workers.failures import Describe, FailureDescriber, Verdict
 from workers.handlers import Handler, Job
+
+_SHOWN_ATTEMPTS = 10
 
 
 class Result(NamedTuple):
@@ -71,6 +74,15 @@ class Runner:
     def results(self) -> int:
         """Number of results that wait to be taken."""
         return len(self._results)
+
+    def describe_attempts(self) -> list[dict[str, Any]]:
+        """Returns the attempts that have run longest, for a state dump."""
+        oldest = heapq.nsmallest(_SHOWN_ATTEMPTS, list(self._running.items()), key=lambda one: one[1][1])
+        now = time.monotonic()
+        return [
+            {"sequence": sequence, "attempt": attempt, "seconds": round(now - started, 3)}
+            for sequence, (_, started, attempt) in oldest
+        ]
 
     def put(self, order_range: OrderRange, sequence: int, job: Job) -> None:
         """Adds an order of a claimed range to the line; `start` sets the line going."""

@@ -89,6 +89,17 @@ class Worker:
         self._decode = msgspec.json.Decoder(OrderRequest)
         self._log = structlog.get_logger().bind(worker=name)
 
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the fields of a state dump: the orders in hand and the attempts that have run longest."""
+        return {
+            "worker": self.name,
+            "orders_waiting": sum(ticket.orders.count for ticket in list(self._tickets)),
+            "orders_in_hand": self._runner.load,
+            "results_waiting": self._runner.results,
+            "draining": self._draining is not None,
+            "attempts": self._runner.describe_attempts(),
+        }
+
     def drain(self, seconds: float) -> None:
         """Begins nothing more, and ends within `seconds`; the earliest end counts of several."""
         deadline = asyncio.get_running_loop().time() + seconds

@@ -18,6 +18,7 @@ from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
+from shared.runtime.state_dump import StateDump
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.record_feed import SqliteRecordFeed
@@ -48,12 +49,16 @@ def main(argv: list[str]) -> int:
     # Where there is not enough for all, taking orders comes first.
     os.nice(_NICE)
 
+    dump = StateDump()
+
     async def serve(stop: asyncio.Event) -> None:
         limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
         async with open_files(settings, stop) as (read_model, orders, records):
-            await Distributed(settings, read_model, orders, records, limits).serve(stop)
+            server = Distributed(settings, read_model, orders, records, limits)
+            dump.describe = server.describe_state
+            await server.serve(stop)
 
-    return run(serve)
+    return run(serve, dump)
 
 
 @contextlib.asynccontextmanager

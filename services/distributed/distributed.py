@@ -48,7 +48,12 @@ class Distributed:
         self._orders = orders
         self._records = records
         self._limits = limits
+        self._server: TcpServer | None = None
         self._log = structlog.get_logger()
+
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the fields of a state dump: connections and requests."""
+        return {} if self._server is None else self._server.describe_state()
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`. Raises StartupError if it cannot listen."""
@@ -72,7 +77,7 @@ class Distributed:
         dispatcher = Dispatcher(
             requests, PickleParser(codecs), NotificationBatch(requests), metrics, turn_weight=_TURN_REQUESTS
         )
-        server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
+        server = self._server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port)

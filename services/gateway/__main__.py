@@ -14,6 +14,7 @@ from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
+from shared.runtime.state_dump import StateDump
 
 FLAGS = {"--host": "MAIN_SERVER_BIND", "-p/--port": "MAIN_SERVER_PORT"}
 
@@ -35,10 +36,14 @@ def main(argv: list[str]) -> int:
     gc.set_threshold(50_000, 20, 100)
     raise_file_limit()
 
-    async def serve(stop: asyncio.Event) -> None:
-        await Gateway(settings).serve(stop)
+    dump = StateDump()
 
-    return run(serve)
+    async def serve(stop: asyncio.Event) -> None:
+        gateway = Gateway(settings)
+        dump.describe = gateway.describe_state
+        await gateway.serve(stop)
+
+    return run(serve, dump)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -38,7 +38,16 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
+        self._server: HttpServer | None = None
+        self._backends: list[Backend[Any]] = []
         self._log = structlog.get_logger()
+
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the fields of a state dump: connections, requests, and the servers behind the gateway."""
+        if self._server is None:
+            return {}
+        backends = {backend.name: backend.describe_state() for backend in self._backends}
+        return {**self._server.describe_state(), "backends": backends}
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`. Raises StartupError."""
@@ -81,7 +90,8 @@ class Gateway:
             )
         announce_ready(f"{'https' if encrypted else 'http'}://{shown_address(host, port)}/")
         gc.freeze()
-        server = HttpServer(app, settings)
+        server = self._server = HttpServer(app, settings)
+        self._backends = [intake, persistence, distributed]
         closing = asyncio.create_task(_close_streams_at(stop, hub), name="close streams")
         await server.serve_until(stop, listeners)
         self._log.info("stopping")

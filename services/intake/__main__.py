@@ -17,6 +17,7 @@ from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
+from shared.runtime.state_dump import StateDump
 from shared.stores.ports.orders import OrderStore, Recovery
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.orders import SqliteOrderStore
@@ -47,13 +48,17 @@ def main(argv: list[str]) -> int:
 
     add_handlers_folder()
 
+    dump = StateDump()
+
     async def serve(stop: asyncio.Event) -> None:
         await load_handler(settings.order_handler, settings.kit).close()
         limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
         async with open_store(settings, stop) as (store, recovery, workers_store):
-            await Intake(settings, store, recovery, limits, child_config(settings, workers_store)).serve(stop)
+            intake = Intake(settings, store, recovery, limits, child_config(settings, workers_store))
+            dump.describe, dump.find_children = intake.describe_state, intake.find_workers
+            await intake.serve(stop)
 
-    return run(serve)
+    return run(serve, dump)
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from shared.runtime.lifecycle import raise_file_limit, report, run
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load, parse_flags
+from shared.runtime.state_dump import StateDump
 from shared.stores.ports.records import RecordStore
 from shared.stores.sqlite.files import make_folder
 from shared.stores.sqlite.order_positions import saved_change
@@ -50,12 +51,16 @@ def main(argv: list[str]) -> int:
         made = await make_tables(settings)
         sys.stdout.write("".join(f"made {name}\n" for name in made) or "every table is there\n")
 
+    dump = StateDump()
+
     async def serve(stop: asyncio.Event) -> None:
         limits = settings.limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
         async with open_store(settings, stop) as store:
-            await Persistence(settings, store, limits).serve(stop)
+            server = Persistence(settings, store, limits)
+            dump.describe = server.describe_state
+            await server.serve(stop)
 
-    return run(create if create_only else serve)
+    return run(create if create_only else serve, dump)
 
 
 async def make_tables(settings: PersistenceSettings) -> Sequence[str]:

@@ -57,7 +57,12 @@ class Persistence:
         self._settings = settings
         self._store = store
         self._limits = limits
+        self._server: TcpServer | None = None
         self._log = structlog.get_logger()
+
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the fields of a state dump: connections and requests."""
+        return {} if self._server is None else self._server.describe_state()
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`. Raises StartupError if the port or the store is not available."""
@@ -86,7 +91,7 @@ class Persistence:
         )
         requests = PersistenceServer(store, known, data, log, audit, observers, cursors, ServerMetrics())
         dispatcher = make_dispatcher(requests, self._limits)
-        server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
+        server = self._server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port)

@@ -6,7 +6,8 @@ connection that asks nothing, of the address that holds most.
 """
 
 import random
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 from shared.domain.errors import Unavailable
 from shared.net.addresses import address_key, is_own_host
@@ -19,6 +20,13 @@ _SPEECHLESS_SECONDS = 0.25
 # room for so many, that a crowd at the door neither holds the event loop nor keeps the suite out.
 _SEARCH_SECONDS = 0.05
 _ROOM = 8
+
+_SHOWN_ADDRESSES = 20
+
+
+def busiest_addresses(connections: Mapping[str, int]) -> dict[str, int]:
+    """Returns the addresses with the most connections, at most twenty."""
+    return dict(Counter(connections).most_common(_SHOWN_ADDRESSES))
 
 
 class Census:
@@ -35,6 +43,10 @@ class Census:
     def connections(self) -> Collection[Connection]:
         """Those that were admitted and are not gone."""
         return self._addresses.keys()
+
+    def describe_addresses(self) -> dict[str, int]:
+        """Returns the addresses with the most connections."""
+        return busiest_addresses({address: len(held) for address, held in list(self._held.items())})
 
     def admit(self, connection: Connection, now: float) -> Unavailable | None:
         """Counts a new connection, or returns why there is no place for it."""

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Collection
+from typing import Any
 
 from shared.domain.errors import Unavailable
 from shared.net.census import Census
@@ -28,6 +29,15 @@ class TcpServer:
     def connections(self) -> Collection[Connection]:
         """Those that are open."""
         return self._census.connections
+
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the connections and the requests in flight, for a state dump."""
+        return {
+            "connections": len(self.connections),
+            "connections_by_address": self._census.describe_addresses(),
+            "requests_in_flight": sum(connection.in_flight for connection in list(self.connections)),
+            "unread_bytes": sum(connection.unread_bytes for connection in list(self.connections)),
+        }
 
     def admit(self, connection: Connection) -> Unavailable | None:
         """See `Registry.admit`."""

@@ -13,6 +13,7 @@ import uvloop
 
 from shared.domain.errors import StartupError
 from shared.runtime.parent import PARENT_PID
+from shared.runtime.state_dump import StateDump
 
 EXIT_STARTUP = 2
 """Exit status of a process that could not start for a reason that a restart will not mend."""
@@ -21,11 +22,12 @@ _CLOSE_SHARE = 0.1
 _LONGEST_CLOSE_SECONDS = 1.0
 
 
-def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+def run(service: Callable[[asyncio.Event], Awaitable[None]], dump: StateDump | None = None) -> int:
     """Runs `service` until it ends; SIGTERM and SIGINT set the event it is given, and a second one cancels it.
 
     A service that is cancelled ends at once. One that a supervisor has started is cancelled by SIGINT alone, which its
     supervisor sends: a service manager may send SIGTERM to every process beside the one from the supervisor.
+    SIGUSR2 writes a snapshot to the log, with the fields of `dump`.
 
     Gives the exit status: 0, 1 for a fault (which is in the log), 2 for a StartupError (one line on
     standard error).
@@ -46,7 +48,8 @@ def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, receive, number)
-        await service(stop)
+        with (dump or StateDump()).on_signal():
+            await service(stop)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -78,6 +78,23 @@ async def test_server_that_is_killed_is_started_again(book: Book) -> None:
     assert await running == 0
 
 
+async def test_servers_that_are_ready_are_known_by_their_process_ids(book: Book, tmp_path: Path) -> None:
+    announce = "from shared.runtime.parent import announce_ready\nannounce_ready('here')\n"
+    (tmp_path / "server_one.py").write_text(announce + SERVER.replace("__name__", "__spec__.name"))
+    stop = asyncio.Event()
+    supervisor = Supervisor([ONE, TWO], shutdown_seconds=30)
+    running = asyncio.create_task(supervisor.run(stop))
+    pids = {name: int(pid) for _, name, pid in [await book.line(0), await book.line(1)]}
+    while not supervisor.find_ready_servers():
+        await asyncio.sleep(0)
+    assert supervisor.find_ready_servers() == [pids["server_one"]]
+    os.kill(pids["server_one"], signal.SIGKILL)
+    while supervisor.find_ready_servers() == [pids["server_one"]]:
+        await asyncio.sleep(0)
+    stop.set()
+    assert await running == 0
+
+
 async def test_server_that_cannot_start_stops_the_suite(book: Book, tmp_path: Path) -> None:
     (tmp_path / "server_two.py").write_text("import sys; sys.exit(2)")
     running = Supervisor([ONE, TWO], shutdown_seconds=30).run(asyncio.Event())

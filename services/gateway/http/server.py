@@ -16,6 +16,7 @@ from services.gateway.http.problems import TITLES, BadRequest, HeadersTooLarge, 
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import ComandaError, Timeout, Unavailable
 from shared.net.addresses import address_key, is_own_host, trusted_proxies
+from shared.net.census import busiest_addresses
 
 _LINGER_SECONDS = 1.0
 
@@ -186,10 +187,11 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, app: App, settings: GatewaySettings) -> None:
         is_proxy = trusted_proxies(settings.trusted_proxies)
+        self._held: Counter[str] = Counter()
         limits: dict[str, Any] = {
             "max_connections": settings.max_connections,
             "max_connections_per_address": settings.max_connections_per_address,
-            "held": Counter(),
+            "held": self._held,
             "is_exempt": staticmethod(lambda peer: is_own_host(peer) or is_proxy(peer)),
             "max_header_bytes": settings.max_header_bytes,
             "request_seconds": settings.request_seconds,
@@ -211,6 +213,14 @@ class HttpServer(uvicorn.Server):
                 ssl_keyfile=settings.tls_key,
             )
         )
+
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the connections and the requests in flight, for a state dump."""
+        return {
+            "connections": len(self.server_state.connections),
+            "connections_by_address": busiest_addresses(self._held),
+            "requests_in_flight": len(self.server_state.tasks),
+        }
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

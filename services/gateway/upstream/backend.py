@@ -64,6 +64,12 @@ class Backend(Generic[C]):
         """State of the strictest breaker of all kinds of work."""
         return max((breaker.state for breaker in self._breakers.values()), key=list(BreakerState).index)
 
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the waiting requests and the state of the circuit breaker of each kind of work."""
+        return {
+            work.value: {"waiting": self._waiting[work], "breaker": self._breakers[work].state.value} for work in Work
+        }
+
     async def ask(self, question: Callable[[C], Awaitable[T]], work: Work = Work.LOOKUP) -> T:
         """Returns the result of `question`, called with a client; `work` is the kind of request.
 
