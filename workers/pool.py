@@ -80,13 +80,13 @@ class PoolPolicy(Struct, frozen=True):
 
 
 class PoolListener(Protocol):
-    """Who is told of changes; calls come from the event loop and must not block."""
+    """The owner of the orders' state; calls come from the event loop and must not block."""
 
-    def reported(self, report: Report) -> None:
-        """A worker has committed something."""
+    def complete(self, report: Report) -> None:
+        """Applies what a worker has committed."""
 
-    def rescued(self, rescue: Rescue) -> None:
-        """A dead worker's orders were taken back."""
+    def rescue(self, rescue: Rescue) -> None:
+        """Applies what the store did with the orders of a dead worker."""
 
 
 class WorkerView(Struct, frozen=True):
@@ -222,13 +222,13 @@ class Pool:
         for message in messages:
             match message:
                 case Report():
-                    self._settle(member, message)
+                    self._apply_report(member, message)
                 case Ready():
                     member.ready = True
                     member.false_starts = 0
         self.dispatch()
 
-    def _settle(self, member: _Member, report: Report) -> None:
+    def _apply_report(self, member: _Member, report: Report) -> None:
         remove = member.holding.remove
         for order_range in report.done:
             remove(order_range)
@@ -249,7 +249,7 @@ class Pool:
                 remove(retry.orders)
                 waiting = Waiting(retry.orders, retry.attempt, ticket.priority, ticket.stored)
                 self._backlog.put(waiting, due=retry.due)
-        self._listener.reported(report)
+        self._listener.complete(report)
 
     def _lose(self, member: _Member) -> None:
         """The worker is gone, or as good as gone."""
@@ -289,15 +289,15 @@ class Pool:
                 continue
             stored = {ticket.orders.first: ticket.stored for ticket in tickets}
             for entry in rescue.requeued:
-                self.requeue(entry, stored=stored.get(entry.orders.first, entry.orders.received))
-            self._listener.rescued(rescue)
+                self.enqueue(entry, stored=stored.get(entry.orders.first, entry.orders.received))
+            self._listener.rescue(rescue)
             for ticket in tickets:
                 self._orphans.remove(ticket.orders)
             self.dispatch()
             return
 
-    def requeue(self, entry: Open, *, stored: int) -> None:
-        """Puts orders that the store has `en cola` into the backlog; `dispatch` sets them going."""
+    def enqueue(self, entry: Open, *, stored: int) -> None:
+        """Puts orders that the store has `en cola` into the backlog; `dispatch` starts them."""
         waiting = Waiting(entry.orders, entry.attempt, entry.priority, stored)
         if self._quarantine.wants(entry.rescues):
             self._quarantine.put(waiting, entry.rescues)

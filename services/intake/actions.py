@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from services.intake.admission import Admission
 from services.intake.help import help_members
 from services.intake.metrics import IntakeMetrics
+from services.intake.order_lifecycle import OrderLifecycle
 from services.intake.requests import (
     Action,
     Cancel,
@@ -28,16 +28,13 @@ from services.intake.requests import (
     Unwatch,
     Watch,
 )
-from services.intake.tally import Tally
-from services.intake.watchers import Watchers
-from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound, QueueFull
-from shared.domain.ids import OrderRange, parse_id
+from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound
+from shared.domain.ids import parse_id
 from shared.domain.orders import Order, attempt_view, iso_time, order_view
 from shared.domain.states import State
 from shared.net.connection import Connection
-from shared.stores.ports.orders import Open, OrderStore, Query, Repair
+from shared.stores.ports.orders import OrderStore, Query, Repair
 from shared.wire.replies import encode, failure, success
-from workers.pool import Pool
 
 _OPEN = (State.QUEUED, State.RUNNING)
 
@@ -48,10 +45,7 @@ class Actions:
     def __init__(
         self,
         store: OrderStore,
-        pool: Pool,
-        admission: Admission,
-        watchers: Watchers,
-        tally: Tally,
+        lifecycle: OrderLifecycle,
         *,
         metrics: IntakeMetrics,
         version: str,
@@ -59,10 +53,7 @@ class Actions:
         repairs: Sequence[Repair] = (),
     ) -> None:
         self._store = store
-        self._pool = pool
-        self._admission = admission
-        self._watchers = watchers
-        self._tally = tally
+        self._lifecycle = lifecycle
         self._metrics = metrics
         self._version = version
         self._connections = connections
@@ -106,10 +97,10 @@ class Actions:
             case Stats():
                 return {"stats": self._stats()}
             case Unwatch():
-                self._watchers.remove(connection)
+                self._lifecycle.unwatch(connection)
                 return {"watching": None}
             case Watch():
-                self._watchers.add(connection, None)
+                self._lifecycle.watch(connection, None)
                 return {"watching": "all"}
             case Quit():
                 connection.finish()
@@ -125,7 +116,7 @@ class Actions:
                 return await self._explain(await self._order(order_id))
             case Watch(id=str() as order_id):
                 order = await self._order(order_id)
-                self._watchers.add(connection, _sequence(order.id))
+                self._lifecycle.watch(connection, _sequence(order.id))
                 return {"watching": order.id, "estado": order.state.value}
             case ListOrders():
                 return await self._list(action)
@@ -136,7 +127,7 @@ class Actions:
         raise AssertionError(f"{type(action).__name__} has no answer")
 
     def _health(self) -> dict[str, Any]:
-        workers = self._pool.workers()
+        workers = self._lifecycle.workers()
         ready = sum(worker.ready for worker in workers)
         whole = ready == len(workers) and self.store_trouble is None
         status = "stopping" if self.stopping else "ok" if whole else "degraded"
@@ -149,19 +140,19 @@ class Actions:
         }
 
     def _stats(self) -> dict[str, Any]:
-        rate = self._admission.rate()
+        now = self._lifecycle.snapshot()
         return {
-            "pedidos": {state.value: number for state, number in self._tally.by_state(self._pool.running).items()},
-            "abiertos": self._admission.open,
-            "limite": self._admission.limit,
-            "aceptados": self._tally.accepted,
-            "con_nota": self._tally.noted,
-            "por_segundo": None if rate is None else round(rate, 1),
-            "espera_ms": self._tally.waiting_ms(),
-            "proceso_ms": self._tally.processing_ms(),
+            "pedidos": {state.value: number for state, number in now.states.items()},
+            "abiertos": now.open,
+            "limite": now.limit,
+            "aceptados": now.accepted,
+            "con_nota": now.noted,
+            "por_segundo": None if now.rate is None else round(now.rate, 1),
+            "espera_ms": now.waiting_ms,
+            "proceso_ms": now.processing_ms,
             "conexiones": self._connections(),
             "workers": [
-                {"id": worker.id, "pid": worker.pid, "en_mano": worker.in_hand} for worker in self._pool.workers()
+                {"id": worker.id, "pid": worker.pid, "en_mano": worker.in_hand} for worker in self._lifecycle.workers()
             ],
             "reparaciones": self._repairs,
             "uptime_s": round(time.monotonic() - self._started, 1),
@@ -177,7 +168,7 @@ class Actions:
     async def _explain(self, order: Order) -> dict[str, Any]:
         stored, queued = order.stored, order.queued
         if stored is None and order.state is State.QUEUED:
-            stored = self._pool.stored_at(_sequence(order.id))
+            stored = self._lifecycle.stored_at(_sequence(order.id))
         moments = (
             ("received", order.received),
             ("stored", stored),
@@ -210,7 +201,9 @@ class Actions:
             until=None if action.hasta is None else round(action.hasta.timestamp() * 1e6),
             limit=action.limite,
             before=None if action.cursor is None else _decode_cursor(action.cursor),
-            among=None if action.estado not in _OPEN else self._pool.places(running=action.estado is State.RUNNING),
+            among=None
+            if action.estado not in _OPEN
+            else self._lifecycle.ranges(running=action.estado is State.RUNNING),
         )
         page = await self._store.list(query)
         cursor = None if page.before is None else _encode_cursor(page.before)
@@ -218,54 +211,26 @@ class Actions:
         return {"pedidos": await asyncio.to_thread(_encode_views, page.orders), "cursor": cursor}
 
     async def _cancel(self, order_id: str) -> dict[str, Any]:
-        outcome = await self._store.cancel(order_id)
-        if isinstance(outcome, State):
+        state = await self._lifecycle.cancel(order_id)
+        if state is not None:
             raise Conflict(
-                f"the order is {outcome.value} and can no longer be cancelled",
+                f"the order is {state.value} and can no longer be cancelled",
                 field="id",
-                hint="only an order that is en cola or fallido can be cancelled",
-                details={"estado": outcome.value},
+                hint=f"only an order that is {State.QUEUED.value} or {State.FAILED.value} can be cancelled",
+                details={"estado": state.value},
             )
-        order = await self._order(order_id)
-        _, node, sequence = _parts(order.id)
-        order_range = OrderRange(order.received, node, sequence, 1)
-        if outcome.was is State.FAILED:
-            if outcome.here:
-                self.discard(order_range)
-        elif self._pool.withdraw(sequence):
-            self._tally.cancelled(order_range, in_hand=False)
-        elif self._pool.stored_at(sequence) is not None:
-            self._tally.cancelled(order_range, in_hand=True)
-        # Any other is another server's, which counts it when one of its workers is not allowed to begin it.
-        return {"id": order.id, "estado": State.CANCELLED.value}
-
-    def discard(self, order_range: OrderRange) -> None:
-        """Counts a failed order that was cancelled."""
-        # One that a worker still holds has failed without a report of it so far.
-        self._tally.discarded(order_range, counted=self._pool.stored_at(order_range.first) is None)
+        return {"id": order_id.lower(), "estado": State.CANCELLED.value}
 
     async def _retry(self, order_id: str) -> dict[str, Any]:
-        if not self._admission.room:
-            raise QueueFull("there is no room for another open order", hint="try again later")
-        outcome = await self._store.retry(order_id)
-        if outcome is None:
-            # Another server queues it.
-            return {"id": order_id.lower(), "estado": State.QUEUED.value}
-        if isinstance(outcome, State):
+        state = await self._lifecycle.reopen(order_id)
+        if state is not None:
             raise Conflict(
-                f"the order is {outcome.value}, not fallido",
+                f"the order is {state.value}, not {State.FAILED.value}",
                 field="id",
-                hint="only an order that is fallido can be tried again",
-                details={"estado": outcome.value},
+                hint=f"only an order that is {State.FAILED.value} can be tried again",
+                details={"estado": state.value},
             )
-        self.reopen(outcome)
-        return {"id": next(outcome.orders.ids()), "estado": State.QUEUED.value}
-
-    def reopen(self, entry: Open) -> None:
-        """Sets a failed order going that is `en cola` again."""
-        self._tally.reopened(entry)
-        self._pool.requeue(entry, stored=entry.orders.received)
-        self._pool.dispatch()
+        return {"id": order_id.lower(), "estado": State.QUEUED.value}
 
 
 def _repair_view(repair: Repair) -> dict[str, Any]:

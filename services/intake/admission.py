@@ -1,7 +1,7 @@
-"""The bound on open orders, and estimates that rest on the measured rate of finishing.
+"""The bound on open orders, and estimates from the measured rate of completion.
 
-The count goes up before an order's answer and down after its final state is committed, so the number of
-accepted orders that are not final never exceeds the bound.
+`OrderLifecycle` alone counts here. Room is reserved while the store is asked, and the count goes up before an order's
+answer and down after its final state is committed: accepted orders that are not final never exceed the bound.
 """
 
 import math
@@ -50,6 +50,7 @@ class Admission:
     def __init__(self, limit: int, places: int) -> None:
         self.limit = limit
         self.open = 0
+        self._reserved = 0
         self.places = places
         # How fast orders leave can be told only while there are enough of them.
         self._enough = min(places, limit)
@@ -60,17 +61,25 @@ class Admission:
     @property
     def room(self) -> int:
         """How many more orders can be accepted."""
-        return max(self.limit - self.open, 0)
+        return max(self.limit - self.open - self._reserved, 0)
+
+    def reserve(self, orders: int) -> None:
+        """Keeps room for orders that the store is asked to make open."""
+        self._reserved += orders
+
+    def release(self, orders: int) -> None:
+        """Gives reserved room back, once the store has answered."""
+        self._reserved -= orders
 
     def admit(self, orders: int, now: float) -> None:
-        """So many orders were accepted."""
+        """Counts orders that are open now."""
         self.open += orders
         self._finished.on(now)
         if self.open >= self._enough:
             self._drained.on(now)
 
-    def settle(self, orders: int, now: float) -> None:
-        """So many orders reached a final state."""
+    def release_open(self, orders: int, now: float) -> None:
+        """Counts open orders that have reached a final state."""
         self.open -= orders
         self._finished.count(orders, now, on=self.open > 0)
         self._drained.count(orders, now, on=self.open >= self._enough)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from services.intake.admission import Admission
+from services.intake.order_lifecycle import OrderLifecycle
 from shared.domain.errors import ComandaError, Conflict, QueueFull
 from shared.domain.ids import id_prefix
 from shared.domain.orders import OrderRequest, due_time
@@ -40,7 +40,7 @@ def accepted_texts(acceptance: Acceptance, *, ahead: int, places: int, per_order
 
 
 def batch_texts(
-    requests: Sequence[OrderRequest], acceptance: Acceptance, accepted: list[str], admission: Admission, now: float
+    requests: Sequence[OrderRequest], acceptance: Acceptance, accepted: list[str], lifecycle: OrderLifecycle, now: float
 ) -> list[str]:
     """The answer to every order of a batch, in order."""
     texts: list[str] = []
@@ -61,11 +61,11 @@ def batch_texts(
         elif acceptance.refused is not None:
             texts.append(refusal_text(acceptance.refused, request_id))
         else:
-            retry_after_ms = admission.retry_after_ms(now)
+            retry_after_ms = lifecycle.retry_after_ms(now)
             full = QueueFull(
-                f"{admission.open} orders are open already",
+                f"{lifecycle.open} orders are open already",
                 hint=f"come back in {retry_after_ms} ms; the limit is the setting MAX_PEDIDOS_EN_COLA",
-                details={"depth": admission.open, "limit": admission.limit, "retry_after_ms": retry_after_ms},
+                details={"depth": lifecycle.open, "limit": lifecycle.limit, "retry_after_ms": retry_after_ms},
             )
             texts.append(refusal_text(full, request_id))
     return texts

@@ -9,34 +9,29 @@ import asyncio
 import logging
 import time
 from collections import deque
-from itertools import groupby
 
 import structlog
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from services.intake.actions import Actions
-from services.intake.admission import Admission
 from services.intake.answers import accepted_texts, batch_texts, refusal_text
 from services.intake.clock import ReceiptClock
 from services.intake.inbox import Item, OrderArray, Reader
 from services.intake.metrics import IntakeMetrics
+from services.intake.order_lifecycle import OrderLifecycle
 from services.intake.requests import Action
-from services.intake.tally import Tally
-from services.intake.watchers import Watchers
 from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, QueueFull, StoreError, Unavailable
-from shared.domain.ids import OrderRange
-from shared.domain.orders import OrderRequest, Priority, due_time
+from shared.domain.orders import OrderRequest, Priority
 from shared.net.connection import Connection
 from shared.runtime.logs import log_fault
 from shared.runtime.traces import Traces
-from shared.stores.ports.orders import Acceptance, Batch, Open, OrderStore
+from shared.stores.ports.orders import Acceptance, Batch
 from shared.wire.framing import Frame
 from shared.wire.orders import OrderBlock, encode_orders
 from shared.wire.ready import Ready
 from shared.wire.replies import failure, line, success
-from workers.pool import Pool
 
 # More than this waits for the next turn, so that a turn stays short and other connections get theirs.
 _TURN_ORDERS = 2048
@@ -53,11 +48,7 @@ class Desk:
 
     def __init__(
         self,
-        store: OrderStore,
-        pool: Pool,
-        admission: Admission,
-        tally: Tally,
-        watchers: Watchers,
+        lifecycle: OrderLifecycle,
         actions: Actions,
         metrics: IntakeMetrics,
         traces: Traces | None,
@@ -67,11 +58,7 @@ class Desk:
         *,
         by_address: bool = False,
     ) -> None:
-        self._store = store
-        self._pool = pool
-        self._admission = admission
-        self._tally = tally
-        self._watchers = watchers
+        self._lifecycle = lifecycle
         self._actions = actions
         self._metrics = metrics
         self._traces = traces
@@ -115,7 +102,7 @@ class Desk:
 
     def closed(self, connection: Connection) -> None:
         """See `Service.closed`."""
-        self._watchers.remove(connection)
+        self._lifecycle.unwatch(connection)
 
     # The turn.
 
@@ -209,7 +196,7 @@ class Desk:
                 assert isinstance(item, Action)
                 self._act(connection, item, late=is_late(item.deadline_ms, now - arrived))
         if requests:
-            self._pool.dispatch()
+            self._lifecycle.dispatch()
 
     async def _accept_in_time(self, requests: list[OrderRequest], late: set[int], plain: bool) -> list[str]:
         """Stores the new ones among `requests` but for those in the places `late`; gives the answer to each."""
@@ -232,9 +219,9 @@ class Desk:
             return self._refuse(requests, Unavailable("the server is stopping", hint="send the order again soon"))
         received = self._clock.now()
         batch = Batch(requests, encode_orders(requests), plain)
-        began = time.monotonic()
+        lifecycle = self._lifecycle
         try:
-            acceptance = await self._store.accept(batch, received=received, room=self._admission.room)
+            acceptance, ahead, seconds = await lifecycle.accept(batch, received)
         except StoreError as error:
             traces = sorted({order.trace for order in requests if order.trace is not UNSET})[:_TOLD_TRACES]
             self._log.error(
@@ -243,20 +230,13 @@ class Desk:
             self._actions.store_trouble = error.message
             return self._refuse(requests, error)
         self._actions.store_trouble = None if acceptance.refused is None else acceptance.refused.message
-        now = time.monotonic()
-        self._metrics.committed(len(requests), now - began)
-        ahead = self._admission.open
-        self._tally.took(acceptance.orders)
-        self._enqueue(batch, acceptance, time.time_ns() // 1000)
         if self._traces is not None or self._log.is_enabled_for(logging.DEBUG):
-            self._tell_traces(requests, acceptance, now - began)
-        new = accepted_texts(
-            acceptance, ahead=ahead, places=self._admission.places, per_order_ms=self._admission.per_order_ms()
-        )
+            self._tell_traces(requests, acceptance, seconds)
+        new = accepted_texts(acceptance, ahead=ahead, places=lifecycle.places, per_order_ms=lifecycle.per_order_ms())
         if plain and len(new) == len(requests):
             return new
         self._count_refused(len(requests), acceptance)
-        return batch_texts(requests, acceptance, new, self._admission, now)
+        return batch_texts(requests, acceptance, new, lifecycle, time.monotonic())
 
     def _count_refused(self, orders: int, acceptance: Acceptance) -> None:
         """Counts the orders of a batch that were neither stored nor there before."""
@@ -277,22 +257,6 @@ class Desk:
         return [
             refusal_text(error, None if request.request_id is UNSET else request.request_id) for request in requests
         ]
-
-    def _enqueue(self, batch: Batch, acceptance: Acceptance, stored: int) -> None:
-        order_range = acceptance.orders
-        if not order_range.count:
-            return
-        first = batch.requests[acceptance.accepted[0]]
-        if batch.plain:
-            self._pool.requeue(Open(order_range, 0, first.priority, None), stored=stored)
-            return
-        requests = [batch.requests[index] for index in acceptance.accepted]
-        start = 0
-        for (priority, due), alike in groupby(requests, lambda request: (request.priority, due_time(request))):
-            count = len(list(alike))
-            part = OrderRange(order_range.received, order_range.node, order_range.first + start, count)
-            self._pool.requeue(Open(part, 0, priority, due), stored=stored)
-            start += count
 
     # Actions.
 

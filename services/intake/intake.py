@@ -3,21 +3,18 @@
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import structlog
 
 from services.intake.actions import Actions
-from services.intake.admission import Admission
 from services.intake.clock import ReceiptClock
 from services.intake.desk import Desk
 from services.intake.metrics import IntakeMetrics
+from services.intake.order_lifecycle import OrderLifecycle
 from services.intake.retention import retention_of
 from services.intake.settings import IntakeSettings
-from services.intake.tally import Tally
-from services.intake.watchers import Watchers
 from shared import VERSION
 from shared.domain.errors import StoreError
 from shared.net.gate import is_open_to_others
@@ -27,15 +24,15 @@ from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds, end_cancellation
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
-from shared.stores.ports.orders import Open, OrderStore, Recovery, Superseded
+from shared.stores.ports.orders import OrderStore, Recovery, Superseded
 from shared.wire.replies import line
 from workers.backlog import Backlog
 from workers.child import ChildConfig
 from workers.pool import Pool, PoolPolicy, Spawn, spawn_worker
 
-_SETTLE_SECONDS = 60.0
+_WATERMARK_SECONDS = 60.0
 # Of the lease of a server, how often it shows that it lives, and looks after others.
-_BEAT_SHARE = 0.2
+_HEARTBEAT_SHARE = 0.2
 _AT_ONCE_SECONDS = 1.0
 # What waits in a worker's queue beyond what it can run, as a share of that: it keeps the worker busy
 # until the next orders come, and urgent ones cannot pass it.
@@ -60,12 +57,8 @@ class Intake:
         self._recovery = recovery
         self._log = structlog.get_logger()
         places = settings.worker_count * settings.worker_concurrency
-        self._admission = Admission(settings.max_pedidos_en_cola, places)
         self._traces = open_traces("intake", settings.otel_exporter_otlp_endpoint)
         metrics = IntakeMetrics()
-        metrics.gauge("comanda_orders_open", "Accepted orders that are not final.", lambda: self._admission.open)
-        watchers = Watchers(settings.max_unread_bytes)
-        self._tally = Tally(self._admission, watchers, metrics, recovery.totals, recovery.accepted)
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         backlog = Backlog(settings.ageing_seconds)
         policy = PoolPolicy(
@@ -74,25 +67,24 @@ class Intake:
             lease_seconds=settings.lease_seconds,
             max_rescues=settings.max_rescues,
         )
-        self._pool = Pool(policy, child, backlog, store, self._tally, self._fail, spawn=spawn)
-        metrics.follow(self._pool.workers)
+        self._lifecycle = OrderLifecycle(
+            store,
+            metrics,
+            lambda listener: Pool(policy, child, backlog, store, listener, self._fail, spawn=spawn),
+            limit=settings.max_pedidos_en_cola,
+            places=places,
+            unread_bytes=settings.max_unread_bytes,
+        )
         self._actions = Actions(
             store,
-            self._pool,
-            self._admission,
-            watchers,
-            self._tally,
+            self._lifecycle,
             metrics=metrics,
             version=VERSION,
             connections=lambda: len(self._server.connections),
             repairs=recovery.repairs,
         )
         self._desk = Desk(
-            store,
-            self._pool,
-            self._admission,
-            self._tally,
-            watchers,
+            self._lifecycle,
             self._actions,
             metrics,
             self._traces,
@@ -141,7 +133,7 @@ class Intake:
             raise bind_error(error, host, port, "SERVER_PORT") from error
         began = time.monotonic()
         self._resume()
-        await self._pool.start()
+        await self._lifecycle.start()
         await self._server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port, workers=settings.worker_count)
@@ -154,13 +146,13 @@ class Intake:
         announce_ready(shown_address(host, port))
         gc.freeze()
         desk = asyncio.create_task(self._desk.run(), name="desk")
-        settle = asyncio.create_task(self._settle_now_and_then(), name="settle")
+        watermark = asyncio.create_task(self._advance_watermark(), name="watermark")
         retention = asyncio.create_task(retention_of(self._settings, self._store).run(), name="retention")
-        beat = asyncio.create_task(self._beat(), name="beat")
-        tend = asyncio.create_task(self._tend(), name="tend")
+        heartbeat = asyncio.create_task(self._send_heartbeats(), name="heartbeat")
+        adoption = asyncio.create_task(self._adopt_orphans(), name="adoption")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         # None of these ends by itself: the first to end by a fault ends the whole.
-        parts: list[asyncio.Future[None]] = [desk, settle, retention, beat, tend, self._fault]
+        parts: list[asyncio.Future[None]] = [desk, watermark, retention, heartbeat, adoption, self._fault]
         ends: list[asyncio.Future[Any]] = [*parts, stopped]
         shutdown_seconds = settings.shutdown_seconds
         try:
@@ -169,7 +161,7 @@ class Intake:
             end_cancellation()
             shutdown_seconds = _AT_ONCE_SECONDS
         finally:
-            for task in (settle, retention, beat, tend, stopped):
+            for task in (watermark, retention, heartbeat, adoption, stopped):
                 task.cancel()
             await self._stop(desk, shutdown_seconds, time.monotonic() - began)
         for part in parts:
@@ -180,25 +172,16 @@ class Intake:
         """Takes up what a former run left open."""
         if (repair := self._recovery.repair) is not None:
             self._log.error("store_files_disagree", **msgspec.structs.asdict(repair))
-        orders = self._queue(self._recovery.open)
+        orders = self._lifecycle.recover(self._recovery)
         # The queue has them now: a second list of all open orders would stay in memory for good.
         self._recovery.open.clear()
         if self._recovery.accepted:
             self._log.info("store opened", accepted=self._recovery.accepted, recovered=orders)
 
-    def _queue(self, entries: Sequence[Open]) -> int:
-        """Queues orders that the store has `en cola`; gives their number."""
-        orders = 0
-        for entry in entries:
-            orders += entry.orders.count
-            self._pool.requeue(entry, stored=entry.orders.received)
-        self._admission.admit(orders, time.monotonic())
-        return orders
-
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         """Shows other servers on the same store that this one lives."""
         while True:
-            await asyncio.sleep(self._settings.server_lease_seconds * _BEAT_SHARE)
+            await asyncio.sleep(self._settings.server_lease_seconds * _HEARTBEAT_SHARE)
             try:
                 await self._store.beat()
             except Superseded:
@@ -206,10 +189,10 @@ class Intake:
             except StoreError as error:
                 self._log.warning("could not show that this server lives", reason=error.message)
 
-    async def _tend(self) -> None:
-        """Works off what dead servers on the same store have left."""
+    async def _adopt_orphans(self) -> None:
+        """Takes over what dead servers on the same store have left."""
         while True:
-            await asyncio.sleep(self._settings.server_lease_seconds * _BEAT_SHARE)
+            await asyncio.sleep(self._settings.server_lease_seconds * _HEARTBEAT_SHARE)
             try:
                 tended = await self._store.tend()
             except Superseded:
@@ -217,25 +200,15 @@ class Intake:
             except StoreError as error:
                 self._log.warning("could not tend the store", reason=error.message)
                 continue
-            for left in tended.adopted:
-                self._tally.adopted(left)
+            orders = self._lifecycle.adopt(tended)
             if tended.adopted:
-                orders = self._queue([entry for left in tended.adopted for entry in left.open])
                 self._log.warning("orders of another server taken over", orders=orders)
-            for entry in tended.found:
-                self._tally.took(entry.orders)
-                self._pool.requeue(entry, stored=entry.orders.received)
-            for entry in tended.again:
-                self._actions.reopen(entry)
-            for order_range in tended.discarded:
-                self._actions.discard(order_range)
             if tended.trouble is not None:
                 self._log.warning("orders of another server cannot be taken over yet", reason=tended.trouble)
-            self._pool.dispatch()
 
-    async def _settle_now_and_then(self) -> None:
+    async def _advance_watermark(self) -> None:
         while True:
-            await asyncio.sleep(_SETTLE_SECONDS)
+            await asyncio.sleep(_WATERMARK_SECONDS)
             try:
                 await self._store.settle()
             except StoreError as error:
@@ -244,17 +217,17 @@ class Intake:
 
     async def _stop(self, desk: asyncio.Task[None], seconds: float, uptime: float) -> None:
         """No new orders, then no more work, then no connections, within `seconds`; a cancellation shortens them."""
-        self._log.info("stopping", open=self._admission.open)
+        self._log.info("stopping", open=self._lifecycle.open)
         self._actions.stopping = True
         self._server.stop_listening()
         self._desk.refuse_orders()
         closing = closing_seconds(seconds)
         try:
-            await self._pool.drain(seconds - closing)
+            await self._lifecycle.drain(seconds - closing)
         except asyncio.CancelledError:
             end_cancellation()
-            self._log.warning("handing back at once", running=self._pool.running)
-            await self._pool.drain(_AT_ONCE_SECONDS)
+            self._log.warning("handing back at once", running=self._lifecycle.running)
+            await self._lifecycle.drain(_AT_ONCE_SECONDS)
         await self._desk.close()
         if not desk.done():
             await desk
@@ -262,14 +235,14 @@ class Intake:
         self._sum_up(uptime)
 
     def _sum_up(self, seconds: float) -> None:
-        states = {state.value: number for state, number in self._tally.by_state(0).items()}
+        final = self._lifecycle.snapshot()
         if self._traces is not None:
             self._traces.close()
         self._log.info(
             "stopped",
-            **{state.replace(" ", "_"): number for state, number in states.items()},
-            accepted=self._tally.accepted,
-            waiting_ms=self._tally.waiting_ms(),
-            processing_ms=self._tally.processing_ms(),
+            **{state.value.replace(" ", "_"): number for state, number in final.states.items()},
+            accepted=final.accepted,
+            waiting_ms=final.waiting_ms,
+            processing_ms=final.processing_ms,
             seconds=round(seconds, 1),
         )

@@ -40,7 +40,7 @@ class IntakeMetrics(ServerMetrics):
         """Orders were refused under `code`."""
         self._refused.labels(code).inc(orders)
 
-    def settled(self, state: State, orders: int) -> None:
+    def completed(self, state: State, orders: int) -> None:
         """Orders reached a final state."""
         self._settled.labels(state.value).inc(orders)
 

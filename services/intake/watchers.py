@@ -1,10 +1,10 @@
-"""Who watches orders, and what they are told."""
+"""The connections that watch orders, and the events that they receive."""
 
 from collections.abc import Iterable, Sequence
 
 from shared.domain.ids import OrderRange
 from shared.domain.orders import iso_time
-from shared.domain.states import State
+from shared.domain.states import Transition
 from shared.net.connection import Connection
 from shared.net.fanout import Fanout
 from shared.wire.replies import encode
@@ -42,16 +42,16 @@ class Watchers:
                 del self._one[sequence]
 
     def publish(
-        self, event: str, state: State, ranges: Iterable[OrderRange], at: int, details: Sequence[str] | None = None
+        self, transition: Transition, ranges: Iterable[OrderRange], at: int, details: Sequence[str] | None = None
     ) -> None:
-        """Tells of a change of all orders of `ranges` at `at`, microseconds; `details` has a text for each range."""
+        """Publishes a change of all orders of `ranges` at `at`, microseconds; `details` has a text for each range."""
         if not self._all and not self._one:
             return
         for index, order_range in enumerate(ranges):
-            tail = {"estado": state.value, "cuando": iso_time(at)}
+            tail = {"estado": transition.target.value, "cuando": iso_time(at)}
             if details is not None:
                 tail["detalle"] = details[index]
-            start, end = f'{{"event":"{event}","id":"', '",' + encode(tail)[1:].decode() + "\n"
+            start, end = f'{{"event":"{transition.event}","id":"', '",' + encode(tail)[1:].decode() + "\n"
             if self._all:
                 text = "".join([f"{start}{order}{end}" for order in order_range.ids()]).encode()
                 for connection in self._all:

@@ -10,7 +10,7 @@ def steady(rate: int, seconds: int = 20, limit: int = 100) -> Admission:
     admission = Admission(limit, places=limit)
     admission.admit(limit, 0.0)
     for second in range(1, seconds + 1):
-        admission.settle(rate, float(second))
+        admission.release_open(rate, float(second))
         admission.admit(rate, float(second))
     return admission
 
@@ -19,7 +19,7 @@ def test_room_is_what_is_left_of_the_bound() -> None:
     admission = Admission(10, places=10)
     admission.admit(7, 0.0)
     assert admission.room == 3
-    admission.settle(2, 1.0)
+    admission.release_open(2, 1.0)
     assert admission.room == 5
 
 
@@ -31,7 +31,7 @@ def test_idle_time_does_not_count() -> None:
     admission = Admission(10, places=10)
     for start in (0.0, 1000.0):
         admission.admit(10, start)
-        admission.settle(10, start + 1)
+        admission.release_open(10, start + 1)
     assert admission.rate() == pytest.approx(10, rel=0.01)
 
 
@@ -60,6 +60,6 @@ def test_an_order_makes_others_wait_at_the_measured_rate() -> None:
 def test_few_orders_tell_nothing_of_how_fast_many_leave() -> None:
     admission = Admission(1000, places=100)
     admission.admit(1, 0.0)
-    admission.settle(1, 1.0)
+    admission.release_open(1, 1.0)
     assert admission.rate() == pytest.approx(1)
     assert admission.per_order_ms() == 10

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from services.intake.watchers import Watchers
 from shared.domain.ids import OrderRange
-from shared.domain.states import State
+from shared.domain.states import START
 from shared.net.connection import Connection
 
 
@@ -32,7 +32,7 @@ def test_each_hears_of_its_own_order_whichever_of_orders_and_watchers_are_more()
         watchers = Watchers(10_000)
         peers = [watch(watchers, sequence) for sequence in (5, 6, 6, 7)]
         away = [watch(watchers, 100 + number) for number in range(others)]
-        watchers.publish("order.started", State.RUNNING, [OrderRange(1, 2, 5, 2), OrderRange(1, 2, 9, 1)], 1)
+        watchers.publish(START, [OrderRange(1, 2, 5, 2), OrderRange(1, 2, 9, 1)], 1)
         assert [peer.events for peer in peers] == [1, 1, 1, 0]
         assert not any(peer.events for peer in away)
 
@@ -43,7 +43,7 @@ def test_who_has_left_hears_nothing_and_others_go_on() -> None:
     watchers.remove(one)
     watchers.remove(one)
     watchers.add(other, 6)
-    watchers.publish("order.started", State.RUNNING, [OrderRange(1, 2, 5, 1)], 1)
+    watchers.publish(START, [OrderRange(1, 2, 5, 1)], 1)
     assert (one.events, other.events) == (0, 0)
-    watchers.publish("order.started", State.RUNNING, [OrderRange(1, 2, 6, 1)], 1)
+    watchers.publish(START, [OrderRange(1, 2, 6, 1)], 1)
     assert (one.events, other.events) == (0, 1)
