@@ -63,9 +63,12 @@ class Admission:
         """How many more orders can be accepted."""
         return max(self.limit - self.open - self._reserved, 0)
 
-    def reserve(self, orders: int) -> None:
-        """Keeps room for orders that the store is asked to make open."""
-        self._reserved += orders
+    def reserve(self, orders: int) -> int:
+        """Keeps room for orders that the store is asked to make open; returns for how many there is room."""
+        room = self.limit - self.open - self._reserved
+        reserved = orders if orders <= room else max(room, 0)
+        self._reserved += reserved
+        return reserved
 
     def release(self, orders: int) -> None:
         """Gives reserved room back, once the store has answered."""

@@ -87,23 +87,26 @@ class OrderLifecycle:
         Raises StoreError.
         """
         admission = self._admission
-        room = admission.room
-        reserved = min(room, len(batch.requests))
+        size = len(batch.requests)
         began = time.monotonic()
-        admission.reserve(reserved)
+        room = admission.reserve(size)
         try:
             acceptance = await self._store.accept(batch, received=received, room=room)
         finally:
-            admission.release(reserved)
-        seconds = time.monotonic() - began
-        self._metrics.committed(len(batch.requests), seconds)
+            admission.release(room)
+        now = time.monotonic()
+        self._metrics.committed(size, now - began)
         ahead = admission.open
-        self._count_accepted(acceptance.orders)
-        if acceptance.orders.count:
-            stored = time.time_ns() // 1000
+        orders = acceptance.orders
+        self._count_accepted(orders, now)
+        if batch.plain and orders.count:
+            entry = Open(orders, 0, batch.requests[acceptance.accepted[0]].priority, None)
+            self._pool.enqueue(entry, stored=_now())
+        elif orders.count:
+            stored = _now()
             for entry in _split_batch(batch, acceptance):
                 self._pool.enqueue(entry, stored=stored)
-        return Admitted(acceptance, ahead, seconds)
+        return Admitted(acceptance, ahead, now - began)
 
     async def reopen(self, order_id: str) -> State | None:
         """Puts a failed order back into the queue; returns the state that forbids it, or None.
@@ -111,9 +114,8 @@ class OrderLifecycle:
         Raises QueueFull, NotFound and StoreError. An order of another server is queued there.
         """
         admission = self._admission
-        if not admission.room:
+        if not admission.reserve(1):
             raise QueueFull("there is no room for another open order", hint="try again later")
-        admission.reserve(1)
         try:
             outcome = await self._store.retry(order_id)
         finally:
@@ -160,7 +162,7 @@ class OrderLifecycle:
         """
         adopted = sum(self.recover(left) for left in tended.adopted)
         for entry in tended.found:
-            self._count_accepted(entry.orders)
+            self._count_accepted(entry.orders, time.monotonic())
             self._pool.enqueue(entry, stored=entry.orders.received)
         for entry in tended.again:
             self._apply_reopening(entry)
@@ -206,9 +208,9 @@ class OrderLifecycle:
 
     # The parts of these changes.
 
-    def _count_accepted(self, orders: OrderRange) -> None:
+    def _count_accepted(self, orders: OrderRange, now: float) -> None:
         self._statistics.accepted += orders.count
-        self._admission.admit(orders.count, time.monotonic())
+        self._admission.admit(orders.count, now)
         self._metrics.accepted(orders.count)
         self._watchers.publish(ACCEPT, [orders], orders.received)
 
@@ -362,8 +364,6 @@ class OrderLifecycle:
 def _split_batch(batch: Batch, acceptance: Acceptance) -> list[Open]:
     """Returns the new orders of a batch as ranges of those that are alike to the queue."""
     orders = acceptance.orders
-    if batch.plain:
-        return [Open(orders, 0, batch.requests[acceptance.accepted[0]].priority, None)]
     requests = [batch.requests[index] for index in acceptance.accepted]
     entries: list[Open] = []
     first = orders.first

@@ -61,6 +61,8 @@ class TaskWorker:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
+        # Nobody else has it where the worker was killed before its first step.
+        self._end.close()
         if self.exitcode is None:
             self.exitcode = 1 if task.cancelled() or task.exception() is not None else 0
 
