@@ -113,11 +113,11 @@ class Intake:
 
     def describe_state(self) -> dict[str, Any]:
         """Returns the fields of a state dump: connections, open orders, and the pool."""
-        return {**self._server.describe_state(), "open_orders": self._admission.open, **self._pool.describe_state()}
+        return {**self._server.describe_state(), **self._lifecycle.describe_state()}
 
     def find_workers(self) -> list[int]:
         """Returns the process ids of the workers that live."""
-        return self._pool.find_processes()
+        return self._lifecycle.find_processes()
 
     def _fail(self, error: BaseException) -> None:
         if not self._fault.done():

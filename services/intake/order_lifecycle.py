@@ -10,7 +10,7 @@ answer, and down after the final state is committed.
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from services.intake.admission import Admission
 from services.intake.metrics import IntakeMetrics
@@ -351,6 +351,14 @@ class OrderLifecycle:
     def workers(self) -> list[WorkerView]:
         """Returns the workers as they are now."""
         return self._pool.workers()
+
+    def find_processes(self) -> list[int]:
+        """Returns the process ids of the workers that live."""
+        return self._pool.find_processes()
+
+    def describe_state(self) -> dict[str, Any]:
+        """Returns the fields of a state dump: open orders and the pool."""
+        return {"open_orders": self._admission.open, **self._pool.describe_state()}
 
     def stored_at(self, sequence: int) -> int | None:
         """Returns when an open order was committed, in microseconds; None for one that is not open here."""
