@@ -18,7 +18,7 @@ from clients.cli.output import Output, fail
 from clients.cli.target import PERSISTENCE, setting, target
 from clients.errors import ClientError
 from clients.inventory import imports, stock
-from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
+from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
 from clients.inventory.imports import Import
 from clients.inventory.upload import Report, Upload
 from clients.persistence import PersistenceClient
@@ -106,7 +106,7 @@ async def upload(
                 progress.stop()
                 return _end_dry_run(output, found, partial=partial, again=again)
             found = await _followed(records, found, progress, "applying")
-    report = sent.report()
+    report = sent.build_report()
     if report.faults and not output.json:
         _show_faults(output, report)
     output.rows([_shown(found)], shown=_COLUMNS)
@@ -187,7 +187,7 @@ async def alerts(*, limit: Limit = 100, common: Common = _COMMON) -> int:
 async def acknowledge(store: Store, item: Item, /, *, common: Common = _COMMON) -> int:
     """Say that an alert was seen."""
     async with common.records() as records:
-        found = await stock.acknowledge(records, store, item)
+        found = await stock.acknowledge_alert(records, store, item)
     Output(json=common.json).rows([msgspec.to_builtins(found)])
     return 0
 
@@ -208,7 +208,7 @@ async def export(
     async with common.records() as records:
         out.write(HEAD)
         rows: list[tuple[str, str, int]] = []
-        async for row in stock.all_stock(records, store):
+        async for row in stock.iterate_stock(records, store):
             rows.append(row)
             if len(rows) == _EXPORT_ROWS:
                 out.write(export_lines(rows))
@@ -228,7 +228,9 @@ async def _followed(records: PersistenceClient, found: Import, progress: Progres
         progress.update(bar, completed=done)
         if found.state in (ImportState.APPLIED, ImportState.UNDONE):
             return found
-        if found.applied == before and ((beat := await last_beat(records)) is None or beat > BEAT_PATIENCE_SECONDS):
+        if found.applied == before and (
+            (beat := await heartbeat_age(records)) is None or beat > HEARTBEAT_TIMEOUT_SECONDS
+        ):
             raise ClientError(
                 f"import {found.id} is stored, and goes on as soon as the inventory service runs",
                 hint=f"start it: {server_command('inventory')}",

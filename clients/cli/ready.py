@@ -13,7 +13,7 @@ from clients.cli.target import DISTRIBUTED, GATEWAY, INTAKE, PERSISTENCE, Server
 from clients.distributed import DistributedClient
 from clients.errors import Unreachable
 from clients.intake import IntakeClient
-from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
+from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
 from clients.persistence import PersistenceClient
 from shared.domain.errors import no_distributed_service
 
@@ -64,8 +64,8 @@ async def ask_server(server: str, host: str | None = None, port: int | None = No
             # It listens nowhere, and shows that it lives by a record of the persistence server.
             where = target(host, port, PERSISTENCE)
             async with PersistenceClient(*where, timeout=_PATIENCE_SECONDS) as client:
-                seconds = await last_beat(client)
-            return "ok" if seconds is not None and seconds <= BEAT_PATIENCE_SECONDS else "away"
+                seconds = await heartbeat_age(client)
+            return "ok" if seconds is not None and seconds <= HEARTBEAT_TIMEOUT_SECONDS else "away"
         case _:
             place, kind = _ASKED[server]
             async with kind(*target(host, port, place), timeout=_PATIENCE_SECONDS) as asked:

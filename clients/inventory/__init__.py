@@ -1,1 +1,1 @@
-"""What programs do with stock: bring in files, look at counts, alerts and movements. It is kept by persistence."""
+"""Stock for client programs: imports of files, counts, alerts and movements, stored by the persistence server."""

@@ -1,15 +1,15 @@
-"""The catalogue of what is stocked where: a record whose version changes when an item comes or goes.
+"""The catalogue of stocked items: a record whose version changes when an item is added or removed.
 
-Who keeps in memory which stores have an item is right as long as the version is the same.
+A cache of the stores that have an item is valid as long as the version is unchanged.
 """
 
 from shared.domain.records import Update
 from shared.domain.tables import INVENTORY
 
-CATALOGUE = {"name": "catalogue"}
-"""The record's key in `INVENTORY`."""
+CATALOGUE_KEY = {"name": "catalogue"}
+"""The key of the record in `INVENTORY`."""
 
 
-def catalogue_changed() -> Update:
-    """The part of a transaction that says that it adds or removes an item."""
-    return Update(INVENTORY.name, CATALOGUE, add={"changes": 1})
+def advance_catalogue() -> Update:
+    """Returns the action for a transaction that adds or removes an item."""
+    return Update(INVENTORY.name, CATALOGUE_KEY, add={"changes": 1})

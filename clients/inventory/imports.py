@@ -1,4 +1,4 @@
-"""Imports as they are stored: asked for, listed, followed, and taken back."""
+"""Stored imports: reads, lists, follows and undoes them."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from clients.errors import Refused
-from clients.inventory.records import is_conflict
+from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.records import Condition
@@ -18,12 +18,12 @@ from shared.domain.stock import ImportState
 from shared.domain.tables import IMPORTS
 from shared.wire.strict import shortened
 
-_LOOK_SECONDS = 0.05
-_ENDS = (ImportState.APPLIED, ImportState.UNDONE)
+_POLL_SECONDS = 0.05
+_FINAL_STATES = (ImportState.APPLIED, ImportState.UNDONE)
 
 
 class Import(Struct, frozen=True):
-    """A file that came in. `applied` of its `rows` are in force; `faults` rows of the file were left out."""
+    """An imported file. `applied` of its `rows` have taken effect; `faults` rows of the file were omitted."""
 
     id: str
     name: str
@@ -37,48 +37,48 @@ class Import(Struct, frozen=True):
     same: int = 0
     faults: int = 0
     short: int = 0
-    """Of one that was taken back: counts from which less was left than it had brought."""
+    """After an undo: the number of counts that were already lower than the import had added."""
     finished: datetime.datetime | None = None
 
 
-class ImportPage(NamedTuple):
-    """Imports, newest first; `cursor` leads to the next page."""
+class StoredImportPage(NamedTuple):
+    """Imports, newest first; `cursor` continues with the next page."""
 
     imports: Sequence[Import]
     cursor: str | None
 
 
 async def get_import(records: PersistenceClient, name: str) -> Import:
-    """One import. Raises NotFound."""
+    """Returns one import. Raises NotFound."""
     stored = await records.get_item(IMPORTS.name, {"id": name})
-    return _seen(stored, name)
+    return _read_import(stored, name)
 
 
-async def list_imports(records: PersistenceClient, *, limit: int, cursor: str | None) -> ImportPage:
-    """A page of imports."""
+async def list_imports(records: PersistenceClient, *, limit: int, cursor: str | None) -> StoredImportPage:
+    """Returns a page of imports."""
     page = await records.query(IMPORTS.name, "by_time", descending=True, page_size=limit, cursor=cursor)
     found: list[Import] = []
     for stored in page.items:
-        # What somebody has written there by hand may be none.
+        # Records that other clients have written may be invalid.
         with contextlib.suppress(msgspec.ValidationError):
-            found.append(_import(stored))
-    return ImportPage(found, page.cursor)
+            found.append(_convert_import(stored))
+    return StoredImportPage(found, page.cursor)
 
 
 async def follow_import(records: PersistenceClient, name: str) -> AsyncGenerator[Import, None]:
-    """An import as it goes on, to its end: once at first, then whenever more of it is done. Raises NotFound."""
+    """Yields an import at first and after each progress, until it has ended. Raises NotFound."""
     seen: Import | None = None
-    while seen is None or seen.state not in _ENDS:
+    while seen is None or seen.state not in _FINAL_STATES:
         found = await get_import(records, name)
         if found != seen:
             yield found
         seen = found
-        if found.state not in _ENDS:
-            await asyncio.sleep(_LOOK_SECONDS)
+        if found.state not in _FINAL_STATES:
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def wait_for_import(records: PersistenceClient, name: str, *, seconds: float) -> Import:
-    """An import at its end, or as it is after `seconds`. Raises NotFound."""
+    """Returns an import that has ended, or its state after `seconds`. Raises NotFound."""
     found = await get_import(records, name)
     try:
         async with asyncio.timeout(seconds):
@@ -90,34 +90,34 @@ async def wait_for_import(records: PersistenceClient, name: str, *, seconds: flo
 
 
 async def undo_import(records: PersistenceClient, name: str) -> Import:
-    """Has an import taken back, which goes on behind this call; one that is taken back already is left as it is.
+    """Starts to undo an import; one that is being undone already stays as it is.
 
-    Raises NotFound, and Conflict for one that is still being applied.
+    Raises NotFound, and Conflict for an import that is still being applied.
     """
     stored = await records.get_item(IMPORTS.name, {"id": name})
-    found = _seen(stored, name)
+    found = _read_import(stored, name)
     if found.state in (ImportState.UNDOING, ImportState.UNDONE):
         return found
     if found.state is not ImportState.APPLIED:
         raise Conflict(
-            f"the import is {found.state}, not applied yet", field="id", hint="wait until it is, then undo it"
+            f"the import is {found.state}, not applied yet", field="id", hint="wait until it is applied, then undo it"
         )
     change = {"state": ImportState.UNDOING.value, "finished": None}
     when = Condition(version=stored.version)
     try:
-        return _import(await records.update_item(IMPORTS.name, {"id": name}, change, when=when))
+        return _convert_import(await records.update_item(IMPORTS.name, {"id": name}, change, when=when))
     except Refused as refusal:
         if not is_conflict(refusal):
             raise
-        # Somebody else has undone it just now.
+        # Another client has undone it just now.
         return await get_import(records, name)
 
 
-def _seen(stored: StoredItem, name: str) -> Import:
+def _read_import(stored: StoredItem, name: str) -> Import:
     if stored.item is None or stored.item["state"] == ImportState.STAGED:
         raise NotFound(f"there is no import {shortened(name)}", field="id", hint="GET /imports lists what there is")
-    return _import(stored)
+    return _convert_import(stored)
 
 
-def _import(stored: StoredItem) -> Import:
+def _convert_import(stored: StoredItem) -> Import:
     return msgspec.convert(stored.item, Import)

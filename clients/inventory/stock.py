@@ -1,4 +1,4 @@
-"""Stock as it is stored: counts by store, their movements, and what is low."""
+"""Stored stock: counts by store, their movements, and alerts of low stock."""
 
 import contextlib
 import time
@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 from msgspec import Struct
 
 from clients.errors import Refused
-from clients.inventory.catalogue import catalogue_changed
-from clients.inventory.records import is_conflict
+from clients.inventory.catalogue import advance_catalogue
+from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from shared.domain.errors import Conflict, InvalidParams, NotFound, PreconditionFailed
 from shared.domain.orders import iso_time
@@ -22,18 +22,18 @@ _PAGE = 1000
 _ATTEMPTS = 20
 
 OpenStates = Literal["open", "acknowledged"]
-"""States of alerts that nobody has to do anything about any more are not among them."""
+"""States of alerts that are not closed."""
 
 
-class StockPage(NamedTuple):
-    """Items as they are stored; `cursor` leads to the next page."""
+class StoredStockPage(NamedTuple):
+    """Stored items; `cursor` continues with the next page."""
 
     items: Sequence[StoredItem]
     cursor: str | None
 
 
 class Store(Struct, frozen=True):
-    """A store: how many items it has, how many units of them all, and how many items are low."""
+    """A store with its number of items, the sum of their counts, and its number of low items."""
 
     store: str
     items: int
@@ -42,7 +42,7 @@ class Store(Struct, frozen=True):
 
 
 class Movement(Struct, frozen=True):
-    """A change of a count, what it was then, and why; `reference` names the import, or the first of `orders` orders."""
+    """A change of a count and its cause. `reference` names the import, or the first of `orders` orders."""
 
     at: str
     change: int
@@ -53,7 +53,7 @@ class Movement(Struct, frozen=True):
 
 
 class Alert(Struct, frozen=True):
-    """An item that is low: `count` is as it is now, `number` says the how manieth alert of the item this is."""
+    """An item with low stock: `count` is the current one, `number` counts the item's alerts from 1."""
 
     store: str
     item: str
@@ -67,7 +67,7 @@ class Alert(Struct, frozen=True):
 async def list_stores(
     records: PersistenceClient, *, limit: int, cursor: str | None
 ) -> tuple[Sequence[Store], str | None]:
-    """A page of stores by their names, and the cursor of the next one."""
+    """Returns a page of stores by name, and the cursor of the next page."""
     page = await records.query(STORES.name, "all", page_size=limit, cursor=cursor)
     found = [stored.item for stored in page.items if stored.item is not None]
     stores = [
@@ -80,20 +80,20 @@ async def list_stores(
 
 async def list_stock(
     records: PersistenceClient, store: str | None = None, *, limit: int = _PAGE, cursor: str | None = None
-) -> StockPage:
-    """A page of the items of a store, or of all stores, by their names. Raises NotFound for no such store.
+) -> StoredStockPage:
+    """Returns a page of the items of one store, or of all stores, by name. Raises NotFound for an unknown store.
 
-    What somebody has stored there without a count is left out.
+    Records without a valid count are omitted.
     """
     index = "all" if store is None else None
     page = await records.query(STOCK.name, index, partition=store, page_size=limit, cursor=cursor)
     if store is not None and cursor is None and not page.items:
         raise NotFound(f"there is no store {shortened(store)}", field="store", hint="GET /stores lists what there is")
-    return StockPage([stored for stored in page.items if count_of(stored.item) is not None], page.cursor)
+    return StoredStockPage([stored for stored in page.items if count_of(stored.item) is not None], page.cursor)
 
 
 async def get_stock(records: PersistenceClient, store: str, item: str) -> StoredItem:
-    """One item. Raises NotFound."""
+    """Returns one item. Raises NotFound."""
     stored = await records.get_item(STOCK.name, {"store": store, "item": item})
     if count_of(stored.item) is None:
         raise NotFound(
@@ -102,8 +102,10 @@ async def get_stock(records: PersistenceClient, store: str, item: str) -> Stored
     return stored
 
 
-async def all_stock(records: PersistenceClient, store: str | None = None) -> AsyncGenerator[tuple[str, str, int], None]:
-    """Store, item and count of everything, or of one store. Raises NotFound for no such store."""
+async def iterate_stock(
+    records: PersistenceClient, store: str | None = None
+) -> AsyncGenerator[tuple[str, str, int], None]:
+    """Yields store, item and count of all items, or of one store. Raises NotFound for an unknown store."""
     cursor: str | None = None
     while True:
         page = await list_stock(records, store, cursor=cursor)
@@ -118,44 +120,49 @@ async def all_stock(records: PersistenceClient, store: str | None = None) -> Asy
 async def set_count(
     records: PersistenceClient, store: str, item: str, count: int, *, version: int | None
 ) -> StoredItem:
-    """Sets a count by hand; with `version`, only of that one. Names are as `shared.csv.reader` has them.
+    """Sets a count manually; with `version`, only if the item has that version.
 
-    Raises PreconditionFailed for another version.
+    Names are as `shared.csv.reader` reads them. Raises PreconditionFailed for another version.
     """
     key = {"store": store, "item": item}
     for _ in range(_ATTEMPTS):
         found = await records.get_item(STOCK.name, key)
         if version not in (None, found.version):
             raise PreconditionFailed(
-                f"the item is of version {found.version}", field="If-Match", hint="get it again, and decide anew"
+                f"the item has version {found.version}",
+                field="If-Match",
+                hint="read it again and repeat the change",
             )
-        change = {"count": count, "cause": Cause.EDIT.value, "reference": None, "changed": _now()}
+        change = {"count": count, "cause": Cause.EDIT.value, "reference": None, "changed": _current_time()}
         update = Update(STOCK.name, key, set=change, remove=["orders"], when=Condition(version=found.version))
-        actions: list[Action] = [update] if found.item is not None else [update, catalogue_changed()]
+        actions: list[Action] = [update] if found.item is not None else [update, advance_catalogue()]
         try:
             written = await records.transact(actions=actions)
             return written[0]
         except Refused as refusal:
-            # It has changed since it was read.
+            # The item has changed since it was read.
             if not is_conflict(refusal):
                 raise
-    raise Conflict("the count changes all the time", hint="try again")
+    raise Conflict("other clients keep changing the count", hint="try again later")
 
 
 async def list_movements(
     records: PersistenceClient, store: str, item: str, *, limit: int, cursor: str | None
 ) -> tuple[Sequence[Movement], str | None]:
-    """Movements of an item, newest first, and the cursor of the next page."""
+    """Returns movements of an item, newest first, and the cursor of the next page."""
     ledger = ledger_of(store, item)
     page = await records.query(MOVEMENTS.name, partition=ledger, descending=True, page_size=limit, cursor=cursor)
     found = [stored.item for stored in page.items if stored.item is not None]
-    return [_movement(entry) for entry in found], page.cursor
+    return [_convert_movement(entry) for entry in found], page.cursor
 
 
 async def list_alerts(
     records: PersistenceClient, state: OpenStates | None, *, limit: int, cursor: str | None
 ) -> tuple[Sequence[Alert], str | None]:
-    """Alerts of a state, or first the open ones and then those that are acknowledged; the newest first."""
+    """Returns alerts of a state, newest first, and the cursor.
+
+    Without a state, open alerts precede acknowledged ones.
+    """
     at: str = state or "open"
     inner = cursor
     if state is None and cursor is not None:
@@ -174,14 +181,14 @@ async def list_alerts(
             following = "acknowledged|"
             if len(found) < limit:
                 more, following = await list_alerts(records, None, limit=limit - len(found), cursor=following)
-                return [*await _alerts(records, found), *more], following
-    return await _alerts(records, found), following
+                return [*await _load_alerts(records, found), *more], following
+    return await _load_alerts(records, found), following
 
 
-async def acknowledge(records: PersistenceClient, store: str, item: str) -> Alert:
-    """Somebody has seen an alert. Raises NotFound, and Conflict for one that is over."""
+async def acknowledge_alert(records: PersistenceClient, store: str, item: str) -> Alert:
+    """Acknowledges an alert. Raises NotFound, and Conflict for a closed alert."""
     key = {"store": store, "item": item}
-    change = {"state": AlertState.ACKNOWLEDGED.value, "acknowledged": _now()}
+    change = {"state": AlertState.ACKNOWLEDGED.value, "acknowledged": _current_time()}
     when = Condition(equal={"state": AlertState.OPEN.value})
     with contextlib.suppress(Refused):
         await records.update_item(ALERTS.name, key, change, when=when)
@@ -189,13 +196,13 @@ async def acknowledge(records: PersistenceClient, store: str, item: str) -> Aler
     if stored.item is None:
         raise NotFound(f"there is no alert of {shortened(item)}", field="item", hint="GET /alerts lists what there is")
     if stored.item["state"] == AlertState.CLOSED:
-        raise Conflict("the alert is over: there is enough again", field="item")
-    (alert,) = await _alerts(records, [stored.item])
+        raise Conflict("the alert is closed: there is enough stock again", field="item")
+    (alert,) = await _load_alerts(records, [stored.item])
     return alert
 
 
-async def _alerts(records: PersistenceClient, found: Sequence[dict[str, Any]]) -> Sequence[Alert]:
-    """Alerts with the counts as they are now."""
+async def _load_alerts(records: PersistenceClient, found: Sequence[dict[str, Any]]) -> Sequence[Alert]:
+    """Returns alerts with the current counts."""
     if not found:
         return []
     keys = [{"store": item["store"], "item": item["item"]} for item in found]
@@ -214,10 +221,10 @@ async def _alerts(records: PersistenceClient, found: Sequence[dict[str, Any]]) -
     ]
 
 
-def _movement(entry: dict[str, Any]) -> Movement:
+def _convert_movement(entry: dict[str, Any]) -> Movement:
     orders = entry.get("orders") if entry["cause"] == Cause.ORDER else None
     return Movement(entry["at"], entry["change"], entry["count"], entry["cause"], entry.get("reference"), orders)
 
 
-def _now() -> str:
+def _current_time() -> str:
     return iso_time(time.time_ns() // 1000)

@@ -1,1 +1,1 @@
-"""The inventory service: applies imports, follows every change of stock, tells of what is low, reserves for orders."""
+"""The inventory service: imports, movements, low-stock alerts and reservations."""

@@ -1,4 +1,4 @@
-"""Starts the inventory service alone: `python -m services.inventory`."""
+"""Starts only the inventory service: `python -m services.inventory`."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from services.inventory.inventory import Inventory
+from services.inventory.inventory import InventoryService
 from services.inventory.settings import InventorySettings
 from shared.domain.errors import StartupError
 from shared.runtime import logs
@@ -21,7 +21,7 @@ FLAGS = {"--data-dir": "DATA_DIR"}
 
 
 def main(argv: list[str]) -> int:
-    """Reads the settings, works. Gives the exit status."""
+    """Reads the settings and runs the service. Returns the exit status."""
     if parent := os.environ.get(PARENT_PID):
         die_with_parent(signal.SIGTERM, int(parent))
     flags = parse_flags(
@@ -39,14 +39,14 @@ def main(argv: list[str]) -> int:
     logs.configure(form=settings.log_format, level=settings.log_level, service="inventory")
     warn_of_unknown_settings()
 
-    # Where there is not enough for all, taking orders comes first.
+    # On a busy machine, accepting orders has priority.
     os.nice(_NICE)
 
     async def serve(stop: asyncio.Event) -> None:
         if settings.store == "sqlite":
             make_folder(Path(settings.data_dir))
-            make_folder(settings.uploads)
-        await Inventory(settings, access).serve(stop)
+            make_folder(settings.uploads_folder)
+        await InventoryService(settings, access).serve(stop)
 
     return run(serve)
 

@@ -1,4 +1,4 @@
-"""Calls to services of AWS: a few seconds and few attempts each, and their errors in our words."""
+"""Calls of AWS services with short time-outs, few attempts, and errors of one type."""
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -7,14 +7,14 @@ from typing import Any
 from shared.domain.errors import ComandaError
 
 _CONNECT_SECONDS = 3.0
-_ANSWER_SECONDS = 5.0
+_RESPONSE_SECONDS = 5.0
 _ATTEMPTS = 2
 
 
 class AwsError(ComandaError):
-    """A service did not do what it was asked; `reason` is its code for that, None when it did not answer.
+    """A failed call; `reason` is the service's error code, None if it did not answer.
 
-    Whether a call without an answer has taken effect is unknown.
+    Without an answer it is unknown whether the call has taken effect.
     """
 
     code = "aws"
@@ -24,65 +24,65 @@ class AwsError(ComandaError):
         self.reason = reason
 
 
-class Aws:
-    """One client of one service. `faults` are the errors of those that it is made of."""
+class AwsClient:
+    """A client of one AWS service. `error_types` are the errors of the libraries that it uses."""
 
-    def __init__(self, client: Any, service: str, faults: tuple[type[Exception], ...]) -> None:
+    def __init__(self, client: Any, service: str, error_types: tuple[type[Exception], ...]) -> None:
         self._client = client
         self._service = service
-        self._faults = faults
+        self._error_types = error_types
 
-    async def call(self, operation: str, **members: Any) -> Any:
-        """Calls an operation by its method's name. Raises AwsError."""
+    async def call_operation(self, operation: str, **members: Any) -> Any:
+        """Calls an operation by the name of its method. Raises AwsError."""
         try:
             return await getattr(self._client, operation)(**members)
-        except self._faults as fault:
-            raise _error(f"{self._service} {operation}", fault) from fault
+        except self._error_types as error:
+            raise _translate_error(f"{self._service} {operation}", error) from error
 
-    async def parts(self, body: Any, size: int) -> AsyncGenerator[bytes, None]:
-        """The body of an answer in parts of at most `size` bytes. Raises AwsError."""
+    async def read_chunks(self, body: Any, size: int) -> AsyncGenerator[bytes, None]:
+        """Yields the body of an answer in chunks of at most `size` bytes. Raises AwsError."""
         async with body:
             try:
-                while part := await body.read(size):
-                    yield part
-            except self._faults as fault:
-                raise _error(f"{self._service} body", fault) from fault
+                while chunk := await body.read(size):
+                    yield chunk
+            except self._error_types as error:
+                raise _translate_error(f"{self._service} body", error) from error
 
 
-def _error(doing: str, fault: Exception) -> AwsError:
-    told = getattr(fault, "response", {}).get("Error", {})
-    if "Code" in told:
-        return AwsError(f"{doing}: {told['Code']}: {told.get('Message', '')}", reason=str(told["Code"]))
-    return AwsError(f"{doing}: {type(fault).__name__}: {fault}")
+def _translate_error(request: str, error: Exception) -> AwsError:
+    details = getattr(error, "response", {}).get("Error", {})
+    if "Code" in details:
+        return AwsError(f"{request}: {details['Code']}: {details.get('Message', '')}", reason=str(details["Code"]))
+    return AwsError(f"{request}: {type(error).__name__}: {error}")
 
 
 @contextlib.asynccontextmanager
-async def aws(
-    service: str, *, region: str | None, endpoint: str | None, answer_seconds: float = _ANSWER_SECONDS
-) -> AsyncIterator[Aws]:
-    """A client of a service, for as long as the block lasts; `answer_seconds` is how long one attempt may be silent.
+async def open_aws_client(
+    service: str, *, region: str | None, endpoint: str | None, response_seconds: float = _RESPONSE_SECONDS
+) -> AsyncIterator[AwsClient]:
+    """Opens a client of a service for the duration of the block.
 
-    Raises AwsError where none can be made.
+    One attempt may take `response_seconds` without data. Raises AwsError if the client cannot be created.
     """
-    # Half a second to load, which only those who use AWS have to spend.
+    # Loading takes half a second, which only installations with AWS need to spend.
     import aioboto3  # noqa: PLC0415
     from aiohttp import ClientError as HttpError  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    faults = (BotoCoreError, ClientError, HttpError, OSError, TimeoutError)
+    error_types = (BotoCoreError, ClientError, HttpError, OSError, TimeoutError)
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=answer_seconds,
-        # botocore alone would wait for a minute, and ask several times.
+        read_timeout=response_seconds,
+        # The defaults of botocore are a minute and several attempts.
         retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
-        # A server of one's own seldom has a name for each bucket.
+        # Servers other than AWS seldom have a host name for each bucket.
         s3={"addressing_style": "auto" if endpoint is None else "path"},
     )
     async with contextlib.AsyncExitStack() as stack:
         try:
             session = aioboto3.Session(region_name=region)
             client = await stack.enter_async_context(session.client(service, endpoint_url=endpoint, config=config))
-        except (*faults, ValueError) as fault:
-            raise _error(service, fault) from fault
-        yield Aws(client, service, faults)
+        except (*error_types, ValueError) as error:
+            raise _translate_error(service, error) from error
+        yield AwsClient(client, service, error_types)

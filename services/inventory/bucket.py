@@ -1,7 +1,7 @@
-"""Imports the objects of S3 buckets, whose notifications come through a queue.
+"""Imports objects of S3 buckets, announced by notifications in a queue.
 
-A message stays in the queue until all that it tells of is in, or refused for good; it comes back by itself when it was
-not removed. An object that is told of twice is known by its digest.
+A message is deleted from the queue once all of its objects are imported or rejected; until then the queue delivers it
+again. A second notification of an object is recognized by the object's digest.
 """
 
 import asyncio
@@ -11,23 +11,23 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import structlog
 
 from clients.persistence import PersistenceClient
-from services.inventory.aws import Aws, AwsError, aws
-from services.inventory.backoff import Backoff
+from services.inventory.aws import AwsClient, AwsError, open_aws_client
 from services.inventory.bucket_events import S3Object, created_objects
-from services.inventory.incoming import PART_BYTES, take_in
+from services.inventory.file_import import CHUNK_BYTES, import_stock_file
+from services.inventory.retry_backoff import RetryBackoff
 from shared.domain.errors import ComandaError, InvalidParams
 
 _WAIT_SECONDS = 10
-"""How long the queue is asked to wait for a message."""
+"""Long-polling time of the queue, in seconds."""
 _GRACE_SECONDS = 5.0
-_HELD_SECONDS = 60
-"""How long nobody else sees a message after it was last said that it is being dealt with."""
-_HOLD_AGAIN_SECONDS = 20.0
-_GONE = frozenset({"404", "NoSuchBucket", "NoSuchKey"})
+_VISIBILITY_SECONDS = 60
+"""Time for which a message is hidden from other consumers after it was received or extended."""
+_EXTEND_SECONDS = 20.0
+_MISSING_CODES = frozenset({"404", "NoSuchBucket", "NoSuchKey"})
 
 
-class Bucket:
-    """Imports what the messages of a queue tell of. `endpoint` is that of a server which is not AWS."""
+class BucketImporter:
+    """Imports the objects of a queue's messages. `endpoint` is that of a server other than AWS."""
 
     def __init__(
         self, records: PersistenceClient, queue_url: str, *, region: str | None, endpoint: str | None, max_bytes: int
@@ -37,104 +37,104 @@ class Bucket:
         self._region = region
         self._endpoint = endpoint
         self._max_bytes = max_bytes
-        self._backoff = Backoff("objects of S3")
+        self._backoff = RetryBackoff("S3 objects")
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
-        """Waits for messages until cancelled."""
-        answer_seconds = _WAIT_SECONDS + _GRACE_SECONDS
+        """Receives messages until cancelled."""
+        response_seconds = _WAIT_SECONDS + _GRACE_SECONDS
         while True:
             try:
                 async with (
-                    aws("sqs", region=self._region, endpoint=self._endpoint, answer_seconds=answer_seconds) as queue,
-                    aws("s3", region=self._region, endpoint=self._endpoint) as store,
+                    open_aws_client(
+                        "sqs", region=self._region, endpoint=self._endpoint, response_seconds=response_seconds
+                    ) as queue,
+                    open_aws_client("s3", region=self._region, endpoint=self._endpoint) as store,
                 ):
-                    await self._follow(queue, store)
+                    await self._receive_messages(queue, store)
             except AwsError as error:
-                await self._backoff.failed(error)
+                await self._backoff.wait_after_error(error)
 
-    async def _follow(self, queue: Aws, store: Aws) -> None:
+    async def _receive_messages(self, queue: AwsClient, store: AwsClient) -> None:
         while True:
             try:
-                await self._receive(queue, store)
-                self._backoff.succeeded()
+                await self._receive_message(queue, store)
+                self._backoff.reset()
             except ComandaError as error:
-                await self._backoff.failed(error)
+                await self._backoff.wait_after_error(error)
 
-    async def _receive(self, queue: Aws, store: Aws) -> None:
-        """Deals with the next message, if one comes. Raises AwsError, and what `records` does."""
-        # A message that is received and not dealt with comes nearer to its queue's dead letters each time.
+    async def _receive_message(self, queue: AwsClient, store: AwsClient) -> None:
+        """Processes the next message, if there is one. Raises AwsError and the errors of `records`."""
+        # Each receipt without a deletion brings a message nearer to the dead-letter queue.
         await self._records.ping()
-        # One at a time: the others stay visible to whoever else imports.
-        answer = await queue.call(
+        # One at a time: the others stay visible to other consumers.
+        answer = await queue.call_operation(
             "receive_message",
             QueueUrl=self._queue,
             MaxNumberOfMessages=1,
             WaitTimeSeconds=_WAIT_SECONDS,
-            VisibilityTimeout=_HELD_SECONDS,
+            VisibilityTimeout=_VISIBILITY_SECONDS,
         )
         for message in answer.get("Messages", ()):
             receipt = message["ReceiptHandle"]
-            async with self._held(queue, receipt):
-                await self._deal(store, message["Body"])
-            await queue.call("delete_message", QueueUrl=self._queue, ReceiptHandle=receipt)
+            async with self._keep_hidden(queue, receipt):
+                await self._import_message(store, message["Body"])
+            await queue.call_operation("delete_message", QueueUrl=self._queue, ReceiptHandle=receipt)
 
     @contextlib.asynccontextmanager
-    async def _held(self, queue: Aws, receipt: str) -> AsyncIterator[None]:
-        """Keeps a message from everybody else for as long as the block lasts."""
-        holding = asyncio.create_task(self._hold(queue, receipt), name="hold a message")
+    async def _keep_hidden(self, queue: AwsClient, receipt: str) -> AsyncIterator[None]:
+        """Hides a message from other consumers for the duration of the block."""
+        holding = asyncio.create_task(self._extend_visibility(queue, receipt), name="hold a message")
         try:
             yield
         finally:
             holding.cancel()
             await asyncio.wait([holding])
 
-    async def _hold(self, queue: Aws, receipt: str) -> None:
+    async def _extend_visibility(self, queue: AwsClient, receipt: str) -> None:
         while True:
-            await asyncio.sleep(_HOLD_AGAIN_SECONDS)
-            # Where this fails the message may be dealt with twice, which does no harm.
+            await asyncio.sleep(_EXTEND_SECONDS)
+            # If this fails, the message may be processed twice, which is harmless.
             with contextlib.suppress(AwsError):
-                await queue.call(
+                await queue.call_operation(
                     "change_message_visibility",
                     QueueUrl=self._queue,
                     ReceiptHandle=receipt,
-                    VisibilityTimeout=_HELD_SECONDS,
+                    VisibilityTimeout=_VISIBILITY_SECONDS,
                 )
 
-    async def _deal(self, store: Aws, body: str) -> None:
-        """Imports what a message tells of. Raises what says that it has to come back."""
+    async def _import_message(self, store: AwsClient, body: str) -> None:
+        """Imports the objects of a message. Raises the errors after which it has to be delivered again."""
         try:
-            created = created_objects(body)
+            objects = created_objects(body)
         except InvalidParams as error:
-            self._log.warning("a message was not understood, and removed", reason=error.message, message=body[:1000])
+            self._log.warning("queue_message_invalid", reason=error.message, message=body[:1000])
             return
-        for one in created:
-            await self._import(store, one)
+        for created in objects:
+            await self._import_object(store, created)
 
-    async def _import(self, store: Aws, one: S3Object) -> None:
-        name = f"{one.bucket}/{one.key}"
+    async def _import_object(self, store: AwsClient, created: S3Object) -> None:
+        name = f"{created.bucket}/{created.key}"
         try:
-            arrival = await take_in(
-                self._records, _parts(store, one), name=name, source="s3", max_bytes=self._max_bytes
+            outcome = await import_stock_file(
+                self._records, _read_object(store, created), name=name, source="s3", max_bytes=self._max_bytes
             )
         except AwsError as error:
-            if error.reason not in _GONE:
+            if error.reason not in _MISSING_CODES:
                 raise
-            self._log.warning("an object was gone before it could be imported", name=name)
+            self._log.warning("object_missing", name=name)
             return
-        if arrival.problem is not None:
-            problem = arrival.problem
-            self._log.warning(
-                "an object was refused", name=name, reason=problem["message"], report=problem.get("report")
-            )
-        elif arrival.known:
-            self._log.info("an object was in already", name=name, id=arrival.id)
+        if outcome.problem is not None:
+            problem = outcome.problem
+            self._log.warning("object_rejected", name=name, reason=problem["message"], report=problem.get("report"))
+        elif outcome.known:
+            self._log.info("object_already_imported", name=name, id=outcome.id)
         else:
-            self._log.info("an object has come in", name=name, id=arrival.id)
+            self._log.info("object_accepted", name=name, id=outcome.id)
 
 
-async def _parts(store: Aws, one: S3Object) -> AsyncGenerator[bytes, None]:
-    answer = await store.call("get_object", Bucket=one.bucket, Key=one.key)
-    async with contextlib.aclosing(store.parts(answer["Body"], PART_BYTES)) as parts:
+async def _read_object(store: AwsClient, created: S3Object) -> AsyncGenerator[bytes, None]:
+    answer = await store.call_operation("get_object", Bucket=created.bucket, Key=created.key)
+    async with contextlib.aclosing(store.read_chunks(answer["Body"], CHUNK_BYTES)) as parts:
         async for part in parts:
             yield part

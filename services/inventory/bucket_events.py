@@ -1,4 +1,4 @@
-"""What S3 tells through a queue: which objects there are new ones of."""
+"""Parses S3 notifications of created objects."""
 
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
@@ -10,11 +10,11 @@ from msgspec import Meta, Struct
 from shared.domain.errors import InvalidParams
 
 _CREATED = "ObjectCreated:"
-_TEST = "s3:TestEvent"
+_TEST_EVENT = "s3:TestEvent"
 
 
 class S3Object(NamedTuple):
-    """An object by its bucket and its key."""
+    """The bucket and the key of an object."""
 
     bucket: str
     key: str
@@ -31,32 +31,32 @@ class _Object(Struct):
     key: _Name
 
 
-class _Place(Struct):
+class _ObjectLocation(Struct):
     bucket: _Bucket
     object: _Object
 
 
 class _Record(Struct):
     event: str = msgspec.field(name="eventName")
-    s3: _Place
+    s3: _ObjectLocation
 
 
 class _Message(Struct):
-    """A notification of S3: its records, or the event by which it tries out a queue."""
+    """An S3 notification: its records, or the test event that S3 sends to a new queue."""
 
     records: list[_Record] | None = msgspec.field(default=None, name="Records")
     event: str | None = msgspec.field(default=None, name="Event")
 
 
 class _Envelope(Struct):
-    """What SNS puts a message into."""
+    """The envelope of SNS around a message."""
 
     type: str | None = msgspec.field(default=None, name="Type")
     message: str | None = msgspec.field(default=None, name="Message")
 
 
 def created_objects(body: str) -> Sequence[S3Object]:
-    """The objects that a message of the queue says were created; none of a test. Raises InvalidParams."""
+    """Returns the created objects of a message; none for a test event. Raises InvalidParams."""
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
         if envelope.type == "Notification" and envelope.message is not None:
@@ -65,11 +65,11 @@ def created_objects(body: str) -> Sequence[S3Object]:
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InvalidParams(f"the message is no notification of S3: {error}") from None
     if message.records is None:
-        if message.event == _TEST:
+        if message.event == _TEST_EVENT:
             return []
         raise InvalidParams("the message is no notification of S3: it has no Records")
     return [
-        # Keys come as in a form of a web page.
+        # Keys are encoded as in web forms.
         S3Object(record.s3.bucket.name, unquote_plus(record.s3.object.key))
         for record in message.records
         if record.event.removeprefix("s3:").startswith(_CREATED)

@@ -1,7 +1,7 @@
-"""A folder whose files are imported: what is dropped there comes in, and is filed away with what has become of it.
+"""Imports the files of a folder, and moves them to a subfolder by their outcome.
 
-A file is taken when it has stayed the same from one look to the next, and filed away after its import is committed. Who
-is killed in between finds it again and sees by its digest that it is in already.
+A file is imported once it is unchanged between two scans, and moved after its import is committed. After a crash in
+between, the file's digest shows that it is imported already.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ import structlog
 
 from clients.errors import Refused
 from clients.persistence import PersistenceClient
-from services.inventory.incoming import PART_BYTES, Arrival, take_in
+from services.inventory.file_import import CHUNK_BYTES, FileOutcome, import_stock_file
 from shared.domain.errors import ComandaError, RequestError
 from shared.stores.durable import PRIVATE_FOLDER, write_file
 
-_LOOK_SECONDS = 2.0
+_SCAN_SECONDS = 2.0
 _RETRY_SECONDS = 2.0
-_PUT_OFF_SECONDS = 30.0
-_CLEAR_SECONDS = 3600.0
+_POSTPONE_SECONDS = 30.0
+_CLEAN_SECONDS = 3600.0
 _ENDINGS = (".csv", ".tsv", ".txt")
 _DONE = "done"
 _REJECTED = "rejected"
 _REPORT = ".report.json"
 _NAME_BYTES = 255
-"""As long as file systems let a name be."""
+"""The maximum length of a file name."""
 
 
-class _Print(NamedTuple):
-    """What changes when a file does."""
+class _Fingerprint(NamedTuple):
+    """Metadata that changes with a file."""
 
     device: int
     inode: int
@@ -43,22 +43,22 @@ class _Print(NamedTuple):
     changed_ns: int
 
 
-class _PutOff(NamedTuple):
-    """A file that is left alone until a time of the monotonic clock, unless it changes."""
+class _Postponed(NamedTuple):
+    """A file that is skipped until a time of the monotonic clock, unless it changes."""
 
-    print: _Print
+    fingerprint: _Fingerprint
     until: float
 
 
-class _Changed(Exception):
-    """A file is not any more what it was a look ago."""
+class _FileChanged(Exception):
+    """A file has changed since the last scan."""
 
 
-class Folder:
-    """Imports the files of a folder: *.csv, *.tsv and *.txt, but none that is hidden, and no link.
+class FolderImporter:
+    """Imports the files *.csv, *.tsv and *.txt of a folder, except hidden files and links.
 
-    What is in goes to `done` below it, what is refused to `rejected`, with a report beside it. With `keep_days` files
-    that were filed away longer ago are deleted.
+    Imported files move to its subfolder `done`, rejected ones to `rejected` with a report beside them. With
+    `keep_days`, files in these subfolders are deleted after that time.
     """
 
     def __init__(self, records: PersistenceClient, folder: Path, *, max_bytes: int, keep_days: float = 0.0) -> None:
@@ -66,92 +66,94 @@ class Folder:
         self._folder = folder
         self._max_bytes = max_bytes
         self._keep_seconds = keep_days * 86_400
-        self._cleared = -_CLEAR_SECONDS
-        self._seen: dict[str, _Print] = {}
-        """The files of the last look."""
-        self._put_off: dict[str, _PutOff] = {}
-        self._settled: dict[str, tuple[_Print, Arrival]] = {}
-        """Files that only have to be filed away."""
+        self._cleaned_at = -_CLEAN_SECONDS
+        self._seen: dict[str, _Fingerprint] = {}
+        """The files of the last scan."""
+        self._postponed: dict[str, _Postponed] = {}
+        self._imported: dict[str, tuple[_Fingerprint, FileOutcome]] = {}
+        """Files that are imported and not moved yet."""
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
-        """Looks for files until cancelled; the folder is made when it is missing."""
-        trouble = False
+        """Scans the folder until cancelled. Creates it if it is missing."""
+        failing = False
         while True:
-            pause = _LOOK_SECONDS
+            pause = _SCAN_SECONDS
             try:
-                await self.step()
-                trouble = False
+                await self.scan_folder()
+                failing = False
             except (ComandaError, OSError) as error:
-                if not trouble:
-                    self._log.warning(
-                        "files have to wait; trying again", folder=str(self._folder), reason=_reason(error)
-                    )
-                trouble = True
+                if not failing:
+                    self._log.warning("folder_scan_failed", folder=str(self._folder), reason=_error_text(error))
+                failing = True
                 pause = _RETRY_SECONDS
             await asyncio.sleep(pause)
 
-    async def step(self) -> None:
-        """Looks once, and imports what has not changed since the last look, the oldest first.
+    async def scan_folder(self) -> None:
+        """Scans the folder once, and imports the files that are unchanged since the last scan, oldest first.
 
-        Raises OSError where the folder cannot be read, and what `records` does where it cannot be asked.
+        Raises OSError if the folder cannot be read, and ClientError if the persistence server cannot be reached.
         """
-        if self._keep_seconds and time.monotonic() - self._cleared >= _CLEAR_SECONDS:
-            self._cleared = time.monotonic()
+        if self._keep_seconds and time.monotonic() - self._cleaned_at >= _CLEAN_SECONDS:
+            self._cleaned_at = time.monotonic()
             removed = await asyncio.to_thread(_remove_old, self._folder, time.time() - self._keep_seconds)
             self._log.info("uploads_removed", files=removed)
-        found = await asyncio.to_thread(_look, self._folder)
-        complete = [name for name, look in found.items() if self._seen.get(name) == look]
+        found = await asyncio.to_thread(_list_files, self._folder)
+        complete = [name for name, fingerprint in found.items() if self._seen.get(name) == fingerprint]
         self._seen = found
-        for names in (self._put_off, self._settled):
+        for names in (self._postponed, self._imported):
             for name in names.keys() - found.keys():
                 del names[name]
         for name in sorted(complete, key=lambda name: (found[name].modified_ns, name)):
-            if not self._is_put_off(name, found[name]):
-                await self._deal(name, found[name])
+            if not self._is_postponed(name, found[name]):
+                await self._import_file(name, found[name])
 
-    def _is_put_off(self, name: str, look: _Print) -> bool:
-        entry = self._put_off.get(name)
-        return entry is not None and entry.print == look and time.monotonic() < entry.until
+    def _is_postponed(self, name: str, fingerprint: _Fingerprint) -> bool:
+        entry = self._postponed.get(name)
+        return entry is not None and entry.fingerprint == fingerprint and time.monotonic() < entry.until
 
-    async def _deal(self, name: str, look: _Print) -> None:
-        """Imports one file and files it away. Raises what `records` does where it cannot be asked."""
+    async def _import_file(self, name: str, fingerprint: _Fingerprint) -> None:
+        """Imports and moves one file. Raises ClientError if the persistence server cannot be reached."""
         try:
-            settled = self._settled.get(name)
-            if settled is None or settled[0] != look:
-                settled = (look, await self._take_in(name, look))
-                self._settled[name] = settled
-            await asyncio.to_thread(_file_away, self._folder, name, look, settled[1])
-        except (FileNotFoundError, _Changed):
-            # Somebody has taken or replaced it; the next look tells.
+            imported = self._imported.get(name)
+            if imported is None or imported[0] != fingerprint:
+                imported = (fingerprint, await self._upload_file(name, fingerprint))
+                self._imported[name] = imported
+            await asyncio.to_thread(_move_file, self._folder, name, fingerprint, imported[1])
+        except (FileNotFoundError, _FileChanged):
+            # The file was removed or replaced; the next scan decides.
             return
         except (OSError, Refused, RequestError) as error:
-            before = self._put_off.get(name)
-            if before is None or before.print != look:
-                self._log.warning("a file has to wait; trying again", name=_shown(name), reason=_reason(error))
-            self._put_off[name] = _PutOff(look, time.monotonic() + _PUT_OFF_SECONDS)
+            before = self._postponed.get(name)
+            if before is None or before.fingerprint != fingerprint:
+                self._log.warning("file_postponed", name=_display_name(name), reason=_error_text(error))
+            self._postponed[name] = _Postponed(fingerprint, time.monotonic() + _POSTPONE_SECONDS)
             return
-        self._put_off.pop(name, None)
-        self._settled.pop(name, None)
+        self._postponed.pop(name, None)
+        self._imported.pop(name, None)
 
-    async def _take_in(self, name: str, look: _Print) -> Arrival:
-        shown = _shown(name)
-        arrival = await take_in(
-            self._records, _parts(self._folder / name, look), name=shown, source="folder", max_bytes=self._max_bytes
+    async def _upload_file(self, name: str, fingerprint: _Fingerprint) -> FileOutcome:
+        display_name = _display_name(name)
+        outcome = await import_stock_file(
+            self._records,
+            _read_file(self._folder / name, fingerprint),
+            name=display_name,
+            source="folder",
+            max_bytes=self._max_bytes,
         )
-        if arrival.problem is not None:
-            self._log.warning("a file was refused", name=shown, reason=arrival.problem["message"])
-        elif arrival.known:
-            self._log.info("a file was in already", name=shown, id=arrival.id)
+        if outcome.problem is not None:
+            self._log.warning("file_rejected", name=display_name, reason=outcome.problem["message"])
+        elif outcome.known:
+            self._log.info("file_already_imported", name=display_name, id=outcome.id)
         else:
-            self._log.info("a file has come in", name=shown, id=arrival.id)
-        return arrival
+            self._log.info("file_accepted", name=display_name, id=outcome.id)
+        return outcome
 
 
-def _look(folder: Path) -> dict[str, _Print]:
-    """The files that there are to import. Makes the folder. Raises OSError."""
+def _list_files(folder: Path) -> dict[str, _Fingerprint]:
+    """Returns the files to import by name. Creates the folder. Raises OSError."""
     folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    found: dict[str, _Print] = {}
+    found: dict[str, _Fingerprint] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or not entry.name.lower().endswith(_ENDINGS):
@@ -161,50 +163,50 @@ def _look(folder: Path) -> dict[str, _Print]:
             except FileNotFoundError:
                 continue
             if stat.S_ISREG(status.st_mode):
-                found[entry.name] = _print(status)
+                found[entry.name] = _file_fingerprint(status)
     return found
 
 
-def _print(status: os.stat_result) -> _Print:
-    return _Print(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+def _file_fingerprint(status: os.stat_result) -> _Fingerprint:
+    return _Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-async def _parts(path: Path, look: _Print) -> AsyncGenerator[bytes, None]:
-    """What is in a file. Raises _Changed when it is another than was seen, and OSError."""
-    file = await asyncio.to_thread(_open, path)
+async def _read_file(path: Path, fingerprint: _Fingerprint) -> AsyncGenerator[bytes, None]:
+    """Yields the content of a file. Raises OSError, and _FileChanged if the file differs from the scanned one."""
+    file = await asyncio.to_thread(_open_file, path)
     try:
-        _check(os.fstat(file.fileno()), look)
-        while part := await asyncio.to_thread(file.read, PART_BYTES):
-            yield part
-        _check(os.fstat(file.fileno()), look)
+        _check_unchanged(os.fstat(file.fileno()), fingerprint)
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk
+        _check_unchanged(os.fstat(file.fileno()), fingerprint)
     finally:
         file.close()
 
 
-def _open(path: Path) -> BinaryIO:
-    # Not even for a moment is a link followed, or a named pipe waited for, that has taken the file's place.
+def _open_file(path: Path) -> BinaryIO:
+    # A link or named pipe that has replaced the file is neither followed nor waited for.
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
-def _check(status: os.stat_result, look: _Print) -> None:
-    if _print(status) != look:
-        raise _Changed
+def _check_unchanged(status: os.stat_result, fingerprint: _Fingerprint) -> None:
+    if _file_fingerprint(status) != fingerprint:
+        raise _FileChanged
 
 
-def _file_away(folder: Path, name: str, look: _Print, arrival: Arrival) -> None:
-    """Moves a file to where it belongs. Raises _Changed when another has come in its place, and OSError."""
-    target = folder / (_DONE if arrival.problem is None else _REJECTED)
+def _move_file(folder: Path, name: str, fingerprint: _Fingerprint, outcome: FileOutcome) -> None:
+    """Moves a file to `done` or `rejected`. Raises OSError, and _FileChanged if the file was replaced."""
+    target = folder / (_DONE if outcome.problem is None else _REJECTED)
     target.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-    filed = target / _filed_name(name, arrival.id)
-    if arrival.problem is not None:
-        report = msgspec.json.format(msgspec.json.encode({"file": _shown(name), **arrival.problem}))
-        write_file(filed.with_name(filed.name + _REPORT), report + b"\n")
-    _check(os.lstat(folder / name), look)
-    os.rename(folder / name, filed)
+    target_path = target / _target_name(name, outcome.id)
+    if outcome.problem is not None:
+        report = msgspec.json.format(msgspec.json.encode({"file": _display_name(name), **outcome.problem}))
+        write_file(target_path.with_name(target_path.name + _REPORT), report + b"\n")
+    _check_unchanged(os.lstat(folder / name), fingerprint)
+    os.rename(folder / name, target_path)
 
 
 def _remove_old(folder: Path, before: float) -> int:
-    """Deletes what was filed away before a time, in seconds since the epoch; returns how many. Raises OSError."""
+    """Deletes moved files from before a time in seconds since the epoch. Returns their number. Raises OSError."""
     removed = 0
     for name in (_DONE, _REJECTED):
         if not (folder / name).is_dir():
@@ -212,25 +214,25 @@ def _remove_old(folder: Path, before: float) -> int:
         with os.scandir(folder / name) as entries:
             for entry in entries:
                 status = entry.stat(follow_symlinks=False)
-                # Filing a file away changes its ctime alone.
+                # Moving a file changes only its ctime.
                 if stat.S_ISREG(status.st_mode) and max(status.st_ctime, status.st_mtime) < before:
                     os.unlink(entry.path)
                     removed += 1
     return removed
 
 
-def _filed_name(name: str, arrival: str) -> str:
-    """The name of a file with its import's in it, so that it takes no other file's place."""
+def _target_name(name: str, outcome: str) -> str:
+    """Returns the file's name with the id of its import, so that names are unique in the target folder."""
     stem, ending = os.path.splitext(name)
-    tail = f".{arrival}{ending}"
+    tail = f".{outcome}{ending}"
     room = _NAME_BYTES - len(os.fsencode(tail)) - len(_REPORT)
     return os.fsdecode(os.fsencode(stem)[:room]) + tail
 
 
-def _shown(name: str) -> str:
-    """A file's name as text, whatever its bytes are."""
+def _display_name(name: str) -> str:
+    """Returns a file name as text, also if its bytes are not UTF-8."""
     return os.fsencode(name).decode(errors="replace")
 
 
-def _reason(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return error.message if isinstance(error, ComandaError) else str(error)

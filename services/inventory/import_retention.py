@@ -1,7 +1,7 @@
-"""Bounds how many imports are kept: those that ended long ago are deleted, with their rows.
+"""Deletes imports that ended long ago, together with their rows.
 
-An import that is being deleted is turned back into one that is only staged. Nobody sees or undoes it any more, and
-whoever is killed half-way leaves one that the applier removes as it removes uploads that never ended.
+An import is first changed back to a staged one, which clients neither see nor undo. If the deletion is interrupted, the
+applier removes the rest, as it removes abandoned uploads.
 """
 
 import asyncio
@@ -11,48 +11,48 @@ from typing import Any
 import structlog
 
 from clients.errors import ClientError, Refused
-from clients.inventory.records import is_conflict
+from clients.inventory.request_errors import is_conflict
 from clients.inventory.upload import remove_rows, remove_staged
 from clients.persistence import PersistenceClient, StoredItem
-from services.inventory.patience import Patience
+from services.inventory.server_retry import ServerRetry
 from shared.domain.orders import iso_time
 from shared.domain.records import Condition, Delete, Update
 from shared.domain.stock import ImportState
 from shared.domain.tables import IMPORT_FILES, IMPORTS
 
-_EVERY_SECONDS = 86_400.0
-_FIRST_SECONDS = 600.0
+_INTERVAL_SECONDS = 86_400.0
+_INITIAL_DELAY_SECONDS = 600.0
 _PAGE = 50
-# Of its time, how much it leaves to others.
-_SPARE = 4.0
+# Pause after each import, as a multiple of the time that it took.
+_PAUSE_RATIO = 4.0
 _ENDED = (ImportState.APPLIED, ImportState.UNDONE)
 
 
 class ImportRetention:
-    """Deletes imports that were received more than `keep_days` ago, once a day. Until cancelled."""
+    """Deletes imports that were received more than `keep_days` ago, once a day, until cancelled."""
 
     def __init__(self, client: PersistenceClient, *, keep_days: float) -> None:
         self._client = client
         self._records = client
         self._keep_seconds = keep_days * 86_400
-        self._patience = Patience("import retention")
+        self._server_retry = ServerRetry("import retention")
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
-        """Works once a day. Servers that are away are waited for."""
-        await asyncio.sleep(_FIRST_SECONDS)
+        """Works once a day. Waits for servers that are unavailable."""
+        await asyncio.sleep(_INITIAL_DELAY_SECONDS)
         while True:
             try:
                 removed = await self.remove_old()
             except ClientError as error:
-                await self._patience.wait(error)
+                await self._server_retry.wait_after_error(error)
                 continue
-            self._patience.answered()
+            self._server_retry.record_answer()
             self._log.info("imports_removed", imports=removed)
-            await asyncio.sleep(_EVERY_SECONDS)
+            await asyncio.sleep(_INTERVAL_SECONDS)
 
     async def remove_old(self) -> int:
-        """Deletes every import that is old enough and has ended; returns how many. Raises ClientError."""
+        """Deletes every old import that has ended. Returns their number. Raises ClientError."""
         before = iso_time(round((time.time() - self._keep_seconds) * 1e6))
         removed = 0
         cursor: str | None = None
@@ -62,14 +62,14 @@ class ImportRetention:
                 if stored.item is None or stored.item["received"] >= before:
                     return removed
                 began = time.monotonic()
-                removed += await self._remove(stored, stored.item)
-                await asyncio.sleep((time.monotonic() - began) * _SPARE)
+                removed += await self._remove_import(stored, stored.item)
+                await asyncio.sleep((time.monotonic() - began) * _PAUSE_RATIO)
             cursor = page.cursor
             if cursor is None:
                 return removed
 
-    async def _remove(self, stored: StoredItem, header: dict[str, Any]) -> bool:
-        """Deletes an import unless it is at work or has just changed: whether it did."""
+    async def _remove_import(self, stored: StoredItem, header: dict[str, Any]) -> bool:
+        """Deletes an import unless it is active or has just changed. Returns whether it did."""
         if header.get("state") not in _ENDED:
             return False
         name = header["id"]
@@ -81,7 +81,7 @@ class ImportRetention:
             if not is_conflict(refusal):
                 raise
             return False
-        # The same bytes are a new file from now on; where they came in once more, they are that import's.
+        # From now on the same file is a new one. If it was imported again, the digest belongs to that import.
         file = Delete(IMPORT_FILES.name, {"digest": header["digest"]}, Condition(equal={"import": name}))
         await self._client.batch([file], safe=True)
         await remove_rows(self._records, name)

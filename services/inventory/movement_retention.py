@@ -1,7 +1,7 @@
-"""Bounds how many movements are kept: those of an item that are old become one, which carries their sum.
+"""Limits the movements of each item: old ones are folded into one, which carries their sum.
 
-A check proves every day that the movements of an item make its count, so their sum must not change. Old movements are
-therefore not simply deleted: in one transaction up to 99 are deleted and the next one takes their changes over.
+The daily check expects that the movements of an item add up to its count, so old movements cannot simply be deleted.
+One transaction deletes up to 99 of them and adds their changes to the next one.
 
     before  +20 import   -3 order   -2 edit   | recent ones
     after                           +15 carried | recent ones
@@ -15,44 +15,44 @@ import structlog
 
 from clients.errors import ClientError, Refused
 from clients.persistence import PersistenceClient, StoredItem
-from services.inventory.patience import Patience
+from services.inventory.server_retry import ServerRetry
 from shared.domain.orders import iso_time
 from shared.domain.records import MAX_ACTIONS, Action, Condition, Delete, Put
 from shared.domain.stock import Cause, ledger_of
 from shared.domain.tables import MOVEMENTS, STOCK
 
-_EVERY_SECONDS = 86_400.0
-_FIRST_SECONDS = 600.0
+_INTERVAL_SECONDS = 86_400.0
+_INITIAL_DELAY_SECONDS = 600.0
 _ITEMS = 200
-# Of its time, how much it leaves to others.
-_SPARE = 4.0
-_KEPT = ("ledger", "entry", "at", "count", "version")
+# Pause after each transaction, as a multiple of the time that it took.
+_PAUSE_RATIO = 4.0
+_KEPT_FIELDS = ("ledger", "entry", "at", "count", "version")
 
 
 class MovementRetention:
-    """Folds movements that are older than `keep_days`, once a day. Until cancelled."""
+    """Folds movements that are older than `keep_days`, once a day, until cancelled."""
 
     def __init__(self, client: PersistenceClient, *, keep_days: float) -> None:
         self._client = client
         self._keep_seconds = keep_days * 86_400
-        self._patience = Patience("movement retention")
+        self._server_retry = ServerRetry("movement retention")
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
-        """Works once a day. Servers that are away are waited for."""
-        await asyncio.sleep(_FIRST_SECONDS)
+        """Works once a day. Waits for servers that are unavailable."""
+        await asyncio.sleep(_INITIAL_DELAY_SECONDS)
         while True:
             try:
-                removed = await self.fold()
+                removed = await self.fold_movements()
             except ClientError as error:
-                await self._patience.wait(error)
+                await self._server_retry.wait_after_error(error)
                 continue
-            self._patience.answered()
+            self._server_retry.record_answer()
             self._log.info("movements_removed", movements=removed)
-            await asyncio.sleep(_EVERY_SECONDS)
+            await asyncio.sleep(_INTERVAL_SECONDS)
 
-    async def fold(self) -> int:
-        """Folds the movements of every stocked item; returns how many are gone. Raises ClientError."""
+    async def fold_movements(self) -> int:
+        """Folds the movements of all items. Returns the number of deleted movements. Raises ClientError."""
         before = iso_time(round((time.time() - self._keep_seconds) * 1e6))
         removed = 0
         cursor: str | None = None
@@ -74,18 +74,18 @@ class MovementRetention:
             if len(old) < 2:
                 return removed
             try:
-                await self._client.transact(_folding(old))
+                await self._client.transact(_build_fold(old))
             except Refused as refusal:
                 if refusal.error != "conflict":
                     raise
-                # Somebody else was there: the next day is soon enough.
+                # Another service was faster. The rest is left to the next day.
                 return removed
             removed += len(old) - 1
-            await asyncio.sleep((time.monotonic() - began) * _SPARE)
+            await asyncio.sleep((time.monotonic() - began) * _PAUSE_RATIO)
 
 
-def _folding(movements: Sequence[StoredItem]) -> list[Action]:
-    """Makes one movement of several, which come oldest first."""
+def _build_fold(movements: Sequence[StoredItem]) -> list[Action]:
+    """Returns the actions that fold movements, oldest first, into the last one."""
     actions: list[Action] = []
     total = 0
     for one in movements:
@@ -95,7 +95,7 @@ def _folding(movements: Sequence[StoredItem]) -> list[Action]:
         actions.append(Delete(MOVEMENTS.name, key, Condition(version=one.version)))
     last = movements[-1]
     assert last.item is not None
-    carried = {name: last.item[name] for name in _KEPT if name in last.item}
+    carried = {name: last.item[name] for name in _KEPT_FIELDS if name in last.item}
     carried |= {"change": total, "cause": Cause.CARRIED.value}
     actions[-1] = Put(MOVEMENTS.name, carried, Condition(version=last.version))
     return actions

@@ -1,15 +1,15 @@
-"""A handler that takes what orders need from the stock before it works on them.
+"""A handler that reserves stock for orders before it processes them.
 
     ORDER_HANDLER=services.inventory.reserving:Reserving
 
-What is done with an order then is up to a class of one's own:
+Subclasses define how an order is processed after that:
 
     class Kitchen(Reserving):
         async def work(self, job: Job) -> None:
             await bake(job.order.items)
 
-An order ends `fallido` at once when something that is stocked is out of stock. What it had taken is given back when it
-ends `fallido` or `cancelado`, which the inventory service sees to.
+An order ends `fallido` at once if a stocked product is out of stock. When an order ends `fallido` or `cancelado`, the
+inventory service releases its stock.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from workers.handlers import Job, Kit
 
 
 class Reserving:
-    """Orders reach `work` with all that is stocked of them reserved. Raises OSError for certificates it cannot read."""
+    """Reserves the stocked products of an order before `work`. Raises OSError for unreadable certificates."""
 
     def __init__(self, kit: Kit) -> None:
         self._seconds = kit.processing_seconds
@@ -31,11 +31,14 @@ class Reserving:
         self._reserver = Reserver(self._client, kit.unstocked_items)
 
     async def prepare(self, jobs: Sequence[Job]) -> Mapping[str, Exception | str]:
-        """Reserves for all of them; gives those that cannot be served, and why, and what is not stocked."""
-        return await self._reserver.reserve(jobs)
+        """Reserves stock for a batch of orders.
+
+        Returns rejections, and notes on products that are not stocked, by order id.
+        """
+        return await self._reserver.reserve_orders(jobs)
 
     async def __call__(self, job: Job) -> None:
-        """Works on an order that has been prepared."""
+        """Processes an order whose stock is reserved."""
         await self.work(job)
 
     async def work(self, job: Job) -> None:
@@ -44,5 +47,5 @@ class Reserving:
             await asyncio.sleep(self._seconds)
 
     async def close(self) -> None:
-        """Leaves the persistence server."""
+        """Closes the connection to the persistence server."""
         self._client.close()

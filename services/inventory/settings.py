@@ -14,7 +14,7 @@ NonNegative = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 
 
 class InventorySettings(NeighbourSettings, frozen=True):
-    """Names are those of the environment, in lower case; times are seconds."""
+    """Settings by the lower-case names of their environment variables; times are seconds."""
 
     data_dir: str = "data"
     store: Literal["sqlite", "dynamodb"] = "sqlite"
@@ -33,11 +33,11 @@ class InventorySettings(NeighbourSettings, frozen=True):
     log_level: LogLevel = "info"
 
     @property
-    def levels(self) -> Levels:
-        """When an item is low."""
+    def stock_levels(self) -> Levels:
+        """The thresholds of low-stock alerts."""
         return Levels(self.low_stock, self.low_stock_margin)
 
     @property
-    def uploads(self) -> Path:
+    def uploads_folder(self) -> Path:
         """The folder whose files are imported."""
         return Path(self.data_dir) / "uploads"

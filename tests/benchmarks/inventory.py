@@ -225,7 +225,7 @@ def _stocked(counts: dict[str, int]) -> Iterator[Persistence]:
 
 async def _counts(port: int) -> dict[str, int]:
     async with PersistenceClient("127.0.0.1", port) as client:
-        return {item: count async for _, item, count in stock.all_stock(client)}
+        return {item: count async for _, item, count in stock.iterate_stock(client)}
 
 
 def _run(work: Any) -> Any:

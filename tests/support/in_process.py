@@ -23,7 +23,7 @@ from services.gateway.settings import GatewaySettings
 from services.intake.__main__ import child_config
 from services.intake.intake import Intake
 from services.intake.settings import IntakeSettings
-from services.inventory.inventory import Inventory
+from services.inventory.inventory import InventoryService
 from services.inventory.settings import InventorySettings
 from services.persistence.persistence import Persistence, tables
 from services.persistence.settings import PersistenceSettings
@@ -170,8 +170,8 @@ class Suite:
     async def start_inventory(self, **settings: Any) -> None:
         """Starts the inventory service, which listens nowhere, beside those servers that run."""
         chosen = InventorySettings(**{"data_dir": str(self.folder), **settings}, **self._known())
-        chosen.uploads.mkdir(exist_ok=True)
-        await self._stack.enter_async_context(_serving(Inventory(chosen, chosen.access()).serve))
+        chosen.uploads_folder.mkdir(exist_ok=True)
+        await self._stack.enter_async_context(_serving(InventoryService(chosen, chosen.access()).serve))
 
     @asynccontextmanager
     async def connect(self, name: str, **options: Any) -> AsyncIterator[Lines]:

@@ -11,16 +11,16 @@ import services.inventory.folder as module
 from clients.persistence import PersistenceClient
 
 
-def die(folder: Path, name: str, look: Any, arrival: Any) -> None:
+def die(folder: Path, name: str, fingerprint: Any, outcome: Any) -> None:
     """Ends the process as a power switch would."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(folder: Path, port: int) -> None:
     """Imports the first file that is there, and dies."""
-    module._file_away = die
+    module._move_file = die
     async with PersistenceClient("127.0.0.1", port) as client:
-        await module.Folder(client, folder, max_bytes=2**20).run()
+        await module.FolderImporter(client, folder, max_bytes=2**20).run()
 
 
 if __name__ == "__main__":

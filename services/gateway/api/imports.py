@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from clients.inventory import imports
 from clients.inventory.imports import Import
-from clients.inventory.upload import Report, Upload, too_large
+from clients.inventory.upload import Report, Upload, file_too_large_error
 from clients.persistence import PersistenceClient
 from services.gateway.http.parameters import Cursor, Limit
 from services.gateway.http.responses import json_response
@@ -92,7 +92,7 @@ class ImportRoutes:
         query: UploadQuery = request.query
         length = request.header(b"content-length")
         if length is not None and int(length) > self._max_bytes + _FORM_BYTES:
-            raise too_large(self._max_bytes)
+            raise file_too_large_error(self._max_bytes)
         try:
             # Others wait with what they have not sent yet.
             async with asyncio.timeout(self._request_seconds):

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, to_builtins
 
-from clients.inventory.stock import StockPage, list_stock
+from clients.inventory.stock import StoredStockPage, list_stock
 from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.api.task_numbers import TaskNumbers
 from services.gateway.api.task_records import (
@@ -121,7 +121,7 @@ class LegacyRoutes:
         try:
             page = await list_stock(self._records.lists, store, limit=query.limit, cursor=query.cursor)
         except NotFound:
-            page = StockPage([], None)
+            page = StoredStockPage([], None)
         items = [stored.item for stored in page.items if stored.item is not None]
         return _array_response(
             [PlainItem(item["store"], item["item"], item["count"]) for item in items], query, page.cursor

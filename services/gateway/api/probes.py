@@ -9,7 +9,7 @@ import structlog
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from clients.inventory.beat import BEAT_PATIENCE_SECONDS, last_beat
+from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
 from clients.persistence import PersistenceClient
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
@@ -102,12 +102,12 @@ class ProbeRoutes:
         """Returns the state of the inventory service by its last heartbeat, or None if it has never sent one."""
         began = time.perf_counter()
         try:
-            seconds = await _call_with_timeout(last_beat(self._persistence.lookups))
+            seconds = await _call_with_timeout(heartbeat_age(self._persistence.lookups))
         except ComandaError as error:
             return Dependency("away", ms=_ms_since(began), reason=error.message)
         if seconds is None:
             return None
-        if seconds > BEAT_PATIENCE_SECONDS:
+        if seconds > HEARTBEAT_TIMEOUT_SECONDS:
             return Dependency("away", ms=_ms_since(began), reason=f"it was last heard {seconds:.0f} s ago")
         return Dependency("ok", ms=_ms_since(began))
 

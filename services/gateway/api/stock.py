@@ -132,7 +132,7 @@ class StockRoutes:
             await stock.list_stock(self._records.lists, store, limit=query.limit, cursor=query.cursor)
         )
 
-    def _stock_page(self, page: stock.StockPage) -> HttpResponse:
+    def _stock_page(self, page: stock.StoredStockPage) -> HttpResponse:
         return json_response(StockPage([self._stock_item(stored) for stored in page.items], page.cursor))
 
     def _stock_item(self, stored: StoredItem) -> StockItem:
@@ -155,7 +155,7 @@ class StockRoutes:
     async def _export_stock(self, request: HttpRequest) -> HttpResponse:
         store: str | None = request.query.store
         records = long_request_client(self._records, request.request_id, seconds=self._request_seconds)
-        rows = stock.all_stock(records, store)
+        rows = stock.iterate_stock(records, store)
         # Refused here, or not at all.
         first = await anext(rows, None)
         headers = [
@@ -266,7 +266,9 @@ class StockRoutes:
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _acknowledge_alert(self, request: HttpRequest) -> HttpResponse:
-        return json_response(await stock.acknowledge(self._records.lookups, request.body.store, request.body.item))
+        return json_response(
+            await stock.acknowledge_alert(self._records.lookups, request.body.store, request.body.item)
+        )
 
 
 async def _export_rows(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clients.errors import Refused
-from clients.inventory.records import is_conflict
+from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.upstream.backend import Backend
 from shared.domain.errors import Conflict, NotFound

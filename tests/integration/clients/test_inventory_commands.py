@@ -27,7 +27,7 @@ def test_a_file_goes_in_is_looked_at_and_taken_back(
     assert (status, found["state"], found["rows"], found["name"]) == (0, "applied", 10, "inventory.csv")
     status, _, told = run(persistence, "inventory", "upload", SAMPLE)
     assert status == 1
-    assert "went in already" in told
+    assert "imported before" in told
     rows = run(persistence, "inventory", "list", "Madrid")[1]
     assert [row["count"] for row in rows if row["item"] == "Jamón ibérico, loncheado"] == [9]
     assert run(persistence, "inventory", "set", "Madrid", "Kindle", "40")[1][0]["count"] == 40
@@ -49,7 +49,7 @@ def test_faults_are_told_one_by_one(persistence: PersistenceProcess) -> None:
     status, faults, told = run(persistence, "inventory", "upload", "-", stdin=text)
     assert status == 1
     assert [(fault["line"], fault["column"], fault["found"]) for fault in faults] == [(3, 5, "-2"), (4, 5, "2.5")]
-    assert "2 faults" in told
+    assert "2 errors" in told
     status, (report,), told = run(persistence, "inventory", "upload", "-", "--dry-run", stdin=text)
     assert (status, report["faults"], "would be refused" in told) == (1, 2, True)
     assert run(persistence, "inventory", "set", "A", "x", "-1")[0] == 2

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-import services.inventory.backoff as backoff
+import services.inventory.retry_backoff as retry_backoff
 from clients.persistence import PersistenceClient
 from tests.support.cloud import Cloud, cloud_at
 from tests.support.dynamodb import CREDENTIALS, DynamoServer
@@ -23,8 +23,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials, and little patience."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(backoff, "_FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(backoff, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(retry_backoff, "_FIRST_DELAY", 0.05)
+    monkeypatch.setattr(retry_backoff, "_LONGEST_DELAY", 0.05)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 import services.inventory.bucket as module
 from clients.inventory.imports import Import, list_imports
 from clients.persistence import PersistenceClient
-from services.inventory.aws import Aws, AwsError
-from services.inventory.bucket import Bucket
+from services.inventory.aws import AwsClient, AwsError
+from services.inventory.bucket import BucketImporter
 from tests.support.cloud import REGION, Cloud, cloud_at
 from tests.support.dynamodb import DynamoServer
 from tests.support.eventually import eventually, running
@@ -39,7 +39,7 @@ async def with_queue(cloud: Cloud, name: str) -> str:
 
 def following(records: PersistenceClient, cloud: Cloud, queue: str, *, max_bytes: int = 1_000_000) -> Any:
     """A bucket's objects come in for as long as the block lasts."""
-    return running(Bucket(records, queue, region=REGION, endpoint=cloud.endpoint, max_bytes=max_bytes).run())
+    return running(BucketImporter(records, queue, region=REGION, endpoint=cloud.endpoint, max_bytes=max_bytes).run())
 
 
 async def imports(client: PersistenceClient) -> list[Import]:
@@ -102,7 +102,7 @@ async def test_an_event_that_comes_twice_is_one_import(cloud: Cloud, client: Per
     await cloud.sqs.send_message(QueueUrl=queue, MessageBody=message(("twice", "stock.csv")))
     with capture_logs() as logs:
         async with following(client, cloud, queue):
-            await eventually(lambda: "an object was in already" in [entry["event"] for entry in logs])
+            await eventually(lambda: "object_already_imported" in [entry["event"] for entry in logs])
             await cloud.emptied(queue)
     assert len(await imports(client)) == 1
 
@@ -117,7 +117,7 @@ async def test_a_refused_object_is_told_of_and_keeps_none_back(cloud: Cloud, cli
             [found] = await eventually(lambda: imports(client))
             await cloud.emptied(queue)
     assert found.name == "refused/good.csv"
-    refused = {entry["name"]: entry for entry in logs if entry["event"] == "an object was refused"}
+    refused = {entry["name"]: entry for entry in logs if entry["event"] == "object_rejected"}
     assert sorted(refused) == ["refused/bad.csv", "refused/large.csv"]
     assert refused["refused/bad.csv"]["report"]["fault_list"][0]["line"] == 4
 
@@ -131,8 +131,8 @@ async def test_what_cannot_be_done_is_removed_and_told_of(cloud: Cloud, client: 
     with capture_logs() as logs:
         async with following(client, cloud, queue):
             await cloud.emptied(queue)
-    gone = "an object was gone before it could be imported"
-    assert sorted(warnings(logs)) == ["a message was not understood, and removed", gone, gone]
+    gone = "object_missing"
+    assert sorted(warnings(logs)) == [gone, gone, "queue_message_invalid"]
     assert len(await imports(client)) == 1
 
 
@@ -166,7 +166,7 @@ async def test_messages_stay_in_the_queue_while_persistence_is_away(
             persistence.start()
             await eventually(lambda: imports(client))
             await cloud.emptied(queue)
-    assert warnings(logs) == ["objects of S3 have to wait; trying again"]
+    assert warnings(logs) == ["work_postponed"]
 
 
 class Broken:
@@ -188,7 +188,7 @@ class Broken:
 async def test_a_message_comes_back_when_persistence_is_killed_in_the_middle(
     cloud: Cloud, client: PersistenceClient, persistence: PersistenceProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_HELD_SECONDS", 1)
+    monkeypatch.setattr(module, "_VISIBILITY_SECONDS", 1)
     queue = await cloud.queue("killed")
     await cloud.s3.create_bucket(Bucket="killed", CreateBucketConfiguration={"LocationConstraint": REGION})
     await cloud.s3.put_object(Bucket="killed", Key="stock.csv", Body=SHEET)
@@ -206,23 +206,23 @@ async def test_a_message_comes_back_when_persistence_is_killed_in_the_middle(
 async def test_a_message_that_could_not_be_removed_comes_back_and_changes_nothing(
     cloud: Cloud, client: PersistenceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_HELD_SECONDS", 1)
+    monkeypatch.setattr(module, "_VISIBILITY_SECONDS", 1)
     queue = await with_queue(cloud, "stays")
     await cloud.s3.put_object(Bucket="stays", Key="stock.csv", Body=SHEET)
-    call = Aws.call
+    call = AwsClient.call_operation
     failures = 0
 
-    async def failing(self: Aws, operation: str, **members: Any) -> Any:
+    async def failing(self: AwsClient, operation: str, **members: Any) -> Any:
         nonlocal failures
         if operation == "delete_message" and await imports(client) and not failures:
             failures += 1
             raise AwsError("no answer")
         return await call(self, operation, **members)
 
-    monkeypatch.setattr(Aws, "call", failing)
+    monkeypatch.setattr(AwsClient, "call_operation", failing)
     with capture_logs() as logs:
         async with following(client, cloud, queue):
-            await eventually(lambda: "an object was in already" in [entry["event"] for entry in logs])
+            await eventually(lambda: "object_already_imported" in [entry["event"] for entry in logs])
             await cloud.emptied(queue)
     assert failures == 1
     assert len(await imports(client)) == 1
@@ -231,15 +231,15 @@ async def test_a_message_that_could_not_be_removed_comes_back_and_changes_nothin
 async def test_nobody_else_gets_a_message_that_is_being_dealt_with(
     cloud: Cloud, client: PersistenceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_HOLD_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_EXTEND_SECONDS", 0.01)
     queue = await cloud.queue("held")
     await cloud.s3.create_bucket(Bucket="held", CreateBucketConfiguration={"LocationConstraint": REGION})
     await cloud.s3.put_object(Bucket="held", Key="stock.csv", Body=SHEET)
     await cloud.sqs.send_message(QueueUrl=queue, MessageBody=message(("held", "stock.csv")))
     held = asyncio.Event()
-    call = Aws.call
+    call = AwsClient.call_operation
 
-    async def seen(self: Aws, operation: str, **members: Any) -> Any:
+    async def seen(self: AwsClient, operation: str, **members: Any) -> Any:
         answer = await call(self, operation, **members)
         if operation == "change_message_visibility":
             held.set()
@@ -254,7 +254,7 @@ async def test_nobody_else_gets_a_message_that_is_being_dealt_with(
                 await held.wait()
             return await question(client)
 
-    monkeypatch.setattr(Aws, "call", seen)
+    monkeypatch.setattr(AwsClient, "call_operation", seen)
     async with following(intercepted(Slow().ask), cloud, queue):
         await cloud.emptied(queue)
     assert held.is_set()
@@ -281,4 +281,4 @@ async def test_aws_that_is_away_is_told_of_once_and_tried_again(client: Persiste
                 assert await with_queue(cloud, "late") == queue
                 await cloud.s3.put_object(Bucket="late", Key="stock.csv", Body=SHEET)
                 await eventually(lambda: imports(client))
-    assert warnings(logs) == ["objects of S3 have to wait; trying again"]
+    assert warnings(logs) == ["work_postponed"]

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-import services.inventory.checking as checking
+import services.inventory.stock_checker as stock_checker
 from clients.inventory import imports, stock
 from clients.inventory.imports import Import
 from clients.inventory.upload import Report, Upload
 from clients.persistence import PersistenceClient
-from services.inventory.applying import Applier
-from services.inventory.checking import Checker
-from services.inventory.following import Follower
+from services.inventory.import_applier import ImportApplier
 from services.inventory.import_retention import ImportRetention
+from services.inventory.stock_checker import StockChecker
+from services.inventory.stock_follower import StockFollower
 from shared.domain.errors import Conflict, InvalidParams, NotFound, TooLarge
 from shared.domain.stock import ImportState, Levels, ledger_of
 from shared.domain.tables import IMPORT_ROWS, IMPORTS, MOVEMENTS, STOCK
@@ -67,7 +67,7 @@ async def in_the_middle(client: PersistenceClient, name: str) -> Import:
 
 
 async def counts(client: PersistenceClient) -> dict[tuple[str, str], int]:
-    return {(store, item): count async for store, item, count in stock.all_stock(client)}
+    return {(store, item): count async for store, item, count in stock.iterate_stock(client)}
 
 
 async def movements(client: PersistenceClient, store: str, item: str) -> list[int]:
@@ -124,7 +124,7 @@ async def test_several_services_apply_an_import_once(
     others = [PersistenceClient("127.0.0.1", persistence.port) for _ in range(3)]
     async with contextlib.AsyncExitStack() as stack:
         for one in others:
-            await stack.enter_async_context(running(Applier(one).run()))
+            await stack.enter_async_context(running(ImportApplier(one).run()))
         found = await sent(client, sheet(1000))
         done = await imports.wait_for_import(client, found.id, seconds=PATIENCE)
         assert (done.applied, done.new, done.changed) == (1000, 1000, 0)
@@ -138,7 +138,7 @@ async def test_several_services_apply_an_import_once(
 
 async def test_undo_takes_back_what_the_import_has_changed_and_no_more(client: PersistenceClient) -> None:
     records = client
-    async with running(Applier(client).run()):
+    async with running(ImportApplier(client).run()):
         first = await sent(client, b"store,item,count\nA,x,10\nA,y,10\nA,z,10\n")
         await imports.wait_for_import(records, first.id, seconds=PATIENCE)
         second = await sent(client, b"store,item,count\nA,x,15\nA,y,4\nA,new,6\nA,z,10\n")
@@ -170,7 +170,7 @@ async def test_what_is_not_committed_never_counts(client: PersistenceClient) -> 
     large = Upload(records, name="large.csv", source="http", max_bytes=100_000)
     with pytest.raises(TooLarge):
         await large.feed(sheet(9000))
-    async with running(Applier(client).run()):
+    async with running(ImportApplier(client).run()):
         done = await sent(client, b"store,item,count\nA,x,1\n")
         await imports.wait_for_import(records, done.id, seconds=PATIENCE)
     assert await counts(client) == {("A", "x"): 1}
@@ -184,22 +184,24 @@ async def test_what_is_not_committed_never_counts(client: PersistenceClient) -> 
 async def test_the_check_finds_and_mends_what_does_not_add_up(
     client: PersistenceClient, persistence: PersistenceProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "_LOOK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(stock_checker, "_READ_AGAIN_SECONDS", 0.02)
     mine = PersistenceClient("127.0.0.1", persistence.port)
-    checker = Checker(client, LEVELS)
-    follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
+    checker = StockChecker(client, LEVELS)
+    follower = StockFollower(
+        mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
+    )
     for item, count in (("x", 10), ("y", 3), ("z", 8)):
         await stock.set_count(client, "A", item, count, version=None)
     async with running(follower.run()):
         await eventually(lambda: _told(client, "z"))
-        assert await checker.check() == []
+        assert await checker.check_stock() == []
         page = await client.query(MOVEMENTS.name, partition=ledger_of("A", "x"))
         assert page.items[0].item is not None
         entry = {"ledger": ledger_of("A", "x"), "entry": page.items[0].item["entry"]}
         await client.delete_item(MOVEMENTS.name, entry)
-        (finding,) = await checker.check()
+        (finding,) = await checker.check_stock()
         assert (finding.item, finding.has, finding.movements) == ("x", 10, 0)
-        assert await checker.check() == []
+        assert await checker.check_stock() == []
     found, _ = await stock.list_movements(client, "A", "x", limit=10, cursor=None)
     assert [(one.cause, one.change) for one in found] == [("correction", 10)]
     ((sums,), _) = await stock.list_stores(client, limit=10, cursor=None)
@@ -242,7 +244,7 @@ async def test_an_import_that_is_not_as_it_should_be_holds_up_no_other(client: P
     }
     await client.put_item(IMPORTS.name, broken)
     await client.put_item(IMPORT_ROWS.name, {"import": "0", "number": 0, "rows": "nothing that can be read"})
-    async with running(Applier(client).run()):
+    async with running(ImportApplier(client).run()):
         found = await sent(client, b"store,item,count\nA,x,1\n")
         await imports.wait_for_import(client, found.id, seconds=PATIENCE)
     assert await counts(client) == {("A", "x"): 1}
@@ -268,18 +270,20 @@ async def test_another_threshold_counts_anew_what_is_low(
 
         await eventually(is_one)
     with InventoryProcess(persistence.data_dir, [persistence], {"LOW_STOCK": 5}) as inventory:
-        inventory.wait_for_log("the sums of a store were wrong; mended")
+        inventory.wait_for_log("store_sums_corrected")
         assert await low() == 2
 
 
 async def test_names_that_are_too_long_stop_nothing(client: PersistenceClient, persistence: PersistenceProcess) -> None:
     mine = PersistenceClient("127.0.0.1", persistence.port)
-    follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
+    follower = StockFollower(
+        mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
+    )
     await client.put_item(STOCK.name, {"store": "s" * 1000, "item": "i" * 500, "count": 3})
     async with running(follower.run()):
         await stock.set_count(client, "A", "x", 9, version=None)
         assert await eventually(lambda: _told(client, "x")) == [9]
-        assert await Checker(client, LEVELS).check() == []
+        assert await StockChecker(client, LEVELS).check_stock() == []
     assert await counts(client) == {("A", "x"): 9}
     mine.close()
 
@@ -291,9 +295,11 @@ async def test_a_record_without_a_count_stops_nothing(
     odd = {"store": "A", "item": "odd", **({} if count is None else {"count": count})}
     await client.put_item(STOCK.name, odd)
     mine = PersistenceClient("127.0.0.1", persistence.port)
-    follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
-    async with running(Applier(client).run()), running(follower.run()):
-        assert await Checker(client, LEVELS).check() == []
+    follower = StockFollower(
+        mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
+    )
+    async with running(ImportApplier(client).run()), running(follower.run()):
+        assert await StockChecker(client, LEVELS).check_stock() == []
         assert await counts(client) == {}
         found = await sent(client, b"store,item,count\nA,odd,3\nA,x,8\n")
         done = await imports.wait_for_import(client, found.id, seconds=PATIENCE)
@@ -318,7 +324,7 @@ async def test_imports_are_deleted_when_they_are_old_enough_and_at_their_end(
 ) -> None:
     waiting = await sent(client, sheet(3, count=9))
     mine = PersistenceClient("127.0.0.1", persistence.port)
-    applier = Applier(mine)
+    applier = ImportApplier(mine)
     old = await sent(client, sheet(300))
     assert await ImportRetention(client, keep_days=1e-9).remove_old() == 0
     async with running(applier.run()):

@@ -2,9 +2,9 @@
 
 from clients.inventory import stock
 from clients.persistence import PersistenceClient
-from services.inventory.checking import Checker
-from services.inventory.following import Follower
 from services.inventory.movement_retention import MovementRetention
+from services.inventory.stock_checker import StockChecker
+from services.inventory.stock_follower import StockFollower
 from shared.domain.stock import Levels
 from tests.support.eventually import eventually, running
 from tests.support.intake import PersistenceProcess
@@ -21,25 +21,27 @@ async def test_old_movements_become_one_that_carries_their_sum(
     client: PersistenceClient, persistence: PersistenceProcess
 ) -> None:
     mine = PersistenceClient("127.0.0.1", persistence.port)
-    follower = Follower(mine, LEVELS, imports=lambda: None, alerts=lambda: None, lost=lambda: None, published=False)
+    follower = StockFollower(
+        mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
+    )
     for count in range(1, 131):
         await stock.set_count(client, "A", "x", count * 3, version=None)
     await stock.set_count(client, "A", "y", 7, version=None)
     async with running(follower.run()):
         await eventually(lambda: movements(client, "y"))
         assert len(await movements(client, "x")) == 130
-        assert await MovementRetention(client, keep_days=1).fold() == 0
-        assert await MovementRetention(client, keep_days=1e-9).fold() == 129
+        assert await MovementRetention(client, keep_days=1).fold_movements() == 0
+        assert await MovementRetention(client, keep_days=1e-9).fold_movements() == 129
         assert await movements(client, "x") == [("carried", 390, 390)]
         assert await movements(client, "y") == [("edit", 7, 7)]
-        assert await Checker(client, LEVELS).check() == []
+        assert await StockChecker(client, LEVELS).check_stock() == []
         await stock.set_count(client, "A", "x", 391, version=None)
 
         async def both() -> bool:
             return len(await movements(client, "x")) == 2
 
         await eventually(both)
-        assert await Checker(client, LEVELS).check() == []
-        assert await MovementRetention(client, keep_days=1e-9).fold() == 1
+        assert await StockChecker(client, LEVELS).check_stock() == []
+        assert await MovementRetention(client, keep_days=1e-9).fold_movements() == 1
         assert await movements(client, "x") == [("carried", 391, 391)]
     mine.close()

@@ -16,12 +16,12 @@ import pytest
 from clients.distributed import DistributedClient
 from clients.errors import Refused
 from clients.intake import IntakeClient
-from clients.inventory.catalogue import CATALOGUE, catalogue_changed
+from clients.inventory.catalogue import CATALOGUE_KEY, advance_catalogue
 from clients.persistence import PersistenceClient
 from clients.replies import Accepted, StoredOrder
-from services.inventory import releasing, stocked
-from services.inventory.grants import granted, quantities, read_stores
-from services.inventory.releasing import Releases
+from services.inventory import releaser, stock_index
+from services.inventory.grants import read_grants, read_stores, sum_quantities
+from services.inventory.releaser import ReservationReleaser
 from services.inventory.reservations import Reserver
 from shared.domain.ids import id_prefix
 from shared.domain.orders import Item, OrderRequest
@@ -56,7 +56,7 @@ async def stock(client: PersistenceClient, counts: dict[tuple[str, str], int]) -
     """Stores so many of each item, by store and item."""
     for (store, item), count in counts.items():
         put = Put(STOCK.name, {"store": store, "item": item, "count": count, "cause": "edit"})
-        await client.transact([put, catalogue_changed()])
+        await client.transact([put, advance_catalogue()])
 
 
 async def left(client: PersistenceClient, store: str, item: str) -> int:
@@ -73,7 +73,7 @@ async def held(client: PersistenceClient) -> dict[str, dict[str, str]]:
         order_id: read_stores(found.held.stores)
         for one in page.items
         if one.item is not None
-        for order_id, found in granted(one.item).items()
+        for order_id, found in read_grants(one.item).items()
     }
 
 
@@ -89,7 +89,7 @@ async def until(holds: Callable[[], Any]) -> None:
 
 
 @asynccontextmanager
-async def running(releases: Releases) -> AsyncIterator[None]:
+async def running(releases: ReservationReleaser) -> AsyncIterator[None]:
     task = asyncio.create_task(releases.run())
     try:
         yield
@@ -124,7 +124,7 @@ async def test_order_takes_what_is_stocked_under_another_spelling(
     assert (await orders.follow(order_id)).state is State.DONE
     assert await left(client, "Berlin", "Caf\u00e9") == 3
     reserver = Reserver(client)
-    assert await reserver.release(order_id, [Item(spelling, 2)])
+    assert await reserver.release_order(order_id, [Item(spelling, 2)])
     assert await left(client, "BERLIN", spelling) == 5
 
 
@@ -173,7 +173,7 @@ async def test_product_is_taken_from_when_it_is_stocked_to_when_it_is_not(
         await stock(client, {("Berlin", "pan"): 1})
         assert (await orders.follow(await place(orders, "pan"))).state is State.DONE
         assert (await orders.follow(await place(orders, "pan"))).state is State.FAILED
-        await client.transact([Delete(STOCK.name, {"store": "Berlin", "item": "pan"}), catalogue_changed()])
+        await client.transact([Delete(STOCK.name, {"store": "Berlin", "item": "pan"}), advance_catalogue()])
 
 
 async def test_of_many_who_want_the_last_one_exactly_one_gets_it(
@@ -336,7 +336,7 @@ async def test_what_a_failed_order_had_taken_is_given_back_and_taken_again_by_a_
     await stock(client, {("Berlin", "pan"): 9})
     async with (
         DistributedClient("127.0.0.1", events.port) as distributed,
-        running(Releases(client, orders, distributed)),
+        running(ReservationReleaser(client, orders, distributed)),
     ):
         order_id = await place(orders, {"producto": "pan", "cantidad": 4}, customer="fails")
         assert (await orders.follow(order_id)).state is State.FAILED
@@ -355,19 +355,19 @@ async def test_what_a_cancelled_order_had_taken_is_given_back_though_nobody_list
 ) -> None:
     await stock(client, {("Berlin", "pan"): 9})
     # Events alone have to do.
-    monkeypatch.setattr(Releases, "sweep", AsyncMock())
+    monkeypatch.setattr(ReservationReleaser, "sweep_reservations", AsyncMock())
     first, second = [await place(orders, "pan", customer="fails") for _ in range(2)]
     await until(lambda: _queued(orders, first, second))
     assert await left(client, "Berlin", "pan") == 7
     async with DistributedClient("127.0.0.1", events.port) as distributed:
         await orders.cancel(first)
         told = await _told_of(distributed, first)
-        async with running(Releases(client, orders, distributed)):
+        async with running(ReservationReleaser(client, orders, distributed)):
             await until(lambda: _is(client, "pan", 8))
             await until(lambda: _has_position(client, told))
         await orders.cancel(second)
         await _told_of(distributed, second)
-        async with running(Releases(client, orders, distributed)):
+        async with running(ReservationReleaser(client, orders, distributed)):
             await until(lambda: _is(client, "pan", 9))
 
 
@@ -380,7 +380,10 @@ async def _told_of(distributed: DistributedClient, order_id: str) -> int:
 
 
 async def _has_position(client: PersistenceClient, seq: int) -> bool:
-    return (await client.get_item(INVENTORY.name, releasing.ORDERS)).item == {**releasing.ORDERS, "seq": seq}
+    return (await client.get_item(INVENTORY.name, releaser.EVENT_POSITION_KEY)).item == {
+        **releaser.EVENT_POSITION_KEY,
+        "seq": seq,
+    }
 
 
 @pytest.mark.intake(ORDER_HANDLER=KITCHEN, RETRY_SECONDS=1000)
@@ -388,13 +391,13 @@ async def test_events_that_are_not_kept_any_more_are_made_up_for(
     client: PersistenceClient, orders: IntakeClient, events: DistributedProcess
 ) -> None:
     await stock(client, {("Berlin", "pan"): 9})
-    await client.put_item(INVENTORY.name, {**releasing.ORDERS, "seq": 10**9})
+    await client.put_item(INVENTORY.name, {**releaser.EVENT_POSITION_KEY, "seq": 10**9})
     first, second = [await place(orders, "pan", customer="fails") for _ in range(2)]
     await until(lambda: _queued(orders, first, second))
     await orders.cancel(first)
     async with (
         DistributedClient("127.0.0.1", events.port) as distributed,
-        running(Releases(client, orders, distributed)),
+        running(ReservationReleaser(client, orders, distributed)),
     ):
         await until(lambda: _is(client, "pan", 8))
         await orders.cancel(second)
@@ -425,17 +428,17 @@ async def test_sweep_gives_back_what_no_event_told_of_and_clears_away_what_is_fi
     # Accepted later, so it is nobody's neighbour.
     ends["never ends"] = await place(orders, "pan", customer="never ends")
     await until(lambda: _held(client, 3))
-    releases = Releases(client, orders, None)
-    await releases.sweep(age=3600)
+    releases = ReservationReleaser(client, orders, None)
+    await releases.sweep_reservations(age=3600)
     assert len(await held(client)) == 3
-    await releases.sweep()
+    await releases.sweep_reservations()
     assert set(await held(client)) == {ends["fine"], ends["never ends"]}
     assert await left(client, "Berlin", "pan") == 7
     again = await place(orders, "pan", customer="fails")
     assert (await orders.follow(again)).state is State.FAILED
     assert await left(client, "Berlin", "pan") == 6
-    monkeypatch.setattr(releasing, "_KEPT_SECONDS", 0.0)
-    await releases.sweep()
+    monkeypatch.setattr(releaser, "_KEEP_SECONDS", 0.0)
+    await releases.sweep_reservations()
     assert set(await held(client)) == {ends["never ends"]}
     assert await left(client, "Berlin", "pan") == 7
     assert len((await client.query(RESERVATIONS.name, "by_time")).items) == 1
@@ -458,49 +461,49 @@ async def test_what_a_later_attempt_counts_on_is_not_given_back_for_an_earlier_o
     worker, releaser = Reserver(client), Reserver(client)
     first = job(1, "pan")
     for attempt in (1, 1, 2):
-        assert await worker.reserve([job(1, "pan", attempt=attempt)]) == {}
+        assert await worker.reserve_orders([job(1, "pan", attempt=attempt)]) == {}
         assert await left(client, "Berlin", "pan") == 8
-    assert not await releaser.release(first.id, ["pan"], attempt=1)
+    assert not await releaser.release_order(first.id, ["pan"], attempt=1)
     assert await left(client, "Berlin", "pan") == 8
-    assert await releaser.release(first.id, ["pan"], attempt=2)
-    assert not await releaser.release(first.id, ["pan"], attempt=2)
+    assert await releaser.release_order(first.id, ["pan"], attempt=2)
+    assert not await releaser.release_order(first.id, ["pan"], attempt=2)
     assert await left(client, "Berlin", "pan") == 9
 
 
 async def test_count_that_somebody_else_has_changed_is_read_again(client: PersistenceClient) -> None:
     await stock(client, {("Berlin", "pan"): 1, ("Berlin", "agua"): 1})
     one, other = Reserver(client), Reserver(client)
-    assert await other.reserve([job(1, "agua")]) == {}
-    assert await one.reserve([job(2, "pan")]) == {}
-    assert set(await other.reserve([job(3, "pan")])) == {job(3).id}
+    assert await other.reserve_orders([job(1, "agua")]) == {}
+    assert await one.reserve_orders([job(2, "pan")]) == {}
+    assert set(await other.reserve_orders([job(3, "pan")])) == {job(3).id}
     assert set(await held(client)) == {job(1).id, job(2).id}
     await client.update_item(STOCK.name, {"store": "Berlin", "item": "pan"}, {"count": 1})
-    assert await other.reserve([job(4, "pan")]) == {}
-    assert set(await one.reserve([job(5, "pan")])) == {job(5).id}
+    assert await other.reserve_orders([job(4, "pan")]) == {}
+    assert set(await one.reserve_orders([job(5, "pan")])) == {job(5).id}
 
 
 async def test_order_that_holds_the_last_one_is_not_refused(client: PersistenceClient) -> None:
     await stock(client, {("Berlin", "pan"): 1})
-    assert await Reserver(client).reserve([job(1, "pan")]) == {}
+    assert await Reserver(client).reserve_orders([job(1, "pan")]) == {}
     # The same attempt once more, as after an answer that was lost; then the next one, beside somebody else.
-    assert await Reserver(client).reserve([job(1, "pan")]) == {}
-    assert set(await Reserver(client).reserve([job(2, "pan"), job(1, "pan", attempt=2)])) == {job(2).id}
+    assert await Reserver(client).reserve_orders([job(1, "pan")]) == {}
+    assert set(await Reserver(client).reserve_orders([job(2, "pan"), job(1, "pan", attempt=2)])) == {job(2).id}
 
 
 async def test_neighbours_give_back_at_the_same_time_and_each_once(client: PersistenceClient) -> None:
     await stock(client, {("Berlin", "pan"): 99})
     reserver = Reserver(client)
     jobs = [job(number, Item("pan", 3)) for number in range(20)]
-    assert await reserver.reserve(jobs) == {}
+    assert await reserver.reserve_orders(jobs) == {}
     assert await left(client, "Berlin", "pan") == 39
-    releases = [reserver.release(one.id, one.request.items) for one in jobs for _ in range(2)]
+    releases = [reserver.release_order(one.id, one.request.items) for one in jobs for _ in range(2)]
     assert Counter(await asyncio.gather(*releases)) == {True: 20, False: 20}
     assert await left(client, "Berlin", "pan") == 99
     # What they had before is in nobody's way.
     again = [Job(one.id, 2, one.request) for one in jobs]
-    assert await reserver.reserve(again) == {}
+    assert await reserver.reserve_orders(again) == {}
     assert await left(client, "Berlin", "pan") == 39
-    assert {grant.held.attempt for grant in (await reserver.held([one.id for one in jobs])).values()} == {2}
+    assert {grant.held.attempt for grant in (await reserver.load_held([one.id for one in jobs])).values()} == {2}
 
 
 @pytest.mark.parametrize("enough", [True, False])
@@ -519,13 +522,13 @@ async def test_what_a_killed_worker_has_sent_takes_nothing_once_the_next_attempt
 
     async with PersistenceClient("127.0.0.1", client._port) as first:
         monkeypatch.setattr(first, "transact", transact)
-        killed = asyncio.create_task(Reserver(first).reserve([job(1, "pan"), job(2, "agua")]))
+        killed = asyncio.create_task(Reserver(first).reserve_orders([job(1, "pan"), job(2, "agua")]))
         await on_its_way.wait()
         killed.cancel()
         await asyncio.gather(killed, return_exceptions=True)
     if not enough:
         await client.update_item(STOCK.name, {"store": "Berlin", "item": "pan"}, {"count": 0})
-    refused = await Reserver(client).reserve([job(1, "pan", attempt=2)])
+    refused = await Reserver(client).reserve_orders([job(1, "pan", attempt=2)])
     assert bool(refused) is not enough
     await client.update_item(STOCK.name, {"store": "Berlin", "item": "pan"}, {"count": 5})
     with pytest.raises(Refused, match="fence is there already"):
@@ -542,7 +545,7 @@ async def test_workers_that_share_a_block_and_run_short_share_what_there_is(clie
     async def work(number: int) -> dict[str, Exception | str]:
         refused: dict[str, Exception | str] = {}
         for start in range(number, 200, 40):
-            refused |= await workers[number].reserve(jobs[start : start + 40 : 4])
+            refused |= await workers[number].reserve_orders(jobs[start : start + 40 : 4])
         return refused
 
     refused = set().union(*await asyncio.gather(*map(work, range(4))))
@@ -555,27 +558,27 @@ async def test_workers_that_share_a_block_and_run_short_share_what_there_is(clie
 async def test_what_is_given_back_to_an_item_that_is_gone_makes_it_anew(client: PersistenceClient) -> None:
     await stock(client, {("Berlin", "pan"): 3})
     reserver = Reserver(client)
-    await reserver.reserve([job(1, Item("pan", 2))])
-    await client.transact([Delete(STOCK.name, {"store": "Berlin", "item": "pan"}), catalogue_changed()])
-    before = (await client.get_item(INVENTORY.name, CATALOGUE)).version
-    assert await reserver.release(job(1).id, [Item("pan", 2)])
+    await reserver.reserve_orders([job(1, Item("pan", 2))])
+    await client.transact([Delete(STOCK.name, {"store": "Berlin", "item": "pan"}), advance_catalogue()])
+    before = (await client.get_item(INVENTORY.name, CATALOGUE_KEY)).version
+    assert await reserver.release_order(job(1).id, [Item("pan", 2)])
     assert await left(client, "Berlin", "pan") == 2
-    assert (await client.get_item(INVENTORY.name, CATALOGUE)).version == before + 1
+    assert (await client.get_item(INVENTORY.name, CATALOGUE_KEY)).version == before + 1
 
 
 @pytest.mark.parametrize("pages", [1, 5])
 async def test_many_orders_of_many_products_are_reserved_in_parts(
     client: PersistenceClient, monkeypatch: pytest.MonkeyPatch, pages: int
 ) -> None:
-    monkeypatch.setattr(stocked, "_ALL_PAGES", pages)
-    monkeypatch.setattr(stocked, "_PAGE", 50)
+    monkeypatch.setattr(stock_index, "_ALL_PAGES", pages)
+    monkeypatch.setattr(stock_index, "_PAGE", 50)
     names = [f"p{number:03}" for number in range(150)]
     await stock(client, {("Berlin", name): 20 for name in names})
     jobs = [job(number, *(names[(number * 7 + k) % 150] for k in range(5))) for number in range(1000)]
-    refused = await Reserver(client).reserve(jobs)
+    refused = await Reserver(client).reserve_orders(jobs)
     holders = await held(client)
     assert {one.id for one in jobs} - holders.keys() == refused.keys()
-    taken = Counter(name for one in jobs if one.id in holders for name in quantities(one.request.items))
+    taken = Counter(name for one in jobs if one.id in holders for name in sum_quantities(one.request.items))
     assert all(set(one.request.items) <= holders[one.id].keys() for one in jobs if one.id in holders)
     assert 0 < len(refused) < 1000
     assert [await left(client, "Berlin", name) for name in names] == [20 - taken[name] for name in names]
@@ -587,10 +590,10 @@ async def test_many_orders_of_many_products_are_reserved_in_parts(
 async def test_count_that_is_no_number_can_not_be_taken_from(client: PersistenceClient) -> None:
     await stock(client, {("Berlin", "pan"): 3})
     reserver = Reserver(client)
-    assert await reserver.reserve([job(1, "pan")]) == {}
+    assert await reserver.reserve_orders([job(1, "pan")]) == {}
     key = {"store": "Berlin", "item": "pan"}
     await client.transact([Update(STOCK.name, key, set={"count": "many"}, when=Condition(exists=True))])
-    (reason,) = (await reserver.reserve([job(2, "pan")])).values()
+    (reason,) = (await reserver.reserve_orders([job(2, "pan")])).values()
     assert str(reason) == "out of stock: pan: 1 asked for, 0 left"
 
 
@@ -600,13 +603,13 @@ async def test_on_dynamodb_workers_share_what_is_left_and_give_it_back(tmp_path:
         async with PersistenceClient("127.0.0.1", server.port, timeout=PATIENCE) as client:
             await stock(client, {("Berlin", "pan"): 5, ("Berlin", "agua"): 100})
             jobs = [job(number, "pan", "agua") for number in range(8)]
-            halves = [Reserver(client).reserve(jobs[half::2]) for half in range(2)]
+            halves = [Reserver(client).reserve_orders(jobs[half::2]) for half in range(2)]
             first, second = await asyncio.gather(*halves)
             assert len(first | second) == 3
             assert await left(client, "Berlin", "pan") == 0
             assert await left(client, "Berlin", "agua") == 95
             served = [one for one in jobs if one.id not in first | second]
-            releases = [Reserver(client).release(one.id, one.request.items) for one in served]
+            releases = [Reserver(client).release_order(one.id, one.request.items) for one in served]
             assert all(await asyncio.gather(*releases))
             assert await left(client, "Berlin", "pan") == 5
             assert await left(client, "Berlin", "agua") == 100

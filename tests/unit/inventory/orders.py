@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from clients.persistence import StoredItem
-from services.inventory.grants import Block, Granted, block_of, granted
+from services.inventory.grants import GrantedStock, ReservationBlock, block_of, read_grants
 from shared.domain.ids import id_prefix
 from shared.domain.orders import OrderRequest
 from shared.domain.records import Action, Record, Update
@@ -62,14 +62,14 @@ class Records:
         record = self._found.get((RESERVATIONS.name, block))
         return StoredItem(None, 0) if record is None else StoredItem(record.item, record.version)
 
-    def blocks(self, jobs: Sequence[Job]) -> dict[str, Block]:
-        return {block: Block(block, self.block(block)) for block in {block_of(job.id) for job in jobs}}
+    def blocks(self, jobs: Sequence[Job]) -> dict[str, ReservationBlock]:
+        return {block: ReservationBlock(block, self.block(block)) for block in {block_of(job.id) for job in jobs}}
 
-    def held(self) -> dict[str, Granted]:
-        found: dict[str, Granted] = {}
+    def held(self) -> dict[str, GrantedStock]:
+        found: dict[str, GrantedStock] = {}
         for (table, *_), record in self._found.items():
             if table == RESERVATIONS.name:
-                found |= granted(record.item)
+                found |= read_grants(record.item)
         return found
 
     def counts(self) -> Counts:

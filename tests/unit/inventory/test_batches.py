@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inventory import batches, deciding
-from services.inventory.batches import Batch, plan_batch, unstocked
-from services.inventory.deciding import decide
-from services.inventory.grants import given_back, granted, quantities, read_stores
+from services.inventory import batches, decisions
+from services.inventory.batches import BatchPlan, find_unstocked, plan_batch
+from services.inventory.decisions import decide_orders
+from services.inventory.grants import build_release, read_grants, read_stores, sum_quantities
 from shared.domain.records import MAX_ACTIONS, Condition, Update
 from shared.domain.tables import RESERVATIONS, STOCK
 from tests.unit.inventory.orders import NOW, Counts, Records, job, taken, updates
 from workers.handlers import Job
 
 
-def held(batch: Batch) -> dict[int, dict[str, str]]:
+def held(batch: BatchPlan) -> dict[int, dict[str, str]]:
     """From where each order has what it names."""
     found: dict[int, dict[str, str]] = {}
-    for part in batch.parts:
-        products = {job.id: quantities(job.request.items).keys() for job in part.jobs}
-        for one in updates(part.actions, RESERVATIONS.name):
-            for order_id, grant in granted({**one.key, **one.set}).items():
+    for transaction in batch.transactions:
+        products = {job.id: sum_quantities(job.request.items).keys() for job in transaction.jobs}
+        for one in updates(transaction.actions, RESERVATIONS.name):
+            for order_id, grant in read_grants({**one.key, **one.set}).items():
                 stores = read_stores(grant.held.stores)
                 found[int(order_id[-12:], 16)] = {name: stores[name] for name in stores if name in products[order_id]}
     return found
@@ -33,10 +33,10 @@ def test_only_orders_with_stocked_products_are_touched() -> None:
     stores: Counts = {"pan": {"A": 9}, "agua": {}}
     batch = plan_batch([job(1, "x", "agua"), job(2, "pan", {"producto": "pan", "cantidad": 4}, "y")], stores)
     assert held(batch) == {2: {"pan": "A"}}
-    (part,) = batch.parts
-    assert (taken(part.actions), part.taken, batch.rest) == ({("A", "pan"): 5}, [("A", "pan")], [])
-    assert plan_batch([job(1, "x", "agua")], stores) == Batch([], [])
-    assert plan_batch([job(1, "x", "agua")], {}) == Batch([], [])
+    (transaction,) = batch.transactions
+    assert (taken(transaction.actions), transaction.taken, batch.rest) == ({("A", "pan"): 5}, [("A", "pan")], [])
+    assert plan_batch([job(1, "x", "agua")], stores) == BatchPlan([], [])
+    assert plan_batch([job(1, "x", "agua")], {}) == BatchPlan([], [])
 
 
 def test_spellings_of_a_name_are_one_product() -> None:
@@ -45,20 +45,20 @@ def test_spellings_of_a_name_are_one_product() -> None:
     jobs = [*(job(number, product) for number, product in enumerate(spelled)), job(4, *spelled[:2], "PAN"), job(5, "x")]
     batch = plan_batch(jobs, stores)
     assert held(batch) == {**{number: {"caf\u00e9": "A"} for number in range(4)}, 4: {"caf\u00e9": "A", "pan": "A"}}
-    (part,) = batch.parts
-    assert taken(part.actions) == {("A", "caf\u00e9"): 7, ("A", "pan"): 1}
-    (coffee, bread) = updates(part.actions, STOCK.name)
+    (transaction,) = batch.transactions
+    assert taken(transaction.actions) == {("A", "caf\u00e9"): 7, ("A", "pan"): 1}
+    (coffee, bread) = updates(transaction.actions, STOCK.name)
     assert (coffee.set["orders"], coffee.set["reference"], bread.set["orders"]) == (5, jobs[0].id, 1)
 
 
 def test_orders_that_name_what_is_not_stocked_are_told() -> None:
     stores: Counts = {"pan": {"A": 0}, "agua": {}}
     jobs = [job(1, "PAN"), job(2, "pan", "Agua", "Leche", "agua"), job(3, *(f"x{number}" for number in range(8)))]
-    assert unstocked(jobs, stores) == {
+    assert find_unstocked(jobs, stores) == {
         jobs[1].id: "not stocked: Agua, Leche",
         jobs[2].id: "not stocked: x0, x1, x2, x3, x4 and 3 more",
     }
-    assert unstocked(jobs[:1], stores) == {}
+    assert find_unstocked(jobs[:1], stores) == {}
 
 
 def test_orders_share_an_update_that_names_the_first_of_those_that_have_the_product() -> None:
@@ -67,8 +67,8 @@ def test_orders_share_an_update_that_names_the_first_of_those_that_have_the_prod
         job(0, "agua", "agua"),
         *(job(number, "pan", "pan", {"producto": "pan", "cantidad": 2}) for number in range(1, 5)),
     ]
-    (part,) = plan_batch(jobs, stores).parts
-    found = {one.key["item"]: one for one in updates(part.actions, STOCK.name)}
+    (transaction,) = plan_batch(jobs, stores).transactions
+    found = {one.key["item"]: one for one in updates(transaction.actions, STOCK.name)}
     assert (found["pan"].add, found["pan"].set["reference"], found["pan"].set["orders"]) == (
         {"count": -16},
         jobs[1].id,
@@ -109,17 +109,17 @@ def test_orders_of_many_products_are_cut_into_transactions_that_fit_and_none_is_
     batch = plan_batch(jobs, stores)
     found = held(batch)
     assert found == {number: dict.fromkeys(one.request.items, "A") for number, one in enumerate(jobs)}
-    for part in batch.parts:
-        assert len(part.actions) <= MAX_ACTIONS
-        for one in updates(part.actions, STOCK.name):
-            takers = [job.id for job in part.jobs if one.key["item"] in job.request.items]
+    for transaction in batch.transactions:
+        assert len(transaction.actions) <= MAX_ACTIONS
+        for one in updates(transaction.actions, STOCK.name):
+            takers = [job.id for job in transaction.jobs if one.key["item"] in job.request.items]
             assert (one.set["reference"], one.set["orders"], one.add["count"]) == (
                 min(takers),
                 len(takers),
                 -len(takers),
             )
-    assert sum(len(part.jobs) for part in batch.parts) == 3000
-    assert (len(batch.parts) > 3, batch.rest) == (True, [])
+    assert sum(len(transaction.jobs) for transaction in batch.transactions) == 3000
+    assert (len(batch.transactions) > 3, batch.rest) == (True, [])
 
 
 @pytest.mark.parametrize(("number", "length"), [(100, 5), (60, 99)])
@@ -145,13 +145,13 @@ ORDERS = st.dictionaries(st.integers(0, 2000), st.lists(PRODUCTS, min_size=1, ma
 def reserve(records: Records, jobs: Sequence[Job], known: Counts, limit: int) -> dict[str, str]:
     """What is refused, and why, where `known` is what was known of the counts before."""
     batch = plan_batch(jobs, known)
-    for part in batch.parts:
-        assert len(part.actions) <= limit
-        records.transact(part.actions)
+    for transaction in batch.transactions:
+        assert len(transaction.actions) <= limit
+        records.transact(transaction.actions)
     refused: dict[str, str] = {}
     rest: Sequence[Job] = batch.rest
     while rest:
-        decision = decide(rest, records.blocks(rest), records.counts(), ())
+        decision = decide_orders(rest, records.blocks(rest), records.counts(), ())
         assert decision.orders
         assert len(decision.actions) <= limit
         records.transact(decision.actions)
@@ -165,7 +165,7 @@ def order_by_order(jobs: Sequence[Job], counts: Counts) -> tuple[dict[str, dict[
     found: dict[str, dict[str, str]] = {}
     refused: dict[str, str] = {}
     for one in jobs:
-        wanted = {name: count for name, count in quantities(one.request.items).items() if counts.get(name)}
+        wanted = {name: count for name, count in sum_quantities(one.request.items).items() if counts.get(name)}
         stores: dict[str, str] = {}
         for name, count in wanted.items():
             enough = [store for store, left in counts[name].items() if left >= count]
@@ -195,7 +195,7 @@ def test_batch_is_reserved_as_order_by_order_and_once_and_can_be_given_back(
     found, refused = order_by_order(jobs, expected)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "MAX_ACTIONS", actions)
-        patch.setattr(deciding, "MAX_ACTIONS", actions)
+        patch.setattr(decisions, "MAX_ACTIONS", actions)
         patch.setattr(batches, "_BLOCKS_TOGETHER", 3)
         # The next attempt finds what the first has done, and comes to the same.
         for attempt in (1, 2):
@@ -208,12 +208,12 @@ def test_batch_is_reserved_as_order_by_order_and_once_and_can_be_given_back(
             assert {grant.held.attempt for grant in holders.values()} <= {attempt}
             for order_id, stores in found.items():
                 assert stores.items() <= read_stores(holders[order_id].held.stores).items()
-    products = {one.id: quantities(one.request.items) for one in jobs}
+    products = {one.id: sum_quantities(one.request.items) for one in jobs}
     for order_id, grant in records.held().items():
         back = [
             Update(STOCK.name, {"store": store, "item": name}, add={"count": products[order_id][name]})
             for name, store in read_stores(grant.held.stores).items()
             if name in products[order_id]
         ]
-        records.transact([*back, given_back(order_id, grant, NOW)])
+        records.transact([*back, build_release(order_id, grant, NOW)])
     assert (records.counts(), records.held()) == (counts, {})

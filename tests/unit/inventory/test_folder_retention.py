@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from services.inventory import folder as folders
-from services.inventory.folder import Folder
+from services.inventory.folder import FolderImporter
 
 DAY = 86_400
 
@@ -33,6 +33,6 @@ async def test_files_are_deleted_when_they_are_old(
 ) -> None:
     now = time.time() + passed * DAY
     monkeypatch.setattr(folders.time, "time", lambda: now)  # type: ignore[attr-defined]
-    await Folder(cast(Any, None), uploads, max_bytes=1, keep_days=keep).step()
+    await FolderImporter(cast(Any, None), uploads, max_bytes=1, keep_days=keep).scan_folder()
     assert len(names(uploads)) == left
     assert {"done/folder/c.csv", "done/link", "notes.md"} <= set(names(uploads))

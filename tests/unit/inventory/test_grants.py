@@ -5,15 +5,15 @@ import pytest
 from clients.persistence import StoredItem
 from services.inventory.grants import (
     MAX_STORES_BYTES,
-    Block,
-    Held,
+    HeldStock,
+    ReservationBlock,
     block_of,
-    given_back,
-    granted,
+    build_release,
     new_grant,
-    quantities,
+    read_grants,
     read_stores,
     stores_text,
+    sum_quantities,
 )
 from shared.domain.errors import Conflict
 from shared.domain.orders import Item
@@ -42,7 +42,7 @@ def test_stores_are_read_as_they_were_written() -> None:
 
 
 def test_what_an_order_asks_for_is_summed_up() -> None:
-    assert quantities(["pan", Item("pan", 4), "agua"]) == {"pan": 5, "agua": 1}
+    assert sum_quantities(["pan", Item("pan", 4), "agua"]) == {"pan": 5, "agua": 1}
 
 
 @pytest.mark.parametrize("numbers", [[0], [255], [3, 64, 65, 254]])
@@ -51,7 +51,7 @@ def test_grant_is_to_the_orders_of_its_mask_and_comes_once(numbers: list[int]) -
     grant = new_grant(BLOCK, sum(1 << number for number in numbers), "Berlin\tpan", NOW)
     records.transact([grant])
     assert {one: found.held for one, found in records.held().items()} == {
-        order(number): Held(1, "Berlin\tpan") for number in numbers
+        order(number): HeldStock(1, "Berlin\tpan") for number in numbers
     }
     with pytest.raises(Conflict):
         records.transact([grant])
@@ -73,7 +73,7 @@ def test_what_is_given_back_is_given_back_once_and_disturbs_no_neighbour() -> No
     records = Records({})
     records.transact([new_grant(BLOCK, 0b111, "Berlin\tpan", NOW)])
     found = records.held()
-    first, second = (given_back(order(number), found[order(number)], NOW) for number in (0, 1))
+    first, second = (build_release(order(number), found[order(number)], NOW) for number in (0, 1))
     for update in (first, second):
         records.transact([update])
         with pytest.raises(Conflict):
@@ -84,28 +84,28 @@ def test_what_is_given_back_is_given_back_once_and_disturbs_no_neighbour() -> No
 def test_block_that_is_written_says_the_same_in_fewer_words_and_lets_no_late_grant_in() -> None:
     records = Records({})
     records.transact([new_grant(BLOCK, 0b111, "Berlin\tpan", NOW)])
-    records.transact([given_back(order(0), records.held()[order(0)], NOW)])
-    block = Block(BLOCK, records.block(BLOCK))
-    block.held[order(2)] = Held(2, "Berlin\tpan")
-    late = given_back(order(1), records.held()[order(1)], NOW)
-    records.transact([block.update(NOW)])
+    records.transact([build_release(order(0), records.held()[order(0)], NOW)])
+    block = ReservationBlock(BLOCK, records.block(BLOCK))
+    block.held[order(2)] = HeldStock(2, "Berlin\tpan")
+    late = build_release(order(1), records.held()[order(1)], NOW)
+    records.transact([block.build_update(NOW)])
     item = records.block(BLOCK).item
     assert item is not None
     assert {name for name in item if name not in ("id", "at")} == {"fence", "01.1", "02.2"}
-    for update in (late, new_grant(BLOCK, 0b1000, "Berlin\tpan", NOW), block.update(NOW)):
+    for update in (late, new_grant(BLOCK, 0b1000, "Berlin\tpan", NOW), block.build_update(NOW)):
         with pytest.raises(Conflict):
             records.transact([update])
     held = {one: found.held for one, found in records.held().items()}
-    assert held == {order(1): Held(1, "Berlin\tpan"), order(2): Held(2, "Berlin\tpan")}
+    assert held == {order(1): HeldStock(1, "Berlin\tpan"), order(2): HeldStock(2, "Berlin\tpan")}
 
 
 def test_record_has_room_for_short_grants_whatever_long_ones_there_are() -> None:
-    block = Block(BLOCK, StoredItem(None, 0))
+    block = ReservationBlock(BLOCK, StoredItem(None, 0))
     for number in range(256):
         long = f"Berlin\t{number:03}{'x' * (MAX_STORES_BYTES - 10)}"
         short = f"Berlin\t{number:03}{'x' * 590}"
         assert block.has_room(short)
-        block.held[order(number)] = Held(1, long if block.has_room(long) else short)
-    item = {**block.update(NOW).set, "id": BLOCK}
+        block.held[order(number)] = HeldStock(1, long if block.has_room(long) else short)
+    item = {**block.build_update(NOW).set, "id": BLOCK}
     assert 300_000 < item_bytes(item) < MAX_ITEM_BYTES - 20_000
-    assert {one: found.held for one, found in granted(item).items()} == block.held
+    assert {one: found.held for one, found in read_grants(item).items()} == block.held

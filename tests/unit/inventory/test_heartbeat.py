@@ -7,8 +7,8 @@ import pytest
 
 from clients.access import Access
 from clients.errors import Unreachable
-from clients.inventory.beat import BEAT_SECONDS
-from services.inventory.inventory import Inventory
+from clients.inventory.heartbeat import HEARTBEAT_SECONDS
+from services.inventory.inventory import InventoryService
 from services.inventory.settings import InventorySettings
 
 
@@ -35,7 +35,7 @@ async def test_heartbeat_that_fails_is_sent_again_at_once(monkeypatch: pytest.Mo
     monkeypatch.setattr("services.inventory.inventory.asyncio.sleep", sleep)
     server = LateServer()
     with pytest.raises(asyncio.CancelledError):
-        await Inventory(InventorySettings(), Access())._beat(server)  # type: ignore[arg-type]
+        await InventoryService(InventorySettings(), Access())._send_heartbeats(server)  # type: ignore[arg-type]
     assert server.requests == 2
     assert pauses[0] < 1
-    assert pauses[1] == BEAT_SECONDS
+    assert pauses[1] == HEARTBEAT_SECONDS

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from services.inventory.publishing import message_of
+from services.inventory.alert_publisher import build_message
 
 ALERT = {
     "store": "Berlin",
@@ -17,7 +17,7 @@ ALERT = {
 
 
 def test_a_message_has_all_that_is_known_of_an_alert() -> None:
-    message = message_of({**ALERT, "state": "open", "untold": "2026-01-02T03:04:05Z"})
+    message = build_message({**ALERT, "state": "open", "untold": "2026-01-02T03:04:05Z"})
     assert message["Subject"] == "Low stock: Echo Dot"
     assert json.loads(message["Message"]) == ALERT
     assert message["MessageAttributes"] == {
@@ -31,8 +31,8 @@ def test_a_message_has_all_that_is_known_of_an_alert() -> None:
     [("Piñata", "Low stock: Pinata"), ("Кофе №1", "Low stock: ???? No1"), ("a\nb", "Low stock: a?b")],
 )
 def test_a_subject_is_ascii(item: str, subject: str) -> None:
-    assert message_of({**ALERT, "item": item})["Subject"] == subject
+    assert build_message({**ALERT, "item": item})["Subject"] == subject
 
 
 def test_a_subject_has_less_than_100_characters() -> None:
-    assert message_of({**ALERT, "item": "x" * 200})["Subject"] == "Low stock: " + "x" * 88
+    assert build_message({**ALERT, "item": "x" * 200})["Subject"] == "Low stock: " + "x" * 88

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.persistence import StoredChange, StoredItem
-from services.inventory.following import Count, movement_of, next_alert
+from services.inventory.stock_follower import CountChange, build_movement, next_alert
 from shared.domain.stock import Levels
 
 LEVELS = Levels(5, 2)
@@ -28,7 +28,7 @@ def alerts(*counts: int | None) -> list[tuple[str, int]]:
     alert: dict[str, Any] | None = None
     before: int | None = None
     for after in counts:
-        found = next_alert(alert, Count("A", "x", before, after), LEVELS, "now")
+        found = next_alert(alert, CountChange("A", "x", before, after), LEVELS, "now")
         if found is not None:
             alert = found
             told.append((found["state"], found["number"]))
@@ -63,14 +63,14 @@ def test_alerts_begin_and_end_in_turn(counts: list[int | None]) -> None:
 
 def test_an_acknowledged_alert_ends_too() -> None:
     alert = {"state": "acknowledged", "number": 3}
-    found = next_alert(alert, Count("A", "x", 4, 9), LEVELS, "now")
+    found = next_alert(alert, CountChange("A", "x", 4, 9), LEVELS, "now")
     assert found is not None
     assert (found["state"], found["number"]) == ("closed", 3)
 
 
 def test_movements_say_what_has_changed_and_why() -> None:
     said = {"cause": "order", "reference": "an order", "orders": 3, "changed": "t2"}
-    movement = movement_of(change(item(9, 4, changed="t1"), item(7, 5, **said)))
+    movement = build_movement(change(item(9, 4, changed="t1"), item(7, 5, **said)))
     assert movement is not None
     assert (movement["change"], movement["count"], movement["version"]) == (-2, 7, 5)
     assert (movement["cause"], movement["reference"], movement["orders"]) == ("order", "an order", 3)
@@ -79,20 +79,20 @@ def test_movements_say_what_has_changed_and_why() -> None:
 def test_who_does_not_say_why_has_edited() -> None:
     # What stands in the item is of the change before.
     said = {"cause": "order", "reference": "an order", "changed": "t1"}
-    movement = movement_of(change(item(9, 4, **said), item(7, 5, **said)))
+    movement = build_movement(change(item(9, 4, **said), item(7, 5, **said)))
     assert movement is not None
     assert (movement["cause"], "reference" in movement) == ("edit", False)
-    created = movement_of(change(None, item(7)))
+    created = build_movement(change(None, item(7)))
     assert created is not None
     assert created["cause"] == "edit"
 
 
 def test_what_goes_and_what_stays() -> None:
-    gone = movement_of(change(item(7, 5), None))
+    gone = build_movement(change(item(7, 5), None))
     assert gone is not None
     assert (gone["change"], gone["count"], gone["cause"]) == (-7, 0, "removal")
-    assert movement_of(change(item(7, 5), item(7, 6))) is None
-    assert movement_of(change(None, item(0))) is not None
+    assert build_movement(change(item(7, 5), item(7, 6))) is None
+    assert build_movement(change(None, item(0))) is not None
 
 
 @given(st.lists(st.integers(0, 50) | st.none(), max_size=20))
@@ -105,7 +105,7 @@ def test_movements_add_up_and_each_has_a_key_of_its_own(counts: list[int | None]
         if before is None and after is None:
             continue
         # The clock may stand still.
-        movement = movement_of(change(before, after))
+        movement = build_movement(change(before, after))
         if movement is not None:
             total += movement["change"]
             keys.append(movement["entry"])

@@ -1,6 +1,6 @@
-"""Proves that every count is the sum of its movements, and every store's sums those of its items; once a day.
+"""Checks once a day that each count is the sum of its movements, and the sums of each store those of its items.
 
-What is not is told and mended by a movement that says so: the count stands, since it is what everybody has seen.
+A difference is logged and corrected by a movement of its own. The count stays as it is, since clients have seen it.
 """
 
 import asyncio
@@ -12,114 +12,121 @@ from typing import NamedTuple
 import structlog
 
 from clients.errors import ClientError, Refused
-from clients.inventory.records import is_conflict
+from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
-from services.inventory.patience import Patience
+from services.inventory.server_retry import ServerRetry
 from shared.domain.names import fold_names
 from shared.domain.orders import iso_time
 from shared.domain.records import Condition, Put
 from shared.domain.stock import Cause, Levels, count_of, ledger_of
 from shared.domain.tables import INVENTORY, MOVEMENTS, STOCK, STORES
 
-CHECK = {"name": "check"}
-"""The key in `INVENTORY` of what the last check has found."""
-_EVERY = timedelta(days=1)
-_LOOK_SECONDS = 60.0
-# Of its time, how much it leaves to others.
-_SPARE = 1.0
+CHECK_KEY = {"name": "check"}
+"""The key in `INVENTORY` of the last check's result."""
+_INTERVAL = timedelta(days=1)
+_POLL_SECONDS = 60.0
+# Pause after each page, as a multiple of the time that the page took.
+_PAUSE_RATIO = 1.0
 _PAGE = 200
-# Movements follow counts by moments: so often an item is looked at again before it is called wrong.
-_LOOKS = 20
-_LOOK_AGAIN_SECONDS = 0.25
-_ALERTED = 20
+# Movements follow their counts with a short delay: an item is read that often before it counts as wrong.
+_READS = 20
+_READ_AGAIN_SECONDS = 0.25
+_EXAMPLES = 20
 
 
-class Finding(NamedTuple):
-    """An item whose movements do not make its count."""
+class CountMismatch(NamedTuple):
+    """An item whose count is not the sum of its movements."""
 
     store: str
     item: str
     has: int
     movements: int
-    """Their sum."""
+    """The sum of the movements."""
 
 
-class Checker:
-    """Checks when the last check is a day old, and when it is told to by `wake`. Until cancelled."""
+class StockChecker:
+    """Checks the stock when the last check is a day old, or after `wake`, until cancelled."""
 
     def __init__(self, client: PersistenceClient, levels: Levels) -> None:
         self._client = client
         self._levels = levels
         self._woken = asyncio.Event()
-        self._patience = Patience("check")
+        self._server_retry = ServerRetry("check")
         self._log = structlog.get_logger()
 
     def wake(self) -> None:
-        """Changes were lost, or mean something else than they did."""
+        """Requests a check: changes were lost, or the threshold of low stock has changed."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Looks once a minute whether it is time."""
+        """Checks the stock whenever a check is due; looks once a minute."""
         while True:
             try:
                 if self._woken.is_set() or await self._is_due():
                     self._woken.clear()
-                    await self.check()
-                self._patience.answered()
+                    await self.check_stock()
+                self._server_retry.record_answer()
             except ClientError as error:
                 self._woken.set()
-                await self._patience.wait(error)
+                await self._server_retry.wait_after_error(error)
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
+                async with asyncio.timeout(_POLL_SECONDS):
                     await self._woken.wait()
 
     async def _is_due(self) -> bool:
-        stored = await self._client.get_item(INVENTORY.name, CHECK)
+        stored = await self._client.get_item(INVENTORY.name, CHECK_KEY)
         if stored.item is None:
             return True
-        return datetime.now(UTC) - datetime.fromisoformat(stored.item["at"]) > _EVERY
+        return datetime.now(UTC) - datetime.fromisoformat(stored.item["at"]) > _INTERVAL
 
-    async def check(self) -> list[Finding]:
-        """Looks at every item, mends what is wrong, and stores what was found. Raises ClientError."""
+    async def check_stock(self) -> list[CountMismatch]:
+        """Checks all items and stores, corrects differences, and stores the result. Raises ClientError."""
         began = time.monotonic()
         items = 0
-        found: list[Finding] = []
-        # As they were before anything is counted: those that change meanwhile are left to the next check.
-        stores = await self._stores()
+        found: list[CountMismatch] = []
+        # Read before the items are counted: sums that change meanwhile are left to the next check.
+        stores = await self._load_store_sums()
         sums: dict[str, dict[str, int]] = {}
         cursor: str | None = None
         while True:
             worked = time.monotonic()
             page = await self._client.query(STOCK.name, "all", page_size=_PAGE, cursor=cursor)
             for stored in page.items:
-                finding = await self._look(stored, sums)
+                mismatch = await self._check_item(stored, sums)
                 items += 1
-                if finding is not None:
-                    found.append(finding)
-            await asyncio.sleep((time.monotonic() - worked) * _SPARE)
+                if mismatch is not None:
+                    found.append(mismatch)
+            await asyncio.sleep((time.monotonic() - worked) * _PAUSE_RATIO)
             cursor = page.cursor
             if cursor is None:
                 break
-        for finding in found:
-            self._log.error("movements do not make the count; mended", **finding._asdict())
-        mended = 0
+        for mismatch in found:
+            self._log.error("count_mismatch_corrected", **mismatch._asdict())
+        corrected = 0
         for store in stores.keys() | sums.keys():
-            mended += await self._mend_sums(store, stores.get(store, StoredItem(None, 0)), sums.get(store, {}))
-        wrong = [finding._asdict() for finding in found[:_ALERTED]]
-        told = {**CHECK, "at": _now(), "items": items, "wrong": len(found), "examples": wrong, "stores": mended}
-        await self._client.put_item(INVENTORY.name, told)
-        self._log.info("stock checked", items=items, wrong=len(found), seconds=round(time.monotonic() - began, 1))
+            corrected += await self._correct_sums(store, stores.get(store, StoredItem(None, 0)), sums.get(store, {}))
+        wrong = [mismatch._asdict() for mismatch in found[:_EXAMPLES]]
+        report = {
+            **CHECK_KEY,
+            "at": _current_time(),
+            "items": items,
+            "wrong": len(found),
+            "examples": wrong,
+            "stores": corrected,
+        }
+        await self._client.put_item(INVENTORY.name, report)
+        self._log.info("stock_checked", items=items, wrong=len(found), seconds=round(time.monotonic() - began, 1))
         return found
 
-    async def _look(self, stored: StoredItem, sums: dict[str, dict[str, int]]) -> Finding | None:
-        """Whether the movements of an item make its count; if not, one that says so is added."""
+    async def _check_item(self, stored: StoredItem, sums: dict[str, dict[str, int]]) -> CountMismatch | None:
+        """Compares an item's count with its movements. Corrects and returns a mismatch; None if they agree."""
         assert stored.item is not None
         store, item = stored.item["store"], stored.item["item"]
         key = {"store": store, "item": item}
         count = total = version = 0
-        for _ in range(_LOOKS):
-            total = await self._sum(ledger_of(store, item))
+        for _ in range(_READS):
+            total = await self._sum_movements(ledger_of(store, item))
             again = await self._client.get_item(STOCK.name, key)
             found = count_of(again.item)
             if found is None:
@@ -127,14 +134,14 @@ class Checker:
             count, version = found, again.version
             if count == total:
                 break
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(_READ_AGAIN_SECONDS)
         of_store = sums.setdefault(fold_names(store), {"items": 0, "units": 0, "low": 0})
         of_store["items"] += 1
         of_store["units"] += count
         of_store["low"] += self._levels.is_low(count)
         if count == total:
             return None
-        now = _now()
+        now = _current_time()
         movement = {
             "ledger": ledger_of(store, item),
             "entry": f"{now}#{version:012d}",
@@ -145,9 +152,9 @@ class Checker:
             "cause": Cause.CORRECTION.value,
         }
         await self._client.put_item(MOVEMENTS.name, movement)
-        return Finding(store, item, count, total)
+        return CountMismatch(store, item, count, total)
 
-    async def _sum(self, ledger: str) -> int:
+    async def _sum_movements(self, ledger: str) -> int:
         total: int = 0
         cursor: str | None = None
         while True:
@@ -157,8 +164,8 @@ class Checker:
             if cursor is None:
                 return total
 
-    async def _stores(self) -> dict[str, StoredItem]:
-        """The sums of each store as they are stored, by its name in the form in which names are compared."""
+    async def _load_store_sums(self) -> dict[str, StoredItem]:
+        """Returns the stored sums of each store by its folded name."""
         found: dict[str, StoredItem] = {}
         cursor: str | None = None
         while True:
@@ -168,8 +175,8 @@ class Checker:
             if cursor is None:
                 return found
 
-    async def _mend_sums(self, store: str, stored: StoredItem, counted: dict[str, int]) -> bool:
-        """Sets a store's sums to what was counted, where they are as they were before; whether they were wrong."""
+    async def _correct_sums(self, store: str, stored: StoredItem, counted: dict[str, int]) -> bool:
+        """Replaces a store's sums if they differ from the counted ones and are unchanged. Returns whether it did."""
         item = stored.item or {}
         if all(item.get(name, 0) == counted.get(name, 0) for name in ("items", "units", "low")):
             return False
@@ -179,11 +186,11 @@ class Checker:
         except Refused as refusal:
             if not is_conflict(refusal):
                 raise
-            # Something was sold since: the next check will tell.
+            # The stock has changed since; the next check compares again.
             return False
-        self._log.warning("the sums of a store were wrong; mended", store=store, were=item, are=sums)
+        self._log.warning("store_sums_corrected", store=store, were=item, are=sums)
         return True
 
 
-def _now() -> str:
+def _current_time() -> str:
     return iso_time(time.time_ns() // 1000)

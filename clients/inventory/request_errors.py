@@ -1,14 +1,10 @@
-"""Whoever can ask a persistence server, as the functions of this package see them."""
-
-from typing import TypeVar
+"""Classes of errors in requests to a persistence server."""
 
 from clients.errors import AnswerTimeout, ConnectionLost, Refused
 from shared.domain.errors import DeadlineExceeded
 
-T = TypeVar("T")
-
 UNCERTAIN = (AnswerTimeout, ConnectionLost, DeadlineExceeded)
-"""What leaves open whether a request was carried out."""
+"""Errors after which it is unknown whether a request has taken effect."""
 
 
 def is_conflict(refusal: Refused) -> bool:

@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from clients.persistence import PersistenceClient
-from services.inventory.aws import Aws
-from services.inventory.publishing import Publisher
+from services.inventory.alert_publisher import AlertPublisher
+from services.inventory.aws import AwsClient
 from shared.domain.tables import ALERTS
 from tests.support.cloud import REGION, Cloud, cloud_at
 from tests.support.dynamodb import DynamoServer
@@ -26,8 +26,8 @@ async def with_topic(cloud: Cloud, name: str) -> tuple[str, str]:
     return topic, queue
 
 
-def publisher(client: PersistenceClient, cloud: Cloud, topic: str) -> Publisher:
-    return Publisher(client, topic, region=REGION, endpoint=cloud.endpoint)
+def publisher(client: PersistenceClient, cloud: Cloud, topic: str) -> AlertPublisher:
+    return AlertPublisher(client, topic, region=REGION, endpoint=cloud.endpoint)
 
 
 def alert(item: str = "Echo Dot", number: int = 1, **members: Any) -> dict[str, Any]:
@@ -99,17 +99,17 @@ class Meanwhile:
     """Does something once between the publishing of an alert and its being marked as that."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, happens: Any) -> None:
-        call = Aws.call
+        call = AwsClient.call_operation
         self.happened = False
 
-        async def called(aws: Aws, operation: str, **members: Any) -> Any:
+        async def called(aws: AwsClient, operation: str, **members: Any) -> Any:
             answer = await call(aws, operation, **members)
             if operation == "publish" and not self.happened:
                 self.happened = True
                 await happens()
             return answer
 
-        monkeypatch.setattr(Aws, "call", called)
+        monkeypatch.setattr(AwsClient, "call_operation", called)
 
 
 async def test_an_alert_that_is_acknowledged_meanwhile_stays_so(
@@ -182,14 +182,14 @@ async def test_an_alert_that_sns_refuses_keeps_none_back(
     cloud: Cloud, client: PersistenceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic, queue = await with_topic(cloud, "refuses")
-    call = Aws.call
+    call = AwsClient.call_operation
 
-    async def called(aws: Aws, operation: str, **members: Any) -> Any:
+    async def called(aws: AwsClient, operation: str, **members: Any) -> Any:
         if members.get("Subject") == "Low stock: Item 0":
             members["TopicArn"] = topic + "-that-is-not-there"
         return await call(aws, operation, **members)
 
-    monkeypatch.setattr(Aws, "call", called)
+    monkeypatch.setattr(AwsClient, "call_operation", called)
     for number in range(15):
         await client.put_item(ALERTS.name, alert(f"Item {number}"))
     with capture_logs() as logs:
@@ -202,14 +202,14 @@ async def test_an_alert_that_sns_refuses_keeps_none_back(
 async def test_alerts_wait_while_aws_is_away(client: PersistenceClient, monkeypatch: pytest.MonkeyPatch) -> None:
     server = DynamoServer()
     calls = 0
-    call = Aws.call
+    call = AwsClient.call_operation
 
-    async def counted(aws: Aws, operation: str, **members: Any) -> Any:
+    async def counted(aws: AwsClient, operation: str, **members: Any) -> Any:
         nonlocal calls
         calls += 1
         return await call(aws, operation, **members)
 
-    monkeypatch.setattr(Aws, "call", counted)
+    monkeypatch.setattr(AwsClient, "call_operation", counted)
     await client.put_item(ALERTS.name, alert())
     with capture_logs() as logs:
         async with cloud_at(server.endpoint) as cloud:
@@ -224,4 +224,4 @@ async def test_alerts_wait_while_aws_is_away(client: PersistenceClient, monkeypa
                     await all_told(client)
                 finally:
                     server.stop()
-    assert [entry["event"] for entry in logs] == ["alerts have to wait; trying again", "an alert was published"]
+    assert [entry["event"] for entry in logs] == ["work_postponed", "alert_published"]
