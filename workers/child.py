@@ -23,9 +23,9 @@ from shared.stores.dynamodb.settings import DynamoWork
 from shared.stores.ports.orders import WorkStore
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.work import SqliteWorkStore
+from workers.attempt_traces import trace_attempts
 from workers.failures import known_secrets
 from workers.handlers import Kit, load_handler
-from workers.telling import told
 from workers.worker import Worker, WorkPolicy
 
 _NICENESS = 10
@@ -86,7 +86,7 @@ async def _work(config: ChildConfig, name: str, end: socket.socket, dump: StateD
     traces = open_traces("worker", config.traces)
     secrets = known_secrets(os.environ, config.kit.service_token)
     if traces is not None or config.log_level == "debug":
-        handler = handler._replace(handle=told(handler.handle, name, traces))
+        handler = handler._replace(handle=trace_attempts(handler.handle, name, traces))
     async with _open_store(config.store) as store:
         worker = Worker(name, store, handler, config.policy, secrets=secrets)
         dump.describe = worker.describe_state

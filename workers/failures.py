@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PRIVATE|(?:^|_)KEY(?:$|_)")
 _SHORTEST_SECRET = 8
 _MASK = "[secret]"
 # How a handler is called is of no interest to whoever wrote it.
-_CALLERS = re.compile(r"workers[/\\](runner|preparing|handlers|telling)\.py$|[/\\](asyncio|concurrent)[/\\]")
+_CALLERS = re.compile(r"workers[/\\](runner|preparing|handlers|attempt_traces)\.py$|[/\\](asyncio|concurrent)[/\\]")
 
 
 class Verdict(NamedTuple):

@@ -100,7 +100,7 @@ class Relay:
         now = time.time()
         for one in happened:
             for order, trace in one.traces.items():
-                traces.span(f"event {one.event}", trace, seconds=max(now - one.at / 1e6, 0.0), order=order)
+                traces.record_span(f"event {one.event}", trace, seconds=max(now - one.at / 1e6, 0.0), order=order)
 
     def _take_orders(self, found: OrderEvents) -> list[Entry]:
         if found.restarted:

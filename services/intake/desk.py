@@ -250,7 +250,7 @@ class Desk:
             if (trace := requests[index].trace) is not UNSET:
                 self._log.debug("order accepted", id=order_id, trace=trace)
                 if self._traces is not None:
-                    self._traces.span("order.accept", trace, seconds=seconds, order=order_id)
+                    self._traces.record_span("order.accept", trace, seconds=seconds, order=order_id)
 
     def _refuse(self, requests: list[OrderRequest], error: ComandaError) -> list[str]:
         self._metrics.refused(error.code, len(requests))

@@ -1,34 +1,36 @@
-"""Traces: what each server did for a request, as spans that go to a collector by OTLP (OpenTelemetry, optional).
+"""Traces: spans of each server's work for a request, sent to a collector by OTLP (OpenTelemetry, optional).
 
-The `trace` of a request says where its spans belong: one of 32 hexadecimal digits is the trace's id itself, any other
-name is hashed to one; and the span of the request as a whole, which is the parent of all others, has an id that
-follows from the name as well. So nothing else than the name has to travel.
+The `trace` of a request determines where its spans belong. A trace of 32 hexadecimal digits is the id of the trace
+itself; any other name is hashed to one. The root span, the parent of all others, has an id that is computed from the
+name as well. So no other value has to be passed on between servers.
 """
 
 import hashlib
 import re
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from shared.domain.errors import StartupError
+from shared.runtime.traceparent import CallerSpan
 
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _EXPORT_SECONDS = 2
 _GATHER_MS = 1000
 
 
-class Place(NamedTuple):
-    """Where spans belong: the trace, and the span of the request as a whole."""
+class RootSpan(NamedTuple):
+    """The ids of the span of a whole request, and of its trace."""
 
     trace_id: int
-    root_id: int
+    span_id: int
 
 
-def place_of(trace: str) -> Place:
-    """The place that a request's name stands for."""
+def derive_root_span(trace: str) -> RootSpan:
+    """Returns the root span of the request with this name; always the same one."""
     digest = hashlib.sha256(trace.encode()).digest()
     trace_id = int(trace, 16) if _TRACE_ID.fullmatch(trace) else int.from_bytes(digest[:16], "big")
-    return Place(trace_id, int.from_bytes(digest[16:24], "big"))
+    return RootSpan(trace_id, int.from_bytes(digest[16:24], "big"))
 
 
 class Traces:
@@ -39,7 +41,7 @@ class Traces:
 
     def __init__(self, service: str, endpoint: str) -> None:
         try:
-            # Only here: few want it, and it takes a while to load.
+            # Only here: it is optional, and takes a while to load.
             from opentelemetry import trace  # noqa: PLC0415
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
             from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
@@ -53,15 +55,15 @@ class Traces:
             ) from None
 
         class Ids(RandomIdGenerator):
-            """Random, but for the one span whose ids follow from the request's name."""
+            """Random ids, except those of a root span."""
 
-            root: Place | None = None
+            root: RootSpan | None = None
 
             def generate_trace_id(self) -> int:
                 return self.root.trace_id if self.root is not None else super().generate_trace_id()
 
             def generate_span_id(self) -> int:
-                return self.root.root_id if self.root is not None else super().generate_span_id()
+                return self.root.span_id if self.root is not None else super().generate_span_id()
 
         self._ids = Ids()
         self._api = trace
@@ -74,37 +76,63 @@ class Traces:
         self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_GATHER_MS))
         self._tracer = self._provider.get_tracer("comanda")
 
-    def root(self, name: str, trace: str, *, seconds: float, parent: int | None = None, **attributes: Any) -> None:
-        """The span of a request as a whole, which has just ended; `parent` is the caller's own, if it named one."""
-        place = place_of(trace)
-        context = None if parent is None else self._within(place.trace_id, parent)
-        self._ids.root = place
+    def record_request(
+        self, name: str, trace: str, *, seconds: float, caller: CallerSpan | None = None, **attributes: Any
+    ) -> None:
+        """Records the root span of a request that has just ended, as a child of the span of its `caller`.
+
+        A caller that named the request otherwise than its own trace has two spans, which link to each other: a child in
+        its trace, and the root span of the request's own trace.
+        """
+        end = time.time_ns()
+        root = derive_root_span(trace)
+        parent = None if caller is None else self._context_of(int(caller.trace, 16), caller.span_id)
+        links = []
+        if caller is not None and int(caller.trace, 16) != root.trace_id:
+            own = self._api.Link(self._span_context(*root))
+            links.append(self._api.Link(self._record(name, parent, end, seconds, attributes, server=True, links=[own])))
+            parent = None
+        self._ids.root = root
         try:
-            self._record(name, context, time.time_ns(), seconds, self._api.SpanKind.SERVER, attributes)
+            self._record(name, parent, end, seconds, attributes, server=True, links=links)
         finally:
             self._ids.root = None
 
-    def span(self, name: str, trace: str, *, seconds: float, **attributes: Any) -> None:
-        """A span of what was done for a request, which has just ended."""
-        place = place_of(trace)
-        context = self._within(place.trace_id, place.root_id)
-        self._record(name, context, time.time_ns(), seconds, self._api.SpanKind.INTERNAL, attributes)
+    def record_span(self, name: str, trace: str, *, seconds: float, **attributes: Any) -> None:
+        """Records a span of work for a request; the work has just ended."""
+        self._record(name, self._context_of(*derive_root_span(trace)), time.time_ns(), seconds, attributes)
 
     def close(self) -> None:
         """Sends what has gathered."""
         self._provider.shutdown()
 
-    def _within(self, trace_id: int, span_id: int) -> Any:
+    def _span_context(self, trace_id: int, span_id: int) -> Any:
         flags = self._api.TraceFlags(self._api.TraceFlags.SAMPLED)
-        parent = self._api.SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
-        return self._api.set_span_in_context(self._api.NonRecordingSpan(parent))
+        return self._api.SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
 
-    def _record(self, name: str, context: Any, end: int, seconds: float, kind: Any, attributes: dict[str, Any]) -> None:
+    def _context_of(self, trace_id: int, span_id: int) -> Any:
+        """The context whose spans are children of this one."""
+        return self._api.set_span_in_context(self._api.NonRecordingSpan(self._span_context(trace_id, span_id)))
+
+    def _record(
+        self,
+        name: str,
+        parent: Any,
+        end: int,
+        seconds: float,
+        attributes: dict[str, Any],
+        *,
+        server: bool = False,
+        links: Sequence[Any] = (),
+    ) -> Any:
+        """Records a span that ended at `end`, in nanoseconds; returns its context."""
+        kind = self._api.SpanKind.SERVER if server else self._api.SpanKind.INTERNAL
         begun = end - int(seconds * 1e9)
-        span = self._tracer.start_span(name, context, kind=kind, start_time=begun, attributes=attributes)
+        span = self._tracer.start_span(name, parent, kind=kind, start_time=begun, attributes=attributes, links=links)
         span.end(end)
+        return span.get_span_context()
 
 
 def open_traces(service: str, endpoint: str | None) -> Traces | None:
-    """Traces to a collector, or None where there is none. Raises StartupError."""
+    """Returns traces to a collector, or None without one. Raises StartupError."""
     return None if endpoint is None else Traces(service, endpoint)

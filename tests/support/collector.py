@@ -18,6 +18,8 @@ class Span(NamedTuple):
     id: str
     parent: str
     attributes: dict[str, str]
+    links: list[str]
+    """The ids of spans in other traces."""
 
 
 class Collector:
@@ -51,7 +53,8 @@ class Collector:
                     for span in scope.spans:
                         attributes = {one.key: one.value.string_value for one in span.attributes}
                         ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                        self.spans.append(Span(names["service.name"], span.name, *ids, attributes))
+                        links = [link.span_id.hex() for link in span.links]
+                        self.spans.append(Span(names["service.name"], span.name, *ids, attributes, links))
             self._changed.notify_all()
 
     def wait_for(self, trace: str, *names: str) -> dict[str, Span]:

@@ -13,11 +13,10 @@ from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.request_log import RequestLog
 from shared.domain.errors import ComandaError, Unavailable
 from shared.runtime.logs import log_fault
+from shared.runtime.traceparent import CallerSpan, parse_traceparent
 from shared.runtime.traces import Traces
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
-# As W3C Trace Context has it.
-_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _BODY = {b"content-length", b"transfer-encoding"}
 _STREAM = b"text/event-stream"
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
@@ -89,8 +88,9 @@ class RequestMiddleware:
             if self._traces is not None:
                 attributes = {"http.request.method": scope["method"], "http.response.status_code": exchange.status}
                 name = f"{scope['method']} {route}"
-                parent = _parent_span(scope["headers"], exchange.request_id)
-                self._traces.root(name, exchange.request_id, seconds=seconds, parent=parent, **attributes)
+                self._traces.record_request(
+                    name, exchange.request_id, seconds=seconds, caller=exchange.caller, **attributes
+                )
             if self._log.should_log(exchange.status, seconds, streamed=exchange.streamed):
                 self._log.write(
                     method=scope["method"],
@@ -105,7 +105,7 @@ class RequestMiddleware:
 class _Exchange:
     """One request and its response."""
 
-    __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "request_id", "status", "streamed")
+    __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "caller", "request_id", "status", "streamed")
 
     def __init__(
         self, edge: RequestMiddleware, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
@@ -116,7 +116,7 @@ class _Exchange:
         self._reading = any(name in _BODY and value != b"0" for name, value in headers)
         self._at_work = True
         edge.at_work += 1
-        self.request_id = _request_id(headers)
+        self.request_id, self.caller = _identify_request(headers)
         self.status = 0
         """The status of the answer; 0 until there is one."""
         self.streamed = False
@@ -164,20 +164,18 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": refusal.body})
 
 
-def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    """Returns the request id: the client's if it is valid, else its trace id, else a new one."""
-    found: str | None = None
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value.decode()
-        if name == b"traceparent" and (match := _TRACEPARENT.fullmatch(value)):
-            found = match[1].decode()
-    return found or f"{random.getrandbits(128):032x}"
+def _identify_request(headers: list[tuple[bytes, bytes]]) -> tuple[str, CallerSpan | None]:
+    """Returns the request's name, and the span of the caller if there is one.
 
-
-def _parent_span(headers: list[tuple[bytes, bytes]], request_id: str) -> int | None:
-    """Returns the client's span, if the request id is the trace of that span."""
-    for name, value in headers:
-        if name == b"traceparent" and (match := _TRACEPARENT.fullmatch(value)) and match[1].decode() == request_id:
-            return int(match[2], 16)
-    return None
+    The name is the caller's own, the id of the caller's trace, or a new id that is valid for a trace.
+    """
+    name: str | None = None
+    caller: CallerSpan | None = None
+    for header, value in headers:
+        if header == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            name = name or value.decode()
+        elif header == b"traceparent":
+            caller = parse_traceparent(value)
+    if name is None:
+        name = f"{random.getrandbits(128):032x}" if caller is None else caller.trace
+    return name, caller

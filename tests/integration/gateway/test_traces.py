@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.runtime.traces import place_of
+from shared.runtime.traces import derive_root_span
 from tests.support.collector import Collector
 from tests.support.http import Http
 from tests.support.intake import DistributedProcess, GatewayProcess, IntakeProcess
@@ -18,6 +18,8 @@ SPANS = {
     "event order.finished": "comanda-distributed",
 }
 CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+OTHER_CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACEPARENT, OTHER_TRACEPARENT = (f"00-{'-'.join(ids)}-01" for ids in (CALLER, OTHER_CALLER))
 
 
 def test_an_order_is_one_trace(tmp_path: Path) -> None:
@@ -30,19 +32,28 @@ def test_an_order_is_one_trace(tmp_path: Path) -> None:
         ):
             http = Http(gateway)
             named = http.post("/api/v1/orders", ORDER, X_Request_ID="my-request")
-            called = http.post("/api/v1/orders", ORDER, traceparent="00-" + "-".join(CALLER) + "-01")
+            called = http.post("/api/v1/orders", ORDER, traceparent=TRACEPARENT)
+            both = http.post("/api/v1/orders", ORDER, X_Request_ID="their-request", traceparent=OTHER_TRACEPARENT)
             nameless = http.post("/api/v1/orders", ORDER)
             assert called.headers["x-request-id"] == CALLER[0]
-            for reply in (named, called, nameless):
+            assert both.headers["x-request-id"] == "their-request"
+            for reply in (named, called, both, nameless):
                 name = reply.headers["x-request-id"]
-                place = place_of(name)
-                spans = collector.wait_for(f"{place.trace_id:032x}", *SPANS)
+                root_span = derive_root_span(name)
+                spans = collector.wait_for(f"{root_span.trace_id:032x}", *SPANS)
                 assert {span: spans[span].service for span in SPANS} == SPANS
                 root = spans.pop("POST /api/v1/orders")
-                assert root.id == f"{place.root_id:016x}"
+                assert root.id == f"{root_span.span_id:016x}"
                 assert root.parent == (CALLER[1] if reply is called else "")
                 assert {span.parent for span in spans.values()} == {root.id}
                 assert {span.attributes["order"] for span in spans.values()} == {reply.json["id"]}
+                if reply is both:
+                    # It has a name of its own, and so a trace of its own: the caller's has a child that links to it.
+                    (child,) = (span for span in collector.spans if span.links == [root.id])
+                    assert (child.name, child.trace, child.parent) == (root.name, *OTHER_CALLER)
+                    assert root.links == [child.id]
+                else:
+                    assert root.links == []
 
 
 def test_a_collector_that_is_away_keeps_nobody_waiting(tmp_path: Path) -> None:
@@ -58,8 +69,8 @@ def test_a_collector_that_is_away_keeps_nobody_waiting(tmp_path: Path) -> None:
     [(CALLER[0], int(CALLER[0], 16)), ("0" * 32, None), ("my-request", None), (CALLER[0].upper(), None)],
 )
 def test_a_name_has_one_place(trace: str, trace_id: int | None) -> None:
-    place = place_of(trace)
-    assert place == place_of(trace)
-    assert 0 < place.trace_id < 2**128
-    assert 0 < place.root_id < 2**64
-    assert trace_id in (None, place.trace_id)
+    root_span = derive_root_span(trace)
+    assert root_span == derive_root_span(trace)
+    assert 0 < root_span.trace_id < 2**128
+    assert 0 < root_span.span_id < 2**64
+    assert trace_id in (None, root_span.trace_id)

@@ -1,4 +1,4 @@
-"""Attempts in the log and in traces, under the names of the requests that the orders came with."""
+"""Records attempts in the log and in traces, under the trace that each order carries."""
 
 import time
 
@@ -9,8 +9,8 @@ from shared.runtime.traces import Traces
 from workers.handlers import Handler, Job
 
 
-def told(handler: Handler, worker: str, traces: Traces | None) -> Handler:
-    """The handler, with each attempt at an order that has a trace told of when it has ended."""
+def trace_attempts(handler: Handler, worker: str, traces: Traces | None) -> Handler:
+    """Returns a handler that records each attempt at an order with a trace when the attempt has ended."""
     log = structlog.get_logger().bind(worker=worker)
 
     async def attempt(job: Job) -> None:
@@ -23,9 +23,9 @@ def told(handler: Handler, worker: str, traces: Traces | None) -> Handler:
             raise
         finally:
             if (trace := job.request.trace) is not UNSET:
-                log.debug("attempt ended", order=job.id, attempt=job.attempt, outcome=outcome, trace=trace)
+                log.debug("attempt_ended", order=job.id, attempt=job.attempt, outcome=outcome, trace=trace)
                 if traces is not None:
                     members = {"order": job.id, "attempt": job.attempt, "outcome": outcome, "worker": worker}
-                    traces.span("order.attempt", trace, seconds=time.monotonic() - began, **members)
+                    traces.record_span("order.attempt", trace, seconds=time.monotonic() - began, **members)
 
     return attempt
