@@ -1,1 +1,1 @@
-"""Clients of the suite: typed ones for programs, a command line for people, and the load test."""
+"""Clients of the suite: typed clients for programs, the command line, and the operators' tools."""

@@ -1,4 +1,4 @@
-"""Starts the command line: `python -m clients --help`."""
+"""Entry point of the command line: `python -m clients --help`."""
 
 import sys
 

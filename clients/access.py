@@ -1,4 +1,4 @@
-"""What a client shows to be let in, and whom it trusts."""
+"""Credentials and addresses of servers: token, TLS context, host and port."""
 
 import ssl
 from typing import NamedTuple
@@ -9,18 +9,18 @@ __all__ = ["OPEN", "Access", "Target", "client_tls"]
 
 
 class Access(NamedTuple):
-    """The token of the internal ports, and TLS (`client_tls` makes it from a file of certificates)."""
+    """Credentials of a client: the token of the internal ports, and TLS (`client_tls` makes it from certificates)."""
 
     token: str | None = None
     tls: ssl.SSLContext | None = None
 
 
 OPEN = Access()
-"""Neither."""
+"""No token and no TLS."""
 
 
 class Target(NamedTuple):
-    """Where to connect to, and what lets in there."""
+    """The address of a server and the credentials for it."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""The base of the clients: a connection that is opened when needed, opened again when broken, shared by all tasks."""
+"""The base of the clients: one connection that all tasks share, opened on demand and reopened after a failure."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -23,14 +23,16 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class BaseClient:
-    """The part that the clients of all servers share: connecting, sending, deadlines.
+    """The part that the clients of all servers share: connections, requests, deadlines.
 
-    `access` is what lets it in; `timeout` is how long an answer may take, in seconds, reconnections included;
-    `greeted` whether the server speaks first, `exact` whether numbers with decimals are given as `Decimal`.
-    `patience` is how long to wait for a server that was there before, in seconds; if None, until the time-out.
+    `access` has the credentials. `timeout` limits the time until an answer, in seconds, reconnections included.
+    `patience` limits the time that the client spends on reconnections to a server that was reachable before, in
+    seconds; None is `timeout`. With `greeted`, the server sends a greeting first; with `exact`, numbers with
+    decimals become `Decimal`.
 
-    Requests raise Refused when the server answers with an error, Unreachable when there is no server,
-    AnswerTimeout, and ConnectionLost where sending again would not be safe. The task's `RequestContext` goes along.
+    Requests raise Refused when the server answers with an error, Unreachable when no server accepts the connection,
+    AnswerTimeout, and ConnectionLost where a repetition would not be safe. Each request carries the task's
+    `RequestContext`.
     """
 
     def __init__(
@@ -53,10 +55,10 @@ class BaseClient:
         self._patience = timeout if patience is None else patience
         self._connection: ClientConnection | None = None
         self._connecting = asyncio.Lock()
-        self._was_there = False
+        self._was_connected = False
 
     async def __aenter__(self) -> Self:
-        await self._connected(self._deadline())
+        await self._get_connection(self._compute_deadline())
         return self
 
     async def __aexit__(
@@ -65,22 +67,26 @@ class BaseClient:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection; a later request opens a new one."""
+        """Closes the connection; a later request opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _deadline(self) -> float:
+    def _compute_deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
 
-    async def _connected(self, deadline: float) -> ClientConnection:
+    async def _get_connection(self, deadline: float) -> ClientConnection:
         async with self._connecting:
-            if self._connection is None or not self._connection.open:
-                self._connection = await self._opened(deadline)
+            if self._connection is None or not self._connection.is_open:
+                self._connection = await self._open_connection(deadline)
             return self._connection
 
-    async def _opened(self, deadline: float) -> ClientConnection:
-        """A new connection, let in. Raises Unreachable, ConnectionLost, and Refused for a wrong token."""
+    async def _open_connection(self, deadline: float) -> ClientConnection:
+        """Returns a new, authenticated connection.
+
+        Retries with back-off if the server was reachable before. Raises Unreachable, ConnectionLost, and Refused for
+        a wrong token.
+        """
         pause = _FIRST_PAUSE
         now = asyncio.get_running_loop().time
         deadline = min(deadline, now() + self._patience)
@@ -90,28 +96,28 @@ class BaseClient:
                     lambda: ClientConnection(greeted=self._greeted), self._host, self._port, tls=self._access.tls
                 )
                 if self._access.token is not None:
-                    shown = {"action": "authenticate", "token": self._access.token}
-                    read_answer(Members, await connection.request(_encode(shown)))
+                    authentication = {"action": "authenticate", "token": self._access.token}
+                    read_answer(Members, await connection.send_request(_encode(authentication)))
             except Unreachable:
-                if not self._was_there or now() + pause > deadline:
+                if not self._was_connected or now() + pause > deadline:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
-                self._was_there = True
+                self._was_connected = True
                 return connection
 
     async def request(self, document: Any, *, safe: bool = False) -> Any:
-        """Sends any document and gives the answer as it is; `safe` ones are sent again when an answer is lost."""
-        return msgspec.json.decode(await self._send(document, safe=safe))
+        """Sends any document and returns the decoded answer; with `safe`, sends it again after a lost answer."""
+        return msgspec.json.decode(await self._send_document(document, safe=safe))
 
-    async def _send(self, document: Any, *, safe: bool) -> bytes:
-        """Sends a document; gives the line that answers it."""
-        if (served := get_request_context()) is None:
-            deadline = self._deadline()
+    async def _send_document(self, document: Any, *, safe: bool) -> bytes:
+        """Sends a document and returns the line of its answer."""
+        if (context := get_request_context()) is None:
+            deadline = self._compute_deadline()
         else:
-            document = served.add_to_document(document)
-            deadline = min(served.clock() + self._timeout, served.deadline)
+            document = context.add_to_document(document)
+            deadline = min(context.clock() + self._timeout, context.deadline)
         encoded = _encode(document)
         pause = _FIRST_PAUSE
         lost: ConnectionLost | None = None
@@ -120,12 +126,12 @@ class BaseClient:
         try:
             while True:
                 connection = self._connection
-                if connection is None or not connection.open:
+                if connection is None or not connection.is_open:
                     async with asyncio.timeout_at(deadline):
-                        connection = await self._connected(deadline)
-                sent = connection.now()
+                        connection = await self._get_connection(deadline)
+                sent = connection.read_clock()
                 try:
-                    return await connection.request(encoded, deadline)
+                    return await connection.send_request(encoded, deadline)
                 except ConnectionLost as error:
                     if not safe:
                         raise
@@ -134,44 +140,44 @@ class BaseClient:
                     await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
         except Unreachable as error:
-            # What was sent before may have taken effect, which Unreachable would deny.
+            # An earlier attempt may have taken effect; Unreachable would deny that.
             raise lost or error from error
         except TimeoutError:
             if connection is not None and connection.last_heard < sent:
-                # Nobody is there any more, though nothing has said so.
+                # The peer has vanished without closing the connection.
                 connection.abort()
-            raise lost or _too_late(self._timeout) from None
+            raise lost or _timeout_error(self._timeout) from None
 
-    async def _ask(self, kind: type[T], document: Any, *, safe: bool = True) -> T:
-        """The answer to a document. Raises Refused."""
-        return read_answer(kind, await self._send(document, safe=safe), exact=self._exact)
+    async def _request_reply(self, kind: type[T], document: Any, *, safe: bool = True) -> T:
+        """Sends a document and returns its answer, decoded as `kind`. Raises Refused."""
+        return read_answer(kind, await self._send_document(document, safe=safe), exact=self._exact)
 
     async def metrics(self) -> str:
-        """What the server counts, in the text format of Prometheus."""
-        return str((await self._ask_members({"action": "metrics"}))["metrics"])
+        """Returns the server's metrics in the text format of Prometheus."""
+        return str((await self._request_members({"action": "metrics"}))["metrics"])
 
-    async def _ask_members(self, document: Any, *, safe: bool = True) -> Members:
-        members = await self._ask(Members, document, safe=safe)
+    async def _request_members(self, document: Any, *, safe: bool = True) -> Members:
+        members = await self._request_reply(Members, document, safe=safe)
         del members["success"]
         return members
 
     @asynccontextmanager
-    async def _watching(self, request: Members) -> AsyncGenerator[tuple[ClientConnection, Members], None]:
-        """A connection of its own on which the server tells of changes, and its answer to `request`."""
-        deadline = self._deadline()
+    async def _open_subscription(self, request: Members) -> AsyncGenerator[tuple[ClientConnection, Members], None]:
+        """Opens a connection for one subscription; yields it and the server's answer to `request`."""
+        deadline = self._compute_deadline()
         connection: ClientConnection | None = None
         try:
             try:
                 async with asyncio.timeout_at(deadline):
-                    connection = await self._opened(deadline)
-                    line = await connection.request(_encode(request))
+                    connection = await self._open_connection(deadline)
+                    line = await connection.send_request(_encode(request))
             except TimeoutError:
-                raise _too_late(self._timeout) from None
+                raise _timeout_error(self._timeout) from None
             yield connection, read_answer(Members, line)
         finally:
             if connection is not None:
                 connection.close()
 
 
-def _too_late(timeout: float) -> AnswerTimeout:
+def _timeout_error(timeout: float) -> AnswerTimeout:
     return AnswerTimeout(f"no answer within {timeout:g} s", hint="try again")

@@ -1,9 +1,9 @@
-"""The same client for programs without an event loop.
+"""The blocking client of the order intake, for programs without an event loop.
 
 with BlockingIntakeClient("localhost", 8888) as client:
     accepted = client.order({"cliente": "Ana", "productos": ["pan"], "direccion": "Mayor 1"})
 
-The event loop runs during calls only, so it is for one thread, and not for one that runs a loop already.
+The client's event loop runs only during calls. So a client belongs to one thread, which may not run a loop of its own.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class BlockingIntakeClient:
-    """`IntakeClient`, one call at a time; for one thread. See there for the methods and their errors."""
+    """The methods of `IntakeClient`, as blocking calls from one thread. See there for their errors."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class BlockingIntakeClient:
 
     def __enter__(self) -> "BlockingIntakeClient":
         try:
-            self._run(self._client.__aenter__())
+            self._run_coroutine(self._client.__aenter__())
         except BaseException:
             self.close()
             raise
@@ -49,40 +49,40 @@ class BlockingIntakeClient:
     ) -> None:
         self.close()
 
-    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+    def _run_coroutine(self, call: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(call)
 
-    def _iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
-        async def following() -> T | None:
+    def _iterate_blocking(self, items: AsyncIterator[T]) -> Iterator[T]:
+        async def next_item() -> T | None:
             return await anext(items, None)
 
-        while (item := self._run(following())) is not None:
+        while (item := self._run_coroutine(next_item())) is not None:
             yield item
 
     def close(self) -> None:
-        """Ends the connection and the event loop."""
+        """Closes the connection and the event loop."""
         self._client.close()
         self._runner.close()
 
     def order(self, order: NewOrder, *, add_request_id: bool = True) -> Accepted:
         """Places one order."""
-        return self._run(self._client.order(order, add_request_id=add_request_id))
+        return self._run_coroutine(self._client.order(order, add_request_id=add_request_id))
 
     def orders(self, orders: Sequence[NewOrder]) -> list[Accepted | Refused]:
-        """Places several orders with one request."""
-        return self._run(self._client.orders(orders))
+        """Places several orders; some hundreds go with one request."""
+        return self._run_coroutine(self._client.orders(orders))
 
     def status(self, order_id: str) -> StoredOrder:
-        """One order."""
-        return self._run(self._client.status(order_id))
+        """Returns one order."""
+        return self._run_coroutine(self._client.status(order_id))
 
     def follow(self, order_id: str) -> StoredOrder:
-        """Waits until an order is final."""
-        return self._run(self._client.follow(order_id))
+        """Waits until an order is final and returns it."""
+        return self._run_coroutine(self._client.follow(order_id))
 
     def explain(self, order_id: str) -> Members:
-        """What happened to an order, and when."""
-        return self._run(self._client.explain(order_id))
+        """Returns the history of an order."""
+        return self._run_coroutine(self._client.explain(order_id))
 
     def list(
         self,
@@ -93,39 +93,39 @@ class BlockingIntakeClient:
         until: datetime.datetime | str | None = None,
         page_size: int = 100,
     ) -> Iterator[StoredOrder]:
-        """Orders, newest first."""
-        return self._iterate(
+        """Yields orders, newest first."""
+        return self._iterate_blocking(
             self._client.list(state=state, customer=customer, since=since, until=until, page_size=page_size)
         )
 
     def watch(self, order_id: str | None = None) -> Iterator[Event]:
-        """Changes of all orders, or of one."""
-        return self._iterate(self._client.watch(order_id))
+        """Yields changes of all orders, or of one."""
+        return self._iterate_blocking(self._client.watch(order_id))
 
     def cancel(self, order_id: str) -> State:
-        """Takes an order back, or discards one that has failed."""
-        return self._run(self._client.cancel(order_id))
+        """Cancels a waiting order, or discards a failed one; returns its new state."""
+        return self._run_coroutine(self._client.cancel(order_id))
 
     def retry(self, order_id: str) -> State:
-        """Gives a failed order one more attempt."""
-        return self._run(self._client.retry(order_id))
+        """Queues a failed order for another attempt; returns its new state."""
+        return self._run_coroutine(self._client.retry(order_id))
 
     def stats(self) -> Members:
-        """The server's numbers."""
-        return self._run(self._client.stats())
+        """Returns the intake's statistics."""
+        return self._run_coroutine(self._client.stats())
 
     def health(self) -> Members:
-        """How the server and its workers are."""
-        return self._run(self._client.health())
+        """Returns the health of the intake and its workers."""
+        return self._run_coroutine(self._client.health())
 
     def help(self, topic: str | None = None) -> Members:
-        """What the server says about itself."""
-        return self._run(self._client.help(topic))
+        """Returns the intake's help."""
+        return self._run_coroutine(self._client.help(topic))
 
     def request(self, document: Any, *, safe: bool = False) -> Any:
-        """Sends any document and gives the answer as it is."""
-        return self._run(self._client.request(document, safe=safe))
+        """Sends any document and returns the decoded answer."""
+        return self._run_coroutine(self._client.request(document, safe=safe))
 
     def ping(self) -> None:
         """Returns when the server answers."""
-        self._run(self._client.ping())
+        self._run_coroutine(self._client.ping())

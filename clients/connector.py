@@ -16,17 +16,17 @@ _NEXT_ADDRESS_SECONDS = 0.25
 _ADDRESS_SECONDS = 3.0
 
 
-class Greeted(Protocol):
-    """The asyncio protocol of a connection that begins with a greeting from the server."""
+class GreetedConnection(Protocol):
+    """The asyncio protocol of a connection on which the server sends a greeting first."""
 
     hello: "asyncio.Future[None]"
-    """Done with the greeting; fails with Unreachable when the connection ends without one."""
+    """The future of the greeting; raises Unreachable when the connection ends without one."""
 
     def abort(self) -> None:
-        """Ends the connection without sending what waits."""
+        """Closes the connection at once, without sending what waits."""
 
 
-C = TypeVar("C", bound=Greeted)
+C = TypeVar("C", bound=GreetedConnection)
 
 
 async def connect_to_server(
@@ -42,7 +42,7 @@ async def connect_to_server(
     Tries the next address when one has failed or has not greeted within a quarter of a second. An address fails after
     three seconds. Raises Unreachable with the failure of each address.
     """
-    addresses = await _resolve(host, port, family)
+    addresses = await _resolve_host(host, port, family)
     attempts = _Attempts(make_connection, host, tls)
     winner: socket.socket | None = None
     try:
@@ -64,7 +64,7 @@ async def connect_to_server(
                 connection.abort()
 
 
-async def _resolve(host: str, port: int, family: socket.AddressFamily) -> list[aiohappyeyeballs.AddrInfoType]:
+async def _resolve_host(host: str, port: int, family: socket.AddressFamily) -> list[aiohappyeyeballs.AddrInfoType]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -77,9 +77,9 @@ async def _resolve(host: str, port: int, family: socket.AddressFamily) -> list[a
 
 
 class _Attempts(Generic[C]):
-    """The event loop as the race of addresses sees it: a socket is connected once the server has greeted.
+    """The event loop as the race of addresses sees it: a socket counts as connected after the server's greeting.
 
-    A race of TCP connections alone would be won by an address where nobody or another program answers.
+    If TCP connections alone counted, an address could win on which a proxy or another program accepts them.
     """
 
     def __init__(self, make_connection: Callable[[], C], host: str, tls: ssl.SSLContext | None) -> None:
@@ -87,7 +87,7 @@ class _Attempts(Generic[C]):
         self._tls = tls
         self._name = host if tls is not None else None
         self.connections: dict[socket.socket, C] = {}
-        """Those that were greeted: the winner, and any that came in the same moment."""
+        """Greeted connections: the winner, and any that were greeted at the same moment."""
         self.failures: list[str] = []
 
     async def sock_connect(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
@@ -105,7 +105,7 @@ class _Attempts(Generic[C]):
             connection.abort()
             if isinstance(error, Exception):
                 self.failures.append(f"{address[0]}: {_describe_failure(error)}")
-                # The race knows no other errors.
+                # aiohappyeyeballs handles no other errors.
                 raise OSError(self.failures[-1]) from error
             raise
         self.connections[sock] = connection

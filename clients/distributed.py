@@ -5,7 +5,7 @@
         async for event in client.observe(["orders", "scores"]):
             print(event)
 
-Any number of tasks may use one client at a time. What only reads is sent again when its answer was lost.
+Any number of tasks may share a client. Requests that only read are sent again after a lost answer.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from shared.wire.replies import encode
 
 
 class DistributedClient(BaseClient):
-    """A client of one distributed service. See `BaseClient` for arguments and what methods raise."""
+    """A client of one distributed service. See `BaseClient` for the arguments and the errors of all methods."""
 
     def __init__(
         self,
@@ -36,34 +36,34 @@ class DistributedClient(BaseClient):
         super().__init__(host, port, access, timeout=timeout, greeted=False, patience=patience)
 
     async def get_user_stats(self, user_id: int) -> Members:
-        """One user's scores and rank."""
-        return await self._stats({"action": "get_user_stats", "user_id": user_id})
+        """Returns the scores and the rank of a user."""
+        return await self._request_stats({"action": "get_user_stats", "user_id": user_id})
 
     async def get_global_stats(self) -> Members:
-        """All users and all orders."""
-        return await self._stats({"action": "get_global_stats"})
+        """Returns the statistics of all users and all orders."""
+        return await self._request_stats({"action": "get_global_stats"})
 
-    async def _stats(self, request: Members) -> Members:
-        stats: Members = (await self._ask_members(request))["stats"]
+    async def _request_stats(self, request: Members) -> Members:
+        stats: Members = (await self._request_members(request))["stats"]
         return stats
 
     async def add_notification(self, user_id: int, message: str, kind: str = "info") -> int:
-        """Tells a user something: the notification's id. `kind` is info, success, warning or error."""
+        """Adds a notification for a user and returns its id. `kind` is info, success, warning or error."""
         request = {"action": "add_notification", "user_id": user_id, "message": message, "type": kind}
-        return int((await self._ask_members(request, safe=False))["id"])
+        return int((await self._request_members(request, safe=False))["id"])
 
     async def notifications(self, user_id: int, *, unread: bool = False) -> AsyncGenerator[Members, None]:
-        """What a user was told, newest first."""
+        """Yields the notifications of a user, newest first."""
         cursor: int | None = None
         while True:
-            page = await self.notification_page(user_id, unread=unread, cursor=cursor)
+            page = await self.get_notification_page(user_id, unread=unread, cursor=cursor)
             for item in page["notifications"]:
                 yield item
             cursor = page["cursor"]
             if cursor is None:
                 return
 
-    async def notification_page(
+    async def get_notification_page(
         self,
         user_id: int | None = None,
         *,
@@ -72,25 +72,25 @@ class DistributedClient(BaseClient):
         order: Literal["newest", "oldest"] | None = None,
         cursor: int | None = None,
     ) -> Members:
-        """Returns a page of the last notifications of a user, or of everybody.
+        """Returns a page of the newest notifications of a user, or of all users.
 
-        It has `notifications`, `cursor`, and `no_leidas`: how many the user has not read. `order` says which comes
-        first, if None the newest of a user and the oldest of everybody.
+        It has `notifications`, `cursor`, and `no_leidas`, the number of the user's unread ones. `order` is their
+        order; None is newest first for a user and oldest first for all users.
         """
         request = {"action": "get_notifications", "user_id": user_id, "unread": unread, "cursor": cursor}
-        return await self._ask_members({**request, "limit": page_size, "order": order})
+        return await self._request_members({**request, "limit": page_size, "order": order})
 
     async def mark_read(self, user_id: int, ids: Sequence[int] | None = None) -> int:
-        """Marks some of a user's notifications as read, or all: how many were not."""
-        return int((await self._ask_members({"action": "mark_read", "user_id": user_id, "ids": ids}))["marcadas"])
+        """Marks notifications of a user as read, all if `ids` is None; returns the number of those that were unread."""
+        return int((await self._request_members({"action": "mark_read", "user_id": user_id, "ids": ids}))["marcadas"])
 
     async def health(self) -> Members:
-        """How the service is, and how far it has read."""
-        return await self._ask_members({"action": "health"})
+        """Returns the health of the service and the position of its relay."""
+        return await self._request_members({"action": "health"})
 
     async def ping(self) -> None:
         """Returns when the service answers."""
-        await self._ask(Members, {"action": "ping"})
+        await self._request_reply(Members, {"action": "ping"})
 
     async def subscribe(
         self,
@@ -102,16 +102,18 @@ class DistributedClient(BaseClient):
         user_id: int | None = None,
         since: int | None = None,
     ) -> AsyncGenerator[Members, None]:
-        """Events over a connection of its own, until the service ends it; `since` is the last one known.
+        """Yields events over a separate connection until the service closes it, from the event after `since` on.
 
-        With `events` those of these names alone. The first of all, `subscribed`, has the `seq` behind which they
-        begin. A `gap` says what was left out.
+        `events` selects events by their names. The first event, `subscribed`, has the `seq` after which they begin.
+        A `gap` has the numbers of the events that were left out.
         """
-        lines = self.lines(topics, events=events, customer=customer, order=order, user_id=user_id, since=since)
+        lines = self.subscribe_lines(
+            topics, events=events, customer=customer, order=order, user_id=user_id, since=since
+        )
         async for line in lines:
             yield msgspec.json.decode(line)
 
-    async def lines(
+    async def subscribe_lines(
         self,
         topics: Sequence[str],
         *,
@@ -121,27 +123,27 @@ class DistributedClient(BaseClient):
         user_id: int | None = None,
         since: int | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """What `subscribe` gives, each event as its line of JSON."""
+        """Yields the events of `subscribe` as undecoded lines of JSON."""
         request = {"action": "subscribe", "topics": list(topics), "since": since}
         request |= {"cliente": customer, "id": order, "user_id": user_id}
         if events is not None:
             request["events"] = list(events)
-        async with self._watching(request) as (connection, answer):
+        async with self._open_subscription(request) as (connection, answer):
             yield encode({"event": "subscribed", "seq": answer["since"]})
-            while (line := await connection.event()) is not None:
+            while (line := await connection.next_event()) is not None:
                 yield line
 
     async def observe(
-        self, topics: Sequence[str], *, since: int | None = None, pause: float = 2.0, **choice: Any
+        self, topics: Sequence[str], *, since: int | None = None, pause: float = 2.0, **selection: Any
     ) -> AsyncGenerator[Members, None]:
-        """Events for good: connects again `pause` seconds after a connection has ended, and misses nothing.
+        """Yields events without end and without gaps: reconnects `pause` seconds after the end of a connection.
 
-        Gives {"event": "lost"} and {"event": "connected"} in between. Raises Refused.
+        Yields {"event": "lost"} and {"event": "connected"} in between. Raises Refused.
         """
         while True:
             reason = "the service ended the connection"
             try:
-                async for event in self.subscribe(topics, since=since, **choice):
+                async for event in self.subscribe(topics, since=since, **selection):
                     if event["event"] == "subscribed":
                         since = event["seq"]
                         yield {"event": "connected", "host": self._host, "port": self._port}

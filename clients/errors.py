@@ -1,4 +1,4 @@
-"""What can go wrong for a client."""
+"""Errors of the clients."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,31 +7,31 @@ from shared.domain.errors import ComandaError
 
 
 class ClientError(ComandaError):
-    """Root of the clients' errors."""
+    """Base class of the clients' errors."""
 
     code = "client"
 
 
 class WrongUsage(ClientError):
-    """A command was given what it cannot work with. Exit status 2."""
+    """The arguments of a command are invalid. Exit status 2."""
 
     code = "usage"
 
 
 class Unreachable(ClientError):
-    """No address of the server could be connected to. Nothing was sent."""
+    """No address of the server accepts a connection. Nothing was sent."""
 
     code = "unreachable"
 
 
 class ConnectionLost(ClientError):
-    """The connection ended before the answer came: whether the request took effect is unknown."""
+    """The connection ended before the answer. The request may have taken effect."""
 
     code = "connection_lost"
 
 
 class AnswerTimeout(ClientError):
-    """No answer came in time: whether the request takes effect is unknown."""
+    """The answer did not come in time. The request may take effect."""
 
     code = "answer_timeout"
 
@@ -49,11 +49,11 @@ class Refused(ClientError):
 
     @property
     def error(self) -> str:
-        """The protocol's code, as in `docs/PROTOCOL.md`."""
+        """The error's code, from the table in `docs/PROTOCOL.md`."""
         return str(self.reply.get("error", "internal_error"))
 
     @property
     def retry_after_ms(self) -> int | None:
-        """When to come back, for `queue_full`."""
+        """Milliseconds until a retry makes sense, for `queue_full`; None for other errors."""
         value = self.reply.get("retry_after_ms")
         return value if isinstance(value, int) else None

@@ -4,7 +4,7 @@
         await client.set("X", {"cp": "3260"})
         record = await client.get("X")
 
-Any number of tasks may use one client at a time. What only reads is sent again when its answer was lost.
+Any number of tasks may share a client. Requests that only read are sent again after a lost answer.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _decode_event = msgspec.json.Decoder(Members, float_hook=Decimal).decode
 
 
 class StoredRecord(Struct, frozen=True):
-    """A corporate record; each change counts its `version` up."""
+    """A corporate record; each change increments its `version`."""
 
     id: str
     version: int
@@ -33,27 +33,27 @@ class StoredRecord(Struct, frozen=True):
 
 
 class StoredItem(Struct, frozen=True):
-    """An item of another service's table, None where there is none; each change counts its `version` up."""
+    """An item of another service's table, or None if there is none; each change increments its `version`."""
 
     item: Members | None
     version: int
 
 
 class ItemPage(Struct, frozen=True):
-    """Answer to `query`; `cursor` leads to the next page."""
+    """Answer to `query` and `get_items`; `cursor` leads to the next page."""
 
     items: list[StoredItem]
     cursor: str | None
 
 
 class _Items(Struct, frozen=True):
-    """Several items."""
+    """Answer to `transact`."""
 
     items: list[StoredItem]
 
 
 class StoredChange(Struct, frozen=True):
-    """One change of one item: what it was, and what it is; None is nothing."""
+    """One change of one item: the item before and after it; None before an insertion and after a removal."""
 
     table: str
     at: str
@@ -62,23 +62,23 @@ class StoredChange(Struct, frozen=True):
 
 
 class ChangePage(Struct, frozen=True):
-    """Answer to `changes`, and the position behind them."""
+    """Answer to `changes`; `position` is that after the last change."""
 
     changes: list[StoredChange]
     position: str
 
 
 class Score(Struct, frozen=True, rename={"record": "nuevo_record", "best": "puntaje_maximo"}):
-    """What became of a score: whether it is a record, and the user's best."""
+    """Answer to `save_score`: whether the score is the user's record, and the user's best score."""
 
     record: bool
     best: int
 
 
 class PersistenceClient(BaseClient):
-    """A client of one persistence server; `uuid` is who asks, as the audit log has it.
+    """A client of one persistence server; the audit log names it by its `uuid`.
 
-    See `BaseClient` for `timeout`, `patience` and for what every method raises.
+    See `BaseClient` for `timeout`, `patience` and the errors of all methods.
     """
 
     def __init__(
@@ -92,45 +92,45 @@ class PersistenceClient(BaseClient):
         uuid: str | None = None,
     ) -> None:
         super().__init__(host, port, access, timeout=timeout, greeted=False, exact=True, patience=patience)
-        self._who: Members = {} if uuid is None else {"uuid": uuid}
+        self._identity: Members = {} if uuid is None else {"uuid": uuid}
 
     async def set(self, record_id: str, data: Mapping[str, Any], *, version: int | None = None) -> StoredRecord:
-        """Stores a record; with `version`, only in the place of that one (0 is none yet)."""
-        request = {"action": "set", "id": record_id, "data": data, **self._who}
+        """Stores a record; with `version`, only if that is the stored version (0: there is no record)."""
+        request = {"action": "set", "id": record_id, "data": data, **self._identity}
         if version is not None:
             request["version"] = version
-        return await self._ask(StoredRecord, request, safe=version is not None)
+        return await self._request_reply(StoredRecord, request, safe=version is not None)
 
     async def get(self, record_id: str) -> StoredRecord:
-        """One record."""
-        return await self._ask(StoredRecord, {"action": "get", "id": record_id, **self._who})
+        """Returns one record."""
+        return await self._request_reply(StoredRecord, {"action": "get", "id": record_id, **self._identity})
 
     async def delete(self, record_id: str, *, version: int | None = None) -> bool:
-        """Removes a record; whether it was there."""
-        request = {"action": "delete", "id": record_id, **self._who}
+        """Removes a record. Returns False if there was none."""
+        request = {"action": "delete", "id": record_id, **self._identity}
         if version is not None:
             request["version"] = version
-        return bool((await self._ask_members(request, safe=False))["deleted"])
+        return bool((await self._request_members(request, safe=False))["deleted"])
 
     async def list(self, prefix: str | None = None) -> AsyncGenerator[StoredRecord, None]:
-        """Records in the order of their ids."""
-        async for item in self._pages({"action": "list", "prefix": prefix}):
+        """Yields records in the order of their ids."""
+        async for item in self._iterate_pages({"action": "list", "prefix": prefix}):
             yield msgspec.convert(item, StoredRecord)
 
     async def history(self, record_id: str) -> AsyncGenerator[Members, None]:
-        """The entries of the audit log about changes of a record, newest first."""
-        async for item in self._pages({"action": "history", "id": record_id}):
+        """Yields the audit log's entries about a record, newest first."""
+        async for item in self._iterate_pages({"action": "history", "id": record_id}):
             yield item
 
     async def logs(self) -> AsyncGenerator[Members, None]:
-        """The audit log, newest first."""
-        async for item in self._pages({"action": "list_logs"}):
+        """Yields the audit log's entries, newest first."""
+        async for item in self._iterate_pages({"action": "list_logs"}):
             yield item
 
-    async def _pages(self, request: Members) -> AsyncGenerator[Members, None]:
+    async def _iterate_pages(self, request: Members) -> AsyncGenerator[Members, None]:
         cursor: str | None = None
         while True:
-            page = await self._ask_members({**request, **self._who, "cursor": cursor})
+            page = await self._request_members({**request, **self._identity, "cursor": cursor})
             for item in page["items"]:
                 yield item
             cursor = page["cursor"]
@@ -138,59 +138,65 @@ class PersistenceClient(BaseClient):
                 return
 
     async def verify_log(self) -> Members:
-        """Whether the audit log is whole; if not, `broken` is the first entry that is not as it was written."""
-        return await self._ask_members({"action": "verify_log", **self._who})
+        """Returns `valid`, whether the audit log is intact; if not, `broken` is the first entry that was altered."""
+        return await self._request_members({"action": "verify_log", **self._identity})
 
     async def save_score(self, user_id: int, score: int) -> Score:
-        """Counts a game of a user."""
-        request = {"action": "save_score", "user_id": user_id, "puntaje": score, **self._who}
-        return await self._ask(Score, request, safe=False)
+        """Records the score of a user's game."""
+        request = {"action": "save_score", "user_id": user_id, "puntaje": score, **self._identity}
+        return await self._request_reply(Score, request, safe=False)
 
     async def get_item(self, table: str, key: Members) -> StoredItem:
-        """One item of another service's table."""
-        return await self._ask(StoredItem, {"action": "get_item", "table": table, "key": key})
+        """Returns one item of another service's table."""
+        return await self._request_reply(StoredItem, {"action": "get_item", "table": table, "key": key})
 
     async def get_items(self, table: str, keys: Sequence[Members]) -> Sequence[StoredItem]:
-        """Items of another service's table, in the order of their keys: at most 1,000."""
+        """Returns up to 1,000 items of another service's table, in the order of their keys."""
         request = {"action": "get_items", "table": table, "keys": keys}
-        page = await self._ask(ItemPage, request)
+        page = await self._request_reply(ItemPage, request)
         found = list(page.items)
         while page.cursor is not None:
-            page = await self._ask(ItemPage, {**request, "cursor": page.cursor})
+            page = await self._request_reply(ItemPage, {**request, "cursor": page.cursor})
             found += page.items
         return found
 
     async def put_item(self, table: str, item: Members, *, when: Condition | None = None) -> StoredItem:
-        """Stores an item, where `when` holds."""
+        """Stores an item if `when` holds."""
         request = {"action": "put_item", "table": table, "item": item, "when": when}
-        return await self._ask(StoredItem, request, safe=False)
+        return await self._request_reply(StoredItem, request, safe=False)
 
     async def update_item(
         self, table: str, key: Members, members: Members, *, when: Condition | None = None
     ) -> StoredItem:
-        """Gives members of an item new values, where `when` holds."""
+        """Sets members of an item if `when` holds."""
         request = {"action": "update_item", "table": table, "key": key, "set": members, "when": when}
-        return await self._ask(StoredItem, request, safe=False)
+        return await self._request_reply(StoredItem, request, safe=False)
 
     async def delete_item(self, table: str, key: Members, *, when: Condition | None = None) -> None:
-        """Removes an item, where `when` holds."""
-        await self._ask_members({"action": "delete_item", "table": table, "key": key, "when": when}, safe=False)
+        """Removes an item if `when` holds."""
+        await self._request_members({"action": "delete_item", "table": table, "key": key, "when": when}, safe=False)
 
     async def transact(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem]:
-        """Does all of up to 100 actions or none: what each has left. `safe` says that twice does no harm."""
-        return (await self._ask(_Items, {"action": "transact", "actions": actions}, safe=safe)).items
+        """Performs up to 100 actions in one transaction; returns the item that each has left.
+
+        With `safe`, the actions are idempotent, and are sent again after a lost answer.
+        """
+        return (await self._request_reply(_Items, {"action": "transact", "actions": actions}, safe=safe)).items
 
     async def batch(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem | Refused]:
-        """Does up to 100 actions that have nothing to do with each other: what each has left, or why it was refused."""
-        members = await self._ask_members({"action": "batch", "actions": actions}, safe=safe)
+        """Performs up to 100 independent actions; returns the item that each has left, or its error.
+
+        With `safe`, the actions are idempotent, and are sent again after a lost answer.
+        """
+        members = await self._request_members({"action": "batch", "actions": actions}, safe=safe)
         return [
             msgspec.convert(result, StoredItem) if result["success"] else Refused(result)
             for result in members["results"]
         ]
 
     async def changes(self, after: str | None, *, limit: int = 1000) -> ChangePage:
-        """Changes of all services' items behind a position; None is from the oldest that are kept on."""
-        return await self._ask(ChangePage, {"action": "changes", "after": after, "limit": limit})
+        """Returns changes of all services' items after a position; None begins at the oldest change that is kept."""
+        return await self._request_reply(ChangePage, {"action": "changes", "after": after, "limit": limit})
 
     async def query(
         self,
@@ -203,33 +209,35 @@ class PersistenceClient(BaseClient):
         page_size: int = 100,
         cursor: str | None = None,
     ) -> ItemPage:
-        """A page of the items that a table, or an index of it, has under `partition`, or of all that an index has."""
+        """Returns a page of items of a table or its index: those in `partition`, or all of the index."""
         request = {"action": "query", "table": table, "index": index, "partition": partition, "cursor": cursor}
-        return await self._ask(ItemPage, {**request, "prefix": prefix, "descending": descending, "limit": page_size})
+        return await self._request_reply(
+            ItemPage, {**request, "prefix": prefix, "descending": descending, "limit": page_size}
+        )
 
     async def health(self) -> Members:
-        """How the server is."""
-        return await self._ask_members({"action": "health"})
+        """Returns the health of the server."""
+        return await self._request_members({"action": "health"})
 
     async def ping(self) -> None:
         """Returns when the server answers."""
-        await self._ask(Members, {"action": "ping"})
+        await self._request_reply(Members, {"action": "ping"})
 
     async def watch(self, record_id: str | None = None, *, since: str | None = None) -> AsyncGenerator[Members, None]:
-        """Changes of all records, or of one, over a connection of its own, until the server ends it.
+        """Yields changes of all records, or of one, over a separate connection until the server closes it.
 
-        An event `position`, also the first of all, tells from where to go on: `since` is the last one seen.
+        The first event is a `position`, and others follow. The last one is `since` of the next connection.
         """
-        request = {"action": "watch", "id": record_id, "since": since, **self._who}
-        async with self._watching(request) as (connection, answer):
+        request = {"action": "watch", "id": record_id, "since": since, **self._identity}
+        async with self._open_subscription(request) as (connection, answer):
             yield {"event": "position", "position": answer["position"]}
-            while (line := await connection.event()) is not None:
+            while (line := await connection.next_event()) is not None:
                 yield _decode_event(line)
 
     async def observe(self, record_id: str | None = None, *, pause: float = 2.0) -> AsyncGenerator[Members, None]:
-        """Changes for good: connects again `pause` seconds after a connection has ended, and misses nothing.
+        """Yields changes without end and without gaps: reconnects `pause` seconds after the end of a connection.
 
-        Gives {"event": "lost"} and {"event": "connected"} in between. Raises Refused.
+        Yields {"event": "lost"} and {"event": "connected"} in between. Raises Refused.
         """
         position: str | None = None
         seen: set[tuple[str, int, str]] = set()
@@ -245,7 +253,7 @@ class PersistenceClient(BaseClient):
                         connected, position = True, event["position"]
                         continue
                     if "version" in event:
-                        # A connection that ends between positions is gone on with from the one before.
+                        # A new connection starts at the last position, so changes after it come a second time.
                         change = (event["id"], event["version"], event["event"])
                         if change in seen:
                             continue

@@ -1,4 +1,4 @@
-"""The intake's answers, typed. Names are English here and map to those of the wire."""
+"""Typed answers of the intake: English names, mapped to those of the wire."""
 
 import datetime
 import functools
@@ -13,10 +13,10 @@ from shared.domain.orders import Item, Priority
 from shared.domain.states import State
 
 SUCCESS = b'{"success":true'
-"""How servers begin a positive answer."""
+"""The first bytes of each positive answer."""
 
 Members = dict[str, Any]
-"""The members of an answer that has no type of its own."""
+"""The members of an answer without a type of its own."""
 
 
 class Accepted(
@@ -25,7 +25,7 @@ class Accepted(
     omit_defaults=True,
     rename={"state": "estado", "position": "posicion", "wait_ms": "espera_ms"},
 ):
-    """An order is on the server's disk. A `duplicate` was there before, and is in `state` now."""
+    """An order that is on the server's disk. A `duplicate` was stored by an earlier request, and is in `state` now."""
 
     id: str
     state: State
@@ -52,7 +52,7 @@ class StoredOrder(
         "detail": "detalle",
     },
 ):
-    """An order as the server knows it."""
+    """An order with its state on the server."""
 
     id: str
     state: State
@@ -72,7 +72,7 @@ class StoredOrder(
 
 
 class Event(Struct, frozen=True, omit_defaults=True, rename={"state": "estado", "when": "cuando", "detail": "detalle"}):
-    """A change of an order, or a gap: `missed` events that were dropped for a slow reader."""
+    """A change of an order, or a gap: `missed` is the number of events that a slow reader has lost."""
 
     event: str
     id: str | None = None
@@ -82,7 +82,7 @@ class Event(Struct, frozen=True, omit_defaults=True, rename={"state": "estado", 
     missed: int | None = None
 
 
-class StatusAnswer(Struct, frozen=True, rename={"order": "pedido"}):
+class StatusReply(Struct, frozen=True, rename={"order": "pedido"}):
     """Answer to `status`."""
 
     order: StoredOrder
@@ -101,13 +101,13 @@ class Moved(Struct, frozen=True, rename={"state": "estado"}):
     state: State
 
 
-class StatsAnswer(Struct, frozen=True):
+class StatsReply(Struct, frozen=True):
     """Answer to `stats`."""
 
     stats: Members
 
 
-class _Outcome(Struct):
+class _SuccessFlag(Struct):
     success: bool
 
 
@@ -115,13 +115,13 @@ T = TypeVar("T")
 
 
 def read_answer(kind: type[T], line: bytes, *, exact: bool = False) -> T:
-    """An answer, read from its line of JSON; `exact` numbers are `Decimal`. Raises Refused when it is an error."""
-    if not line.startswith(SUCCESS) and not msgspec.json.decode(line, type=_Outcome).success:
+    """Decodes an answer from its line of JSON; with `exact`, numbers become `Decimal`. Raises Refused for an error."""
+    if not line.startswith(SUCCESS) and not msgspec.json.decode(line, type=_SuccessFlag).success:
         raise Refused(msgspec.json.decode(line))
-    decoder: msgspec.json.Decoder[T] = _decoder(cast(Any, kind), exact=exact)
+    decoder: msgspec.json.Decoder[T] = _get_decoder(cast(Any, kind), exact=exact)
     return decoder.decode(line)
 
 
 @functools.cache
-def _decoder(kind: Any, *, exact: bool) -> Any:
+def _get_decoder(kind: Any, *, exact: bool) -> Any:
     return msgspec.json.Decoder(kind, float_hook=Decimal if exact else None)

@@ -1,7 +1,4 @@
-"""The request that a task serves, and its deadline: they go along with every request that the task sends.
-
-A server that passes on a request sets its context once; every client that it uses for it sends the context along.
-"""
+"""The context of the request that a task serves: its trace and deadline, which all clients add to their requests."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -12,7 +9,7 @@ from msgspec.structs import replace
 
 
 class RequestContext(NamedTuple):
-    """`trace` names the request in the logs of every server; `deadline` is by `clock`, the event loop's."""
+    """The trace that names a request in all servers' logs, and its deadline by `clock`, the event loop's."""
 
     trace: str
     deadline: float
@@ -37,5 +34,5 @@ def get_request_context() -> RequestContext | None:
 
 
 def set_request_context(context: RequestContext) -> None:
-    """Sets the context of all further requests of the running task."""
+    """Sets the context of all later requests of the running task."""
     _current.set(context)

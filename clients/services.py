@@ -1,10 +1,10 @@
-"""Clients for programs that ask now and then, and go on whatever becomes of it: nothing here raises.
+"""Blocking clients that return errors instead of raising them.
 
     client = DistributedServiceClient()
     ok, reply = client.get_user_stats(user_id=1)
 
-Every call gives whether it went well, and the server's answer; where there is none, one in the same form
-says why. The event loop runs during calls only, so this is for one thread, and not for one that runs a loop.
+Each call returns whether it succeeded, and the server's answer. Without one, the reply has the form of an error answer.
+A client's event loop runs only during calls. So a client belongs to one thread, which may not run a loop of its own.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Outcome = tuple[bool, Members]
 
 
 class _ServiceClient:
-    """One call at a time over a connection that is kept."""
+    """Blocking calls over one connection, which stays open between them."""
 
     def __init__(self, client: BaseClient) -> None:
         self._runner = asyncio.Runner()
@@ -38,15 +38,15 @@ class _ServiceClient:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection and the event loop."""
+        """Closes the connection and the event loop."""
         self._client.close()
         self._runner.close()
 
     def ping(self) -> Outcome:
-        """Whether the service answers."""
-        return self._ask({"action": "ping"})
+        """Sends a ping."""
+        return self._send_request({"action": "ping"})
 
-    def _ask(self, request: Members, *, safe: bool = True) -> Outcome:
+    def _send_request(self, request: Members, *, safe: bool = True) -> Outcome:
         try:
             reply: Any = self._runner.run(self._client.request(request, safe=safe))
         except Refused as error:
@@ -57,7 +57,7 @@ class _ServiceClient:
 
 
 class DistributedServiceClient(_ServiceClient):
-    """Statistics and notifications; `timeout` is how long an answer may take, in seconds."""
+    """A client for statistics and notifications; `timeout` limits the time until an answer, in seconds."""
 
     def __init__(
         self,
@@ -70,30 +70,30 @@ class DistributedServiceClient(_ServiceClient):
         super().__init__(DistributedClient(host, port, access, timeout=timeout))
 
     def get_user_stats(self, user_id: int) -> Outcome:
-        """One user's scores and rank, under `stats`."""
-        return self._ask({"action": "get_user_stats", "user_id": user_id})
+        """Requests a user's scores and rank: `stats` of the reply."""
+        return self._send_request({"action": "get_user_stats", "user_id": user_id})
 
     def get_global_stats(self) -> Outcome:
-        """All users and all orders, under `stats`."""
-        return self._ask({"action": "get_global_stats"})
+        """Requests the statistics of all users and all orders: `stats` of the reply."""
+        return self._send_request({"action": "get_global_stats"})
 
     def add_notification(self, user_id: int, message: str, notif_type: str = "info") -> Outcome:
-        """Tells a user something: info, success, warning or error."""
+        """Adds a notification for a user; `notif_type` is info, success, warning or error."""
         request = {"action": "add_notification", "user_id": user_id, "message": message, "type": notif_type}
-        return self._ask(request, safe=False)
+        return self._send_request(request, safe=False)
 
     def get_notifications(self, user_id: int | None = None, *, unread: bool = False) -> Outcome:
-        """The last notifications of a user, or of everybody, under `notifications`, oldest first."""
+        """Requests the newest notifications of a user, or of all users: `notifications`, oldest first."""
         request = {"action": "get_notifications", "user_id": user_id, "unread": unread, "order": "oldest"}
-        return self._ask(request)
+        return self._send_request(request)
 
     def mark_read(self, user_id: int, ids: list[int] | None = None) -> Outcome:
-        """Marks some of a user's notifications as read, or all."""
-        return self._ask({"action": "mark_read", "user_id": user_id, "ids": ids})
+        """Marks notifications of a user as read, all if `ids` is None."""
+        return self._send_request({"action": "mark_read", "user_id": user_id, "ids": ids})
 
 
 class PersistenceServiceClient(_ServiceClient):
-    """Scores; `timeout` is how long an answer may take, in seconds."""
+    """A client for scores; `timeout` limits the time until an answer, in seconds."""
 
     def __init__(
         self,
@@ -106,5 +106,5 @@ class PersistenceServiceClient(_ServiceClient):
         super().__init__(PersistenceClient(host, port, access, timeout=timeout))
 
     def save_score_via_tcp(self, user_id: int, puntaje: int) -> Outcome:
-        """Counts a game of a user: `nuevo_record` and `puntaje_maximo`."""
-        return self._ask({"action": "save_score", "user_id": user_id, "puntaje": puntaje}, safe=False)
+        """Records the score of a user's game: `nuevo_record` and `puntaje_maximo` of the reply."""
+        return self._send_request({"action": "save_score", "user_id": user_id, "puntaje": puntaje}, safe=False)

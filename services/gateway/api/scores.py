@@ -151,7 +151,7 @@ class ScoreRoutes:
     async def _list_notifications(self, request: HttpRequest) -> HttpResponse:
         query: NotificationQuery = request.query
         user = self._authenticator.named_user(request, query.user_id)
-        page = await self._distributed.lists.notification_page(
+        page = await self._distributed.lists.get_notification_page(
             user, unread=query.unread, page_size=query.limit, order=query.order, cursor=query.cursor
         )
         return json_response(NotificationPage(page["notifications"], page["no_leidas"], page["cursor"]))

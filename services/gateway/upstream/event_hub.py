@@ -140,7 +140,7 @@ class EventHub:
         while not self._closing:
             try:
                 async with self._subscriber() as client:
-                    async for event in client.lines(TOPICS, since=self._seq):
+                    async for event in client.subscribe_lines(TOPICS, since=self._seq):
                         self._take_line(event)
                         if ticking is None or ticking.when() <= loop.time():
                             ticking = loop.call_later(_TICK_SECONDS, self._wake_listeners)
@@ -259,7 +259,7 @@ class EventHub:
     async def _open_own_subscription(self, choice: EventFilter, since: int) -> AsyncIterator[bytes]:
         """Returns events that are older than the kept ones, from a subscription for this listener alone."""
         only_orders = choice.topics == {"orders"}
-        lines = self._subscriber().lines(
+        lines = self._subscriber().subscribe_lines(
             sorted(choice.topics),
             customer=choice.customer if only_orders else None,
             order=choice.order if only_orders else None,

@@ -29,7 +29,7 @@ def resolve_to(patch: pytest.MonkeyPatch, port: int, *hosts: str) -> None:
             for host in hosts
         ]
 
-    patch.setattr(connector, "_resolve", resolved)
+    patch.setattr(connector, "_resolve_host", resolved)
 
 
 @pytest.mark.parametrize("run", RUNNERS)
@@ -48,7 +48,7 @@ def test_every_address_of_a_name_is_tried(run: Callable[..., None], monkeypatch:
         async with scripted(well_behaved, host="127.0.0.3") as port, scripted(deaf, host="127.0.0.2", port=port):
             resolve_to(monkeypatch, port, "127.0.0.1", "127.0.0.2", "127.0.0.3")
             connection = await connect_to_server(ClientConnection, "intake.example", port)
-            assert b'"id":"r"' in await connection.request(b'{"request_id":"r"}')
+            assert b'"id":"r"' in await connection.send_request(b'{"request_id":"r"}')
             connection.abort()
             await left.wait()
 

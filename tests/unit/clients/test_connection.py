@@ -50,17 +50,17 @@ async def connection() -> ClientConnection:
 
 
 async def test_answers_come_in_the_order_of_requests_however_they_are_cut(connection: ClientConnection) -> None:
-    answers = [connection.request(b"ping"), connection.request(b"[]"), connection.request(b"stats")]
+    answers = [connection.send_request(b"ping"), connection.send_request(b"[]"), connection.send_request(b"stats")]
     stream = HELLO + b'{"success":true,"n":1}\n{"event":"order.accepted"}\n[]\n{"success":false,"n":2}\n'
     for place in range(len(stream)):
         connection.data_received(stream[place : place + 1])
     assert [answer.result() for answer in answers] == [b'{"success":true,"n":1}', b"[]", b'{"success":false,"n":2}']
-    assert await connection.event() == b'{"event":"order.accepted"}'
+    assert await connection.next_event() == b'{"event":"order.accepted"}'
 
 
 async def test_answer_that_nobody_waits_for_any_more_is_not_given_to_the_next(connection: ClientConnection) -> None:
     connection.data_received(HELLO)
-    given_up, waiting = connection.request(b"1"), connection.request(b"2")
+    given_up, waiting = connection.send_request(b"1"), connection.send_request(b"2")
     given_up.cancel()
     connection.data_received(b'{"success":true,"n":1}\n{"success":true,"n":2}\n')
     assert waiting.result() == b'{"success":true,"n":2}'
@@ -79,14 +79,14 @@ async def test_answer_that_nobody_waits_for_any_more_is_not_given_to_the_next(co
 )
 async def test_line_that_answers_nothing_ends_the_connection(connection: ClientConnection, line: bytes) -> None:
     connection.data_received(HELLO)
-    answer = connection.request(b"ping")
+    answer = connection.send_request(b"ping")
     connection.data_received(line + b'{"success":true}\n')
-    assert not connection.open
+    assert not connection.is_open
     with pytest.raises(ConnectionLost):
         await answer
-    assert await connection.event() is None
+    assert await connection.next_event() is None
     with pytest.raises(ConnectionLost):
-        await connection.request(b"ping")
+        await connection.send_request(b"ping")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_events_that_are_not_taken_stop_the_reading(connection: ClientConn
     assert wire.reading
     connection.data_received(b'{"event":"x"}\n')
     assert not wire.reading
-    await connection.event()
+    await connection.next_event()
     assert wire.reading
 
 
@@ -118,23 +118,23 @@ async def test_what_is_asked_in_one_turn_goes_out_in_one_write(connection: Clien
     connection.data_received(HELLO)
     wire = connection._transport
     assert isinstance(wire, Wire)
-    connection.request(b"1")
-    connection.request(b"2")
+    connection.send_request(b"1")
+    connection.send_request(b"2")
     assert wire.written == b""
     await asyncio.sleep(0)
     assert wire.written == b"\n1\n2\n", "an empty line first: the connection is kept"
-    connection.request(b"3")
+    connection.send_request(b"3")
     connection.close()
     assert wire.written == b"\n1\n2\n3\n"
 
 
 async def test_each_request_has_its_own_deadline(connection: ClientConnection) -> None:
     connection.data_received(HELLO)
-    now = connection.now()
-    late = connection.request(b"1", now + 60)
-    early = connection.request(b"2", now)
-    forever = connection.request(b"3")
-    connection._expire()
+    now = connection.read_clock()
+    late = connection.send_request(b"1", now + 60)
+    early = connection.send_request(b"2", now)
+    forever = connection.send_request(b"3")
+    connection._expire_requests()
     assert isinstance(early.exception(), TimeoutError)
     assert not late.done()
     # The answer to the request that was given up is still its own.

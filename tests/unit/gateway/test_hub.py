@@ -36,7 +36,7 @@ class Service:
         self.log.append(json.dumps({"event": event, "seq": len(self.log) + 1, **members}).encode())
         self.news.set()
 
-    async def lines(self, _topics: Any, *, since: int | None = None, **_choice: Any) -> AsyncIterator[bytes]:
+    async def subscribe_lines(self, _topics: Any, *, since: int | None = None, **_choice: Any) -> AsyncIterator[bytes]:
         self.subscriptions += 1
         place = len(self.log) if since is None else since
         yield b'{"event":"subscribed","seq":%d}' % place
