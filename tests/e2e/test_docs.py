@@ -1,6 +1,6 @@
 """Every snippet of the docs does what the docs say, on a running suite.
 
-README.md and docs/OPERATIONS.md, whose snippets build on each other, are for test_typed.py.
+Documents whose snippets build on each other are for test_typed.py.
 """
 
 import json
@@ -11,13 +11,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from clients.cli.app import app
-from tests.support.documents import as_json, find_reason, read_blocks
+from tests.support.documents import TYPED, as_json, find_reason, read_blocks
 from tests.support.intake import PATIENCE, IntakeProcess, PersistenceProcess
 from tests.support.suite import SuiteProcess
 
@@ -25,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ("README.md", "docs/PROTOCOL.md", "docs/CLIENTS.md", "docs/SECURITY.md", "docs/ARCHITECTURE.md")
 ENOUGH_PRINTS = 40
 """A snippet that shows events for ever has shown enough of them then."""
-TYPED_IN_ORDER = ("README.md", "docs/OPERATIONS.md")
-"""What test_typed.py types."""
+TYPED_IN_ORDER = tuple(chain(*TYPED))
+"""Documents that test_typed.py types."""
 NOT_RUN = {r"clients migrate\b": "wants the servers stopped, and two stores; tests/integration/clients/test_migrate.py"}
 """Commands that are only parsed, and why."""
 KITCHEN_ORDER = ["--cliente", "Ana", "--direccion", "Mayor 1", "--follow", "--json"]
@@ -236,8 +237,10 @@ def test_client_commands_that_nobody_types_are_understood() -> None:
         for line in block.text.splitlines()
         if find_reason(line) and "python -m clients" in line
     ]
-    for document in DOCS:
-        lines += re.findall(r"`(\S*python -m clients [a-z]\S* [^`]*--[^`]*)`", (ROOT / document).read_text())
+    for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        text = path.read_text()
+        lines += re.findall(r"^python -m clients .*$", text, re.MULTILINE)
+        lines += re.findall(r"`(\S*python -m clients [a-z]\S* [^`]*--[^`]*)`", text)
     assert len(lines) > 2
     for line in lines:
         parse_client_command(line)

@@ -7,6 +7,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
+TYPED = (
+    ("README.md",),
+    (
+        "docs/OPERATIONS.md",
+        "docs/how-to/find-a-stuck-order.md",
+        "docs/how-to/back-up-and-restore.md",
+        "docs/how-to/upgrade.md",
+    ),
+    ("docs/tutorial.md", "docs/how-to/write-a-handler.md"),
+)
+"""Documents that are typed from the first line to the last, those of a group one after the other in one checkout."""
 NOT_TYPED = {
     r"pip install ": "needs a package index; tests/integration/test_installed.py installs the wheel",
     r"docker ": "needs a container engine; tests/unit/test_compose.py checks compose.yaml",
