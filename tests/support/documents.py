@@ -20,6 +20,7 @@ TYPED = (
 """Documents that are typed from the first line to the last, those of a group one after the other in one checkout."""
 NOT_TYPED = {
     r"pip install ": "needs a package index; tests/integration/test_installed.py installs the wheel",
+    r"kill -USR2 PID": "needs a process id; tests/integration/test_state_dump.py sends the signal",
     r"docker ": "needs a container engine; tests/unit/test_compose.py checks compose.yaml",
     r"STORE=dynamodb ": "needs AWS; tests/integration/test_intake_on_dynamodb.py starts servers on a local one",
 }
