@@ -5,6 +5,7 @@ import enum
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from operator import methodcaller
 from typing import Any, Generic, TypeVar, cast
 
 import structlog
@@ -58,6 +59,12 @@ class Backend(Generic[C]):
         clock = asyncio.get_running_loop().time
         self._breakers = {kind: Breaker(clock) for kind in Work}
         self._log = structlog.get_logger()
+        self.at_once = self._client_for(Work.AT_ONCE)
+        """The client for requests that make no other request on their connection wait, above all new orders."""
+        self.lookups = self._client_for(Work.LOOKUP)
+        """The client for requests that read or change something."""
+        self.lists = self._client_for(Work.LIST)
+        """The client for requests that read a page. Each method of these three raises as `ask` does."""
 
     @property
     def state(self) -> BreakerState:
@@ -108,23 +115,7 @@ class Backend(Generic[C]):
         self._record_success(breaker)
         return answer
 
-    @property
-    def at_once(self) -> C:
-        """The client for requests that make no other request on their connection wait, above all new orders."""
-        return self.client_for(Work.AT_ONCE)
-
-    @property
-    def lookups(self) -> C:
-        """The client for requests that read or change something."""
-        return self.client_for(Work.LOOKUP)
-
-    @property
-    def lists(self) -> C:
-        """The client for requests that read a page."""
-        return self.client_for(Work.LIST)
-
-    def client_for(self, work: Work) -> C:
-        """Returns a client whose every method goes through `ask` as this kind of work, and raises as that does."""
+    def _client_for(self, work: Work) -> C:
         return cast(C, GuardedClient(partial(self.ask, work=work)))
 
     def _next_client(self) -> C:
@@ -170,6 +161,8 @@ class GuardedClient:
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         def call(*values: Any, **members: Any) -> Awaitable[Any]:
-            return self._ask(lambda client: getattr(client, name)(*values, **members))
+            return self._ask(methodcaller(name, *values, **members))
 
+        # The next look finds it without this method.
+        setattr(self, name, call)
         return call
