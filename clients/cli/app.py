@@ -74,7 +74,7 @@ app.command("clients.cli.audit:audit", name="audit", help="Prove that the statis
 
 
 @app.command
-async def order(
+async def order(  # noqa: PLR0913 -- its parameters are the flags of the command
     *,
     cliente: Annotated[str | None, Parameter(help="Who orders.")] = None,
     producto: Annotated[

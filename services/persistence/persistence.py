@@ -89,7 +89,9 @@ class Persistence:
             Fanout(settings.max_unread_bytes),
             poll_seconds=None if settings.store == "sqlite" else _POLL_SECONDS,
         )
-        requests = PersistenceServer(store, known, data, log, audit, observers, cursors, ServerMetrics())
+        requests = PersistenceServer(
+            store, known, data, log, audit=audit, observers=observers, cursors=cursors, metrics=ServerMetrics()
+        )
         dispatcher = make_dispatcher(requests, self._limits)
         server = self._server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
         await server.start(listeners)

@@ -59,6 +59,7 @@ class PersistenceServer(CommonServer):
         tables: Tables,
         data: Table,
         log: Table,
+        *,
         audit: Audit,
         observers: Observers,
         cursors: Cursors,

@@ -160,7 +160,7 @@ class _Packer:
         self._registry = registry
         self._pickles = pickles
 
-    def pack(self, value: Any, path: str, depth: int) -> Any:
+    def pack(self, value: Any, path: str, depth: int) -> Any:  # noqa: PLR0911 -- one for each kind of value
         if depth > MAX_DEPTH:
             raise InvalidParams(f"{path[:80]} is nested more than {MAX_DEPTH} levels deep", field=path[:80])
         kind = type(value)

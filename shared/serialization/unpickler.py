@@ -62,7 +62,7 @@ _CONSTRUCTORS = {
     "builtins complex": _Constructor(complex, ((float, float),)),
 }
 
-_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": _MARK}
 _VALUES = frozenset(
     {
         "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT",
@@ -127,8 +127,6 @@ class _Interpreter:
             stack.append(_EMPTY[name]())
         elif name == "BYTEARRAY8":
             stack.append(bytearray(argument))
-        elif name == "MARK":
-            stack.append(_MARK)
         elif name in _TUPLES:
             count = _TUPLES[name]
             items = [_data(one) for one in stack[-count:]]
@@ -142,9 +140,6 @@ class _Interpreter:
             self._memo[len(self._memo) if name == "MEMOIZE" else argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(self._memo[argument])
-        elif name == "STACK_GLOBAL":
-            attribute, module = stack.pop(), stack.pop()
-            stack.append(self._named(f"{module} {attribute}"))
         elif name == "GLOBAL":
             stack.append(self._named(argument))
         elif name not in ("PROTO", "FRAME"):
@@ -154,6 +149,9 @@ class _Interpreter:
         """Opcodes that put something into something else, or make an object."""
         stack = self._stack
         match name:
+            case "STACK_GLOBAL":
+                attribute, module = stack.pop(), stack.pop()
+                stack.append(self._named(f"{module} {attribute}"))
             case "APPEND" | "APPENDS":
                 items = self._marked() if name == "APPENDS" else [_data(stack.pop())]
                 _of(stack[-1], list).extend(items)

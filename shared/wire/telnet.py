@@ -50,12 +50,6 @@ class TelnetFilter:
         pieces: list[bytes | Interrupt] = []
         plain = bytearray()
 
-        def interrupt() -> None:
-            if plain:
-                pieces.append(bytes(plain))
-                plain.clear()
-            pieces.append(Interrupt())
-
         position = 0
         while position < len(data):
             if self._expect is _Expect.DATA:
@@ -65,35 +59,44 @@ class TelnetFilter:
                 position = stop
                 if special is None:
                     break
-            byte = data[position]
+            if self._take_special(data[position]):
+                if plain:
+                    pieces.append(bytes(plain))
+                    plain.clear()
+                pieces.append(Interrupt())
             position += 1
-            match self._expect:
-                case _Expect.DATA:
-                    if byte == IAC:
-                        self._expect = _Expect.COMMAND
-                    else:
-                        interrupt()
-                case _Expect.COMMAND:
-                    self._expect = _Expect.DATA
-                    if byte in (_INTERRUPT_PROCESS, _BREAK):
-                        interrupt()
-                    elif byte in (_DO, _DONT, _WILL, _WONT):
-                        self._verb = byte
-                        self._expect = _Expect.OPTION
-                    elif byte == _SB:
-                        self._expect = _Expect.SUB
-                case _Expect.OPTION:
-                    self._expect = _Expect.DATA
-                    # Refusals need no answer; answering them would let two peers loop.
-                    if self._verb == _DO:
-                        self.replies += bytes((IAC, _WONT, byte))
-                    elif self._verb == _WILL:
-                        self.replies += bytes((IAC, _DONT, byte))
-                case _Expect.SUB:
-                    if byte == IAC:
-                        self._expect = _Expect.SUB_COMMAND
-                case _Expect.SUB_COMMAND:
-                    self._expect = _Expect.DATA if byte == _SE else _Expect.SUB
         if plain:
             pieces.append(bytes(plain))
         return pieces
+
+    def _take_special(self, byte: int) -> bool:
+        """Whether a byte that is no plain data means Ctrl-C."""
+        match self._expect:
+            case _Expect.DATA:
+                if byte != IAC:
+                    return True
+                self._expect = _Expect.COMMAND
+            case _Expect.COMMAND:
+                return self._take_command(byte)
+            case _Expect.OPTION:
+                self._expect = _Expect.DATA
+                # Refusals need no answer; answering them would let two peers loop.
+                if self._verb == _DO:
+                    self.replies += bytes((IAC, _WONT, byte))
+                elif self._verb == _WILL:
+                    self.replies += bytes((IAC, _DONT, byte))
+            case _Expect.SUB:
+                if byte == IAC:
+                    self._expect = _Expect.SUB_COMMAND
+            case _Expect.SUB_COMMAND:
+                self._expect = _Expect.DATA if byte == _SE else _Expect.SUB
+        return False
+
+    def _take_command(self, byte: int) -> bool:
+        self._expect = _Expect.DATA
+        if byte in (_DO, _DONT, _WILL, _WONT):
+            self._verb = byte
+            self._expect = _Expect.OPTION
+        elif byte == _SB:
+            self._expect = _Expect.SUB
+        return byte in (_INTERRUPT_PROCESS, _BREAK)

@@ -57,7 +57,7 @@ class _Test(Struct, frozen=True):
     chaos: bool
 
 
-def loadtest(
+def loadtest(  # noqa: PLR0913 -- its parameters are the flags of the command
     *,
     input: Annotated[Path | None, Parameter(help="Orders to send, one a line; else made-up ones.")] = None,  # noqa: A002
     orders: Annotated[
