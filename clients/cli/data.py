@@ -1,8 +1,10 @@
 """The commands around the persistence server: `data` with its own commands."""
 
+import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -56,10 +58,10 @@ class Common:
         self.note(f"server {where.host} port {where.port}")
         return PersistenceClient(*where, uuid=self.uuid)
 
-    def open(self) -> TextIO:
-        """Where results go. Raises ClientError."""
+    def open(self) -> AbstractContextManager[TextIO]:
+        """Where results go, for a block. Raises ClientError."""
         if self.output is None:
-            return sys.stdout
+            return contextlib.nullcontext(sys.stdout)
         try:
             return self.output.open("w", encoding="utf-8")
         except OSError as error:
@@ -85,16 +87,17 @@ class Common:
 
     async def show_all(self, results: AsyncIterator[Any], limit: int | None, *, columns: Sequence[str]) -> int:
         """Writes results, no more than `limit`: as a table with these columns for people."""
-        out, shown = self.open(), 0
+        shown = 0
         table: list[dict[str, Any]] = []
-        async for result in results:
-            if self.for_people:
-                table.append(msgspec.to_builtins(result))
-            else:
-                self.show(out, result)
-            shown += 1
-            if shown == limit:
-                break
+        with self.open() as out:
+            async for result in results:
+                if self.for_people:
+                    table.append(msgspec.to_builtins(result))
+                else:
+                    self.show(out, result)
+                shown += 1
+                if shown == limit:
+                    break
         if self.for_people:
             Output(json=False).rows(table, shown=columns)
         self.note(f"{shown} results")
@@ -116,10 +119,10 @@ def _flat(result: Mapping[str, Any]) -> dict[str, Any]:
 async def get(record_id: AnyRecord = None, /, *, file: Input = None, common: Common = _COMMON) -> int:
     """Show records: one by its id, or those of a file whose objects have an id."""
     wanted = [record_id] if record_id is not None else [_id(item.members) for item in _items(file)]
-    out = common.open()
-    async with common.client() as client:
-        for name in wanted:
-            common.show(out, await client.get(name))
+    with common.open() as out:
+        async with common.client() as client:
+            for name in wanted:
+                common.show(out, await client.get(name))
     return 0
 
 
@@ -133,15 +136,15 @@ async def set_records(
 ) -> int:
     """Store records: one from NAME=VALUE words, or those of a file whose objects have an id."""
     items = _items(file) if record_id is None else [Sourced("", {"id": record_id, **dict(map(_member, members))})]
-    out = common.open()
-    async with common.client() as client:
-        for item in items:
-            record = {name: value for name, value in item.members.items() if name != "id"}
-            try:
-                common.show(out, await client.set(_id(item.members), record))
-            except Refused as refusal:
-                where = f"{item.where}: " if item.where else ""
-                raise ClientError(f"{where}{refusal.message}", hint=refusal.hint) from None
+    with common.open() as out:
+        async with common.client() as client:
+            for item in items:
+                record = {name: value for name, value in item.members.items() if name != "id"}
+                try:
+                    common.show(out, await client.set(_id(item.members), record))
+                except Refused as refusal:
+                    where = f"{item.where}: " if item.where else ""
+                    raise ClientError(f"{where}{refusal.message}", hint=refusal.hint) from None
     return 0
 
 
@@ -150,7 +153,8 @@ async def delete(record_id: Record, /, *, common: Common = _COMMON) -> int:
     """Remove a record. Exit status 1 when it was not there."""
     async with common.client() as client:
         deleted = await client.delete(record_id)
-    common.show(common.open(), {"id": record_id, "deleted": deleted})
+    with common.open() as out:
+        common.show(out, {"id": record_id, "deleted": deleted})
     return 0 if deleted else 1
 
 
@@ -180,7 +184,8 @@ async def verify(*, common: Common = _COMMON) -> int:
     """Prove that the audit log is whole. Exit status 1 when it is not."""
     async with common.client() as client:
         found = await client.verify_log()
-    common.show(common.open(), found)
+    with common.open() as out:
+        common.show(out, found)
     return 0 if found["valid"] else 1
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -201,10 +202,12 @@ async def export(
     common: Common = _COMMON,
 ) -> int:
     """Write the stock as CSV that is safe to open in a spreadsheet."""
-    try:
-        out = sys.stdout.buffer if output is None else output.open("wb")
-    except OSError as error:
-        raise ClientError(f"{output} cannot be written: {error.strerror}") from None
+    with _opened_to_write(output) as out:
+        await _export(common, store, out)
+    return 0
+
+
+async def _export(common: Common, store: str | None, out: BinaryIO) -> None:
     async with common.records() as records:
         out.write(HEAD)
         rows: list[tuple[str, str, int]] = []
@@ -215,7 +218,16 @@ async def export(
                 rows = []
         out.write(export_lines(rows))
     out.flush()
-    return 0
+
+
+def _opened_to_write(file: Path | None) -> AbstractContextManager[BinaryIO]:
+    """Returns the file, or standard output, which stays open. Raises ClientError."""
+    if file is None:
+        return contextlib.nullcontext(sys.stdout.buffer)
+    try:
+        return file.open("wb")
+    except OSError as error:
+        raise ClientError(f"{file} cannot be written: {error.strerror}") from None
 
 
 async def _followed(records: PersistenceClient, found: Import, progress: Progress, told: str) -> Import:

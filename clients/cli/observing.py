@@ -41,13 +41,13 @@ async def observe(
         )
     if (since, cliente, order, user) != (None, None, None, None):
         raise WrongUsage("--since, --cliente, --order and --user are about events", hint="add --topics orders")
-    out = common.open()
     client = common.client()
-    async for event in client.observe(record_id, pause=reconnect):
-        if event["event"] in ("connected", "lost"):
-            common.note(str(event))
-        elif common.for_people:
-            Output(json=False).happening(event)
-        else:
-            common.show(out, event)
+    with common.open() as out:
+        async for event in client.observe(record_id, pause=reconnect):
+            if event["event"] in ("connected", "lost"):
+                common.note(str(event))
+            elif common.for_people:
+                Output(json=False).happening(event)
+            else:
+                common.show(out, event)
     return 0

@@ -12,10 +12,11 @@ import selectors
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Self, cast
 
 _STUCK_SECONDS = 10.0
 _CHUNK_BYTES = 65_536
+_BUFFER_BYTES = 65_536
 _THREAD_SECONDS = 0.001
 _FIRST_CLIENT_PORT = 50_000
 _FIRST_PAUSE = 0.001
@@ -81,10 +82,20 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
 
     async def create_server(  # type: ignore[override]
-        self, protocol_factory: Factory, host: Any = None, port: Any = None, *, sock: socket.socket, **options: Any
+        self,
+        protocol_factory: Factory,
+        host: Any = None,
+        port: Any = None,
+        *,
+        sock: socket.socket | None = None,
+        ssl: ssl.SSLContext | None = None,
+        **_: Any,
     ) -> "MemoryServer":
         """Takes the number of the socket's port, which stays bound, and what connects to it within this loop."""
-        assert options.get("ssl") is None
+        assert ssl is None
+        if sock is None:
+            sock = socket.socket()
+            sock.bind(("127.0.0.1", port or 0))
         number: int = sock.getsockname()[1]
         self.listening[number] = protocol_factory
         return MemoryServer(self, number, sock)
@@ -159,9 +170,19 @@ class MemoryServer:
     async def wait_closed(self) -> None:
         """Returns at once."""
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
 
 class MemoryTransport(asyncio.Transport):
-    """One end of a connection, with the flow control and the half-closing of TCP."""
+    """One end of a connection, with the buffers, the flow control and the half-closing of TCP.
+
+    What is written goes into the other end's buffer at once, as far as there is room, and reaches the other end even if
+    this one is cut then. The rest waits here until the other end has read.
+    """
 
     def __init__(self, loop: SimulatedLoop, protocol: asyncio.BaseProtocol, *, own: Any, peer: Any) -> None:
         super().__init__({"peername": peer, "sockname": own, "sslcontext": None})
@@ -169,46 +190,50 @@ class MemoryTransport(asyncio.Transport):
         self._protocol = cast(asyncio.Protocol, protocol)
         self.other: MemoryTransport
         self._unsent = bytearray()
-        self._eof = False
-        self._eof_told = False
+        self._unread = bytearray()
+        self._high, self._low = 65_536, 16_384
+        self._congested = False
+        self._reading = True
+        self._delivering = False
+        self._ended = False
+        """Whether this end writes nothing more, once everything is sent."""
+        self._end_seen = False
         self._closing = False
         self._lost = False
-        self._reading = True
-        self._congested = False
-        self._sending = False
-        self._high, self._low = 65_536, 16_384
 
     # What the protocol calls.
 
     def write(self, data: Any) -> None:
-        assert not self._eof, "write after write_eof"
-        if not self._closing:
-            self._unsent += data
-            self._send_soon()
-            if len(self._unsent) > self._high and not self._congested:
-                self._congested = True
-                self._protocol.pause_writing()
+        if self._closing:
+            return
+        assert not self._ended, "write after write_eof"
+        if self.other._lost:
+            self._loop.call_soon(self._lose, ConnectionResetError(errno.ECONNRESET, "reset by peer"))
+            return
+        self._unsent += data
+        self._send()
+        if len(self._unsent) > self._high and not self._congested:
+            self._congested = True
+            self._protocol.pause_writing()
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
 
     def write_eof(self) -> None:
-        self._eof = True
-        self._send_soon()
+        self._ended = True
+        self.other._deliver_soon()
 
     def can_write_eof(self) -> bool:
         return True
 
     def close(self) -> None:
         if not self._closing:
-            self._closing = True
-            self._send_soon()
+            self._closing = self._ended = True
+            self._finish_closing()
 
     def abort(self) -> None:
         self._unsent.clear()
-        self._closing = True
-        self._loop.call_soon(self._lose, None)
-        self._loop.call_soon(self.other._lose, ConnectionResetError(errno.ECONNRESET, "reset by peer"))
+        self.close()
 
     def is_closing(self) -> bool:
         return self._closing
@@ -221,7 +246,7 @@ class MemoryTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._reading = True
-        self.other._send_soon()
+        self._deliver_soon()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = 65_536 if high is None else high
@@ -238,39 +263,55 @@ class MemoryTransport(asyncio.Transport):
 
     # The way to the other end.
 
-    def _send_soon(self) -> None:
-        if not self._sending:
-            self._sending = True
-            self._loop.call_soon(self._send)
-
     def _send(self) -> None:
-        """Hands over one piece, or the end of the stream, where the other end reads."""
-        self._sending = False
+        """Moves what there is room for into the other end's buffer."""
         other = self.other
-        if self._unsent and other._lost:
-            self._unsent.clear()
-        if self._unsent:
-            if not other._reading and not other._closing:
-                return
-            piece = bytes(self._unsent[:_CHUNK_BYTES])
-            del self._unsent[:_CHUNK_BYTES]
-            if self._congested and len(self._unsent) <= self._low:
-                self._congested = False
-                self._protocol.resume_writing()
-            if not other._closing:
-                other._protocol.data_received(piece)
-            self._send_soon()
+        room = _BUFFER_BYTES - len(other._unread)
+        if self._unsent and room > 0:
+            other._unread += self._unsent[:room]
+            del self._unsent[:room]
+            other._deliver_soon()
+        if self._congested and len(self._unsent) <= self._low:
+            self._congested = False
+            self._protocol.resume_writing()
+        if self._closing:
+            self._finish_closing()
+
+    def _deliver_soon(self) -> None:
+        if not self._delivering:
+            self._delivering = True
+            self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        """Hands one piece to the protocol, or the end of the stream."""
+        self._delivering = False
+        if self._closing:
+            # Nobody reads it any more.
+            self._unread.clear()
+            self.other._send()
             return
-        if (self._eof or self._closing) and not self._eof_told and (other._reading or other._closing):
-            self._eof_told = True
-            if not other._closing and not other._protocol.eof_received():
-                other.close()
-        if self._closing and not self._lost:
-            self._lose(None)
-            if other._eof_told:
-                other._lose(None)
+        if not self._reading:
+            return
+        other = self.other
+        if self._unread:
+            piece = bytes(self._unread[:_CHUNK_BYTES])
+            del self._unread[:_CHUNK_BYTES]
+            self._protocol.data_received(piece)
+            other._send()
+            self._deliver_soon()
+        elif other._ended and not other._unsent and not self._end_seen:
+            self._end_seen = True
+            if not self._protocol.eof_received():
+                self.close()
+
+    def _finish_closing(self) -> None:
+        if not self._unsent and not self._lost:
+            self.other._deliver_soon()
+            self._loop.call_soon(self._lose, None)
 
     def _lose(self, error: Exception | None) -> None:
         if not self._lost:
-            self._lost = self._closing = True
+            self._lost = self._closing = self._ended = True
+            self._unsent.clear()
+            self.other._deliver_soon()
             self._protocol.connection_lost(error)

@@ -48,21 +48,6 @@ def test_order_from_flags_is_followed_to_the_end(intake: IntakeProcess) -> None:
     assert run(intake, "explain", final["id"])[1][0]["pasos"]
 
 
-def test_orders_from_a_file_and_from_standard_input(intake: IntakeProcess, tmp_path: Path) -> None:
-    lines = "".join(json.dumps({"cliente": str(n), "productos": ["x"], "direccion": "d"}) + "\n" for n in range(3))
-    (tmp_path / "orders").write_text(lines)
-    assert len(run(intake, "order", "--file", str(tmp_path / "orders"))[1]) == 3
-    assert len(run(intake, "order", "-f", "-", stdin=lines)[1]) == 3
-    assert run(intake, "stats", "--intake")[1][0]["aceptados"] == 6
-
-
-def test_wrong_order_costs_only_itself(intake: IntakeProcess) -> None:
-    good = '{"cliente":"a","productos":["x"],"direccion":"d"}\n'
-    status, results, told = run(intake, "order", "-f", "-", stdin=good + '{"cliente":"a"}\n' + good)
-    assert (status, len(results)) == (1, 2)
-    assert "productos is missing" in told
-
-
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -86,31 +71,6 @@ def test_exit_status_tells_wrong_usage_from_errors(intake: IntakeProcess, words:
     ended, results, told = run(intake, *words)
     assert (ended, results) == (status, [])
     assert told
-
-
-def test_order_is_taken_back_and_one_that_is_final_is_not(intake: IntakeProcess) -> None:
-    _, (waiting,), _ = run(intake, "order", *FLAGS, "--no-antes-de", "2999-01-01T00:00:00Z")
-    status, (cancelled,), _ = run(intake, "cancel", waiting["id"])
-    assert (status, cancelled["estado"]) == (0, "cancelado")
-    for command in ("cancel", "retry"):
-        status, _, told = run(intake, command, waiting["id"])
-        assert status == 1
-        assert "cancelado" in told
-    assert run(intake, "list", "--estado", "cancelado")[1][0]["id"] == waiting["id"]
-    assert run(intake, "list", "--estado", "en_cola") == (0, [], "")
-
-
-def test_orders_of_a_file_keep_their_order_and_prices(intake: IntakeProcess) -> None:
-    lines = [
-        {"cliente": f"c{n}", "productos": [{"producto": "x", "precio": 0.5}], "direccion": "d", "request_id": n}
-        for n in range(300)
-    ]
-    text = json.dumps(lines).replace("0.5", "999999999999.123456")
-    accepted = run(intake, "order", "--file", "-", stdin=text)[1]
-    found = run(intake, "list", "--limite", "300")[1]
-    assert [order["id"] for order in reversed(found)] == [answer["id"] for answer in accepted]
-    assert found[0]["cliente"] == "c299"
-    assert {order["productos"][0]["precio"] for order in found} == {Decimal("999999999999.123456")}
 
 
 def test_prompts_and_tables_on_a_terminal(intake: IntakeProcess) -> None:
@@ -219,11 +179,6 @@ def test_automatic_mode_outlives_the_server(intake: IntakeProcess) -> None:
                 pass
         running.terminate()
         running.communicate(timeout=PATIENCE)
-
-
-def test_automatic_mode_ends_when_it_has_sent_enough(intake: IntakeProcess) -> None:
-    status, results, _ = run(intake, "order", "--auto", "--every", "0", "--count", "3")
-    assert (status, len(results)) == (0, 3)
 
 
 def started(intake: IntakeProcess, *words: str) -> "subprocess.Popen[bytes]":

@@ -12,7 +12,7 @@ from clients import connector
 from clients.connection import ClientConnection
 from clients.connector import connect_to_server
 from clients.errors import Unreachable
-from tests.integration.clients.scripted import GREETING, Peer, scripted, well_behaved
+from tests.support.scripted import GREETING, Peer, scripted, well_behaved
 
 Scenario = Callable[[], Coroutine[Any, Any, None]]
 RUNNERS = [asyncio.run, uvloop.run]

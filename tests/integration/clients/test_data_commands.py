@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,35 +43,6 @@ def test_record_is_set_shown_and_deleted(persistence: PersistenceProcess) -> Non
     status, results, told = run(persistence, "data", "get", "X")
     assert (status, results) == (1, [])
     assert "there is no record X" in told
-
-
-def test_files_in_and_out(persistence: PersistenceProcess, tmp_path: Path) -> None:
-    source, target = tmp_path / "in.json", tmp_path / "out.json"
-    source.write_text('[{"id":"A","n":0.10},{"id":"B"}]')
-    status, results, told = run(persistence, "data", "set", "-i", str(source), "-o", str(target), "-v")
-    assert (status, results) == (0, [])
-    assert f"port {persistence.port}" in told
-    assert [json.loads(line)["id"] for line in target.read_text().splitlines()] == ["A", "B"]
-    assert [one["id"] for one in run(persistence, "data", "get", "-i", "-", stdin='{"ID":"B"}')[1]] == ["B"]
-    assert [one["id"] for one in run(persistence, "data", "list", "--limit", "1")[1]] == ["A"]
-    assert len(run(persistence, "data", "logs")[1]) == 5
-    assert run(persistence, "data", "verify")[1][0]["valid"] is True
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "told"),
-    [
-        (["get"], 2, "--input FILE"),
-        (["set", "X", "cp"], 2, "NAME=VALUE"),
-        (["set", "-i", "/no/such/file"], 1, "cannot be read"),
-        (["list", "-o", "/no/such/folder/file"], 1, "cannot be written"),
-        (["get", "X", "-p", "0"], 2, "not a port"),
-    ],
-)
-def test_wrong_usage_is_told(persistence: PersistenceProcess, words: list[str], status: int, told: str) -> None:
-    found, _, error = run(persistence, "data", *words)
-    assert found == status
-    assert told in error
 
 
 def test_observer_outlives_the_server_and_misses_nothing(persistence: PersistenceProcess) -> None:

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.in_process import Suite
+from tests.support.in_process_cli import InProcessCli
 from tests.support.in_process_http import InProcessHttp
 from tests.support.simulation import SimulatedLoop
 
@@ -53,3 +54,9 @@ async def everything(suite: Suite) -> InProcessHttp:
     await suite.start_persistence()
     await suite.start_distributed()
     return InProcessHttp(await suite.start_gateway())
+
+
+@pytest.fixture
+def cli(suite: Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> InProcessCli:
+    """The command line, against the servers that run."""
+    return InProcessCli(suite, capsys, monkeypatch)

@@ -427,8 +427,9 @@ async def test_slow_observer_is_told_what_it_missed(suite: Suite) -> None:
         await slow.ask("subscribe notifications")
         slow.stop_reading()
         added = json.dumps({"action": "add_notification", "user_id": 1, "message": "x" * 500}) + "\n"
-        service.send(added * 100)
-        for _ in range(100):
+        # More than the buffers of the connection hold.
+        service.send(added * 300)
+        for _ in range(300):
             assert (await service.read())["success"]
         slow.resume_reading()
         await asyncio.sleep(0.1)
@@ -437,4 +438,4 @@ async def test_slow_observer_is_told_what_it_missed(suite: Suite) -> None:
         while (event := await slow.read())["event"] != "gap":
             assert event["seq"] == last + 1
             last = event["seq"]
-        assert (await slow.read())["seq"] == last + event["missed"] + 1 == 101
+        assert (await slow.read())["seq"] == last + event["missed"] + 1 == 301
