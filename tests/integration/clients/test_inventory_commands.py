@@ -27,7 +27,7 @@ def test_a_file_goes_in_is_looked_at_and_taken_back(
     assert (status, found["state"], found["rows"], found["name"]) == (0, "applied", 10, "inventory.csv")
     status, _, told = run(persistence, "inventory", "upload", SAMPLE)
     assert status == 1
-    assert "went in already" in told
+    assert found["id"] in told
     rows = run(persistence, "inventory", "list", "Madrid")[1]
     assert [row["count"] for row in rows if row["item"] == "Jamón ibérico, loncheado"] == [9]
     assert run(persistence, "inventory", "set", "Madrid", "Kindle", "40")[1][0]["count"] == 40
