@@ -8,31 +8,31 @@ from typing import Literal
 
 from msgspec import Struct
 
-from services.supervisor import Server, Supervisor
+from services.supervisor import ServerProcess, Supervisor
 from shared.domain.errors import StartupError
 from shared.runtime import logs
-from shared.runtime.lifecycle import report, run
+from shared.runtime.lifecycle import report_startup_error, run_service
 from shared.runtime.programs import run_command
 from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import Seconds, load, parse_flags
+from shared.runtime.settings import Seconds, load_settings, parse_flags
 from shared.runtime.state_dump import StateDump
 from shared.stores.sqlite.files import make_folder
 
-# The gateway's requests need the others, and handlers need the records; short requests end within a moment, and long
-# ones (uploads) need the persistence server alone, so that handlers finish beside them.
+# Requests of the gateway need the other servers, and handlers need the records. Short requests end at once. Long ones
+# (uploads) only need the persistence server, so that handlers finish at the same time.
 _FRONT_BY, _INTAKE_AT, _STORES_AT, _STORES_BY = 0.85, 0.05, 0.85, 0.95
 SERVERS = (
-    Server("persistence", "services.persistence", stop_at=_STORES_AT, stop_by=_STORES_BY),
-    Server("intake", "services.intake", stop_at=_INTAKE_AT, stop_by=_FRONT_BY),
-    Server("distributed", "services.distributed", stop_at=_STORES_AT, stop_by=_STORES_BY),
-    Server("inventory", "services.inventory", stop_by=_FRONT_BY),
-    Server("gateway", "services.gateway", stop_by=_FRONT_BY),
+    ServerProcess("persistence", "services.persistence", stop_at=_STORES_AT, stop_by=_STORES_BY),
+    ServerProcess("intake", "services.intake", stop_at=_INTAKE_AT, stop_by=_FRONT_BY),
+    ServerProcess("distributed", "services.distributed", stop_at=_STORES_AT, stop_by=_STORES_BY),
+    ServerProcess("inventory", "services.inventory", stop_by=_FRONT_BY),
+    ServerProcess("gateway", "services.gateway", stop_by=_FRONT_BY),
 )
-"""Every server, in the order of starting, with its part of the time that a stop takes."""
+"""All servers in the order of their start, with the share of the stop time that each one has."""
 
 
 class SuiteSettings(Struct, frozen=True):
-    """What the supervisor itself needs to know; each server reads its own settings."""
+    """Settings of the supervisor. Each server reads its own settings."""
 
     store: Literal["sqlite", "dynamodb"] = "sqlite"
     data_dir: str = "data"
@@ -43,14 +43,14 @@ class SuiteSettings(Struct, frozen=True):
 
 
 def main(argv: list[str]) -> int:
-    """Reads the settings and supervises. Gives the exit status."""
-    # None but --help: a flag of one server means nothing to the others.
+    """Reads the settings and runs the supervisor. Returns the exit status."""
+    # Only --help: flags of one server have no meaning for the others.
     parse_flags(SuiteSettings, argv, prog=run_command(), description="Every server of the suite.", names={})
     try:
-        settings = load(SuiteSettings, flags={}, environ=os.environ)
+        settings = load_settings(SuiteSettings, flags={}, environ=os.environ)
     except StartupError as error:
-        return report(error)
-    logs.configure(form=settings.log_format, level=settings.log_level, service="suite")
+        return report_startup_error(error)
+    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="suite")
     warn_of_unknown_settings()
     status = 0
     dump = StateDump()
@@ -58,17 +58,17 @@ def main(argv: list[str]) -> int:
     async def serve(stop: asyncio.Event) -> None:
         nonlocal status
         if settings.store == "sqlite":
-            # Checked here once, for one message instead of one from each server.
+            # Checked once here, to get one message instead of one from each server.
             make_folder(Path(settings.data_dir))
             if settings.db_path:
                 make_folder(Path(settings.db_path).parent)
-        # Events are read from the files of this machine.
+        # The distributed service reads the files of this machine.
         servers = [one for one in SERVERS if settings.store == "sqlite" or one.name != "distributed"]
         supervisor = Supervisor(servers, shutdown_seconds=settings.shutdown_seconds)
         dump.find_children = supervisor.find_ready_servers
         status = await supervisor.run(stop)
 
-    return run(serve, dump) or status
+    return run_service(serve, dump) or status
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The settings that every server of the suite has."""
+"""Settings that the servers of the suite have in common."""
 
 import socket
 import ssl
@@ -10,24 +10,24 @@ from msgspec import Meta, Struct
 
 from clients.access import Access, client_tls
 from shared.domain.errors import StartupError
-from shared.net.gate import check_exposure
 from shared.net.limits import LimitSettings
+from shared.net.listeners import check_exposure
 from shared.net.tls import server_tls
 from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Port, Prefix, Seconds, Token
 from shared.stores.dynamodb.settings import DynamoSettings
 
 RequestIdScope = Literal["client", "address"]
-"""Whose a `request_id` is that comes without a `client_id`: everybody's, or that of the address that it comes from."""
+"""The scope of a `request_id` without a `client_id`: one namespace for all clients, or one for each address."""
 
 Stage = Literal["dev", "prod"]
-"""Whether the suite is for a machine of one's own, or for others to use."""
+"""Development on one machine, or production with authenticated users."""
 
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
 
 class ServerSettings(LimitSettings, frozen=True):
-    """Names are those of the environment, in lower case; times are seconds."""
+    """Settings by the lower-case names of their environment variables; times are seconds."""
 
     store: Literal["sqlite", "dynamodb"] = "sqlite"
     data_dir: str = "data"
@@ -45,12 +45,12 @@ class ServerSettings(LimitSettings, frozen=True):
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
 
-    def tls(self) -> ssl.SSLContext | None:
-        """What connections are encrypted with. Raises StartupError."""
+    def build_tls(self) -> ssl.SSLContext | None:
+        """Returns the TLS context of the server's port; None without TLS. Raises StartupError."""
         return server_tls(self.tls_cert, self.tls_key)
 
-    def dynamo(self) -> DynamoSettings:
-        """Where DynamoDB is."""
+    def dynamo_settings(self) -> DynamoSettings:
+        """Returns the settings of the DynamoDB client."""
         return DynamoSettings(
             endpoint=self.dynamodb_endpoint,
             region=self.aws_region,
@@ -76,18 +76,18 @@ class ServerSettings(LimitSettings, frozen=True):
 
 
 class InternalSettings(ServerSettings, frozen=True):
-    """The settings of servers that are for other services, and not for everybody."""
+    """Settings of servers whose ports are internal."""
 
     service_token: Token | None = None
     open_internal_ports: bool = False
 
     def check_exposure(self, listeners: Sequence[socket.socket], setting: str) -> None:
-        """Raises StartupError for a port that anybody could use; `setting` says where it listens."""
+        """Raises StartupError for an exposed port without a token; `setting` names the setting of its address."""
         check_exposure(listeners, setting, guarded=self.service_token is not None or self.open_internal_ports)
 
 
 class NeighbourSettings(Struct, frozen=True):
-    """Where the other servers are found, for those that ask them, and what lets in there."""
+    """Addresses and credentials of the other servers, for the servers that call them."""
 
     server_host: str = "::"
     server_port: Port = 8888
@@ -99,9 +99,9 @@ class NeighbourSettings(Struct, frozen=True):
     tls_cert: str | None = None
     tls_ca: str | None = None
 
-    def access(self) -> Access:
-        """What lets in elsewhere. Raises StartupError."""
-        # A certificate that nobody else has signed is its own authority.
+    def build_access(self) -> Access:
+        """Returns the credentials for the other servers. Raises StartupError."""
+        # A self-signed certificate is its own authority.
         trusted = self.tls_ca or self.tls_cert
         if trusted is None:
             return Access(self.service_token)
@@ -113,23 +113,23 @@ class NeighbourSettings(Struct, frozen=True):
             ) from error
 
 
-class Listening(NamedTuple):
-    """Where a server listens, and the setting that says so."""
+class ListenAddress(NamedTuple):
+    """The address on which a server listens, and the setting that it comes from."""
 
     host: str
     port: int
     setting: str
 
 
-def choose_listening(name: str, *, bind: str | None, host: str, port: int) -> Listening:
-    """Returns where the server of the settings `<name>_BIND`, `<name>_HOST` and `<name>_PORT` listens.
+def choose_listen_address(name: str, *, bind: str | None, host: str, port: int) -> ListenAddress:
+    """Returns the address of the server with the settings `<name>_BIND`, `<name>_HOST` and `<name>_PORT`.
 
-    `<name>_HOST` says where others find the server. On one machine both are the same, so it counts where `<name>_BIND`
-    is not set.
+    Clients find the server at `<name>_HOST`. On one machine that is also the address to listen on, so it is used if
+    `<name>_BIND` is not set.
     """
-    return Listening(host, port, f"{name}_HOST") if bind is None else Listening(bind, port, f"{name}_BIND")
+    return ListenAddress(host, port, f"{name}_HOST") if bind is None else ListenAddress(bind, port, f"{name}_BIND")
 
 
-def reachable(host: str) -> str:
-    """Where to find a server that listens on `host`: one that listens everywhere is on this machine, too."""
+def reachable_host(host: str) -> str:
+    """Returns a host for clients of a server that listens on `host`; for a wildcard address, this machine."""
     return "localhost" if host in ("::", "0.0.0.0") else host

@@ -59,7 +59,7 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
     os.nice(_NICENESS)
     name = f"w{index}-{os.getpid()}"
     setproctitle.setproctitle(f"comanda-worker {name}")
-    logs.configure(form=config.log_format, level=config.log_level, service="worker")
+    logs.configure_logging(form=config.log_format, level=config.log_level, service="worker")
     # Orders come in batches of thousands of small objects without cycles: the default threshold would
     # look through them dozens of times a batch.
     gc.freeze()

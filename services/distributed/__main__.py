@@ -14,10 +14,10 @@ from services.distributed.stock_events import TABLES as STOCK_TABLES
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import SCORES, USERS, corporate_data
 from shared.runtime import logs
-from shared.runtime.lifecycle import raise_file_limit, report, run
+from shared.runtime.lifecycle import raise_file_limit, report_startup_error, run_service
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import load, parse_flags
+from shared.runtime.settings import load_settings, parse_flags
 from shared.runtime.state_dump import StateDump
 from shared.stores.sqlite.files import Files, make_folder
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
@@ -40,10 +40,10 @@ def main(argv: list[str]) -> int:
         names=FLAGS,
     )
     try:
-        settings = load(DistributedSettings, flags=flags, environ=os.environ)
+        settings = load_settings(DistributedSettings, flags=flags, environ=os.environ)
     except StartupError as error:
-        return report(error)
-    logs.configure(form=settings.log_format, level=settings.log_level, service="distributed")
+        return report_startup_error(error)
+    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="distributed")
     warn_of_unknown_settings()
 
     # Where there is not enough for all, taking orders comes first.
@@ -52,13 +52,13 @@ def main(argv: list[str]) -> int:
     dump = StateDump()
 
     async def serve(stop: asyncio.Event) -> None:
-        limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
+        limits = settings.build_limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
         async with open_files(settings, stop) as (read_model, orders, records):
             server = Distributed(settings, read_model, orders, records, limits)
             dump.describe = server.describe_state
             await server.serve(stop)
 
-    return run(serve, dump)
+    return run_service(serve, dump)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from services.distributed.actions import DistributedServer
 from services.distributed.events import PlainEvent
 from shared.domain.errors import ComandaError, StoreError
 from shared.net.connection import Connection
-from shared.runtime.logs import log_fault
+from shared.runtime.logs import log_internal_error
 from shared.server.actions import ParsedRequest, Reply
 from shared.server.dispatcher import Entry, Result, run_handler
 from shared.wire.replies import line
@@ -68,6 +68,6 @@ class NotificationBatch:
             self._log.error("requests_refused_by_store", requests=len(writes), reason=error.message)
             return [error] * len(writes), error
         except Exception:
-            fault = log_fault("requests_failed", requests=len(writes))
+            fault = log_internal_error("requests_failed", requests=len(writes))
             return [fault] * len(writes), fault
         return results, None

@@ -15,9 +15,9 @@ from services.distributed.relay import Relay
 from services.distributed.settings import DistributedSettings
 from services.distributed.stock_events import StockEvents
 from shared.domain.errors import StoreError
-from shared.net.gate import guard
+from shared.net.authentication import require_token
 from shared.net.limits import Limits
-from shared.net.listen import listen
+from shared.net.listeners import open_listeners
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
@@ -60,7 +60,7 @@ class Distributed:
         settings, read_model = self._settings, self._read_model
         host, port, setting = settings.listening
         try:
-            listeners = listen(host, port)
+            listeners = open_listeners(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "DISTRIBUTED_PORT") from error
         settings.check_exposure(listeners, setting)
@@ -72,12 +72,14 @@ class Distributed:
         limit = settings.max_document_bytes
         codecs = open_codecs(settings.pickle_key, payload_bytes=limit, nonces=read_model.nonces)
         metrics = ServerMetrics()
-        metrics.gauge("comanda_events", "Events told so far.", lambda: read_model.log.next - 1)
+        metrics.add_gauge("comanda_events", "Events told so far.", lambda: read_model.log.next - 1)
         requests = DistributedServer(read_model, observers, metrics, relay.state)
         dispatcher = Dispatcher(
             requests, PickleParser(codecs), NotificationBatch(requests), metrics, turn_weight=_TURN_REQUESTS
         )
-        server = self._server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
+        server = self._server = TcpServer(
+            require_token(dispatcher, settings.service_token), self._limits, settings.build_tls()
+        )
         await server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port)

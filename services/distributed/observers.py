@@ -94,7 +94,7 @@ class Observers:
     def remove(self, connection: Connection) -> None:
         """Ends the subscription of a connection."""
         connection.observing = False
-        self._fanout.forget(connection)
+        self._fanout.forget_connection(connection)
         if (replay := self._replays.pop(connection, None)) is not None:
             replay.cancel()
         choice = self._choices.pop(connection, None)
@@ -182,7 +182,7 @@ class Observers:
             if texts:
                 text = "".join(texts).encode()
                 for connection in self._live[choice]:
-                    self._fanout.tell(connection, text, len(texts))
+                    self._fanout.send_events(connection, text, len(texts))
 
     def close(self) -> None:
         """Ends all replays."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import InternalSettings, Listening, choose_listening
+from services.settings import InternalSettings, ListenAddress, choose_listen_address
 from shared.domain.scores import UserId
 from shared.runtime.settings import Count, Key, Port, Seconds
 
@@ -25,8 +25,8 @@ class DistributedSettings(InternalSettings, frozen=True):
     low_stock_user: UserId = 1
 
     @property
-    def listening(self) -> Listening:
+    def listening(self) -> ListenAddress:
         """Address on which the server listens."""
-        return choose_listening(
+        return choose_listen_address(
             "DISTRIBUTED", bind=self.distributed_bind, host=self.distributed_host, port=self.distributed_port
         )

@@ -10,10 +10,10 @@ from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import StartupError
 from shared.runtime import logs
-from shared.runtime.lifecycle import raise_file_limit, report, run
+from shared.runtime.lifecycle import raise_file_limit, report_startup_error, run_service
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import load, parse_flags
+from shared.runtime.settings import load_settings, parse_flags
 from shared.runtime.state_dump import StateDump
 
 FLAGS = {"--host": "MAIN_SERVER_BIND", "-p/--port": "MAIN_SERVER_PORT"}
@@ -27,10 +27,10 @@ def main(argv: list[str]) -> int:
         GatewaySettings, argv, prog="python -m services.gateway", description="The HTTP API.", names=FLAGS
     )
     try:
-        settings = load(GatewaySettings, flags=flags, environ=os.environ)
+        settings = load_settings(GatewaySettings, flags=flags, environ=os.environ)
     except StartupError as error:
-        return report(error)
-    logs.configure(form=settings.log_format, level=settings.log_level, service="gateway")
+        return report_startup_error(error)
+    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="gateway")
     warn_of_unknown_settings()
     # A request makes dozens of small objects without cycles: the default would look through them every few requests.
     gc.set_threshold(50_000, 20, 100)
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
         dump.describe = gateway.describe_state
         await gateway.serve(stop)
 
-    return run(serve, dump)
+    return run_service(serve, dump)
 
 
 if __name__ == "__main__":

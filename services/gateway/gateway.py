@@ -18,10 +18,9 @@ from services.gateway.http.server import HttpServer
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
-from services.settings import reachable
+from services.settings import reachable_host
 from shared.domain.errors import NotOffered, no_distributed_service
-from shared.net.gate import is_open_to_others
-from shared.net.listen import listen
+from shared.net.listeners import is_open_to_others, open_listeners
 from shared.net.tls import server_tls
 from shared.runtime.lifecycle import bind_error
 from shared.runtime.parent import announce_ready, shown_address
@@ -54,7 +53,7 @@ class Gateway:
         settings = self._settings
         settings.check_stage()
         encrypted = server_tls(settings.tls_cert, settings.tls_key) is not None
-        access = settings.access()
+        access = settings.build_access()
         intake = self._connect_backend(
             "intake", IntakeClient, settings.server_host, settings.server_port, access._replace(token=None)
         )
@@ -63,7 +62,7 @@ class Gateway:
         )
         follow = partial(
             DistributedClient,
-            reachable(settings.distributed_host),
+            reachable_host(settings.distributed_host),
             settings.distributed_port,
             access,
             timeout=settings.request_seconds,
@@ -78,7 +77,7 @@ class Gateway:
         app = build_app(settings, intake, persistence, distributed, hub, traces, encrypted=encrypted)
         host, port, setting = settings.listening
         try:
-            listeners = listen(host, port)
+            listeners = open_listeners(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "MAIN_SERVER_PORT") from error
         port = listeners[0].getsockname()[1]
@@ -113,7 +112,7 @@ class Gateway:
     ) -> Backend[C]:
         settings = self._settings
         clients = [
-            kind(reachable(host), port, access, timeout=settings.request_seconds, patience=_PATIENCE_SECONDS)  # type: ignore[call-arg]
+            kind(reachable_host(host), port, access, timeout=settings.request_seconds, patience=_PATIENCE_SECONDS)  # type: ignore[call-arg]
             for _ in range(settings.backend_connections)
         ]
         return Backend(name, clients, max_waiting=settings.max_requests, absent=absent)

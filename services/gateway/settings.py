@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from services.settings import Listening, NeighbourSettings, RequestIdScope, Stage, choose_listening
+from services.settings import ListenAddress, NeighbourSettings, RequestIdScope, Stage, choose_listen_address
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
 from shared.runtime.logs import LogFormat, LogLevel
@@ -63,8 +63,8 @@ class GatewaySettings(NeighbourSettings, frozen=True):
             )
 
     @property
-    def listening(self) -> Listening:
+    def listening(self) -> ListenAddress:
         """Address on which the server listens."""
-        return choose_listening(
+        return choose_listen_address(
             "MAIN_SERVER", bind=self.main_server_bind, host=self.main_server_host, port=self.main_server_port
         )

@@ -13,10 +13,10 @@ from services.intake.intake import Intake
 from services.intake.settings import IntakeSettings
 from shared.domain.errors import StartupError, StoreError
 from shared.runtime import logs
-from shared.runtime.lifecycle import raise_file_limit, report, run
+from shared.runtime.lifecycle import raise_file_limit, report_startup_error, run_service
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import load, parse_flags
+from shared.runtime.settings import load_settings, parse_flags
 from shared.runtime.state_dump import StateDump
 from shared.stores.ports.orders import OrderStore, Recovery
 from shared.stores.sqlite.files import Files, make_folder
@@ -37,10 +37,10 @@ def main(argv: list[str]) -> int:
         IntakeSettings, argv, prog="python -m services.intake", description="The order intake.", names=FLAGS
     )
     try:
-        settings = load(IntakeSettings, flags=flags, environ=os.environ)
+        settings = load_settings(IntakeSettings, flags=flags, environ=os.environ)
     except StartupError as error:
-        return report(error)
-    logs.configure(form=settings.log_format, level=settings.log_level, service="intake")
+        return report_startup_error(error)
+    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="intake")
     warn_of_unknown_settings()
     # Orders come in batches of thousands of small objects without cycles: the default threshold would
     # look through them dozens of times a batch.
@@ -52,13 +52,13 @@ def main(argv: list[str]) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         await load_handler(settings.order_handler, settings.kit).close()
-        limits = settings.limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
+        limits = settings.build_limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
         async with open_store(settings, stop) as (store, recovery, workers_store):
             intake = Intake(settings, store, recovery, limits, child_config(settings, workers_store))
             dump.describe, dump.find_children = intake.describe_state, intake.find_workers
             await intake.serve(stop)
 
-    return run(serve, dump)
+    return run_service(serve, dump)
 
 
 @contextlib.asynccontextmanager
@@ -74,7 +74,7 @@ async def open_store(
         from shared.stores.dynamodb.opening import dynamo_orders  # noqa: PLC0415
 
         async with dynamo_orders(
-            settings.dynamo(),
+            settings.dynamo_settings(),
             lease_seconds=settings.server_lease_seconds,
             request_id_seconds=settings.request_id_seconds,
         ) as (orders, work):

@@ -82,7 +82,7 @@ class Actions:
 
     def count(self, action: Action, error: ComandaError | None = None) -> None:
         """An action has been answered."""
-        self._metrics.answered(str(action.__struct_config__.tag), "ok" if error is None else error.code)
+        self._metrics.count_request(str(action.__struct_config__.tag), "ok" if error is None else error.code)
 
     def _from_memory(self, action: Action, connection: Connection) -> dict[str, Any]:
         match action:
@@ -93,7 +93,7 @@ class Actions:
             case Health():
                 return self._health()
             case Metrics():
-                return {"metrics": self._metrics.exposition()}
+                return {"metrics": self._metrics.render_text()}
             case Stats():
                 return {"stats": self._stats()}
             case Unwatch():

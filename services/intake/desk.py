@@ -25,7 +25,7 @@ from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, QueueFull, StoreError, Unavailable
 from shared.domain.orders import OrderRequest, Priority
 from shared.net.connection import Connection
-from shared.runtime.logs import log_fault
+from shared.runtime.logs import log_internal_error
 from shared.runtime.traces import Traces
 from shared.stores.ports.orders import Acceptance, Batch
 from shared.wire.framing import Frame
@@ -307,7 +307,7 @@ class Desk:
             self._actions.count(action, error)
             return line(failure(error, action.request_id))
         except Exception:
-            fault = log_fault("action_failed", action=type(action).__name__, trace=action.trace)
+            fault = log_internal_error("action_failed", action=type(action).__name__, trace=action.trace)
             self._actions.count(action, fault)
             return line(failure(fault, action.request_id))
         self._actions.count(action)

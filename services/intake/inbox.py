@@ -6,7 +6,7 @@ from services.intake.help import help_text
 from services.intake.requests import Action, Help, decode_action, parse_verb
 from shared.domain.errors import ComandaError, InvalidParams
 from shared.domain.orders import OrderRequest
-from shared.runtime.logs import log_fault
+from shared.runtime.logs import log_internal_error
 from shared.wire.framing import Document, Frame, Line
 from shared.wire.orders import EXAMPLE, OrderBlock, OrderDecoder
 from shared.wire.ready import Ready, answer_frame, help_answer, refusal
@@ -44,7 +44,7 @@ class Reader:
                 except ComandaError as error:
                     return refusal(error)
                 except Exception:
-                    return refusal(log_fault("request_read_failed"))
+                    return refusal(log_internal_error("request_read_failed"))
             case _:
                 return answer_frame(frame)
 
@@ -69,4 +69,4 @@ class Reader:
         except ComandaError as error:
             return refusal(error, members)
         except Exception:
-            return refusal(log_fault("request_read_failed"), members)
+            return refusal(log_internal_error("request_read_failed"), members)

@@ -17,9 +17,8 @@ from services.intake.retention import retention_of
 from services.intake.settings import IntakeSettings
 from shared import VERSION
 from shared.domain.errors import StoreError
-from shared.net.gate import is_open_to_others
 from shared.net.limits import Limits
-from shared.net.listen import listen
+from shared.net.listeners import is_open_to_others, open_listeners
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds, end_cancellation
 from shared.runtime.parent import announce_ready, shown_address
@@ -93,7 +92,7 @@ class Intake:
             ReceiptClock(settings.request_id_seconds, newest=recovery.newest),
             by_address=settings.request_id_scope == "address",
         )
-        self._server = TcpServer(self._desk, limits, settings.tls())
+        self._server = TcpServer(self._desk, limits, settings.build_tls())
 
     def _greeting(self, limits: Limits) -> bytes:
         return line(
@@ -128,7 +127,7 @@ class Intake:
         settings = self._settings
         host, port, setting = settings.listening
         try:
-            listeners = listen(host, port)
+            listeners = open_listeners(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "SERVER_PORT") from error
         began = time.monotonic()

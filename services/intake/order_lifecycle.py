@@ -76,7 +76,7 @@ class OrderLifecycle:
         """Orders that were discarded before their failure was known here."""
         self._reopened: dict[int, Open] = {}
         """Orders that were reopened before their failure was known here."""
-        metrics.gauge("comanda_orders_open", "Accepted orders that are not final.", lambda: self._admission.open)
+        metrics.add_gauge("comanda_orders_open", "Accepted orders that are not final.", lambda: self._admission.open)
         metrics.follow(self._pool.workers)
 
     # Changes of state.

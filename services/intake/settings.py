@@ -4,7 +4,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import Listening, RequestIdScope, ServerSettings, Stage, choose_listening, reachable
+from services.settings import (
+    ListenAddress,
+    RequestIdScope,
+    ServerSettings,
+    Stage,
+    choose_listen_address,
+    reachable_host,
+)
 from shared.runtime.settings import Count, Port, Seconds, Token
 from workers.handlers import Kit, Unstocked
 
@@ -50,7 +57,7 @@ class IntakeSettings(ServerSettings, frozen=True):
         """What handlers may be made with."""
         return Kit(
             processing_seconds=self.processing_seconds,
-            persistence_host=reachable(self.tcp_persist_host),
+            persistence_host=reachable_host(self.tcp_persist_host),
             persistence_port=self.tcp_persist_port,
             service_token=self.service_token,
             trusted=self.tls_ca or self.tls_cert,
@@ -58,6 +65,6 @@ class IntakeSettings(ServerSettings, frozen=True):
         )
 
     @property
-    def listening(self) -> Listening:
+    def listening(self) -> ListenAddress:
         """Where the server listens."""
-        return choose_listening("SERVER", bind=self.server_bind, host=self.server_host, port=self.server_port)
+        return choose_listen_address("SERVER", bind=self.server_bind, host=self.server_host, port=self.server_port)

@@ -34,7 +34,7 @@ class Watchers:
         """The connection watches nothing any more."""
         connection.observing = False
         self._all.discard(connection)
-        self._fanout.forget(connection)
+        self._fanout.forget_connection(connection)
         if (sequence := self._watched.pop(connection, None)) is not None:
             connections = self._one[sequence]
             connections.remove(connection)
@@ -55,11 +55,11 @@ class Watchers:
             if self._all:
                 text = "".join([f"{start}{order}{end}" for order in order_range.ids()]).encode()
                 for connection in self._all:
-                    self._fanout.tell(connection, text, order_range.count)
+                    self._fanout.send_events(connection, text, order_range.count)
             for sequence in self._watched_in(order_range):
                 order = next(OrderRange(order_range.received, order_range.node, sequence, 1).ids())
                 for connection in self._one[sequence]:
-                    self._fanout.tell(connection, f"{start}{order}{end}".encode(), 1)
+                    self._fanout.send_events(connection, f"{start}{order}{end}".encode(), 1)
 
     def _watched_in(self, order_range: OrderRange) -> list[int]:
         """Returns the orders of a range that somebody watches; looks at whichever are fewer."""

@@ -10,10 +10,10 @@ from services.inventory.inventory import InventoryService
 from services.inventory.settings import InventorySettings
 from shared.domain.errors import StartupError
 from shared.runtime import logs
-from shared.runtime.lifecycle import report, run
+from shared.runtime.lifecycle import report_startup_error, run_service
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import load, parse_flags
+from shared.runtime.settings import load_settings, parse_flags
 from shared.stores.sqlite.files import make_folder
 
 _NICE = 10
@@ -32,11 +32,11 @@ def main(argv: list[str]) -> int:
         names=FLAGS,
     )
     try:
-        settings = load(InventorySettings, flags=flags, environ=os.environ)
-        access = settings.access()
+        settings = load_settings(InventorySettings, flags=flags, environ=os.environ)
+        access = settings.build_access()
     except StartupError as error:
-        return report(error)
-    logs.configure(form=settings.log_format, level=settings.log_level, service="inventory")
+        return report_startup_error(error)
+    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="inventory")
     warn_of_unknown_settings()
 
     # On a busy machine, accepting orders has priority.
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
             make_folder(settings.uploads_folder)
         await InventoryService(settings, access).serve(stop)
 
-    return run(serve)
+    return run_service(serve)
 
 
 if __name__ == "__main__":

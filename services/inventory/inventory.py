@@ -24,7 +24,7 @@ from services.inventory.releaser import ReservationReleaser
 from services.inventory.settings import InventorySettings
 from services.inventory.stock_checker import StockChecker
 from services.inventory.stock_follower import StockFollower
-from services.settings import reachable
+from services.settings import reachable_host
 from shared.domain.orders import iso_time
 from shared.domain.tables import INVENTORY
 from shared.runtime.parent import announce_ready
@@ -104,8 +104,8 @@ class InventoryService:
 
     def _create_releaser(self) -> ReservationReleaser:
         settings = self._settings
-        intake = Target(reachable(settings.server_host), settings.server_port, self._access._replace(token=None))
-        events = Target(reachable(settings.distributed_host), settings.distributed_port, self._access)
+        intake = Target(reachable_host(settings.server_host), settings.server_port, self._access._replace(token=None))
+        events = Target(reachable_host(settings.distributed_host), settings.distributed_port, self._access)
         return ReservationReleaser(
             self._connect_client(),
             IntakeClient(*intake),
@@ -115,7 +115,7 @@ class InventoryService:
     def _connect_client(self) -> PersistenceClient:
         """Returns a connection for one part. A lookup delays later requests on the same connection."""
         settings = self._settings
-        client = PersistenceClient(reachable(settings.tcp_persist_host), settings.tcp_persist_port, self._access)
+        client = PersistenceClient(reachable_host(settings.tcp_persist_host), settings.tcp_persist_port, self._access)
         self._clients.append(client)
         return client
 

@@ -13,10 +13,10 @@ from services.persistence.persistence import Persistence, tables
 from services.persistence.settings import PersistenceSettings
 from shared.domain.errors import StartupError, StoreError
 from shared.runtime import logs
-from shared.runtime.lifecycle import raise_file_limit, report, run
+from shared.runtime.lifecycle import raise_file_limit, report_startup_error, run_service
 from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import load, parse_flags
+from shared.runtime.settings import load_settings, parse_flags
 from shared.runtime.state_dump import StateDump
 from shared.stores.ports.records import RecordStore
 from shared.stores.sqlite.files import make_folder
@@ -41,10 +41,10 @@ def main(argv: list[str]) -> int:
         names=FLAGS,
     )
     try:
-        settings = load(PersistenceSettings, flags=flags, environ=os.environ)
+        settings = load_settings(PersistenceSettings, flags=flags, environ=os.environ)
     except StartupError as error:
-        return report(error)
-    logs.configure(form=settings.log_format, level=settings.log_level, service="persistence")
+        return report_startup_error(error)
+    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="persistence")
     warn_of_unknown_settings()
 
     async def create(_: asyncio.Event) -> None:
@@ -54,13 +54,13 @@ def main(argv: list[str]) -> int:
     dump = StateDump()
 
     async def serve(stop: asyncio.Event) -> None:
-        limits = settings.limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
+        limits = settings.build_limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
         async with open_store(settings, stop) as store:
             server = Persistence(settings, store, limits)
             dump.describe = server.describe_state
             await server.serve(stop)
 
-    return run(create if create_only else serve, dump)
+    return run_service(create if create_only else serve, dump)
 
 
 async def make_tables(settings: PersistenceSettings) -> Sequence[str]:
@@ -69,7 +69,7 @@ async def make_tables(settings: PersistenceSettings) -> Sequence[str]:
         return []
     from shared.stores.dynamodb.opening import create_tables  # noqa: PLC0415
 
-    return await create_tables(settings.dynamo(), tables(settings))
+    return await create_tables(settings.dynamo_settings(), tables(settings))
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +79,7 @@ async def open_store(settings: PersistenceSettings, stop: asyncio.Event) -> Asyn
         # Only here: what it needs takes as long to load as the rest of the server to start.
         from shared.stores.dynamodb.opening import dynamo_records  # noqa: PLC0415
 
-        async with dynamo_records(settings.dynamo(), tables(settings)) as opened:
+        async with dynamo_records(settings.dynamo_settings(), tables(settings)) as opened:
             yield opened
         return
     path = settings.records_file

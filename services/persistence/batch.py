@@ -10,7 +10,7 @@ from services.persistence.server import Outcome, PersistenceServer, Step
 from shared.domain.errors import ComandaError, StoreError
 from shared.domain.records import Record, Transaction
 from shared.net.connection import Connection
-from shared.runtime.logs import log_fault
+from shared.runtime.logs import log_internal_error
 from shared.server.actions import Members, ParsedRequest
 from shared.server.dispatcher import Entry, Result
 from shared.stores.ports.records import PAGE_BYTES, Ask
@@ -83,7 +83,7 @@ class RecordBatch:
         except ComandaError as error:
             return error
         except Exception:
-            return log_fault("request_failed", action=action.name, trace=parsed.request.trace)
+            return log_internal_error("request_failed", action=action.name, trace=parsed.request.trace)
         return step
 
     def _session_id(self, connection: Connection) -> str:
@@ -143,4 +143,4 @@ class RecordBatch:
         except ComandaError as error:
             return error
         except Exception:
-            return log_fault("request_failed")
+            return log_internal_error("request_failed")

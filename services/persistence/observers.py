@@ -65,7 +65,7 @@ class Observers:
     def remove_observer(self, connection: Connection) -> None:
         """Ends the subscription of a connection."""
         connection.observing = False
-        self._fanout.forget(connection)
+        self._fanout.forget_connection(connection)
         for position, observers in list(self._at.items()):
             observers.pop(connection, None)
             if not observers:
@@ -93,7 +93,7 @@ class Observers:
         except Gone as error:
             following = await self._store.newest()
             for connection in self._at.get(position, {}):
-                self._fanout.tell(connection, line({"event": "gone", **failure(error)}))
+                self._fanout.send_events(connection, line({"event": "gone", **failure(error)}))
         else:
             following = found.position
             for change in found.changes:
@@ -105,7 +105,7 @@ class Observers:
         marker = line({"event": "position", "position": following})
         for connection, observer in observers.items():
             if not observer.dialect:
-                self._fanout.tell(connection, marker, 0)
+                self._fanout.send_events(connection, marker, 0)
         self._at.setdefault(following, {}).update(observers)
         self._woken.set()
 
@@ -122,6 +122,6 @@ class Observers:
             if observer.id not in (None, name):
                 continue
             if not observer.dialect:
-                self._fanout.tell(connection, plain)
+                self._fanout.send_events(connection, plain)
             elif change.new is not None:
-                self._fanout.tell(connection, dialect.encode_event(record.item))
+                self._fanout.send_events(connection, dialect.encode_event(record.item))

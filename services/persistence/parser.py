@@ -13,7 +13,7 @@ from services.persistence.actions import ACTIONS
 from services.persistence.corporate import Subscribe
 from shared.domain.errors import ComandaError, InvalidParams, UnknownAction
 from shared.domain.records import Action, Condition
-from shared.runtime.logs import log_fault
+from shared.runtime.logs import log_internal_error
 from shared.server.actions import ParsedRequest
 from shared.server.parser import Item, RequestParser
 from shared.wire.strict import decode_strictly, explain, read_decimal, shortened
@@ -58,7 +58,7 @@ class RecordsParser(RequestParser):
         except ComandaError as error:
             return dialect.refuse_document(error)
         except Exception:
-            return dialect.refuse_document(log_fault("request_read_failed"))
+            return dialect.refuse_document(log_internal_error("request_read_failed"))
 
 
 def _parse_dialect(members: dict[str, Any]) -> ParsedRequest:

@@ -18,10 +18,10 @@ from services.persistence.settings import PersistenceSettings
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.records import Condition, Put, Transaction
 from shared.domain.tables import SECRETS, Tables, suite_tables
+from shared.net.authentication import require_token
 from shared.net.fanout import Fanout
-from shared.net.gate import guard
 from shared.net.limits import Limits
-from shared.net.listen import listen
+from shared.net.listeners import open_listeners
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
@@ -69,7 +69,7 @@ class Persistence:
         settings, store = self._settings, self._store
         host, port, setting = settings.listening
         try:
-            listeners = listen(host, port)
+            listeners = open_listeners(host, port)
         except OSError as error:
             raise bind_error(error, host, port, "TCP_PERSIST_PORT") from error
         settings.check_exposure(listeners, setting)
@@ -93,7 +93,9 @@ class Persistence:
             store, known, data, log, audit=audit, observers=observers, cursors=cursors, metrics=ServerMetrics()
         )
         dispatcher = make_dispatcher(requests, self._limits)
-        server = self._server = TcpServer(guard(dispatcher, settings.service_token), self._limits, settings.tls())
+        server = self._server = TcpServer(
+            require_token(dispatcher, settings.service_token), self._limits, settings.build_tls()
+        )
         await server.start(listeners)
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import InternalSettings, Listening, TableName, choose_listening
+from services.settings import InternalSettings, ListenAddress, TableName, choose_listen_address
 from shared.runtime.settings import Port
 
 
@@ -19,8 +19,8 @@ class PersistenceSettings(InternalSettings, frozen=True):
     max_transaction_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
 
     @property
-    def listening(self) -> Listening:
+    def listening(self) -> ListenAddress:
         """Address on which the server listens."""
-        return choose_listening(
+        return choose_listen_address(
             "TCP_PERSIST", bind=self.tcp_persist_bind, host=self.tcp_persist_host, port=self.tcp_persist_port
         )

@@ -1,1 +1,1 @@
-"""TCP with limits: what every server of the suite shares on the network side."""
+"""TCP with limits, as used by all servers of the suite."""

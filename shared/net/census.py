@@ -1,8 +1,8 @@
-"""The open connections of a server by the addresses of their peers, and who gets the last places.
+"""Counts the open connections of a server by address, and decides which ones get the last places.
 
-One client cannot hold all places: an address has at most `per_address` of them. Programs of this machine, among them
-the other servers of the suite, are not bound by that, and find a place also where others hold all: that of a
-connection that asks nothing, of the address that holds most.
+An address has at most `per_address` connections, so that one client cannot take all places. Programs on this machine,
+among them the other servers, are exempt. If the server is full, they get the place of an idle connection of the address
+with the most connections.
 """
 
 import random
@@ -13,24 +13,24 @@ from shared.domain.errors import Unavailable
 from shared.net.addresses import address_key, is_own_host
 from shared.net.connection import Connection
 
-# A connection that has asked something so recently is at work; one that is about to ask does so within moments.
-_SILENT_SECONDS = 5.0
-_SPEECHLESS_SECONDS = 0.25
-# Looking for connections that ask nothing costs a walk through those of one address: it is done so often, and makes
-# room for so many, that a crowd at the door neither holds the event loop nor keeps the suite out.
+# After a recent request a connection counts as active; a new one sends its first request within moments.
+_IDLE_SECONDS = 5.0
+_FIRST_REQUEST_SECONDS = 0.25
+# A search for idle connections visits all of one address. Its interval and the number of evictions are chosen so that a
+# flood of connections neither blocks the event loop nor keeps the suite's own programs out.
 _SEARCH_SECONDS = 0.05
-_ROOM = 8
+_EVICTIONS = 8
 
-_SHOWN_ADDRESSES = 20
+_LISTED_ADDRESSES = 20
 
 
 def busiest_addresses(connections: Mapping[str, int]) -> dict[str, int]:
-    """Returns the addresses with the most connections, at most twenty."""
-    return dict(Counter(connections).most_common(_SHOWN_ADDRESSES))
+    """Returns the connections of the addresses with the most of them, at most twenty."""
+    return dict(Counter(connections).most_common(_LISTED_ADDRESSES))
 
 
 class Census:
-    """Counts connections; `total` is the bound on all of them."""
+    """Counts connections; `total` is the limit for all addresses together."""
 
     def __init__(self, total: int, per_address: int) -> None:
         self._total = total
@@ -41,15 +41,15 @@ class Census:
 
     @property
     def connections(self) -> Collection[Connection]:
-        """Those that were admitted and are not gone."""
+        """The connections that are admitted and still open."""
         return self._addresses.keys()
 
     def describe_addresses(self) -> dict[str, int]:
-        """Returns the addresses with the most connections."""
+        """Returns the connections of the addresses with the most of them."""
         return busiest_addresses({address: len(held) for address, held in list(self._held.items())})
 
     def admit(self, connection: Connection, now: float) -> Unavailable | None:
-        """Counts a new connection, or returns why there is no place for it."""
+        """Counts a new connection. Returns an error instead if there is no place for it."""
         peer = connection.peer_address
         address = address_key(peer)
         held = self._held.get(address, ())
@@ -69,7 +69,7 @@ class Census:
         return None
 
     def release(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """Removes a closed connection."""
         address = self._addresses.pop(connection, None)
         if address is not None:
             held = self._held[address]
@@ -78,9 +78,9 @@ class Census:
                 del self._held[address]
 
     def _make_room(self, held: int, own_host: bool, now: float) -> bool:
-        """Whether silent connections of the address with most of them could be ended for a newcomer.
+        """Evicts idle connections of the address with the most of them. Returns whether there were any.
 
-        The newcomer's address holds `held`: it has to hold fewer itself, or to be this machine's.
+        The new connection's address has `held` connections; it must have fewer than the other, or be on this machine.
         """
         if now < self._next_search:
             return False
@@ -88,15 +88,13 @@ class Census:
         most = max(self._held.values(), key=len)
         if len(most) <= held and not own_host:
             return False
-        silent = [
-            one for one in most if one.silence(now) >= (_SILENT_SECONDS if one.has_asked else _SPEECHLESS_SECONDS)
-        ]
-        wanted = _ROOM if own_host else min(_ROOM, len(most) - held)
-        # By chance: any order would find the suite's own connections first, or those of whoever has just come.
-        victims = random.sample(silent, min(wanted, len(silent)))
-        for victim in victims:
-            self.release(victim)
-            victim.evict(
-                Unavailable("the server needs the place of a connection that asks nothing", hint="connect again later")
+        idle = [one for one in most if one.silence(now) >= (_IDLE_SECONDS if one.has_asked else _FIRST_REQUEST_SECONDS)]
+        wanted = _EVICTIONS if own_host else min(_EVICTIONS, len(most) - held)
+        # A random choice: the order of age would prefer the suite's own connections or the newest ones.
+        evicted = random.sample(idle, min(wanted, len(idle)))
+        for connection in evicted:
+            self.release(connection)
+            connection.evict(
+                Unavailable("the server needs the place of an idle connection", hint="connect again later")
             )
-        return bool(victims)
+        return bool(evicted)

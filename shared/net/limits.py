@@ -1,4 +1,4 @@
-"""What one connection may take, and the settings that say so."""
+"""Limits of connections, and their settings."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ _Seconds = Annotated[float, Meta(gt=0)]
 
 
 class Limits(Struct, frozen=True):
-    """What one connection may take; see section 6 of docs/PROTOCOL.md."""
+    """Limits of one connection; see section 6 of docs/PROTOCOL.md."""
 
     document_bytes: int
     depth: int
@@ -27,7 +27,7 @@ class Limits(Struct, frozen=True):
 
 
 class LimitSettings(Struct, frozen=True):
-    """The settings that every TCP server has; times are seconds."""
+    """Limit settings of all TCP servers; times are seconds."""
 
     max_depth: Annotated[int, Meta(ge=4, le=500)] = 32
     max_in_flight: _Count = 4096
@@ -39,8 +39,8 @@ class LimitSettings(Struct, frozen=True):
     one_shot_seconds: _Seconds = 0.2
     piped_seconds: _Seconds = 10.0
 
-    def limits(self, *, document_bytes: int, open_files: int) -> Limits:
-        """What a connection may take, where the process may have `open_files`."""
+    def build_limits(self, *, document_bytes: int, open_files: int) -> Limits:
+        """Returns the limits for a process that may open `open_files` files."""
         return Limits(
             document_bytes=document_bytes,
             depth=self.max_depth,

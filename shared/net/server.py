@@ -1,4 +1,4 @@
-"""The TCP server behind every JSON port: listens, counts connections, sweeps out the silent ones."""
+"""The TCP server of all JSON ports: listens, counts connections, and closes idle ones."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ _SWEEP_SECONDS = 1.0
 
 
 class TcpServer:
-    """Serves `service` on listening sockets, each connection within `limits`, and over `tls` where there is any."""
+    """Serves `service` on listening sockets with TLS if given, each connection within `limits`."""
 
     def __init__(self, service: Service, limits: Limits, tls: ssl.SSLContext | None) -> None:
         self.service = service
@@ -23,11 +23,11 @@ class TcpServer:
         self.limits = limits
         self._census = Census(limits.connections, limits.connections_per_address)
         self._servers: list[asyncio.Server] = []
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep_timer: asyncio.TimerHandle | None = None
 
     @property
     def connections(self) -> Collection[Connection]:
-        """Those that are open."""
+        """The open connections."""
         return self._census.connections
 
     def describe_state(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class TcpServer:
         self._census.release(connection)
 
     async def start(self, listeners: list[socket.socket]) -> None:
-        """Accepts connections on `listeners` from now on."""
+        """Starts to accept connections on `listeners`."""
         loop = asyncio.get_running_loop()
         for listener in listeners:
             backlog = 1024
@@ -56,20 +56,20 @@ class TcpServer:
                 lambda: Connection(self, loop), sock=listener, backlog=backlog, ssl=self._tls
             )
             self._servers.append(server)
-        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
+        self._sweep_timer = loop.call_later(_SWEEP_SECONDS, self._sweep_connections, loop)
 
     def stop_listening(self) -> None:
-        """Accepts no new connections; the open ones go on."""
+        """Stops accepting connections; open ones stay."""
         for server in self._servers:
             server.close()
         for connection in self.connections:
             connection.stop_waiting()
 
     async def stop(self, seconds: float) -> None:
-        """Ends every connection after its answers are written; after `seconds` cuts those left."""
+        """Closes each connection after its answers are written, and aborts the rest after `seconds`."""
         self.stop_listening()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
         for connection in list(self.connections):
             connection.finish()
         loop = asyncio.get_running_loop()
@@ -79,8 +79,8 @@ class TcpServer:
         for connection in list(self.connections):
             connection.abort()
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep_connections(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         for connection in list(self.connections):
             connection.sweep(now)
-        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
+        self._sweep_timer = loop.call_later(_SWEEP_SECONDS, self._sweep_connections, loop)

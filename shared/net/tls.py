@@ -1,4 +1,4 @@
-"""TLS: what servers and clients need of certificates. Nothing older than TLS 1.2 is spoken."""
+"""TLS contexts of servers and clients, for TLS 1.2 and later."""
 
 import ssl
 from pathlib import Path
@@ -7,18 +7,18 @@ from shared.domain.errors import StartupError
 
 
 def server_tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
-    """What a server speaks TLS with: files of a certificate chain and of its key; None without either.
+    """Returns the context for the files of a certificate chain and its key; None without either.
 
-    Raises StartupError for one without the other, and for files that cannot be used.
+    Raises StartupError if one is missing, and for files that cannot be used.
     """
     if cert is None and key is None:
         return None
     if cert is None or key is None:
         missing = "TLS_CERT" if cert is None else "TLS_KEY"
-        raise StartupError(f"{missing} is not set", hint="TLS takes both, TLS_CERT and TLS_KEY; or neither")
+        raise StartupError(f"{missing} is not set", hint="set both TLS_CERT and TLS_KEY, or neither")
     for name, path in (("TLS_CERT", cert), ("TLS_KEY", key)):
         if not Path(path).is_file():
-            raise StartupError(f"{name}={path} is not there", hint="name a PEM file")
+            raise StartupError(f"{name}={path} does not exist", hint="name a PEM file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -32,7 +32,7 @@ def server_tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
 
 
 def client_tls(authorities: str) -> ssl.SSLContext:
-    """What a client speaks TLS with: a PEM file of the certificates that it trusts. Raises OSError."""
+    """Returns the context of a client that trusts the certificates in a PEM file. Raises OSError."""
     context = ssl.create_default_context(cafile=authorities)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -1,1 +1,1 @@
-"""What every process needs around its work: settings, logs, metrics, a life cycle."""
+"""The frame of every process: settings, logs, metrics and life cycle."""

@@ -1,4 +1,4 @@
-"""What every server counts, ready for Prometheus."""
+"""Metrics that all servers have, in the format of Prometheus."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 
-class _Requests(Collector):
-    """Requests by what was asked and how it ended; counting one takes no more than a dictionary does."""
+class _RequestCounter(Collector):
+    """Counts requests by action and outcome; one update costs as much as that of a dictionary."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -23,22 +23,22 @@ class _Requests(Collector):
 
 
 class ServerMetrics:
-    """A server's own registry: its requests, and what its process takes."""
+    """The registry of a server: its requests, and the resources of its process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._requests = _Requests()
+        self._requests = _RequestCounter()
         self.registry.register(self._requests)
 
-    def answered(self, action: str, outcome: str = "ok") -> None:
-        """A request was answered: well, or with the code `outcome`."""
+    def count_request(self, action: str, outcome: str = "ok") -> None:
+        """Counts an answered request; `outcome` is `ok` or the code of the error."""
         self._requests.counts[action, outcome] += 1
 
-    def gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Tells of a number that is asked for when somebody looks."""
+    def add_gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        """Adds a number that is computed at each request for metrics."""
         Gauge(name, meaning, registry=self.registry).set_function(value)
 
-    def exposition(self) -> str:
-        """Everything in the text format of Prometheus."""
+    def render_text(self) -> str:
+        """Returns all metrics in the text format of Prometheus."""
         return generate_latest(self.registry).decode()

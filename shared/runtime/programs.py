@@ -1,4 +1,4 @@
-"""The commands of this installation, as somebody types them in the current folder."""
+"""The commands of this installation, as a user types them in the current folder."""
 
 import shutil
 import sys
@@ -6,32 +6,32 @@ from pathlib import Path
 
 
 def client_command() -> str:
-    """Returns what begins every command: `comanda` where that is installed, or else `python -m clients`."""
-    script = _script()
-    return f"{_shown(sys.executable)} -m clients" if script is None else _shown(script)
+    """Returns the prefix of client commands: `comanda` if it is installed, otherwise `python -m clients`."""
+    script = _find_script()
+    return f"{_shorten_path(sys.executable)} -m clients" if script is None else _shorten_path(script)
 
 
 def run_command() -> str:
-    """Returns the command that starts every server."""
-    script = _script()
-    return f"{_shown(sys.executable)} -m services" if script is None else f"{_shown(script)} run"
+    """Returns the command that starts all servers."""
+    script = _find_script()
+    return f"{_shorten_path(sys.executable)} -m services" if script is None else f"{_shorten_path(script)} run"
 
 
 def server_command(server: str) -> str:
-    """Returns the command that starts one server alone."""
-    # Without -P a folder `services` in the current folder would be taken for that of the program.
-    safe = "" if _script() is None else " -P"
-    return f"{_shown(sys.executable)}{safe} -m services.{server}"
+    """Returns the command that starts only this server."""
+    # Without -P, a folder `services` in the current folder would hide that of the program.
+    safe = "" if _find_script() is None else " -P"
+    return f"{_shorten_path(sys.executable)}{safe} -m services.{server}"
 
 
-def _script() -> str | None:
-    """Returns the path of `comanda` in the environment of this process; None where it is not installed."""
+def _find_script() -> str | None:
+    """Returns the path of `comanda` in the environment of this process; None if it is not installed."""
     script = Path(sys.executable).with_name("comanda")
     return str(script) if script.exists() else None
 
 
-def _shown(program: str) -> str:
-    """Returns a program by its name where PATH leads to it, or else by its path, from the current folder if below."""
+def _shorten_path(program: str) -> str:
+    """Returns the name of a program that PATH finds; otherwise its path, relative if it is in the current folder."""
     path = Path(program)
     for name in (path.name, "python"):
         found = shutil.which(name)

@@ -1,4 +1,4 @@
-"""The names of all settings, and the names that are close to one of them but wrong."""
+"""The names of all settings, and the detection of misspelt ones."""
 
 import difflib
 import os
@@ -114,12 +114,12 @@ NAMES = frozenset(
         "WORKER_DOCUMENT_BYTES",
     }
 )
-"""The settings of all servers: a server knows only its own, and a settings file has those of all."""
+"""The settings of all servers. A settings file has those of all, but a server declares only its own."""
 
-# What other programs read from the same places.
-_FOREIGN = ("AWS_", "COMPOSE_", "DOCKER_", "OTEL_", "PYTHON", "ENV_FILE")
-# How alike two names are, from 0 to 1: a misspelt one differs from the right one in a letter or two.
-_MISSPELT = 0.85
+# Prefixes of variables that other programs read.
+_FOREIGN_PREFIXES = ("AWS_", "COMPOSE_", "DOCKER_", "OTEL_", "PYTHON", "ENV_FILE")
+# The similarity of two names from 0 to 1: a misspelt name differs in a letter or two.
+_MIN_SIMILARITY = 0.85
 
 
 class UnknownSetting(NamedTuple):
@@ -132,21 +132,21 @@ class UnknownSetting(NamedTuple):
 
 
 def find_unknown_settings(environ: Mapping[str, str]) -> list[UnknownSetting]:
-    """Returns the names in the settings files that no server reads, and those in `environ` that are misspelt.
+    """Returns unknown names in the settings files, and misspelt ones in `environ`.
 
-    The environment is full of names of other programs, so one of them counts only if it is close to a setting.
+    The environment contains names of many other programs, so only names similar to a setting are reported from there.
     """
     found = []
     for source, values in read_settings_files(environ):
-        found += [UnknownSetting(name, source, _nearest(name, 0.6)) for name in values if _is_unknown(name)]
+        found += [UnknownSetting(name, source, _find_nearest(name, 0.6)) for name in values if _is_unknown(name)]
     for name in environ:
-        if _is_unknown(name) and (nearest := _nearest(name, _MISSPELT)) is not None:
+        if _is_unknown(name) and (nearest := _find_nearest(name, _MIN_SIMILARITY)) is not None:
             found.append(UnknownSetting(name, "the environment", nearest))
     return found
 
 
 def warn_of_unknown_settings() -> None:
-    """Logs the unknown settings of this process, unless its parent has done so."""
+    """Logs the unknown settings of this process, unless its parent has logged them."""
     if PARENT_PID in os.environ:
         return
     log = structlog.get_logger()
@@ -155,8 +155,8 @@ def warn_of_unknown_settings() -> None:
 
 
 def _is_unknown(name: str) -> bool:
-    return name not in NAMES and not name.startswith(_FOREIGN)
+    return name not in NAMES and not name.startswith(_FOREIGN_PREFIXES)
 
 
-def _nearest(name: str, likeness: float) -> str | None:
-    return next(iter(difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=likeness)), None)
+def _find_nearest(name: str, similarity: float) -> str | None:
+    return next(iter(difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=similarity)), None)

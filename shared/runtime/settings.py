@@ -1,7 +1,7 @@
-"""Settings: a flag beats the environment, the environment beats the files, the files beat the defaults.
+"""Loads settings. Flags override the environment, which overrides the files, which override the defaults.
 
-A service declares its settings as one frozen msgspec Struct whose fields are the lower-case names. A
-wrong value stops the start with its name, its value, where it came from and what was expected.
+A service declares its settings as one frozen msgspec Struct whose fields are the lower-case names. An invalid value
+stops the start with its name, value, source, and the expected value.
 """
 
 import argparse
@@ -24,22 +24,22 @@ Seconds = Annotated[float, Meta(gt=0)]
 Token = Annotated[str, Meta(min_length=16, extra={"secret": True})]
 Key = Annotated[str, Meta(min_length=32, extra={"secret": True})]
 SecretUrl = Annotated[str, Meta(extra={"secret": True})]
-"""A URL that may hold a password."""
+"""A URL that may contain a password."""
 Prefix = Annotated[str, Meta(extra={"may_be_empty": True})]
-"""Text before names. Empty it is no prefix; any other setting that is empty stands for its default."""
+"""A prefix of names. An empty value means no prefix; any other empty setting means its default."""
 
 _FIELD = re.compile(r" - at `\$\.(\w+)`$")
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
-def load(kind: type[T], *, flags: Mapping[str, Any], environ: Mapping[str, str]) -> T:
+def load_settings(kind: type[T], *, flags: Mapping[str, Any], environ: Mapping[str, str]) -> T:
     """Returns the settings of `kind`.
 
-    Raises StartupError for a value that does not fit, and for an ENV_FILE that is not there.
+    Raises StartupError for an invalid value, and for a missing ENV_FILE.
     """
     if environ.get("ENV_FILE") and not Path(environ["ENV_FILE"]).exists():
         raise StartupError(
-            f"ENV_FILE={environ['ENV_FILE']} is not there", hint="name an existing file, or unset ENV_FILE"
+            f"ENV_FILE={environ['ENV_FILE']} does not exist", hint="name an existing file, or unset ENV_FILE"
         )
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -51,14 +51,14 @@ def load(kind: type[T], *, flags: Mapping[str, Any], environ: Mapping[str, str])
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _explain(str(error), kind, values, origins) from None
+        raise _build_error(str(error), kind, values, origins) from None
 
 
 def read_settings_files(environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:
-    """Returns the name and the settings of each settings file; a later file beats an earlier one.
+    """Returns the name and the settings of each settings file; later files override earlier ones.
 
-    These are `.env.local`, which has the defaults of the project, and `.env`, which is the operator's own and which git
-    does not track. ENV_FILE names another file in place of both. Files that are not there have no settings.
+    The files are `.env.local` with the defaults of the project, and `.env`, which belongs to the operator and is not
+    tracked by git. ENV_FILE replaces both by another file. Missing files have no settings.
     """
     named = environ.get("ENV_FILE")
     found: list[tuple[str, Mapping[str, str]]] = []
@@ -71,17 +71,20 @@ def read_settings_files(environ: Mapping[str, str]) -> list[tuple[str, Mapping[s
 def parse_flags(
     kind: type[msgspec.Struct], argv: Sequence[str], *, prog: str, description: str, names: Mapping[str, str]
 ) -> dict[str, str]:
-    """The settings given on the command line; `names` maps each flag to its setting."""
+    """Returns the settings from the command line; `names` maps each flag to its setting."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
     defaults = {field.name.upper(): field.default for field in msgspec.structs.fields(kind)}
     for flags, setting in names.items():
         parser.add_argument(
-            *flags.split("/"), dest=setting, metavar=setting, help=f"the setting {setting}{_default(defaults[setting])}"
+            *flags.split("/"),
+            dest=setting,
+            metavar=setting,
+            help=f"the setting {setting}{_format_default(defaults[setting])}",
         )
     return {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
 
 
-def _default(value: Any) -> str:
+def _format_default(value: Any) -> str:
     return "" if value is None else f", default {value}"
 
 
@@ -90,14 +93,14 @@ def _type_info(kind: type[msgspec.Struct], field: str) -> msgspec.inspect.Type:
     return msgspec.inspect.type_info(declared.type)
 
 
-def _choices(kind: type[msgspec.Struct], field: str) -> list[str]:
-    """What a setting can be chosen from; nothing where it is not a choice."""
+def _list_choices(kind: type[msgspec.Struct], field: str) -> list[str]:
+    """Returns the values of a setting with a fixed choice; an empty list for other settings."""
     info = _type_info(kind, field)
     return [str(value) for value in info.values] if isinstance(info, msgspec.inspect.LiteralType) else []
 
 
 def _is_secret(kind: type[msgspec.Struct], field: str) -> bool:
-    """Whether the value of a setting must never be shown."""
+    """Whether the value of a setting must not be shown."""
     return _is_marked(kind, field, "secret")
 
 
@@ -109,28 +112,28 @@ def _is_marked(kind: type[msgspec.Struct], field: str, mark: str) -> bool:
     )
 
 
-def _explain(
+def _build_error(
     message: str, kind: type[msgspec.Struct], values: Mapping[str, Any], origins: Mapping[str, str]
 ) -> StartupError:
     found = _FIELD.search(message)
     if found is None:
-        return StartupError(f"the settings are wrong: {message}", hint="see .env.local for every setting")
+        return StartupError(f"the settings are invalid: {message}", hint="see .env.local for every setting")
     field = found[1]
     expected = message[: found.start()]
     for name, words in _KINDS.items():
         expected = expected.replace(f"`{name}`", words)
     expected = expected.partition(", got ")[0]
     expected = expected[0].lower() + expected[1:]
-    if choices := _choices(kind, field):
+    if choices := _list_choices(kind, field):
         expected = f"one of {', '.join(choices)} is expected"
     origin = origins.get(field, "its default")
     name = field.upper()
     if _is_secret(kind, field):
-        # A secret that is nearly right is still a secret, and messages end up in logs.
+        # A nearly correct secret is still a secret, and messages are logged.
         return StartupError(
             f"{name} (from {origin}) is wrong: {expected}", hint=f"change {name} there, or leave it out"
         )
     return StartupError(
         f"{name}={values.get(field)} (from {origin}) is wrong: {expected}",
-        hint=f"mend {name} there; .env.local has a valid value for every setting",
+        hint=f"correct {name} there; .env.local has a valid value for every setting",
     )

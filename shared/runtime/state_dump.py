@@ -1,6 +1,6 @@
-"""A snapshot of a process in its log on SIGUSR2, for an operator whose system is stuck.
+"""A snapshot of a process in its log on SIGUSR2, for the diagnosis of a stuck system.
 
-A thread of its own waits for the signal, so a process whose event loop does not turn answers too.
+A separate thread waits for the signal, so that a process with a blocked event loop answers too.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class StateDump:
 
     def __init__(self) -> None:
         self.describe: Callable[[], Mapping[str, Any]] = dict
-        """Returns further fields. The event loop calls it, or another thread where the loop does not turn."""
+        """Returns further fields. Called by the event loop, or by another thread if the loop is blocked."""
         self.find_children: Callable[[], Iterable[int]] = tuple
         """Returns the process ids of the children that get the signal too."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,9 +46,12 @@ class StateDump:
 
     @contextlib.contextmanager
     def on_signal(self) -> Iterator[None]:
-        """Writes a snapshot at each SIGUSR2. For the main thread, inside the event loop, before other threads start."""
+        """Writes a snapshot at each SIGUSR2.
+
+        Call it in the main thread and the event loop, before other threads start.
+        """
         self._loop = asyncio.get_running_loop()
-        # Threads and processes that start later inherit this: the signal reaches the thread that waits for it.
+        # Later threads and processes inherit the mask, so that the waiting thread gets the signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(self._wait_for_signals,), name="state dump", daemon=True)
@@ -71,13 +74,13 @@ class StateDump:
                 for pid in self.find_children():
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGUSR2)
-                # A warning, so that it is written at the usual levels.
-                log.warning("state_dump", pid=os.getpid(), **self._collect())
+                # A warning, so that it is logged at the usual levels.
+                log.warning("state_dump", pid=os.getpid(), **self._collect_state())
             except Exception:
                 log.exception("state_dump_failed")
 
-    def _collect(self) -> dict[str, Any]:
-        # First: asking the event loop would show that its thread answers.
+    def _collect_state(self) -> dict[str, Any]:
+        # Taken first: a call in the event loop would show its thread at work.
         threads = describe_threads()
         assert self._loop is not None
         answer = asyncio.run_coroutine_threadsafe(self._describe_loop(), self._loop)
@@ -85,7 +88,7 @@ class StateDump:
             fields = answer.result(_LOOP_SECONDS)
         except TimeoutError:
             answer.cancel()
-            # By now its thread is where it is stuck.
+            # By now the thread is at the place where it is blocked.
             return {"event_loop": "stuck", **self._describe_stuck_loop(), "threads": describe_threads()}
         return {"event_loop": "turning", **fields, "threads": threads}
 
@@ -97,17 +100,20 @@ class StateDump:
 
 
 def describe_threads() -> list[dict[str, Any]]:
-    """Returns the name and the innermost frames of each thread but the calling one, innermost first."""
+    """Returns the name and the frames of each thread except the calling one, innermost frames first."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     others = ((ident, frame) for ident, frame in sys._current_frames().items() if ident != threading.get_ident())
     return [
-        {"name": _cut(names.get(ident, "?")), "stack": [_show_frame(one) for one in islice(_outwards(frame), _FRAMES)]}
+        {
+            "name": _shorten_name(names.get(ident, "?")),
+            "stack": [_show_frame(one) for one in islice(_iterate_frames(frame), _FRAMES)],
+        }
         for ident, frame in islice(others, _THREADS)
     ]
 
 
 def describe_tasks(loop: asyncio.AbstractEventLoop | None) -> dict[str, Any]:
-    """Returns the number of tasks, and the places where they wait, with how many and some of their names."""
+    """Returns the number of tasks, and the places where they wait, each with its count and some names."""
     tasks = asyncio.all_tasks(loop)
     names: dict[str, list[str]] = {}
     counts: Counter[str] = Counter()
@@ -115,13 +121,13 @@ def describe_tasks(loop: asyncio.AbstractEventLoop | None) -> dict[str, Any]:
         place = _find_place(task.get_coro())
         counts[place] += 1
         if counts[place] <= _NAMES:
-            names.setdefault(place, []).append(_cut(task.get_name()))
+            names.setdefault(place, []).append(_shorten_name(task.get_name()))
     places = [{"at": at, "count": count, "names": names[at]} for at, count in counts.most_common(_TASK_PLACES)]
     return {"tasks": len(tasks), "task_places": places}
 
 
 def _find_place(waiting: Any) -> str:
-    """Returns where a coroutine waits: the innermost line of this project, or the innermost at all."""
+    """Returns the place where a coroutine waits: the innermost line of this project, or of any file."""
     found = "?"
     for _ in range(_AWAITS):
         frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "gi_frame", None)
@@ -133,7 +139,7 @@ def _find_place(waiting: Any) -> str:
     return found
 
 
-def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+def _iterate_frames(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
@@ -143,7 +149,7 @@ def _show_frame(frame: FrameType) -> str:
     code: CodeType = frame.f_code
     file = code.co_filename
     shown = file.removeprefix(_ROOT) if _is_own_file(file) else "/".join(Path(file).parts[-2:])
-    return f"{shown}:{frame.f_lineno} {_cut(code.co_qualname)}"
+    return f"{shown}:{frame.f_lineno} {_shorten_name(code.co_qualname)}"
 
 
 def _is_own_file(file: str) -> bool:
@@ -151,5 +157,5 @@ def _is_own_file(file: str) -> bool:
     return file.startswith(_ROOT) and "site-packages" not in file.removeprefix(_ROOT)
 
 
-def _cut(name: str) -> str:
+def _shorten_name(name: str) -> str:
     return name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"

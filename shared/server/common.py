@@ -89,7 +89,7 @@ def declare_common(actions: ActionRegistry[Any], base: type[Request], help_texts
 
     @actions.immediate(_define_request("metrics", base), verb=Verb(), usage=[("metrics", "the same for Prometheus")])
     def show_metrics(server: CommonServer, _: Request, __: Connection) -> Members:
-        return {"metrics": server.metrics.exposition()}
+        return {"metrics": server.metrics.render_text()}
 
     @actions.immediate(
         _define_request("quit", base),

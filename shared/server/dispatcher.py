@@ -17,7 +17,7 @@ from msgspec import Struct
 from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError
 from shared.net.connection import Connection
-from shared.runtime.logs import log_fault
+from shared.runtime.logs import log_internal_error
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import Followed, ParsedRequest, Reply
 from shared.server.parser import Item, RequestParser
@@ -63,7 +63,7 @@ def run_handler(parsed: ParsedRequest, *arguments: Any) -> Reply | ComandaError:
     except ComandaError as error:
         return error
     except Exception:
-        return log_fault("request_failed", action=parsed.action.name, trace=parsed.request.trace)
+        return log_internal_error("request_failed", action=parsed.action.name, trace=parsed.request.trace)
     return reply
 
 
@@ -266,7 +266,7 @@ class Dispatcher(Generic[S]):
             if isinstance(result, Followed):
                 result, then = result
             members = success(result, request.request_id)
-        self._metrics.answered(parsed.action.name, outcome)
+        self._metrics.count_request(parsed.action.name, outcome)
         if request.trace is not None:
             self._log.debug("request_answered", action=parsed.action.name, outcome=outcome, trace=request.trace)
         connection.answer(parsed.encode(members))
@@ -313,7 +313,7 @@ class Dispatcher(Generic[S]):
         except ComandaError as error:
             return error
         except Exception:
-            return log_fault("request_failed", action=parsed.action.name, trace=parsed.request.trace)
+            return log_internal_error("request_failed", action=parsed.action.name, trace=parsed.request.trace)
         return reply
 
     def _release(self, connection: Connection) -> None:

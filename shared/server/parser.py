@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from shared.domain.errors import ComandaError, InvalidParams
-from shared.runtime.logs import log_fault
+from shared.runtime.logs import log_internal_error
 from shared.server.actions import ActionRegistry, ParsedRequest
 from shared.wire.framing import Document, Frame, Line
 from shared.wire.ready import Ready, answer_frame, refusal
@@ -47,7 +47,7 @@ class RequestParser:
                 except ComandaError as error:
                     return refusal(error)
                 except Exception:
-                    return refusal(log_fault("request_read_failed"))
+                    return refusal(log_internal_error("request_read_failed"))
             case _:
                 return answer_frame(frame)
 
@@ -69,4 +69,4 @@ class RequestParser:
         except ComandaError as error:
             return refusal(error, members)
         except Exception:
-            return refusal(log_fault("request_read_failed"), members)
+            return refusal(log_internal_error("request_read_failed"), members)

@@ -51,7 +51,7 @@ def test_wrong_setting_stops_the_start(tmp_path: Path, settings: dict[str, str],
     status, lines = start(tmp_path, **settings)
     assert (status, len(lines)) == (2, 1)
     assert told in lines[0]
-    assert "To mend it" in lines[0]
+    assert "To fix it" in lines[0]
 
 
 def test_port_in_use_stops_the_start(tmp_path: Path) -> None:

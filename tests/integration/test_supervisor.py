@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from services.supervisor import Backoff, Server, Supervisor
+from services.supervisor import RestartBackoff, ServerProcess, Supervisor
 
 # A server that writes its pid, and its name when it is asked to stop.
 SERVER = """
@@ -54,12 +54,12 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     return made
 
 
-ONE, TWO = Server("one", "server_one"), Server("two", "server_two")
+ONE, TWO = ServerProcess("one", "server_one"), ServerProcess("two", "server_two")
 
 
 async def test_server_that_stops_later_is_asked_once_the_others_have_ended(book: Book) -> None:
     stop = asyncio.Event()
-    late = Server("one", "server_one", stop_at=0.9)
+    late = ServerProcess("one", "server_one", stop_at=0.9)
     running = asyncio.create_task(Supervisor([late, TWO], shutdown_seconds=3600).run(stop))
     await book.line(1)
     stop.set()
@@ -102,9 +102,9 @@ async def test_server_that_cannot_start_stops_the_suite(book: Book, tmp_path: Pa
 
 
 def test_pause_before_a_restart_doubles_and_is_forgotten_after_health() -> None:
-    backoff = Backoff()
-    assert [backoff.after(0) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
-    assert backoff.after(61) == 0.5
+    backoff = RestartBackoff()
+    assert [backoff.next_delay(0) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert backoff.next_delay(61) == 0.5
 
 
 # A server that writes which signal reaches it, and ends at none but SIGKILL.
@@ -145,7 +145,7 @@ async def test_server_that_stops_later_is_asked_when_its_time_comes_and_knows_ho
 ) -> None:
     (tmp_path / "server_two.py").write_text(STUBBORN)
     stop = asyncio.Event()
-    late = Server("one", "server_one", stop_at=0.5, stop_by=0.75)
+    late = ServerProcess("one", "server_one", stop_at=0.5, stop_by=0.75)
     running = asyncio.create_task(Supervisor([late, TWO], shutdown_seconds=2).run(stop))
     started = [await book.line(number) for number in (0, 1)]
     assert ["started", "server_two", "2"] in started
@@ -157,7 +157,7 @@ async def test_server_that_stops_later_is_asked_when_its_time_comes_and_knows_ho
 async def test_a_second_signal_ends_servers_at_once(book: Book, tmp_path: Path) -> None:
     (tmp_path / "server_two.py").write_text(STUBBORN)
     stop = asyncio.Event()
-    late = Server("one", "server_one", stop_at=0.9)
+    late = ServerProcess("one", "server_one", stop_at=0.9)
     running = asyncio.create_task(Supervisor([late, TWO], shutdown_seconds=3600).run(stop))
     await book.line(1)
     stop.set()

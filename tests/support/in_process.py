@@ -118,7 +118,7 @@ class Suite:
                 **settings,
             },
         )
-        limits = chosen.limits(document_bytes=chosen.max_document_bytes, open_files=OPEN_FILES)
+        limits = chosen.build_limits(document_bytes=chosen.max_document_bytes, open_files=OPEN_FILES)
         store = MemoryOrderStore(self.orders, request_id_seconds=chosen.request_id_seconds)
         child = child_config(chosen, Files(self.folder / "orders.db"))
 
@@ -132,14 +132,14 @@ class Suite:
     async def start_persistence(self, **settings: Any) -> int:
         """Starts the persistence server on `records`."""
         chosen = PersistenceSettings(**{"tcp_persist_port": 0, "data_dir": str(self.folder), **settings})
-        limits = chosen.limits(document_bytes=chosen.max_transaction_bytes, open_files=OPEN_FILES)
+        limits = chosen.build_limits(document_bytes=chosen.max_transaction_bytes, open_files=OPEN_FILES)
         server = Persistence(chosen, MemoryRecordStore(self.records, tables(chosen)), limits)
         return await self._start("tcp_persist_port", server.serve)
 
     async def start_distributed(self, **settings: Any) -> int:
         """Starts the distributed service, which follows `orders` and `records`; its own file is in the folder."""
         chosen = DistributedSettings(**{"distributed_port": 0, "data_dir": str(self.folder), **settings})
-        limits = chosen.limits(document_bytes=chosen.max_document_bytes, open_files=OPEN_FILES)
+        limits = chosen.build_limits(document_bytes=chosen.max_document_bytes, open_files=OPEN_FILES)
         read_model = ReadModel(
             chosen.distributed_file,
             max_events=chosen.max_events,
@@ -171,7 +171,7 @@ class Suite:
         """Starts the inventory service, which listens nowhere, beside those servers that run."""
         chosen = InventorySettings(**{"data_dir": str(self.folder), **settings}, **self._known())
         chosen.uploads_folder.mkdir(exist_ok=True)
-        await self._stack.enter_async_context(_serving(InventoryService(chosen, chosen.access()).serve))
+        await self._stack.enter_async_context(_serving(InventoryService(chosen, chosen.build_access()).serve))
 
     @asynccontextmanager
     async def connect(self, name: str, **options: Any) -> AsyncIterator[Lines]:

@@ -15,7 +15,7 @@ from services.gateway.http.routes import HttpRequest, collect_routes
 from shared.domain import tables
 from shared.domain.errors import NotFound, StartupError
 from shared.domain.records import Condition, Put, Table, Transaction
-from shared.runtime.settings import load
+from shared.runtime.settings import load_settings
 from shared.server.actions import ActionRegistry
 from shared.stores.ports.records import Ask, Query
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore
@@ -94,9 +94,9 @@ def test_setting_is_read_and_bounded() -> None:
     kind = run_snippet("add-a-setting.md", "services/gateway/settings.py", dict(vars(gateway_settings)))[
         "GatewaySettings"
     ]
-    assert load(kind, flags={}, environ={"ENV_FILE": "/dev/null", "MAX_BRANCHES": "7"}).max_branches == 7
+    assert load_settings(kind, flags={}, environ={"ENV_FILE": "/dev/null", "MAX_BRANCHES": "7"}).max_branches == 7
     with pytest.raises(StartupError, match="MAX_BRANCHES"):
-        load(kind, flags={}, environ={"ENV_FILE": "/dev/null", "MAX_BRANCHES": "0"})
+        load_settings(kind, flags={}, environ={"ENV_FILE": "/dev/null", "MAX_BRANCHES": "0"})
 
 
 def test_every_python_snippet_of_the_how_tos_is_checked() -> None:

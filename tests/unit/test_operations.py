@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("services", "workers", "shared", "clients")
-CALLS = {"warning", "error", "exception", "critical", "log_fault"}
+CALLS = {"warning", "error", "exception", "critical", "log_internal_error"}
 
 
 def logged_events() -> set[str]:

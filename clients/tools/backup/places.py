@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from clients.errors import ClientError, WrongUsage
-from shared.runtime.settings import load
+from shared.runtime.settings import load_settings
 from shared.stores.sqlite.archives import is_archive_name
 from shared.stores.sqlite.files import Files
 from shared.stores.sqlite.lock import FileLock
@@ -82,7 +82,7 @@ class Places(NamedTuple):
 
 def load_places() -> Places:
     """Returns where the settings say that the files are. Raises WrongUsage where there are none."""
-    settings = load(PlaceSettings, flags={}, environ=os.environ)
+    settings = load_settings(PlaceSettings, flags={}, environ=os.environ)
     if settings.store != "sqlite":
         raise WrongUsage(
             "with STORE=dynamodb there are no files",

@@ -25,7 +25,7 @@ from clients.tools.doctor.files import (
 from clients.tools.doctor.findings import DoctorSettings, Finding, has_errors
 from clients.tools.doctor.servers import check_servers
 from clients.tools.doctor.system import check_clock, check_dual_stack, check_open_files, check_settings, check_sqlite
-from shared.runtime.settings import load
+from shared.runtime.settings import load_settings
 from shared.stores.sqlite.files import Files
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
@@ -41,7 +41,7 @@ async def doctor(
 
     It changes nothing. Exit status 1 when something is an error; warnings do not count.
     """
-    settings = load(DoctorSettings, flags={}, environ=os.environ)
+    settings = load_settings(DoctorSettings, flags={}, environ=os.environ)
     output = Output(json=json)
     findings: list[Finding] = []
 

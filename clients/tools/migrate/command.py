@@ -13,7 +13,7 @@ from clients.cli.output import Output, fail
 from clients.errors import ClientError, WrongUsage
 from clients.tools.migrate.ends import Kind, MoveSettings, open_end
 from clients.tools.migrate.move import Contents, MarkFile, begin, contents, copy
-from shared.runtime.settings import load
+from shared.runtime.settings import load_settings
 
 _MARK = "migration.json"
 
@@ -30,7 +30,7 @@ async def migrate(
     """
     if source == target:
         raise WrongUsage(f"both sides are {source}", hint="move from sqlite to dynamodb, or from dynamodb to sqlite")
-    settings = load(MoveSettings, flags={}, environ=os.environ)
+    settings = load_settings(MoveSettings, flags={}, environ=os.environ)
     file = MarkFile(Path(settings.data_dir) / _MARK)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     async with open_end(source, settings) as giving, open_end(target, settings) as taking:

@@ -12,7 +12,7 @@ from services.gateway.http.problems import problem_response
 from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.request_log import RequestLog
 from shared.domain.errors import ComandaError, Unavailable
-from shared.runtime.logs import log_fault
+from shared.runtime.logs import log_internal_error
 from shared.runtime.traceparent import CallerSpan, parse_traceparent
 from shared.runtime.traces import Traces
 
@@ -79,7 +79,9 @@ class RequestMiddleware:
             if not exchange.status:
                 await exchange.send_problem(Unavailable("the server is stopping", hint="send this again in a moment"))
         except Exception:
-            await exchange.send_problem(log_fault("request_failed", path=scope["path"], trace=exchange.request_id))
+            await exchange.send_problem(
+                log_internal_error("request_failed", path=scope["path"], trace=exchange.request_id)
+            )
         finally:
             exchange.done()
             seconds = time.perf_counter() - began

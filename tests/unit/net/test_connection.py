@@ -85,7 +85,9 @@ class Server:
 
 
 def limits(**settings: Any) -> Limits:
-    return LimitSettings(one_shot_seconds=ONE_SHOT_SECONDS, **settings).limits(document_bytes=1000, open_files=1000)
+    return LimitSettings(one_shot_seconds=ONE_SHOT_SECONDS, **settings).build_limits(
+        document_bytes=1000, open_files=1000
+    )
 
 
 @pytest.mark.parametrize("observes", [True, False])
@@ -147,7 +149,7 @@ async def test_a_pipe_that_is_silent_gets_the_end_of_the_stream(parts: list[byte
     loop = asyncio.get_running_loop()
     # Whatever comes within an hour came at once, or nothing did.
     settings = LimitSettings(one_shot_seconds=3600 if at_once else 1e-9, piped_seconds=1)
-    server = Server(Slow(), settings.limits(document_bytes=1000, open_files=1000))
+    server = Server(Slow(), settings.build_limits(document_bytes=1000, open_files=1000))
     connection, transport = Connection(server, loop), Transport()
     connection.connection_made(transport)  # type: ignore[arg-type]
     for part in parts:
@@ -163,7 +165,7 @@ async def test_a_pipe_that_is_silent_gets_the_end_of_the_stream(parts: list[byte
 async def test_silence_in_the_middle_of_a_document_is_not_the_end_of_a_pipe() -> None:
     loop = asyncio.get_running_loop()
     settings = LimitSettings(one_shot_seconds=3600, piped_seconds=1, stall_seconds=60)
-    server = Server(Slow(), settings.limits(document_bytes=1000, open_files=1000))
+    server = Server(Slow(), settings.build_limits(document_bytes=1000, open_files=1000))
     connection, transport = Connection(server, loop), Transport()
     connection.connection_made(transport)  # type: ignore[arg-type]
     connection.data_received(PING[:8])

@@ -36,7 +36,7 @@ def test_text_of_others_neither_steers_the_terminal_nor_forges_an_entry() -> Non
 import structlog
 from shared.runtime import logs
 
-logs.configure(form="console", level="info", service="test")
+logs.configure_logging(form="console", level="info", service="test")
 text = "\\x1b[31mred\\x00\\n" + {forged!r}
 structlog.get_logger().info("taken", name=text, other="\\x1b[2J")
 structlog.get_logger().info(text)
@@ -64,7 +64,7 @@ from shared.runtime import logs
 def fail(secret):
     raise ValueError("wrong")
 
-logs.configure(form={form!r}, level="info", service="test")
+logs.configure_logging(form={form!r}, level="info", service="test")
 secret = {SECRET[:5]!r} + {SECRET[5:]!r}
 try:
     fail(secret)
@@ -96,7 +96,7 @@ class Recorder(io.StringIO):
         sys.stdout.write(repr(text) + "\\n")
 
 sys.stderr = Recorder()
-logs.configure(form={form!r}, level="info", service="test")
+logs.configure_logging(form={form!r}, level="info", service="test")
 structlog.get_logger().info("ready", port=8888)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

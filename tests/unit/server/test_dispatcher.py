@@ -181,7 +181,7 @@ class Bench:
         self.dispatcher = Dispatcher(
             self.server, RequestParser(ACTIONS), self.batch, self.server.metrics, turn_weight=4
         )
-        self.tcp = TcpServer(self.dispatcher, LimitSettings().limits(document_bytes=1000, open_files=1000), None)
+        self.tcp = TcpServer(self.dispatcher, LimitSettings().build_limits(document_bytes=1000, open_files=1000), None)
 
     def connect(self) -> Client:
         return Client(self.tcp)
