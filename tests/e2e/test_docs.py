@@ -240,7 +240,7 @@ def test_client_commands_that_nobody_types_are_understood() -> None:
     for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         text = path.read_text()
         lines += re.findall(r"^```text\n(python -m clients .*)$", text, re.MULTILINE)
-        lines += re.findall(r"`(\S*python -m clients [a-z]\S* [^`]*--[^`]*)`", text)
+        lines += re.findall(r"`(\S*python -m clients [a-z][^`\s]* [^`]*--[^`]*)`", text)
     assert len(lines) > 2
     for line in lines:
         parse_client_command(line)
