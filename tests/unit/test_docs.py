@@ -170,3 +170,9 @@ def test_decisions_are_numbered_one_after_the_other() -> None:
 def test_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    assert re.fullmatch(rf"## {re.escape(VERSION)} \(\d{{4}}-\d\d-\d\d\)", headings[0])
+    shown = [
+        re.findall(r'"version":"([^"]+)"', (ROOT / page).read_text()) for page in ("README.md", "docs/PROTOCOL.md")
+    ]
+    assert {version for versions in shown for version in versions} == {VERSION}
