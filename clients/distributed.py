@@ -18,7 +18,7 @@ from clients.access import OPEN, Access
 from clients.base_client import BaseClient
 from clients.errors import ConnectionLost, Unreachable
 from clients.replies import Members
-from shared.wire.replies import encode
+from shared.wire.replies import encode_json
 
 
 class DistributedClient(BaseClient):
@@ -129,7 +129,7 @@ class DistributedClient(BaseClient):
         if events is not None:
             request["events"] = list(events)
         async with self._open_subscription(request) as (connection, answer):
-            yield encode({"event": "subscribed", "seq": answer["since"]})
+            yield encode_json({"event": "subscribed", "seq": answer["since"]})
             while (line := await connection.next_event()) is not None:
                 yield line
 

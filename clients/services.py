@@ -17,7 +17,7 @@ from clients.distributed import DistributedClient
 from clients.errors import ClientError, Refused
 from clients.persistence import PersistenceClient
 from clients.replies import Members
-from shared.wire.replies import failure
+from shared.wire.replies import error_reply
 
 Outcome = tuple[bool, Members]
 
@@ -52,7 +52,7 @@ class _ServiceClient:
         except Refused as error:
             return False, error.reply
         except ClientError as error:
-            return False, failure(error)
+            return False, error_reply(error)
         return bool(reply["success"]), reply
 
 

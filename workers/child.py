@@ -19,10 +19,10 @@ from shared.runtime import logs
 from shared.runtime.parent import die_with_parent
 from shared.runtime.state_dump import StateDump
 from shared.runtime.traces import open_traces
-from shared.stores.dynamodb.settings import DynamoWork
+from shared.stores.dynamodb.settings import DynamoWorkSettings
 from shared.stores.ports.orders import WorkStore
-from shared.stores.sqlite.files import Files
-from shared.stores.sqlite.work import SqliteWorkStore
+from shared.stores.sqlite.files import StoreFiles
+from shared.stores.sqlite.work_store import SqliteWorkStore
 from workers.attempt_traces import trace_attempts
 from workers.failures import known_secrets
 from workers.handlers import Kit, load_handler
@@ -31,7 +31,7 @@ from workers.worker import Worker, WorkPolicy
 _NICENESS = 10
 
 
-WorkersStore = Files | DynamoWork
+WorkersStore = StoreFiles | DynamoWorkSettings
 """Where a worker finds its store."""
 
 
@@ -98,9 +98,9 @@ async def _work(config: ChildConfig, name: str, end: socket.socket, dump: StateD
 
 @contextlib.asynccontextmanager
 async def _open_store(where: WorkersStore) -> AsyncIterator[WorkStore]:
-    if isinstance(where, DynamoWork):
+    if isinstance(where, DynamoWorkSettings):
         # Only here: what it needs takes as long to load as the rest of a worker to start.
-        from shared.stores.dynamodb.opening import dynamo_work  # noqa: PLC0415
+        from shared.stores.dynamodb.stores import dynamo_work  # noqa: PLC0415
 
         async with dynamo_work(where) as opened:
             yield opened

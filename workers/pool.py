@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from shared.domain.errors import StoreError
 from shared.domain.ids import OrderRange
-from shared.stores.ports.orders import Open, OrderStore, Rescue, Ticket
+from shared.stores.ports.orders import OpenRange, OrderStore, Rescue, Ticket
 from workers.backlog import Backlog
 from workers.child import ChildConfig, main
 from workers.holding import Holding
@@ -296,7 +296,7 @@ class Pool:
             self.dispatch()
             return
 
-    def enqueue(self, entry: Open, *, stored: int) -> None:
+    def enqueue(self, entry: OpenRange, *, stored: int) -> None:
         """Puts orders that the store has `en cola` into the backlog; `dispatch` starts them."""
         waiting = Waiting(entry.orders, entry.attempt, entry.priority, stored)
         if self._quarantine.wants(entry.rescues):

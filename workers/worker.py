@@ -20,7 +20,7 @@ from msgspec import Struct
 from shared.domain.errors import StoreError
 from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.orders import OrderRequest
-from shared.domain.quantiles import bucket
+from shared.domain.quantiles import bucket_number
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
 from workers.failures import TRACEBACK_BYTES, FailureDescriber, Verdict
 from workers.handlers import Job, Loaded
@@ -209,7 +209,7 @@ class Worker:
         room = self._room()
         taken: list[Ticket] = []
         while self._tickets and room > 0:
-            ticket, rest = self._tickets.popleft().cut(room)
+            ticket, rest = self._tickets.popleft().split_at(room)
             self._tickets.extendleft(rest)
             taken.append(ticket)
             room -= ticket.orders.count
@@ -247,10 +247,10 @@ class Worker:
                 failed.append(Failed(order_range, failure.detail))
             else:
                 retried.append(Retry(order_range, failure.attempt, failure.retry_at, failure.detail))
-        processing = Counter(bucket(result.took) for result in results)
+        processing = Counter(bucket_number(result.took) for result in results)
         waiting: Counter[int] = Counter()
         for claim in claims:
-            waiting[bucket(max(now - claim.ticket.orders.received, 0))] += claim.ticket.orders.count
+            waiting[bucket_number(max(now - claim.ticket.orders.received, 0))] += claim.ticket.orders.count
         report = Report(
             started=[claim.ticket.orders for claim in claims],
             done=_done_ranges(results, out),

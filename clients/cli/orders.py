@@ -11,7 +11,7 @@ import msgspec
 from clients.cli.text import typed_text
 from clients.errors import ClientError, WrongUsage
 from shared.domain.errors import RequestError
-from shared.wire.strict import decode_strictly, parse
+from shared.wire.strict_json import decode_strictly, parse_json
 
 Members = dict[str, Any]
 
@@ -85,13 +85,13 @@ def parse_objects(data: bytes, source: str) -> list[Sourced]:
 
 def decode_json(document: bytes) -> Any:
     """Decodes strict JSON as the server reads it; numbers keep all their digits. Raises RequestError."""
-    parse(document)
+    parse_json(document)
     return decode_strictly(_exact, document)
 
 
 def _is_json(document: bytes) -> bool:
     try:
-        parse(document)
+        parse_json(document)
     except RequestError:
         return False
     return True

@@ -16,7 +16,7 @@ from shared.domain.errors import Conflict, NotFound
 from shared.domain.records import Condition
 from shared.domain.stock import ImportState
 from shared.domain.tables import IMPORTS
-from shared.wire.strict import shortened
+from shared.wire.strict_json import shorten_text
 
 _POLL_SECONDS = 0.05
 _FINAL_STATES = (ImportState.APPLIED, ImportState.UNDONE)
@@ -115,7 +115,7 @@ async def undo_import(records: PersistenceClient, name: str) -> Import:
 
 def _read_import(stored: StoredItem, name: str) -> Import:
     if stored.item is None or stored.item["state"] == ImportState.STAGED:
-        raise NotFound(f"there is no import {shortened(name)}", field="id", hint="GET /imports lists what there is")
+        raise NotFound(f"there is no import {shorten_text(name)}", field="id", hint="GET /imports lists what there is")
     return _convert_import(stored)
 
 

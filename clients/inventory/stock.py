@@ -16,7 +16,7 @@ from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Update
 from shared.domain.stock import AlertState, Cause, count_of, ledger_of
 from shared.domain.tables import ALERTS, MOVEMENTS, STOCK, STORES
-from shared.wire.strict import shortened
+from shared.wire.strict_json import shorten_text
 
 _PAGE = 1000
 _ATTEMPTS = 20
@@ -88,7 +88,9 @@ async def list_stock(
     index = "all" if store is None else None
     page = await records.query(STOCK.name, index, partition=store, page_size=limit, cursor=cursor)
     if store is not None and cursor is None and not page.items:
-        raise NotFound(f"there is no store {shortened(store)}", field="store", hint="GET /stores lists what there is")
+        raise NotFound(
+            f"there is no store {shorten_text(store)}", field="store", hint="GET /stores lists what there is"
+        )
     return StoredStockPage([stored for stored in page.items if count_of(stored.item) is not None], page.cursor)
 
 
@@ -97,7 +99,7 @@ async def get_stock(records: PersistenceClient, store: str, item: str) -> Stored
     stored = await records.get_item(STOCK.name, {"store": store, "item": item})
     if count_of(stored.item) is None:
         raise NotFound(
-            f"{shortened(store)} has no {shortened(item)}", field="item", hint="GET /items lists what there is"
+            f"{shorten_text(store)} has no {shorten_text(item)}", field="item", hint="GET /items lists what there is"
         )
     return stored
 
@@ -194,7 +196,9 @@ async def acknowledge_alert(records: PersistenceClient, store: str, item: str) -
         await records.update_item(ALERTS.name, key, change, when=when)
     stored = await records.get_item(ALERTS.name, key)
     if stored.item is None:
-        raise NotFound(f"there is no alert of {shortened(item)}", field="item", hint="GET /alerts lists what there is")
+        raise NotFound(
+            f"there is no alert of {shorten_text(item)}", field="item", hint="GET /alerts lists what there is"
+        )
     if stored.item["state"] == AlertState.CLOSED:
         raise Conflict("the alert is closed: there is enough stock again", field="item")
     (alert,) = await _load_alerts(records, [stored.item])

@@ -19,7 +19,7 @@ from clients.errors import Refused
 from clients.inventory.imports import Import, get_import
 from clients.inventory.request_errors import UNCERTAIN, is_conflict
 from clients.persistence import PersistenceClient
-from shared.csv.reader import Fault, Row, SheetReader
+from shared.csv.reader import CsvReader, RowError, StockRow
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, TooLarge
 from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Delete, Put, Update
@@ -54,7 +54,7 @@ class Report(Struct, frozen=True, omit_defaults=True):
 
     rows: int
     faults: int
-    fault_list: Sequence[Fault]
+    fault_list: Sequence[RowError]
     """The first hundred errors."""
     encoding: str
     delimiter: str
@@ -90,11 +90,11 @@ class Upload:
         self._max_bytes = max_bytes
         self._dry_run = dry_run
         self._partial = partial
-        self._reader = SheetReader()
+        self._reader = CsvReader()
         self._bytes = 0
         self.id = f"{time.time_ns() // 1_000_000:012x}-{secrets.token_hex(5)}"
         """The id of the resulting import."""
-        self._rows: list[Row] = []
+        self._rows: list[StockRow] = []
         self._staged = 0
         self._compared = {"new": 0, "changed": 0, "same": 0}
         self._preview: list[Preview] = []
@@ -125,7 +125,7 @@ class Upload:
             while len(self._rows) >= _ROWS_COMPARED_AT_ONCE or (last and self._rows):
                 rows, self._rows = self._rows[:_ROWS_COMPARED_AT_ONCE], self._rows[_ROWS_COMPARED_AT_ONCE:]
                 await self._compare_rows(rows)
-        elif self._reader.fault_count and not self._partial:
+        elif self._reader.error_count and not self._partial:
             # The file will be rejected; the rest of it is only checked for errors.
             self._rows = []
         else:
@@ -134,7 +134,7 @@ class Upload:
                 rows, self._rows = self._rows[:enough], self._rows[enough:]
                 await self._stage_rows(rows)
 
-    async def _compare_rows(self, rows: Sequence[Row]) -> None:
+    async def _compare_rows(self, rows: Sequence[StockRow]) -> None:
         keys = [{"store": row.store, "item": row.item} for row in rows]
         found = await self._records.get_items(STOCK.name, keys)
         for row, stored in zip(rows, found, strict=True):
@@ -143,7 +143,7 @@ class Upload:
             if before != row.count and len(self._preview) < _PREVIEW_ROWS:
                 self._preview.append(Preview(row.line, row.store, row.item, before, row.count))
 
-    async def _stage_rows(self, rows: Sequence[Row]) -> None:
+    async def _stage_rows(self, rows: Sequence[StockRow]) -> None:
         if not self._staged:
             header = {
                 "id": self.id,
@@ -186,9 +186,9 @@ class Upload:
         return await get_import(self._records, self.id)
 
     def _check_rows(self) -> None:
-        faults = self._reader.fault_count
+        faults = self._reader.error_count
         if faults and not self._partial:
-            first = self._reader.faults[0]
+            first = self._reader.errors[0]
             raise InvalidParams(
                 f"the file has {'one error' if faults == 1 else f'{faults} errors'}; the first is on line "
                 f"{first.line}: expected {first.expected}, found {first.found}",
@@ -210,7 +210,7 @@ class Upload:
             "state": ImportState.ACCEPTED.value,
             "received": _current_time(),
             "rows": self._reader.rows,
-            "faults": self._reader.fault_count,
+            "faults": self._reader.error_count,
             "portions": self._staged,
             "digest": self._reader.digest,
             "applied": 0,
@@ -259,8 +259,8 @@ class Upload:
         reader = self._reader
         return Report(
             rows=reader.rows,
-            faults=reader.fault_count,
-            fault_list=reader.faults,
+            faults=reader.error_count,
+            fault_list=reader.errors,
             encoding=reader.encoding,
             delimiter=reader.delimiter,
             duplicate_of=duplicate_of,

@@ -19,10 +19,10 @@ from shared.runtime.parent import PARENT_PID, die_with_parent
 from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load_settings, parse_flags
 from shared.runtime.state_dump import StateDump
-from shared.stores.sqlite.files import Files, make_folder
+from shared.stores.sqlite.files import StoreFiles, make_folder
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.record_feed import SqliteRecordFeed
-from shared.stores.sqlite.waiting import wait_until_unlocked
+from shared.stores.sqlite.unlock_wait import wait_until_unlocked
 
 _NICE = 10
 FLAGS = {"--host": "DISTRIBUTED_BIND", "-p/--port": "DISTRIBUTED_PORT", "--data-dir": "DATA_DIR"}
@@ -83,7 +83,7 @@ async def open_files(
             f"the store {path} cannot be opened: {error.message}",
             hint="check DATA_DIR; a file that is damaged has to be restored from a backup",
         ) from error
-    orders = SqliteOrderFeed(Files(settings.orders_file))
+    orders = SqliteOrderFeed(StoreFiles(settings.orders_file))
     tables = [SCORES, USERS, *STOCK_TABLES, corporate_data(settings.corporate_data)]
     records = SqliteRecordFeed(settings.records_file, tables)
     try:

@@ -14,7 +14,7 @@ from shared.net.connection import Connection
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import ActionRegistry, Followed, Members, Request, Verb
 from shared.server.common import CommonServer, Help, declare_common
-from shared.wire.strict import did_you_mean, shortened
+from shared.wire.strict_json import did_you_mean, shorten_text
 
 _PAGE = 50
 _EVERYBODYS = 10
@@ -180,8 +180,8 @@ def subscribe(server: DistributedServer, request: Subscribe, connection: Connect
         raise InvalidParams("topics is empty", field="topics", hint=f"topics: {', '.join(TOPICS)}")
     for topic in topics:
         if topic not in TOPICS:
-            hint = did_you_mean(shortened(topic), TOPICS) or f"topics: {', '.join(TOPICS)}"
-            raise InvalidParams(f"there is no topic {shortened(topic)!r}", field="topics", hint=hint)
+            hint = did_you_mean(shorten_text(topic), TOPICS) or f"topics: {', '.join(TOPICS)}"
+            raise InvalidParams(f"there is no topic {shorten_text(topic)!r}", field="topics", hint=hint)
     events = None if request.events is None else frozenset(request.events)
     if events is not None:
         _check_events(events, topics)
@@ -223,5 +223,5 @@ def _check_events(events: frozenset[str], topics: Sequence[str]) -> None:
         topic = next((name for name, names in EVENTS.items() if event in names), None)
         if topic is not None:
             raise InvalidParams(f"{event} is an event of {topic}", field="events", hint=f"add {topic} to topics")
-        hint = did_you_mean(shortened(event), known) or f"events: {', '.join(known)}"
-        raise InvalidParams(f"there is no event {shortened(event)!r}", field="events", hint=hint)
+        hint = did_you_mean(shorten_text(event), known) or f"events: {', '.join(known)}"
+        raise InvalidParams(f"there is no event {shorten_text(event)!r}", field="events", hint=hint)

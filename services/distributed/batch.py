@@ -12,7 +12,7 @@ from shared.net.connection import Connection
 from shared.runtime.logs import log_internal_error
 from shared.server.actions import ParsedRequest, Reply
 from shared.server.dispatcher import Entry, Result, run_handler
-from shared.wire.replies import line
+from shared.wire.replies import encode_line
 
 
 class NotificationBatch:
@@ -39,7 +39,7 @@ class NotificationBatch:
         if action.is_batched and not action.reads:
             result: Result = next(written)
             return result
-        if error is not None and parsed.encode is not line:
+        if error is not None and parsed.encode is not encode_line:
             # The nonce of its pickle is not stored: it could be sent again.
             return error
         return run_handler(parsed, self._server, parsed.request) if action.reads else None

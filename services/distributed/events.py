@@ -11,7 +11,7 @@ from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.orders import iso_time
 from shared.domain.states import TRANSITIONS, State
 from shared.stores.ports.feeds import Happened
-from shared.wire.replies import encode
+from shared.wire.replies import encode_json
 
 EVENTS = {
     "orders": tuple(dict.fromkeys(step.event for step in TRANSITIONS)),
@@ -49,13 +49,13 @@ class OrderEvent(Struct, frozen=True, array_like=True, tag=1):
         tail: dict[str, Any] = {"estado": self.state.value, "cuando": iso_time(self.at)}
         if self.detail is not None:
             tail["detalle"] = self.detail
-        start, end = f'{{"event":"{self.event}","seq":', "," + encode(tail)[1:].decode() + "\n"
+        start, end = f'{{"event":"{self.event}","seq":', "," + encode_json(tail)[1:].decode() + "\n"
         customers = iter(self.customers)
         for order_range in self.ranges:
             prefix = id_prefix(order_range.received, order_range.node)
             for sequence, customer in zip(order_range.sequences, customers, strict=False):
                 order = f"{prefix}{sequence:012x}"
-                text = f'{start}{number},"id":"{order}","cliente":{encode(customer).decode()}{end}'
+                text = f'{start}{number},"id":"{order}","cliente":{encode_json(customer).decode()}{end}'
                 yield EventLine("orders", self.event, text, customer=customer, order=order)
                 number += 1
 
@@ -76,7 +76,7 @@ class PlainEvent(Struct, frozen=True, array_like=True, tag=2):
     def event_lines(self, number: int) -> "Iterator[EventLine]":
         """Yields the event with this number."""
         members = {"event": self.event, "seq": number, **self.members, "cuando": iso_time(self.at)}
-        yield EventLine(self.topic, self.event, encode(members).decode() + "\n", user_id=self.user_id)
+        yield EventLine(self.topic, self.event, encode_json(members).decode() + "\n", user_id=self.user_id)
 
 
 Entry = OrderEvent | PlainEvent

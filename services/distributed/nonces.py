@@ -21,15 +21,15 @@ class StoredNonces(UsedNonces):
         """Whether there are nonces that no transaction has stored."""
         return bool(self._unsaved)
 
-    def use(self, nonce: bytes, made: float, expires: float, now: float) -> None:
-        """See `UsedNonces.use`."""
-        super().use(nonce, made, expires, now)
+    def add_nonce(self, nonce: bytes, made: float, expires: float, now: float) -> None:
+        """See `UsedNonces.add_nonce`."""
+        super().add_nonce(nonce, made, expires, now)
         self._unsaved.append((nonce, expires))
 
     def save_new(self) -> None:
         """Stores new nonces and removes expired ones within the caller's transaction; call `confirm_saved` after it."""
         self._connection.executemany("INSERT OR IGNORE INTO nonces VALUES (?, ?)", self._unsaved)
-        self._connection.execute("DELETE FROM nonces WHERE expires < ?", (self.expired(time.time()),))
+        self._connection.execute("DELETE FROM nonces WHERE expires < ?", (self.forget_before(time.time()),))
 
     def confirm_saved(self) -> None:
         """Records that the nonces are committed."""

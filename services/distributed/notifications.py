@@ -9,7 +9,7 @@ from shared.domain.errors import NotFound
 from shared.domain.orders import iso_time
 from shared.stores.ports.records import PAGE_BYTES
 from shared.stores.sqlite.database import Connection
-from shared.wire.replies import encode
+from shared.wire.replies import encode_json
 
 _ADD = "INSERT INTO notifications (user_id, message, type, at) VALUES (?, ?, ?, ?)"
 _BOUND = """
@@ -71,7 +71,7 @@ class Notifications:
                 "timestamp": iso_time(at),
                 "leida": bool(read),
             }
-            room -= len(encode(notification)) + 1
+            room -= len(encode_json(notification)) + 1
             if len(shown) == limit or room < 0:
                 return shown, shown[-1]["id"]
             shown.append(notification)

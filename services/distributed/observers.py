@@ -16,7 +16,7 @@ from shared.domain.errors import InvalidParams, StoreError
 from shared.domain.names import is_same_name, recent_name_key
 from shared.net.connection import Connection
 from shared.net.fanout import Fanout
-from shared.wire.replies import line
+from shared.wire.replies import encode_line
 
 _DRAIN_SECONDS = 0.01
 _TEXTS = 256
@@ -133,7 +133,7 @@ class Observers:
         while True:
             if number < self._log.oldest:
                 gap = {"event": "gap", "from": number, "to": self._log.oldest - 1, "missed": self._log.oldest - number}
-                connection.send(line(gap))
+                connection.send(encode_line(gap))
                 number = self._log.oldest
             page = self._log.read_page(number)
             if not page:

@@ -10,7 +10,7 @@ from shared.serialization.serializer import deserialize, serialize
 from shared.serialization.signed_pickles import PickleLimits, Pickles, UsedNonces
 from shared.server.actions import Members, ParsedRequest
 from shared.server.parser import Item, RequestParser
-from shared.wire.replies import failure, line
+from shared.wire.replies import encode_line, error_reply
 
 SERVICE = "distributed"
 REQUEST = "comanda:distributed:request"
@@ -64,10 +64,10 @@ class PickleParser(RequestParser):
 
     def _encode_answer(self, members: Members) -> bytes:
         try:
-            return line(self._encode_payload(members))
+            return encode_line(self._encode_payload(members))
         except InvalidParams as error:
             error.hint = "ask for less at a time: limit"
-            return line(self._encode_payload(failure(error, members.get("request_id"))))
+            return encode_line(self._encode_payload(error_reply(error, members.get("request_id"))))
 
     def _encode_payload(self, members: Members) -> Members:
         payload = serialize(members, "pickle_base64", pickles=self._codecs.answers)

@@ -12,7 +12,7 @@ from services.distributed.notifications import Notifications
 from services.distributed.order_totals import OrderTotals
 from services.distributed.ranking import Ranking
 from shared.domain.errors import StartupError
-from shared.stores.sqlite.database import Writer, migrate, never_wait, translated
+from shared.stores.sqlite.database import Writer, migrate, never_wait, translate_errors
 from shared.stores.sqlite.lock import FileLock
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class ReadModel:
         self._writer = Writer(path)
         connection = self._writer.connection
         migrate(connection, path, "distributed")
-        with translated(path):
+        with translate_errors(path):
             self.log = EventLog(connection, limit=max_events, seconds=event_seconds)
             self.nonces = StoredNonces(connection)
         self.orders = OrderTotals(connection, max_products=max_products)
@@ -69,12 +69,12 @@ class ReadModel:
 
     def read_part(self, read: Callable[[], T]) -> T:
         """Returns the result of `read`, called with a part of the read model. Raises StoreError."""
-        with translated(self._path):
+        with translate_errors(self._path):
             return read()
 
     def load_position(self, source: str) -> str | None:
         """Returns the position up to which a source has been read."""
-        with translated(self._path):
+        with translate_errors(self._path):
             row = self._writer.connection.execute("SELECT value FROM meta WHERE name = ?", (source,)).fetchone()
         return None if row is None else str(row[0])
 

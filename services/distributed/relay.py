@@ -79,7 +79,7 @@ class Relay:
     async def read_once(self) -> bool:
         """Reads a bounded number of changes; returns whether there may be more. Raises StoreError."""
         read_model = self._read_model
-        orders = await self._orders.events(read_model.load_position(ORDERS), limit=_ORDERS)
+        orders = await self._orders.read_events(read_model.load_position(ORDERS), limit=_ORDERS)
         changes = await self._read_changes()
         for name, found in ((ORDERS, orders), (RECORDS, changes)):
             self._sources[name] = "not there yet" if found is None else "followed"
@@ -111,7 +111,7 @@ class Relay:
                 # again twice before there are new orders, so what is there already counts, too.
                 position = OrderPosition.parse(before)
                 if (earlier := self._read_model.load_position(ORDERS_BEFORE)) is not None:
-                    position = position.behind(OrderPosition.parse(earlier))
+                    position = position.max_with(OrderPosition.parse(earlier))
                 self._read_model.save_position(ORDERS_BEFORE, str(position))
             self._read_model.orders.reset()
             if found.totals is not None:
@@ -125,15 +125,15 @@ class Relay:
 
     async def _read_changes(self) -> Changes | None:
         try:
-            return await self._records.changes(self._read_model.load_position(RECORDS), limit=_CHANGES)
+            return await self._records.read_changes(self._read_model.load_position(RECORDS), limit=_CHANGES)
         except Gone:
             await self._read_anew()
-            return await self._records.changes(self._read_model.load_position(RECORDS), limit=_CHANGES)
+            return await self._records.read_changes(self._read_model.load_position(RECORDS), limit=_CHANGES)
 
     async def _read_anew(self) -> None:
         """Reads the records themselves after a gap in the change feed."""
         self._log.warning("record_changes_expired")
-        position = await self._records.newest()
+        position = await self._records.newest_position()
         before = self._read_model.load_position(RECORDS)
         with self._read_model.transaction(1):
             if before is not None:
@@ -141,11 +141,11 @@ class Relay:
                 earlier = self._read_model.load_position(RECORDS_BEFORE)
                 self._read_model.save_position(RECORDS_BEFORE, max(before, earlier or "0", key=int))
             self._read_model.ranking.reset()
-        async for page in self._records.everything(USERS):
+        async for page in self._records.read_items(USERS):
             with self._read_model.transaction(len(page)):
                 for record in page:
                     self._read_model.ranking.save_profile(record.item)
-        async for page in self._records.everything(SCORES):
+        async for page in self._records.read_items(SCORES):
             with self._read_model.transaction(10 * len(page)):
                 for record in page:
                     self._read_model.ranking.save_score(record)

@@ -19,9 +19,9 @@ from shared.runtime.setting_names import warn_of_unknown_settings
 from shared.runtime.settings import load_settings, parse_flags
 from shared.runtime.state_dump import StateDump
 from shared.stores.ports.orders import OrderStore, Recovery
-from shared.stores.sqlite.files import Files, make_folder
+from shared.stores.sqlite.files import StoreFiles, make_folder
 from shared.stores.sqlite.orders import SqliteOrderStore
-from shared.stores.sqlite.waiting import wait_until_unlocked
+from shared.stores.sqlite.unlock_wait import wait_until_unlocked
 from workers.child import ChildConfig, WorkersStore
 from workers.handlers import add_handlers_folder, load_handler
 from workers.worker import WorkPolicy
@@ -71,7 +71,7 @@ async def open_store(
     """
     if settings.store == "dynamodb":
         # Only here: what it needs takes as long to load as the rest of the server to start.
-        from shared.stores.dynamodb.opening import dynamo_orders  # noqa: PLC0415
+        from shared.stores.dynamodb.stores import dynamo_orders  # noqa: PLC0415
 
         async with dynamo_orders(
             settings.dynamo_settings(),
@@ -80,7 +80,7 @@ async def open_store(
         ) as (orders, work):
             yield orders, await orders.recover(), work
         return
-    files = Files(settings.orders_file)
+    files = StoreFiles(settings.orders_file)
     make_folder(files.orders.parent)
     await wait_until_unlocked([files.orders, files.progress], stop, seconds=settings.store_lock_seconds)
     try:

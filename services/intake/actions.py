@@ -33,8 +33,8 @@ from shared.domain.ids import parse_id
 from shared.domain.orders import Order, attempt_view, iso_time, order_view
 from shared.domain.states import State
 from shared.net.connection import Connection
-from shared.stores.ports.orders import OrderStore, Query, Repair
-from shared.wire.replies import encode, failure, success
+from shared.stores.ports.orders import OrderListQuery, OrderStore, Repair
+from shared.wire.replies import encode_json, error_reply, success_reply
 
 _OPEN = (State.QUEUED, State.RUNNING)
 
@@ -73,10 +73,10 @@ class Actions:
     def at_once(self, action: Action, connection: Connection) -> dict[str, Any]:
         """The answer to an immediate action."""
         try:
-            answer = success(self._from_memory(action, connection), action.request_id)
+            answer = success_reply(self._from_memory(action, connection), action.request_id)
         except ComandaError as error:
             self.count(action, error)
-            return failure(error, action.request_id)
+            return error_reply(error, action.request_id)
         self.count(action)
         return answer
 
@@ -194,7 +194,7 @@ class Actions:
         return answer
 
     async def _list(self, action: ListOrders) -> dict[str, Any]:
-        query = Query(
+        query = OrderListQuery(
             state=action.estado,
             customer=action.cliente,
             since=None if action.desde is None else round(action.desde.timestamp() * 1e6),
@@ -258,7 +258,7 @@ def _sequence(order_id: str) -> int:
 
 
 def _encode_views(orders: Sequence[Order]) -> msgspec.Raw:
-    return msgspec.Raw(encode([order_view(order) for order in orders]))
+    return msgspec.Raw(encode_json([order_view(order) for order in orders]))
 
 
 def _encode_cursor(before: int) -> str:

@@ -9,8 +9,8 @@ from shared.domain.errors import ComandaError, Conflict, QueueFull
 from shared.domain.ids import id_prefix
 from shared.domain.orders import OrderRequest, due_time
 from shared.domain.states import State
-from shared.stores.ports.orders import Acceptance, Existing
-from shared.wire.replies import encode, failure, success
+from shared.stores.ports.orders import Acceptance, ExistingOrder
+from shared.wire.replies import encode_json, error_reply, success_reply
 
 _SAME_MS = 50.0
 _ACCEPTED = f'{{"success":true,"id":"%s%012x","estado":"{State.QUEUED}","posicion":%d,"espera_ms":%d}}'
@@ -53,7 +53,7 @@ def batch_texts(
             if (due := due_time(request)) is not None:
                 text = _not_before(text, (due - acceptance.orders.received) // 1000)
             if request_id is not None:
-                text = f'{text[:-1]},"request_id":{encode(request_id).decode()}}}'
+                text = f'{text[:-1]},"request_id":{encode_json(request_id).decode()}}}'
             texts.append(text)
             following = next(fresh, None)
         elif (existing := acceptance.existing.get(index)) is not None:
@@ -79,13 +79,13 @@ def _not_before(text: str, wait_ms: int) -> str:
 
 def refusal_text(error: ComandaError, request_id: str | int | None) -> str:
     """The answer to an order that was not stored."""
-    return encode(failure(error, request_id)).decode()
+    return encode_json(error_reply(error, request_id)).decode()
 
 
-def _existing_text(existing: Existing, request_id: str | int | None) -> str:
+def _existing_text(existing: ExistingOrder, request_id: str | int | None) -> str:
     if existing.same:
         members = {"id": existing.id, "estado": existing.state.value, "duplicate": True}
-        return encode(success(members, request_id)).decode()
+        return encode_json(success_reply(members, request_id)).decode()
     conflict = Conflict(
         "another order was sent under this request_id",
         field="request_id",

@@ -27,11 +27,11 @@ from shared.domain.orders import OrderRequest, Priority
 from shared.net.connection import Connection
 from shared.runtime.logs import log_internal_error
 from shared.runtime.traces import Traces
-from shared.stores.ports.orders import Acceptance, Batch
+from shared.stores.ports.orders import Acceptance, OrderBatch
 from shared.wire.framing import Frame
+from shared.wire.immediate_replies import ImmediateReply
 from shared.wire.orders import OrderBlock, encode_orders
-from shared.wire.ready import Ready
-from shared.wire.replies import failure, line, success
+from shared.wire.replies import encode_line, error_reply, success_reply
 
 # More than this waits for the next turn, so that a turn stays short and other connections get theirs.
 _TURN_ORDERS = 2048
@@ -188,7 +188,7 @@ class Desk:
                         parts.append(texts[position])
                         position += 1
                 connection.answer(f"[{','.join(parts)}]\n".encode())
-            elif isinstance(item, Ready):
+            elif isinstance(item, ImmediateReply):
                 connection.answer(item.answer)
                 if item.last:
                     connection.finish()
@@ -218,7 +218,7 @@ class Desk:
         if self._refusing:
             return self._refuse(requests, Unavailable("the server is stopping", hint="send the order again soon"))
         received = self._clock.now()
-        batch = Batch(requests, encode_orders(requests), plain)
+        batch = OrderBatch(requests, encode_orders(requests), plain)
         lifecycle = self._lifecycle
         try:
             acceptance, ahead, seconds = await lifecycle.accept(batch, received)
@@ -262,10 +262,10 @@ class Desk:
 
     def _act(self, connection: Connection, action: Action, *, late: bool = False) -> None:
         if self._actions.is_immediate(action):
-            connection.answer(line(self._actions.at_once(action, connection)))
+            connection.answer(encode_line(self._actions.at_once(action, connection)))
             return
         if late:
-            connection.answer(line(failure(too_late(), action.request_id)))
+            connection.answer(encode_line(error_reply(too_late(), action.request_id)))
             self._release(connection)
             return
         task = asyncio.get_running_loop().create_task(self._aside(connection, action), name="action")
@@ -302,14 +302,14 @@ class Desk:
         if action.trace is not None:
             self._log.debug("action", action=type(action).__name__, trace=action.trace)
         try:
-            answer = line(success(await self._actions.perform(action, connection), action.request_id))
+            answer = encode_line(success_reply(await self._actions.perform(action, connection), action.request_id))
         except ComandaError as error:
             self._actions.count(action, error)
-            return line(failure(error, action.request_id))
+            return encode_line(error_reply(error, action.request_id))
         except Exception:
             fault = log_internal_error("action_failed", action=type(action).__name__, trace=action.trace)
             self._actions.count(action, fault)
-            return line(failure(fault, action.request_id))
+            return encode_line(error_reply(fault, action.request_id))
         self._actions.count(action)
         return answer
 

@@ -6,7 +6,7 @@ import msgspec
 
 from shared.domain.errors import InvalidParams
 from shared.wire.orders import EXAMPLE
-from shared.wire.replies import encode
+from shared.wire.replies import encode_json
 
 _ORDER_TOPICS = ("order", "pedido")
 
@@ -51,5 +51,5 @@ def help_text(topic: str | None) -> list[str]:
     if "example" not in members:
         return lines
     # Over many lines, as it can be pasted.
-    example = msgspec.json.format(encode(members["example"]), indent=2).decode()
+    example = msgspec.json.format(encode_json(members["example"]), indent=2).decode()
     return [*lines, "For example:", *example.splitlines()]

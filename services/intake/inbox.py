@@ -7,10 +7,10 @@ from services.intake.requests import Action, Help, decode_action, parse_verb
 from shared.domain.errors import ComandaError, InvalidParams
 from shared.domain.orders import OrderRequest
 from shared.runtime.logs import log_internal_error
-from shared.wire.framing import Document, Frame, Line
+from shared.wire.framing import Document, Frame, TextLine
+from shared.wire.immediate_replies import ImmediateReply, answer_frame, help_answer, refusal_reply
 from shared.wire.orders import EXAMPLE, OrderBlock, OrderDecoder
-from shared.wire.ready import Ready, answer_frame, help_answer, refusal
-from shared.wire.strict import parse
+from shared.wire.strict_json import parse_json
 
 
 class OrderArray(NamedTuple):
@@ -19,7 +19,7 @@ class OrderArray(NamedTuple):
     members: list[OrderRequest | InvalidParams]
 
 
-Item = OrderBlock | OrderArray | Action | Ready
+Item = OrderBlock | OrderArray | Action | ImmediateReply
 """Orders of a block are answered one by one."""
 
 
@@ -29,7 +29,7 @@ class Reader:
     def __init__(self, max_array_orders: int) -> None:
         self._max_array_orders = max_array_orders
         self._decoder = OrderDecoder()
-        self.block = self._decoder.block
+        self.block = self._decoder.decode_block
         """The orders of a block of lines, or None unless it is nothing but valid orders."""
 
     def frame(self, frame: Frame) -> Item:
@@ -37,14 +37,14 @@ class Reader:
         match frame:
             case Document(data):
                 return self._document(data)
-            case Line(text):
+            case TextLine(text):
                 try:
                     action = parse_verb(text)
                     return help_answer(help_text(action.topic)) if isinstance(action, Help) else action
                 except ComandaError as error:
-                    return refusal(error)
+                    return refusal_reply(error)
                 except Exception:
-                    return refusal(log_internal_error("request_read_failed"))
+                    return refusal_reply(log_internal_error("request_read_failed"))
             case _:
                 return answer_frame(frame)
 
@@ -53,7 +53,7 @@ class Reader:
             return block
         members: Any = None
         try:
-            members = parse(data)
+            members = parse_json(data)
             if isinstance(members, list):
                 if not members:
                     raise InvalidParams("the array is empty", hint="put orders into it", example=[EXAMPLE])
@@ -62,11 +62,11 @@ class Reader:
                         f"an array holds at most {self._max_array_orders} orders, not {len(members)}",
                         hint="send more arrays; the limit is the setting MAX_ARRAY_ORDERS",
                     )
-                return OrderArray(self._decoder.array(data))
+                return OrderArray(self._decoder.decode_array(data))
             if "action" in members:
                 return decode_action(data, members["action"])
-            return OrderBlock([self._decoder.document(data)], plain=False)
+            return OrderBlock([self._decoder.decode_document(data)], plain=False)
         except ComandaError as error:
-            return refusal(error, members)
+            return refusal_reply(error, members)
         except Exception:
-            return refusal(log_internal_error("request_read_failed"), members)
+            return refusal_reply(log_internal_error("request_read_failed"), members)

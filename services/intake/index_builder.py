@@ -9,7 +9,7 @@ import setproctitle
 
 from shared.domain.errors import StoreError
 from shared.runtime.parent import PARENT_PID, die_with_parent
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_indexer import build_index
 
 # It takes what everybody else leaves of the processors, and of that at most half.
@@ -26,7 +26,7 @@ def main(orders: str) -> str | None:
     os.nice(_NICENESS)
     setproctitle.setproctitle("comanda-indexer")
     try:
-        build_index(Files(Path(orders)), share=_SHARE, idle_seconds=_IDLE_SECONDS)
+        build_index(StoreFiles(Path(orders)), share=_SHARE, idle_seconds=_IDLE_SECONDS)
     except StoreError as error:
         return error.message
     return None

@@ -10,7 +10,7 @@ import structlog
 
 from shared.domain.errors import StoreError
 from shared.runtime.parent import PARENT_PID
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_index import BLOCK
 from shared.stores.sqlite.order_indexer import unindexed_orders
 
@@ -25,7 +25,7 @@ _MOST_ORDERS = 1_000_000
 
 
 @contextlib.asynccontextmanager
-async def keep_index(files: Files) -> AsyncIterator[None]:
+async def keep_index(files: StoreFiles) -> AsyncIterator[None]:
     """Has the index built for as long as the block runs."""
     keeper = asyncio.create_task(_keep(files), name="index")
     try:
@@ -35,7 +35,7 @@ async def keep_index(files: Files) -> AsyncIterator[None]:
         await asyncio.gather(keeper, return_exceptions=True)
 
 
-async def _keep(files: Files) -> None:
+async def _keep(files: StoreFiles) -> None:
     log = structlog.get_logger()
     before = 0
     while True:
@@ -60,7 +60,7 @@ def is_due(unindexed: int, arrived: int) -> bool:
     return unindexed >= _ENOUGH_ORDERS and (arrived < _BURST_ORDERS or unindexed >= _MOST_ORDERS)
 
 
-async def _build(files: Files) -> str | None:
+async def _build(files: StoreFiles) -> str | None:
     """Runs the process to its end; returns why it failed. It can be killed at any time."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

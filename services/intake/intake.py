@@ -24,7 +24,7 @@ from shared.runtime.lifecycle import bind_error, closing_seconds, end_cancellati
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
 from shared.stores.ports.orders import OrderStore, Recovery, Superseded
-from shared.wire.replies import line
+from shared.wire.replies import encode_line
 from workers.backlog import Backlog
 from workers.child import ChildConfig
 from workers.pool import Pool, PoolPolicy, Spawn, spawn_worker
@@ -95,7 +95,7 @@ class Intake:
         self._server = TcpServer(self._desk, limits, settings.build_tls())
 
     def _greeting(self, limits: Limits) -> bytes:
-        return line(
+        return encode_line(
             {
                 "event": "hello",
                 "service": "comanda-intake",

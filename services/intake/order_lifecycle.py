@@ -32,7 +32,7 @@ from shared.domain.states import (
     Transition,
 )
 from shared.net.connection import Connection
-from shared.stores.ports.orders import Acceptance, Batch, Open, OrderStore, Recovery, Rescue, Tended
+from shared.stores.ports.orders import Acceptance, OpenRange, OrderBatch, OrderStore, Recovery, Rescue, Tended
 from workers.messages import Report
 from workers.pool import Pool, PoolListener, WorkerView
 
@@ -74,14 +74,14 @@ class OrderLifecycle:
         """Orders that were cancelled here while a worker had them, which will refuse them."""
         self._discarded: set[int] = set()
         """Orders that were discarded before their failure was known here."""
-        self._reopened: dict[int, Open] = {}
+        self._reopened: dict[int, OpenRange] = {}
         """Orders that were reopened before their failure was known here."""
         metrics.add_gauge("comanda_orders_open", "Accepted orders that are not final.", lambda: self._admission.open)
         metrics.follow(self._pool.workers)
 
     # Changes of state.
 
-    async def accept(self, batch: Batch, received: int) -> Admitted:
+    async def accept(self, batch: OrderBatch, received: int) -> Admitted:
         """Commits the new orders of a batch for which there is room, and queues them; `dispatch` starts them.
 
         Raises StoreError.
@@ -100,7 +100,7 @@ class OrderLifecycle:
         orders = acceptance.orders
         self._count_accepted(orders, now)
         if batch.plain and orders.count:
-            entry = Open(orders, 0, batch.requests[acceptance.accepted[0]].priority, None)
+            entry = OpenRange(orders, 0, batch.requests[acceptance.accepted[0]].priority, None)
             self._pool.enqueue(entry, stored=_now())
         elif orders.count:
             stored = _now()
@@ -214,7 +214,7 @@ class OrderLifecycle:
         self._metrics.accepted(orders.count)
         self._watchers.publish(ACCEPT, [orders], orders.received)
 
-    def _enqueue_open(self, entries: Sequence[Open]) -> int:
+    def _enqueue_open(self, entries: Sequence[OpenRange]) -> int:
         orders = 0
         for entry in entries:
             orders += entry.orders.count
@@ -222,7 +222,7 @@ class OrderLifecycle:
         self._admission.admit(orders, time.monotonic())
         return orders
 
-    def _apply_reopening(self, entry: Open) -> None:
+    def _apply_reopening(self, entry: OpenRange) -> None:
         if self._pool.stored_at(entry.orders.first) is not None:
             # A worker still holds it: its failure is counted first, when the report comes.
             self._reopened[entry.orders.first] = entry
@@ -369,15 +369,15 @@ class OrderLifecycle:
         return self._pool.places(running=running)
 
 
-def _split_batch(batch: Batch, acceptance: Acceptance) -> list[Open]:
+def _split_batch(batch: OrderBatch, acceptance: Acceptance) -> list[OpenRange]:
     """Returns the new orders of a batch as ranges of those that are alike to the queue."""
     orders = acceptance.orders
     requests = [batch.requests[index] for index in acceptance.accepted]
-    entries: list[Open] = []
+    entries: list[OpenRange] = []
     first = orders.first
     for (priority, due), alike in groupby(requests, lambda request: (request.priority, due_time(request))):
         count = len(list(alike))
-        entries.append(Open(OrderRange(orders.received, orders.node, first, count), 0, priority, due))
+        entries.append(OpenRange(OrderRange(orders.received, orders.node, first, count), 0, priority, due))
         first += count
     return entries
 

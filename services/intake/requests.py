@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from shared.domain.errors import InvalidParams, UnknownAction
 from shared.domain.orders import DeadlineMs, RequestId, Trace
 from shared.domain.states import State
-from shared.wire.strict import convert, did_you_mean, explain, shortened
+from shared.wire.strict_json import convert_document, did_you_mean, shorten_text, translate_error
 
 OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
 AwareTime = Annotated[datetime.datetime, Meta(tz=True)]
@@ -122,7 +122,7 @@ def decode_action(document: bytes, name: object) -> Action:
     if kind is None:
         raise _unknown("action", name)
     example = {"action": name, _ARGUMENT[name]: "…"} if name in _ARGUMENT else None
-    action: Action = convert(document, kind, example=example)
+    action: Action = convert_document(document, kind, example=example)
     return action
 
 
@@ -143,7 +143,7 @@ def parse_verb(text: str) -> Action:
     try:
         return msgspec.convert(members, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise explain(str(error), kind) from None
+        raise translate_error(str(error), kind) from None
 
 
 def _list_members(rest: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _list_members(rest: str) -> dict[str, Any]:
 
 
 def _unknown(what: str, name: str) -> UnknownAction:
-    shown = shortened(name)
+    shown = shorten_text(name)
     known = [*ACTIONS, *_SYNONYMS]
     hint = did_you_mean(shown, known) if _WORD.fullmatch(shown) else None
     return UnknownAction(

@@ -7,7 +7,7 @@ from shared.domain.orders import iso_time
 from shared.domain.states import Transition
 from shared.net.connection import Connection
 from shared.net.fanout import Fanout
-from shared.wire.replies import encode
+from shared.wire.replies import encode_json
 
 
 class Watchers:
@@ -51,7 +51,7 @@ class Watchers:
             tail = {"estado": transition.target.value, "cuando": iso_time(at)}
             if details is not None:
                 tail["detalle"] = details[index]
-            start, end = f'{{"event":"{transition.event}","id":"', '",' + encode(tail)[1:].decode() + "\n"
+            start, end = f'{{"event":"{transition.event}","id":"', '",' + encode_json(tail)[1:].decode() + "\n"
             if self._all:
                 text = "".join([f"{start}{order}{end}" for order in order_range.ids()]).encode()
                 for connection in self._all:

@@ -18,7 +18,7 @@ from shared.domain.orders import Item, iso_time
 from shared.domain.records import MAX_ACTIONS, Action, Condition, Update
 from shared.domain.stock import Cause
 from shared.domain.tables import STOCK
-from shared.wire.strict import shortened
+from shared.wire.strict_json import shorten_text
 from workers.handlers import Job
 
 Stores = Mapping[str, Mapping[str, int]]
@@ -46,7 +46,7 @@ def find_unstocked(jobs: Sequence[Job], stores: Stores) -> dict[str, str]:
 
 def _unstocked_text(products: Sequence[str | Item]) -> str:
     names = list(sent_names(products).values())
-    text = ", ".join(map(shortened, names[:_NAMED]))
+    text = ", ".join(map(shorten_text, names[:_NAMED]))
     return f"not stocked: {text}" + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 

@@ -9,7 +9,7 @@ import msgspec
 from clients.inventory.upload import Upload
 from clients.persistence import PersistenceClient
 from shared.domain.errors import Conflict, InvalidParams, RequestError, TooLarge
-from shared.wire.replies import failure
+from shared.wire.replies import error_reply
 
 CHUNK_BYTES = 1024 * 1024
 """The number of bytes that are read at a time."""
@@ -49,7 +49,7 @@ async def import_stock_file(
 
 
 def _rejected_outcome(name: str, refusal: RequestError) -> FileOutcome:
-    problem = msgspec.to_builtins(failure(refusal))
+    problem = msgspec.to_builtins(error_reply(refusal))
     if not isinstance(refusal, Conflict):
         return FileOutcome(name, problem=problem)
     earlier = problem.get("report", {}).get("duplicate_of")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from services.settings import NeighbourSettings
-from shared.domain.stock import MAX_COUNT, Levels
+from shared.domain.stock import MAX_COUNT, StockThresholds
 from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Seconds
 
@@ -33,9 +33,9 @@ class InventorySettings(NeighbourSettings, frozen=True):
     log_level: LogLevel = "info"
 
     @property
-    def stock_levels(self) -> Levels:
+    def stock_levels(self) -> StockThresholds:
         """The thresholds of low-stock alerts."""
-        return Levels(self.low_stock, self.low_stock_margin)
+        return StockThresholds(self.low_stock, self.low_stock_margin)
 
     @property
     def uploads_folder(self) -> Path:

@@ -18,7 +18,7 @@ from services.inventory.server_retry import ServerRetry
 from shared.domain.names import fold_names
 from shared.domain.orders import iso_time
 from shared.domain.records import Condition, Put
-from shared.domain.stock import Cause, Levels, count_of, ledger_of
+from shared.domain.stock import Cause, StockThresholds, count_of, ledger_of
 from shared.domain.tables import INVENTORY, MOVEMENTS, STOCK, STORES
 
 CHECK_KEY = {"name": "check"}
@@ -47,7 +47,7 @@ class CountMismatch(NamedTuple):
 class StockChecker:
     """Checks the stock when the last check is a day old, or after `wake`, until cancelled."""
 
-    def __init__(self, client: PersistenceClient, levels: Levels) -> None:
+    def __init__(self, client: PersistenceClient, levels: StockThresholds) -> None:
         self._client = client
         self._levels = levels
         self._woken = asyncio.Event()

@@ -20,7 +20,7 @@ from clients.persistence import ChangePage, PersistenceClient, StoredChange
 from services.inventory.server_retry import ServerRetry
 from shared.domain.names import fold_names
 from shared.domain.records import Action, Condition, Put, Update
-from shared.domain.stock import AlertState, Cause, Levels, count_of, ledger_of
+from shared.domain.stock import AlertState, Cause, StockThresholds, count_of, ledger_of
 from shared.domain.tables import ALERTS, IMPORTS, INVENTORY, MOVEMENTS, STOCK, STORES
 
 _POSITION = {"name": "changes"}
@@ -60,7 +60,7 @@ class StockFollower:
     def __init__(
         self,
         client: PersistenceClient,
-        levels: Levels,
+        levels: StockThresholds,
         *,
         on_import: Callable[[], None],
         on_alert: Callable[[], None],
@@ -230,7 +230,9 @@ class StockFollower:
                     raise result
 
 
-def next_alert(alert: dict[str, Any] | None, count: CountChange, levels: Levels, at: str) -> dict[str, Any] | None:
+def next_alert(
+    alert: dict[str, Any] | None, count: CountChange, levels: StockThresholds, at: str
+) -> dict[str, Any] | None:
     """Returns an item's alert after a change of its count; None if it is unchanged."""
     active = alert is not None and alert["state"] != AlertState.CLOSED
     if active and (count.after is None or levels.is_enough(count.after)):

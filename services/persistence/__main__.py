@@ -22,7 +22,7 @@ from shared.stores.ports.records import RecordStore
 from shared.stores.sqlite.files import make_folder
 from shared.stores.sqlite.order_positions import saved_change
 from shared.stores.sqlite.records import SqliteRecordStore
-from shared.stores.sqlite.waiting import wait_until_unlocked
+from shared.stores.sqlite.unlock_wait import wait_until_unlocked
 
 _CREATE_TABLES = "--create-tables"
 FLAGS = {"--host": "TCP_PERSIST_BIND", "-p/--port": "TCP_PERSIST_PORT", "--data-dir": "DATA_DIR"}
@@ -67,7 +67,7 @@ async def make_tables(settings: PersistenceSettings) -> Sequence[str]:
     """Creates the tables of all servers if the store needs that; returns their names. Raises StartupError."""
     if settings.store == "sqlite":
         return []
-    from shared.stores.dynamodb.opening import create_tables  # noqa: PLC0415
+    from shared.stores.dynamodb.stores import create_tables  # noqa: PLC0415
 
     return await create_tables(settings.dynamo_settings(), tables(settings))
 
@@ -77,7 +77,7 @@ async def open_store(settings: PersistenceSettings, stop: asyncio.Event) -> Asyn
     """Opens the store that the settings name. Raises StartupError."""
     if settings.store == "dynamodb":
         # Only here: what it needs takes as long to load as the rest of the server to start.
-        from shared.stores.dynamodb.opening import dynamo_records  # noqa: PLC0415
+        from shared.stores.dynamodb.stores import dynamo_records  # noqa: PLC0415
 
         async with dynamo_records(settings.dynamo_settings(), tables(settings)) as opened:
             yield opened

@@ -16,7 +16,7 @@ import msgspec
 from shared.domain.errors import InvalidParams
 from shared.domain.records import MAX_ITEM_BYTES, Item, Put, Table, Transaction, Update
 from shared.domain.tables import CHAINS
-from shared.stores.ports.records import Ask, Query, RecordStore
+from shared.stores.ports.records import ItemLookup, RecordQuery, RecordStore
 
 TENANT = "main"
 """Corporate data and its log belong to one tenant."""
@@ -78,13 +78,15 @@ class Audit:
         self._number, self._hash, _, _ = await self.read_end()
         self._stored = self._number
         # Where a commit failed half-way, entries were written behind the end.
-        last = await self._store.query(Query(TENANT, self._table.name, partition=self._chain, descending=True, limit=1))
+        last = await self._store.query(
+            RecordQuery(TENANT, self._table.name, partition=self._chain, descending=True, limit=1)
+        )
         if last.records and last.records[0].item["number"] > self._number:
             self._number, self._hash = (last.records[0].item[name] for name in ("number", "hash"))
 
     async def read_end(self) -> ChainEnd:
         """Returns the stored end of the chain. Raises StoreError."""
-        (record,) = await self._store.get([Ask(TENANT, CHAINS.name, {"chain": self._chain})])
+        (record,) = await self._store.get([ItemLookup(TENANT, CHAINS.name, {"chain": self._chain})])
         return _chain_end({} if record is None else record.item)
 
     def append_entry(
@@ -134,7 +136,7 @@ class Audit:
 
     async def _verify_chain(self) -> dict[str, Any]:
         entries, own = 0, self._stored
-        ends = [end async for end in self._load_entries(Query(TENANT, CHAINS.name, "all", limit=_PAGE))]
+        ends = [end async for end in self._load_entries(RecordQuery(TENANT, CHAINS.name, "all", limit=_PAGE))]
         if (await self.read_end()).number < own:
             return _broken_answer(self._chain, own, 0, "the end of the chain was changed")
         archived = 0
@@ -142,7 +144,7 @@ class Audit:
             chain = end["chain"]
             _, _, number, before = _chain_end(end)
             archived += number
-            query = Query(TENANT, self._table.name, partition=chain, low=number + 1, limit=_PAGE)
+            query = RecordQuery(TENANT, self._table.name, partition=chain, low=number + 1, limit=_PAGE)
             async for entry in self._load_entries(query):
                 number += 1
                 if (reason := _find_fault(entry, number, before)) is not None:
@@ -154,7 +156,7 @@ class Audit:
         proved = {"valid": True, "entries": entries, "chains": len(ends)}
         return proved | ({"archived": archived} if archived else {})
 
-    async def _load_entries(self, query: Query) -> AsyncIterator[Item]:
+    async def _load_entries(self, query: RecordQuery) -> AsyncIterator[Item]:
         after = None
         while True:
             page = await self._store.query(msgspec.structs.replace(query, after=after))

@@ -20,8 +20,8 @@ from shared.domain.errors import StoreError
 from shared.domain.orders import iso_time
 from shared.domain.records import MAX_ACTIONS, Delete, Item, Transaction, Update
 from shared.domain.tables import CHAINS
-from shared.stores.durable import PRIVATE_FOLDER, write_file
-from shared.stores.ports.records import Query, RecordStore
+from shared.stores.durable_files import PRIVATE_FOLDER, write_file
+from shared.stores.ports.records import RecordQuery, RecordStore
 
 _EVERY_SECONDS = 3600.0
 _FIRST_SECONDS = 60.0
@@ -74,7 +74,9 @@ class AuditRetention:
         found: list[Item] = []
         while len(found) < _FILE_ENTRIES:
             low = found[-1]["number"] + 1 if found else end.archived + 1
-            query = Query(TENANT, self._audit.table, partition=self._audit.chain, low=low, high=end.number, limit=_PAGE)
+            query = RecordQuery(
+                TENANT, self._audit.table, partition=self._audit.chain, low=low, high=end.number, limit=_PAGE
+            )
             page = [record.item for record in (await self._store.query(query)).records]
             old = [entry for entry in page if entry["timestamp"] < before]
             found += old
@@ -96,7 +98,9 @@ class AuditRetention:
         high = (await self._audit.read_end()).archived
         while True:
             began = time.monotonic()
-            query = Query(TENANT, self._audit.table, partition=self._audit.chain, high=high, limit=MAX_ACTIONS - 1)
+            query = RecordQuery(
+                TENANT, self._audit.table, partition=self._audit.chain, high=high, limit=MAX_ACTIONS - 1
+            )
             records = (await self._store.query(query)).records
             if not high or not records:
                 return

@@ -13,7 +13,7 @@ from shared.net.connection import Connection
 from shared.runtime.logs import log_internal_error
 from shared.server.actions import Members, ParsedRequest
 from shared.server.dispatcher import Entry, Result
-from shared.stores.ports.records import PAGE_BYTES, Ask
+from shared.stores.ports.records import PAGE_BYTES, ItemLookup
 
 _Found = list[Record | StoreError | None]
 """Records in the order of the request, or the errors in their place."""
@@ -119,7 +119,7 @@ class RecordBatch:
             for step in steps
         ]
 
-    async def _get_records(self, asks: Sequence[Ask], *, room: int | None = None) -> _Found:
+    async def _get_records(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> _Found:
         if not asks:
             return []
         try:

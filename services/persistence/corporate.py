@@ -21,7 +21,7 @@ from shared.domain.records import Delete as DeleteAction
 from shared.domain.records import Put as PutAction
 from shared.net.connection import Connection
 from shared.server.actions import ActionRegistry, Members, Verb
-from shared.stores.ports.records import Ask, Query
+from shared.stores.ports.records import ItemLookup, RecordQuery
 
 RecordId = Annotated[str, Meta(min_length=1, max_length=MAX_PARTITION_BYTES)]
 
@@ -65,7 +65,7 @@ class Get(RecordsRequest, frozen=True, tag="get"):
 def plan_get(server: PersistenceServer, request: Get, session: str) -> Step:
     """Plans reading a record."""
     entry = server.make_entry(request, session, {"id": request.id})
-    ask = Ask(TENANT, server.data.name, {"id": request.id})
+    ask = ItemLookup(TENANT, server.data.name, {"id": request.id})
 
     def answer(_: list[Outcome], found: list[Record | None]) -> Members:
         if found[0] is None:
@@ -120,7 +120,7 @@ class ListRecords(RecordsRequest, frozen=True, tag="list"):
 )
 async def list_records(server: PersistenceServer, request: ListRecords, _: Connection) -> Members:
     """Reads a page of records."""
-    query = Query(TENANT, server.data.name, "by_id", prefix=request.prefix, limit=request.limit)
+    query = RecordQuery(TENANT, server.data.name, "by_id", prefix=request.prefix, limit=request.limit)
     return await server.read_page(query, request.cursor, _show_record)
 
 
@@ -140,7 +140,7 @@ class History(RecordsRequest, frozen=True, tag="history"):
 )
 async def read_history(server: PersistenceServer, request: History, _: Connection) -> Members:
     """Reads a page of the entries about a record."""
-    query = Query(TENANT, server.log.name, "by_record", request.id, descending=True, limit=request.limit)
+    query = RecordQuery(TENANT, server.log.name, "by_record", request.id, descending=True, limit=request.limit)
     return await server.read_page(query, request.cursor, _show_item)
 
 
@@ -159,7 +159,7 @@ class ListLogs(RecordsRequest, frozen=True, tag="list_logs"):
 )
 async def list_logs(server: PersistenceServer, request: ListLogs, _: Connection) -> Members:
     """Reads a page of the audit log."""
-    query = Query(TENANT, server.log.name, "by_time", descending=True, limit=request.limit)
+    query = RecordQuery(TENANT, server.log.name, "by_time", descending=True, limit=request.limit)
     return await server.read_page(query, request.cursor, _show_item)
 
 

@@ -31,9 +31,9 @@ from shared.domain.scores import UserId, is_record
 from shared.domain.tables import OPEN, SCORES
 from shared.net.connection import Connection
 from shared.server.actions import ActionRegistry, Members
-from shared.stores.ports.records import Ask, Change, Query
-from shared.wire.replies import failure, success
-from shared.wire.strict import shortened
+from shared.stores.ports.records import Change, ItemLookup, RecordQuery
+from shared.wire.replies import error_reply, success_reply
+from shared.wire.strict_json import shorten_text
 
 _CHANGES = ("create", "set", "remove", "add", "largest", "when")
 _QUERY = ("tenant", "table", "index", "partition", "prefix", "low", "high", "descending", "limit")
@@ -90,8 +90,8 @@ class GetItem(ItemRequest, frozen=True, tag="get_item"):
 @ITEMS.batched(GetItem, reads=True)
 def plan_get_item(server: PersistenceServer, request: GetItem, _: str) -> Step:
     """Plans reading an item. Raises InvalidParams."""
-    check_key(server.tables.named(_open_table(request.table)), request.key, alone=True)
-    ask = Ask(request.tenant, request.table, request.key)
+    check_key(server.tables.get_table(_open_table(request.table)), request.key, alone=True)
+    ask = ItemLookup(request.tenant, request.table, request.key)
     return Step((), (ask,), lambda _, found: _show_item(found[0]))
 
 
@@ -106,10 +106,10 @@ class GetItems(ItemRequest, frozen=True, tag="get_items"):
 @ITEMS.batched(GetItems, reads=True, is_page=lambda request: len(request.keys) > _SMALL_PAGE)
 def plan_get_items(server: PersistenceServer, request: GetItems, _: str) -> Step:
     """Plans reading a page of the items of these keys. Raises InvalidParams."""
-    table = server.tables.named(_open_table(request.table))
+    table = server.tables.get_table(_open_table(request.table))
     for key in request.keys:
         check_key(table, key, alone=True)
-    asks = [Ask(request.tenant, request.table, key) for key in request.keys]
+    asks = [ItemLookup(request.tenant, request.table, key) for key in request.keys]
     start = 0 if request.cursor is None else _read_cursor(request.cursor, len(asks))
     return Step((), asks[start:], partial(_show_items, start, len(asks)), is_page=True)
 
@@ -193,7 +193,7 @@ def plan_batch(_: PersistenceServer, request: Batch, __: str) -> Step:
     def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
         return {
             "results": [
-                failure(outcome) if isinstance(outcome, ComandaError) else success(_show_written(outcome[0]))
+                error_reply(outcome) if isinstance(outcome, ComandaError) else success_reply(_show_written(outcome[0]))
                 for outcome in outcomes
             ]
         }
@@ -218,18 +218,18 @@ class QueryItems(ItemRequest, frozen=True, tag="query"):
 @ITEMS.aside(QueryItems)
 async def query_items(server: PersistenceServer, request: QueryItems, _: Connection) -> Members:
     """Reads a page of items. Raises InvalidParams."""
-    table = server.tables.named(_open_table(request.table))
+    table = server.tables.get_table(_open_table(request.table))
     if request.index is None:
         partition, sort = table.partition, table.sort
     else:
-        index = table.index(request.index)
+        index = table.get_index(request.index)
         partition, sort = index.partition or "", index.sort
     _check_bound(table, "partition", partition or None, request.partition, needed=bool(partition))
     for bound in ("low", "high", "prefix"):
         _check_bound(table, bound, sort, getattr(request, bound))
     if request.prefix is not None and sort in table.numbers:
         raise InvalidParams(f"{sort} is a number: it has no prefix", field="prefix", hint="use low and high")
-    query = Query(**{name: getattr(request, name) for name in _QUERY})
+    query = RecordQuery(**{name: getattr(request, name) for name in _QUERY})
     return await server.read_page(query, request.cursor, _show_versioned)
 
 
@@ -243,7 +243,7 @@ class ListChanges(ItemRequest, frozen=True, tag="changes"):
 @ITEMS.aside(ListChanges)
 async def list_changes(server: PersistenceServer, request: ListChanges, _: Connection) -> Members:
     """Reads changes of the public tables."""
-    found = await server.store.changes(request.after, limit=request.limit)
+    found = await server.store.read_changes(request.after, limit=request.limit)
     shown = [
         _show_change(change) for change in found.changes if change.tenant == request.tenant and change.table in OPEN
     ]
@@ -263,7 +263,7 @@ def _open_table(table: str) -> str:
     """Returns the name of a public table. Raises InvalidParams for others."""
     if table not in OPEN:
         known = ", ".join(sorted(OPEN))
-        raise InvalidParams(f"there is no open table {shortened(table)!r}", field="table", hint=f"tables: {known}")
+        raise InvalidParams(f"there is no open table {shorten_text(table)!r}", field="table", hint=f"tables: {known}")
     return table
 
 

@@ -17,7 +17,7 @@ from shared.domain.records import Table
 from shared.net.connection import Connection
 from shared.net.fanout import Fanout
 from shared.stores.ports.records import Change, RecordStore
-from shared.wire.replies import failure, line
+from shared.wire.replies import encode_line, error_reply
 
 _RETRY_SECONDS = 1.0
 
@@ -53,9 +53,9 @@ class Observers:
         Raises InvalidParams or Gone for a position that cannot be gone on from, and StoreError.
         """
         if since is None:
-            since = await self._store.newest()
+            since = await self._store.newest_position()
         else:
-            await self._store.changes(since, limit=1)
+            await self._store.read_changes(since, limit=1)
         self.remove_observer(connection)
         connection.observing = True
         self._at.setdefault(since, {})[connection] = observer
@@ -89,11 +89,11 @@ class Observers:
     async def _read_feed(self, position: str) -> None:
         """Sends the next changes to the observers at a position, and advances them."""
         try:
-            found = await self._store.changes(position)
+            found = await self._store.read_changes(position)
         except Gone as error:
-            following = await self._store.newest()
+            following = await self._store.newest_position()
             for connection in self._at.get(position, {}):
-                self._fanout.send_events(connection, line({"event": "gone", **failure(error)}))
+                self._fanout.send_events(connection, encode_line({"event": "gone", **error_reply(error)}))
         else:
             following = found.position
             for change in found.changes:
@@ -102,7 +102,7 @@ class Observers:
         if following == position:
             return
         observers = self._at.pop(position, {})
-        marker = line({"event": "position", "position": following})
+        marker = encode_line({"event": "position", "position": following})
         for connection, observer in observers.items():
             if not observer.dialect:
                 self._fanout.send_events(connection, marker, 0)
@@ -115,9 +115,9 @@ class Observers:
         name = record.item["id"]
         data = {member: value for member, value in record.item.items() if member != "id"}
         if change.new is None:
-            plain = line({"event": "delete", "id": name, "version": record.version})
+            plain = encode_line({"event": "delete", "id": name, "version": record.version})
         else:
-            plain = line({"event": "update", "id": name, "version": record.version, "data": data})
+            plain = encode_line({"event": "update", "id": name, "version": record.version, "data": data})
         for connection, observer in observers.items():
             if observer.id not in (None, name):
                 continue

@@ -16,7 +16,7 @@ from shared.domain.records import Action, Condition
 from shared.runtime.logs import log_internal_error
 from shared.server.actions import ParsedRequest
 from shared.server.parser import Item, RequestParser
-from shared.wire.strict import decode_strictly, explain, read_decimal, shortened
+from shared.wire.strict_json import decode_strictly, read_decimal, shorten_text, translate_error
 
 _DIALECT_NAMES = ("set", "get", "list", "list_logs", "subscribe")
 _DIALECT_MEMBERS = ("ACTION", "UUID", "ID", "id")
@@ -65,7 +65,7 @@ def _parse_dialect(members: dict[str, Any]) -> ParsedRequest:
     """Returns the request of a document of the dialect. Raises UnknownAction or InvalidParams."""
     name = members["ACTION"]
     if not isinstance(name, str) or name.lower() not in _DIALECT_NAMES:
-        shown = shortened(str(name))
+        shown = shorten_text(str(name))
         raise UnknownAction(f"there is no ACTION {shown!r}", field="ACTION", hint=f"known: {', '.join(_DIALECT_NAMES)}")
     name = name.lower()
     request: dict[str, Any] = {}
@@ -84,7 +84,7 @@ def _parse_dialect(members: dict[str, Any]) -> ParsedRequest:
     try:
         return ParsedRequest(action, msgspec.convert(request, action.request), dialect.encode_answer)
     except msgspec.ValidationError as error:
-        raise explain(str(error), action.request) from None
+        raise translate_error(str(error), action.request) from None
 
 
 _FIELDS = {

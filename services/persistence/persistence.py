@@ -27,7 +27,7 @@ from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
 from shared.server.dispatcher import Dispatcher
-from shared.stores.ports.records import Ask, RecordStore
+from shared.stores.ports.records import ItemLookup, RecordStore
 from shared.wire.cursors import Cursors
 
 _TIDY_SECONDS = 60.0
@@ -131,7 +131,7 @@ class Persistence:
         """Returns the key with which all servers of this store seal cursors; the first server generates it."""
         drawn = {"name": "cursors", "key": secrets.token_hex(_KEY_BYTES)}
         await self._store.write([Transaction(TENANT, [Put(SECRETS.name, drawn, Condition(exists=False))])])
-        (record,) = await self._store.get([Ask(TENANT, SECRETS.name, {"name": "cursors"})])
+        (record,) = await self._store.get([ItemLookup(TENANT, SECRETS.name, {"name": "cursors"})])
         assert record is not None
         return bytes.fromhex(record.item["key"])
 

@@ -15,7 +15,7 @@ from shared.domain.tables import Tables
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import Members, Request
 from shared.server.common import CommonServer
-from shared.stores.ports.records import Ask, Position, Query, RecordStore
+from shared.stores.ports.records import ItemLookup, ItemPosition, RecordQuery, RecordStore
 from shared.wire.cursors import Cursors
 
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -36,7 +36,7 @@ class Step(NamedTuple):
     """
 
     transactions: Sequence[Transaction]
-    asks: Sequence[Ask]
+    asks: Sequence[ItemLookup]
     answer: Callable[[list[Outcome], list[Record | None]], Members]
     is_page: bool = False
     """Whether the answer may have fewer records than requested if they are large."""
@@ -93,11 +93,11 @@ class PersistenceServer(CommonServer):
         action = str(request.__struct_config__.tag)
         return self.audit.append_entry(action, details, record=record, who=request.uuid, session=session, now=self.now)
 
-    async def read_page(self, query: Query, cursor: str | None, show: Callable[[Record], Members]) -> Members:
+    async def read_page(self, query: RecordQuery, cursor: str | None, show: Callable[[Record], Members]) -> Members:
         """Returns the members of a page that a sealed cursor continues. Raises InvalidParams and StoreError."""
         scope = structs.asdict(query) | {"limit": None}
         if cursor is not None:
-            query = structs.replace(query, after=Position(*self._cursors.open(scope, cursor)))
+            query = structs.replace(query, after=ItemPosition(*self._cursors.decode_cursor(scope, cursor)))
         page = await self.store.query(query)
-        following = None if page.after is None else self._cursors.seal(scope, list(page.after))
+        following = None if page.after is None else self._cursors.encode_cursor(scope, list(page.after))
         return {"items": [show(record) for record in page.records], "cursor": following}

@@ -1,6 +1,6 @@
-"""Writes CSV files of stock that spreadsheets open as they are meant, and that `shared.csv.reader` reads back.
+"""Writes CSV files of stock that spreadsheets open correctly and that `shared.csv.reader` reads back.
 
-A name that a spreadsheet would take for a formula gets an apostrophe before it; the reader takes it off.
+A name that a spreadsheet would take for a formula gets an apostrophe before it; the reader removes it.
 """
 
 import codecs
@@ -8,19 +8,19 @@ import re
 from collections.abc import Iterable
 
 HEAD = codecs.BOM_UTF8 + b"store,item,count\r\n"
-"""What a file begins with; without the byte-order mark Excel does not take it for UTF-8."""
+"""The beginning of a file; Excel needs the byte-order mark to recognize UTF-8."""
 
-# An apostrophe that would be taken off again is doubled, so that it comes back.
+# The reader removes one apostrophe before such a name, so one that is part of the name is doubled.
 _FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")  # noqa: RUF001 - some spreadsheets take the wide ones, too
 _QUOTED = re.compile(r'[",\r\n]')
 
 
 def export_lines(rows: Iterable[tuple[str, str, int]]) -> bytes:
-    """The lines of a file for rows of store, item and count; they follow HEAD."""
-    return "".join([f"{_cell(store)},{_cell(item)},{count}\r\n" for store, item, count in rows]).encode()
+    """Returns the lines of a file for rows of store, item and count; they follow HEAD."""
+    return "".join([f"{_encode_cell(store)},{_encode_cell(item)},{count}\r\n" for store, item, count in rows]).encode()
 
 
-def _cell(name: str) -> str:
+def _encode_cell(name: str) -> str:
     if _FORMULA.match(name):
         name = f"'{name}"
     if _QUOTED.search(name):

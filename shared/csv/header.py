@@ -1,11 +1,11 @@
-"""The header line of a CSV file of stock: it shows the delimiter, and says what stands in which column."""
+"""The header line of a CSV file of stock. It determines the delimiter and the column of each field."""
 
 import unicodedata
 
 from msgspec import Struct
 
-from shared.csv.cells import Cell, read_count, shown, split_cells
-from shared.csv.lines import SAVE_AS_CSV, Flaw
+from shared.csv.cells import Cell, printable_text, read_count, split_cells
+from shared.csv.lines import SAVE_AS_CSV, CellError
 from shared.domain.errors import InvalidParams
 
 FIELDS = ("store", "item", "count")
@@ -27,14 +27,14 @@ _WORDS = (
     },
     {"product": "item", "quantity": "count", "stock": "count"},
 )
-"""What the columns are called, without accents. Words of the second kind count where none of the first stands."""
+"""Names of the columns, without accents. The second group is used for fields that no name of the first matches."""
 _WORD_CHARACTERS = 40
 _SHOWN_NAMES = 10
 HEADER_HINT = "the first line must name the columns store, item and count"
 
 
-class Header(Struct, frozen=True):
-    """What a header line says: the delimiter, how many columns there are, and where each field stands, from 0."""
+class CsvHeader(Struct, frozen=True):
+    """A parsed header line: the delimiter, the number of columns, and the column of each field, from 0."""
 
     delimiter: str
     width: int
@@ -43,13 +43,13 @@ class Header(Struct, frozen=True):
     count: int
 
 
-def no_header() -> InvalidParams:
-    """The error of a file without any line."""
+def empty_file_error() -> InvalidParams:
+    """Returns the error for a file without lines."""
     return InvalidParams("the file is empty", hint=HEADER_HINT)
 
 
-def unreadable_header(flaw: Flaw, number: int) -> InvalidParams:
-    """The error of a file whose header line, its line `number`, has a flaw."""
+def header_error(flaw: CellError, number: int) -> InvalidParams:
+    """Returns the error for a file whose header line (line `number`) cannot be read."""
     return InvalidParams(
         f"the header line cannot be read: expected {flaw.expected}, found {flaw.found}",
         line=number,
@@ -58,8 +58,8 @@ def unreadable_header(flaw: Flaw, number: int) -> InvalidParams:
     )
 
 
-def read_header(line: str, number: int, delimiters: str = DELIMITERS) -> Header:
-    """Reads the header line of a file, its line `number`; other columns than the three are nobody's business.
+def read_header(line: str, number: int, delimiters: str = DELIMITERS) -> CsvHeader:
+    """Reads the header line of a file (line `number`); columns other than the three fields are ignored.
 
     Raises InvalidParams when it does not name each field once.
     """
@@ -69,42 +69,42 @@ def read_header(line: str, number: int, delimiters: str = DELIMITERS) -> Header:
         raise InvalidParams(f"the file is not CSV: it looks like {kind}", line=number, hint=SAVE_AS_CSV)
     best: list[Cell] = []
     delimiter = ""
-    flaw: Flaw | None = None
+    flaw: CellError | None = None
     for candidate in delimiters:
         if line.count(candidate) >= MAX_COLUMNS:
             raise InvalidParams(f"the header line has more than {MAX_COLUMNS} columns", line=number, hint=HEADER_HINT)
         cells = split_cells(line, candidate)
-        if isinstance(cells, Flaw):
+        if isinstance(cells, CellError):
             flaw = flaw or cells
-        elif not best or _promise(cells) > _promise(best):
+        elif not best or _rate_cells(cells) > _rate_cells(best):
             best, delimiter = cells, candidate
     if not best:
         assert flaw is not None
-        raise unreadable_header(flaw, number)
-    places = _places(best, number)
+        raise header_error(flaw, number)
+    places = _find_columns(best, number)
     missing = [field for field in FIELDS if field not in places]
     if not missing:
-        return Header(delimiter, len(best), **places)
+        return CsvHeader(delimiter, len(best), **places)
     if not places and any(isinstance(read_count(cell), int) for cell in best):
         hint = f"add the header line above it: {delimiter.join(FIELDS)}"
         raise InvalidParams("the first line is data, and names no columns", line=number, hint=hint)
-    names = [shown(cell.text) for cell in best[:_SHOWN_NAMES]] + ["…"] * (len(best) > _SHOWN_NAMES)
+    names = [printable_text(cell.text) for cell in best[:_SHOWN_NAMES]] + ["…"] * (len(best) > _SHOWN_NAMES)
     raise InvalidParams(
         f"no column is called {' or '.join(missing)}", line=number, hint=f"{HEADER_HINT}; found: {', '.join(names)}"
     )
 
 
-def _places(cells: list[Cell], number: int) -> dict[str, int]:
-    """Where each field stands, as far as the names in `cells` are known. Raises InvalidParams for a doubled one."""
+def _find_columns(cells: list[Cell], number: int) -> dict[str, int]:
+    """Returns the column of each field that `cells` name. Raises InvalidParams if two columns name one field."""
     places: dict[str, int] = {}
     for words in _WORDS:
         new: dict[str, int] = {}
         for place, cell in enumerate(cells):
-            field = words.get(_word(cell.text))
+            field = words.get(_normalize_name(cell.text))
             if field is None or field in places:
                 continue
             if field in new:
-                names = f"{shown(cells[new[field]].text)} and {shown(cell.text)}"
+                names = f"{printable_text(cells[new[field]].text)} and {printable_text(cell.text)}"
                 raise InvalidParams(
                     f"two columns are for {field}: {names}",
                     field=field,
@@ -117,14 +117,14 @@ def _places(cells: list[Cell], number: int) -> dict[str, int]:
     return places
 
 
-def _promise(cells: list[Cell]) -> tuple[int, int]:
-    """How likely a line has been cut into cells in the right way: the known fields, then the cells."""
-    words = {_word(cell.text) for cell in cells}
+def _rate_cells(cells: list[Cell]) -> tuple[int, int]:
+    """Rates how plausible a split into cells is: the number of known fields, then the number of cells."""
+    words = {_normalize_name(cell.text) for cell in cells}
     return len({field for known in _WORDS for word, field in known.items() if word in words}), len(cells)
 
 
-def _word(name: str) -> str:
-    """A name as it stands in the table of words."""
+def _normalize_name(name: str) -> str:
+    """Returns a column name in the form of the keys of `_WORDS`; empty if it is too long."""
     if len(name) > _WORD_CHARACTERS:
         return ""
     letters = unicodedata.normalize("NFD", name.casefold())

@@ -1,8 +1,8 @@
-"""The lines of a text file of unknown encoding: bytes in, lines of text out, however the bytes are cut.
+"""Lines of a text file of unknown encoding: takes chunks of bytes of any size and returns lines of text.
 
-Byte-order marks are believed. Without one the file is taken for UTF-8, and from the first line that is
-not UTF-8 on for windows-1252, as older spreadsheets write it. A line that contradicts the lines before
-it cannot be read: nothing is guessed, and the lines around it are read as ever.
+A byte-order mark decides the encoding. Without one the file is read as UTF-8, and from the first line that is
+not UTF-8 as windows-1252, which older spreadsheets write. A line that contradicts the encoding of earlier
+lines is an error of that line; the lines around it are still read.
 """
 
 import codecs
@@ -28,61 +28,61 @@ _KINDS = {
     b"{": "JSON",
     b"[": "JSON",
 }
-"""What is often taken for CSV, by its first bytes."""
+"""Kinds of files that are often uploaded instead of CSV, by their first bytes."""
 
 
-class Flaw(NamedTuple):
-    """What is wrong with a line or one of its cells; `column` counts characters from 1."""
+class CellError(NamedTuple):
+    """An error in a line or one of its cells; `column` counts characters from 1."""
 
     column: int
     expected: str
     found: str
 
 
-_TOO_LONG = Flaw(1, f"a line of at most {MAX_LINE_BYTES} bytes", "a longer one")
+_TOO_LONG = CellError(1, f"a line of at most {MAX_LINE_BYTES} bytes", "a longer one")
 
 
 class LineReader:
-    """The lines of one file. A line ends with LF, CRLF, CR or the end of the file.
+    """Splits one file into lines. A line ends with LF, CRLF, CR or the end of the file.
 
-    `encoding` is what the file has been taken for so far. At most one unfinished line is held back.
+    `encoding` is the encoding detected so far. The reader buffers at most one unfinished line.
     """
 
     def __init__(self) -> None:
         self.encoding = UTF_8
         self._certain = False
-        """Whether the file has shown that it is UTF-8, by a byte-order mark or by a character that is not ASCII."""
+        """True once the encoding is proven: by a byte-order mark or by a character that is not ASCII."""
         self._start: bytes | None = b""
-        """The first bytes of the file, until there are enough to know them by."""
+        """The first bytes of the file, until there are enough to detect its kind."""
         self._utf_16: codecs.IncrementalDecoder | None = None
         self._held = bytearray()
         self._too_long = False
         self._after_cr = False
 
-    def feed(self, data: bytes) -> list[list[str] | Flaw]:
-        """The lines that `data` completes, without their ends: runs of lines, and flaws for what is not readable.
+    def feed(self, data: bytes) -> list[list[str] | CellError]:
+        """Returns the lines that `data` completes, without line ends: lists of lines, and errors of unreadable lines.
 
-        Raises InvalidParams when the file begins like something else than text.
+        Raises InvalidParams if the file is not a text file.
         """
         if self._start is not None:
             self._start += data
             if len(self._start) < _START_BYTES:
                 return []
-            data = self._open(self._start)
-        return self._split(data if self._utf_16 is None else self._utf_16.decode(data).encode())
+            data = self._detect_encoding(self._start)
+        return self._split_lines(data if self._utf_16 is None else self._utf_16.decode(data).encode())
 
-    def finish(self) -> list[list[str] | Flaw]:
-        """The last line, if no line end has followed it. Raises InvalidParams as `feed` does."""
-        rest = b"" if self._start is None else self._open(self._start)
+    def finish(self) -> list[list[str] | CellError]:
+        """Returns the last line if it has no line end. Raises InvalidParams like `feed`."""
+        rest = b"" if self._start is None else self._detect_encoding(self._start)
         if self._utf_16 is not None:
             rest = self._utf_16.decode(rest, final=True).encode()
-        found = self._split(rest)
+        found = self._split_lines(rest)
         if self._held or self._too_long:
-            found += self._split(b"\n")
+            found += self._split_lines(b"\n")
         return found
 
-    def _open(self, start: bytes) -> bytes:
-        """Looks at the beginning of the file; gives it back as far as it is text."""
+    def _detect_encoding(self, start: bytes) -> bytes:
+        """Detects the encoding by the first bytes of the file; returns them without a byte-order mark."""
         self._start = None
         for magic, kind in _KINDS.items():
             if start.startswith(magic):
@@ -98,7 +98,7 @@ class LineReader:
                 return start.removeprefix(mark)
         return start
 
-    def _split(self, data: bytes) -> list[list[str] | Flaw]:
+    def _split_lines(self, data: bytes) -> list[list[str] | CellError]:
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
             self._after_cr = False
@@ -109,28 +109,28 @@ class LineReader:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         end = data.rfind(b"\n")
         if end < 0:
-            self._hold(data)
+            self._keep_partial_line(data)
             return []
         block = bytes(self._held) + data[:end]
         self._held.clear()
         if not self._too_long:
-            found = self._decode(block)
+            found = self._decode_block(block)
         else:
             self._too_long = False
             _, more, block = block.partition(b"\n")
-            found = [_TOO_LONG, *(self._decode(block) if more else [])]
-        self._hold(data[end + 1 :])
+            found = [_TOO_LONG, *(self._decode_block(block) if more else [])]
+        self._keep_partial_line(data[end + 1 :])
         return found
 
-    def _hold(self, piece: bytes) -> None:
+    def _keep_partial_line(self, piece: bytes) -> None:
         if self._too_long or len(self._held) + len(piece) > MAX_LINE_BYTES:
             self._too_long = True
             self._held.clear()
         else:
             self._held += piece
 
-    def _decode(self, block: bytes) -> list[list[str] | Flaw]:
-        """The lines of a block of whole lines: all of them at a time where that gives the same."""
+    def _decode_block(self, block: bytes) -> list[list[str] | CellError]:
+        """Decodes a block of complete lines: in one step if possible, otherwise line by line."""
         plain = block.isascii()
         if plain or self.encoding != WINDOWS_1252:
             try:
@@ -141,10 +141,10 @@ class LineReader:
             if lines and max(map(len, lines)) <= MAX_LINE_BYTES // 4:
                 self._certain |= not plain
                 return [lines]
-        found: list[list[str] | Flaw] = []
+        found: list[list[str] | CellError] = []
         for line in block.split(b"\n"):
             text = _TOO_LONG if len(line) > MAX_LINE_BYTES else self._decode_line(line)
-            if isinstance(text, Flaw):
+            if isinstance(text, CellError):
                 found.append(text)
             elif found and isinstance(found[-1], list):
                 found[-1].append(text)
@@ -152,13 +152,13 @@ class LineReader:
                 found.append([text])
         return found
 
-    def _decode_line(self, line: bytes) -> str | Flaw:
+    def _decode_line(self, line: bytes) -> str | CellError:
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             if self._certain:
                 column = len(line[: error.start].decode()) + 1
-                return Flaw(column, "text in UTF-8, as before", f"the byte 0x{line[error.start]:02X}")
+                return CellError(column, "text in UTF-8, as before", f"the byte 0x{line[error.start]:02X}")
             self.encoding = WINDOWS_1252
         else:
             if text.isascii():
@@ -167,8 +167,10 @@ class LineReader:
                 self._certain = True
                 return text
             at, character = next((at, one) for at, one in enumerate(text) if not one.isascii())
-            return Flaw(at + 1, "text in windows-1252, as before", f"the character U+{ord(character):04X} in UTF-8")
+            return CellError(
+                at + 1, "text in windows-1252, as before", f"the character U+{ord(character):04X} in UTF-8"
+            )
         try:
             return line.decode(WINDOWS_1252)
         except UnicodeDecodeError as error:
-            return Flaw(error.start + 1, "text in windows-1252", f"the byte 0x{line[error.start]:02X}")
+            return CellError(error.start + 1, "text in windows-1252", f"the byte 0x{line[error.start]:02X}")

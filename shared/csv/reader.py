@@ -1,8 +1,8 @@
-"""Reads a CSV file of stock, `store,item,count`, in pieces of any size.
+"""Reads a CSV file of stock, `store,item,count`, in chunks of any size.
 
-Bytes in, rows and faults out; no sockets. A file is refused as a whole before its first row or not at
-all: behind the header line, whatever is wrong is a fault of its own line, and the next line is read
-afresh. How the bytes are cut makes no difference.
+The reader does no I/O: it takes bytes and returns rows and errors. A file is refused as a whole only before its
+first row; after the header line each error belongs to one line, and reading continues with the next line. The
+result does not depend on the chunk boundaries.
 """
 
 import hashlib
@@ -12,47 +12,47 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from shared.csv.cells import read_count, read_name, shown, split_cells
+from shared.csv.cells import printable_text, read_count, read_name, split_cells
 from shared.csv.header import (
     DELIMITERS,
     HEADER_HINT,
     MAX_COLUMNS,
-    Header,
-    no_header,
+    CsvHeader,
+    empty_file_error,
+    header_error,
     read_header,
-    unreadable_header,
 )
-from shared.csv.lines import Flaw, LineReader
+from shared.csv.lines import CellError, LineReader
 from shared.domain.errors import InvalidParams
 from shared.domain.names import SEPARATOR, fold_names
 from shared.domain.stock import MAX_ITEM_BYTES, MAX_ITEM_CHARACTERS, MAX_STORE_BYTES, MAX_STORE_CHARACTERS
 
-KEPT_FAULTS = 100
-MAX_WASTED_LINES = 100_000
-"""Lines without a good row, blank ones aside: each costs ten times what a good row does."""
+KEPT_ERRORS = 100
+MAX_BAD_LINES = 100_000
+"""Limit of lines without a valid row (blank lines excluded): each costs ten times as much as a valid row."""
 MAX_LINES_BEFORE_HEADER = 1000
 _BLANKS = " \t\xa0"
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>.)"?', re.IGNORECASE)
-"""With this line spreadsheets are told the delimiter."""
+"""A line that declares the delimiter to spreadsheets."""
 
-# Shorter ones need no look at their bytes, as no character has more than four.
+# Shorter texts need no check of their size in bytes: a character has at most four.
 _SHORT_STORE = min(MAX_STORE_CHARACTERS, MAX_STORE_BYTES // 4)
 _SHORT_ITEM = min(MAX_ITEM_CHARACTERS, MAX_ITEM_BYTES // 4)
 _SHORT_COUNT = 9
 
 
-class Row(NamedTuple):
-    """One good row, and the line that it stands on, counted from 1."""
+class StockRow(NamedTuple):
+    """One valid row and its line number, counted from 1."""
 
     line: int
     store: str
     item: str
-    count: int  # type: ignore[assignment] # nobody counts the members of a row
+    count: int  # type: ignore[assignment] # hides tuple.count, which a row does not need
 
 
-class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is wrong with a row or one of its cells, as an answer shows it.
+class RowError(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error in a row or one of its cells, as responses contain it.
 
     `line` and `column` are counted from 1, the column in characters. `field` is None for the row as a whole.
     """
@@ -64,36 +64,36 @@ class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
     found: str
 
 
-class SheetReader:
+class CsvReader:
     """The reader of one file.
 
-    Of the file it holds one unfinished line and, to find a row that stands there twice, 64 bits of each row.
+    It buffers one unfinished line and keeps 64 bits of each row to find duplicates.
     """
 
     def __init__(self) -> None:
-        self.faults: list[Fault] = []
-        """The first KEPT_FAULTS faults, in the order of the file."""
-        self.fault_count = 0
-        self._wasted = 0
+        self.errors: list[RowError] = []
+        """The first KEPT_ERRORS errors, in the order of the file."""
+        self.error_count = 0
+        self._bad_lines = 0
         self.rows = 0
-        """How many good rows there have been."""
+        """Number of valid rows so far."""
         self._lines = LineReader()
         self._line = 0
         self._delimiters = DELIMITERS
-        self._header: Header | None = None
+        self._header: CsvHeader | None = None
         self._refusal: InvalidParams | None = None
         self._seen: dict[int, int] = {}
-        """The line of each row, by a hash of its store and item."""
+        """Line number of each row, by a hash of its store and item."""
         self._hash = hashlib.sha256()
 
     @property
     def encoding(self) -> str:
-        """What the file has been taken for so far: utf-8, utf-16 or windows-1252."""
+        """The encoding detected so far: utf-8, utf-16 or windows-1252."""
         return self._lines.encoding
 
     @property
     def delimiter(self) -> str:
-        """What stands between two cells; empty before the header line."""
+        """The delimiter of cells; empty before the header line."""
         return "" if self._header is None else self._header.delimiter
 
     @property
@@ -101,50 +101,50 @@ class SheetReader:
         """SHA-256 of all bytes so far, in hexadecimal digits."""
         return self._hash.hexdigest()
 
-    def feed(self, data: bytes) -> list[Row]:
-        """The good rows that `data` completes.
+    def feed(self, data: bytes) -> list[StockRow]:
+        """Returns the valid rows that `data` completes.
 
-        Raises InvalidParams when the file is not CSV of stock; every further call then raises the same.
+        Raises InvalidParams if the file is not CSV of stock; every further call then raises the same error.
         """
         self._hash.update(data)
-        return self._read(data, last=False)
+        return self._read_rows(data, last=False)
 
-    def finish(self) -> list[Row]:
-        """The good row at the end of the file, if no line end has followed it. Raises InvalidParams as `feed` does."""
-        return self._read(b"", last=True)
+    def finish(self) -> list[StockRow]:
+        """Returns the valid row of a last line without line end. Raises InvalidParams like `feed`."""
+        return self._read_rows(b"", last=True)
 
-    def _read(self, data: bytes, *, last: bool) -> list[Row]:
+    def _read_rows(self, data: bytes, *, last: bool) -> list[StockRow]:
         if self._refusal is not None:
             raise self._refusal
-        rows: list[Row] = []
+        rows: list[StockRow] = []
         try:
             for part in self._lines.finish() if last else self._lines.feed(data):
-                if isinstance(part, Flaw):
-                    self._unreadable(part)
+                if isinstance(part, CellError):
+                    self._reject_line(part)
                 else:
-                    rows += self._take(part)
+                    rows += self._parse_lines(part)
             if last and self._header is None:
-                raise no_header()
+                raise empty_file_error()
         except InvalidParams as refusal:
             self._refusal = refusal
             raise
         self.rows += len(rows)
         return rows
 
-    def _unreadable(self, flaw: Flaw) -> None:
+    def _reject_line(self, flaw: CellError) -> None:
         self._line += 1
         if self._header is None:
-            raise unreadable_header(flaw, self._line)
-        self._fault(flaw, self._line)
-        self._waste(self._line)
+            raise header_error(flaw, self._line)
+        self._add_error(flaw, self._line)
+        self._count_bad_line(self._line)
 
-    def _take(self, lines: list[str]) -> list[Row]:
-        """The good rows among consecutive lines."""
+    def _parse_lines(self, lines: list[str]) -> list[StockRow]:
+        """Returns the valid rows of consecutive lines."""
         start = 0
         while self._header is None:
             if start == len(lines):
                 return []
-            self._begin(lines[start])
+            self._parse_preamble(lines[start])
             start += 1
         header = self._header
         delimiter, width = header.delimiter, header.width
@@ -152,7 +152,7 @@ class SheetReader:
         store_at, item_at, count_at = header.store, header.item, header.count
         seen = self._seen
         is_normalized = unicodedata.is_normalized
-        rows: list[Row] = []
+        rows: list[StockRow] = []
         number = self._line
         for line in lines[start:] if start else lines:
             number += 1
@@ -160,7 +160,7 @@ class SheetReader:
                 continue
             cells = line.split(delimiter, width)
             if len(cells) == width and '"' not in line:
-                # The common row; whatever is not one goes the careful way, which says the same of both.
+                # The fast path for common rows; the slow path accepts the same rows and reports errors.
                 store = cells[store_at].strip()
                 item = cells[item_at].strip()
                 count = cells[count_at]
@@ -185,7 +185,7 @@ class SheetReader:
                     )
                     and seen.setdefault(_row_hash(store, item), number) == number
                 ):
-                    rows.append(Row(number, store, item, int(count)))
+                    rows.append(StockRow(number, store, item, int(count)))
                     continue
             if not line.strip(blanks):
                 continue
@@ -193,12 +193,12 @@ class SheetReader:
             if row is not None:
                 rows.append(row)
             else:
-                self._waste(number)
+                self._count_bad_line(number)
         self._line = number
         return rows
 
-    def _begin(self, line: str) -> None:
-        """Takes a line from before the first row."""
+    def _parse_preamble(self, line: str) -> None:
+        """Parses a line before the first row: blank, a delimiter declaration, or the header."""
         self._line += 1
         if self._line > MAX_LINES_BEFORE_HEADER:
             raise InvalidParams(
@@ -213,70 +213,72 @@ class SheetReader:
             self._delimiters = separator["delimiter"]
         else:
             raise InvalidParams(
-                f"the delimiter {shown(separator['delimiter'])} is not known",
+                f"the delimiter {printable_text(separator['delimiter'])} is not known",
                 line=self._line,
                 hint="cells can be separated by a comma, a semicolon, a tab or |",
             )
 
-    def _waste(self, number: int) -> None:
-        """Counts a line that has cost a close look and given no row. Raises InvalidParams for too many of them."""
-        self._wasted += 1
-        if self._wasted > MAX_WASTED_LINES:
+    def _count_bad_line(self, number: int) -> None:
+        """Counts a line without a valid row. Raises InvalidParams after MAX_BAD_LINES of them."""
+        self._bad_lines += 1
+        if self._bad_lines > MAX_BAD_LINES:
             raise InvalidParams(
-                f"more than {MAX_WASTED_LINES} lines of the file have no good row",
+                f"more than {MAX_BAD_LINES} lines of the file have no good row",
                 line=number,
                 hint="look at the faults of its first lines; send files of good rows",
             )
 
-    def _read_carefully(self, line: str, number: int, header: Header) -> Row | None:
-        """Reads one line cell by cell; writes down what is wrong with it."""
+    def _read_carefully(self, line: str, number: int, header: CsvHeader) -> StockRow | None:
+        """Reads one line cell by cell and records its errors."""
         if (delimiters := line.count(header.delimiter)) >= MAX_COLUMNS:
-            self._fault(Flaw(1, f"at most {_cells(MAX_COLUMNS)}", _cells(delimiters + 1)), number)
+            self._add_error(
+                CellError(1, f"at most {_format_cells(MAX_COLUMNS)}", _format_cells(delimiters + 1)), number
+            )
             return None
         cells = split_cells(line, header.delimiter)
-        if isinstance(cells, Flaw):
-            self._fault(cells, number)
+        if isinstance(cells, CellError):
+            self._add_error(cells, number)
             return None
         if not any(cell.text for cell in cells):
             return None
         if len(cells) != header.width:
             few = len(cells) < header.width
             column = len(line) + 1 if few else cells[header.width].column
-            self._fault(Flaw(column, _cells(header.width), _cells(len(cells))), number)
+            self._add_error(CellError(column, _format_cells(header.width), _format_cells(len(cells))), number)
             return None
         store_cell, item_cell, count_cell = cells[header.store], cells[header.item], cells[header.count]
         store = read_name(store_cell, characters=MAX_STORE_CHARACTERS, size=MAX_STORE_BYTES)
         item = read_name(item_cell, characters=MAX_ITEM_CHARACTERS, size=MAX_ITEM_BYTES)
         count = read_count(count_cell)
-        if isinstance(store, Flaw):
-            self._fault(store, number, "store")
-        if isinstance(item, Flaw):
-            self._fault(item, number, "item")
-        if isinstance(count, Flaw):
-            self._fault(count, number, "count")
-        if isinstance(store, Flaw) or isinstance(item, Flaw) or isinstance(count, Flaw):
+        if isinstance(store, CellError):
+            self._add_error(store, number, "store")
+        if isinstance(item, CellError):
+            self._add_error(item, number, "item")
+        if isinstance(count, CellError):
+            self._add_error(count, number, "count")
+        if isinstance(store, CellError) or isinstance(item, CellError) or isinstance(count, CellError):
             return None
         first = self._seen.setdefault(_row_hash(store, item), number)
         if first != number:
-            found = f"{shown(item)} of {shown(store)}, which stands on line {first} already"
-            self._fault(Flaw(item_cell.column, "each item of a store once", found), number, "item")
+            found = f"{printable_text(item)} of {printable_text(store)}, which stands on line {first} already"
+            self._add_error(CellError(item_cell.column, "each item of a store once", found), number, "item")
             return None
-        return Row(number, store, item, count)
+        return StockRow(number, store, item, count)
 
-    def _fault(self, flaw: Flaw, number: int, field: str | None = None) -> None:
-        self.fault_count += 1
-        if len(self.faults) < KEPT_FAULTS:
-            self.faults.append(
-                Fault(line=number, column=flaw.column, field=field, expected=flaw.expected, found=flaw.found)
+    def _add_error(self, flaw: CellError, number: int, field: str | None = None) -> None:
+        self.error_count += 1
+        if len(self.errors) < KEPT_ERRORS:
+            self.errors.append(
+                RowError(line=number, column=flaw.column, field=field, expected=flaw.expected, found=flaw.found)
             )
 
 
 def _row_hash(store: str, item: str) -> int:
-    """The hash of a row's names in the form in which they are compared; they have no control characters."""
+    """Returns the hash of a row's names in their normal form; names have no control characters."""
     names = f"{store}{SEPARATOR}{item}"
     plain = names.isascii() and "  " not in names
     return hash(names.lower() if plain else fold_names(names))
 
 
-def _cells(number: int) -> str:
+def _format_cells(number: int) -> str:
     return f"{number} cell" if number == 1 else f"{number} cells"

@@ -1,1 +1,1 @@
-"""Types and rules of the business: msgspec and the standard library only."""
+"""Types and rules of the domain. They import msgspec and the standard library only."""

@@ -1,14 +1,14 @@
-"""The one hierarchy of errors, and the codes under which they reach a client.
+"""The error hierarchy, and the error codes of replies.
 
-Every error is raised where the cause is known, says whose fault it is by its class, and is turned
-into a reply in one place (`shared.wire.replies`). Driver errors are translated at the adapter's edge.
+Code raises an error where the cause is known; the class tells whether the request, the load or the server caused
+it. `shared.wire.replies` converts errors to replies. Adapters translate the errors of their drivers.
 """
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypedDict
 
 
-class Place(TypedDict):
+class DocumentPosition(TypedDict):
     """A position in a document, counted from 1."""
 
     line: int
@@ -16,9 +16,9 @@ class Place(TypedDict):
 
 
 class ComandaError(Exception):
-    """Root of everything that Comanda raises on purpose.
+    """Base class of all errors that Comanda raises.
 
-    `message` says what is wrong, `hint` how to mend it; `field`, `line` and `column` say where;
+    `message` describes the cause, `hint` the fix; `field`, `line` and `column` are the position;
     `example` is a valid document; `details` are further members of the reply.
     """
 
@@ -46,13 +46,13 @@ class ComandaError(Exception):
 
 
 class StartupError(ComandaError):
-    """The process cannot start; the message names the cause, the hint the cure. Exit status 2."""
+    """The process cannot start; the message names the cause, the hint the fix. Exit status 2."""
 
     code = "startup"
 
 
 class RequestError(ComandaError):
-    """The caller's fault: the request itself has to change."""
+    """An error of the request: it has to be changed before it is sent again."""
 
 
 class InvalidJson(RequestError):
@@ -80,25 +80,25 @@ class NotFound(RequestError):
 
 
 class Conflict(RequestError):
-    """What is stored contradicts the request."""
+    """The stored data contradicts the request."""
 
     code = "conflict"
 
 
 class Gone(RequestError):
-    """What lies behind this position is not kept any more."""
+    """The data after this position is no longer kept."""
 
     code = "gone"
 
 
 class Unauthorized(RequestError):
-    """The caller has not shown that they may talk to this port."""
+    """The caller is not authenticated for this port."""
 
     code = "unauthorized"
 
 
 class TooLarge(RequestError):
-    """A document beyond the limit; the stream cannot be followed any further."""
+    """A document exceeds the limit; the rest of the stream cannot be parsed."""
 
     code = "too_large"
 
@@ -110,23 +110,23 @@ class Interrupted(RequestError):
 
 
 class Timeout(RequestError):
-    """The caller stayed silent for too long."""
+    """The caller was silent for too long."""
 
     code = "timeout"
 
 
 class PreconditionFailed(RequestError):
-    """What was to be changed has been changed by somebody else since."""
+    """Another client has changed the data since it was read."""
 
     code = "precondition_failed"
 
 
 class CapacityError(ComandaError):
-    """Nobody's fault: come back later."""
+    """A temporary condition: the caller can try again later."""
 
 
 class QueueFull(CapacityError):
-    """The bound on open orders is reached."""
+    """The limit of open orders is reached."""
 
     code = "queue_full"
 
@@ -138,11 +138,11 @@ class Unavailable(CapacityError):
 
 
 class NotOffered(Unavailable):
-    """This installation does not have it: coming back later does not help."""
+    """This installation does not have the feature; trying again does not help."""
 
 
 def no_distributed_service() -> NotOffered:
-    """Returns the error of whatever needs the distributed service where the store is DynamoDB."""
+    """Returns the error for features of the distributed service when the store is DynamoDB."""
     return NotOffered(
         "statistics, notifications and events are not there with STORE=dynamodb",
         hint="they need STORE=sqlite; orders, tasks, scores and stock work as usual (README, More than one machine)",
@@ -150,18 +150,18 @@ def no_distributed_service() -> NotOffered:
 
 
 class RateLimited(CapacityError):
-    """The caller has asked more often than is allowed."""
+    """The caller exceeded the rate limit."""
 
     code = "rate_limited"
 
 
 class DeadlineExceeded(CapacityError):
-    """Nobody waits for the answer any more, or none came in time."""
+    """The caller no longer waits for the reply, or no reply came in time."""
 
     code = "deadline_exceeded"
 
 
 class StoreError(ComandaError):
-    """Our fault: the store refused. Nothing of the request has been stored."""
+    """An error of the server: the store refused. Nothing of the request has been stored."""
 
     code = "db_error"

@@ -1,4 +1,4 @@
-"""The normal form in which names of customers, stores and products are compared.
+"""The normal form of names of customers, stores and products, used to compare them.
 
 People type one name in many ways: composed or decomposed accents, a trailing blank, a no-break space, another case, a
 zero-width character that came along from a web page. A name that is a key is compared in its normal form; the name as
@@ -16,7 +16,7 @@ _INVISIBLE = re.compile(
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 SEPARATOR = "\x1f"
-"""Stands between the names of a key that is made of several."""
+"""Separates the names in a key that consists of several."""
 _CONTROL = re.compile("[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 
 
@@ -43,12 +43,12 @@ def name_key(name: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def recent_name_key(name: str) -> str:
-    """Returns `name_key`, at the cost of a lookup for names that come again and again, as those of customers."""
+    """Returns `name_key` from a cache, for names that recur often, such as those of customers."""
     return name_key(name)
 
 
 def is_same_name(one: str, other: str) -> bool:
-    """Whether two spellings are one name."""
+    """Whether two spellings are the same name."""
     return one == other or recent_name_key(one) == recent_name_key(other)
 
 
@@ -56,7 +56,7 @@ def is_same_name(one: str, other: str) -> bool:
 def fold_names(text: str) -> str:
     r"""Returns the normal form of a name, or of each of several names that are joined by `SEPARATOR`.
 
-    The latest ones are remembered: the same few names come with every order.
+    A cache keeps recent results, since orders contain the same few names.
 
     >>> fold_names("Berlin\x1fEcho  Dot")
     'berlin\x1fecho dot'

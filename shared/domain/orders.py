@@ -1,4 +1,4 @@
-"""What an order is: the request as a client sends it, and the order as the store knows it."""
+"""Types of an order: the request as a client sends it, and the order as the store keeps it."""
 
 import datetime
 import enum
@@ -10,23 +10,23 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from shared.domain.states import State
 
 RequestId = Annotated[str, Meta(min_length=1, max_length=128)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
-"""The caller's own name for a request; in an order also its idempotency key."""
+"""The caller's id of a request; in an order also its idempotency key."""
 
 ClientId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """The scope of a `request_id`: the same key of another client is another key."""
 
 Trace = Annotated[str, Meta(min_length=1, max_length=128)]
-"""Names the request that this serves in the logs of every server."""
+"""The id of the originating request in the logs of all servers."""
 
 DeadlineMs = Annotated[int, Meta(ge=1, le=86_400_000)]
-"""How long whoever asks waits for the answer, in milliseconds from its arrival; what comes later is not done."""
+"""The deadline of a request, in milliseconds from its arrival; a server does not process it later."""
 
 MAX_PRICE = Decimal(10**12)
 PRICE_DECIMALS = 6
 
 
 class Priority(enum.StrEnum):
-    """How urgent an order is; waiting orders age, so no level starves."""
+    """Priority of an order; waiting orders age, so no level starves."""
 
     HIGH = "alta"
     NORMAL = "normal"
@@ -70,7 +70,7 @@ class OrderRequest(
         "not_before": "no_antes_de",
     },
 ):
-    """An order as it is sent in; `shared.wire.codec` checks what the types cannot say."""
+    """An order as a client sends it; `shared.wire.orders` checks the rules that the types cannot express."""
 
     customer: Annotated[str, Meta(min_length=1, max_length=200)]
     items: Annotated[
@@ -87,10 +87,10 @@ class OrderRequest(
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """An order as the store knows it.
+    """An order as the store keeps it.
 
-    Times are microseconds since the epoch, None for what has not happened. `attempt` counts how
-    often a worker has begun it, `worker` names the last one, `detail` is the last error.
+    Times are microseconds since the epoch; None means that the event has not happened. `attempt` is the number of
+    attempts begun, `worker` names the last worker, `detail` is the last error.
     """
 
     id: str
@@ -107,29 +107,29 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class FailedAttempt(Struct, frozen=True, array_like=True):
-    """An attempt whose handler raised; `finished` is microseconds since the epoch."""
+    """An attempt whose handler raised an exception; `finished` is microseconds since the epoch."""
 
     attempt: int
     finished: int
     detail: str
     place: str | None = None
-    """Where the handler raised, as `file:line function`."""
+    """The position of the exception, as `file:line function`."""
     traceback: str | None = None
 
 
 def due_time(request: OrderRequest) -> int | None:
-    """When a request may be begun, in microseconds since the epoch; None is at once."""
+    """Returns the earliest start of a request, in microseconds since the epoch; None means at once."""
     return None if request.not_before is UNSET else round(request.not_before.timestamp() * 1_000_000)
 
 
 def iso_time(microseconds: int) -> str:
-    """RFC 3339 in UTC with six decimals, as every answer writes a time."""
+    """Returns a time in the format of all replies: RFC 3339 in UTC with six decimals."""
     moment = _EPOCH + datetime.timedelta(microseconds=microseconds)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def order_view(order: Order) -> dict[str, Any]:
-    """The order as a client sees it: `pedido` in the protocol."""
+    """Returns an order as clients see it: `pedido` in the protocol."""
     request = order.request
     view: dict[str, Any] = {
         "id": order.id,
@@ -158,7 +158,7 @@ def order_view(order: Order) -> dict[str, Any]:
 
 
 def attempt_view(failed: FailedAttempt) -> dict[str, Any]:
-    """Returns a failed attempt as a client sees it: one of `errores` in the protocol."""
+    """Returns a failed attempt as clients see it: one of `errores` in the protocol."""
     view = {"intento": failed.attempt, "cuando": iso_time(failed.finished), "detalle": failed.detail}
     if failed.place is not None:
         view["lugar"] = failed.place

@@ -6,8 +6,8 @@ _SUB_BITS = 4
 _SUBS = 1 << _SUB_BITS
 
 
-def bucket(microseconds: int) -> int:
-    """The number of the bucket that a duration falls into: 16 for each power of two."""
+def bucket_number(microseconds: int) -> int:
+    """Returns the number of the bucket of a duration; each power of two has 16 buckets."""
     shift = microseconds.bit_length() - _SUB_BITS - 1
     return microseconds if shift <= 0 else (shift << _SUB_BITS) + (microseconds >> shift)
 
@@ -20,7 +20,7 @@ def _lower_bound(number: int) -> int:
 
 
 class Quantiles:
-    """Durations in microseconds; histograms of other processes can be merged in."""
+    """A histogram of durations in microseconds, which can be merged with those of other processes."""
 
     def __init__(self) -> None:
         self.buckets: dict[int, int] = {}
@@ -28,16 +28,16 @@ class Quantiles:
 
     def add(self, microseconds: int, count: int = 1) -> None:
         """Counts a duration `count` times."""
-        number = bucket(microseconds)
+        number = bucket_number(microseconds)
         self.buckets[number] = self.buckets.get(number, 0) + count
 
     def merge(self, buckets: Mapping[int, int]) -> None:
-        """Counts everything that another histogram has counted."""
+        """Adds the counts of another histogram."""
         for number, count in buckets.items():
             self.buckets[number] = self.buckets.get(number, 0) + count
 
-    def quantile(self, share: float) -> float | None:
-        """The duration that `share` of all stay below, in microseconds: its bucket's middle; None if empty."""
+    def estimate_quantile(self, share: float) -> float | None:
+        """Returns the quantile `share` in microseconds, as the middle of its bucket; None if the histogram is empty."""
         total = sum(self.buckets.values())
         rank = share * total
         seen = 0

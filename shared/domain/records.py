@@ -1,6 +1,6 @@
-"""What a record is: tables with their keys, the values that an item may hold, and how items are changed.
+"""Records: tables and their keys, permitted values of items, and actions that change items.
 
-Shaped like DynamoDB, and with its limits, so that nothing works on one store only:
+The model has the structure and the limits of DynamoDB, so that every feature works on every store:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 """
 
@@ -24,7 +24,7 @@ MAX_DEPTH = 32
 MAX_PARTITION_BYTES = 1024
 MAX_SORT_BYTES = 512
 RESERVED = "comanda:"
-"""Members whose names begin so are the stores' own."""
+"""Prefix of member names that are reserved for the stores."""
 
 _SMALLEST_EXPONENT = -130
 _LARGEST_EXPONENT = 125
@@ -33,10 +33,10 @@ _EXACT = Context(prec=MAX_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
 
 
 class Index(Struct, frozen=True):
-    """A second order of a table: items that have the member `sort`, in its order.
+    """A secondary index of a table: items that have the member `sort`, in its order.
 
-    Without `partition` an index goes over all items of a tenant. One that is `rare` is seldom asked and need not
-    be kept up with every write where reading through the table serves as well.
+    Without `partition` an index covers all items of a tenant. A `rare` index is seldom queried, so a store may scan
+    the table instead of updating the index with every write.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Index(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True):
-    """Items with a key of one or two members, which are text unless they are among `numbers`.
+    """A table of items with a key of one or two members, which are text unless they are in `numbers`.
 
-    Members among `folded` are names: keys are made of their normal form (`shared.domain.names`), so an item is found
-    by every spelling of its name. It keeps the spelling with which it was made.
+    Members in `folded` are names: keys contain their normal form (`shared.domain.names`), so every spelling of a name
+    finds the item. An item keeps the spelling of its first write.
     """
 
     name: str
@@ -59,22 +59,22 @@ class Table(Struct, frozen=True):
     folded: frozenset[str] = frozenset()
     indexes: tuple[Index, ...] = ()
     feed: bool = True
-    """Whether its changes are kept for `changes`."""
+    """True if the change feed includes the table."""
     own_key: bool = False
-    """Whether its items are of one tenant, so that stores whose tables others read can keep them under `partition`."""
+    """True if all items belong to one tenant, so stores that other programs read can use `partition` as the key."""
 
     @property
-    def names(self) -> list[str]:
-        """Members of the key that are names."""
+    def name_members(self) -> list[str]:
+        """Returns the members of the key that are names."""
         return [name for name in (self.partition, self.sort) if name is not None and name in self.folded]
 
     @property
     def kept_indexes(self) -> list[Index]:
-        """Those that are kept up with every write on every store."""
+        """Returns the indexes that every store updates with every write."""
         return [index for index in self.indexes if not index.rare]
 
-    def index(self, name: str) -> Index:
-        """The index of this name. Raises InvalidParams."""
+    def get_index(self, name: str) -> Index:
+        """Returns the index of this name. Raises InvalidParams."""
         for index in self.indexes:
             if index.name == name:
                 return index
@@ -83,27 +83,27 @@ class Table(Struct, frozen=True):
 
 
 Tenant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-"""Whose items; nobody sees or touches another tenant's."""
+"""The owner of items; tenants have no access to the items of other tenants."""
 
 Key = Mapping[str, Value]
 """The members of a table's key with their values."""
 
 
 class Condition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What has to hold of an item for a change to be made; everything that is said has to hold."""
+    """The precondition of a change; all of its members have to hold for the item."""
 
     exists: bool | None = None
     version: int | None = None
-    """The item is of this version; 0 is one that is not there."""
+    """The version of the item; 0 means that it does not exist."""
     equal: dict[str, Value] = {}
     at_least: dict[str, Value] = {}
     at_most: dict[str, Value] = {}
     absent: list[str] = []
-    """Members that it does not have."""
+    """Members that the item must not have."""
 
 
 class Put(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="put"):
-    """Stores an item in the place of what was there."""
+    """Stores an item, replacing any existing one."""
 
     table: str
     item: Item
@@ -111,7 +111,7 @@ class Put(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, t
 
 
 class Delete(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="delete"):
-    """Removes an item, if it is there."""
+    """Removes an item if it exists."""
 
     table: str
     key: dict[str, Value]
@@ -119,19 +119,19 @@ class Delete(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 class Update(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="update"):
-    """Changes members of an item, which is made where there is none."""
+    """Changes members of an item; creates the item if it does not exist."""
 
     table: str
     key: dict[str, Value]
     set: dict[str, Value] = {}
     remove: list[str] = []
     add: dict[str, Value] = {}
-    """Counters: a member that is missing counts as 0."""
+    """Counters; a missing member counts as 0."""
     largest: dict[str, Value] = {}
-    """Members that only grow: the larger of the two is kept."""
+    """Members that keep the larger of the stored and the given value."""
     when: Condition | None = None
     create: dict[str, Value] = {}
-    """Members that a new item gets; one that is there already is left as it is."""
+    """Members of a new item; ignored if the item exists."""
 
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="check"):
@@ -146,10 +146,10 @@ Action = Put | Delete | Update | Check
 
 
 class Transaction(NamedTuple):
-    """Actions on up to 100 different items that take effect together or not at all.
+    """Actions on up to 100 different items that take effect atomically.
 
-    The item of `journal` is put in the same commit, before them, and also where their conditions refuse
-    them: so that what was tried is on record.
+    The item of `journal` is put in the same commit, even if a condition refuses the actions, so that the journal
+    records the attempt.
     """
 
     tenant: str
@@ -158,10 +158,10 @@ class Transaction(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An item as it is stored; each change of it counts `version` up.
+    """A stored item; each change increments `version`.
 
-    The first version of a key is 1, or behind every version that was removed from it (`shared.domain.tables.REMOVALS`),
-    so a version of a key never stands for two contents.
+    The first version of a key is 1, or higher than all removed versions of the key (`shared.domain.tables.REMOVALS`),
+    so a version of a key never identifies two contents.
     """
 
     item: Item
@@ -169,14 +169,14 @@ class Record(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What an action found, and what it left; the same twice for a check."""
+    """The record before and after an action; both are the same for a check."""
 
     old: Record | None
     new: Record | None
 
 
 def check_item(table: Table, item: Item) -> Item:
-    """The item as every store keeps it: numbers in one form. Raises InvalidParams naming the member."""
+    """Returns an item with numbers in canonical form, as all stores keep it. Raises InvalidParams naming the member."""
     for name in (table.partition, table.sort):
         if name is not None and name not in item:
             raise InvalidParams(f"{name} is missing: it is in the key of {table.name}", field=name)
@@ -198,7 +198,7 @@ def check_item(table: Table, item: Item) -> Item:
 
 
 def check_key(table: Table, key: Key, *, alone: bool = False) -> None:
-    """Raises InvalidParams unless the members of the key are there and fit; `alone`, nothing else may be."""
+    """Raises InvalidParams unless the key is complete and valid; with `alone`, also if there are other members."""
     names = [table.partition] if table.sort is None else [table.partition, table.sort]
     for name in names:
         if name not in key:
@@ -229,7 +229,7 @@ def _check_key_value(table: Table, name: str, value: Value) -> None:
 
 
 Path = tuple[Any, ...] | str
-"""Where a value stands: a name, or the path of what holds it and a name or a number; cheap until it is shown."""
+"""The path of a value: a name, or the parent's path and a name or an index. It is only formatted for errors."""
 
 
 def check_value(value: Value, path: Path, depth: int = 1) -> Value:
@@ -243,31 +243,31 @@ def check_value(value: Value, path: Path, depth: int = 1) -> Value:
     if isinstance(value, Decimal):
         return _check_decimal(value, path)
     if depth == MAX_DEPTH:
-        shown = _shown(path)
+        shown = _format_path(path)
         raise InvalidParams(f"{shown} is nested more than {MAX_DEPTH} levels deep", field=shown)
     if isinstance(value, dict):
         return {name: check_value(one, (path, name), depth + 1) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [check_value(one, (path, number), depth + 1) for number, one in enumerate(value)]
-    shown = _shown(path)
+    shown = _format_path(path)
     raise InvalidParams(f"{shown} is a {type(value).__name__}, which no record can hold", field=shown)
 
 
-def _shown(path: Path) -> str:
+def _format_path(path: Path) -> str:
     if isinstance(path, str):
         return path
     holder, name = path
-    return f"{_shown(holder)}[{name}]" if isinstance(name, int) else f"{_shown(holder)}.{name}"
+    return f"{_format_path(holder)}[{name}]" if isinstance(name, int) else f"{_format_path(holder)}.{name}"
 
 
 def _check_decimal(value: Decimal, path: Path) -> int | Decimal:
     if not value.is_finite() or (value and not _SMALLEST_EXPONENT <= value.adjusted() <= _LARGEST_EXPONENT):
-        shown = _shown(path)
+        shown = _format_path(path)
         raise InvalidParams(
             f"{shown} is out of range", field=shown, hint="numbers go from 1E-130 to 9.9E+125, and are kept exactly"
         )
     try:
-        # In the context's own time: a text of a million digits is one number, too.
+        # The context limits the cost: the value may have a million digits.
         sign, digits, exponent = value.normalize(_EXACT).as_tuple()
     except Inexact:
         raise _too_precise(path) from None
@@ -278,7 +278,7 @@ def _check_decimal(value: Decimal, path: Path) -> int | Decimal:
 
 
 def _too_precise(path: Path) -> InvalidParams:
-    shown = _shown(path)
+    shown = _format_path(path)
     return InvalidParams(
         f"{shown} has more than {MAX_DIGITS} digits", field=shown, hint="send it as text, or with fewer digits"
     )
@@ -290,7 +290,7 @@ def text_bytes(text: str) -> int:
 
 
 def item_bytes(item: Item) -> int:
-    """The size of an item as DynamoDB counts it, to within a few bytes a member."""
+    """Returns the size of an item as DynamoDB counts it, accurate to a few bytes per member."""
     size = 0
     for name, value in item.items():
         size += text_bytes(name)
@@ -308,5 +308,5 @@ def _value_bytes(value: Value) -> int:
         return 3 + sum(1 + len(name.encode()) + _value_bytes(one) for name, one in value.items())
     if isinstance(value, list):
         return 3 + sum(1 + _value_bytes(one) for one in value)
-    # Numbers take up to 21 bytes, everything else one.
+    # Numbers take up to 21 bytes, null and booleans one.
     return 1 if value is None or isinstance(value, bool) else 21

@@ -1,4 +1,4 @@
-"""What stock is: a count of an item in a store, why it changes, and when it is low."""
+"""Stock: the count of an item in a store, causes of changes, and thresholds for low stock."""
 
 import enum
 import re
@@ -15,14 +15,14 @@ MAX_STORE_CHARACTERS = 100
 MAX_STORE_BYTES = 300
 MAX_ITEM_CHARACTERS = 200
 MAX_ITEM_BYTES = 500
-"""An item is a sort key, and those have at most 512 bytes."""
+"""An item is a sort key; sort keys have at most 512 bytes."""
 
 UNFIT = re.compile("[\0-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ufffd]")
-"""What no name has: characters that steer or are not seen, and what stands for one that was lost."""
+"""Characters that names must not contain: control and invisible characters, and the replacement character."""
 
 
 class Cause(enum.StrEnum):
-    """Why a count has changed; the value is its name on the wire."""
+    """Causes of a change of a count; the value is the name on the wire."""
 
     IMPORT = "import"
     UNDO = "undo"
@@ -31,13 +31,13 @@ class Cause(enum.StrEnum):
     EDIT = "edit"
     REMOVAL = "removal"
     CORRECTION = "correction"
-    """What was changed while nobody could see it."""
+    """A change that was made outside the services."""
     CARRIED = "carried"
-    """The sum of older movements, which are not kept."""
+    """The sum of older movements that were deleted."""
 
 
 class ImportState(enum.StrEnum):
-    """How far an import is: from `accepted` on it will be applied as a whole, whatever happens."""
+    """States of an import; from `accepted` on it will be applied completely."""
 
     STAGED = "staged"
     ACCEPTED = "accepted"
@@ -47,17 +47,17 @@ class ImportState(enum.StrEnum):
 
 
 class AlertState(enum.StrEnum):
-    """An alert is `open` until somebody has acknowledged it, and `closed` when there is enough again."""
+    """States of an alert: `open` until a user acknowledges it, `closed` when stock is sufficient again."""
 
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
     CLOSED = "closed"
 
 
-class Levels(NamedTuple):
-    """An item is low with a count below `low`; the next alert needs a count of `low + margin` in between.
+class StockThresholds(NamedTuple):
+    """Thresholds of low stock: below `low` an alert opens; at `low + margin` it closes.
 
-    The margin is hysteresis: without it, a count that goes up and down by one would fire each time.
+    The margin is hysteresis: without it, a count that oscillates by one would open a new alert each time.
     """
 
     low: int
@@ -68,15 +68,15 @@ class Levels(NamedTuple):
         return count < self.low
 
     def is_enough(self, count: int) -> bool:
-        """Whether a count ends an alert, so that the next time it is low is a new one."""
+        """Whether a count closes an alert."""
         return count >= self.low + self.margin
 
 
 def count_of(item: Mapping[str, Any] | None) -> int | None:
-    """How many there are by a record of `Stock`; None where it is not there, or is none.
+    """Returns the count of a record of `Stock`; None if there is no record or it is invalid.
 
-    What is written by hand past every service may be anything: without a whole number for its count, or with names
-    so long that nothing could be told of it, it does not count.
+    Records that other programs write directly may be invalid: their count may not be a whole number, or their names
+    may be too long for the key of a movement.
     """
     if item is None:
         return None
@@ -90,17 +90,17 @@ def count_of(item: Mapping[str, Any] | None) -> int | None:
 
 
 def ledger_of(store: str, item: str) -> str:
-    """The partition in which the movements of an item are; names have no control characters."""
+    """Returns the partition of an item's movements; names have no control characters."""
     return f"{store}{SEPARATOR}{item}"
 
 
 def check_store(name: str) -> str:
-    """The name of a store in the one form in which it is kept. Raises InvalidParams."""
+    """Returns the name of a store in the form in which it is stored. Raises InvalidParams."""
     return _check_name(name, "store", MAX_STORE_CHARACTERS, MAX_STORE_BYTES)
 
 
 def check_item(name: str) -> str:
-    """The name of an item, likewise."""
+    """Returns the name of an item in the form in which it is stored. Raises InvalidParams."""
     return _check_name(name, "item", MAX_ITEM_CHARACTERS, MAX_ITEM_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""Every table of the suite, declared in one place."""
+"""Declarations of all tables of the suite."""
 
 from shared.domain.errors import InvalidParams
 from shared.domain.records import Index, Table
@@ -11,7 +11,7 @@ SCORES = Table(
 )
 
 USERS = Table("Users", partition="user_id", numbers=frozenset({"user_id"}))
-"""Who users are: `nombre` and `email`, and `fecha_registro`, since when."""
+"""Users: `nombre`, `email`, and `fecha_registro`, the time of registration."""
 
 TASKS = Table(
     "Tasks",
@@ -19,12 +19,12 @@ TASKS = Table(
     indexes=(Index("by_time", sort="created"), Index("by_status", partition="status", sort="created")),
     feed=False,
 )
-"""Things to do; `status` is `open` or `done`."""
+"""Tasks; `status` is `open` or `done`."""
 
 TASK_NUMBERS = Table("TaskNumbers", partition="name", feed=False)
-"""Whole numbers of tasks, for programs that want such: `task:ID` has its `number`, `number:N` its `task`.
+"""Whole numbers of tasks, for programs that need them: `task:ID` has its `number`, `number:N` its `task`.
 
-`last` has the last number that was given.
+`last` has the last assigned number.
 """
 
 STOCK = Table(
@@ -34,12 +34,12 @@ STOCK = Table(
     folded=frozenset({"store", "item"}),
     indexes=(Index("all", sort="store"), Index("by_item", partition="item", sort="store")),
 )
-"""How many there are of an item in a store: `count`; and `cause`, `reference` and `changed` of the last change."""
+"""Stock of an item in a store: its `count`, and `cause`, `reference` and `changed` of the last change."""
 
 STORES = Table(
     "Stores", partition="store", folded=frozenset({"store"}), indexes=(Index("all", sort="store"),), feed=False
 )
-"""Sums over the items of each store, brought up to date behind `STOCK`: `items`, `units`, `low`."""
+"""Sums over the items of each store, updated asynchronously after `STOCK`: `items`, `units`, `low`."""
 
 MOVEMENTS = Table("StockMovements", partition="ledger", sort="entry", folded=frozenset({"ledger"}), feed=False)
 """Every change of a count: `at`, `change`, `count`, `version` (of the item), `cause`, `reference`."""
@@ -53,13 +53,13 @@ IMPORTS = Table(
         Index("staged", sort="begun"),
     ),
 )
-"""Files of stock that came in; one that is only staged has `begun` and no `received`."""
+"""Imported files of stock; one that is only staged has `begun` and no `received`."""
 
 IMPORT_ROWS = Table("StockImportRows", partition="import", sort="number", numbers=frozenset({"number"}), feed=False)
-"""The rows of an import in portions that are applied in one transaction each; `before` is what they replaced."""
+"""Rows of an import in chunks, each applied in one transaction; `before` has the replaced values."""
 
 IMPORT_FILES = Table("StockImportFiles", partition="digest", feed=False)
-"""Which import a file is, by the SHA-256 of its bytes."""
+"""The import of each file, by the SHA-256 of its bytes."""
 
 ALERTS = Table(
     "StockAlerts",
@@ -71,28 +71,28 @@ ALERTS = Table(
 """The last alert of each item that was low: `number` counts them; `untold` until its message was published."""
 
 RESERVATIONS = Table("StockReservations", partition="id", indexes=(Index("by_time", sort="at"),), feed=False)
-"""What orders have taken: up to 256 neighbouring orders are one item, its members what was granted to some of them."""
+"""Stock reserved by orders: an item for up to 256 neighbouring orders, with the granted quantities as members."""
 
 INVENTORY = Table("InventoryState", partition="name", feed=False)
-"""Up to where the inventory service has read what it follows, and the version of the catalogue of stocked items."""
+"""Positions of the inventory service in its feeds, and the version of its index of stocked items."""
 
 REMOVALS = Table("Removals", partition="table", sort="bucket", numbers=frozenset({"bucket"}), feed=False)
-"""The highest `version` that was removed from each table and bucket of keys: what is new there begins behind it.
+"""The highest removed `version` by table and bucket of keys; versions of new records begin after it.
 
 Every store has it.
 """
 
 SECRETS = Table("Secrets", partition="name", feed=False)
-"""What instances of a server have to agree on and nobody else may know."""
+"""Secrets that the instances of a server share."""
 
 
 def corporate_data(name: str) -> Table:
-    """Corporate data: every operation on it is recorded in the log beside it."""
+    """Returns the table of corporate data; the audit log records every operation on it."""
     return Table(name, partition="id", indexes=(Index("by_id", sort="id"),), own_key=True)
 
 
 def corporate_log(name: str) -> Table:
-    """The audit log: chains of entries, one chain for each server that writes; those of changes have a `record`."""
+    """Returns the table of the audit log: a chain of entries per writing server; entries of changes have `record`."""
     return Table(
         name,
         partition="chain",
@@ -112,17 +112,17 @@ CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="cha
 _INVENTORY = (STOCK, STORES, MOVEMENTS, IMPORTS, IMPORT_ROWS, IMPORT_FILES, ALERTS, RESERVATIONS, INVENTORY)
 
 OPEN = frozenset(table.name for table in (SCORES, TASKS, TASK_NUMBERS, USERS, *_INVENTORY))
-"""Tables that other services read and write as they like."""
+"""Tables that other services may read and write freely."""
 
 
 class Tables(dict[str, Table]):
-    """Tables by their names."""
+    """Tables by name."""
 
     def __init__(self, *tables: Table) -> None:
         super().__init__({table.name: table for table in (*tables, REMOVALS)})
 
-    def named(self, name: str) -> Table:
-        """The table of this name. Raises InvalidParams."""
+    def get_table(self, name: str) -> Table:
+        """Returns the table of this name. Raises InvalidParams."""
         try:
             return self[name]
         except KeyError:
@@ -132,7 +132,7 @@ class Tables(dict[str, Table]):
 
 
 def suite_tables(data: str, log: str) -> Tables:
-    """Every table of the persistence server; `data` and `log` name those of corporate data."""
+    """Returns all tables of the persistence server; `data` and `log` name those of corporate data."""
     return Tables(
         corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, TASKS, TASK_NUMBERS, USERS, *_INVENTORY
     )

@@ -12,9 +12,9 @@ from msgspec import Struct
 from shared.domain.errors import Unauthorized
 from shared.domain.orders import RequestId
 from shared.net.connection import Connection, Service
-from shared.wire.framing import Document, Frame, HttpRequest, Line
-from shared.wire.ready import answer_frame
-from shared.wire.replies import failure, line, success
+from shared.wire.framing import Document, Frame, HttpRequestLine, TextLine
+from shared.wire.immediate_replies import answer_frame
+from shared.wire.replies import encode_line, error_reply, success_reply
 
 _VERB = "authenticate"
 _REFUSED = "this port requires the token first"
@@ -52,18 +52,18 @@ class TokenAuthentication:
         if connection in self._admitted:
             self._service.frame(connection, frame)
             return
-        if isinstance(frame, HttpRequest):
+        if isinstance(frame, HttpRequestLine):
             connection.answer(answer_frame(frame).answer)
             connection.finish()
             return
         found = _parse_authentication(frame)
         if found is not None and hmac.compare_digest(found.token.encode(), self._token):
             self._admitted.add(connection)
-            connection.answer(line(success({"authenticated": True}, found.request_id)))
+            connection.answer(encode_line(success_reply({"authenticated": True}, found.request_id)))
             return
         message = _REFUSED if found is None else "the token is wrong"
         request_id = None if found is None else found.request_id
-        connection.answer(line(failure(Unauthorized(message, hint=_HINT), request_id)))
+        connection.answer(encode_line(error_reply(Unauthorized(message, hint=_HINT), request_id)))
         connection.finish()
 
     def closed(self, connection: Connection) -> None:
@@ -79,7 +79,7 @@ def _parse_authentication(frame: Frame) -> _Authenticate | None:
                 return _decode(data)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return None
-        case Line(text):
+        case TextLine(text):
             word, _, token = text.partition(" ")
             return _Authenticate(token.strip()) if word.lower() == _VERB else None
     return None

@@ -7,7 +7,7 @@ from shared.domain.errors import Timeout, Unavailable
 from shared.net.addresses import plain_address
 from shared.net.limits import Limits
 from shared.wire.framing import Frame, Framer, ends_stream
-from shared.wire.replies import failure, line
+from shared.wire.replies import encode_line, error_reply
 
 # What is not plain orders is looked at in pieces this small, for at most so long at a time: other
 # connections get their turn in between, and what a piece asks for cannot cost memory without bound.
@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
         server = self._server
         self._last_heard = self._loop.time()
         if (refusal := server.admit(self)) is not None:
-            self.send(line(failure(refusal)))
+            self.send(encode_line(error_reply(refusal)))
             self._transport.close()
             return
         self._admitted = True
@@ -205,8 +205,8 @@ class Connection(asyncio.Protocol):
             self._rest += data
             return
         framer = self._framer
-        if framer is not None and framer.midway:
-            frames, data = framer.finish(data)
+        if framer is not None and framer.is_midway:
+            frames, data = framer.finish_request(data)
             self._take(framer, frames)
         if data:
             self._take_all(data)
@@ -299,7 +299,7 @@ class Connection(asyncio.Protocol):
 
     def _end_of_input(self) -> None:
         if self._framer is not None and not self._ending:
-            self._take(self._framer, self._framer.end())
+            self._take(self._framer, self._framer.end_stream())
         self.finish()
 
     def pause_writing(self) -> None:
@@ -338,7 +338,7 @@ class Connection(asyncio.Protocol):
         if self.unread_bytes:
             self.abort()
         elif self._transport is not None:
-            self.send(line(failure(error)))
+            self.send(encode_line(error_reply(error)))
             self._ending = True
             self._transport.close()
 
@@ -355,7 +355,7 @@ class Connection(asyncio.Protocol):
         elif self._rest:
             # What it sent waits for us.
             pass
-        elif self._framer is not None and self._framer.midway:
+        elif self._framer is not None and self._framer.is_midway:
             # Not a pipe's end: the network may be slow with the rest of a document.
             if silent > limits.stall_seconds:
                 self._time_out(f"nothing was sent for {limits.stall_seconds:g} s in the middle of a request")
@@ -373,7 +373,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _time_out(self, message: str) -> None:
-        self.send(line(failure(Timeout(message, hint="connect again"))))
+        self.send(encode_line(error_reply(Timeout(message, hint="connect again"))))
         self.finish()
 
     def _end_one_shot(self) -> None:

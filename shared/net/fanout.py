@@ -1,7 +1,7 @@
 """Sends events to many connections. A connection that reads too slowly gets a gap instead of blocking the others."""
 
 from shared.net.connection import Connection
-from shared.wire.replies import line
+from shared.wire.replies import encode_line
 
 
 class Fanout:
@@ -19,7 +19,7 @@ class Fanout:
             return
         if missed:
             del self._missed[connection]
-            connection.send(line({"event": "gap", "missed": missed}))
+            connection.send(encode_line({"event": "gap", "missed": missed}))
         connection.send(text)
 
     def forget_connection(self, connection: Connection) -> None:

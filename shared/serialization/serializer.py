@@ -1,12 +1,11 @@
-"""Python values as text or bytes: typed JSON for plain data, and signed pickles for what it cannot carry.
+"""Serializes Python values as text or bytes: typed JSON for plain data, signed pickles for all other values.
 
     serialize(data)                                          typed JSON, as text
     serialize(data, method="hybrid", pickles=mine)           the same, with pickles in it only where they are needed
     serialize(data, method="pickle", pickles=mine)           one signed pickle, as bytes
     serialize(data, method="pickle_base64", pickles=mine)    the same as text
 
-JSON's own types stand for themselves. Everything else is an object with one member more than a name can be
-mistaken for: {"$": KIND, "v": VALUE}.
+JSON's own types are encoded as they are. Each other value is a tagged object: {"$": KIND, "v": VALUE}.
 """
 
 import base64
@@ -24,7 +23,7 @@ import msgspec
 
 from shared.domain.errors import InvalidParams
 from shared.serialization.signed_pickles import Pickles
-from shared.serialization.type_registry import NOTHING, Registry, build
+from shared.serialization.type_registry import NOTHING, Registry, build_object
 
 Method = Literal["json", "pickle", "pickle_base64", "hybrid"]
 
@@ -61,58 +60,58 @@ def serialize(
 def serialize(
     data: Any, method: Method = "json", *, registry: Registry = NOTHING, pickles: Pickles | None = None
 ) -> str | bytes:
-    """Returns a value as text, or as bytes for the method pickle. `registry` has the classes that may travel by name.
+    """Returns a value as text, or as bytes for the method pickle. `registry` has the classes that are encoded by name.
 
-    Raises InvalidParams for what the method cannot carry, saying where it stands.
+    Raises InvalidParams with the path of a value that the method cannot encode.
     """
     match method:
         case "json":
-            return _encode(_Packer(registry, None).pack(data, "data", 0)).decode()
+            return _encode(_ValueEncoder(registry, None).encode_value(data, "data", 0)).decode()
         case "hybrid":
-            return _encode(_Packer(registry, pickles).pack(data, "data", 0)).decode()
+            return _encode(_ValueEncoder(registry, pickles).encode_value(data, "data", 0)).decode()
         case "pickle":
-            return _on(pickles).dumps(data)
+            return _require_pickles(pickles).dumps(data)
         case "pickle_base64":
-            return base64.b64encode(_on(pickles).dumps(data)).decode()
+            return base64.b64encode(_require_pickles(pickles).dumps(data)).decode()
     raise InvalidParams(f"there is no method {method!r}", field="method", hint="json, pickle, pickle_base64 or hybrid")
 
 
 def deserialize(
     data: str | bytes, method: Method = "json", *, registry: Registry = NOTHING, pickles: Pickles | None = None
 ) -> Any:
-    """Returns the value that `serialize` has made text or bytes of, by the same method.
+    """Returns the value that `serialize` encoded with the same method.
 
-    Raises InvalidParams for what it cannot have made, and Unauthorized for pickles that nobody trusted
-    has signed; then nothing of them has been looked at.
+    Raises InvalidParams for data that `serialize` cannot have produced, and Unauthorized for pickles without a trusted
+    signature, before any of their content is read.
     """
     match method:
         case "json":
-            return _Unpacker(registry, None).unpack(_decoded(data), 0)
+            return _ValueDecoder(registry, None).decode_value(_decode_json(data), 0)
         case "hybrid":
-            return _Unpacker(registry, pickles).unpack(_decoded(data), 0)
+            return _ValueDecoder(registry, pickles).decode_value(_decode_json(data), 0)
         case "pickle":
             if isinstance(data, str):
                 raise InvalidParams("a pickle is bytes, not text", hint="text is of the method pickle_base64")
-            return _on(pickles).loads(data)
+            return _require_pickles(pickles).loads(data)
         case "pickle_base64":
-            return _on(pickles).loads(_from_base64(data))
+            return _require_pickles(pickles).loads(_decode_base64(data))
     raise InvalidParams(f"there is no method {method!r}", field="method", hint="json, pickle, pickle_base64 or hybrid")
 
 
-def _on(pickles: Pickles | None) -> Pickles:
+def _require_pickles(pickles: Pickles | None) -> Pickles:
     if pickles is None:
         raise InvalidParams("pickle is off", field="encoding", hint="it takes a key on both sides: PICKLE_KEY")
     return pickles
 
 
-def _decoded(data: str | bytes) -> Any:
+def _decode_json(data: str | bytes) -> Any:
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidParams(f"this is not typed JSON: {error}", hint="send what serialize has made") from None
 
 
-def _from_base64(data: bytes | str) -> bytes:
+def _decode_base64(data: bytes | str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
@@ -129,7 +128,7 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Any]]] = {
     bytes: ("bytes", lambda value: base64.b64encode(value).decode()),
     bytearray: ("bytearray", lambda value: base64.b64encode(value).decode()),
 }
-"""Kinds that hold no other values, by their exact type."""
+"""Kinds that contain no other values, by their exact type."""
 
 _FROM_PLAIN: dict[str, Callable[[Any], Any]] = {
     "datetime": datetime.datetime.fromisoformat,
@@ -153,81 +152,84 @@ _HOLDERS: dict[str, Callable[[list[Any]], Any]] = {
 }
 
 
-class _Packer:
-    """Makes JSON of values; what it cannot carry becomes a pickle, if there are any."""
+class _ValueEncoder:
+    """Encodes values as JSON; a value that JSON cannot represent becomes a pickle if `pickles` is given."""
 
     def __init__(self, registry: Registry, pickles: Pickles | None) -> None:
         self._registry = registry
         self._pickles = pickles
 
-    def pack(self, value: Any, path: str, depth: int) -> Any:  # noqa: PLR0911 -- one for each kind of value
+    def encode_value(self, value: Any, path: str, depth: int) -> Any:  # noqa: PLR0911 -- one for each kind of value
         if depth > MAX_DEPTH:
             raise InvalidParams(f"{path[:80]} is nested more than {MAX_DEPTH} levels deep", field=path[:80])
         kind = type(value)
         if value is None or kind is bool:
             return value
         if kind is int:
-            return value if -_WHOLE <= value < _WHOLE else _tagged("int", str(value))
+            return value if -_WHOLE <= value < _WHOLE else _tag_value("int", str(value))
         if kind is float:
-            return value if math.isfinite(value) else _tagged("float", repr(value))
+            return value if math.isfinite(value) else _tag_value("float", repr(value))
         if kind is str:
-            return value if _is_clean(value) else _tagged("text", _surrogates(value))
+            return value if _is_clean(value) else _tag_value("text", _encode_surrogates(value))
         if kind in _PLAIN:
             name, of = _PLAIN[kind]
-            return _tagged(name, of(value))
+            return _tag_value(name, of(value))
         if kind is list:
-            return self._all(value, path, depth)
+            return self._encode_list(value, path, depth)
         if kind in (tuple, set, frozenset):
-            return _tagged(kind.__name__, self._all(list(value), path, depth))
+            return _tag_value(kind.__name__, self._encode_list(list(value), path, depth))
         if kind is dict:
-            return self._dict(value, path, depth)
+            return self._encode_dict(value, path, depth)
         registered = self._registry.name_of(kind)
-        if registered is not None and (state := _state(value)) is not None:
-            return {**_tagged(_NAMED, self.pack(state, path, depth + 1)), "name": registered}
+        if registered is not None and (state := _object_state(value)) is not None:
+            return {**_tag_value(_NAMED, self.encode_value(state, path, depth + 1)), "name": registered}
         if self._pickles is not None:
-            return _tagged(_PICKLE, base64.b64encode(self._pickles.dumps(value)).decode())
+            return _tag_value(_PICKLE, base64.b64encode(self._pickles.dumps(value)).decode())
         raise InvalidParams(
             f"{path[:80]} is a {kind.__qualname__}, which JSON cannot carry",
             field=path[:80],
             hint="register its class, or use the method hybrid with a key",
         )
 
-    def _all(self, values: list[Any], path: str, depth: int) -> list[Any]:
-        return [self.pack(one, f"{path}[{number}]", depth + 1) for number, one in enumerate(values)]
+    def _encode_list(self, values: list[Any], path: str, depth: int) -> list[Any]:
+        return [self.encode_value(one, f"{path}[{number}]", depth + 1) for number, one in enumerate(values)]
 
-    def _dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
+    def _encode_dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
         if all(type(key) is str and _is_clean(key) for key in value) and _TAG not in value:
-            return {key: self.pack(one, f"{path}.{key}", depth + 1) for key, one in value.items()}
+            return {key: self.encode_value(one, f"{path}.{key}", depth + 1) for key, one in value.items()}
         pairs = [
-            [self.pack(key, f"{path} (a key)", depth + 1), self.pack(one, f"{path}[{key!r}]", depth + 1)]
+            [
+                self.encode_value(key, f"{path} (a key)", depth + 1),
+                self.encode_value(one, f"{path}[{key!r}]", depth + 1),
+            ]
             for key, one in value.items()
         ]
-        return _tagged("dict", pairs)
+        return _tag_value("dict", pairs)
 
 
-class _Unpacker:
-    """Makes values of JSON."""
+class _ValueDecoder:
+    """Decodes values from JSON."""
 
     def __init__(self, registry: Registry, pickles: Pickles | None) -> None:
         self._registry = registry
         self._pickles = pickles
 
-    def unpack(self, value: Any, depth: int) -> Any:
+    def decode_value(self, value: Any, depth: int) -> Any:
         if depth > 2 * MAX_DEPTH:
             raise InvalidParams(f"nested more than {MAX_DEPTH} levels deep")
         if isinstance(value, list):
-            return [self.unpack(one, depth + 1) for one in value]
+            return [self.decode_value(one, depth + 1) for one in value]
         if not isinstance(value, dict):
             return value
         if _TAG not in value:
-            return {key: self.unpack(one, depth + 1) for key, one in value.items()}
+            return {key: self.decode_value(one, depth + 1) for key, one in value.items()}
         kind, inner = value[_TAG], value.get(_VALUE)
         try:
-            return self._tagged(kind, inner, value, depth)
+            return self._decode_tagged(kind, inner, value, depth)
         except (TypeError, ValueError, ArithmeticError, RecursionError, binascii.Error) as error:
             raise InvalidParams(f"{str(kind)[:40]!r} has a value that it cannot have: {error}") from None
 
-    def _tagged(self, kind: Any, inner: Any, value: Mapping[str, Any], depth: int) -> Any:
+    def _decode_tagged(self, kind: Any, inner: Any, value: Mapping[str, Any], depth: int) -> Any:
         if not isinstance(kind, str):
             raise InvalidParams("a kind has to be text")
         if kind in _FROM_PLAIN:
@@ -235,21 +237,21 @@ class _Unpacker:
         if kind in _HOLDERS:
             if not isinstance(inner, list):
                 raise InvalidParams(f"{kind} has to hold an array")
-            return _HOLDERS[kind]([self.unpack(one, depth + 1) for one in inner])
+            return _HOLDERS[kind]([self.decode_value(one, depth + 1) for one in inner])
         if kind == _NAMED:
-            found = self._registry.named(value.get("name"))
-            return build(found, self.unpack(inner, depth + 1))
+            found = self._registry.get_type(value.get("name"))
+            return build_object(found, self.decode_value(inner, depth + 1))
         if kind == _PICKLE:
-            return _on(self._pickles).loads(_from_base64(inner))
+            return _require_pickles(self._pickles).loads(_decode_base64(inner))
         raise InvalidParams(f"there is no kind {kind[:40]!r}", hint="send what serialize has made")
 
 
-def _tagged(kind: str, value: Any) -> dict[str, Any]:
+def _tag_value(kind: str, value: Any) -> dict[str, Any]:
     return {_TAG: kind, _VALUE: value}
 
 
-def _state(value: Any) -> Any:
-    """What a registered object is made of: an enum's value, or members by their names; None for another class."""
+def _object_state(value: Any) -> Any:
+    """Returns the state of a registered object: an enum's value, or members by name; None for other classes."""
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, msgspec.Struct):
@@ -267,14 +269,14 @@ def _is_clean(text: str) -> bool:
     return True
 
 
-def _surrogates(text: str) -> str:
+def _encode_surrogates(text: str) -> str:
     return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
 
 
 class Serializer:
-    """The same as methods, under the names and in the shapes of the programs that Comanda grew out of.
+    """Serialization with the method names and formats of the programs that Comanda replaces.
 
-    What those read as plain pickles is signed here: whatever may be a pickle needs `pickles`.
+    Their plain pickles are signed here, so pickles need `pickles`.
     """
 
     @staticmethod
@@ -283,7 +285,7 @@ class Serializer:
     ) -> dict[str, str]:
         """Returns `format` (`json` or `pickle`) and `data`, both text: a pickle where JSON cannot carry the value.
 
-        With `use_pickle` it is a pickle in any case. Raises InvalidParams.
+        With `use_pickle` it is always a pickle. Raises InvalidParams.
         """
         if not use_pickle:
             try:
@@ -297,7 +299,7 @@ class Serializer:
     def deserialize_hybrid(
         serialized: Mapping[str, Any], *, registry: Registry = NOTHING, pickles: Pickles | None = None
     ) -> Any:
-        """Returns the value of what `serialize_hybrid` has made. Raises InvalidParams and Unauthorized."""
+        """Returns the value that `serialize_hybrid` encoded. Raises InvalidParams and Unauthorized."""
         if not isinstance(serialized, Mapping):
             raise InvalidParams(
                 "this is not an object with format and data", hint="send what serialize_hybrid has made"

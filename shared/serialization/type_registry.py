@@ -1,4 +1,4 @@
-"""Classes that may travel by name, and how their objects are made: never by what the sender says, only of it."""
+"""Registered classes, and the construction of their objects from data, without running code that a sender names."""
 
 import dataclasses
 import enum
@@ -12,9 +12,9 @@ _OWN_WAYS = ("__setstate__", "__reduce__", "__reduce_ex__", "__getnewargs__", "_
 
 
 class Registry:
-    """Exactly these classes: enums, dataclasses, msgspec structs, and classes of plain attributes.
+    """The registered classes: enums, dataclasses, msgspec structs, and classes with plain attributes.
 
-    Their subclasses are not meant. Raises TypeError for a class that has a way of its own to be pickled.
+    Subclasses are not included. Raises TypeError for a class that customizes its pickling.
     """
 
     def __init__(self, *classes: type) -> None:
@@ -24,15 +24,15 @@ class Registry:
                 for way in _OWN_WAYS:
                     if getattr(kind, way, None) is not getattr(object, way, None):
                         raise TypeError(f"{kind.__qualname__} has its own {way}: it cannot be registered")
-            self._by_name[_name(kind)] = kind
+            self._by_name[_type_name(kind)] = kind
 
     def name_of(self, kind: type) -> str | None:
-        """The name under which a class travels; None for one that may not."""
-        name = _name(kind)
+        """Returns the registered name of a class; None if it is not registered."""
+        name = _type_name(kind)
         return name if self._by_name.get(name) is kind else None
 
-    def named(self, name: Any) -> type:
-        """The class of this name. Raises InvalidParams."""
+    def get_type(self, name: Any) -> type:
+        """Returns the class of this name. Raises InvalidParams."""
         found = self._by_name.get(name) if isinstance(name, str) else None
         if found is None:
             shown = str(name)[:80]
@@ -41,11 +41,11 @@ class Registry:
 
 
 NOTHING = Registry()
-"""No classes at all."""
+"""An empty registry."""
 
 
-def build(kind: type, state: Any) -> Any:
-    """An object of a registered class, of an enum's value or of members by their names. Raises InvalidParams."""
+def build_object(kind: type, state: Any) -> Any:
+    """Builds an object of a registered class from an enum's value or from members by name. Raises InvalidParams."""
     try:
         if issubclass(kind, enum.Enum):
             return kind(state)
@@ -64,7 +64,7 @@ def _build_dataclass(kind: type, state: dict[str, Any]) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if not state.keys() <= fields.keys():
         raise InvalidParams(f"{kind.__qualname__} has the members {', '.join(fields)}")
-    # By its own way, so that its checks run; what it works out itself is then as it was sent.
+    # The constructor runs the checks of the class; then fields that it computes get their values as sent.
     made = kind(**{name: value for name, value in state.items() if fields[name].init})
     for name, value in state.items():
         if not fields[name].init:
@@ -81,5 +81,5 @@ def _build_plain(kind: type, state: dict[str, Any]) -> Any:
     return made
 
 
-def _name(kind: type) -> str:
+def _type_name(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"

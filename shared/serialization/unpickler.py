@@ -1,8 +1,8 @@
-"""Reads pickles without running them: an interpreter of the few opcodes that data needs.
+"""Reads pickles without running code: an interpreter of the few opcodes that data needs.
 
-Python's own unpickler calls what the pickle names. This one calls nothing but the constructors listed here
-and those of registered classes, each with checked values. Opcodes are found by `pickletools`, which runs
-nothing either: https://github.com/python/cpython/blob/main/Lib/pickletools.py
+Python's own unpickler calls any function that a pickle names. This one only calls the constructors listed here
+and those of registered classes, with checked values. `pickletools` finds the opcodes without running any:
+https://github.com/python/cpython/blob/main/Lib/pickletools.py
 """
 
 import dataclasses
@@ -17,13 +17,13 @@ from typing import Any, Final
 import msgspec
 
 from shared.domain.errors import InvalidParams
-from shared.serialization.type_registry import Registry, build
+from shared.serialization.type_registry import Registry, build_object
 
 _MARK: Final = object()
 
 
 class _Constructor:
-    """What a pickle may call, as it stands on the stack; it is never a part of the data."""
+    """A permitted constructor on the stack; it is never part of the data."""
 
     def __init__(self, make: Callable[..., Any], takes: tuple[tuple[type, ...], ...]) -> None:
         self._make = make
@@ -35,15 +35,15 @@ class _Constructor:
         return self._make(*arguments)
 
 
-class _Class:
+class _RegisteredClass:
     """A registered class on the stack."""
 
     def __init__(self, kind: type) -> None:
         self.kind = kind
 
 
-class _Bare:
-    """An object that has not been given its members yet: a place for the one that will be made."""
+class _NewObject:
+    """A placeholder on the stack for an object whose members are not known yet."""
 
     def __init__(self, kind: type) -> None:
         self.kind = kind
@@ -79,19 +79,19 @@ _EMPTY: dict[str, Callable[[], Any]] = {
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def unpickle(data: bytes, registry: Registry, *, depth: int, values: int) -> Any:
-    """The value of a pickle of protocol 2 or newer.
+def read_pickle(data: bytes, registry: Registry, *, depth: int, values: int) -> Any:
+    """Returns the value of a pickle of protocol 2 or newer.
 
-    Raises InvalidParams for one that is broken, holds other classes than those of `registry`, is nested deeper than
-    `depth`, holds itself, or has more than so many values, each counted as often as it stands there.
+    Raises InvalidParams if it is broken, contains classes that are not in `registry`, is nested deeper than `depth`,
+    contains itself, or has more than `values` values (repeated references count each time).
     """
     try:
-        found = _Interpreter(registry, depth, values).run(data)
-        _measure(found, depth, values)
+        found = _Interpreter(registry, depth, values).interpret_pickle(data)
+        _check_size(found, depth, values)
     except InvalidParams:
         raise
     except Exception as error:
-        # What its opcodes and the constructors of its values raise is without end.
+        # Opcodes and constructors can raise almost any exception.
         raise InvalidParams(f"the pickle is broken: {error}") from None
     return found
 
@@ -102,22 +102,22 @@ class _Interpreter:
         self._depth = depth
         self._values = values
         self._stack: list[Any] = []
-        # Not a list: a pickle can name any place in it.
+        # Not a list: a pickle can use any index.
         self._memo: dict[int, Any] = {}
 
-    def run(self, data: bytes) -> Any:
+    def interpret_pickle(self, data: bytes) -> Any:
         for steps, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if steps > 8 * self._values:
                 raise InvalidParams(f"the pickle has more than {self._values} values")
             if opcode.name == "STOP":
-                return _data(self._stack.pop()) if len(self._stack) == 1 else self._refuse("STOP")
-            self._do(opcode.name, argument)
+                return _check_data(self._stack.pop()) if len(self._stack) == 1 else self._refuse_opcode("STOP")
+            self._execute_opcode(opcode.name, argument)
         raise InvalidParams("the pickle has no end")
 
-    def _refuse(self, name: str) -> None:
+    def _refuse_opcode(self, name: str) -> None:
         raise InvalidParams(f"the pickle does what data does not need: {name}")
 
-    def _do(self, name: str, argument: Any) -> None:
+    def _execute_opcode(self, name: str, argument: Any) -> None:
         stack = self._stack
         if name in _VALUES:
             stack.append(argument)
@@ -129,118 +129,126 @@ class _Interpreter:
             stack.append(bytearray(argument))
         elif name in _TUPLES:
             count = _TUPLES[name]
-            items = [_data(one) for one in stack[-count:]]
+            items = [_check_data(one) for one in stack[-count:]]
             if len(items) < count:
-                self._refuse(name)
+                self._refuse_opcode(name)
             stack[-count:] = [tuple(items)]
         elif name in ("TUPLE", "FROZENSET"):
-            items = self._marked()
-            stack.append(tuple(items) if name == "TUPLE" else frozenset(map(self._key, items)))
+            items = self._pop_to_mark()
+            stack.append(tuple(items) if name == "TUPLE" else frozenset(map(self._check_key, items)))
         elif name in ("MEMOIZE", "BINPUT", "LONG_BINPUT"):
             self._memo[len(self._memo) if name == "MEMOIZE" else argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(self._memo[argument])
         elif name == "GLOBAL":
-            stack.append(self._named(argument))
+            stack.append(self._find_constructor(argument))
         elif name not in ("PROTO", "FRAME"):
-            self._fill(name)
+            self._execute_builder(name)
 
-    def _fill(self, name: str) -> None:
-        """Opcodes that put something into something else, or make an object."""
+    def _execute_builder(self, name: str) -> None:
+        """Executes opcodes that fill a container or build an object."""
         stack = self._stack
         match name:
             case "STACK_GLOBAL":
                 attribute, module = stack.pop(), stack.pop()
-                stack.append(self._named(f"{module} {attribute}"))
+                stack.append(self._find_constructor(f"{module} {attribute}"))
             case "APPEND" | "APPENDS":
-                items = self._marked() if name == "APPENDS" else [_data(stack.pop())]
-                _of(stack[-1], list).extend(items)
+                items = self._pop_to_mark() if name == "APPENDS" else [_check_data(stack.pop())]
+                _check_type(stack[-1], list).extend(items)
             case "SETITEM" | "SETITEMS":
-                items = self._marked() if name == "SETITEMS" else [_data(one) for one in (stack.pop(-2), stack.pop())]
-                target = _of(stack[-1], dict)
+                items = (
+                    self._pop_to_mark()
+                    if name == "SETITEMS"
+                    else [_check_data(one) for one in (stack.pop(-2), stack.pop())]
+                )
+                target = _check_type(stack[-1], dict)
                 for key, value in zip(items[::2], items[1::2], strict=True):
-                    target[self._key(key)] = value
+                    target[self._check_key(key)] = value
             case "ADDITEMS":
-                items = self._marked()
-                _of(stack[-1], set).update(map(self._key, items))
+                items = self._pop_to_mark()
+                _check_type(stack[-1], set).update(map(self._check_key, items))
             case "REDUCE":
-                arguments, called = _of(stack.pop(), tuple), stack.pop()
-                stack.append(self._called(called, arguments))
+                arguments, called = _check_type(stack.pop(), tuple), stack.pop()
+                stack.append(self._call_constructor(called, arguments))
             case "NEWOBJ":
-                arguments, called = _of(stack.pop(), tuple), stack.pop()
-                if not isinstance(called, _Class) or arguments or issubclass(called.kind, enum.Enum | msgspec.Struct):
+                arguments, called = _check_type(stack.pop(), tuple), stack.pop()
+                if (
+                    not isinstance(called, _RegisteredClass)
+                    or arguments
+                    or issubclass(called.kind, enum.Enum | msgspec.Struct)
+                ):
                     raise InvalidParams("the pickle makes an object of something that is no class of members")
-                stack.append(_Bare(called.kind))
+                stack.append(_NewObject(called.kind))
             case "BUILD":
-                self._build()
+                self._build_object()
             case _:
-                self._refuse(name)
+                self._refuse_opcode(name)
 
-    def _build(self) -> None:
-        """Gives an object its members: the one that is made takes the place of the bare one everywhere."""
-        state, bare = _data(self._stack.pop()), self._stack.pop()
-        if not isinstance(bare, _Bare):
+    def _build_object(self) -> None:
+        """Builds an object from its members; it replaces the placeholder on the stack and in the memo."""
+        state, bare = _check_data(self._stack.pop()), self._stack.pop()
+        if not isinstance(bare, _NewObject):
             raise InvalidParams("the pickle gives members to something that is no new object")
         if isinstance(state, tuple) and len(state) == 2 and state[0] is None:
-            # Of a class with slots.
+            # A class with slots has its state in the second element.
             state = state[1]
-        made = build(bare.kind, state)
+        made = build_object(bare.kind, state)
         self._stack.append(made)
         for place, kept in self._memo.items():
             if kept is bare:
                 self._memo[place] = made
 
-    def _called(self, called: Any, arguments: tuple[Any, ...]) -> Any:
-        if isinstance(called, _Class):
+    def _call_constructor(self, called: Any, arguments: tuple[Any, ...]) -> Any:
+        if isinstance(called, _RegisteredClass):
             if issubclass(called.kind, enum.Enum) and len(arguments) == 1:
-                return build(called.kind, arguments[0])
+                return build_object(called.kind, arguments[0])
             if issubclass(called.kind, msgspec.Struct):
                 names = called.kind.__struct_fields__
-                return build(called.kind, dict(zip(names, arguments, strict=True)))
+                return build_object(called.kind, dict(zip(names, arguments, strict=True)))
         if isinstance(called, _Constructor):
-            arguments = tuple(list(map(self._key, one)) if type(one) is list else one for one in arguments)
+            arguments = tuple(list(map(self._check_key, one)) if type(one) is list else one for one in arguments)
             return called(arguments)
         raise InvalidParams("the pickle calls something that data does not need")
 
-    def _named(self, name: str) -> Any:
+    def _find_constructor(self, name: str) -> Any:
         if name in _CONSTRUCTORS:
             return _CONSTRUCTORS[name]
         module, _, attribute = name.partition(" ")
-        return _Class(self._registry.named(f"{module}:{attribute}"))
+        return _RegisteredClass(self._registry.get_type(f"{module}:{attribute}"))
 
-    def _marked(self) -> list[Any]:
-        """Takes everything down to the last mark."""
+    def _pop_to_mark(self) -> list[Any]:
+        """Pops all items down to the last mark."""
         place = len(self._stack) - 1
         while self._stack[place] is not _MARK:
             place -= 1
             if place < 0:
                 raise InvalidParams("the pickle has no mark where one is needed")
-        items = [_data(one) for one in self._stack[place + 1 :]]
+        items = [_check_data(one) for one in self._stack[place + 1 :]]
         del self._stack[place:]
         return items
 
-    def _key(self, key: Any) -> Any:
-        """A value that is about to be hashed, which has no memory: one that stands twice is hashed twice."""
+    def _check_key(self, key: Any) -> Any:
+        """Checks the size of a value before it is hashed: hashing visits a shared part once for each reference."""
         if isinstance(key, tuple | frozenset):
-            _measure(key, self._depth, self._values)
+            _check_size(key, self._depth, self._values)
         return key
 
 
-def _data(value: Any) -> Any:
-    """Something of the stack as a part of the data. Raises InvalidParams for what is none."""
-    if value is _MARK or isinstance(value, _Constructor | _Class | _Bare):
+def _check_data(value: Any) -> Any:
+    """Returns an item of the stack that is data. Raises InvalidParams for marks, classes and placeholders."""
+    if value is _MARK or isinstance(value, _Constructor | _RegisteredClass | _NewObject):
         raise InvalidParams("the pickle takes for data what is none")
     return value
 
 
-def _of(value: Any, kind: type) -> Any:
+def _check_type(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise InvalidParams(f"the pickle takes something for a {kind.__name__} that is none")
     return value
 
 
-def _measure(root: Any, depth: int, values: int) -> None:
-    """Raises InvalidParams for a value that is too deep, too large, or holds itself."""
+def _check_size(root: Any, depth: int, values: int) -> None:
+    """Raises InvalidParams for a value that is too deep, too large, or contains itself."""
     known: dict[int, tuple[int, int]] = {}
     open_: set[int] = set()
     todo = [root]
@@ -250,7 +258,7 @@ def _measure(root: Any, depth: int, values: int) -> None:
         if own in known:
             todo.pop()
             continue
-        parts = _parts(value)
+        parts = _list_parts(value)
         if own not in open_:
             if len(open_) > depth:
                 raise InvalidParams(f"the pickle is nested more than {depth} levels deep")
@@ -271,7 +279,7 @@ def _measure(root: Any, depth: int, values: int) -> None:
             raise InvalidParams(f"the pickle has more than {values} values")
 
 
-def _parts(value: Any) -> list[Any]:
+def _list_parts(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset):

@@ -18,8 +18,8 @@ from msgspec import Struct
 from shared.domain.errors import InvalidParams, UnknownAction
 from shared.domain.orders import DeadlineMs, RequestId, Trace
 from shared.net.connection import Connection
-from shared.wire.replies import line
-from shared.wire.strict import decode_strictly, did_you_mean, explain, read_decimal, shortened
+from shared.wire.replies import encode_line
+from shared.wire.strict_json import decode_strictly, did_you_mean, read_decimal, shorten_text, translate_error
 
 Members = Mapping[str, Any]
 """The members of an answer."""
@@ -61,7 +61,7 @@ class Verb(NamedTuple):
     synonyms: Sequence[str] = ()
     parse: Callable[[str], dict[str, Any]] | None = None
     """Makes members of the rest of the line, where one argument is not enough. Raises InvalidParams."""
-    encode: Callable[[Members], bytes] = line
+    encode: Callable[[Members], bytes] = encode_line
     """Writes the answer for whoever typed the line."""
 
 
@@ -93,7 +93,7 @@ class ParsedRequest(Struct, frozen=True, gc=False):
 
     action: Action
     request: Any
-    encode: Callable[[Members], bytes] = line
+    encode: Callable[[Members], bytes] = encode_line
 
 
 class ActionRegistry(Generic[S]):
@@ -229,7 +229,7 @@ class ActionRegistry(Generic[S]):
         try:
             return ParsedRequest(action, msgspec.convert(members, action.request))
         except msgspec.ValidationError as error:
-            raise explain(str(error), action.request) from None
+            raise translate_error(str(error), action.request) from None
 
     def parse_verb(self, text: str) -> ParsedRequest:
         """Returns the request of a line. Raises UnknownAction or InvalidParams."""
@@ -247,7 +247,7 @@ class ActionRegistry(Generic[S]):
         try:
             return ParsedRequest(action, msgspec.convert(members, action.request, strict=False), action.verb.encode)
         except msgspec.ValidationError as error:
-            raise explain(str(error), action.request) from None
+            raise translate_error(str(error), action.request) from None
 
     def _named(self, name: object) -> Action:
         if not isinstance(name, str):
@@ -260,7 +260,7 @@ class ActionRegistry(Generic[S]):
 
 def _refuse(registry: ActionRegistry[Any], what: str, name: str) -> UnknownAction:
     """Returns the error about an action or a verb that there is not."""
-    shown = shortened(name)
+    shown = shorten_text(name)
     if what == "verb":
         hint = did_you_mean(shown, registry.verbs) or "try: help"
         return UnknownAction(f"there is no verb {shown!r}", hint=hint)

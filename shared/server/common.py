@@ -13,8 +13,8 @@ from shared.domain.errors import InvalidParams
 from shared.net.connection import Connection
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import ActionRegistry, Members, Request, Verb
-from shared.wire.ready import help_answer
-from shared.wire.replies import encode, line
+from shared.wire.immediate_replies import help_answer
+from shared.wire.replies import encode_json, encode_line
 
 
 class CommonServer(ABC):
@@ -48,11 +48,14 @@ class Help(NamedTuple):
     def encode(self, members: Members) -> bytes:
         """Returns the answer to the line `help`, which people read: lines of text."""
         if not members["success"]:
-            return line(members)
+            return encode_line(members)
         lines = [*members["help"]]
         if "example" in members:
             # Over many lines, as it can be pasted.
-            lines += ["For example:", *msgspec.json.format(encode(members["example"]), indent=2).decode().splitlines()]
+            lines += [
+                "For example:",
+                *msgspec.json.format(encode_json(members["example"]), indent=2).decode().splitlines(),
+            ]
         elif self.beginning:
             begin = "Type a verb, or paste a request as JSON on one line; Enter sends it. To begin:"
             lines = [begin, *(f"  {request}" for request in self.beginning), "Everything that there is:", *lines]

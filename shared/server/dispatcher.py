@@ -22,8 +22,8 @@ from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import Followed, ParsedRequest, Reply
 from shared.server.parser import Item, RequestParser
 from shared.wire.framing import Frame
-from shared.wire.ready import Ready
-from shared.wire.replies import failure, line, success
+from shared.wire.immediate_replies import ImmediateReply
+from shared.wire.replies import encode_line, error_reply, success_reply
 
 # After so many requests in a row a task that answers aside lets the event loop have a turn.
 _STRETCH = 64
@@ -122,7 +122,7 @@ class Dispatcher(Generic[S]):
             type(item) is ParsedRequest
             and item.action.is_immediate
             and connection.in_flight == 1
-            and item.encode is line
+            and item.encode is encode_line
             and not connection.congested
         ):
             # Nothing is owed to this connection before it: there is no turn to wait for.
@@ -189,7 +189,7 @@ class Dispatcher(Generic[S]):
                 continue
             kind = type(item)
             if kind is not ParsedRequest:
-                weight += 1 if kind is Ready else item.weight  # type: ignore[union-attr]
+                weight += 1 if kind is ImmediateReply else item.weight  # type: ignore[union-attr]
                 entries.append(entry)
                 continue
             if connection.congested:
@@ -224,7 +224,7 @@ class Dispatcher(Generic[S]):
                 self._finish(connection, item, result)  # type: ignore[arg-type]
             elif type(result) is tuple:
                 connection.answer(*result)
-            elif isinstance(item, Ready):
+            elif isinstance(item, ImmediateReply):
                 connection.answer(item.answer)
                 if item.last:
                     connection.finish()
@@ -260,12 +260,12 @@ class Dispatcher(Generic[S]):
         then = None
         if isinstance(result, ComandaError):
             outcome = result.code
-            members = failure(result, request.request_id)
+            members = error_reply(result, request.request_id)
         else:
             outcome = "ok"
             if isinstance(result, Followed):
                 result, then = result
-            members = success(result, request.request_id)
+            members = success_reply(result, request.request_id)
         self._metrics.count_request(parsed.action.name, outcome)
         if request.trace is not None:
             self._log.debug("request_answered", action=parsed.action.name, outcome=outcome, trace=request.trace)

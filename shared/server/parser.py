@@ -6,9 +6,9 @@ from typing import Any, Protocol
 from shared.domain.errors import ComandaError, InvalidParams
 from shared.runtime.logs import log_internal_error
 from shared.server.actions import ActionRegistry, ParsedRequest
-from shared.wire.framing import Document, Frame, Line
-from shared.wire.ready import Ready, answer_frame, refusal
-from shared.wire.strict import parse
+from shared.wire.framing import Document, Frame, TextLine
+from shared.wire.immediate_replies import ImmediateReply, answer_frame, refusal_reply
+from shared.wire.strict_json import parse_json
 
 
 class ServerItem(Protocol):
@@ -19,7 +19,7 @@ class ServerItem(Protocol):
         """How much of a turn it takes; an action takes 1."""
 
 
-Item = ParsedRequest | Ready | ServerItem
+Item = ParsedRequest | ImmediateReply | ServerItem
 
 
 class RequestParser:
@@ -41,13 +41,13 @@ class RequestParser:
         match frame:
             case Document(data):
                 return self._parse_document(data)
-            case Line(text):
+            case TextLine(text):
                 try:
                     return self._actions.parse_verb(text)
                 except ComandaError as error:
-                    return refusal(error)
+                    return refusal_reply(error)
                 except Exception:
-                    return refusal(log_internal_error("request_read_failed"))
+                    return refusal_reply(log_internal_error("request_read_failed"))
             case _:
                 return answer_frame(frame)
 
@@ -58,7 +58,7 @@ class RequestParser:
     def _parse_document(self, document: bytes) -> Item:
         members: Any = None
         try:
-            members = parse(document)
+            members = parse_json(document)
             if (other := self.parse_other(members, document)) is not None:
                 return other
             if not isinstance(members, dict) or "action" not in members:
@@ -67,6 +67,6 @@ class RequestParser:
                 )
             return self._actions.decode(document, members["action"])
         except ComandaError as error:
-            return refusal(error, members)
+            return refusal_reply(error, members)
         except Exception:
-            return refusal(log_internal_error("request_read_failed"), members)
+            return refusal_reply(log_internal_error("request_read_failed"), members)

@@ -30,7 +30,7 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class _Line(
+class _ArchiveLine(
     Struct,
     rename={
         "state": "estado",
@@ -71,7 +71,7 @@ class _Line(
     failed: list[FailedAttempt] = []
 
 
-_decode = msgspec.json.Decoder(_Line).decode_lines
+_decode = msgspec.json.Decoder(_ArchiveLine).decode_lines
 
 
 class ArchivedOrder(NamedTuple):
@@ -86,7 +86,7 @@ class ArchivedOrder(NamedTuple):
         return int(self.order.id[-12:], 16)
 
 
-class Block(NamedTuple):
+class ArchiveBlock(NamedTuple):
     """A part of a file that can be read by itself."""
 
     first: int
@@ -95,21 +95,21 @@ class Block(NamedTuple):
     """Where it begins, in bytes."""
 
 
-class Contents(NamedTuple):
+class ArchiveContents(NamedTuple):
     """What a file has, without the orders themselves."""
 
     sequences: Sequence[int]
     states: Mapping[State, int]
-    blocks: Sequence[Block]
+    blocks: Sequence[ArchiveBlock]
     node: int | None
     """The store whose orders they are."""
 
 
-def read_contents(path: Path) -> Contents:
+def read_contents(path: Path) -> ArchiveContents:
     """Reads a whole file, a part at a time. Raises StoreError."""
     sequences: list[int] = []
     states = Counter[State]()
-    blocks: list[Block] = []
+    blocks: list[ArchiveBlock] = []
     node = None
     try:
         data = memoryview(path.read_bytes())
@@ -119,20 +119,20 @@ def read_contents(path: Path) -> Contents:
             ids = [(line.id, line.state) for line in _decode(member.decompress(data[offset:]))]
             parsed = [parse_id(order_id) for order_id, _ in ids]
             found = [one[2] for one in parsed if one is not None]
-            blocks.append(Block(found[0], offset))
+            blocks.append(ArchiveBlock(found[0], offset))
             sequences += found
             states.update(state for _, state in ids)
             node = None if parsed[0] is None else parsed[0][1]
             offset = len(data) - len(member.unused_data)
     except (OSError, zlib.error, IndexError, msgspec.MsgspecError) as error:
-        raise _unreadable(path, error) from error
-    return Contents(sequences, states, blocks, node)
+        raise _archive_error(path, error) from error
+    return ArchiveContents(sequences, states, blocks, node)
 
 
-def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[Block]]:
+def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[ArchiveBlock]]:
     """Returns the content of a file for orders in the order of their sequences, and where its parts begin."""
     parts: list[bytes] = []
-    blocks: list[Block] = []
+    blocks: list[ArchiveBlock] = []
     lines: list[bytes] = []
     first = offset = 0
 
@@ -140,7 +140,7 @@ def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[Block]]
         nonlocal offset
         # Without a time in it the same orders give the same bytes.
         part = gzip.compress(b"\n".join(lines) + b"\n", _LEVEL, mtime=0)
-        blocks.append(Block(first, offset))
+        blocks.append(ArchiveBlock(first, offset))
         parts.append(part)
         offset += len(part)
         lines.clear()
@@ -148,7 +148,7 @@ def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[Block]]
     for archived in orders:
         if not lines:
             first = archived.sequence
-        lines.append(_encode(_view(archived)))
+        lines.append(_encode(_encode_order(archived)))
         if len(lines) == BLOCK_ORDERS:
             end_block()
     if lines:
@@ -162,16 +162,16 @@ def read_block(path: Path, offset: int = 0, end: int | None = None) -> list[Arch
         with path.open("rb") as file:
             file.seek(offset)
             data = file.read() if end is None else file.read(end - offset)
-        return [ArchivedOrder(_order(line), line.failed) for line in _decode(gzip.decompress(data))]
+        return [ArchivedOrder(_decode_order(line), line.failed) for line in _decode(gzip.decompress(data))]
     except (OSError, EOFError, msgspec.MsgspecError) as error:
-        raise _unreadable(path, error) from error
+        raise _archive_error(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> StoreError:
+def _archive_error(path: Path, error: Exception) -> StoreError:
     return StoreError(f"the archive {path.name} cannot be read: {error}", hint="restore the file from a backup")
 
 
-def _view(archived: ArchivedOrder) -> dict[str, object]:
+def _encode_order(archived: ArchivedOrder) -> dict[str, object]:
     order = archived.order
     view = order_view(order)
     for name, moment in (("fecha_guardado", order.stored), ("fecha_en_cola", order.queued)):
@@ -184,7 +184,7 @@ def _view(archived: ArchivedOrder) -> dict[str, object]:
     return view
 
 
-def _order(line: _Line) -> Order:
+def _decode_order(line: _ArchiveLine) -> Order:
     request = OrderRequest(
         customer=line.customer,
         items=line.items,
@@ -198,17 +198,17 @@ def _order(line: _Line) -> Order:
         id=line.id,
         state=line.state,
         request=request,
-        received=_microseconds(line.received) or 0,
-        stored=_microseconds(line.stored),
-        queued=_microseconds(line.queued),
-        started=_microseconds(line.started),
-        finished=_microseconds(line.finished),
+        received=_to_microseconds(line.received) or 0,
+        stored=_to_microseconds(line.stored),
+        queued=_to_microseconds(line.queued),
+        started=_to_microseconds(line.started),
+        finished=_to_microseconds(line.finished),
         attempt=line.attempts,
         worker=line.worker,
         detail=line.detail,
     )
 
 
-def _microseconds(moment: datetime.datetime | None) -> int | None:
+def _to_microseconds(moment: datetime.datetime | None) -> int | None:
     # Whole numbers all the way: a float has too few digits.
     return None if moment is None else (moment - _EPOCH) // datetime.timedelta(microseconds=1)

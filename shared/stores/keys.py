@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from shared.domain.names import SEPARATOR, fold_names
 from shared.domain.records import Index, Item, Key, Table, Value
-from shared.stores.ports.records import Query
+from shared.stores.ports.records import RecordQuery
 
 _BIAS = 500
 _BUCKETS = 1024
@@ -33,20 +33,20 @@ def partition_text(partition: str) -> str:
 
 def item_keys(table: Table, tenant: str, key: Key) -> tuple[str, str]:
     """Partition and sort key of an item; the sort key is empty where the table has none."""
-    partition = partition_key(tenant, _folded(table, table.partition, key[table.partition]))
-    return partition, "" if table.sort is None else key_text(_folded(table, table.sort, key[table.sort]))
+    partition = partition_key(tenant, _fold_member(table, table.partition, key[table.partition]))
+    return partition, "" if table.sort is None else key_text(_fold_member(table, table.sort, key[table.sort]))
 
 
 def index_keys(table: Table, index: Index, tenant: str, item: Item) -> tuple[str, str] | None:
     """Partition and sort key of an item's place in an index; None where it has no place there."""
     if index.sort not in item:
         return None
-    sort = key_text(_folded(table, index.sort, item[index.sort]))
+    sort = key_text(_fold_member(table, index.sort, item[index.sort]))
     if index.partition is None:
         return partition_key(tenant, ALL), sort
     if index.partition not in item:
         return None
-    return partition_key(tenant, _folded(table, index.partition, item[index.partition])), sort
+    return partition_key(tenant, _fold_member(table, index.partition, item[index.partition])), sort
 
 
 def is_at_same_place(index: Index, one: Item, other: Item) -> bool:
@@ -61,22 +61,22 @@ def bucket_of(partition: str, sort: str) -> int:
     return crc32(f"{partition}{SEPARATOR}{sort}".encode()) % _BUCKETS
 
 
-def fold_query(table: Table, query: Query) -> Query:
+def fold_query(table: Table, query: RecordQuery) -> RecordQuery:
     """Returns the query with its names in the form in which keys have them. Raises InvalidParams for no such index."""
     if not table.folded:
         return query
-    ordered: Table | Index = table if query.index is None else table.index(query.index)
+    ordered: Table | Index = table if query.index is None else table.get_index(query.index)
     partition, sort = ordered.partition or "", ordered.sort or ""
     return replace(
         query,
-        partition=_folded(table, partition, query.partition),
-        prefix=_folded(table, sort, query.prefix),
-        low=_folded(table, sort, query.low),
-        high=_folded(table, sort, query.high),
+        partition=_fold_member(table, partition, query.partition),
+        prefix=_fold_member(table, sort, query.prefix),
+        low=_fold_member(table, sort, query.low),
+        high=_fold_member(table, sort, query.high),
     )
 
 
-def _folded(table: Table, member: str, value: Value) -> Value:
+def _fold_member(table: Table, member: str, value: Value) -> Value:
     return fold_names(value) if member in table.folded and isinstance(value, str) else value
 
 

@@ -10,7 +10,7 @@ from shared.domain.ids import OrderRange
 from shared.domain.orders import OrderRequest, Priority
 from shared.domain.records import text_bytes
 from shared.domain.states import State
-from shared.stores.ports.orders import Open
+from shared.stores.ports.orders import OpenRange
 
 STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED)
 """States by the number under which stores keep them."""
@@ -21,7 +21,7 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(len(STATES))
 _SCOPE = "\x1f"
 
 
-class Row(Struct, frozen=True, array_like=True, gc=False):
+class OrderProgress(Struct, frozen=True, array_like=True, gc=False):
     """What has happened to one order; times are microseconds since the epoch."""
 
     state: int = QUEUED
@@ -40,7 +40,7 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
 # What an answer has for an order besides its document: names of members, times, the state.
 _VIEW_BYTES = 400
 
-NOTHING = Row()
+NOTHING = OrderProgress()
 """Of an order that nobody has touched since it was accepted."""
 
 
@@ -56,9 +56,9 @@ class OpenOrder(NamedTuple):
     rescues: int
 
 
-def group_open(orders: Iterable[OpenOrder], node: int) -> list[Open]:
+def group_open(orders: Iterable[OpenOrder], node: int) -> list[OpenRange]:
     """Orders in ascending order, as ranges of those that are alike."""
-    groups: list[Open] = []
+    groups: list[OpenRange] = []
     alike: tuple[int, str | None, int | None, int, int] | None = None
     first = count = 0
 
@@ -66,7 +66,7 @@ def group_open(orders: Iterable[OpenOrder], node: int) -> list[Open]:
         if alike is not None:
             received, priority, due, attempt, rescues = alike
             level = Priority.NORMAL if priority is None else Priority(priority)
-            groups.append(Open(OrderRange(received, node, first, count), attempt, level, due, rescues))
+            groups.append(OpenRange(OrderRange(received, node, first, count), attempt, level, due, rescues))
 
     for sequence, received, priority, due, attempt, rescues in orders:
         this = (received, priority, due, attempt, rescues)
@@ -100,6 +100,6 @@ def same_order(one: OrderRequest, other: OrderRequest) -> bool:
     return replace(one, request_id=UNSET, trace=UNSET) == replace(other, request_id=UNSET, trace=UNSET)
 
 
-def poisoned(poison: int) -> str:
+def poison_detail(poison: int) -> str:
     """Why an order that its workers died over is given up."""
     return f"its worker died more than {poison} times"

@@ -1,4 +1,4 @@
-"""What the types of documents say of their members, for errors that tell what would be right."""
+"""Descriptions of the members of document types, for the hints in error messages."""
 
 import functools
 import re
@@ -12,22 +12,22 @@ _INDEX = re.compile(r"\[[^\]]*\]")
 
 
 def list_fields(kind: Any, *, inner: bool) -> list[str]:
-    """Field names of the struct that `kind` is, or with `inner` of those that it holds."""
+    """Returns the field names of the struct `kind`, or with `inner` those of the structs it contains."""
     levels: tuple[list[str], list[str]] = ([], [])
 
-    def visit(info: inspect.Type, depth: int) -> None:
-        for part in _parts(info):
+    def visit_type(info: inspect.Type, depth: int) -> None:
+        for part in _list_variants(info):
             if isinstance(part, inspect.StructType):
                 for field in part.fields:
                     levels[min(depth, 1)].append(field.encode_name)
-                    visit(field.type, depth + 1)
+                    visit_type(field.type, depth + 1)
 
-    visit(_type_info(kind), 0)
+    visit_type(_type_info(kind), 0)
     return levels[inner]
 
 
 def list_choices(kind: Any, where: str) -> list[str]:
-    """What the member at `where` can be: the values of its enum or literal, or the tags that say what an object is."""
+    """Returns the possible values of the member at `where`: of its enum or literal, or the tags of its union."""
     found: dict[str, None] = {}
     for info in _member_types(kind, where):
         if isinstance(info, inspect.EnumType):
@@ -38,50 +38,50 @@ def list_choices(kind: Any, where: str) -> list[str]:
 
 
 def describe_member(kind: Any, where: str) -> str:
-    """What the member at `where` has to be, in the protocol's words; empty for one that is not known."""
-    return " or ".join(dict.fromkeys(map(_describe, _member_types(kind, where))))
+    """Returns the expected type of the member at `where` in the protocol's terms; empty if it is not known."""
+    return " or ".join(dict.fromkeys(map(_describe_type, _member_types(kind, where))))
 
 
 def _member_types(kind: Any, where: str) -> list[inspect.Type]:
-    """The types that the members named as the one at `where` can have; a tag is a literal."""
+    """Returns the types of all members with the name of the one at `where`; a tag is a literal."""
     member = _INDEX.sub("", where.rpartition(".")[2])
     found: list[inspect.Type] = []
 
-    def visit(info: inspect.Type, name: str) -> None:
-        for part in _parts(info):
+    def visit_type(info: inspect.Type, name: str) -> None:
+        for part in _list_variants(info):
             if name == member:
                 found.append(part)
             if isinstance(part, inspect.StructType):
                 if part.tag_field == member:
                     found.append(inspect.LiteralType((part.tag,)))
                 for field in part.fields:
-                    visit(field.type, field.encode_name)
+                    visit_type(field.type, field.encode_name)
 
     if member:
-        visit(_type_info(kind), "")
+        visit_type(_type_info(kind), "")
     return found
 
 
-# Looking a type up takes longer than all the rest of an error, and there are only so many.
+# Inspecting a type takes longer than building the rest of an error, and the number of types is fixed.
 _type_info = functools.cache(inspect.type_info)
 
 
-def _parts(info: inspect.Type) -> Iterator[inspect.Type]:
-    """What a type can be, without its description: the members of a union, or of a list."""
+def _list_variants(info: inspect.Type) -> Iterator[inspect.Type]:
+    """Yields the variants of a type without metadata: the members of a union, or of a list."""
     match info:
         case inspect.Metadata(type=described):
-            yield from _parts(described)
+            yield from _list_variants(described)
         case inspect.ListType(item_type=item):
-            yield from _parts(item)
+            yield from _list_variants(item)
         case inspect.UnionType(types=types):
             for part in types:
-                yield from _parts(part)
+                yield from _list_variants(part)
         case _:
             yield info
 
 
-def _describe(info: inspect.Type) -> str:
-    """What a value of the type is, in the protocol's words."""
+def _describe_type(info: inspect.Type) -> str:
+    """Returns the protocol's term for a value of the type."""
     match info:
         case inspect.IntType(ge=int() as low, le=int() as high):
             return f"a whole number from {low} to {high}"

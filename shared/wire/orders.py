@@ -1,4 +1,4 @@
-"""Orders from documents: a whole block of them in one decode, or one at a time with good errors."""
+"""Decodes orders from documents: a block of them in one call, or one at a time with detailed errors."""
 
 import re
 from typing import Any, NamedTuple
@@ -8,20 +8,20 @@ from msgspec import UNSET
 
 from shared.domain.errors import InvalidParams
 from shared.domain.orders import Item, OrderRequest
-from shared.wire.strict import convert, parse
+from shared.wire.strict_json import convert_document, parse_json
 
 EXAMPLE = {
     "cliente": "Juan Pérez",
     "productos": ["pan", {"producto": "agua", "cantidad": 2}],
     "direccion": "Av. Siempre Viva 742",
 }
-"""A valid order, shown with errors."""
+"""A valid order, included in error replies."""
 
-# How canonical documents begin, and what stands behind the name: in JSON no text has a quote without a backslash.
+# The beginning of a canonical document, and the text after the name: JSON escapes quotes within the name.
 _BEFORE_NAME = '{"cliente":"'
 _BEHIND_NAME = '","productos"'
 _REQUIRED_KEYS = 3
-# What Decimal takes for a number and JSON would not: spaces, underscores, other scripts' digits.
+# Prices that Decimal accepts and JSON does not: with spaces, underscores, or digits of other scripts.
 _ODD_PRICE = re.compile(rb'"precio"\s*:\s*"(?!-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")')
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _SPACE_BEFORE_COLON = re.compile(rb"[ \t\r\n]:")
@@ -32,28 +32,28 @@ class OrderBlock(NamedTuple):
 
     orders: list[OrderRequest]
     plain: bool
-    """Whether all of them have just the three required fields, and no product is an object."""
+    """True if all have only the three required fields and no product is an object."""
 
 
 class OrderDecoder:
-    """Decodes orders. One decoder serves a process."""
+    """Decodes orders. A process needs one decoder."""
 
     def __init__(self) -> None:
         self._lines = msgspec.json.Decoder(OrderRequest)
 
-    def block(self, block: bytes) -> OrderBlock | None:
-        """The orders of a block of documents, or None when anything in it needs a closer look.
+    def decode_block(self, block: bytes) -> OrderBlock | None:
+        """Returns the orders of a block of documents, or None if the documents need individual checks.
 
-        Every order returned is fully valid. The block goes through one decode; what the types cannot
-        say is settled for the whole block by counting. `":` ends every key, and can stand elsewhere
-        only behind a backslash, so with no white space before a colon its count is at least the number
-        of keys in the block; when it equals the number of fields found, no key stands twice. A text can
-        be blank only if it starts with a space, an escape or a character beyond ASCII.
+        Every returned order is valid. The block is decoded in one call; duplicate keys and blank texts, which the
+        types do not exclude, are excluded for the whole block by counting. `":` ends every key and otherwise only
+        occurs after a backslash, so without white space before colons its count is at least the number of keys in
+        the block; if it equals the number of fields found, no key occurs twice. A text can be blank only if it
+        starts with a space, an escape or a non-ASCII character.
         """
         try:
             orders = self._lines.decode_lines(block)
         except Exception:
-            # Whatever it is, the close look says it of the one order whose it is.
+            # The individual checks report the error for the order that causes it.
             return None
         keys = block.count(b'":')
         if keys != block.count(b":") and _SPACE_BEFORE_COLON.search(block):
@@ -65,33 +65,33 @@ class OrderDecoder:
             return None
         return OrderBlock(orders, plain) if orders else None
 
-    def document(self, document: bytes) -> OrderRequest:
-        """One order from strict JSON, as `shared.wire.strict.parse` has found it to be.
+    def decode_document(self, document: bytes) -> OrderRequest:
+        """Decodes one order from a document that `shared.wire.strict_json.parse_json` has accepted.
 
-        Raises InvalidParams saying what is wrong with it.
+        Raises InvalidParams naming the field.
         """
-        order: OrderRequest = convert(document, OrderRequest, example=EXAMPLE)
+        order: OrderRequest = convert_document(document, OrderRequest, example=EXAMPLE)
         if any(isinstance(item, Item) and item.price is not None for item in order.items):
-            _check_prices(parse(document)["productos"])
+            _check_prices(parse_json(document)["productos"])
         if blank := find_blank(order):
             raise InvalidParams(f"{blank} must not be blank", field=blank, example=EXAMPLE)
         return order
 
-    def array(self, document: bytes) -> list[OrderRequest | InvalidParams]:
-        """The orders of an array of strict JSON, each by itself: a good one, or the error it deserves."""
-        return [self._member(bytes(member)) for member in convert(document, list[msgspec.Raw])]
+    def decode_array(self, document: bytes) -> list[OrderRequest | InvalidParams]:
+        """Decodes an array of orders from strict JSON; returns an order or an error for each element."""
+        return [self._decode_member(bytes(member)) for member in convert_document(document, list[msgspec.Raw])]
 
-    def _member(self, document: bytes) -> OrderRequest | InvalidParams:
+    def _decode_member(self, document: bytes) -> OrderRequest | InvalidParams:
         try:
-            return self.document(document)
+            return self.decode_document(document)
         except InvalidParams as error:
-            # The same example for each of a thousand members would help nobody.
+            # A thousand copies of the same example would only make the reply longer.
             error.example = None
             return error
 
 
 def _check_prices(items: list[Any]) -> None:
-    """Raises InvalidParams for a price as text that is not written as JSON writes a number."""
+    """Raises InvalidParams for a price that is text and not a number of JSON."""
     for index, item in enumerate(items):
         price = item.get("precio") if isinstance(item, dict) else None
         if isinstance(price, str) and not _NUMBER.fullmatch(price):
@@ -100,7 +100,7 @@ def _check_prices(items: list[Any]) -> None:
 
 
 def count_keys(order: OrderRequest) -> int:
-    """The least number of JSON keys that a document of this order has."""
+    """Returns the minimum number of JSON keys in a document of this order."""
     keys = _REQUIRED_KEYS
     keys += order.request_id is not UNSET
     keys += order.not_before is not UNSET
@@ -115,7 +115,7 @@ def count_keys(order: OrderRequest) -> int:
 
 
 def find_blank(order: OrderRequest) -> str | None:
-    """The name of the first text of an order that has nothing but white space, if any."""
+    """Returns the name of the first blank text of an order, if any."""
     if order.customer.isspace():
         return "cliente"
     if order.address.isspace():
@@ -127,20 +127,20 @@ def find_blank(order: OrderRequest) -> str | None:
 
 
 def encode_order(order: OrderRequest) -> str:
-    """The order's canonical document, as stores keep it."""
+    """Returns the canonical document of an order, as stores keep it."""
     return _ENCODER.encode(order).decode()
 
 
 def customer_of(document: str) -> str:
-    """Returns the customer of an order's canonical document, of which the beginning is enough."""
+    """Returns the customer of an order's canonical document; the beginning of the document is sufficient."""
     name = document[len(_BEFORE_NAME) : document.find(_BEHIND_NAME)]
     return str(msgspec.json.decode(f'"{name}"', type=str)) if "\\" in name else name
 
 
 def encode_orders(orders: list[OrderRequest]) -> list[str]:
-    """The canonical documents of many orders."""
-    # Text, since the sqlite modules take it as it is, and bytes by way of a lookup that costs as much as
-    # the insert. A document holds no newline: JSON escapes them.
+    """Returns the canonical documents of orders."""
+    # The sqlite modules bind text directly, but look up an adapter for bytes, which costs as much as the
+    # insert. A document contains no newline: JSON escapes them.
     return _ENCODER.encode_lines(orders).decode().split("\n")[:-1]
 
 

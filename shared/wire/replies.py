@@ -1,4 +1,4 @@
-"""Answers as lines of JSON; the one place where an error becomes a reply."""
+"""Replies as lines of JSON, and the conversion of errors to replies."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,21 +12,21 @@ RequestIdValue = str | int | None
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-def line(members: Any) -> bytes:
-    """One answer or event: the JSON of `members` and a newline."""
+def encode_line(members: Any) -> bytes:
+    """Returns one reply or event: the JSON of `members` and a newline."""
     return _encoder.encode(members) + b"\n"
 
 
-def success(members: Mapping[str, Any], request_id: RequestIdValue = None) -> dict[str, Any]:
-    """The members of a positive answer."""
+def success_reply(members: Mapping[str, Any], request_id: RequestIdValue = None) -> dict[str, Any]:
+    """Returns the members of a successful reply."""
     reply: dict[str, Any] = {"success": True, **members}
     if request_id is not None:
         reply["request_id"] = request_id
     return reply
 
 
-def failure(error: ComandaError, request_id: RequestIdValue = None) -> dict[str, Any]:
-    """The members of the answer that tells of `error`."""
+def error_reply(error: ComandaError, request_id: RequestIdValue = None) -> dict[str, Any]:
+    """Returns the members of the reply for `error`."""
     reply: dict[str, Any] = {"success": False, "error": error.code, "message": error.message}
     for name in ("field", "line", "column", "hint", "example"):
         value = getattr(error, name)
@@ -38,6 +38,6 @@ def failure(error: ComandaError, request_id: RequestIdValue = None) -> dict[str,
     return reply
 
 
-def encode(members: Any) -> bytes:
-    """The JSON of `members` without a newline, for putting together larger lines."""
+def encode_json(members: Any) -> bytes:
+    """Returns the JSON of `members` without a newline, for building larger lines."""
     return _encoder.encode(members)

@@ -1,8 +1,8 @@
-"""Telnet's control bytes, taken out of a stream (RFC 854, RFC 1143).
+"""Removes telnet's control bytes from a stream (RFC 854, RFC 1143).
 
-Only what a person's telnet client sends unasked is understood: negotiation is declined, sub-negotiation
-is skipped, and "interrupt process" (Ctrl-C) is passed on. 0xFF never occurs in valid UTF-8, so nothing
-of a JSON document can be lost here.
+It supports the commands that telnet clients send on their own initiative: it declines negotiation, skips
+sub-negotiation and reports "interrupt process" (Ctrl-C). 0xFF never occurs in valid UTF-8, so JSON documents
+pass unchanged.
 """
 
 import enum
@@ -14,11 +14,11 @@ _DONT, _DO, _WONT, _WILL, _SB, _SE = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF0
 _INTERRUPT_PROCESS, _BREAK = 0xF4, 0xF3
 
 SPECIAL = re.compile(bytes((ord("["), IAC, CTRL_C, ord("]"))))
-"""Finds the first byte of a stream that is telnet's and not the user's text."""
+"""Matches the first byte that belongs to telnet and not to the user's text."""
 
 
 class Interrupt:
-    """Stands in the stream where the user pressed Ctrl-C."""
+    """Marks the position in the stream at which the user pressed Ctrl-C."""
 
 
 class _Expect(enum.Enum):
@@ -30,7 +30,7 @@ class _Expect(enum.Enum):
 
 
 class TelnetFilter:
-    """Splits a stream into its plain bytes and the user's interrupts, however it is cut."""
+    """Splits a stream into plain bytes and interrupts, whatever the chunk boundaries."""
 
     __slots__ = ("_expect", "_verb", "replies")
 
@@ -38,15 +38,15 @@ class TelnetFilter:
         self._expect = _Expect.DATA
         self._verb = 0
         self.replies = bytearray()
-        """Bytes to send back at once; the caller takes and clears them."""
+        """Bytes to send back at once; the caller clears them."""
 
     @property
-    def midway(self) -> bool:
-        """Whether a command has begun and not ended."""
+    def is_midway(self) -> bool:
+        """Whether a command is incomplete."""
         return self._expect is not _Expect.DATA
 
-    def split(self, data: bytes) -> list[bytes | Interrupt]:
-        """The plain bytes of `data` in order, with an `Interrupt` wherever Ctrl-C was pressed."""
+    def split_stream(self, data: bytes) -> list[bytes | Interrupt]:
+        """Returns the plain bytes of `data` in order, with an `Interrupt` for each Ctrl-C."""
         pieces: list[bytes | Interrupt] = []
         plain = bytearray()
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from shared.stores.sqlite.database import Writer, migrate
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.orders import SqliteOrderStore
 
 _CHUNK = 500_000
@@ -43,7 +43,7 @@ _DELAY_FIRST = "UPDATE orders SET due = 4070908800000000 WHERE sequence = 1"
 _BEGIN_FIRST_AGAIN = "UPDATE progress SET state = 0 WHERE sequence = 1"
 
 
-def make_big_store(files: Files, orders: int, *, customers: int, waiting: int = 0) -> None:
+def make_big_store(files: StoreFiles, orders: int, *, customers: int, waiting: int = 0) -> None:
     """Fills new files with `orders` orders of the last days, all of them final unless some are `waiting`."""
     files.orders.parent.mkdir(parents=True, exist_ok=True)
     accepted, worked = Writer(files.orders), Writer(files.progress)
@@ -73,7 +73,7 @@ def make_big_store(files: Files, orders: int, *, customers: int, waiting: int = 
         asyncio.run(_settle(files))
 
 
-async def _settle(files: Files) -> None:
+async def _settle(files: StoreFiles) -> None:
     """Leaves the files as an intake does that was stopped."""
     store = SqliteOrderStore(files)
     await store.recover()
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--waiting", type=int, default=0)
     options = parser.parse_args()
     make_big_store(
-        Files(options.folder / "orders.db"), options.orders, customers=options.customers, waiting=options.waiting
+        StoreFiles(options.folder / "orders.db"), options.orders, customers=options.customers, waiting=options.waiting
     )
 
 

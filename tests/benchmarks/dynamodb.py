@@ -17,11 +17,11 @@ from aiohttp import web
 from shared.domain.orders import OrderRequest, Priority
 from shared.domain.records import Condition, Put, Table, Transaction
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.client import Dynamo, dynamo
-from shared.stores.dynamodb.opening import dynamo_orders, dynamo_records, dynamo_work
+from shared.stores.dynamodb.client import DynamoClient, open_client
 from shared.stores.dynamodb.order_tables import ORDERS, create_order_tables
+from shared.stores.dynamodb.stores import dynamo_orders, dynamo_records, dynamo_work
 from shared.stores.dynamodb.values import to_item
-from shared.stores.ports.orders import Batch, Done, OrderStore, Ticket
+from shared.stores.ports.orders import Done, OrderBatch, OrderStore, Ticket
 from shared.stores.ports.records import RecordStore
 from shared.wire.orders import encode_orders
 from tests.support.dynamodb import CREDENTIALS, dynamodb_endpoint, own_tables
@@ -61,7 +61,7 @@ async def _measure(endpoint: str, rounds: int, seconds: float, orders: list[byte
     figures = DynamoFigures([], [], [], [], await _units(endpoint, orders, _TURN), await _units(endpoint, orders, 36))
     for number in range(rounds):
         settings = own_tables(endpoint)
-        async with dynamo(settings) as client, dynamo_records(settings, _TABLES) as records:
+        async with open_client(settings) as client, dynamo_records(settings, _TABLES) as records:
             await create_order_tables(client)
             bare = _Bare(client, orders)
             puts = [(figures.bare_puts, bare.put), (figures.puts, _Puts(records).put)]
@@ -78,7 +78,7 @@ async def _measure(endpoint: str, rounds: int, seconds: float, orders: list[byte
 class _Bare:
     """What anybody would write."""
 
-    def __init__(self, client: Dynamo, orders: list[bytes]) -> None:
+    def __init__(self, client: DynamoClient, orders: list[bytes]) -> None:
         self._client = client
         self._prefix = client.settings.prefix
         self._numbers = itertools.count()
@@ -149,9 +149,9 @@ async def _rate(work: Callable[[], Awaitable[int]], tasks: int, seconds: float) 
     return done / (time.perf_counter() - began)
 
 
-def _batch(orders: list[bytes], number: int) -> Batch:
+def _batch(orders: list[bytes], number: int) -> OrderBatch:
     requests = [msgspec.json.decode(order, type=OrderRequest) for order in orders[:number]]
-    return Batch(requests, encode_orders(requests), plain=True)
+    return OrderBatch(requests, encode_orders(requests), plain=True)
 
 
 class _Meter(Proxy):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from shared.domain.orders import OrderRequest
-from shared.stores.ports.orders import Batch
-from shared.stores.sqlite.files import Files
+from shared.stores.ports.orders import OrderBatch
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.wire.orders import encode_orders
 from tests.benchmarks.big_store import make_big_store
@@ -65,7 +65,7 @@ class BigStartFigures(NamedTuple):
 def big_start(final: int, waiting: int) -> BigStartFigures:
     """Starts an intake on a store with so many orders."""
     server = Comanda(ORDER_HANDLER="workers.handlers:wait", PROCESSING_SECONDS="3600", SHUTDOWN_SECONDS="1")
-    make_big_store(Files(server.folder / "data" / "orders.db"), final, customers=100_000, waiting=waiting)
+    make_big_store(StoreFiles(server.folder / "data" / "orders.db"), final, customers=100_000, waiting=waiting)
     began = time.perf_counter()
     with server.running():
         opened = ask(server.port, "stats")["stats"]["abiertos"]
@@ -86,7 +86,7 @@ def _peak_memory_mb(server: Comanda) -> float:
 
 
 async def _fill(folder: Path, waiting: int, large: int) -> int:
-    store = SqliteOrderStore(Files(folder / "orders.db"))
+    store = SqliteOrderStore(StoreFiles(folder / "orders.db"))
     await store.recover()
     size = 0
     for number in range(large):
@@ -100,10 +100,10 @@ async def _fill(folder: Path, waiting: int, large: int) -> int:
     return size
 
 
-def _batch(items: list[str], orders: int) -> Batch:
+def _batch(items: list[str], orders: int) -> OrderBatch:
     request = msgspec.convert({"cliente": "Ana", "productos": items, "direccion": "Mayor 1"}, OrderRequest)
     requests = [request] * orders
-    return Batch(requests, encode_orders(requests), True)
+    return OrderBatch(requests, encode_orders(requests), True)
 
 
 def _children(pid: int) -> list[int]:

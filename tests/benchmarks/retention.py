@@ -17,11 +17,11 @@ from pathlib import Path
 import msgspec
 
 from shared.domain.orders import OrderRequest, Priority
-from shared.stores.ports.orders import Batch, Done, Failure, Ticket
-from shared.stores.sqlite.archiving import Archiver
-from shared.stores.sqlite.files import Files
+from shared.stores.ports.orders import Done, Failure, OrderBatch, Ticket
+from shared.stores.sqlite.archiver import Archiver
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.orders import SqliteOrderStore
-from shared.stores.sqlite.work import SqliteWorkStore
+from shared.stores.sqlite.work_store import SqliteWorkStore
 from shared.wire.orders import encode_orders
 
 _DAY = 86_400_000_000
@@ -29,7 +29,7 @@ _BATCH = 500
 _START = 20_000 * _DAY
 
 
-def _orders(first: int, count: int) -> Batch:
+def _orders(first: int, count: int) -> OrderBatch:
     requests = [
         msgspec.convert(
             {
@@ -41,7 +41,7 @@ def _orders(first: int, count: int) -> Batch:
         )
         for number in range(first, first + count)
     ]
-    return Batch(requests, encode_orders(requests), True)
+    return OrderBatch(requests, encode_orders(requests), True)
 
 
 async def _day(store: SqliteOrderStore, work: SqliteWorkStore, day: int, orders: int) -> None:
@@ -56,14 +56,14 @@ async def _day(store: SqliteOrderStore, work: SqliteWorkStore, day: int, orders:
         await work.advance("w", done=done, failures=failures, now=at + 9500)
 
 
-def _sizes(files: Files) -> dict[str, int]:
+def _sizes(files: StoreFiles) -> dict[str, int]:
     paths = {"orders.db": files.orders, "orders-progress.db": files.progress}
     found = {name: path.stat().st_size for name, path in paths.items()}
     return {**found, "archive": sum(path.stat().st_size for path in files.archive.glob("*/*"))}
 
 
 async def _simulate(folder: Path, *, days: int, orders: int, keep: int) -> None:
-    files = Files(folder / "orders.db")
+    files = StoreFiles(folder / "orders.db")
     store = SqliteOrderStore(files)
     await store.recover()
     work = SqliteWorkStore(files)
@@ -73,7 +73,7 @@ async def _simulate(folder: Path, *, days: int, orders: int, keep: int) -> None:
         if keep and day >= keep:
             began = time.perf_counter()
             with contextlib.closing(Archiver(files)) as archiver:
-                archiver.run(_START + (day - keep) * _DAY, lambda _: None)
+                archiver.archive_before(_START + (day - keep) * _DAY, lambda _: None)
             archiving += time.perf_counter() - began
         began = time.perf_counter()
         while await store.tidy():

@@ -14,7 +14,7 @@ import msgspec
 
 from shared.stores.orders import DONE
 from shared.stores.sqlite.database import Connection, connect
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from tests.chaos.chaos import Chaos
 from tests.chaos.event_rounds import followed
 from tests.chaos.history import History, stored_orders, totals_that_differ
@@ -91,7 +91,7 @@ def _prove(chaos: Chaos, folder: Path, began: float, done: dict[int, tuple[int, 
 
 @contextlib.contextmanager
 def _read(folder: Path) -> Iterator[Connection]:
-    files = Files(folder / "orders.db")
+    files = StoreFiles(folder / "orders.db")
     connection = connect(files.orders, read_only=True)
     connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))
     try:

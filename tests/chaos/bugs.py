@@ -15,8 +15,8 @@ from services.distributed.read_model import ReadModel
 from services.intake import __main__ as intake
 from shared.domain.ids import OrderRange
 from shared.stores.orders import RUNNING
-from shared.stores.ports.orders import Acceptance, Batch, Ticket
-from shared.stores.sqlite import database, orders, work
+from shared.stores.ports.orders import Acceptance, OrderBatch, Ticket
+from shared.stores.sqlite import database, orders, work_store
 from shared.stores.sqlite.orders import SqliteOrderStore
 from workers.pool import Pool
 
@@ -27,10 +27,10 @@ def answer_before_commit() -> None:
     """Orders are answered when they have been taken in, and stored a little later."""
     accept = SqliteOrderStore.accept
 
-    async def answered_first(self: Any, batch: Batch, *, received: int, room: int) -> Acceptance:
+    async def answered_first(self: Any, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         loop = asyncio.get_running_loop()
         promised = OrderRange(received, self._node, self._next, min(len(batch.requests), room))
-        store = Batch(batch.requests, batch.documents, False)
+        store = OrderBatch(batch.requests, batch.documents, False)
         loop.call_later(_LATE_SECONDS, lambda: loop.create_task(accept(self, store, received=received, room=room)))
         self._next += promised.count
         return Acceptance(promised, range(promised.count), {})
@@ -47,7 +47,7 @@ def commit_without_sync() -> None:
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
-    for module in (database, work):
+    for module in (database, work_store):
         module.connect = unsynced  # type: ignore[attr-defined]
 
 
@@ -65,7 +65,7 @@ def no_unique_key() -> None:
 
 def no_fencing() -> None:
     """A silent worker is given up but lives on, and whatever it still records counts."""
-    work._DONE = work._DONE.replace("AND attempt = ?2", "AND ?2 > 0").replace(f"state = {RUNNING}", "true")
+    work_store._DONE = work_store._DONE.replace("AND attempt = ?2", "AND ?2 > 0").replace(f"state = {RUNNING}", "true")
     _let_silent_workers_live()
 
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 
 from shared.domain.states import FINAL
-from shared.stores.dynamodb.chunks import Chunks, counts
-from shared.stores.dynamodb.client import dynamo
-from shared.stores.dynamodb.servers import Servers
+from shared.stores.dynamodb.chunks import ChunkStore, count_states
+from shared.stores.dynamodb.client import open_client
+from shared.stores.dynamodb.servers import ServerDirectory
 from shared.stores.dynamodb.settings import DynamoSettings
 from tests.chaos.chaos import Chaos, Missing, Outcome, recovery
 from tests.chaos.history import Findings, History, Stored, examine_orders, no_findings
@@ -73,34 +73,36 @@ def _prove(chaos: Chaos, tables: DynamoSettings, intakes: list[IntakeProcess]) -
 async def _examine(history: History, tables: DynamoSettings) -> Findings:
     """Holds a history against the tables."""
     findings = no_findings(history)
-    async with dynamo(tables) as client:
-        shared = await Servers(client, "harness").shared()
+    async with open_client(tables) as client:
+        shared = await ServerDirectory(client, "harness").read_shared()
         stored: list[Stored] = []
         for block in range(1, shared.newest + 1):
-            for chunk in await Chunks(client).of_block(block, client.deadline()):
+            for chunk in await ChunkStore(client).read_block(block, client.next_deadline()):
                 for sequence, document in enumerate(chunk.documents, chunk.first):
-                    row = chunk.row(sequence)
-                    stored.append(Stored(chunk.order(sequence, shared.node).id, document, row.state, row.finished))
+                    row = chunk.get_progress(sequence)
+                    stored.append(
+                        Stored(chunk.build_order(sequence, shared.node).id, document, row.state, row.finished)
+                    )
     examine_orders(stored, history, findings)
     return findings
 
 
 async def _servers(tables: DynamoSettings) -> int:
-    async with dynamo(tables) as client:
-        return len(await Servers(client, "harness").others())
+    async with open_client(tables) as client:
+        return len(await ServerDirectory(client, "harness").list_others())
 
 
 async def _count(tables: DynamoSettings) -> list[str]:
     """Whether the totals of all blocks, each of which is counted once it is finished, are what is there."""
-    async with dynamo(tables) as client:
-        shared = await Servers(client, "harness").shared()
+    async with open_client(tables) as client:
+        shared = await ServerDirectory(client, "harness").read_shared()
         kept = dict.fromkeys(FINAL, 0)
         for block in range(1, shared.newest + 1):
-            rows = await Chunks(client).progress_of_block(block, client.deadline())
-            for state, number in counts(rows).items():
+            rows = await ChunkStore(client).read_block_progress(block, client.next_deadline())
+            for state, number in count_states(rows).items():
                 if state in FINAL:
                     kept[state] += number
-        left = [server.id for server in await Servers(client, "harness").others() if server.blocks]
+        left = [server.id for server in await ServerDirectory(client, "harness").list_others() if server.blocks]
         if left:
             return [f"blocks are left of {left}"]
         if kept != shared.totals:

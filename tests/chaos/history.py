@@ -11,7 +11,7 @@ from shared.domain.ids import id_prefix
 from shared.domain.orders import OrderRequest
 from shared.stores.orders import CANCELLED, DONE, FAILED
 from shared.stores.sqlite.database import Connection, connect
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from tests.chaos.orders import meaning
 
 _NUMBER = "customer-"
@@ -97,7 +97,7 @@ class Stored(NamedTuple):
 
 def examine(history: History, orders_file: Path) -> Findings:
     """Holds a history against the files of a store that no process has open any more."""
-    files = Files(orders_file)
+    files = StoreFiles(orders_file)
     findings = no_findings(history)
     connection = connect(files.orders)
     connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))

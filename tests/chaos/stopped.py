@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.stores.orders import DONE, RUNNING
 from shared.stores.sqlite.database import Connection, connect
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from tests.support.intake import PATIENCE, IntakeProcess
 
 _POLL_SECONDS = 0.02
@@ -27,7 +27,7 @@ class StoppedWorker:
         self._pid = pid
         self._place = next((worker["id"] for worker in workers if worker["pid"] == pid), None)
         self._intake = intake
-        self._files = Files(intake.data_dir / "orders.db")
+        self._files = StoreFiles(intake.data_dir / "orders.db")
         self._deaths = self._count_deaths()
         self._begun: list[int] = []
         self._stop()

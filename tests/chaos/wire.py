@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from services.intake.inbox import OrderArray, Reader
 from shared.domain.errors import InvalidParams
 from shared.domain.orders import OrderRequest
-from shared.wire.framing import Broken, Frame, Framer
+from shared.wire.framing import BrokenRequest, Frame, Framer
 from shared.wire.orders import OrderBlock, OrderDecoder, encode_orders
 from shared.wire.telnet import Interrupt
 
@@ -42,9 +42,9 @@ def _frames(pieces: Iterable[bytes]) -> list[Frame]:
     framer = Framer(document_bytes=_DOCUMENT_BYTES, depth=_DEPTH)
     found: list[Frame] = []
     for piece in (*pieces, None):
-        for frame in framer.end() if piece is None else framer.feed(piece):
+        for frame in framer.end_stream() if piece is None else framer.feed(piece):
             found.append(frame)
-            if isinstance(frame, Broken) and frame.fatal:
+            if isinstance(frame, BrokenRequest) and frame.fatal:
                 return found
     return found
 
@@ -52,7 +52,7 @@ def _frames(pieces: Iterable[bytes]) -> list[Frame]:
 def _shown(frame: Frame) -> object:
     """What makes two frames equal; errors and interrupts have no equality of their own."""
     match frame:
-        case Broken(error):
+        case BrokenRequest(error):
             return type(error), vars(error)
         case Interrupt():
             return Interrupt
@@ -61,8 +61,8 @@ def _shown(frame: Frame) -> object:
 
 def _check_orders(orders: Sequence[OrderRequest]) -> None:
     documents = encode_orders(list(orders))
-    block = OrderDecoder().block("".join(f"{document}\n" for document in documents).encode())
+    block = OrderDecoder().decode_block("".join(f"{document}\n" for document in documents).encode())
     again = None if block is None else block.orders
     if again is None:
-        again = [OrderDecoder().document(document.encode()) for document in documents]
+        again = [OrderDecoder().decode_document(document.encode()) for document in documents]
     assert again == list(orders), "an order is not what its stored document says"

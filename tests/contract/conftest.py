@@ -7,14 +7,14 @@ from typing import Protocol
 
 import pytest
 
-from shared.stores.dynamodb.opening import dynamo_orders, dynamo_work
-from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
+from shared.stores.dynamodb.settings import DynamoSettings, DynamoWorkSettings
+from shared.stores.dynamodb.stores import dynamo_orders, dynamo_work
 from shared.stores.ports.feeds import OrderFeed
 from shared.stores.ports.orders import OrderStore, WorkStore
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.orders import SqliteOrderStore
-from shared.stores.sqlite.work import SqliteWorkStore
+from shared.stores.sqlite.work_store import SqliteWorkStore
 from tests.support.dynamodb import own_tables
 from tests.support.memory_orders import MemoryOrderFeed, MemoryOrders, MemoryOrderStore, MemoryWorkStore
 
@@ -36,7 +36,7 @@ class SqliteAdapter:
     """Files of one intake."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = Files(folder / "orders.db")
+        self.files = StoreFiles(folder / "orders.db")
         self._opened: list[OrderStore | WorkStore] = []
 
     async def orders(self, *, request_id_seconds: float = 0) -> OrderStore:
@@ -82,7 +82,7 @@ class DynamoAdapter:
     def __init__(self, settings: DynamoSettings) -> None:
         self.settings = settings
         self._stack = contextlib.AsyncExitStack()
-        self._work: DynamoWork | None = None
+        self._work: DynamoWorkSettings | None = None
 
     async def orders(self, *, request_id_seconds: float = 0) -> OrderStore:
         opened = dynamo_orders(self.settings, lease_seconds=60, request_id_seconds=request_id_seconds)

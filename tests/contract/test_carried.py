@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from shared.domain.tables import suite_tables
 from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, QUEUED, RUNNING, STATES
-from shared.stores.ports.transfer import StoredOrder, StoredRow
-from shared.stores.sqlite.carried import SqliteCarriedTransfer
-from shared.stores.sqlite.files import Files
+from shared.stores.ports.transfer import TransferredOrder, TransferredRow
+from shared.stores.sqlite.carried_transfer import SqliteCarriedTransfer
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.order_positions import ORDERS
 from shared.stores.sqlite.orders import SqliteOrderStore
@@ -34,7 +34,7 @@ REACHABLE = {
 WAYS = [(before, after) for before, reachable in REACHABLE.items() for after in reachable]
 
 
-def in_state(order: StoredOrder, state: int) -> StoredOrder:
+def in_state(order: TransferredOrder, state: int) -> TransferredOrder:
     attempt = int(state not in (QUEUED, CANCELLED))
     finished = 3_000_000 if state in (DONE, FAILED) else None
     attempt = max(attempt, order.row.attempt)
@@ -47,27 +47,27 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         path.mkdir()
-        self.files = Files(path / "orders.db")
+        self.files = StoreFiles(path / "orders.db")
         self.distributed = path / "distributed.db"
         self.records = SqliteRecordStore(path / "records.db", TABLES)
 
-    async def take(self, orders: list[StoredOrder], pages: list[list[StoredRow]], last: int = 0) -> None:
+    async def take(self, orders: list[TransferredOrder], pages: list[list[TransferredRow]], last: int = 0) -> None:
         """Makes all of it, as a move does."""
         transfer = SqliteOrderTransfer(self.files)
         carried = SqliteCarriedTransfer(self.distributed, self.files, self.records)
-        await transfer.take(orders)
+        await transfer.write_orders(orders)
         for number, page in enumerate(pages):
-            await carried.take(number, page)
-        await transfer.finish(NODE, last or orders[-1].sequence)
-        await carried.finish(NODE, 0)
+            await carried.write_page(number, page)
+        await transfer.finish_transfer(NODE, last or orders[-1].sequence)
+        await carried.finish_transfer(NODE, 0)
         carried.close()
         transfer.close()
 
-    async def give(self) -> tuple[list[StoredOrder], list[list[StoredRow]]]:
+    async def give(self) -> tuple[list[TransferredOrder], list[list[TransferredRow]]]:
         """What a move finds."""
         transfer = SqliteOrderTransfer(self.files)
         carried = SqliteCarriedTransfer(self.distributed, self.files, self.records)
-        found = await transfer.give(0, 1000), [page async for page in carried.pages()]
+        found = await transfer.read_orders(0, 1000), [page async for page in carried.read_pages()]
         carried.close()
         transfer.close()
         return found
@@ -80,7 +80,7 @@ class Folder:
             position = None if row is None else row[0]
             # With so little asked for, one entry is read at a time.
             for step in itertools.count():
-                events = await feed.events(position, limit=1000 if entries is None else 1)
+                events = await feed.read_events(position, limit=1000 if entries is None else 1)
                 assert events is not None
                 if events.restarted:
                     counted.clear()
@@ -98,7 +98,9 @@ class Folder:
 
 @pytest.mark.parametrize("read", [None, 0, 3, 30], ids=lambda read: f"read={read}")
 async def test_every_way_of_an_order_is_counted_once(tmp_path: Path, read: int | None) -> None:
-    orders = [StoredOrder(number, 1_000_000, request_document(number), NOTHING) for number in range(1, len(WAYS) + 1)]
+    orders = [
+        TransferredOrder(number, 1_000_000, request_document(number), NOTHING) for number in range(1, len(WAYS) + 1)
+    ]
     here, back = Folder(tmp_path / "here"), Folder(tmp_path / "back")
     await here.take([in_state(order, before) for order, (before, _) in zip(orders, WAYS, strict=True)], [])
     counted: Counter[int] = Counter()
@@ -106,7 +108,7 @@ async def test_every_way_of_an_order_is_counted_once(tmp_path: Path, read: int |
     given, pages = await here.give()
     assert len(given) == len(WAYS)
     # And one that came in between, at the store that has no use for all this.
-    later = StoredOrder(len(WAYS) + 100, 1_000_000, request_document(0), NOTHING)
+    later = TransferredOrder(len(WAYS) + 100, 1_000_000, request_document(0), NOTHING)
     after = [in_state(order, state) for order, (_, state) in zip(given, WAYS, strict=True)]
     await back.take([*after, in_state(later, DONE)], pages)
     await back.follow(counted)
@@ -122,7 +124,7 @@ async def test_every_way_of_an_order_is_counted_once(tmp_path: Path, read: int |
 
 async def test_number_of_an_order_that_is_lost_is_not_given_by_the_other_store(tmp_path: Path) -> None:
     here, back = Folder(tmp_path / "here"), Folder(tmp_path / "back")
-    orders = [StoredOrder(1, 1_000_000, request_document(1), NOTHING)]
+    orders = [TransferredOrder(1, 1_000_000, request_document(1), NOTHING)]
     # As after a repair: 49 orders are missing, and none has come since.
     await here.take(orders, [], last=50)
     transfer = SqliteOrderTransfer(here.files)
@@ -139,7 +141,7 @@ async def test_number_of_an_order_that_is_lost_is_not_given_by_the_other_store(t
 
 async def test_follower_of_other_orders_counts_from_the_beginning(tmp_path: Path) -> None:
     here, back = Folder(tmp_path / "here"), Folder(tmp_path / "back")
-    order = StoredOrder(1, 1_000_000, request_document(1), NOTHING)
+    order = TransferredOrder(1, 1_000_000, request_document(1), NOTHING)
     await here.take([in_state(order, DONE)], [])
     counted: Counter[int] = Counter()
     await here.follow(counted)

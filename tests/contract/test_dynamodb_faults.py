@@ -11,9 +11,9 @@ import pytest
 from shared.domain.errors import ComandaError, Conflict, StoreError
 from shared.domain.records import Action, Condition, Delete, Put, Record, Table, Transaction, Update, Written
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.opening import dynamo_records
 from shared.stores.dynamodb.settings import DynamoSettings
-from shared.stores.ports.records import Ask, Query, RecordStore
+from shared.stores.dynamodb.stores import dynamo_records
+from shared.stores.ports.records import ItemLookup, RecordQuery, RecordStore
 from tests.support.dynamodb import DynamoServer, own_tables
 from tests.support.proxy import Fault, Proxy
 
@@ -61,7 +61,7 @@ async def write(store: RecordStore, *actions: Action, journal: Put | None = None
 
 
 async def read(store: RecordStore, name: str = "x") -> Record | None:
-    (found,) = await store.get([Ask("t", "Things", {"id": name})])
+    (found,) = await store.get([ItemLookup("t", "Things", {"id": name})])
     return found
 
 
@@ -90,7 +90,7 @@ async def test_write_whose_answer_is_lost_is_done_once(
 async def test_journal_whose_answer_is_lost_is_written_once(records: RecordStore, proxy: Proxy) -> None:
     proxy.faults.append(Fault("TransactWriteItems", lost=True))
     assert isinstance(await write(records, ADD, journal=entry(1)), list)
-    page = await records.query(Query("t", "Lines", partition="log"))
+    page = await records.query(RecordQuery("t", "Lines", partition="log"))
     assert (len(page.records), (await read(records))) == (1, Record({"id": "x", "n": 1}, 1))
 
 

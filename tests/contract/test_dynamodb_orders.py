@@ -11,14 +11,14 @@ import pytest
 from shared.domain.errors import StoreError
 from shared.domain.ids import OrderRange
 from shared.domain.states import State
-from shared.stores.dynamodb import opening
-from shared.stores.dynamodb.client import Dynamo, dynamo
-from shared.stores.dynamodb.opening import dynamo_orders, dynamo_work
+from shared.stores.dynamodb import stores
+from shared.stores.dynamodb.client import DynamoClient, open_client
 from shared.stores.dynamodb.orders import DynamoOrderStore
-from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
-from shared.stores.dynamodb.work import DynamoWorkStore
-from shared.stores.orders import Row
-from shared.stores.ports.orders import Cancelled, Done, Failure, Query, Recovery, Superseded, Tended
+from shared.stores.dynamodb.settings import DynamoSettings, DynamoWorkSettings
+from shared.stores.dynamodb.stores import dynamo_orders, dynamo_work
+from shared.stores.dynamodb.work_store import DynamoWorkStore
+from shared.stores.orders import OrderProgress
+from shared.stores.ports.orders import Cancellation, Done, Failure, OrderListQuery, Recovery, Superseded, Tended
 from tests.support.dynamodb import own_tables
 from tests.support.orders import accept, ids, request, ticket
 from tests.support.proxy import Fault, Proxy
@@ -52,7 +52,7 @@ class Servers:
         recovery = await orders.recover()
         return Server(orders, await self.worker(where)), recovery
 
-    async def worker(self, where: DynamoWork) -> DynamoWorkStore:
+    async def worker(self, where: DynamoWorkSettings) -> DynamoWorkStore:
         return await self.stack.enter_async_context(dynamo_work(where))
 
 
@@ -98,7 +98,7 @@ async def test_servers_see_each_others_orders_and_keys(servers: Servers) -> None
     one, other = (await servers.start())[0], (await servers.start())[0]
     first = (await accept(one.orders, request("Ana", request_id="r1"), at=1_000_000)).orders
     second = (await accept(other.orders, request("Eva"), at=2_000_000)).orders
-    listed = await one.orders.list(Query())
+    listed = await one.orders.list(OrderListQuery())
     assert [order.id for order in listed.orders] == ids(second) + ids(first)
     again = await accept(other.orders, request("Ana", request_id="r1"), request("Ana", request_id="r1"))
     assert [found.id for found in again.existing.values()] == ids(first) * 2
@@ -108,7 +108,7 @@ async def test_servers_see_each_others_orders_and_keys(servers: Servers) -> None
 async def test_order_that_another_server_cancels_is_not_begun(servers: Servers) -> None:
     one, other = (await servers.start())[0], (await servers.start())[0]
     order_range = (await accept(one.orders, request())).orders
-    assert await other.orders.cancel(ids(order_range)[0]) == Cancelled(State.QUEUED)
+    assert await other.orders.cancel(ids(order_range)[0]) == Cancellation(State.QUEUED)
     assert (await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)).refused == [order_range]
 
 
@@ -156,7 +156,7 @@ async def test_failed_order_that_was_counted_is_tried_again_by_whoever_is_asked(
 async def test_failed_order_that_is_discarded_elsewhere_is_told_to_its_own_server_once(servers: Servers) -> None:
     one, other = (await servers.start())[0], (await servers.start())[0]
     order_id = await fail(one)
-    assert await other.orders.cancel(order_id) == Cancelled(State.FAILED, here=False)
+    assert await other.orders.cancel(order_id) == Cancellation(State.FAILED, here=False)
     tended = await tend(one)
     assert ([next(order_range.ids()) for order_range in tended.discarded], tended.again) == ([order_id], [])
     assert (await tend(one)).discarded == []
@@ -167,7 +167,7 @@ async def test_failed_order_that_was_tried_again_and_cancelled_elsewhere_is_told
     one, other = (await servers.start())[0], (await servers.start())[0]
     order_id = await fail(one)
     assert await other.orders.retry(order_id) is None
-    assert await other.orders.cancel(order_id) == Cancelled(State.QUEUED)
+    assert await other.orders.cancel(order_id) == Cancellation(State.QUEUED)
     tended = await tend(one)
     assert ([next(order_range.ids()) for order_range in tended.discarded], tended.again) == ([order_id], [])
 
@@ -178,7 +178,7 @@ async def test_failed_order_that_was_counted_can_be_discarded_and_is_counted_as_
     await one.orders.close()
     other, recovery = await servers.start()
     assert recovery.totals[State.FAILED] == 1
-    assert await other.orders.cancel(order_id) == Cancelled(State.FAILED)
+    assert await other.orders.cancel(order_id) == Cancellation(State.FAILED)
     await other.orders.close()
     _, recovery = await servers.start()
     assert recovery.totals == {State.DONE: 0, State.FAILED: 0, State.CANCELLED: 1}
@@ -190,14 +190,14 @@ async def test_server_counts_no_block_in_which_another_discards_an_order_meanwhi
 ) -> None:
     one, other = (await servers.start())[0], (await servers.start())[0]
     order_id = await fail(one)
-    read = one.orders._chunks.progress_of_block
+    read = one.orders._chunks.read_block_progress
 
-    async def read_and_be_overtaken(block: int) -> list[Row]:
+    async def read_and_be_overtaken(block: int) -> list[OrderProgress]:
         rows = await read(block)
-        assert await other.orders.cancel(order_id) == Cancelled(State.FAILED, here=False)
+        assert await other.orders.cancel(order_id) == Cancellation(State.FAILED, here=False)
         return rows
 
-    monkeypatch.setattr(one.orders._chunks, "progress_of_block", read_and_be_overtaken)
+    monkeypatch.setattr(one.orders._chunks, "read_block_progress", read_and_be_overtaken)
     await one.orders.close()
     await other.orders.close()
     _, recovery = await servers.start()
@@ -251,7 +251,7 @@ async def test_server_taken_for_dead_accepts_nothing_more(servers: Servers) -> N
     await tend_until_adopted(one)
     with pytest.raises(StoreError):
         await accept(dead.orders, request("behind the back of the other"))
-    assert [order.request.customer for order in (await one.orders.list(Query())).orders] == ["before"]
+    assert [order.request.customer for order in (await one.orders.list(OrderListQuery())).orders] == ["before"]
 
 
 async def test_server_that_stopped_leaves_its_orders_at_once(servers: Servers) -> None:
@@ -289,7 +289,7 @@ async def test_acceptance_whose_answer_is_lost_is_stored_once(
     order_range = (await accept(one.orders, *(request(str(n)) for n in range(number)))).orders
     assert not proxy.faults
     assert order_range.count == number
-    listed = await one.orders.list(Query(limit=1000))
+    listed = await one.orders.list(OrderListQuery(limit=1000))
     assert len(listed.orders) == number + 1
 
 
@@ -312,7 +312,7 @@ async def test_acceptance_without_an_answer_is_found_or_never_stored(
     proxy.faults.clear()
     tended = await tend(one)
     order_range = (await accept(one.orders, request("next"))).orders
-    listed = [order.request.customer for order in (await one.orders.list(Query())).orders]
+    listed = [order.request.customer for order in (await one.orders.list(OrderListQuery())).orders]
     assert listed == (["next", "doubtful", "first"] if reaches else ["next", "first"])
     assert sum(entry.orders.count for entry in tended.found) == reaches
     assert (await tend(one)).found == []
@@ -326,7 +326,7 @@ async def test_cancelling_whose_answer_is_lost_is_no_conflict(
     one, _ = await servers.start(proxy.endpoint)
     order_id = await fail(one) if failed else ids((await accept(one.orders, request())).orders)[0]
     proxy.faults.append(Fault(operation, lost=True))
-    assert await one.orders.cancel(order_id) == Cancelled(State.FAILED if failed else State.QUEUED)
+    assert await one.orders.cancel(order_id) == Cancellation(State.FAILED if failed else State.QUEUED)
     assert not proxy.faults
 
 
@@ -339,7 +339,7 @@ async def test_failure_that_is_recorded_again_after_its_order_was_discarded_is_n
     await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)
 
     async def discard() -> None:
-        assert await other.orders.cancel(ids(order_range)[0]) == Cancelled(State.FAILED, here=False)
+        assert await other.orders.cancel(ids(order_range)[0]) == Cancellation(State.FAILED, here=False)
 
     proxy.faults.append(Fault("PutItem", lost=True, meanwhile=discard))
     advance = await one.work.advance("w", failures=[Failure(order_range.first, 1, NOW, "broken", None)], now=NOW)
@@ -384,14 +384,14 @@ async def test_expired_keys_are_removed_by_the_table_where_it_can(
     for _ in range(2):
         async with dynamo_orders(settings, lease_seconds=60, request_id_seconds=60) as (store, _):
             await store.recover()
-    async with dynamo(settings) as client:
+    async with open_client(settings) as client:
         lives = await client.call("describe_time_to_live", TableName=f"{settings.prefix}OrderKeys")
     assert lives["TimeToLiveDescription"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "e"}
 
-    async def refuse(_: Dynamo) -> None:
+    async def refuse(_: DynamoClient) -> None:
         raise StoreError("AccessDeniedException")
 
-    monkeypatch.setattr(opening, "expire_keys", refuse)
+    monkeypatch.setattr(stores, "expire_keys", refuse)
     async with dynamo_orders(settings, lease_seconds=60, request_id_seconds=60) as (store, _):
         await store.recover()
         assert (await accept(store, request(request_id="k"))).orders.count == 1

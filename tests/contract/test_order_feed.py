@@ -18,7 +18,7 @@ from shared.domain.tables import SCORES, suite_tables
 from shared.stores.ports.feeds import Happened, OrderFeed
 from shared.stores.ports.orders import Done, Failure, HandBack, OrderStore, WorkStore
 from shared.stores.sqlite.database import connect, migrate
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.record_feed import SqliteRecordFeed
 from shared.stores.sqlite.records import SqliteRecordStore
@@ -51,7 +51,7 @@ async def follow(feed: OrderFeed, after: str | None = None, limit: int = LIMIT) 
     """Everything behind a position, and the position at its end."""
     found: list[Happened] = []
     while True:
-        events = await feed.events(after, limit=limit)
+        events = await feed.read_events(after, limit=limit)
         assert events is not None
         if events.position == after:
             return found, after
@@ -76,7 +76,7 @@ def counted(events: list[Happened]) -> dict[State, int]:
 async def test_files_that_are_not_there_yet_are_waited_for(tmp_path: Path) -> None:
     adapter = SqliteAdapter(tmp_path)
     feed = SqliteOrderFeed(adapter.files)
-    assert await feed.events(None, limit=LIMIT) is None
+    assert await feed.read_events(None, limit=LIMIT) is None
     store = await adapter.orders()
     await accept(store, request())
     assert [event for event, _ in told((await follow(feed))[0])] == ["order.accepted"]
@@ -85,22 +85,22 @@ async def test_files_that_are_not_there_yet_are_waited_for(tmp_path: Path) -> No
 
 
 async def test_files_that_are_being_made_are_no_error(tmp_path: Path) -> None:
-    files = Files(tmp_path / "orders.db")
+    files = StoreFiles(tmp_path / "orders.db")
     feed = SqliteOrderFeed(files)
     with contextlib.ExitStack() as opened:
         for path, schema in ((files.orders, "orders"), (files.progress, "progress")):
             path.touch()
-            assert await feed.events(None, limit=LIMIT) is None
+            assert await feed.read_events(None, limit=LIMIT) is None
             making = connect(path)
             opened.callback(making.close)
             # In the rollback mode that a new file begins in, whoever makes it keeps readers out.
             making.execute("PRAGMA journal_mode = DELETE")
             making.execute("BEGIN EXCLUSIVE")
-            assert await feed.events(None, limit=LIMIT) is None
+            assert await feed.read_events(None, limit=LIMIT) is None
             making.execute("ROLLBACK")
             migrate(making, path, schema)
         # The schema is there, and the name of the store is not.
-        assert await feed.events(None, limit=LIMIT) is None
+        assert await feed.read_events(None, limit=LIMIT) is None
     adapter = SqliteAdapter(tmp_path)
     await accept(await adapter.orders(), request())
     assert [event for event, _ in told((await follow(feed))[0])] == ["order.accepted"]
@@ -111,19 +111,19 @@ async def test_files_that_are_being_made_are_no_error(tmp_path: Path) -> None:
 async def test_records_that_are_being_made_are_no_error(tmp_path: Path) -> None:
     path = tmp_path / "records.db"
     feed = SqliteRecordFeed(path, [SCORES])
-    assert await feed.changes(None, limit=LIMIT) is None
+    assert await feed.read_changes(None, limit=LIMIT) is None
     path.touch()
-    assert await feed.changes(None, limit=LIMIT) is None
+    assert await feed.read_changes(None, limit=LIMIT) is None
     with contextlib.closing(connect(path)) as making:
         # In the rollback mode that a new file begins in, readers are kept out.
         making.execute("PRAGMA journal_mode = DELETE")
         making.execute("BEGIN EXCLUSIVE")
-        assert await feed.changes(None, limit=LIMIT) is None
+        assert await feed.read_changes(None, limit=LIMIT) is None
         making.execute("ROLLBACK")
         migrate(making, path, "records")
-        assert await feed.changes(None, limit=LIMIT) is None
+        assert await feed.read_changes(None, limit=LIMIT) is None
     store = SqliteRecordStore(path, suite_tables("CorporateData", "CorporateLog"))
-    found = await feed.changes(None, limit=LIMIT)
+    found = await feed.read_changes(None, limit=LIMIT)
     assert found is not None
     assert found.changes == []
     await store.close()
@@ -221,7 +221,7 @@ async def test_position_of_another_store_begins_anew(
     other.files.orders.parent.mkdir()
     await accept(await other.orders(), request("new"))
     follower = SqliteOrderFeed(other.files)
-    events = await follower.events(end, limit=LIMIT)
+    events = await follower.read_events(end, limit=LIMIT)
     assert events is not None
     assert events.restarted
     assert [one.customers for one in events.events] == [["new"]]
@@ -242,7 +242,7 @@ async def test_position_behind_the_end_of_a_restored_store_begins_anew(
     await accept(await adapter.orders(), request("second"))
     _, end = await follow(feed)
     follower = SqliteOrderFeed(restored.files)
-    events = await follower.events(end, limit=LIMIT)
+    events = await follower.read_events(end, limit=LIMIT)
     assert events is not None
     assert events.restarted
     assert [one.customers for one in events.events] == [["first"]]
@@ -300,7 +300,7 @@ async def test_large_orders_come_in_small_batches(feed: OrderFeed, orders: Order
     accepted: list[str] = []
     after: str | None = None
     while len(accepted) < 80:
-        found = await feed.events(after, limit=LIMIT)
+        found = await feed.read_events(after, limit=LIMIT)
         assert found is not None
         new = [customer for one in found.events if one.event == "order.accepted" for customer in one.customers]
         assert 0 < len(new) <= 60

@@ -11,8 +11,8 @@ from shared.domain.ids import OrderRange
 from shared.domain.names import name_key
 from shared.domain.orders import Order
 from shared.domain.states import State
-from shared.stores.ports.orders import Done, Failure, OrderStore, Query, WorkStore
-from shared.stores.sqlite.archiving import Archiver
+from shared.stores.ports.orders import Done, Failure, OrderListQuery, OrderStore, WorkStore
+from shared.stores.sqlite.archiver import Archiver
 from shared.stores.sqlite.database import connect
 from shared.stores.sqlite.order_index import NOTHING, attach_index, customer_hash, read_coverage
 from shared.stores.sqlite.order_indexer import OrderIndexer, unindexed_orders
@@ -77,12 +77,12 @@ def index_all(adapter: SqliteAdapter, steps: int | None = None) -> None:
     """Builds the index, or so many steps of it."""
     indexer = OrderIndexer(adapter.files)
     for _ in itertools.count() if steps is None else range(steps):
-        if not indexer.step():
+        if not indexer.index_segment():
             break
     indexer.close()
 
 
-async def listed(orders: OrderStore, query: Query) -> list[str]:
+async def listed(orders: OrderStore, query: OrderListQuery) -> list[str]:
     """Every page of a list."""
     found: list[str] = []
     while True:
@@ -112,7 +112,7 @@ async def check_lists(orders: OrderStore, placed: Sequence[str]) -> None:
             and (since is None or order.received >= since)
             and (until is None or order.received < until)
         ]
-        query = Query(state=state, customer=customer, since=since, until=until, limit=7)
+        query = OrderListQuery(state=state, customer=customer, since=since, until=until, limit=7)
         assert await listed(orders, query) == expected, query
         if state in (State.QUEUED, State.RUNNING):
             places = [(int(order.id[-12:], 16), int(order.id[-12:], 16) + 1) for order in everything]
@@ -144,7 +144,7 @@ async def test_every_spelling_of_a_customer_is_found(adapter: SqliteAdapter, ord
     names = [customer_of(encode_order(request(name))) for name in NAMES]
     assert names == list(NAMES)
     assert customer_hash("Ána") == customer_hash(" A\u0301NA") != customer_hash("Ana")
-    shown = [await orders.get(order_id) for order_id in await listed(orders, Query(customer="EVA"))]
+    shown = [await orders.get(order_id) for order_id in await listed(orders, OrderListQuery(customer="EVA"))]
     assert {order.request.customer for order in shown if order is not None} == {"Eva", "eva\u200b"}
     every = [order for one in placed if (order := await orders.get(one)) is not None]
     assert len(shown) == len([order for order in every if name_key(order.request.customer) == "eva"])
@@ -153,20 +153,20 @@ async def test_every_spelling_of_a_customer_is_found(adapter: SqliteAdapter, ord
 async def test_index_that_is_deleted_or_damaged_is_made_again(adapter: SqliteAdapter, orders: OrderStore) -> None:
     placed = await place(orders, 60)
     index_all(adapter)
-    expected = await listed(orders, Query(customer="ana"))
+    expected = await listed(orders, OrderListQuery(customer="ana"))
     adapter.files.index.unlink()
-    assert await listed(orders, Query(customer="ana")) == expected
+    assert await listed(orders, OrderListQuery(customer="ana")) == expected
     index_all(adapter)
     assert unindexed_orders(adapter.files) < 5
     size = adapter.files.index.stat().st_size
     with adapter.files.index.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (size - 4096))
-    assert await listed(orders, Query(customer="ana")) == expected
+    assert await listed(orders, OrderListQuery(customer="ana")) == expected
     assert not adapter.files.index.exists()
     adapter.files.index.write_bytes(b"no database at all" * 500)
     assert unindexed_orders(adapter.files) == 60
-    assert await listed(orders, Query(customer="ana")) == expected
+    assert await listed(orders, OrderListQuery(customer="ana")) == expected
     index_all(adapter)
     assert unindexed_orders(adapter.files) < 5
     await check_lists(orders, placed)
@@ -190,7 +190,7 @@ async def test_index_of_other_orders_than_these_is_not_used_and_made_again(
     await again.recover()
     with contextlib.closing(attach_index(connect(adapter.files.orders), adapter.files)) as connection:
         assert read_coverage(connection) == NOTHING
-    placed = [order.id for order in reversed((await again.list(Query(limit=1000))).orders)]
+    placed = [order.id for order in reversed((await again.list(OrderListQuery(limit=1000))).orders)]
     placed += await place(again, 50, start=33)
     await check_lists(again, placed)
     index_all(adapter)
@@ -207,22 +207,22 @@ async def test_lists_of_open_states_look_at_nothing_that_is_settled(
         await orders.cancel(order_id)
     await orders.settle()
     read: list[tuple[int, int]] = []
-    rows = OrderSearch._rows
+    rows = OrderSearch._read_rows
 
     def note(search: OrderSearch, low: int, high: int) -> object:
         read.append((low, high))
         return rows(search, low, high)
 
-    monkeypatch.setattr(OrderSearch, "_rows", note)
-    assert await listed(orders, Query(state=State.RUNNING)) == []
+    monkeypatch.setattr(OrderSearch, "_read_rows", note)
+    assert await listed(orders, OrderListQuery(state=State.RUNNING)) == []
     assert min(low for low, _ in read) == int(placed[40][-12:], 16)
     read.clear()
     # Nothing is at work, and the server knows it: no order is looked at.
-    assert await listed(orders, Query(state=State.RUNNING, among=[])) == []
+    assert await listed(orders, OrderListQuery(state=State.RUNNING, among=[])) == []
     assert read == []
     # Bounds of time end a list as well.
     index_all(adapter)
-    assert await listed(orders, Query(customer="nobody", since=10**12)) == []
+    assert await listed(orders, OrderListQuery(customer="nobody", since=10**12)) == []
     assert min((low for low, _ in read), default=51) > 40
 
 
@@ -234,14 +234,14 @@ async def test_archived_orders_leave_the_index(adapter: SqliteAdapter, orders: O
         await work.advance("w1", done=[Done(order_range.first, 1, NOW)], now=NOW)
     index_all(adapter)
     with contextlib.closing(Archiver(adapter.files)) as archiver:
-        assert archiver.run(2**60, lambda _: None) == 50
+        assert archiver.archive_before(2**60, lambda _: None) == 50
     while await orders.tidy():
         pass
     index_all(adapter)
     with contextlib.closing(connect(adapter.files.index)) as index:
         for table, column in (("entries", "segment"), ("blocks", "first")):
             assert index.execute(f"SELECT min({column}) FROM {table}").fetchone() == (48,)
-    page = await orders.list(Query(customer="ana", limit=100))
+    page = await orders.list(OrderListQuery(customer="ana", limit=100))
     assert [order.id for order in page.orders] == [
         order_id for order_id in reversed(placed[50:]) if await is_of(orders, order_id, "ana")
     ]

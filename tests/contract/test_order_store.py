@@ -6,7 +6,17 @@ from shared.domain.errors import NotFound
 from shared.domain.ids import OrderRange
 from shared.domain.orders import FailedAttempt, Priority
 from shared.domain.states import State
-from shared.stores.ports.orders import Cancelled, Claim, Done, Failure, HandBack, Open, OrderStore, Query, WorkStore
+from shared.stores.ports.orders import (
+    Cancellation,
+    Claim,
+    Done,
+    Failure,
+    HandBack,
+    OpenRange,
+    OrderListQuery,
+    OrderStore,
+    WorkStore,
+)
 from tests.contract.conftest import Adapter
 from tests.support.orders import accept, ids, request, ticket
 
@@ -160,7 +170,7 @@ async def test_order_cannot_be_begun_twice(orders: OrderStore, work: WorkStore, 
 
 async def test_cancelled_order_is_left_out_of_its_run(orders: OrderStore, work: WorkStore) -> None:
     order_range = (await accept(orders, *(request(str(n)) for n in range(3)))).orders
-    assert await orders.cancel(ids(order_range)[1]) == Cancelled(State.QUEUED)
+    assert await orders.cancel(ids(order_range)[1]) == Cancellation(State.QUEUED)
     advance = await work.advance("w1", tickets=[ticket(order_range)], now=NOW)
     assert [claim.ticket.orders.first for claim in advance.claims] == [order_range.first, order_range.first + 2]
     assert [len(claim.documents) for claim in advance.claims] == [1, 1]
@@ -267,7 +277,7 @@ async def test_order_at_work_or_done_cannot_be_cancelled(orders: OrderStore, wor
 
 async def test_cancelling_twice_tells_that_it_is_cancelled(orders: OrderStore) -> None:
     order_range = (await accept(orders, request())).orders
-    assert await orders.cancel(ids(order_range)[0]) == Cancelled(State.QUEUED)
+    assert await orders.cancel(ids(order_range)[0]) == Cancellation(State.QUEUED)
     assert await orders.cancel(ids(order_range)[0]) is State.CANCELLED
 
 
@@ -275,7 +285,7 @@ async def test_failed_order_can_be_tried_again(orders: OrderStore, work: WorkSto
     order_range = (await accept(orders, request(prioridad="alta"))).orders
     await begin(work, order_range)
     await work.advance("w1", failures=[Failure(order_range.first, 1, NOW, "broken", None)], now=NOW)
-    assert await orders.retry(ids(order_range)[0]) == Open(order_range, 1, Priority.HIGH, None)
+    assert await orders.retry(ids(order_range)[0]) == OpenRange(order_range, 1, Priority.HIGH, None)
     assert len(await begin(work, order_range, attempt=2)) == 1
     assert await orders.retry(ids(order_range)[0]) is State.RUNNING
 
@@ -287,14 +297,14 @@ async def test_failed_order_can_be_discarded_once_and_stays_as_it_was(
     await begin(work, order_range)
     failures = [Failure(order_range.first + place, 1, NOW, "broken", None) for place in (0, 1)]
     await work.advance("w1", failures=failures, now=NOW)
-    assert await orders.cancel(ids(order_range)[0]) == Cancelled(State.FAILED)
+    assert await orders.cancel(ids(order_range)[0]) == Cancellation(State.FAILED)
     order = await orders.get(ids(order_range)[0])
     assert order is not None
     assert (order.state, order.attempt, order.detail) == (State.CANCELLED, 1, "broken")
     for change in (orders.cancel, orders.retry):
         assert await change(ids(order_range)[0]) is State.CANCELLED
     assert (await work.advance("w1", tickets=[ticket(order_range, 2)], now=NOW)).refused == [order_range]
-    assert [one.id for one in (await orders.list(Query(state=State.CANCELLED))).orders] == ids(order_range)[:1]
+    assert [one.id for one in (await orders.list(OrderListQuery(state=State.CANCELLED))).orders] == ids(order_range)[:1]
     await adapter.close()
     recovery = await (await adapter.orders()).recover()
     assert recovery.open == []
@@ -306,7 +316,7 @@ async def test_order_that_was_tried_again_is_cancelled_as_one_that_waits(orders:
     await begin(work, order_range)
     await work.advance("w1", failures=[Failure(order_range.first, 1, NOW, "broken", None)], now=NOW)
     await orders.retry(ids(order_range)[0])
-    assert await orders.cancel(ids(order_range)[0]) == Cancelled(State.QUEUED)
+    assert await orders.cancel(ids(order_range)[0]) == Cancellation(State.QUEUED)
     assert (await work.advance("w1", tickets=[ticket(order_range, 2)], now=NOW)).refused == [order_range]
 
 
@@ -377,7 +387,7 @@ async def test_order_that_is_tried_again_after_settling_is_given_back(
     failure = Failure(order_range.first + 1, 1, NOW, "broken", None)
     await work.advance("w1", done=[Done(order_range.first, 1, NOW)], failures=[failure], now=NOW)
     await orders.settle()
-    assert isinstance(await orders.retry(ids(order_range)[1]), Open)
+    assert isinstance(await orders.retry(ids(order_range)[1]), OpenRange)
     await adapter.close()
     recovery = await (await adapter.orders()).recover()
     assert [entry.orders.first for entry in recovery.open] == [order_range.first + 1]
@@ -416,8 +426,8 @@ async def test_start_finds_old_open_orders_wherever_they_are(
     failures = [Failure(back, 1, NOW, "later", NOW + 5), Failure(failed, 1, NOW, "broken", None)]
     await work.advance("w1", done=[Done(one, 1, NOW) for one in others], failures=failures, now=NOW)
     await orders.settle()
-    assert isinstance(await orders.retry(ids(order_range)[failed - order_range.first]), Open)
-    page = await orders.list(Query(state=State.QUEUED))
+    assert isinstance(await orders.retry(ids(order_range)[failed - order_range.first]), OpenRange)
+    page = await orders.list(OrderListQuery(state=State.QUEUED))
     assert [int(order.id[-12:], 16) for order in page.orders] == [failed, back, first]
     again, waiting = await restart_waiting(adapter)
     assert waiting == [first, running, back, failed]
@@ -436,7 +446,7 @@ async def test_list_is_newest_first_and_pages_do_not_overlap(orders: OrderStore)
     seen: list[str] = []
     before = None
     while True:
-        page = await orders.list(Query(limit=3, before=before))
+        page = await orders.list(OrderListQuery(limit=3, before=before))
         seen += [order.id for order in page.orders]
         before = page.before
         await accept(orders, request("newer"))
@@ -452,19 +462,19 @@ async def test_list_filters(orders: OrderStore, work: WorkStore) -> None:
     await work.advance("w1", failures=[Failure(early.first, 1, NOW, "x", None)], now=NOW)
     await orders.cancel(ids(late)[2])
 
-    async def customers(query: Query) -> list[str]:
+    async def customers(query: OrderListQuery) -> list[str]:
         return [order.request.customer for order in (await orders.list(query)).orders]
 
-    assert await customers(Query(customer="Ana")) == ["Ana", "Ana"]
-    assert await customers(Query(customer='A"na\\')) == ['A"na\\']
-    assert await customers(Query(since=9_000_000)) == ["Eva", "Ana", 'A"na\\']
-    assert await customers(Query(until=9_000_000)) == ["Ana María", "Ana"]
-    assert await customers(Query(state=State.QUEUED)) == ["Ana", 'A"na\\']
-    assert await customers(Query(state=State.RUNNING)) == ["Ana María"]
-    assert await customers(Query(state=State.FAILED)) == ["Ana"]
-    assert await customers(Query(state=State.CANCELLED)) == ["Eva"]
-    assert await customers(Query(state=State.DONE)) == []
-    assert await customers(Query(state=State.FAILED, customer="Eva")) == []
+    assert await customers(OrderListQuery(customer="Ana")) == ["Ana", "Ana"]
+    assert await customers(OrderListQuery(customer='A"na\\')) == ['A"na\\']
+    assert await customers(OrderListQuery(since=9_000_000)) == ["Eva", "Ana", 'A"na\\']
+    assert await customers(OrderListQuery(until=9_000_000)) == ["Ana María", "Ana"]
+    assert await customers(OrderListQuery(state=State.QUEUED)) == ["Ana", 'A"na\\']
+    assert await customers(OrderListQuery(state=State.RUNNING)) == ["Ana María"]
+    assert await customers(OrderListQuery(state=State.FAILED)) == ["Ana"]
+    assert await customers(OrderListQuery(state=State.CANCELLED)) == ["Eva"]
+    assert await customers(OrderListQuery(state=State.DONE)) == []
+    assert await customers(OrderListQuery(state=State.FAILED, customer="Eva")) == []
 
 
 async def test_page_of_large_orders_ends_before_a_mebibyte(orders: OrderStore) -> None:
@@ -472,7 +482,7 @@ async def test_page_of_large_orders_ends_before_a_mebibyte(orders: OrderStore) -
     for number in range(7):
         await accept(orders, request(str(number), productos=products))
     found: list[str] = []
-    query = Query(limit=100)
+    query = OrderListQuery(limit=100)
     while True:
         page = await orders.list(query)
         assert 1 <= len(page.orders) <= 5
@@ -486,7 +496,7 @@ async def test_page_of_large_orders_ends_before_a_mebibyte(orders: OrderStore) -
 async def test_customers_are_found_by_every_spelling(orders: OrderStore) -> None:
     names = ["José  Núñez", "JOSE\u0301 NU\u0301N\u0303EZ", " josé núñez\u200b", "Jose Nunez"]
     await accept(orders, *map(request, names))
-    page = await orders.list(Query(customer="josé\u00a0NÚÑEZ"))
+    page = await orders.list(OrderListQuery(customer="josé\u00a0NÚÑEZ"))
     assert [order.request.customer for order in page.orders] == names[2::-1]
 
 

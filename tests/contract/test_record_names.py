@@ -14,11 +14,11 @@ from shared.domain.errors import ComandaError, Conflict, InvalidParams
 from shared.domain.records import Action, Check, Condition, Delete, Put, Record, Transaction, Update
 from shared.domain.stock import ledger_of
 from shared.domain.tables import ALERTS, MOVEMENTS, STOCK, STORES, TASKS, Tables, corporate_data
-from shared.stores.dynamodb.client import dynamo
+from shared.stores.dynamodb.client import open_client
 from shared.stores.dynamodb.items import GONE, raw_key
-from shared.stores.dynamodb.opening import dynamo_records
+from shared.stores.dynamodb.stores import dynamo_records
 from shared.stores.keys import item_keys
-from shared.stores.ports.records import Ask, Change, Query, RecordStore
+from shared.stores.ports.records import Change, ItemLookup, RecordQuery, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore
@@ -71,12 +71,12 @@ async def do(store: RecordStore, *actions: Action) -> list[Record | None]:
 
 
 async def read(records: RecordStore, table: str, /, **key: Any) -> Record | None:
-    (found,) = await records.get([Ask("main", table, key)])
+    (found,) = await records.get([ItemLookup("main", table, key)])
     return found
 
 
 async def listed(store: RecordStore, table: str, **query: Any) -> list[dict[str, Any]]:
-    page = await store.query(Query("main", table, **query))
+    page = await store.query(RecordQuery("main", table, **query))
     return [record.item for record in page.records]
 
 
@@ -136,7 +136,7 @@ async def test_items_of_before_get_the_keys_of_now(opener: Opener) -> None:
         await do(store, Put("Stores", {"store": "B", "items": 3, "units": 14, "low": 1}))
         await do(store, Put("Stores", {"store": "b", "items": 1, "units": 1, "low": 1}))
         await do(store, Put("StockAlerts", {"store": "B", "item": "echo dot", "state": "open", "since": "x"}))
-        position = await store.newest()
+        position = await store.newest_position()
     for _ in range(2):
         async with opener(NOW) as store:
             pan = await read(store, "Stock", store="b", item="pan")
@@ -165,7 +165,7 @@ async def test_items_of_before_get_the_keys_of_now(opener: Opener) -> None:
 async def changes(store: RecordStore, position: str) -> list[Change]:
     found: list[Change] = []
     while True:
-        page = await store.changes(position)
+        page = await store.read_changes(position)
         if page.position == position or not page.changes:
             return found
         found += page.changes
@@ -259,7 +259,7 @@ async def test_version_goes_on_after_a_restart(opener: Opener) -> None:
 async def test_version_goes_on_when_the_mark_of_a_removal_has_gone(dynamodb: str) -> None:
     settings = own_tables(dynamodb)
     key = {"store": "A", "item": "Pan"}
-    async with dynamo_records(settings, NOW) as store, dynamo(settings) as client:
+    async with dynamo_records(settings, NOW) as store, open_client(settings) as client:
         await do(store, stock("A", "Pan", 1))
         await do(store, stock("A", "Pan", 2))
         await do(store, Delete("Stock", key))
@@ -299,7 +299,7 @@ async def test_refused_removal_does_not_count(records: RecordStore) -> None:
 
 
 async def test_what_is_removed_is_nowhere(records: RecordStore) -> None:
-    position = await records.newest()
+    position = await records.newest_position()
     await do(records, *(stock("A", f"item {number}", number) for number in range(5)))
     await do(records, *(Delete("Stock", {"store": "A", "item": f"item {number}"}) for number in range(4)))
     assert [one["item"] for one in await listed(records, "Stock", partition="A", limit=1)] == ["item 4"]

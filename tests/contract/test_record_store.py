@@ -25,8 +25,8 @@ from shared.domain.records import (
     Written,
 )
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.opening import dynamo_records
-from shared.stores.ports.records import Ask, Query, RecordStore
+from shared.stores.dynamodb.stores import dynamo_records
+from shared.stores.ports.records import ItemLookup, RecordQuery, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore
@@ -74,7 +74,7 @@ async def refused(store: RecordStore, *actions: Action) -> ComandaError:
 
 
 async def read(store: RecordStore, name: Any, table: str = "Things", tenant: str = "t") -> Record | None:
-    (found,) = await store.get([Ask(tenant, table, {"id": name})])
+    (found,) = await store.get([ItemLookup(tenant, table, {"id": name})])
     return found
 
 
@@ -87,7 +87,7 @@ async def ids(store: RecordStore, **query: Any) -> list[Any]:
     found: list[Any] = []
     after = None
     while True:
-        page = await store.query(Query(tenant="t", table="Things", limit=2, after=after, **query))
+        page = await store.query(RecordQuery(tenant="t", table="Things", limit=2, after=after, **query))
         found += [record.item["id"] for record in page.records]
         after = page.after
         if after is None:
@@ -176,7 +176,7 @@ async def test_deleting_what_is_not_there_is_no_error(records: RecordStore) -> N
 async def test_tenants_do_not_see_each_other(records: RecordStore) -> None:
     await do(records, put("x", mine=True), tenant="a")
     assert await read(records, "x", tenant="b") is None
-    page = await records.query(Query("b", "Things", "by_id"))
+    page = await records.query(RecordQuery("b", "Things", "by_id"))
     assert page.records == []
 
 
@@ -296,7 +296,7 @@ async def test_journal_is_kept_even_where_a_condition_refuses(records: RecordSto
     )
     assert isinstance(outcomes[0], Conflict)
     assert outcomes[1:] == [[Written(None, Record({"id": "x"}, 1))], []]
-    page = await records.query(Query("t", "Lines", partition="log"))
+    page = await records.query(RecordQuery("t", "Lines", partition="log"))
     assert [record.item["number"] for record in page.records] == [1, 2, 3]
 
 
@@ -360,7 +360,7 @@ async def test_stock_is_never_oversold(records: RecordStore) -> None:
 
 async def test_items_are_read_in_the_order_of_the_asks(records: RecordStore) -> None:
     await do(records, put("a"), put("b"))
-    found = await records.get([Ask("t", "Things", {"id": name}) for name in ("b", "c", "a", "b")])
+    found = await records.get([ItemLookup("t", "Things", {"id": name}) for name in ("b", "c", "a", "b")])
     assert [record and record.item["id"] for record in found] == ["b", None, "a", "b"]
 
 
@@ -381,9 +381,9 @@ NUMBERS: list[int | Decimal] = [
 
 async def test_sort_keys_are_in_the_order_of_numbers(records: RecordStore) -> None:
     await do(records, *(Put("Lines", {"page": "p", "number": number}) for number in reversed(NUMBERS)))
-    page = await records.query(Query("t", "Lines", partition="p"))
+    page = await records.query(RecordQuery("t", "Lines", partition="p"))
     assert [record.item["number"] for record in page.records] == NUMBERS
-    page = await records.query(Query("t", "Lines", partition="p", low=-99, high=1, descending=True))
+    page = await records.query(RecordQuery("t", "Lines", partition="p", low=-99, high=1, descending=True))
     assert [record.item["number"] for record in page.records] == NUMBERS[2:8][::-1]
 
 
@@ -414,24 +414,24 @@ async def test_index_follows_its_items(records: RecordStore) -> None:
 
 async def test_paging_while_writing_leaves_out_nothing_that_was_there(records: RecordStore) -> None:
     await do(records, *(put(f"a{number}") for number in range(6)))
-    first = await records.query(Query("t", "Things", "by_id", limit=3))
+    first = await records.query(RecordQuery("t", "Things", "by_id", limit=3))
     await do(records, Delete("Things", {"id": "a2"}), put("a1x"), put("a4x"), put("a0", colour="red"))
-    rest = await records.query(Query("t", "Things", "by_id", after=first.after))
+    rest = await records.query(RecordQuery("t", "Things", "by_id", after=first.after))
     assert [record.item["id"] for record in rest.records] == ["a3", "a4", "a4x", "a5"]
 
 
 async def test_page_of_large_items_is_cut_short(records: RecordStore) -> None:
     for number in range(4):
         await do(records, put(f"a{number}", text="x" * 390_000))
-    page = await records.query(Query("t", "Things", "by_id"))
+    page = await records.query(RecordQuery("t", "Things", "by_id"))
     assert 0 < len(page.records) < 4
-    rest = await records.query(Query("t", "Things", "by_id", after=page.after))
+    rest = await records.query(RecordQuery("t", "Things", "by_id", after=page.after))
     assert [record.item["id"] for record in page.records + rest.records] == ["a0", "a1", "a2", "a3"]
 
 
 async def test_unknown_index_is_refused(records: RecordStore) -> None:
     with pytest.raises(InvalidParams, match="no index"):
-        await records.query(Query("t", "Things", "by_nothing"))
+        await records.query(RecordQuery("t", "Things", "by_nothing"))
 
 
 # The feed.
@@ -441,7 +441,7 @@ async def feed(store: RecordStore, after: str | None = None) -> list[tuple[str, 
     """Id and versions before and after, of every change behind a position."""
     found: list[tuple[str, int | None, int | None]] = []
     while True:
-        changes = await store.changes(after, limit=2)
+        changes = await store.read_changes(after, limit=2)
         if not changes.changes:
             return found
         after = changes.position
@@ -452,19 +452,19 @@ async def feed(store: RecordStore, after: str | None = None) -> list[tuple[str, 
 
 
 async def test_changes_come_once_with_both_images(records: RecordStore) -> None:
-    start = (await records.changes(None)).position
+    start = (await records.read_changes(None)).position
     await do(records, put("x", n=1))
     await do(records, put("x", n=Decimal("2.5")), Check("Things", {"id": "y"}, Condition(exists=False)))
     await do(records, Put("Quiet", {"id": "z"}))
     await do(records, Delete("Things", {"id": "x"}))
     assert await feed(records, start) == [("x", None, 1), ("x", 1, 2), ("x", 2, None)]
-    last = (await records.changes(start)).changes[-1]
+    last = (await records.read_changes(start)).changes[-1]
     assert (last.table, last.tenant, last.new) == ("Things", "t", None)
     assert last.old == Record({"id": "x", "n": Decimal("2.5")}, 2)
 
 
 async def test_changes_of_concurrent_writers_come_in_order_for_each_item(records: RecordStore) -> None:
-    start = (await records.changes(None)).position
+    start = (await records.read_changes(None)).position
 
     async def add(name: str) -> None:
         for _ in range(5):
@@ -478,14 +478,14 @@ async def test_changes_of_concurrent_writers_come_in_order_for_each_item(records
 
 async def test_newest_is_behind_what_was_written(records: RecordStore) -> None:
     await do(records, put("x"))
-    newest = await records.newest()
+    newest = await records.newest_position()
     await do(records, put("y"))
     assert await feed(records, newest) == [("y", None, 1)]
-    assert await feed(records, await records.newest()) == []
+    assert await feed(records, await records.newest_position()) == []
 
 
 async def test_refused_transaction_is_no_change(records: RecordStore) -> None:
-    start = (await records.changes(None)).position
+    start = (await records.read_changes(None)).position
     await refused(records, put("x", Condition(exists=True)), put("y"))
     assert await feed(records, start) == []
 
@@ -493,14 +493,14 @@ async def test_refused_transaction_is_no_change(records: RecordStore) -> None:
 @pytest.mark.parametrize("position", ["x", "-1", "99999999999", ""])
 async def test_position_that_was_never_given_is_refused(records: RecordStore, position: str) -> None:
     with pytest.raises(InvalidParams):
-        await records.changes(position)
+        await records.read_changes(position)
 
 
 async def test_every_page_ends_before_a_mebibyte(records: RecordStore) -> None:
     for number in range(7):
         await do(records, Put("Things", {"id": str(number), "text": "ñ" * 150_000}))
     found: list[Record] = []
-    query = Query("t", "Things", "by_id", limit=100)
+    query = RecordQuery("t", "Things", "by_id", limit=100)
     pages = 0
     while True:
         page = await records.query(query)
@@ -511,7 +511,7 @@ async def test_every_page_ends_before_a_mebibyte(records: RecordStore) -> None:
             break
         query = replace(query, after=page.after)
     assert ([record.item["id"] for record in found], pages) == ([str(number) for number in range(7)], 3)
-    asks = [Ask("t", "Things", {"id": str(number)}) for number in range(7)]
+    asks = [ItemLookup("t", "Things", {"id": str(number)}) for number in range(7)]
     assert [record and record.item["id"] for record in await records.get(asks, room=2**20)] == ["0", "1", "2"]
     # One that is larger than the room comes alone.
     assert len(await records.get(asks, room=10)) == 1
@@ -519,12 +519,12 @@ async def test_every_page_ends_before_a_mebibyte(records: RecordStore) -> None:
 
 
 async def test_changes_come_a_mebibyte_at_a_time(records: RecordStore) -> None:
-    position = await records.newest()
+    position = await records.newest_position()
     for number in range(5):
         await do(records, Put("Things", {"id": str(number), "text": "x" * 300_000}))
     changed: list[str] = []
     for _ in range(20):
-        page = await records.changes(position)
+        page = await records.read_changes(position)
         # A store over a network reads a page of each shard at least.
         assert sum(len(str(change.new)) for change in page.changes) < 2**21
         changed += [str(change.new.item["id"]) for change in page.changes if change.new is not None]

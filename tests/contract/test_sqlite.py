@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import StartupError, StoreError
-from shared.stores.ports.orders import OrderStore, Query, WorkStore
+from shared.stores.ports.orders import OrderListQuery, OrderStore, WorkStore
 from shared.stores.sqlite import database
 from shared.stores.sqlite.database import Writer, connect
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.orders import SqliteOrderStore
 from tests.contract.conftest import SqliteAdapter
 from tests.support.orders import accept, ids, request
@@ -123,7 +123,7 @@ def test_file_that_cannot_be_used_is_closed_again(
         with contextlib.closing(connect(path)) as file:
             file.execute("PRAGMA user_version = 99")
     with pytest.raises((StartupError, StoreError)):
-        SqliteOrderStore(Files(path))
+        SqliteOrderStore(StoreFiles(path))
     assert opened
     for connection in opened:
         with pytest.raises(database.sqlite.ProgrammingError, match="closed"):
@@ -185,9 +185,9 @@ def test_writer_tells_a_missing_folder_in_our_words(adapter: SqliteAdapter) -> N
 
 async def test_lists_at_the_same_time_leave_no_thread_behind(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    store = SqliteOrderStore(Files(tmp_path / "orders.db"))
+    store = SqliteOrderStore(StoreFiles(tmp_path / "orders.db"))
     await store.recover()
-    await asyncio.gather(*(store.list(Query()) for _ in range(4)))
+    await asyncio.gather(*(store.list(OrderListQuery()) for _ in range(4)))
     readers = set(threading.enumerate()) - before
     await store.close()
     for reader in readers:

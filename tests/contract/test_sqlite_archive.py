@@ -12,10 +12,10 @@ import pytest
 from shared.domain.errors import Conflict, StartupError, StoreError
 from shared.domain.ids import OrderRange
 from shared.domain.states import State
-from shared.stores.archive_format import ArchivedOrder, Block, encode_archive
+from shared.stores.archive_format import ArchiveBlock, ArchivedOrder, encode_archive
 from shared.stores.ports.orders import Done, Failure, OrderStore, WorkStore
-from shared.stores.sqlite import archives, archiving, upkeep
-from shared.stores.sqlite.archiving import Archiver
+from shared.stores.sqlite import archiver, archives, upkeep
+from shared.stores.sqlite.archiver import Archiver
 from shared.stores.sqlite.database import Writer, connect
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
@@ -37,7 +37,7 @@ async def adapter(tmp_path: Path) -> AsyncIterator[SqliteAdapter]:
 
 def archive(adapter: SqliteAdapter, before: int = ALWAYS) -> int:
     with contextlib.closing(Archiver(adapter.files)) as archiver:
-        return archiver.run(before, lambda _: None)
+        return archiver.archive_before(before, lambda _: None)
 
 
 async def tidy(orders: OrderStore) -> None:
@@ -199,11 +199,11 @@ async def test_order_that_is_tried_again_meanwhile_is_not_archived(
     encode = encode_archive
     with contextlib.closing(connect(adapter.files.progress)) as other:
 
-        def interrupted(found: Iterable[ArchivedOrder]) -> tuple[bytes, list[Block]]:
+        def interrupted(found: Iterable[ArchivedOrder]) -> tuple[bytes, list[ArchiveBlock]]:
             other.execute("UPDATE progress SET state = 0 WHERE sequence = 1")
             return encode(found)
 
-        monkeypatch.setattr(archiving, "encode_archive", interrupted)
+        monkeypatch.setattr(archiver, "encode_archive", interrupted)
         assert archive(adapter) == 0
     assert list(adapter.files.archive.glob("*/*")) == []
     found = await orders.get(failed)
@@ -274,7 +274,7 @@ async def test_nothing_is_deleted_that_a_follower_has_not_read(tmp_path: Path, a
         follower(path, None)
         await tidy(orders)
         assert rows(adapter) == (3, 3)
-        events = await feed.events(None, limit=1000)
+        events = await feed.read_events(None, limit=1000)
         assert events is not None
         assert events.totals is None
         follower(path, events.position)
@@ -283,7 +283,7 @@ async def test_nothing_is_deleted_that_a_follower_has_not_read(tmp_path: Path, a
         with contextlib.closing(connect(adapter.files.progress)) as progress:
             assert progress.execute("SELECT count(*), max(number) FROM moves").fetchone() == (1, 2)
         await do(orders, work, at=now)
-        following = await feed.events(events.position, limit=1000)
+        following = await feed.read_events(events.position, limit=1000)
         assert following is not None
         assert (following.restarted, following.totals) == (False, None)
         assert [one.event for one in following.events] == ["order.accepted", "order.started", "order.finished"]
@@ -304,7 +304,7 @@ async def test_follower_that_comes_too_late_begins_with_the_totals(
     await accept(orders, request())
     await tidy(orders)
     with contextlib.closing(SqliteOrderFeed(adapter.files)) as feed:
-        events = await feed.events(None, limit=1000)
+        events = await feed.read_events(None, limit=1000)
         assert events is not None
         assert events.restarted
         assert events.totals == {
@@ -318,7 +318,7 @@ async def test_follower_that_comes_too_late_begins_with_the_totals(
         assert events.events == []
         done = [Done(sequence, 1, 1_000_009) for sequence in (running.first, running.first + 1)]
         await work.advance("w", done=done, now=1_000_000)
-        following = await feed.events(events.position, limit=1000)
+        following = await feed.read_events(events.position, limit=1000)
         assert following is not None
         assert [(one.event, one.orders) for one in following.events] == [("order.finished", 2)]
 
@@ -346,7 +346,7 @@ async def test_workers_do_not_wait_for_a_follower_whose_file_is_locked(
 async def test_large_orders_make_more_and_smaller_files(
     adapter: SqliteAdapter, orders: OrderStore, work: WorkStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiving, "_FILE_BYTES", 500)
+    monkeypatch.setattr(archiver, "_FILE_BYTES", 500)
     order_range = await do(orders, work, count=40)
     assert archive(adapter) == 40
     files = list(adapter.files.archive.glob("*/*.jsonl.gz"))

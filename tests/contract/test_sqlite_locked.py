@@ -13,7 +13,7 @@ from shared.domain.records import Put, Table, Transaction
 from shared.domain.states import State
 from shared.domain.tables import Tables
 from shared.stores.ports.orders import OrderStore, WorkStore
-from shared.stores.ports.records import Ask
+from shared.stores.ports.records import ItemLookup
 from shared.stores.sqlite.database import Connection, StoreBusy, connect
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.contract.conftest import SqliteAdapter
@@ -119,7 +119,7 @@ async def test_records_are_refused_while_the_loop_goes_on(tmp_path: Path) -> Non
             with pytest.raises(StoreBusy):
                 await store.write(put)
         assert turns.count > 3
-        assert await store.get([Ask("t", "Things", {"id": "a"})]) == [None]
+        assert await store.get([ItemLookup("t", "Things", {"id": "a"})]) == [None]
     ((written,),) = [outcome for outcome in await store.write(put) if isinstance(outcome, list)]
     assert written.new is not None
     assert written.new.version == 1

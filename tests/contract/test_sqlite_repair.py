@@ -14,13 +14,13 @@ from shared.domain.errors import Gone
 from shared.domain.records import Condition, Put, Transaction
 from shared.domain.states import State
 from shared.domain.tables import SCORES, suite_tables
-from shared.stores.ports.orders import Done, Query, Recovery
-from shared.stores.sqlite.archiving import Archiver
-from shared.stores.sqlite.files import Files
+from shared.stores.ports.orders import Done, OrderListQuery, Recovery
+from shared.stores.sqlite.archiver import Archiver
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.orders import SqliteOrderStore
 from shared.stores.sqlite.records import SqliteRecordStore
-from shared.stores.sqlite.work import SqliteWorkStore
+from shared.stores.sqlite.work_store import SqliteWorkStore
 from tests.support.orders import accept, request, ticket
 
 Copy = dict[str, Path]
@@ -31,7 +31,7 @@ class Shop:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files = Files(folder / "orders.db")
+        self.files = StoreFiles(folder / "orders.db")
         self.follower = folder / "distributed.db"
         self.counted: Counter[State] = Counter()
         folder.mkdir()
@@ -62,7 +62,7 @@ class Shop:
             feed = SqliteOrderFeed(self.files)
             position = None if row is None else row[0]
             while True:
-                events = await feed.events(position, limit=1000)
+                events = await feed.read_events(position, limit=1000)
                 assert events is not None
                 if events.restarted:
                     self.counted.clear()
@@ -90,7 +90,7 @@ class Shop:
     async def archive(self) -> None:
         """Archives all final orders, and deletes their rows."""
         with contextlib.closing(Archiver(self.files)) as archiver:
-            archiver.run(2**60, lambda _: None)
+            archiver.archive_before(2**60, lambda _: None)
         async with self._intake() as (store, _):
             while await store.tidy():
                 pass
@@ -356,7 +356,7 @@ async def test_numbers_of_changes_go_on_behind_what_was_followed(tmp_path: Path)
     old = path.read_bytes()
     store = SqliteRecordStore(path, tables)
     await save(store, 3, 4, 5)
-    followed = await store.newest()
+    followed = await store.newest_position()
     await store.close()
     path.write_bytes(old)
     store = SqliteRecordStore(path, tables, followed=int(followed))
@@ -365,15 +365,15 @@ async def test_numbers_of_changes_go_on_behind_what_was_followed(tmp_path: Path)
     await save(store, 6, 7, 8, 9)
     for read in ("3", followed):
         with pytest.raises(Gone):
-            await store.changes(read)
-    assert [change.new.item["user_id"] for change in (await store.changes("1")).changes if change.new] == [
+            await store.read_changes(read)
+    assert [change.new.item["user_id"] for change in (await store.read_changes("1")).changes if change.new] == [
         2,
         6,
         7,
         8,
         9,
     ]
-    newest = await store.newest()
+    newest = await store.newest_position()
     await store.close()
     store = SqliteRecordStore(path, tables, followed=int(newest))
     assert store.gap is None
@@ -428,7 +428,7 @@ async def test_progress_of_before_an_archive_knows_the_archived_orders_again(sho
     assert shop.open(recovery) == [11, 12]
     async with shop._intake() as (store, again):
         assert again.repair is None
-        newest = (await store.list(Query())).orders[0].id
+        newest = (await store.list(OrderListQuery())).orders[0].id
         archived = await store.get(f"{newest[:-12]}{5:012x}")
         assert archived is not None
         assert archived.state is State.DONE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_indexer import unindexed_orders
 from tests.chaos.load import Load
 from tests.support.intake import IntakeProcess, Session
@@ -203,7 +203,7 @@ def test_many_orders_are_indexed_beside_their_acceptance(intake: IntakeProcess, 
     orders = [{"cliente": f"Cliente {number % 100}", "productos": ["x"], "direccion": "d"} for number in range(1000)]
     for _ in range(9):
         assert all(answer["success"] for answer in session.ask(json.dumps(orders)))
-    files = Files(intake.data_dir / "orders.db")
+    files = StoreFiles(intake.data_dir / "orders.db")
     until(lambda: unindexed_orders(files), lambda left: left < 4096)
     page = session.ask('list cliente="CLIENTE  7" limite=1000')
     assert [order["cliente"] for order in page["pedidos"]] == ["Cliente 7"] * 90

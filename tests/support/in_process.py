@@ -28,7 +28,7 @@ from services.inventory.settings import InventorySettings
 from services.persistence.persistence import Persistence, tables
 from services.persistence.settings import PersistenceSettings
 from shared.domain.tables import SCORES, USERS, corporate_data
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from tests.support.lines import Lines, connect_lines
 from tests.support.memory_orders import MemoryOrderFeed, MemoryOrders, MemoryOrderStore, MemoryWorkStore
 from tests.support.memory_records import MemoryRecordFeed, MemoryRecords, MemoryRecordStore
@@ -120,7 +120,7 @@ class Suite:
         )
         limits = chosen.build_limits(document_bytes=chosen.max_document_bytes, open_files=OPEN_FILES)
         store = MemoryOrderStore(self.orders, request_id_seconds=chosen.request_id_seconds)
-        child = child_config(chosen, Files(self.folder / "orders.db"))
+        child = child_config(chosen, StoreFiles(self.folder / "orders.db"))
 
         def spawn(config: ChildConfig, index: int, end: socket.socket) -> TaskWorker:
             self.workers.append(TaskWorker(self.orders, config, index, end))

@@ -19,24 +19,24 @@ from shared.domain.errors import NotFound, StoreError
 from shared.domain.ids import OrderRange, new_node, parse_id
 from shared.domain.names import name_key
 from shared.domain.orders import FailedAttempt, Item, Order, OrderRequest, due_time
-from shared.domain.quantiles import bucket
+from shared.domain.quantiles import bucket_number
 from shared.domain.states import FINAL, State
-from shared.stores.orders import OpenOrder, answer_bytes, group_open, poisoned, request_key, same_order
+from shared.stores.orders import OpenOrder, answer_bytes, group_open, poison_detail, request_key, same_order
 from shared.stores.outbox import Moves, Span, spans, told
 from shared.stores.ports.feeds import Happened, OrderEvents
 from shared.stores.ports.orders import (
     Acceptance,
     Advance,
-    Batch,
-    Cancelled,
+    Cancellation,
     Claim,
     Done,
-    Existing,
+    ExistingOrder,
     Failure,
     HandBack,
-    Open,
-    Page,
-    Query,
+    OpenRange,
+    OrderBatch,
+    OrderListQuery,
+    OrderPage,
     Recovery,
     Rescue,
     Tended,
@@ -110,7 +110,7 @@ class MemoryOrders:
         """Returns the id of an order."""
         return next(self.range_of(order).ids())
 
-    def open_ranges(self, orders: Iterable[Stored]) -> list[Open]:
+    def open_ranges(self, orders: Iterable[Stored]) -> list[OpenRange]:
         """Returns orders that wait, as ranges of those that are alike."""
         waiting = (
             OpenOrder(one.sequence, one.received, one.request.priority, one.due, one.attempt, one.rescues)
@@ -142,7 +142,7 @@ class MemoryOrderStore:
         waiting = [order for order in orders if order.state is State.QUEUED]
         return Recovery(self._database.open_ranges(waiting), {state: totals[state] for state in FINAL}, len(orders))
 
-    async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
+    async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`."""
         if self._database.accept_seconds:
             await asyncio.sleep(self._database.accept_seconds)
@@ -150,12 +150,14 @@ class MemoryOrderStore:
         orders = self._database.orders
         first = len(orders) + 1
         accepted: list[int] = []
-        existing: dict[int, Existing] = {}
+        existing: dict[int, ExistingOrder] = {}
         for index, (request, document) in enumerate(zip(batch.requests, batch.documents, strict=True)):
             key = request_key(request)
             found = None if key is None else next((one for one in orders.values() if one.key == key), None)
             if found is not None and not (self._key_age and found.received + self._key_age <= received):
-                existing[index] = Existing(self._database.id_of(found), found.state, same_order(found.request, request))
+                existing[index] = ExistingOrder(
+                    self._database.id_of(found), found.state, same_order(found.request, request)
+                )
             elif len(accepted) < room:
                 if found is not None:
                     found.key = None
@@ -175,7 +177,7 @@ class MemoryOrderStore:
         stored = self._find(order_id)
         return [] if stored is None else list(self._database.attempts.get(stored.sequence, ()))
 
-    async def list(self, query: Query) -> Page:
+    async def list(self, query: OrderListQuery) -> OrderPage:
         """See `OrderStore.list`."""
         self._database.check()
         found: list[Order] = []
@@ -185,11 +187,11 @@ class MemoryOrderStore:
                 continue
             room -= answer_bytes(stored.document, stored.detail)
             if len(found) == query.limit or (room < 0 and found):
-                return Page(found, sequence + 1)
+                return OrderPage(found, sequence + 1)
             found.append(self._view(stored))
-        return Page(found, None)
+        return OrderPage(found, None)
 
-    async def cancel(self, order_id: str) -> Cancelled | State:
+    async def cancel(self, order_id: str) -> Cancellation | State:
         """See `OrderStore.cancel`."""
         stored = self._existing(order_id)
         was, span = stored.state, [(stored.sequence, 1)]
@@ -197,23 +199,23 @@ class MemoryOrderStore:
             return was
         stored.state = State.CANCELLED
         self._database.write_moves(Moves(cancelled=span) if was is State.QUEUED else Moves(discarded=span))
-        return Cancelled(was)
+        return Cancellation(was)
 
-    async def retry(self, order_id: str) -> Open | State:
+    async def retry(self, order_id: str) -> OpenRange | State:
         """See `OrderStore.retry`."""
         stored = self._existing(order_id)
         if stored.state is not State.FAILED:
             return stored.state
         stored.state, stored.due, stored.finished = State.QUEUED, None, None
         self._database.write_moves(Moves(reopened=[(stored.sequence, 1)]))
-        return Open(self._database.range_of(stored), stored.attempt, stored.request.priority, None)
+        return OpenRange(self._database.range_of(stored), stored.attempt, stored.request.priority, None)
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
         """See `OrderStore.rescue`."""
         self._database.check()
         failed: list[tuple[int, str | None]] = []
         back: list[tuple[int, str | None]] = []
-        requeued: list[Open] = []
+        requeued: list[OpenRange] = []
         finals: dict[State, list[OrderRange]] = {}
         for ticket in tickets:
             orders = self._database.within(ticket.orders)
@@ -221,7 +223,7 @@ class MemoryOrderStore:
                 if not order.is_in(ticket.attempt):
                     continue
                 if order.rescues >= poison:
-                    order.state, order.detail, order.finished = State.FAILED, poisoned(poison), ticket.queued
+                    order.state, order.detail, order.finished = State.FAILED, poison_detail(poison), ticket.queued
                     failed.append((order.sequence, order.detail))
                 else:
                     order.state, order.rescues = State.QUEUED, order.rescues + 1
@@ -318,7 +320,7 @@ class MemoryWorkStore:
             for number, order in enumerate(self._database.within(ticket.orders)):
                 size += len(order.document)
                 if max_bytes is not None and size >= max_bytes:
-                    taken, rest = ticket.cut(number + 1)
+                    taken, rest = ticket.split_at(number + 1)
                     return [*tickets[:place], taken], [*rest, *tickets[place + 1 :]]
         return tickets, []
 
@@ -358,7 +360,7 @@ class MemoryOrderFeed:
     def __init__(self, database: MemoryOrders | None) -> None:
         self.database = database
 
-    async def events(self, after: str | None, *, limit: int) -> OrderEvents | None:
+    async def read_events(self, after: str | None, *, limit: int) -> OrderEvents | None:
         """See `OrderFeed.events`. A position is the node, the last order, and the entries of the outbox."""
         database = self.database
         if database is None:
@@ -400,8 +402,8 @@ class MemoryOrderFeed:
             orders = self._orders(moves.done)
             happened = self._happened("order.finished", State.RUNNING, State.DONE, at, orders)
             yield happened._replace(
-                waiting=Counter(bucket(max((one.started or 0) - one.received, 0)) for one in orders),
-                processing=Counter(bucket(max((one.finished or 0) - (one.started or 0), 0)) for one in orders),
+                waiting=Counter(bucket_number(max((one.started or 0) - one.received, 0)) for one in orders),
+                processing=Counter(bucket_number(max((one.finished or 0) - (one.started or 0), 0)) for one in orders),
             )
         for event, target, group in (
             ("order.failed", State.FAILED, moves.failed),
@@ -442,7 +444,7 @@ def _now() -> int:
     return time.time_ns() // 1000
 
 
-def _is_meant(query: Query, order: Stored) -> bool:
+def _is_meant(query: OrderListQuery, order: Stored) -> bool:
     """Whether an order is one that a list asks for."""
     if query.state not in (None, order.state):
         return False

@@ -15,7 +15,7 @@ import msgspec
 from shared.domain.errors import ComandaError, Conflict, Gone, InvalidParams, StoreError
 from shared.domain.records import Item, Record, Table, Transaction, Written, check_key, text_bytes
 from shared.domain.tables import Tables
-from shared.stores.evaluate import evaluate, key_of
+from shared.stores.evaluation import evaluate_action, key_of
 from shared.stores.keys import (
     ALL,
     bucket_of,
@@ -26,7 +26,16 @@ from shared.stores.keys import (
     partition_key,
     tenant_of,
 )
-from shared.stores.ports.records import ITEM_BYTES, PAGE_BYTES, Ask, Change, Changes, Page, Position, Query
+from shared.stores.ports.records import (
+    ITEM_BYTES,
+    PAGE_BYTES,
+    Change,
+    Changes,
+    ItemLookup,
+    ItemPosition,
+    RecordPage,
+    RecordQuery,
+)
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode
@@ -80,7 +89,7 @@ class MemoryRecords:
         if self.failing is not None:
             raise self.failing
 
-    def changes(self, tables: Iterable[str], position: int, limit: int) -> Changes:
+    def read_changes(self, tables: Iterable[str], position: int, limit: int) -> Changes:
         """Returns changes of some tables behind a position, which is their number."""
         if self.failing_feed is not None:
             raise self.failing_feed
@@ -117,18 +126,18 @@ class MemoryRecordStore:
     def _transact(self, transaction: Transaction, now: int) -> list[Written] | ComandaError:
         rows, floors = self._database.rows, self._database.floors
         if (journal := transaction.journal) is not None:
-            table = self._tables.named(journal.table)
+            table = self._tables.get_table(journal.table)
             self._store((table.name, *item_keys(table, transaction.tenant, journal.item)), Record(journal.item, 1), now)
         planned: dict[Place, Written] = {}
         try:
             for action in transaction.actions:
-                table = self._tables.named(action.table)
+                table = self._tables.get_table(action.table)
                 place = (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
                 if place in planned:
                     raise InvalidParams("two actions of a transaction are about one item")
                 old = rows[place].record if place in rows else None
                 floor = 0 if old is not None else floors.get((table.name, bucket_of(*place[1:])), 0)
-                planned[place] = Written(old, evaluate(action, table, old, floor))
+                planned[place] = Written(old, evaluate_action(action, table, old, floor))
         except (Conflict, InvalidParams) as error:
             return error
         for place, written in planned.items():
@@ -147,12 +156,12 @@ class MemoryRecordStore:
         if self._tables[place[0]].feed:
             self._database.feed.append(_Entry(place, now, old, new))
 
-    async def get(self, asks: Sequence[Ask], *, room: int | None = None) -> list[Record | None]:
+    async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
         """See `RecordStore.get`."""
         await self._database.begin()
         found: list[Record | None] = []
         for ask in asks:
-            table = self._tables.named(ask.table)
+            table = self._tables.get_table(ask.table)
             check_key(table, ask.key, alone=True)
             row = self._database.rows.get((table.name, *item_keys(table, ask.tenant, ask.key)))
             if room is not None:
@@ -162,20 +171,20 @@ class MemoryRecordStore:
             found.append(None if row is None else row.record)
         return found
 
-    async def query(self, query: Query) -> Page:
+    async def query(self, query: RecordQuery) -> RecordPage:
         """See `RecordStore.query`."""
         await self._database.begin()
-        table = self._tables.named(query.table)
+        table = self._tables.get_table(query.table)
         query = fold_query(table, query)
         if query.index is not None:
-            table.index(query.index)
+            table.get_index(query.index)
         found = sorted(
             (order, row) for place, row in self._database.rows.items() if (order := _order_of(table, query, place, row))
         )
         if query.descending:
             found.reverse()
         records: list[Record] = []
-        position: Position | None = None
+        position: ItemPosition | None = None
         size = 0
         for order, row in found:
             after = query.after
@@ -185,20 +194,20 @@ class MemoryRecordStore:
                     continue
             size += ITEM_BYTES + text_bytes(row.document)
             if len(records) == query.limit or (records and size > PAGE_BYTES):
-                return Page(records, position)
+                return RecordPage(records, position)
             records.append(row.record)
-            position = Position(order[1], order[2], order[0])
-        return Page(records, None)
+            position = ItemPosition(order[1], order[2], order[0])
+        return RecordPage(records, None)
 
-    async def changes(self, after: str | None, *, limit: int = 1000) -> Changes:
+    async def read_changes(self, after: str | None, *, limit: int = 1000) -> Changes:
         """See `RecordStore.changes`."""
         await self._database.begin()
         if after is not None and not (after.isascii() and after.isdigit()):
             raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
         position = self._database.forgotten if after is None else int(after)
-        return self._database.changes(self._tables, position, limit)
+        return self._database.read_changes(self._tables, position, limit)
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         """See `RecordStore.newest`."""
         return str(len(self._database.feed))
 
@@ -209,7 +218,7 @@ class MemoryRecordStore:
         """See `RecordStore.close`."""
 
 
-def _order_of(table: Table, query: Query, place: Place, row: Row) -> tuple[str, str, str] | None:
+def _order_of(table: Table, query: RecordQuery, place: Place, row: Row) -> tuple[str, str, str] | None:
     """Returns where an item stands in a query's order, and then its keys; None where it is not in it."""
     name, partition, sort = place
     if name != table.name or tenant_of(partition) != query.tenant:
@@ -218,7 +227,7 @@ def _order_of(table: Table, query: Query, place: Place, row: Row) -> tuple[str, 
     if query.index is None:
         found: tuple[str, str] | None = (partition, sort)
     else:
-        found = index_keys(table, table.index(query.index), query.tenant, row.record.item)
+        found = index_keys(table, table.get_index(query.index), query.tenant, row.record.item)
     if found is None or found[0] != wanted:
         return None
     ordered = found[1]
@@ -238,23 +247,23 @@ class MemoryRecordFeed:
         self.database = database
         self._tables = {table.name: table for table in tables}
 
-    async def changes(self, after: str | None, *, limit: int) -> Changes | None:
+    async def read_changes(self, after: str | None, *, limit: int) -> Changes | None:
         """See `RecordFeed.changes`."""
         if self.database is None:
             return None
         await self.database.begin()
         try:
-            return self.database.changes(self._tables, int(after or 0), limit)
+            return self.database.read_changes(self._tables, int(after or 0), limit)
         except InvalidParams as error:
             raise Gone("the position is not one of this store") from error
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         """See `RecordFeed.newest`."""
         if self.database is None:
             raise StoreError("the records are not there")
         return str(len(self.database.feed))
 
-    async def everything(self, table: Table) -> AsyncIterator[list[Record]]:
+    async def read_items(self, table: Table) -> AsyncIterator[list[Record]]:
         """See `RecordFeed.everything`."""
         if self.database is not None:
             rows = [row.record for place, row in sorted(self.database.rows.items()) if place[0] == table.name]

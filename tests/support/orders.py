@@ -6,7 +6,7 @@ import msgspec
 
 from shared.domain.ids import OrderRange
 from shared.domain.orders import OrderRequest, Priority
-from shared.stores.ports.orders import Acceptance, Batch, OrderStore, Ticket
+from shared.stores.ports.orders import Acceptance, OrderBatch, OrderStore, Ticket
 from shared.wire.orders import encode_orders
 
 ORDER = {"cliente": "Ana", "productos": ["pan"], "direccion": "Mayor 1"}
@@ -18,11 +18,11 @@ def request(customer: str = "Ana", **members: Any) -> OrderRequest:
     return msgspec.convert({"cliente": customer, "productos": ["pan"], "direccion": "Mayor 1", **members}, OrderRequest)
 
 
-def batch(*requests: OrderRequest) -> Batch:
+def batch(*requests: OrderRequest) -> OrderBatch:
     """A batch of orders."""
     documents = encode_orders(list(requests))
     plain = not any('"request_id"' in one or '"prioridad"' in one or '"no_antes_de"' in one for one in documents)
-    return Batch(requests, documents, plain)
+    return OrderBatch(requests, documents, plain)
 
 
 async def accept(store: OrderStore, *requests: OrderRequest, at: int = 1_000_000, room: int = 1000) -> Acceptance:

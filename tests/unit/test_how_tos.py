@@ -17,7 +17,7 @@ from shared.domain.errors import NotFound, StartupError
 from shared.domain.records import Condition, Put, Table, Transaction
 from shared.runtime.settings import load_settings
 from shared.server.actions import ActionRegistry
-from shared.stores.ports.records import Ask, Query
+from shared.stores.ports.records import ItemLookup, RecordQuery
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore
 
 FOLDER = Path(__file__).parents[2] / "docs/how-to"
@@ -64,12 +64,12 @@ class StoreClient:
 
     async def get_item(self, table: str, key: dict[str, Any]) -> StoredItem:
         """Returns an item, None where there is none."""
-        (found,) = await self._store.get([Ask("main", table, key)])
+        (found,) = await self._store.get([ItemLookup("main", table, key)])
         return StoredItem(None, 0) if found is None else StoredItem(found.item, found.version)
 
     async def query(self, table: str, index: str, *, partition: str) -> ItemPage:
         """Returns a page of an index."""
-        page = await self._store.query(Query("main", table, index=index, partition=partition))
+        page = await self._store.query(RecordQuery("main", table, index=index, partition=partition))
         return ItemPage([StoredItem(record.item, record.version) for record in page.records], None)
 
 

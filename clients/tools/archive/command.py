@@ -13,8 +13,8 @@ from clients.cli.times import parse_time, to_microseconds
 from clients.errors import ClientError
 from clients.tools.backup.copying import yield_to_servers
 from clients.tools.backup.places import load_places, servers_stopped
-from shared.stores.sqlite.archiving import Archiver
-from shared.stores.sqlite.database import Writer, translated
+from shared.stores.sqlite.archiver import Archiver
+from shared.stores.sqlite.database import Writer, translate_errors
 
 Json = Annotated[bool, Parameter(negative="", show_default=False, help="One JSON line, also on a terminal.")]
 
@@ -39,8 +39,8 @@ def archive(
     try:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
-            task = progress.add_task("orders looked at", total=archiver.stored)
-            archived = archiver.run(microseconds, lambda orders: progress.advance(task, orders))
+            task = progress.add_task("orders looked at", total=archiver.max_orders)
+            archived = archiver.archive_before(microseconds, lambda orders: progress.advance(task, orders))
             kept = archiver.count_kept(microseconds)
     finally:
         archiver.close()
@@ -73,7 +73,7 @@ def compact(*, json: Json = False) -> int:
                 continue
             before = one.path.stat().st_size
             writer = Writer(one.path)
-            with translated(one.path):
+            with translate_errors(one.path):
                 writer.connection.execute("VACUUM")
             writer.close()
             sizes[one.name] = [before, os.stat(one.path).st_size]

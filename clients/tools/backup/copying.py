@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from shared.stores.durable import PRIVATE, sync_file
-from shared.stores.sqlite.database import Connection, open_target, translated
+from shared.stores.durable_files import PRIVATE, sync_file
+from shared.stores.sqlite.database import Connection, open_target, translate_errors
 
 Step = Callable[[int], None]
 """Is told of so many bytes more."""
@@ -39,7 +39,7 @@ class Throttle:
 
 def copy_database(source: Connection, target: Path, throttle: Throttle, step: Step) -> None:
     """Copies the state that `source` sees, which is in a read transaction. Raises StoreError and OSError."""
-    with translated(target):
+    with translate_errors(target):
         # Made first, for its mode: the database library would let everybody read it.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE))
         page = int(source.execute("PRAGMA page_size").fetchone()[0])

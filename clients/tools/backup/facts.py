@@ -8,7 +8,7 @@ from typing import Any
 from clients.tools.backup.manifest import Facts
 from shared.domain.states import State
 from shared.stores.orders import CANCELLED, DONE, FAILED, STATES
-from shared.stores.sqlite.database import Connection, open_copy, translated
+from shared.stores.sqlite.database import Connection, open_copy, translate_errors
 from shared.stores.sqlite.order_positions import OrderPosition
 
 _NODE = "SELECT coalesce((SELECT value FROM meta WHERE name = 'node'), 0)"
@@ -88,7 +88,7 @@ def _opened(files: Mapping[str, Path]) -> Iterator[dict[str, Connection]]:
     with contextlib.ExitStack() as stack:
         found: dict[str, Connection] = {}
         for name, path in files.items():
-            stack.enter_context(translated(path))
+            stack.enter_context(translate_errors(path))
             found[name] = stack.enter_context(contextlib.closing(open_copy(path)))
         yield found
 

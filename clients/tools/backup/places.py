@@ -11,7 +11,7 @@ from msgspec import Struct
 from clients.errors import ClientError, WrongUsage
 from shared.runtime.settings import load_settings
 from shared.stores.sqlite.archives import is_archive_name
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
 
 ARCHIVE = "archive"
@@ -43,7 +43,7 @@ class StoreFile(NamedTuple):
 class Places(NamedTuple):
     """Where a suite keeps everything that it stores."""
 
-    orders: Files
+    orders: StoreFiles
     data: Path
 
     @property
@@ -89,7 +89,7 @@ def load_places() -> Places:
             hint="DynamoDB keeps backups itself: point-in-time recovery, or aws dynamodb create-backup",
         )
     data = Path(settings.data_dir)
-    return Places(Files(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
+    return Places(StoreFiles(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
 
 
 @contextlib.contextmanager

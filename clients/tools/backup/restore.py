@@ -20,7 +20,7 @@ from clients.errors import ClientError
 from clients.tools.backup.copying import Step, Throttle, copy_file
 from clients.tools.backup.manifest import Manifest
 from clients.tools.backup.places import Places, servers_stopped
-from shared.stores.durable import sync_folder, write_file
+from shared.stores.durable_files import sync_folder, write_file
 from shared.stores.sqlite.files import RESTORE_MARK
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")

@@ -15,7 +15,7 @@ from clients.tools.backup.manifest import CopiedFile, Facts, Manifest, write_man
 from clients.tools.backup.places import ARCHIVE, MANIFEST, PROGRESS, Places
 from shared import VERSION
 from shared.domain.orders import iso_time
-from shared.stores.durable import sync_folder
+from shared.stores.durable_files import sync_folder
 from shared.stores.sqlite.archives import archived_names
 from shared.stores.sqlite.database import open_copy
 from shared.stores.sqlite.snapshot import Snapshot
@@ -42,7 +42,7 @@ def take_backup(places: Places, folder: Path, throttle: Throttle, step: Step) ->
             taken = time.time_ns() // 1000
             for one in sources:
                 copy_database(snapshot.readers[one.path], folder / one.name, throttle, step)
-                snapshot.release(one.path)
+                snapshot.release_file(one.path)
         copied = []
         for one in sources:
             path = folder / one.name

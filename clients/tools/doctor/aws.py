@@ -10,7 +10,7 @@ async def check_dynamodb(settings: DoctorSettings) -> Finding:
     try:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - takes long to load, and is seldom needed
 
-        from shared.stores.dynamodb.client import dynamo  # noqa: PLC0415
+        from shared.stores.dynamodb.client import open_client  # noqa: PLC0415
         from shared.stores.dynamodb.order_tables import ORDERS  # noqa: PLC0415
     except ImportError as error:
         return Finding("error", "dynamodb", f"a package is missing: {error.name}", "install all of comanda")
@@ -23,7 +23,7 @@ async def check_dynamodb(settings: DoctorSettings) -> Finding:
     )
     table = f"{settings.dynamodb_prefix}{ORDERS}"
     try:
-        async with dynamo(where) as client:
+        async with open_client(where) as client:
             await client.call("describe_table", TableName=table)
     except StoreError as error:
         if "ResourceNotFoundException" in error.message:

@@ -26,7 +26,7 @@ from clients.tools.doctor.findings import DoctorSettings, Finding, has_errors
 from clients.tools.doctor.servers import check_servers
 from clients.tools.doctor.system import check_clock, check_dual_stack, check_open_files, check_settings, check_sqlite
 from shared.runtime.settings import load_settings
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
@@ -63,7 +63,7 @@ async def doctor(
 
 def _check_files(settings: DoctorSettings) -> Iterator[Finding]:
     data = Path(settings.data_dir)
-    places = Places(Files(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
+    places = Places(StoreFiles(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
     yield check_clock(find_newest_order(places))
     for folder in places.folders:
         if not folder.exists():

@@ -16,7 +16,7 @@ from clients.tools.backup.record import read_last_backup
 from clients.tools.doctor.findings import Finding
 from shared.domain.errors import StoreError
 from shared.runtime.programs import client_command
-from shared.stores.sqlite.database import connect, newest_schema, translated
+from shared.stores.sqlite.database import connect, newest_schema, translate_errors
 from shared.stores.sqlite.files import RESTORE_MARK
 
 _MIB = 2**20
@@ -141,7 +141,7 @@ def find_newest_order(places: Places) -> int | None:
     if path.exists():
         with (
             contextlib.suppress(StoreError),
-            translated(path),
+            translate_errors(path),
             contextlib.closing(connect(path, read_only=True)) as file,
         ):
             row = file.execute("SELECT received FROM orders ORDER BY sequence DESC LIMIT 1").fetchone()
@@ -150,7 +150,7 @@ def find_newest_order(places: Places) -> int | None:
 
 
 def _schema(path: Path) -> int:
-    with translated(path), contextlib.closing(connect(path, read_only=True)) as file:
+    with translate_errors(path), contextlib.closing(connect(path, read_only=True)) as file:
         return int(file.execute("PRAGMA user_version").fetchone()[0])
 
 

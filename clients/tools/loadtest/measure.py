@@ -103,5 +103,8 @@ class Measure:
     def latency_ms(self) -> Sequence[tuple[str, float]]:
         """Quantiles and maximum by name."""
         # A bucket's middle may lie beyond everything that is in it.
-        found = [(f"p{share * 100:g}", min(self.latency.quantile(share) or 0.0, self.longest)) for share in QUANTILES]
+        found = [
+            (f"p{share * 100:g}", min(self.latency.estimate_quantile(share) or 0.0, self.longest))
+            for share in QUANTILES
+        ]
         return [(name, value / 1000) for name, value in (*found, ("max", self.longest))]

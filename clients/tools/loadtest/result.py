@@ -108,5 +108,5 @@ def _course(timeline: Timeline, seconds: float) -> Course:
 
 
 def _ms(latency: Quantiles, share: float) -> float | None:
-    value = latency.quantile(share)
+    value = latency.estimate_quantile(share)
     return None if value is None else round(value / 1000, 3)

@@ -11,7 +11,7 @@ from clients.errors import ClientError
 from clients.replies import StoredOrder
 from shared.domain.errors import RequestError
 from shared.domain.orders import OrderRequest
-from shared.wire.strict import convert, parse
+from shared.wire.strict_json import convert_document, parse_json
 
 _PRODUCTS = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino", "leche", "tomates")
 _MADE_UP = 1000
@@ -90,9 +90,9 @@ def read_workload(file: Path, *, keyed: bool) -> Workload:
         if not line.strip():
             continue
         try:
-            parse(line)
+            parse_json(line)
             # Values stay as they are written, prices with all their digits.
-            order = convert(line, dict[str, msgspec.Raw])
+            order = convert_document(line, dict[str, msgspec.Raw])
         except RequestError as error:
             raise ClientError(
                 f"{file}, line {number}: {error.message}", hint="the file holds one order a line"

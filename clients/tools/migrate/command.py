@@ -44,11 +44,11 @@ async def migrate(
             await copy(giving, taking, mark, file, had, lambda number: progress.advance(copying, number))
             progress.update(copying, completed=total)
             if mark.node is not None:
-                await taking.orders.finish(mark.node, await giving.orders.last_given())
+                await taking.orders.finish_transfer(mark.node, await giving.orders.last_given())
             checking = progress.add_task(f"reading {target}", total=total)
             has = await contents(taking, lambda number: progress.advance(checking, number))
             if had == has:
-                await taking.carried.finish(mark.node, had.followed_sum)
+                await taking.carried.finish_transfer(mark.node, had.followed_sum)
     _show({source: had, target: has})
     if had != has:
         return fail(

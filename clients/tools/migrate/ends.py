@@ -11,8 +11,8 @@ from shared.domain.tables import suite_tables
 from shared.runtime.settings import Prefix
 from shared.stores.dynamodb.settings import DynamoSettings
 from shared.stores.ports.transfer import CarriedTransfer, ItemTransfer, OrderTransfer
-from shared.stores.sqlite.carried import SqliteCarriedTransfer
-from shared.stores.sqlite.files import Files, make_folder
+from shared.stores.sqlite.carried_transfer import SqliteCarriedTransfer
+from shared.stores.sqlite.files import StoreFiles, make_folder
 from shared.stores.sqlite.records import SqliteRecordStore
 from shared.stores.sqlite.transfer import SqliteItemTransfer, SqliteOrderTransfer
 
@@ -48,7 +48,7 @@ async def open_end(kind: Kind, settings: MoveSettings) -> AsyncIterator[End]:
     followed = frozenset(name for name, table in tables.items() if table.feed)
     if kind == "dynamodb":
         # Only here: what it needs takes long to load.
-        from shared.stores.dynamodb.opening import dynamo_transfer  # noqa: PLC0415
+        from shared.stores.dynamodb.stores import dynamo_transfer  # noqa: PLC0415
 
         where = DynamoSettings(
             endpoint=settings.dynamodb_endpoint, region=settings.aws_region, prefix=settings.dynamodb_prefix
@@ -57,7 +57,7 @@ async def open_end(kind: Kind, settings: MoveSettings) -> AsyncIterator[End]:
             yield End(*parts, followed)
         return
     folder = Path(settings.data_dir)
-    files = Files(Path(settings.db_path) if settings.db_path else folder / "orders.db")
+    files = StoreFiles(Path(settings.db_path) if settings.db_path else folder / "orders.db")
     make_folder(files.orders.parent)
     make_folder(folder)
     records = SqliteRecordStore(folder / "records.db", tables)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from clients.errors import ClientError
 from clients.tools.migrate.ends import End
-from shared.stores.ports.transfer import ITEM_SUM, ItemPlace, StoredItem, StoredOrder, StoredRow
+from shared.stores.ports.transfer import ITEM_SUM, ItemPlace, TransferredItem, TransferredOrder, TransferredRow
 
 _PAGE = 2000
 _MODULUS = 2**128
@@ -57,7 +57,7 @@ async def contents(end: End, step: Step) -> Contents:
         item_sum = (item_sum + sum(one for one, _ in sums)) % _MODULUS
         followed_sum = (followed_sum + sum(one for one, followed in sums if followed)) % _MODULUS
         step(len(page))
-    async for carried in end.carried.pages():
+    async for carried in end.carried.read_pages():
         found_rows = [row for row in carried if row.table != ITEM_SUM]
         rows += len(found_rows)
         row_sum = (row_sum + sum(map(_sum, found_rows))) % _MODULUS
@@ -89,12 +89,12 @@ async def begin(source: End, target: End, kinds: tuple[str, str], file: MarkFile
 
     Raises ClientError.
     """
-    mark = Mark(*kinds, await source.orders.node())
+    mark = Mark(*kinds, await source.orders.read_node())
     before = file.read()
     if before is not None and (before.source, before.target, before.node) == (mark.source, mark.target, mark.node):
         return before
-    full = await target.orders.node() is not None or not await target.items.empty()
-    if full or not await target.carried.empty():
+    full = await target.orders.read_node() is not None or not await target.items.is_empty()
+    if full or not await target.carried.is_empty():
         raise ClientError(
             f"{kinds[1]} is not empty",
             hint="move into a DATA_DIR or a DYNAMODB_PREFIX of its own; what is there would be mixed with what comes",
@@ -105,13 +105,13 @@ async def begin(source: End, target: End, kinds: tuple[str, str], file: MarkFile
 async def copy(source: End, target: End, mark: Mark, file: MarkFile, had: Contents, step: Step) -> None:
     """Copies what is not there yet, and notes how far it has come; `had` is what the source has. Raises StoreError."""
     async for orders in _orders(source, mark.sequence):
-        await target.orders.take(orders)
+        await target.orders.write_orders(orders)
         mark.sequence = orders[-1].sequence
         file.write(mark)
         step(len(orders))
     if not mark.items_done:
         async for items, following in _items(source, mark.place):
-            await target.items.take(items)
+            await target.items.write_items(items)
             mark.place, mark.items_done = following, following is None
             file.write(mark)
             step(len(items))
@@ -121,25 +121,25 @@ async def copy(source: End, target: End, mark: Mark, file: MarkFile, had: Conten
 async def _copy_rest(source: End, target: End, had: Contents, step: Step) -> None:
     """Copies what is neither an order nor an item: from the beginning, since it is little."""
     page, marked = 0, False
-    async for rows in source.carried.pages():
-        await target.carried.take(page, rows)
+    async for rows in source.carried.read_pages():
+        await target.carried.write_page(page, rows)
         marked = marked or any(row.table == ITEM_SUM for row in rows)
         page += 1
         step(len(rows))
     if not marked:
         # By which the way back knows whether items were changed since.
-        await target.carried.take(page, [StoredRow(ITEM_SUM, [str(had.followed_sum)])])
+        await target.carried.write_page(page, [TransferredRow(ITEM_SUM, [str(had.followed_sum)])])
 
 
-async def _orders(end: End, after: int) -> AsyncIterator[list[StoredOrder]]:
-    while orders := await end.orders.give(after, _PAGE):
+async def _orders(end: End, after: int) -> AsyncIterator[list[TransferredOrder]]:
+    while orders := await end.orders.read_orders(after, _PAGE):
         yield orders
         after = orders[-1].sequence
 
 
-async def _items(end: End, after: ItemPlace | None) -> AsyncIterator[tuple[list[StoredItem], ItemPlace | None]]:
+async def _items(end: End, after: ItemPlace | None) -> AsyncIterator[tuple[list[TransferredItem], ItemPlace | None]]:
     while True:
-        items, after = await end.items.give(after, _PAGE)
+        items, after = await end.items.read_items(after, _PAGE)
         yield items, after
         if after is None:
             return

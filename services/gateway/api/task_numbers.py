@@ -10,7 +10,7 @@ from services.gateway.upstream.backend import Backend
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.records import Action, Condition, Delete, Put, Update
 from shared.domain.tables import TASK_NUMBERS, TASKS
-from shared.wire.strict import shortened
+from shared.wire.strict_json import shorten_text
 
 # Two records for each, and the last number.
 _AT_ONCE = 49
@@ -54,7 +54,9 @@ class TaskNumbers:
             return number
         stored = await self._load_records([_number_key(int(number))]) if len(number) <= _DIGITS else []
         if not stored or stored[0].item is None:
-            raise NotFound(f"there is no task {shortened(number)}", field="id", hint="GET /tasks lists what there is")
+            raise NotFound(
+                f"there is no task {shorten_text(number)}", field="id", hint="GET /tasks lists what there is"
+            )
         task: str = stored[0].item["task"]
         return task
 

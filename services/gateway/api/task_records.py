@@ -14,7 +14,7 @@ from services.gateway.upstream.backend import Backend
 from shared.domain.errors import InvalidParams, NotFound, PreconditionFailed
 from shared.domain.records import Action, Condition, Delete
 from shared.domain.tables import TASKS
-from shared.wire.strict import shortened
+from shared.wire.strict_json import shorten_text
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class TaskRecords:
         """Returns a task. Raises NotFound."""
         stored = await self._persistence.at_once.get_item(TASKS.name, {"id": task})
         if stored.item is None:
-            raise NotFound(f"there is no task {shortened(task)}", field="id", hint="GET /tasks lists what there is")
+            raise NotFound(f"there is no task {shorten_text(task)}", field="id", hint="GET /tasks lists what there is")
         return stored
 
     async def add(self, members: dict[str, Any]) -> StoredItem:

@@ -9,7 +9,7 @@ from services.gateway.http.problems import UnsupportedMediaType
 from shared.domain.errors import InvalidJson, InvalidParams, TooLarge
 from shared.domain.orders import OrderRequest
 from shared.wire.orders import EXAMPLE, OrderDecoder
-from shared.wire.strict import convert, parse
+from shared.wire.strict_json import convert_document, parse_json
 
 ORDERS = OrderRequest | Annotated[list[OrderRequest], Meta(min_length=1, max_length=1000)]
 """One order, or many."""
@@ -28,16 +28,16 @@ class BodyReader:
         Raises InvalidJson, InvalidParams and TooLarge.
         """
         orders = kind is ORDERS
-        if orders and (block := self._orders.block(body)) is not None and len(block.orders) == 1:
+        if orders and (block := self._orders.decode_block(body)) is not None and len(block.orders) == 1:
             return block.orders[0]
         example = EXAMPLE if orders else None
         if not body.strip():
             raise InvalidJson("there is no body", hint="send a JSON document", example=example)
-        found = parse(body)
+        found = parse_json(body)
         if not orders:
-            return convert(body, kind)
+            return convert_document(body, kind)
         if not isinstance(found, list):
-            return self._orders.document(body)
+            return self._orders.decode_document(body)
         if len(found) > self._max_orders:
             message = f"{len(found)} orders are too many at once"
             raise TooLarge(message, hint=f"the limit is MAX_ARRAY_ORDERS={self._max_orders}")
@@ -45,7 +45,7 @@ class BodyReader:
 
     def _read_orders(self, body: bytes) -> list[OrderRequest | InvalidParams]:
         """Returns the orders of an array; an invalid one is replaced by its error."""
-        orders = self._orders.array(body)
+        orders = self._orders.decode_array(body)
         if not orders:
             raise InvalidParams("the array is empty", hint="put orders into it", example=[EXAMPLE])
         return orders

@@ -18,7 +18,7 @@ from services.gateway.http.routes import PLACEHOLDER, HttpRequest, Route
 from services.gateway.http.static_files import StaticFiles
 from services.gateway.http.streaming import send_stream
 from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
-from shared.wire.strict import explain, shortened
+from shared.wire.strict_json import shorten_text, translate_error
 
 _WITHOUT_BODY = {204, 304}
 
@@ -185,7 +185,7 @@ def _convert_query(query_string: bytes, kind: type[Struct]) -> Any:
             raise InvalidParams("the query is not UTF-8", hint="percent-encode what is not ASCII") from None
         for name, value in pairs:
             if name in members:
-                raise InvalidParams(f"{shortened(name)} stands twice in the query", field=shortened(name))
+                raise InvalidParams(f"{shorten_text(name)} stands twice in the query", field=shorten_text(name))
             members[name] = value
     return _convert_members(members, kind)
 
@@ -199,4 +199,4 @@ def _convert_members(members: dict[str, str], kind: type[Struct]) -> Any:
     try:
         return msgspec.convert(members, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise explain(str(error), kind) from None
+        raise translate_error(str(error), kind) from None

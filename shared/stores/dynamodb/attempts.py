@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shared.domain.orders import FailedAttempt
-from shared.stores.dynamodb.chunks import concurrently
-from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.chunks import run_concurrently
+from shared.stores.dynamodb.client import DynamoClient
 from shared.stores.dynamodb.order_tables import ATTEMPTS
 from shared.stores.ports.orders import Failure
 
 _BATCH = 25
 
 
-async def keep_attempts(dynamo: Dynamo, failures: Iterable[Failure]) -> None:
+async def keep_attempts(dynamo: DynamoClient, failures: Iterable[Failure]) -> None:
     """Stores what failed attempts have left behind, and forgets the one that is too many. Raises StoreError.
 
     An item is named after its attempt, which has one worker alone: writing it again changes nothing, and it stays true
@@ -23,7 +23,7 @@ async def keep_attempts(dynamo: Dynamo, failures: Iterable[Failure]) -> None:
         kept = FailedAttempt(failure.attempt, failure.finished, failure.detail, failure.place, failure.traceback)
         requests.append({"PutRequest": {"Item": attempt_item(failure.sequence, kept)}})
         if failure.oldest_kept > 1:
-            requests.append({"DeleteRequest": {"Key": _key(failure.sequence, failure.oldest_kept - 1)}})
+            requests.append({"DeleteRequest": {"Key": _attempt_key(failure.sequence, failure.oldest_kept - 1)}})
     table = dynamo.settings.prefix + ATTEMPTS
 
     async def write(part: Sequence[dict[str, Any]]) -> None:
@@ -32,10 +32,10 @@ async def keep_attempts(dynamo: Dynamo, failures: Iterable[Failure]) -> None:
             answer = await dynamo.call("batch_write_item", RequestItems=wanted)
             wanted = answer.get("UnprocessedItems") or {}
 
-    await concurrently(write(requests[start : start + _BATCH]) for start in range(0, len(requests), _BATCH))
+    await run_concurrently(write(requests[start : start + _BATCH]) for start in range(0, len(requests), _BATCH))
 
 
-async def read_attempts(dynamo: Dynamo, sequence: int, by: float | None = None) -> list[FailedAttempt]:
+async def read_attempts(dynamo: DynamoClient, sequence: int, by: float | None = None) -> list[FailedAttempt]:
     """Returns the failed attempts at an order that are kept, the oldest first. Raises StoreError."""
     answer = await dynamo.call(
         "query",
@@ -45,12 +45,12 @@ async def read_attempts(dynamo: Dynamo, sequence: int, by: float | None = None) 
         ExpressionAttributeValues={":s": {"N": str(sequence)}},
         ConsistentRead=True,
     )
-    return [_attempt(item) for item in answer["Items"]]
+    return [_decode_attempt(item) for item in answer["Items"]]
 
 
 def attempt_item(sequence: int, failed: FailedAttempt) -> dict[str, Any]:
     """Returns a failed attempt as an item of `ATTEMPTS`."""
-    item = {**_key(sequence, failed.attempt), "f": {"N": str(failed.finished)}, "d": {"S": failed.detail}}
+    item = {**_attempt_key(sequence, failed.attempt), "f": {"N": str(failed.finished)}, "d": {"S": failed.detail}}
     if failed.place is not None:
         item["p"] = {"S": failed.place}
     if failed.traceback is not None:
@@ -58,11 +58,11 @@ def attempt_item(sequence: int, failed: FailedAttempt) -> dict[str, Any]:
     return item
 
 
-def _key(sequence: int, attempt: int) -> dict[str, Any]:
+def _attempt_key(sequence: int, attempt: int) -> dict[str, Any]:
     return {"s": {"N": str(sequence)}, "a": {"N": str(attempt)}}
 
 
-def _attempt(item: dict[str, Any]) -> FailedAttempt:
+def _decode_attempt(item: dict[str, Any]) -> FailedAttempt:
     place, trace = item.get("p"), item.get("t")
     return FailedAttempt(
         int(item["a"]["N"]),

@@ -16,21 +16,21 @@ from shared.domain.errors import StoreError
 from shared.domain.ids import id_prefix
 from shared.domain.orders import Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
-from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.client import ConditionFailed, DynamoClient
 from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_ORDERS, ORDERS, PROGRESS
-from shared.stores.dynamodb.progress import pack, unpack
-from shared.stores.orders import NOTHING, QUEUED, STATES, OpenOrder, Row
+from shared.stores.dynamodb.progress import decode_progress, encode_progress
+from shared.stores.orders import NOTHING, QUEUED, STATES, OpenOrder, OrderProgress
 
 T = TypeVar("T")
 
-Change = Callable[[list[Row]], T]
+Change = Callable[[list[OrderProgress]], T]
 """Changes rows in place, and gives what came of it."""
 
 _CONCURRENT = 16
 _decode = msgspec.json.Decoder(OrderRequest).decode
 
 
-class Chunk:
+class OrderChunk:
     """Orders that were accepted together, with what has happened to them. A seal has none."""
 
     def __init__(self, item: dict[str, Any]) -> None:
@@ -52,27 +52,27 @@ class Chunk:
         """The sequence behind its last order."""
         return self.first + len(self.documents)
 
-    def know(self, progress: dict[str, Any]) -> None:
+    def apply_progress(self, progress: dict[str, Any]) -> None:
         """Takes what has happened from an item of `PROGRESS`."""
-        self.rows = unpack(progress["x"]["S"])
+        self.rows = decode_progress(progress["x"]["S"])
         self.token = progress["w"]["S"]
         self.owner = progress["o"]["S"]
 
-    def row(self, sequence: int) -> Row:
+    def get_progress(self, sequence: int) -> OrderProgress:
         """What has happened to an order."""
         return self.rows[sequence - self.first]
 
-    def request(self, sequence: int) -> OrderRequest:
+    def decode_request(self, sequence: int) -> OrderRequest:
         """An order as it was sent."""
         return _decode(self.documents[sequence - self.first])
 
-    def order(self, sequence: int, node: int) -> Order:
+    def build_order(self, sequence: int, node: int) -> Order:
         """An order as it is."""
-        row = self.row(sequence)
+        row = self.get_progress(sequence)
         return Order(
             id=f"{id_prefix(self.received, node)}{sequence:012x}",
             state=STATES[row.state],
-            request=self.request(sequence),
+            request=self.decode_request(sequence),
             received=self.received,
             stored=row.stored,
             queued=row.queued,
@@ -83,21 +83,21 @@ class Chunk:
             detail=row.detail,
         )
 
-    def open(self, first: int, stop: int) -> Iterable[OpenOrder]:
+    def open_orders(self, first: int, stop: int) -> Iterable[OpenOrder]:
         """Those of its orders from `first` to `stop` that are to be queued."""
         for sequence in range(max(first, self.first), min(stop, self.stop)):
-            row = self.row(sequence)
+            row = self.get_progress(sequence)
             if row.state != QUEUED:
                 continue
             level, due = None, row.due
             if not self.plain:
-                request = self.request(sequence)
+                request = self.decode_request(sequence)
                 level = None if request.priority is Priority.NORMAL else request.priority.value
                 due = due_time(request) if due is None else due
             yield OpenOrder(sequence, self.received, level, due, row.attempt, row.rescues)
 
 
-def counts(rows: Sequence[Row]) -> dict[State, int]:
+def count_states(rows: Sequence[OrderProgress]) -> dict[State, int]:
     """How many orders are in each state."""
     found = dict.fromkeys(STATES, 0)
     for row in rows:
@@ -105,7 +105,7 @@ def counts(rows: Sequence[Row]) -> dict[State, int]:
     return found
 
 
-async def concurrently(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def run_concurrently(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Awaits many changes, a few at a time; raises the first error once all have ended."""
     room = asyncio.Semaphore(_CONCURRENT)
 
@@ -120,62 +120,64 @@ async def concurrently(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
 
-class Chunks:
+class ChunkStore:
     """Reads and changes chunks, by a deadline where somebody waits for an answer; else each call has one of its own."""
 
-    def __init__(self, dynamo: Dynamo) -> None:
+    def __init__(self, dynamo: DynamoClient) -> None:
         self._dynamo = dynamo
 
-    async def overlapping(self, first: int, stop: int, by: float | None = None) -> list[Chunk]:
+    async def read_overlapping(self, first: int, stop: int, by: float | None = None) -> list[OrderChunk]:
         """The chunks that have orders from `first` to `stop`, which are of one block."""
-        found = await self._range(first // BLOCK, first - CHUNK_ORDERS + 1, stop - 1, by)
+        found = await self._read_range(first // BLOCK, first - CHUNK_ORDERS + 1, stop - 1, by)
         return [chunk for chunk in found if chunk.stop > first]
 
-    async def of_block(self, block: int, by: float | None = None) -> list[Chunk]:
+    async def read_block(self, block: int, by: float | None = None) -> list[OrderChunk]:
         """Every chunk of a block, seals included."""
-        return await self._range(block, block * BLOCK, (block + 1) * BLOCK, by)
+        return await self._read_range(block, block * BLOCK, (block + 1) * BLOCK, by)
 
-    async def progress_of_block(self, block: int, by: float | None = None) -> list[Row]:
+    async def read_block_progress(self, block: int, by: float | None = None) -> list[OrderProgress]:
         """What has happened to orders of a block, as far as anything has."""
-        progress = await self._all(PROGRESS, block, block * BLOCK, (block + 1) * BLOCK, by)
-        return [row for item in progress for row in unpack(item["x"]["S"])]
+        progress = await self._read_items(PROGRESS, block, block * BLOCK, (block + 1) * BLOCK, by)
+        return [row for item in progress for row in decode_progress(item["x"]["S"])]
 
-    async def before(self, block: int, sequence: int, limit: int, by: float | None = None) -> list[Chunk]:
+    async def read_before(self, block: int, sequence: int, limit: int, by: float | None = None) -> list[OrderChunk]:
         """The last chunks of a block that begin before a sequence, the latest first; fewer only at its beginning."""
-        request = self._query(ORDERS, block, block * BLOCK, sequence - 1)
-        chunks: list[Chunk] = []
+        request = self._query_request(ORDERS, block, block * BLOCK, sequence - 1)
+        chunks: list[OrderChunk] = []
         while len(chunks) < limit:
             # An answer ends after a mebibyte, which is a few chunks of large orders.
             left = limit - len(chunks)
             answer = await self._dynamo.call("query", by=by, ScanIndexForward=False, Limit=left, **request)
-            chunks += [Chunk(item) for item in answer["Items"]]
+            chunks += [OrderChunk(item) for item in answer["Items"]]
             if (start := answer.get("LastEvaluatedKey")) is None:
                 break
             request["ExclusiveStartKey"] = start
         if chunks:
-            await self._know(chunks, chunks[-1].first, chunks[0].first, by)
+            await self._read_progress(chunks, chunks[-1].first, chunks[0].first, by)
         return chunks
 
-    async def find(self, sequence: int, by: float | None = None) -> Chunk | None:
+    async def find_chunk(self, sequence: int, by: float | None = None) -> OrderChunk | None:
         """The chunk that has an order."""
-        found = await self.overlapping(sequence, sequence + 1, by)
+        found = await self.read_overlapping(sequence, sequence + 1, by)
         return found[-1] if found else None
 
-    async def _range(self, block: int, low: int, high: int, by: float | None = None) -> list[Chunk]:
-        chunks = [Chunk(item) for item in await self._all(ORDERS, block, low, high, by)]
+    async def _read_range(self, block: int, low: int, high: int, by: float | None = None) -> list[OrderChunk]:
+        chunks = [OrderChunk(item) for item in await self._read_items(ORDERS, block, low, high, by)]
         if chunks:
-            await self._know(chunks, low, high, by)
+            await self._read_progress(chunks, low, high, by)
         return chunks
 
-    async def _know(self, chunks: Sequence[Chunk], low: int, high: int, by: float | None = None) -> None:
-        progress = await self._all(PROGRESS, chunks[0].block, low, high, by)
+    async def _read_progress(self, chunks: Sequence[OrderChunk], low: int, high: int, by: float | None = None) -> None:
+        progress = await self._read_items(PROGRESS, chunks[0].block, low, high, by)
         by_first = {int(item["s"]["N"]): item for item in progress}
         for chunk in chunks:
             if chunk.first in by_first:
-                chunk.know(by_first[chunk.first])
+                chunk.apply_progress(by_first[chunk.first])
 
-    async def _all(self, table: str, block: int, low: int, high: int, by: float | None = None) -> list[dict[str, Any]]:
-        request = self._query(table, block, low, high)
+    async def _read_items(
+        self, table: str, block: int, low: int, high: int, by: float | None = None
+    ) -> list[dict[str, Any]]:
+        request = self._query_request(table, block, low, high)
         items: list[dict[str, Any]] = []
         while True:
             answer = await self._dynamo.call("query", by=by, **request)
@@ -184,7 +186,7 @@ class Chunks:
                 return items
             request["ExclusiveStartKey"] = last
 
-    def _query(self, table: str, block: int, low: int, high: int) -> dict[str, Any]:
+    def _query_request(self, table: str, block: int, low: int, high: int) -> dict[str, Any]:
         return {
             "TableName": self._dynamo.settings.prefix + table,
             "KeyConditionExpression": "b = :b AND s BETWEEN :l AND :h",
@@ -197,20 +199,22 @@ class Chunks:
             "ConsistentRead": True,
         }
 
-    async def reload(self, chunk: Chunk, by: float | None = None) -> None:
+    async def reload_progress(self, chunk: OrderChunk, by: float | None = None) -> None:
         """Reads what has happened to a chunk's orders."""
         key = {"b": {"N": str(chunk.block)}, "s": {"N": str(chunk.first)}}
         table = self._dynamo.settings.prefix + PROGRESS
         answer = await self._dynamo.call("get_item", by=by, TableName=table, Key=key, ConsistentRead=True)
         if (item := answer.get("Item")) is not None:
-            chunk.know(item)
+            chunk.apply_progress(item)
 
-    async def change(self, chunk: Chunk, change: Change[T], by: float | None = None, *, owner: str | None = None) -> T:
+    async def change_chunk(
+        self, chunk: OrderChunk, change: Change[T], by: float | None = None, *, owner: str | None = None
+    ) -> T:
         """Makes a change, and gives what came of it; with `owner` the chunk becomes that server's.
 
         Raises StoreError.
         """
-        limit = self._dynamo.deadline() if by is None else by
+        limit = self._dynamo.next_deadline() if by is None else by
         while True:
             rows = list(chunk.rows)
             outcome = change(rows)
@@ -218,9 +222,9 @@ class Chunks:
                 return outcome
             token = uuid.uuid4().hex
             try:
-                await self._dynamo.call("put_item", by=by, **self.put(chunk, rows, owner or chunk.owner, token))
+                await self._dynamo.call("put_item", by=by, **self.put_request(chunk, rows, owner or chunk.owner, token))
             except ConditionFailed:
-                await self.reload(chunk, by)
+                await self.reload_progress(chunk, by)
                 if chunk.token == token:
                     # It was written, and the answer was lost.
                     return outcome
@@ -232,7 +236,7 @@ class Chunks:
             chunk.rows, chunk.token, chunk.owner = rows, token, owner or chunk.owner
             return outcome
 
-    def put(self, chunk: Chunk, rows: Sequence[Row], owner: str, token: str) -> dict[str, Any]:
+    def put_request(self, chunk: OrderChunk, rows: Sequence[OrderProgress], owner: str, token: str) -> dict[str, Any]:
         """The members of a call that writes rows in the place of those that were read."""
         members: dict[str, Any] = {
             "TableName": self._dynamo.settings.prefix + PROGRESS,
@@ -241,7 +245,7 @@ class Chunks:
                 "s": {"N": str(chunk.first)},
                 "o": {"S": owner},
                 "w": {"S": token},
-                "x": {"S": pack(rows)},
+                "x": {"S": encode_progress(rows)},
             },
         }
         if chunk.token is None:

@@ -48,15 +48,15 @@ class ConditionFailed(Exception):
         self.in_doubt = False
 
 
-class Expired(Exception):
+class IteratorExpired(Exception):
     """An iterator of a stream is too old; another has to be taken."""
 
 
-class Trimmed(Exception):
+class StreamTrimmed(Exception):
     """A place of a stream is older than what is kept."""
 
 
-class Dynamo:
+class DynamoClient:
     """One client with its pool of connections."""
 
     def __init__(self, client: Any, settings: DynamoSettings, service: str) -> None:
@@ -64,7 +64,7 @@ class Dynamo:
         self._service = service
         self.settings = settings
 
-    def deadline(self) -> float:
+    def next_deadline(self) -> float:
         """By when, in the loop's time, what begins now has to be answered."""
         return asyncio.get_running_loop().time() + self.settings.deadline_seconds
 
@@ -74,23 +74,23 @@ class Dynamo:
         A call that timed out may have taken effect: what is written has to carry a condition, or to be the
         same however often it is written.
 
-        Raises ConditionFailed, Expired and Trimmed, and StoreError for everything else.
+        Raises ConditionFailed, IteratorExpired and StreamTrimmed, and StoreError for everything else.
         """
         pause = _FIRST_PAUSE
         trouble = "it does not answer"
         in_doubt = False
         try:
-            async with asyncio.timeout_at(self.deadline() if by is None else by):
+            async with asyncio.timeout_at(self.next_deadline() if by is None else by):
                 while True:
                     try:
                         return await getattr(self._client, operation)(**members)
                     except ClientError as error:
                         try:
-                            trouble = _trouble(error)
+                            trouble = _classify_error(error)
                         except ConditionFailed as refused:
                             refused.in_doubt = in_doubt
                             raise
-                        in_doubt = in_doubt or _code(error) in _IN_DOUBT
+                        in_doubt = in_doubt or _error_code(error) in _IN_DOUBT
                     except (BotoCoreError, HttpError, OSError) as error:
                         trouble = f"{type(error).__name__}: {error}"
                         in_doubt = True
@@ -104,9 +104,9 @@ class Dynamo:
             ) from None
 
 
-def _trouble(error: ClientError) -> str:
+def _classify_error(error: ClientError) -> str:
     """What a passing fault says. Raises what every other error means."""
-    code, message = _code(error), error.response.get("Error", {}).get("Message", "")
+    code, message = _error_code(error), error.response.get("Error", {}).get("Message", "")
     if code in _NOT_DONE or code in _IN_DOUBT:
         return f"{code}: {message}"
     if code == "ConditionalCheckFailedException":
@@ -119,19 +119,19 @@ def _trouble(error: ClientError) -> str:
         if not _PASSING_REASONS.isdisjoint(reasons):
             return f"{code}: {message}"
     if code == "ExpiredIteratorException":
-        raise Expired from None
+        raise IteratorExpired from None
     if code == "TrimmedDataAccessException":
-        raise Trimmed from None
+        raise StreamTrimmed from None
     hint = "make the tables with --create-tables" if code == "ResourceNotFoundException" else None
     raise StoreError(f"DynamoDB refused: {code}: {message}", hint=hint) from error
 
 
-def _code(error: ClientError) -> str:
+def _error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "unknown"))
 
 
 @contextlib.asynccontextmanager
-async def dynamo(settings: DynamoSettings, service: str = "dynamodb") -> AsyncIterator[Dynamo]:
+async def open_client(settings: DynamoSettings, service: str = "dynamodb") -> AsyncIterator[DynamoClient]:
     """A client for as long as the block lasts; `service` is dynamodb or dynamodbstreams."""
     config = Config(
         connect_timeout=settings.attempt_seconds,
@@ -143,4 +143,4 @@ async def dynamo(settings: DynamoSettings, service: str = "dynamodb") -> AsyncIt
     )
     session = aioboto3.Session(region_name=settings.region)
     async with session.client(service, endpoint_url=settings.endpoint, config=config) as client:
-        yield Dynamo(client, settings, service)
+        yield DynamoClient(client, settings, service)

@@ -80,7 +80,7 @@ def record_of(raw: Raw | None) -> Record | None:
     return Record(item, from_value(raw[VERSION]))
 
 
-def text(raw: Raw, member: str) -> str:
+def text_member(raw: Raw, member: str) -> str:
     """A member that is text; empty where it is missing."""
     held: dict[str, Any] = raw.get(member, {})
     return str(held.get("S", ""))

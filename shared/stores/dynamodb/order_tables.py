@@ -7,7 +7,7 @@ An item costs by the kilobyte, a small one as much as a full one.
 
 from typing import Any
 
-from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.client import DynamoClient
 from shared.stores.dynamodb.tables import expire_items, make_table
 
 BLOCK = 8192
@@ -30,7 +30,7 @@ SERVERS = "OrderServers"
 """The intakes that live, with the blocks that are theirs, and the item of what they share."""
 
 
-async def create_order_tables(dynamo: Dynamo) -> list[str]:
+async def create_order_tables(dynamo: DynamoClient) -> list[str]:
     """Makes every table that is not there; gives what was made. Raises StoreError."""
     made: list[str] = []
     for name, keys in (
@@ -40,16 +40,16 @@ async def create_order_tables(dynamo: Dynamo) -> list[str]:
         (ATTEMPTS, {"s": "N", "a": "N"}),
         (SERVERS, {"kind": "S", "id": "S"}),
     ):
-        made += await make_table(dynamo, _definition(dynamo.settings.prefix + name, keys))
+        made += await make_table(dynamo, _table_definition(dynamo.settings.prefix + name, keys))
     return made
 
 
-async def expire_keys(dynamo: Dynamo) -> None:
+async def expire_keys(dynamo: DynamoClient) -> None:
     """Has the table of keys remove those that have expired. Raises StoreError."""
     await expire_items(dynamo, dynamo.settings.prefix + KEYS, EXPIRY)
 
 
-def _definition(name: str, keys: dict[str, str]) -> dict[str, Any]:
+def _table_definition(name: str, keys: dict[str, str]) -> dict[str, Any]:
     kinds = ("HASH", "RANGE")
     return {
         "TableName": name,

@@ -16,21 +16,31 @@ from shared.domain.errors import NotFound, StoreError
 from shared.domain.ids import OrderRange, parse_id
 from shared.domain.orders import FailedAttempt, Order
 from shared.domain.states import FINAL, State
-from shared.stores.dynamodb.accepting import Acceptor
+from shared.stores.dynamodb.acceptor import Acceptor
 from shared.stores.dynamodb.attempts import read_attempts
-from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently, counts
-from shared.stores.dynamodb.client import ConditionFailed, Dynamo
-from shared.stores.dynamodb.listing import Lister
+from shared.stores.dynamodb.chunks import ChunkStore, OrderChunk, count_states, run_concurrently
+from shared.stores.dynamodb.client import ConditionFailed, DynamoClient
+from shared.stores.dynamodb.order_lister import DynamoOrderLister
 from shared.stores.dynamodb.order_tables import BLOCK
-from shared.stores.dynamodb.servers import Server, Servers
-from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, STATES, Row, group_open, poisoned
+from shared.stores.dynamodb.servers import OrderServer, ServerDirectory
+from shared.stores.orders import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    STATES,
+    OrderProgress,
+    group_open,
+    poison_detail,
+)
 from shared.stores.ports.orders import (
     Acceptance,
-    Batch,
-    Cancelled,
-    Open,
-    Page,
-    Query,
+    Cancellation,
+    OpenRange,
+    OrderBatch,
+    OrderListQuery,
+    OrderPage,
     Recovery,
     Rescue,
     Superseded,
@@ -41,7 +51,7 @@ from shared.stores.ports.orders import (
 Adopted = list[Recovery]
 
 
-class _Seen(NamedTuple):
+class _SeenServer(NamedTuple):
     """The beat of another server, and since when this one has seen it stand still, by the loop's time."""
 
     beat: int
@@ -55,16 +65,22 @@ class DynamoOrderStore:
     """
 
     def __init__(
-        self, dynamo: Dynamo, servers: Servers, node: int, *, lease_seconds: float, request_id_seconds: float = 0
+        self,
+        dynamo: DynamoClient,
+        servers: ServerDirectory,
+        node: int,
+        *,
+        lease_seconds: float,
+        request_id_seconds: float = 0,
     ) -> None:
         self._dynamo = dynamo
         self._servers = servers
         self._node = node
         self._lease_seconds = lease_seconds
-        self._chunks = Chunks(dynamo)
+        self._chunks = ChunkStore(dynamo)
         self._acceptor = Acceptor(dynamo, servers, self._chunks, node, request_id_seconds=request_id_seconds)
-        self._lister = Lister(self._chunks, servers, node)
-        self._others: dict[str, _Seen] = {}
+        self._lister = DynamoOrderLister(self._chunks, servers, node)
+        self._others: dict[str, _SeenServer] = {}
         self._looked = 0.0
         self._untaken: set[int] = set()
         self._asked: set[int] = set()
@@ -77,101 +93,105 @@ class DynamoOrderStore:
 
     # Accepting and asking.
 
-    async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
+    async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`.
 
         What had no answer within the deadline may be stored all the same; `tend` tells of it then.
         """
         async with self._accepting:
-            return await self._acceptor.accept(batch, received, room)
+            return await self._acceptor.accept_batch(batch, received, room)
 
     async def get(self, order_id: str) -> Order | None:
         """See `OrderStore.get`."""
-        found = await self._find(order_id)
-        return None if found is None else found[0].order(found[1], self._node)
+        found = await self._find_order(order_id)
+        return None if found is None else found[0].build_order(found[1], self._node)
 
     async def attempts(self, order_id: str) -> list[FailedAttempt]:
         """See `OrderStore.attempts`."""
         parsed = parse_id(order_id)
         if parsed is None or parsed[1] != self._node:
             return []
-        return await read_attempts(self._dynamo, parsed[2], self._dynamo.deadline())
+        return await read_attempts(self._dynamo, parsed[2], self._dynamo.next_deadline())
 
-    async def _find(self, order_id: str) -> tuple[Chunk, int] | None:
+    async def _find_order(self, order_id: str) -> tuple[OrderChunk, int] | None:
         """The chunk and the sequence of an order."""
         parsed = parse_id(order_id)
         if parsed is None or parsed[1] != self._node:
             return None
         milliseconds, _, sequence = parsed
-        chunk = await self._chunks.find(sequence, self._dynamo.deadline())
+        chunk = await self._chunks.find_chunk(sequence, self._dynamo.next_deadline())
         return None if chunk is None or chunk.received // 1000 != milliseconds else (chunk, sequence)
 
-    async def _existing(self, order_id: str) -> tuple[Chunk, int]:
-        found = await self._find(order_id)
+    async def _require_order(self, order_id: str) -> tuple[OrderChunk, int]:
+        found = await self._find_order(order_id)
         if found is None:
             raise NotFound(f"there is no order {order_id}", field="id", hint="ids come with the answer to an order")
         return found
 
-    async def list(self, query: Query) -> Page:
+    async def list(self, query: OrderListQuery) -> OrderPage:
         """See `OrderStore.list`. Orders of several servers are in order to within a minute."""
-        return await self._lister.list(query, self._dynamo.deadline())
+        return await self._lister.list_orders(query, self._dynamo.next_deadline())
 
-    async def cancel(self, order_id: str) -> Cancelled | State:
+    async def cancel(self, order_id: str) -> Cancellation | State:
         """See `OrderStore.cancel`."""
-        chunk, sequence = await self._existing(order_id)
-        by = self._dynamo.deadline()
+        chunk, sequence = await self._require_order(order_id)
+        by = self._dynamo.next_deadline()
 
-        def take_back(rows: list[Row]) -> State:
+        def take_back(rows: list[OrderProgress]) -> State:
             row = rows[sequence - chunk.first]
             if row.state == QUEUED:
                 rows[sequence - chunk.first] = replace(row, state=CANCELLED)
             return STATES[row.state]
 
-        while (was := await self._chunks.change(chunk, take_back, by)) is State.FAILED:
+        while (was := await self._chunks.change_chunk(chunk, take_back, by)) is State.FAILED:
             moved = await self._move_failed(chunk, sequence, lambda row: replace(row, state=CANCELLED), by)
             if not isinstance(moved, State):
-                return Cancelled(State.FAILED, here=moved)
-        return Cancelled(was) if was is State.QUEUED else was
+                return Cancellation(State.FAILED, here=moved)
+        return Cancellation(was) if was is State.QUEUED else was
 
-    async def retry(self, order_id: str) -> Open | State | None:
+    async def retry(self, order_id: str) -> OpenRange | State | None:
         """See `OrderStore.retry`."""
-        chunk, sequence = await self._existing(order_id)
+        chunk, sequence = await self._require_order(order_id)
 
-        def put_back(row: Row) -> Row:
+        def put_back(row: OrderProgress) -> OrderProgress:
             return replace(row, state=QUEUED, due=None, finished=None)
 
-        moved = await self._move_failed(chunk, sequence, put_back, self._dynamo.deadline())
+        moved = await self._move_failed(chunk, sequence, put_back, self._dynamo.next_deadline())
         if isinstance(moved, State):
             return moved
         if not moved:
             return None
-        (again,) = self._reopened(chunk, sequence)
+        (again,) = self._reopened_ranges(chunk, sequence)
         return again
 
-    async def _move_failed(self, chunk: Chunk, sequence: int, move: Callable[[Row], Row], by: float) -> bool | State:
+    async def _move_failed(
+        self, chunk: OrderChunk, sequence: int, move: Callable[[OrderProgress], OrderProgress], by: float
+    ) -> bool | State:
         """Moves an order that is `fallido`: whether it is this server's, or the state that forbids it."""
         async with self._counting:
             return await self._move_uncounted(chunk, sequence, move, by)
 
-    async def _move_uncounted(self, chunk: Chunk, sequence: int, move: Callable[[Row], Row], by: float) -> bool | State:
+    async def _move_uncounted(
+        self, chunk: OrderChunk, sequence: int, move: Callable[[OrderProgress], OrderProgress], by: float
+    ) -> bool | State:
         while True:
-            row = chunk.row(sequence)
+            row = chunk.get_progress(sequence)
             if row.state != FAILED:
                 return STATES[row.state]
             rows = list(chunk.rows)
             rows[sequence - chunk.first] = move(row)
             # The block may be nobody's any more, this server's, or another's.
-            orders, actions = await self._servers.own_again(chunk.block)
+            orders, actions = await self._servers.reclaim_actions(chunk.block)
             owner = self._servers.me if actions else chunk.owner
             counted = bool(actions)
             if owner != self._servers.me:
                 actions = [self._servers.tell(owner, sequence)]
             token = uuid.uuid4().hex
-            put = {"Put": self._chunks.put(chunk, rows, owner, token)}
+            put = {"Put": self._chunks.put_request(chunk, rows, owner, token)}
             try:
                 await self._dynamo.call("transact_write_items", by=by, TransactItems=[put, *actions])
             except ConditionFailed:
-                await self._chunks.reload(chunk, by)
+                await self._chunks.reload_progress(chunk, by)
                 if chunk.token != token:
                     if asyncio.get_running_loop().time() > by:
                         raise StoreError("the order's server could not be found", hint="try again") from None
@@ -180,21 +200,21 @@ class DynamoOrderStore:
                 chunk.rows, chunk.token = rows, token
             if counted:
                 self._acceptor.used[chunk.block] = orders
-                await self._own(await self._chunks.of_block(chunk.block))
+                await self._own_chunks(await self._chunks.read_block(chunk.block))
             return owner == self._servers.me
 
-    def _reopened(self, chunk: Chunk, sequence: int) -> Sequence[Open]:
+    def _reopened_ranges(self, chunk: OrderChunk, sequence: int) -> Sequence[OpenRange]:
         """How an order is queued that was final: at once, whatever it once had to wait for."""
-        return [entry._replace(due=None) for entry in group_open(chunk.open(sequence, sequence + 1), self._node)]
+        return [entry._replace(due=None) for entry in group_open(chunk.open_orders(sequence, sequence + 1), self._node)]
 
     # What was begun and not finished.
 
     async def recover(self) -> Recovery:
         """See `OrderStore.recover`. Of other servers it takes what those have left that stopped."""
-        await self._servers.register()
+        await self._servers.register_server()
         # What cannot be taken over now is taken over by `tend`.
-        adopted, _ = await self._adopt(lambda server: server.released)
-        shared = await self._servers.shared()
+        adopted, _ = await self._adopt_blocks(lambda server: server.released)
+        shared = await self._servers.read_shared()
         totals = {state: shared.totals[state] + sum(one.totals[state] for one in adopted) for state in FINAL}
         accepted = shared.accepted + sum(one.accepted for one in adopted)
         return Recovery([entry for one in adopted for entry in one.open], totals, accepted)
@@ -207,37 +227,37 @@ class DynamoOrderStore:
         """See `OrderStore.tend`."""
         again = self._asked
         self._again &= again
-        reopened: list[Open] = []
+        reopened: list[OpenRange] = []
         discarded: list[OrderRange] = []
         for sequence in again - self._again:
-            chunk = await self._chunks.find(sequence)
+            chunk = await self._chunks.find_chunk(sequence)
             if chunk is not None:
-                reopened += self._reopened(chunk, sequence)
-                if chunk.row(sequence).state == CANCELLED:
+                reopened += self._reopened_ranges(chunk, sequence)
+                if chunk.get_progress(sequence).state == CANCELLED:
                     discarded.append(OrderRange(chunk.received, self._node, sequence, 1))
-        found: list[Open] = []
+        found: list[OpenRange] = []
         async with self._accepting:
             await self._acceptor.settle_doubt()
             for first in self._acceptor.found:
-                for chunk in await self._chunks.overlapping(first, first + 1):
-                    found += group_open(chunk.open(chunk.first, chunk.stop), self._node)
+                for chunk in await self._chunks.read_overlapping(first, first + 1):
+                    found += group_open(chunk.open_orders(chunk.first, chunk.stop), self._node)
             self._acceptor.found = []
         # From here on nothing may keep what was taken from being told of.
         if again:
             self._again |= again
             with contextlib.suppress(StoreError):
-                await self._servers.took(again)
-        adopted, trouble = await self._adopt(self._is_dead)
+                await self._servers.acknowledge_requests(again)
+        adopted, trouble = await self._adopt_blocks(self._is_dead)
         return Tended(adopted, reopened, discarded, found, trouble)
 
-    def _is_dead(self, server: Server) -> bool:
+    def _is_dead(self, server: OrderServer) -> bool:
         now = asyncio.get_running_loop().time()
         seen = self._others.get(server.id)
         if seen is None or seen.beat != server.beat:
-            seen = self._others[server.id] = _Seen(server.beat, now)
+            seen = self._others[server.id] = _SeenServer(server.beat, now)
         return server.released or now - seen.since > self._lease_seconds
 
-    async def _adopt(self, is_left: Callable[[Server], bool]) -> tuple[Adopted, str | None]:
+    async def _adopt_blocks(self, is_left: Callable[[OrderServer], bool]) -> tuple[Adopted, str | None]:
         """Takes over what is left by others: what it is, and why there is more that is left for the next time."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._looked > self._lease_seconds / 2:
@@ -245,7 +265,7 @@ class DynamoOrderStore:
             self._others.clear()
         adopted: Adopted = []
         try:
-            others = await self._servers.others()
+            others = await self._servers.list_others()
             self._looked = loop.time()
             for server in others:
                 if is_left(server) and await self._servers.take_over(server):
@@ -259,84 +279,84 @@ class DynamoOrderStore:
         async def take(block: int) -> None:
             nonlocal trouble
             try:
-                adopted.append(await self._take(block))
+                adopted.append(await self._adopt_block(block))
                 self._untaken.remove(block)
             except StoreError as error:
                 trouble = error.message
 
-        await concurrently(take(block) for block in list(self._untaken))
+        await run_concurrently(take(block) for block in list(self._untaken))
         return adopted, trouble
 
-    async def _take(self, block: int) -> Recovery:
+    async def _adopt_block(self, block: int) -> Recovery:
         """Makes everything that is open in a block this server's work. Raises StoreError."""
         while True:
-            chunks = await self._chunks.of_block(block)
+            chunks = await self._chunks.read_block(block)
             end = max((chunk.stop for chunk in chunks), default=block * BLOCK)
             if end == (block + 1) * BLOCK or any(chunk.first == end for chunk in chunks):
                 break
-            await self._acceptor.seal(end)
+            await self._acceptor.seal_block(end)
         totals = dict.fromkeys(FINAL, 0)
-        entries: list[Open] = []
+        entries: list[OpenRange] = []
 
-        await self._own(chunks)
+        await self._own_chunks(chunks)
         for chunk in chunks:
-            for state, number in counts(chunk.rows).items():
+            for state, number in count_states(chunk.rows).items():
                 if state in FINAL:
                     totals[state] += number
-            entries += group_open(chunk.open(chunk.first, chunk.stop), self._node)
+            entries += group_open(chunk.open_orders(chunk.first, chunk.stop), self._node)
         orders = sum(len(chunk.documents) for chunk in chunks)
         self._acceptor.used[block] = orders
         return Recovery(entries, totals, orders)
 
-    async def _own(self, chunks: Iterable[Chunk]) -> None:
+    async def _own_chunks(self, chunks: Iterable[OrderChunk]) -> None:
         """Makes chunks this server's; what was at work by others is queued again."""
 
-        def requeue(rows: list[Row]) -> None:
+        def requeue(rows: list[OrderProgress]) -> None:
             for place, row in enumerate(rows):
                 if row.state == RUNNING:
                     rows[place] = replace(row, state=QUEUED)
 
         me = self._servers.me
         mine = [chunk for chunk in chunks if chunk.documents and chunk.owner != me]
-        await concurrently(self._chunks.change(chunk, requeue, owner=me) for chunk in mine)
+        await run_concurrently(self._chunks.change_chunk(chunk, requeue, owner=me) for chunk in mine)
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
         """See `OrderStore.rescue`."""
         now = max((ticket.queued for ticket in tickets), default=0)
-        requeued: list[Open] = []
+        requeued: list[OpenRange] = []
         finals: dict[State, list[OrderRange]] = {}
 
-        async def rescue(chunk: Chunk, ticket: Ticket) -> None:
+        async def rescue(chunk: OrderChunk, ticket: Ticket) -> None:
             first, stop = ticket.orders.first, ticket.orders.stop
             inside = range(max(first, chunk.first), min(stop, chunk.stop))
 
-            def take_back(rows: list[Row]) -> None:
+            def take_back(rows: list[OrderProgress]) -> None:
                 for sequence in inside:
                     row = rows[sequence - chunk.first]
                     if row.state != RUNNING or row.attempt != ticket.attempt:
                         continue
                     if row.rescues >= poison:
-                        row = replace(row, state=FAILED, finished=now, detail=poisoned(poison))
+                        row = replace(row, state=FAILED, finished=now, detail=poison_detail(poison))
                     else:
                         row = replace(row, state=QUEUED, rescues=row.rescues + 1)
                     rows[sequence - chunk.first] = row
 
-            await self._chunks.change(chunk, take_back)
-            requeued.extend(group_open(chunk.open(first, stop), self._node))
+            await self._chunks.change_chunk(chunk, take_back)
+            requeued.extend(group_open(chunk.open_orders(first, stop), self._node))
             for state in FINAL:
-                ended = [sequence for sequence in inside if STATES[chunk.row(sequence).state] is state]
+                ended = [sequence for sequence in inside if STATES[chunk.get_progress(sequence).state] is state]
                 if ended:
                     finals.setdefault(state, []).extend(ticket.orders.select(ended))
 
         for ticket in tickets:
             order_range = ticket.orders
-            chunks = await self._chunks.overlapping(order_range.first, order_range.stop)
-            await concurrently(rescue(chunk, ticket) for chunk in chunks)
+            chunks = await self._chunks.read_overlapping(order_range.first, order_range.stop)
+            await run_concurrently(rescue(chunk, ticket) for chunk in chunks)
         return Rescue(requeued, finals)
 
     async def settle(self) -> None:
         """Lets go of blocks in which every order is final."""
-        await self._settle([block for block in self._acceptor.used if block != self._acceptor.current])
+        await self._settle([block for block in self._acceptor.used if block != self._acceptor.current_block])
 
     async def tidy(self) -> bool:
         """See `OrderStore.tidy`. Everything is kept."""
@@ -345,12 +365,12 @@ class DynamoOrderStore:
     async def _settle(self, blocks: Iterable[int]) -> None:
         for block in blocks:
             async with self._counting:
-                await self._servers.blocks()
-                rows = await self._chunks.progress_of_block(block)
+                await self._servers.read_blocks()
+                rows = await self._chunks.read_block_progress(block)
                 if len(rows) == self._acceptor.used[block] and all(row.state >= DONE for row in rows):
-                    totals = {state: number for state, number in counts(rows).items() if state in FINAL}
+                    totals = {state: number for state, number in count_states(rows).items() if state in FINAL}
                     # Where it is not this server's any more, it is somebody else's to count.
-                    await self._servers.count(block, totals)
+                    await self._servers.count_block(block, totals)
                     del self._acceptor.used[block]
 
     async def close(self) -> None:
@@ -359,7 +379,7 @@ class DynamoOrderStore:
             async with self._accepting:
                 await self._acceptor.settle_doubt()
             await self._settle(list(self._acceptor.used))
-            await self._servers.release()
+            await self._servers.release_server()
         except StoreError:
             # Others will see the beat of this server stand still.
             return

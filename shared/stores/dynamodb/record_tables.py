@@ -8,13 +8,13 @@ import structlog
 
 from shared.domain.records import Table
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.client import Dynamo
-from shared.stores.dynamodb.folding import fold_keys
+from shared.stores.dynamodb.client import DynamoClient
 from shared.stores.dynamodb.items import GONE, index_partition, index_sort, key_names
+from shared.stores.dynamodb.key_migration import fold_keys
 from shared.stores.dynamodb.tables import describe_table, expire_items, make_table
 
 
-async def find_keys(dynamo: Dynamo, tables: Tables) -> Tables:
+async def find_keys(dynamo: DynamoClient, tables: Tables) -> Tables:
     """Returns the tables with the keys that they have: those made before November 2026 have the store's own.
 
     Raises StoreError.
@@ -34,19 +34,19 @@ async def find_keys(dynamo: Dynamo, tables: Tables) -> Tables:
     return Tables(*found)
 
 
-async def create_record_tables(dynamo: Dynamo, tables: Tables) -> list[str]:
+async def create_record_tables(dynamo: DynamoClient, tables: Tables) -> list[str]:
     """Makes every table and index that is not there, and items of older ones as they are now; gives what was made.
 
     Raises StoreError.
     """
-    definitions = [_definition(dynamo.settings.prefix + table.name, table) for table in tables.values()]
+    definitions = [_table_definition(dynamo.settings.prefix + table.name, table) for table in tables.values()]
     made = await asyncio.gather(*(make_table(dynamo, definition) for definition in definitions))
     await asyncio.gather(*(expire_items(dynamo, definition["TableName"], GONE) for definition in definitions))
     await fold_keys(dynamo, tables, found := [name for names in made for name in names])
     return found
 
 
-def _definition(name: str, table: Table) -> dict[str, Any]:
+def _table_definition(name: str, table: Table) -> dict[str, Any]:
     attributes = key_names(table)
     keys = [
         {"AttributeName": member, "KeyType": kind} for member, kind in zip(attributes, ("HASH", "RANGE"), strict=False)
@@ -59,13 +59,13 @@ def _definition(name: str, table: Table) -> dict[str, Any]:
         "AttributeDefinitions": [{"AttributeName": member, "AttributeType": "S"} for member in attributes],
     }
     if table.indexes:
-        definition["GlobalSecondaryIndexes"] = [_index(index.name) for index in table.indexes]
+        definition["GlobalSecondaryIndexes"] = [_index_definition(index.name) for index in table.indexes]
     if table.feed:
         definition["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     return definition
 
 
-def _index(name: str) -> dict[str, Any]:
+def _index_definition(name: str) -> dict[str, Any]:
     keys = [(index_partition(name), "HASH"), (index_sort(name), "RANGE")]
     return {
         "IndexName": name,

@@ -15,8 +15,7 @@ from shared.domain.errors import ComandaError, Conflict, InvalidParams, StoreErr
 from shared.domain.names import SEPARATOR
 from shared.domain.records import Action, Condition, Put, Record, Table, Transaction, Written, check_key, item_bytes
 from shared.domain.tables import REMOVALS, Tables
-from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, Dynamo
-from shared.stores.dynamodb.feed import Feed
+from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, DynamoClient
 from shared.stores.dynamodb.items import (
     PARTITION,
     SORT,
@@ -27,14 +26,24 @@ from shared.stores.dynamodb.items import (
     raw_key,
     record_of,
     removed_item,
-    text,
+    text_member,
 )
-from shared.stores.dynamodb.removals import Removals
-from shared.stores.dynamodb.selection import Selection
+from shared.stores.dynamodb.removals import RemovalVersions
+from shared.stores.dynamodb.selection import DynamoSelection
+from shared.stores.dynamodb.stream_feed import StreamFeed
 from shared.stores.dynamodb.values import from_value, to_value
-from shared.stores.evaluate import evaluate, key_of
+from shared.stores.evaluation import evaluate_action, key_of
 from shared.stores.keys import fold_query, item_keys, partition_key
-from shared.stores.ports.records import ITEM_BYTES, PAGE_BYTES, STORE_TENANT, Ask, Changes, Page, Position, Query
+from shared.stores.ports.records import (
+    ITEM_BYTES,
+    PAGE_BYTES,
+    STORE_TENANT,
+    Changes,
+    ItemLookup,
+    ItemPosition,
+    RecordPage,
+    RecordQuery,
+)
 
 _BATCH_GET = 100
 _CONCURRENT = 50
@@ -50,7 +59,7 @@ def _mark_of(place: _Place) -> _Place:
     return REMOVALS.name, partition_key(STORE_TENANT, f"{name}{SEPARATOR}{partition}"), "mark"
 
 
-def _unchanged(key: Raw, written: str | None) -> dict[str, Any]:
+def _unchanged_condition(key: Raw, written: str | None) -> dict[str, Any]:
     """The condition that what stands at a place is from this write still; None is that nothing does."""
     if written is None:
         names = {"#k": next(iter(key))}
@@ -62,7 +71,7 @@ def _unchanged(key: Raw, written: str | None) -> dict[str, Any]:
     }
 
 
-class _Step(NamedTuple):
+class _ItemStep(NamedTuple):
     """What a transaction makes of one item."""
 
     place: _Place
@@ -74,11 +83,11 @@ class _Step(NamedTuple):
     journal: bool = False
 
     @property
-    def changes(self) -> bool:
+    def is_change(self) -> bool:
         return self.new is not self.old
 
 
-class _Group:
+class _TransactionGroup:
     """Transactions that are written together, none about an item of another."""
 
     def __init__(self) -> None:
@@ -94,7 +103,7 @@ class _Group:
         self.in_doubt = False
         """Whether an attempt to write it had no answer."""
 
-    def follows(self, other: "_Group") -> bool:
+    def must_follow(self, other: "_TransactionGroup") -> bool:
         """Whether it must not be written before another that was handed in earlier."""
         return (self.journals and other.journals) or not self.places.isdisjoint(other.places)
 
@@ -107,11 +116,11 @@ def _is_new(action: Action) -> bool:
 class DynamoRecordStore:
     """Implements `RecordStore`; the tables have to be there (`create_tables`)."""
 
-    def __init__(self, dynamo: Dynamo, feed: Feed, tables: Tables) -> None:
+    def __init__(self, dynamo: DynamoClient, feed: StreamFeed, tables: Tables) -> None:
         self._dynamo = dynamo
         self._feed = feed
         self._tables = tables
-        self._removals = Removals(dynamo)
+        self._removals = RemovalVersions(dynamo)
         self._room = asyncio.Semaphore(_CONCURRENT)
 
     # Writing.
@@ -122,10 +131,10 @@ class DynamoRecordStore:
         Transactions with journals are written in groups, one after the other, and none behind one that failed;
         all others by themselves, at the same time unless they are about the same items.
         """
-        by = self._dynamo.deadline()
-        running: list[tuple[_Group, asyncio.Task[list[list[Written] | ComandaError]]]] = []
-        for group in self._groups(transactions):
-            before = [task for other, task in running if group.follows(other)]
+        by = self._dynamo.next_deadline()
+        running: list[tuple[_TransactionGroup, asyncio.Task[list[list[Written] | ComandaError]]]] = []
+        for group in self._group_transactions(transactions):
+            before = [task for other, task in running if group.must_follow(other)]
             running.append((group, asyncio.create_task(self._commit_after(before, group, by))))
         outcomes: dict[int, list[Written] | ComandaError] = {}
         found = await asyncio.gather(*(task for _, task in running), return_exceptions=True)
@@ -138,11 +147,11 @@ class DynamoRecordStore:
                 outcomes |= zip(group.numbers, result, strict=True)
         return [outcomes[number] for number in range(len(transactions))]
 
-    def _groups(self, transactions: Sequence[Transaction]) -> list[_Group]:
-        groups: list[_Group] = []
-        journals: _Group | None = None
+    def _group_transactions(self, transactions: Sequence[Transaction]) -> list[_TransactionGroup]:
+        groups: list[_TransactionGroup] = []
+        journals: _TransactionGroup | None = None
         for number, transaction in enumerate(transactions):
-            places = self._places(transaction)
+            places = self._list_places(transaction)
             size = sum(item_bytes(action.item) for action in transaction.actions if isinstance(action, Put))
             size += item_bytes(transaction.journal.item) if transaction.journal is not None else 0
             actions = len(places) + (transaction.journal is not None)
@@ -158,7 +167,7 @@ class DynamoRecordStore:
                 and all(places.isdisjoint(group.places) for group in groups[groups.index(journals) :])
             )
             if journals is None or not fits:
-                group = _Group()
+                group = _TransactionGroup()
                 groups.append(group)
                 if transaction.journal is not None:
                     journals = group
@@ -172,17 +181,17 @@ class DynamoRecordStore:
             group.journals = group is journals
         return groups
 
-    def _places(self, transaction: Transaction) -> set[_Place]:
+    def _list_places(self, transaction: Transaction) -> set[_Place]:
         places: set[_Place] = set()
         # What is wrong with an action is found when it is evaluated.
         with contextlib.suppress(InvalidParams):
             for action in transaction.actions:
-                table = self._tables.named(action.table)
+                table = self._tables.get_table(action.table)
                 places.add((table.name, *item_keys(table, transaction.tenant, key_of(action, table))))
         return places
 
     async def _commit_after(
-        self, before: Sequence["asyncio.Task[Any]"], group: _Group, by: float
+        self, before: Sequence["asyncio.Task[Any]"], group: _TransactionGroup, by: float
     ) -> list[list[Written] | ComandaError]:
         for result in await asyncio.gather(*before, return_exceptions=True):
             if isinstance(result, BaseException) and group.journals:
@@ -190,14 +199,14 @@ class DynamoRecordStore:
         async with self._room:
             # What is to be new is most likely not there: no need to look first.
             new = all(_is_new(action) for transaction in group.transactions for action in transaction.actions)
-            outcomes = await self._commit(group, dict.fromkeys(group.places), by) if new else None
-            read = self._read_marked if new else self._read
+            outcomes = await self._commit_group(group, dict.fromkeys(group.places), by) if new else None
+            read = self._read_marked if new else self._read_items
             while outcomes is None:
                 places = list(group.places)
                 current = dict(zip(places, await read(places, by), strict=True))
                 # Marks that are apart are rarely there: they are read when that was wrong.
                 read = self._read_marked
-                outcomes = await self._commit(group, current, by)
+                outcomes = await self._commit_group(group, current, by)
                 if outcomes is None and asyncio.get_running_loop().time() > by:
                     raise StoreError(
                         "others kept changing the same items until the deadline",
@@ -205,33 +214,37 @@ class DynamoRecordStore:
                     )
         return outcomes
 
-    async def _commit(
-        self, group: _Group, current: Mapping[_Place, Raw | None], by: float
+    async def _commit_group(
+        self, group: _TransactionGroup, current: Mapping[_Place, Raw | None], by: float
     ) -> list[list[Written] | ComandaError] | None:
         """Evaluates a group on what is there as far as is known, and writes it; None when that was wrong."""
         outcomes: list[list[Written] | ComandaError] = []
-        steps: list[_Step] = []
+        steps: list[_ItemStep] = []
         for transaction in group.transactions:
             if transaction.journal is not None:
-                steps.append(self._journal(transaction.tenant, transaction.journal))
+                steps.append(self._journal_step(transaction.tenant, transaction.journal))
             try:
-                planned = await self._evaluate(transaction, current, by)
+                planned = await self._plan_transaction(transaction, current, by)
             except (Conflict, InvalidParams) as error:
                 outcomes.append(error)
                 continue
             steps += planned
             outcomes.append([Written(step.old, step.new) for step in planned])
-        return outcomes if not any(step.changes for step in steps) or await self._store(group, steps, by) else None
+        return (
+            outcomes if not any(step.is_change for step in steps) or await self._write_steps(group, steps, by) else None
+        )
 
-    def _journal(self, tenant: str, journal: Put) -> _Step:
-        table = self._tables.named(journal.table)
+    def _journal_step(self, tenant: str, journal: Put) -> _ItemStep:
+        table = self._tables.get_table(journal.table)
         place = (table.name, *item_keys(table, tenant, journal.item))
-        return _Step(place, table, None, Record(journal.item, 1), journal=True)
+        return _ItemStep(place, table, None, Record(journal.item, 1), journal=True)
 
-    async def _evaluate(self, transaction: Transaction, current: Mapping[_Place, Raw | None], by: float) -> list[_Step]:
-        steps: dict[_Place, _Step] = {}
+    async def _plan_transaction(
+        self, transaction: Transaction, current: Mapping[_Place, Raw | None], by: float
+    ) -> list[_ItemStep]:
+        steps: dict[_Place, _ItemStep] = {}
         for action in transaction.actions:
-            table = self._tables.named(action.table)
+            table = self._tables.get_table(action.table)
             place = (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
             if place in steps:
                 raise InvalidParams(
@@ -240,22 +253,22 @@ class DynamoRecordStore:
                 )
             raw = current[place]
             old = record_of(raw)
-            written = None if raw is None else text(raw, WRITE)
-            floor = 0 if old is not None else await self._floor(table, place, raw, by)
-            steps[place] = _Step(place, table, old, evaluate(action, table, old, floor), written)
+            written = None if raw is None else text_member(raw, WRITE)
+            floor = 0 if old is not None else await self._read_floor(table, place, raw, by)
+            steps[place] = _ItemStep(place, table, old, evaluate_action(action, table, old, floor), written)
         return list(steps.values())
 
-    async def _floor(self, table: Table, place: _Place, raw: Raw | None, by: float) -> int:
+    async def _read_floor(self, table: Table, place: _Place, raw: Raw | None, by: float) -> int:
         """The highest version that may have stood at a place where nothing is."""
         removed = 0 if raw is None else from_value(raw[VERSION])
-        return max(removed, await self._removals.highest(table, *place[1:], by))
+        return max(removed, await self._removals.highest_version(table, *place[1:], by))
 
-    async def _store(self, group: _Group, steps: Sequence[_Step], by: float) -> bool:
+    async def _write_steps(self, group: _TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
         """Writes the steps, all or none; False when an item is not as it was read. Raises StoreError."""
         for step in steps:
             if step.new is None and step.old is not None:
-                await self._removals.add(step.table, *step.place[1:], step.old.version, by)
-        requests = [(step, request) for step in steps for request in self._requests(step, group.name)]
+                await self._removals.raise_version(step.table, *step.place[1:], step.old.version, by)
+        requests = [(step, request) for step in steps for request in self._step_requests(step, group.name)]
         try:
             if len(requests) == 1:
                 await self._dynamo.call("put_item", by=by, **requests[0][1]["Put"])
@@ -271,11 +284,11 @@ class DynamoRecordStore:
             return False
         return True
 
-    async def _was_done(self, group: _Group, steps: Sequence[_Step], by: float) -> bool:
+    async def _was_done(self, group: _TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
         """Whether a write that was refused when it was repeated had been done before, its answer lost."""
-        changed = [step for step in steps if step.changes]
+        changed = [step for step in steps if step.is_change]
         items = await self._read_marked([step.place for step in changed], by)
-        written = [None if raw is None else text(raw, WRITE) for raw in items]
+        written = [None if raw is None else text_member(raw, WRITE) for raw in items]
         if group.name in written:
             return True
         if written == [step.written for step in changed]:
@@ -285,14 +298,14 @@ class DynamoRecordStore:
             hint="read the item again, and decide anew",
         )
 
-    def _requests(self, step: _Step, write: str) -> list[dict[str, Any]]:
+    def _step_requests(self, step: _ItemStep, write: str) -> list[dict[str, Any]]:
         """What a transaction does for a step."""
         name, partition, sort = step.place
         key = raw_key(step.table, partition, sort)
         table = {"TableName": self._dynamo.settings.prefix + name}
         # A mark that is apart says nothing of the place itself.
-        table |= _unchanged(key, None if step.table.own_key and step.old is None else step.written)
-        if not step.changes:
+        table |= _unchanged_condition(key, None if step.table.own_key and step.old is None else step.written)
+        if not step.is_change:
             return [{"ConditionCheck": {**table, "Key": key}}]
         mark = _mark_of(step.place)[1:]
         marks = {"TableName": self._dynamo.settings.prefix + REMOVALS.name}
@@ -306,18 +319,18 @@ class DynamoRecordStore:
         if step.old is not None or not step.table.own_key:
             return [put]
         mark_key = raw_key(REMOVALS, *mark)
-        return [put, {"ConditionCheck": {**marks, "Key": mark_key, **_unchanged(mark_key, step.written)}}]
+        return [put, {"ConditionCheck": {**marks, "Key": mark_key, **_unchanged_condition(mark_key, step.written)}}]
 
     # Reading.
 
-    async def get(self, asks: Sequence[Ask], *, room: int | None = None) -> list[Record | None]:
+    async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
         """See `RecordStore.get`."""
         places: list[_Place] = []
         for ask in asks:
-            table = self._tables.named(ask.table)
+            table = self._tables.get_table(ask.table)
             check_key(table, ask.key, alone=True)
             places.append((table.name, *item_keys(table, ask.tenant, ask.key)))
-        found = [record_of(raw) for raw in await self._read(places, self._dynamo.deadline())]
+        found = [record_of(raw) for raw in await self._read_items(places, self._dynamo.next_deadline())]
         if room is not None:
             for place, record in enumerate(found):
                 room -= _answer_bytes(record)
@@ -329,10 +342,10 @@ class DynamoRecordStore:
         """Items as they are now, or the marks of those that were removed, in the order of `places`."""
         marks = {place: _mark_of(place) for place in places if self._tables[place[0]].own_key}
         wanted = [*places, *marks.values()]
-        found = dict(zip(wanted, await self._read(wanted, by), strict=True))
+        found = dict(zip(wanted, await self._read_items(wanted, by), strict=True))
         return [found[place] or found.get(marks.get(place, place)) for place in places]
 
-    async def _read(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
+    async def _read_items(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
         """Items as they are now, in the order of `places`."""
         unique = list(dict.fromkeys(places))
         if len(unique) == 1:
@@ -363,22 +376,22 @@ class DynamoRecordStore:
             answer = await self._dynamo.call("batch_get_item", by=by, RequestItems=wanted)
             for table, items in answer["Responses"].items():
                 for item in items:
-                    found[table[len(prefix) :], item[PARTITION]["S"], text(item, SORT)] = item
+                    found[table[len(prefix) :], item[PARTITION]["S"], text_member(item, SORT)] = item
             # What was left out is asked for again; a server that has no room for it says so itself in the end.
             wanted = answer.get("UnprocessedKeys") or {}
         return found
 
-    async def query(self, query: Query) -> Page:
+    async def query(self, query: RecordQuery) -> RecordPage:
         """See `RecordStore.query`. Items that stand at one place of an index come in no particular order."""
-        table = self._tables.named(query.table)
-        selection = Selection.of(fold_query(table, query), table)
-        by = self._dynamo.deadline()
+        table = self._tables.get_table(query.table)
+        selection = DynamoSelection.of_query(fold_query(table, query), table)
+        by = self._dynamo.next_deadline()
         records: list[Record] = []
-        after: Position | None = None
+        after: ItemPosition | None = None
         size = 0
-        start = selection.start()
-        while not selection.empty:
-            request = selection.request(self._dynamo.settings.prefix, query.limit + 1 - len(records), start)
+        start = selection.start_key()
+        while not selection.is_empty:
+            request = selection.query_request(self._dynamo.settings.prefix, query.limit + 1 - len(records), start)
             answer = await self._dynamo.call("query", by=by, **request)
             for item in answer["Items"]:
                 if not selection.includes(item):
@@ -388,23 +401,23 @@ class DynamoRecordStore:
                     continue
                 size += _answer_bytes(record)
                 if len(records) == query.limit or (records and size > PAGE_BYTES):
-                    return Page(records, after)
+                    return RecordPage(records, after)
                 records.append(record)
-                after = selection.position(item)
+                after = selection.position_of(item)
             start = answer.get("LastEvaluatedKey")
             if start is None:
                 break
-        return Page(records, None)
+        return RecordPage(records, None)
 
     # The feed.
 
-    async def changes(self, after: str | None, *, limit: int = 1000) -> Changes:
+    async def read_changes(self, after: str | None, *, limit: int = 1000) -> Changes:
         """See `RecordStore.changes`. A position has a place for each shard of each table's stream."""
-        return await self._feed.changes(after, limit)
+        return await self._feed.read_changes(after, limit)
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         """See `RecordStore.newest`."""
-        return await self._feed.newest()
+        return await self._feed.newest_position()
 
     async def tidy(self) -> None:
         """See `RecordStore.tidy`. DynamoDB does it by itself."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from shared.domain.records import Table
 from shared.domain.tables import REMOVALS
-from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.client import ConditionFailed, DynamoClient
 from shared.stores.dynamodb.items import PARTITION, VERSION, WRITE, raw_key
 from shared.stores.dynamodb.values import from_value, to_item
 from shared.stores.keys import bucket_of, item_keys, partition_key
@@ -22,28 +22,28 @@ _REMEMBERED_SECONDS = 60.0
 _WRITE = "removals"
 
 
-class _Known(NamedTuple):
+class _KnownVersions(NamedTuple):
     """The versions of a table by their buckets, and when they were read, in the loop's time."""
 
     versions: dict[int, int]
     at: float
 
 
-class Removals:
+class RemovalVersions:
     """Reads and raises the highest removed versions of all tables."""
 
-    def __init__(self, dynamo: Dynamo) -> None:
+    def __init__(self, dynamo: DynamoClient) -> None:
         self._dynamo = dynamo
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _KnownVersions] = {}
 
-    async def highest(self, table: Table, partition: str, sort: str, by: float) -> int:
+    async def highest_version(self, table: Table, partition: str, sort: str, by: float) -> int:
         """Returns the highest version that may have been removed from a key, 0 where none was. Raises StoreError."""
-        return (await self._versions(table, by)).get(bucket_of(partition, sort), 0)
+        return (await self._table_versions(table, by)).get(bucket_of(partition, sort), 0)
 
-    async def add(self, table: Table, partition: str, sort: str, version: int, by: float) -> None:
+    async def raise_version(self, table: Table, partition: str, sort: str, version: int, by: float) -> None:
         """Notes that the record of this version is about to be removed. Raises StoreError."""
         bucket = bucket_of(partition, sort)
-        versions = await self._versions(table, by)
+        versions = await self._table_versions(table, by)
         if versions.get(bucket, 0) >= version:
             return
         key = {"table": table.name, "bucket": bucket}
@@ -60,14 +60,14 @@ class Removals:
             )
         versions[bucket] = max(version, versions.get(bucket, 0))
 
-    async def _versions(self, table: Table, by: float) -> dict[int, int]:
+    async def _table_versions(self, table: Table, by: float) -> dict[int, int]:
         now = asyncio.get_running_loop().time()
         known = self._known.get(table.name)
         if known is None or now - known.at >= _REMEMBERED_SECONDS:
-            known = self._known[table.name] = _Known(await self._read(table, by), now)
+            known = self._known[table.name] = _KnownVersions(await self._read_versions(table, by), now)
         return known.versions
 
-    async def _read(self, table: Table, by: float) -> dict[int, int]:
+    async def _read_versions(self, table: Table, by: float) -> dict[int, int]:
         """A thousand small items at most: a page, or two."""
         versions: dict[int, int] = {}
         start: dict[str, Any] = {}

@@ -3,15 +3,15 @@
 from typing import Any, NamedTuple, Self
 
 from shared.domain.records import Table
-from shared.stores.dynamodb.items import PARTITION, SORT, Raw, index_partition, index_sort, raw_key, text
+from shared.stores.dynamodb.items import PARTITION, SORT, Raw, index_partition, index_sort, raw_key, text_member
 from shared.stores.keys import ALL, key_text, partition_key, partition_text, prefix_end
-from shared.stores.ports.records import Position, Query
+from shared.stores.ports.records import ItemPosition, RecordQuery
 
 
-class Selection(NamedTuple):
+class DynamoSelection(NamedTuple):
     """A query of a table; `partition` and `sort` name the members of the key that it goes over."""
 
-    query: Query
+    query: RecordQuery
     table: Table
     partition: str
     sort: str
@@ -21,7 +21,7 @@ class Selection(NamedTuple):
     high: str | None
 
     @classmethod
-    def of(cls, query: Query, table: Table) -> Self:
+    def of_query(cls, query: RecordQuery, table: Table) -> Self:
         """Raises InvalidParams for an index that is not there."""
         low = None if query.low is None else key_text(query.low)
         high = None if query.high is None else key_text(query.high)
@@ -35,20 +35,20 @@ class Selection(NamedTuple):
             if table.own_key:
                 return cls(query, table, table.partition, SORT, partition_text(value), low, high)
             return cls(query, table, PARTITION, SORT, value, low, high)
-        index = table.index(query.index)
+        index = table.get_index(query.index)
         value = partition_key(query.tenant, ALL if index.partition is None else query.partition)
         return cls(query, table, index_partition(index.name), index_sort(index.name), value, low, high)
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Nothing can lie between these bounds, and DynamoDB would refuse them."""
         return self.low is not None and self.high is not None and self.low > self.high
 
     def includes(self, raw: Raw) -> bool:
         """Whether an item that lies between the bounds is meant: the end of a prefix is not."""
-        return not self.query.prefix or text(raw, self.sort).startswith(self.query.prefix)
+        return not self.query.prefix or text_member(raw, self.sort).startswith(self.query.prefix)
 
-    def request(self, prefix: str, limit: int, start: Raw | None) -> dict[str, Any]:
+    def query_request(self, prefix: str, limit: int, start: Raw | None) -> dict[str, Any]:
         """The members of a call; `prefix` is that of all tables' names."""
         names, values = {"#p": self.partition}, {":p": {"S": self.value}}
         conditions = ["#p = :p"]
@@ -79,7 +79,7 @@ class Selection(NamedTuple):
             request["ExclusiveStartKey"] = start
         return request
 
-    def start(self) -> Raw | None:
+    def start_key(self) -> Raw | None:
         """The key behind which the page begins."""
         after = self.query.after
         if after is None:
@@ -89,6 +89,10 @@ class Selection(NamedTuple):
             start |= {self.partition: {"S": self.value}, self.sort: {"S": after.index_sort}}
         return start
 
-    def position(self, raw: Raw) -> Position:
+    def position_of(self, raw: Raw) -> ItemPosition:
         """The place of an item."""
-        return Position(text(raw, PARTITION), text(raw, SORT), "" if self.query.index is None else text(raw, self.sort))
+        return ItemPosition(
+            text_member(raw, PARTITION),
+            text_member(raw, SORT),
+            "" if self.query.index is None else text_member(raw, self.sort),
+        )

@@ -16,7 +16,7 @@ class DynamoSettings(Struct, frozen=True):
     connections: int = 64
 
 
-class DynamoWork(Struct, frozen=True):
+class DynamoWorkSettings(Struct, frozen=True):
     """What the workers of an intake need to know: where, and which server's they are."""
 
     settings: DynamoSettings

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 from shared.domain.errors import StoreError
-from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.client import DynamoClient
 
 _PAUSE = 0.2
 
 
-async def make_table(dynamo: Dynamo, definition: dict[str, Any]) -> list[str]:
+async def make_table(dynamo: DynamoClient, definition: dict[str, Any]) -> list[str]:
     """Makes a table, or the indexes that it lacks; gives the names of what was made. Raises StoreError."""
     name = definition["TableName"]
     made: list[str] = []
@@ -17,7 +17,7 @@ async def make_table(dynamo: Dynamo, definition: dict[str, Any]) -> list[str]:
     if found is None:
         await dynamo.call("create_table", BillingMode="PAY_PER_REQUEST", **definition)
         made.append(name)
-        found = await _active(dynamo, name)
+        found = await _wait_until_active(dynamo, name)
     known = {index["IndexName"] for index in found.get("GlobalSecondaryIndexes", [])}
     for index in definition.get("GlobalSecondaryIndexes", []):
         if index["IndexName"] not in known:
@@ -28,12 +28,12 @@ async def make_table(dynamo: Dynamo, definition: dict[str, Any]) -> list[str]:
                 AttributeDefinitions=definition["AttributeDefinitions"],
                 GlobalSecondaryIndexUpdates=[{"Create": index}],
             )
-            await _active(dynamo, name)
+            await _wait_until_active(dynamo, name)
             made.append(f"{name}/{index['IndexName']}")
     return made
 
 
-async def expire_items(dynamo: Dynamo, name: str, member: str) -> None:
+async def expire_items(dynamo: DynamoClient, name: str, member: str) -> None:
     """Has DynamoDB remove items of a table at the time, in seconds since the epoch, that `member` says.
 
     Raises StoreError.
@@ -44,7 +44,7 @@ async def expire_items(dynamo: Dynamo, name: str, member: str) -> None:
         await dynamo.call("update_time_to_live", TableName=name, TimeToLiveSpecification=setting)
 
 
-async def describe_table(dynamo: Dynamo, name: str) -> dict[str, Any] | None:
+async def describe_table(dynamo: DynamoClient, name: str) -> dict[str, Any] | None:
     """Returns what DynamoDB says about a table; None where there is none. Raises StoreError."""
     try:
         answer = await dynamo.call("describe_table", TableName=name)
@@ -56,7 +56,7 @@ async def describe_table(dynamo: Dynamo, name: str) -> dict[str, Any] | None:
     return table
 
 
-async def _active(dynamo: Dynamo, name: str) -> dict[str, Any]:
+async def _wait_until_active(dynamo: DynamoClient, name: str) -> dict[str, Any]:
     """Waits until a table and its indexes can be used."""
     while True:
         table = await describe_table(dynamo, name)

@@ -11,15 +11,15 @@ from shared.domain.errors import StartupError
 from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.domain.states import State
 from shared.domain.tables import CHAINS, SECRETS, Tables
-from shared.stores.dynamodb.accepting import key_item
+from shared.stores.dynamodb.acceptor import key_item
 from shared.stores.dynamodb.attempts import attempt_item, read_attempts
-from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item, concurrently, counts
-from shared.stores.dynamodb.client import Dynamo
-from shared.stores.dynamodb.items import MOVED, PARTITION, SORT, raw_item, raw_key, record_of, text
+from shared.stores.dynamodb.chunks import ChunkStore, OrderChunk, chunk_item, count_states, run_concurrently
+from shared.stores.dynamodb.client import DynamoClient
+from shared.stores.dynamodb.items import MOVED, PARTITION, SORT, raw_item, raw_key, record_of, text_member
 from shared.stores.dynamodb.order_tables import ATTEMPTS, BLOCK, CHUNK_BYTES, CHUNK_ORDERS, KEYS, ORDERS, PROGRESS
-from shared.stores.dynamodb.servers import Servers
+from shared.stores.dynamodb.servers import ServerDirectory
 from shared.stores.orders import DONE, request_key
-from shared.stores.ports.transfer import ItemPlace, StoredItem, StoredOrder
+from shared.stores.ports.transfer import ItemPlace, TransferredItem, TransferredOrder
 
 _BATCH = 25
 _PAGE = 100
@@ -31,53 +31,55 @@ _decode = msgspec.json.Decoder(OrderRequest).decode
 class DynamoOrderTransfer:
     """Implements `OrderTransfer`; the tables have to be there."""
 
-    def __init__(self, dynamo: Dynamo) -> None:
+    def __init__(self, dynamo: DynamoClient) -> None:
         self._dynamo = dynamo
-        self._chunks = Chunks(dynamo)
-        self._servers = Servers(dynamo, _OWNER)
+        self._chunks = ChunkStore(dynamo)
+        self._servers = ServerDirectory(dynamo, _OWNER)
 
     async def check_unused(self) -> None:
         """Raises StartupError when an intake is using the tables: its beat goes on."""
-        before = {server.id: server.beat for server in await self._servers.others() if not server.released}
+        before = {server.id: server.beat for server in await self._servers.list_others() if not server.released}
         if not before:
             return
         await asyncio.sleep(_LOOK_SECONDS)
-        for server in await self._servers.others():
+        for server in await self._servers.list_others():
             if server.id in before and server.beat != before[server.id]:
                 raise StartupError(f"the intake {server.id} is using these tables", hint="stop it first")
 
-    async def node(self) -> int | None:
+    async def read_node(self) -> int | None:
         """See `OrderTransfer.node`."""
-        shared = await self._servers.shared()
-        return shared.node if shared.newest or await self.give(0, 1) else None
+        shared = await self._servers.read_shared()
+        return shared.node if shared.newest or await self.read_orders(0, 1) else None
 
-    async def give(self, after: int, limit: int) -> list[StoredOrder]:
+    async def read_orders(self, after: int, limit: int) -> list[TransferredOrder]:
         """See `OrderTransfer.give`; whole blocks are read, and `limit` is for those."""
         # Asked each time: a target has more blocks in the end than at its beginning.
-        newest = (await self._servers.shared()).newest
-        found: list[StoredOrder] = []
+        newest = (await self._servers.read_shared()).newest
+        found: list[TransferredOrder] = []
         block = after // BLOCK
         while block <= newest and len(found) < limit:
-            for chunk in await self._chunks.of_block(block):
-                found += _stored(chunk, after)
+            for chunk in await self._chunks.read_block(block):
+                found += _iterate_orders(chunk, after)
             block += 1
         failed = [order.sequence for order in found if order.row.failures]
-        kept = await concurrently(read_attempts(self._dynamo, sequence) for sequence in failed)
+        kept = await run_concurrently(read_attempts(self._dynamo, sequence) for sequence in failed)
         attempts = dict(zip(failed, kept, strict=True))
         return [order._replace(attempts=attempts.get(order.sequence, ())) for order in found]
 
-    async def take(self, orders: Sequence[StoredOrder]) -> None:
+    async def write_orders(self, orders: Sequence[TransferredOrder]) -> None:
         """See `OrderTransfer.take`."""
         prefix = self._dynamo.settings.prefix
         puts: list[tuple[str, dict[str, Any]]] = []
         keys: dict[str, dict[str, Any]] = {}
-        for chunk in _grouped(orders):
+        for chunk in _group_orders(orders):
             requests = [_decode(order.document) for order in chunk]
             plain = all(_is_plain(request) for request in requests)
             first, received = chunk[0].sequence, chunk[0].received
             item = chunk_item(first, received, _OWNER, [order.document for order in chunk], _OWNER, plain=plain)
             puts.append((prefix + ORDERS, item))
-            progress = self._chunks.put(Chunk(item), [order.row for order in chunk], _OWNER, _OWNER)["Item"]
+            progress = self._chunks.put_request(OrderChunk(item), [order.row for order in chunk], _OWNER, _OWNER)[
+                "Item"
+            ]
             puts.append((prefix + PROGRESS, progress))
             for sequence, request in enumerate(requests, first):
                 if (key := request_key(request)) is not None:
@@ -93,32 +95,32 @@ class DynamoOrderTransfer:
 
     async def last_given(self) -> int:
         """See `OrderTransfer.last_given`: the last one of the newest block, whose owner may have given it."""
-        shared = await self._servers.shared()
+        shared = await self._servers.read_shared()
         return (shared.newest + 1) * BLOCK - 1
 
-    async def finish(self, node: int, last: int) -> None:
+    async def finish_transfer(self, node: int, last: int) -> None:
         """See `OrderTransfer.finish`. What is open is left to the first intake that starts."""
         newest = last // BLOCK
         finished: dict[int, dict[State, int]] = {}
         left: set[int] = set()
         for block in range(newest + 1):
-            rows = await self._chunks.progress_of_block(block)
+            rows = await self._chunks.read_block_progress(block)
             if rows and all(row.state >= DONE for row in rows):
-                finished[block] = counts(rows)
+                finished[block] = count_states(rows)
             elif rows:
                 left.add(block)
-        await self._servers.install(node, newest, finished, left)
+        await self._servers.install_orders(node, newest, finished, left)
 
 
-def _stored(chunk: Chunk, after: int) -> Iterator[StoredOrder]:
+def _iterate_orders(chunk: OrderChunk, after: int) -> Iterator[TransferredOrder]:
     for sequence, document in enumerate(chunk.documents, chunk.first):
         if sequence > after:
-            yield StoredOrder(sequence, chunk.received, document, chunk.row(sequence))
+            yield TransferredOrder(sequence, chunk.received, document, chunk.get_progress(sequence))
 
 
-def _grouped(orders: Iterable[StoredOrder]) -> Iterator[list[StoredOrder]]:
+def _group_orders(orders: Iterable[TransferredOrder]) -> Iterator[list[TransferredOrder]]:
     """Orders that can be one chunk."""
-    chunk: list[StoredOrder] = []
+    chunk: list[TransferredOrder] = []
     size = 0
     for order in orders:
         length = len(order.document.encode())
@@ -143,7 +145,7 @@ def _is_plain(request: OrderRequest) -> bool:
     return request_key(request) is None and request.priority is Priority.NORMAL and due_time(request) is None
 
 
-async def _put_all(dynamo: Dynamo, puts: Sequence[tuple[str, dict[str, Any]]]) -> None:
+async def _put_all(dynamo: DynamoClient, puts: Sequence[tuple[str, dict[str, Any]]]) -> None:
     """Puts items into their tables, whatever was there. Raises StoreError."""
 
     async def put(part: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -154,27 +156,27 @@ async def _put_all(dynamo: Dynamo, puts: Sequence[tuple[str, dict[str, Any]]]) -
             answer = await dynamo.call("batch_write_item", RequestItems=dict(wanted))
             wanted = answer.get("UnprocessedItems") or {}
 
-    await concurrently(put(puts[start : start + _BATCH]) for start in range(0, len(puts), _BATCH))
+    await run_concurrently(put(puts[start : start + _BATCH]) for start in range(0, len(puts), _BATCH))
 
 
 class DynamoItemTransfer:
     """Implements `ItemTransfer`; the tables have to be there, and nobody may be using them."""
 
-    def __init__(self, dynamo: Dynamo, tables: Tables) -> None:
+    def __init__(self, dynamo: DynamoClient, tables: Tables) -> None:
         self._dynamo = dynamo
         self._tables = tables
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """See `ItemTransfer.empty`."""
         place: ItemPlace | None = None
         while True:
-            items, place = await self.give(place, _PAGE)
+            items, place = await self.read_items(place, _PAGE)
             if any(item.table not in (SECRETS.name, CHAINS.name) for item in items):
                 return False
             if place is None:
                 return True
 
-    async def give(self, after: ItemPlace | None, limit: int) -> tuple[list[StoredItem], ItemPlace | None]:
+    async def read_items(self, after: ItemPlace | None, limit: int) -> tuple[list[TransferredItem], ItemPlace | None]:
         """See `ItemTransfer.give`: in the order of DynamoDB's own."""
         names = list(self._tables)
         name, *keys = after if after is not None else (names[0],)
@@ -191,15 +193,15 @@ class DynamoItemTransfer:
         for raw in answer["Items"]:
             if (record := record_of(raw)) is None:
                 continue
-            items.append(StoredItem(name, text(raw, PARTITION), text(raw, SORT), record))
+            items.append(TransferredItem(name, text_member(raw, PARTITION), text_member(raw, SORT), record))
         if answer.get("LastEvaluatedKey") is not None:
             # It is the key of the last item, which may be the mark of one that was removed.
             raw = answer["Items"][-1]
-            return items, (name, text(raw, PARTITION), text(raw, SORT))
+            return items, (name, text_member(raw, PARTITION), text_member(raw, SORT))
         following = names[names.index(name) + 1 :]
         return items, (following[0], "", "") if following else None
 
-    async def take(self, items: Sequence[StoredItem]) -> None:
+    async def write_items(self, items: Sequence[TransferredItem]) -> None:
         """See `ItemTransfer.take`. The streams have every item as new; the feed leaves those out."""
         prefix = self._dynamo.settings.prefix
         puts = [

@@ -52,7 +52,7 @@ class OrderEvents(NamedTuple):
 class OrderFeed(Protocol):
     """Follows the orders of a store."""
 
-    async def events(self, after: str | None, *, limit: int) -> OrderEvents | None:
+    async def read_events(self, after: str | None, *, limit: int) -> OrderEvents | None:
         """What happened after a position, about `limit` events of single orders; None is from the very first on.
 
         Gives None where there is no store yet. Raises StoreError.
@@ -65,17 +65,17 @@ class OrderFeed(Protocol):
 class RecordFeed(Protocol):
     """Follows the records of a store."""
 
-    async def changes(self, after: str | None, *, limit: int) -> Changes | None:
+    async def read_changes(self, after: str | None, *, limit: int) -> Changes | None:
         """What was changed after a position; None is from the very first change on.
 
         Gives None where there is no store yet. Raises Gone where changes behind the position are not kept any
         more, or the position is not one of this store; and StoreError.
         """
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         """The position behind everything that was written before this call."""
 
-    def everything(self, table: Table) -> AsyncIterator[list[Record]]:
+    def read_items(self, table: Table) -> AsyncIterator[list[Record]]:
         """The items of a table, page by page, each as it was at some time since the call."""
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority
 from shared.domain.states import State
 
 
-class Batch(NamedTuple):
+class OrderBatch(NamedTuple):
     """New orders to be accepted in one commit, in order of arrival."""
 
     requests: Sequence[OrderRequest]
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     """Whether no request has a `request_id`, a priority or a time to wait for."""
 
 
-class Existing(NamedTuple):
+class ExistingOrder(NamedTuple):
     """The order that a `request_id` already stands for."""
 
     id: str
@@ -42,7 +42,7 @@ class Acceptance(NamedTuple):
     """The new orders, in order; empty when there are none."""
     accepted: Sequence[int]
     """Index in the batch of each new order."""
-    existing: Mapping[int, Existing]
+    existing: Mapping[int, ExistingOrder]
     refused: StoreError | None = None
     """Why the store took no more than these; it may have stored some without an answer."""
 
@@ -60,7 +60,7 @@ class Ticket(Struct, frozen=True, array_like=True, gc=False):
     stored: int
     queued: int
 
-    def cut(self, count: int) -> "tuple[Ticket, list[Ticket]]":
+    def split_at(self, count: int) -> "tuple[Ticket, list[Ticket]]":
         """Returns a ticket for the first `count` orders, and what is left of this one: a ticket or none."""
         if count >= self.orders.count:
             return self, []
@@ -121,7 +121,7 @@ class Advance(NamedTuple):
     """Of the tickets: what is not touched, since its documents did not fit."""
 
 
-class Open(NamedTuple):
+class OpenRange(NamedTuple):
     """Orders that were not final when the store was opened, alike in everything but their sequence."""
 
     orders: OrderRange
@@ -134,7 +134,7 @@ class Open(NamedTuple):
     """How many workers have died over them."""
 
 
-class Cancelled(NamedTuple):
+class Cancellation(NamedTuple):
     """An order was cancelled that had been in the state `was`: `en cola` or `fallido`."""
 
     was: State
@@ -169,7 +169,7 @@ class Repair(Struct, frozen=True):
 class Recovery(NamedTuple):
     """What a store holds when it is opened."""
 
-    open: list[Open]
+    open: list[OpenRange]
     totals: Mapping[State, int]
     """Number of orders in each final state."""
     accepted: int
@@ -186,11 +186,11 @@ class Tended(NamedTuple):
 
     adopted: list[Recovery]
     """What servers have left that are dead."""
-    again: list[Open]
+    again: list[OpenRange]
     """Orders of this server that are to be queued: `fallido` ones that were put back elsewhere."""
     discarded: list[OrderRange]
     """Orders of this server that were `fallido` and were cancelled elsewhere."""
-    found: list[Open]
+    found: list[OpenRange]
     """Orders whose storing had no answer, and that were stored."""
     trouble: str | None = None
     """Why something that dead servers have left could not be taken over yet."""
@@ -206,7 +206,7 @@ class Superseded(StoreError):
         )
 
 
-class Query(NamedTuple):
+class OrderListQuery(NamedTuple):
     """Which orders to list, newest first. Times are microseconds since the epoch."""
 
     state: State | None = None
@@ -223,7 +223,7 @@ class Query(NamedTuple):
     """
 
 
-class Page(NamedTuple):
+class OrderPage(NamedTuple):
     """Some orders, and from where the next page goes on; None at the end.
 
     A page that took long, or is large, is short: only None is the end.
@@ -239,7 +239,7 @@ class OrderStore(Protocol):
     async def recover(self) -> Recovery:
         """Puts every order that was `en proceso` back to `en cola`, and tells what is open."""
 
-    async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
+    async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         """Commits the new orders of a batch, at most `room` of them."""
 
     async def get(self, order_id: str) -> Order | None:
@@ -248,16 +248,16 @@ class OrderStore(Protocol):
     async def attempts(self, order_id: str) -> Sequence[FailedAttempt]:
         """Returns the failed attempts at an order that are kept, the oldest first."""
 
-    async def list(self, query: Query) -> Page:
+    async def list(self, query: OrderListQuery) -> OrderPage:
         """A page of orders."""
 
-    async def cancel(self, order_id: str) -> Cancelled | State:
+    async def cancel(self, order_id: str) -> Cancellation | State:
         """Cancels an order that is `en cola` or `fallido`: what it was, or the other state that forbids it.
 
         Raises NotFound.
         """
 
-    async def retry(self, order_id: str) -> Open | State | None:
+    async def retry(self, order_id: str) -> OpenRange | State | None:
         """Puts a `fallido` order back to `en cola`: how it is to be queued, or the state that forbids it.
 
         None where the order is another server's, which queues it. Raises NotFound.
@@ -291,7 +291,7 @@ class OrderStore(Protocol):
 class Rescue(NamedTuple):
     """What became of a dead worker's orders, by sequence."""
 
-    requeued: list[Open]
+    requeued: list[OpenRange]
     """Back to `en cola`, whether they had been begun or not."""
     finals: Mapping[State, list[OrderRange]]
     """Already final before the worker died, or `fallido` now as poison."""

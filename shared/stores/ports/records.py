@@ -22,7 +22,7 @@ ITEM_BYTES = 40
 """What an answer has for an item besides its members."""
 
 
-class Ask(NamedTuple):
+class ItemLookup(NamedTuple):
     """One item to be read."""
 
     tenant: str
@@ -30,7 +30,7 @@ class Ask(NamedTuple):
     key: Key
 
 
-class Position(NamedTuple):
+class ItemPosition(NamedTuple):
     """An item's place in a query: its keys, and those of the index where it goes over one."""
 
     partition: str
@@ -38,7 +38,7 @@ class Position(NamedTuple):
     index_sort: str = ""
 
 
-class Query(Struct, frozen=True):
+class RecordQuery(Struct, frozen=True):
     """Items of one partition of a table or an index, in the order of their sort key.
 
     Bounds are inclusive; `prefix` is for sort keys that are text. Of a table without a sort key a
@@ -55,15 +55,15 @@ class Query(Struct, frozen=True):
     high: Value = None
     descending: bool = False
     limit: int = 50
-    after: Position | None = None
+    after: ItemPosition | None = None
     """Where the page before ended."""
 
 
-class Page(NamedTuple):
+class RecordPage(NamedTuple):
     """Some records, and where the next page begins; None at the end."""
 
     records: list[Record]
-    after: Position | None
+    after: ItemPosition | None
 
 
 class Change(NamedTuple):
@@ -94,22 +94,22 @@ class RecordStore(Protocol):
         refused it.
         """
 
-    async def get(self, asks: Sequence[Ask], *, room: int | None = None) -> list[Record | None]:
+    async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
         """Items by their keys, as the last answered write left them.
 
         With `room` only the first of them, as many as have so many bytes, and at least one.
         """
 
-    async def query(self, query: Query) -> Page:
+    async def query(self, query: RecordQuery) -> RecordPage:
         """A page of items. An index may be behind by a moment where the store is not on this machine."""
 
-    async def changes(self, after: str | None, *, limit: int = 1000) -> Changes:
+    async def read_changes(self, after: str | None, *, limit: int = 1000) -> Changes:
         """Every change after a position, once and in order for each item; None is the oldest that is kept.
 
         Changes are kept for a day. Raises Gone for a position that is older.
         """
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         """The position behind everything that was written before this call."""
 
     async def tidy(self) -> None:

@@ -9,21 +9,21 @@ from typing import Any, NamedTuple, Protocol
 
 from shared.domain.orders import FailedAttempt
 from shared.domain.records import Record
-from shared.stores.orders import Row
+from shared.stores.orders import OrderProgress
 
 
-class StoredOrder(NamedTuple):
+class TransferredOrder(NamedTuple):
     """One order as it is stored."""
 
     sequence: int
     received: int
     document: str
-    row: Row
+    row: OrderProgress
     attempts: Sequence[FailedAttempt] = ()
     """The failed attempts at it that are kept."""
 
 
-class StoredItem(NamedTuple):
+class TransferredItem(NamedTuple):
     """One item of a table as it is stored."""
 
     table: str
@@ -32,7 +32,7 @@ class StoredItem(NamedTuple):
     record: Record
 
 
-class StoredRow(NamedTuple):
+class TransferredRow(NamedTuple):
     """One row of what a store holds beside orders and items: values of JSON, under the name of their table."""
 
     table: str
@@ -52,19 +52,19 @@ ItemPlace = tuple[str, str, str]
 class OrderTransfer(Protocol):
     """The orders of a store."""
 
-    async def node(self) -> int | None:
+    async def read_node(self) -> int | None:
         """The store's name in ids; None where there is no order yet."""
 
-    async def give(self, after: int, limit: int) -> list[StoredOrder]:
+    async def read_orders(self, after: int, limit: int) -> list[TransferredOrder]:
         """Orders with a larger sequence, in ascending order."""
 
-    async def take(self, orders: Sequence[StoredOrder]) -> None:
+    async def write_orders(self, orders: Sequence[TransferredOrder]) -> None:
         """Stores orders, in ascending order."""
 
     async def last_given(self) -> int:
         """The largest sequence that may have been given, also to an order that is not there any more."""
 
-    async def finish(self, node: int, last: int) -> None:
+    async def finish_transfer(self, node: int, last: int) -> None:
         """Everything is there: the store is to be used as if it had accepted it itself.
 
         No sequence up to `last` may be given again.
@@ -74,13 +74,13 @@ class OrderTransfer(Protocol):
 class ItemTransfer(Protocol):
     """The items of a store."""
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """Whether nothing is there but what a server makes when it starts."""
 
-    async def give(self, after: ItemPlace | None, limit: int) -> tuple[list[StoredItem], ItemPlace | None]:
+    async def read_items(self, after: ItemPlace | None, limit: int) -> tuple[list[TransferredItem], ItemPlace | None]:
         """Items behind a place, and the place behind them; None at the end."""
 
-    async def take(self, items: Sequence[StoredItem]) -> None:
+    async def write_items(self, items: Sequence[TransferredItem]) -> None:
         """Stores items, without telling of them in the feed where the store can be told so."""
 
 
@@ -90,16 +90,16 @@ class CarriedTransfer(Protocol):
     A store that has no use for it keeps it for the way back.
     """
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """Whether nothing is there but what a server makes when it starts."""
 
-    def pages(self) -> AsyncIterator[list[StoredRow]]:
+    def read_pages(self) -> AsyncIterator[list[TransferredRow]]:
         """Yields all of it, each time in the same pages."""
 
-    async def take(self, page: int, rows: Sequence[StoredRow]) -> None:
+    async def write_page(self, page: int, rows: Sequence[TransferredRow]) -> None:
         """Stores the page of this number; what is taken twice is there once."""
 
-    async def finish(self, node: int | None, item_sum: int) -> None:
+    async def finish_transfer(self, node: int | None, item_sum: int) -> None:
         """Everything is there, orders and items too: makes it fit for use, whatever was changed since it was given.
 
         `node` is the name of the orders' store, None where there are no orders; `item_sum` the checksum of

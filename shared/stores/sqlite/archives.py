@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.domain.errors import StoreError
-from shared.stores.archive_format import ENDING, ArchivedOrder, Block, Contents, read_block, read_contents
+from shared.stores.archive_format import ENDING, ArchiveBlock, ArchiveContents, ArchivedOrder, read_block, read_contents
 from shared.stores.orders import CANCELLED, DONE, FAILED, STATES
 from shared.stores.outbox import Span, spans
 from shared.stores.sqlite.database import Connection, Writer
 
-PORTION = 500
+DELETED_ROWS = 500
 """How many rows one transaction deletes: it holds others up for about a millisecond."""
 
 _INSERT = """
@@ -40,7 +40,7 @@ _FILE = re.compile(rf"orders-(\d+)-(\d+){re.escape(ENDING)}")
 
 _encode = msgspec.json.encode
 _decode_spans = msgspec.json.Decoder(list[Span]).decode
-_decode_blocks = msgspec.json.Decoder(list[Block]).decode
+_decode_blocks = msgspec.json.Decoder(list[ArchiveBlock]).decode
 
 
 class ArchiveFile(NamedTuple):
@@ -79,7 +79,9 @@ def archive_files(folder: Path) -> list[ArchiveFile]:
     return sorted(found, key=lambda file: file.last, reverse=True)
 
 
-def add_archive(connection: Connection, name: str, data: bytes, contents: Contents, *, removed: bool = False) -> None:
+def add_archive(
+    connection: Connection, name: str, data: bytes, contents: ArchiveContents, *, removed: bool = False
+) -> None:
     """Enters a file, within the caller's transaction; `removed` says that no row of its orders is left."""
     sequences = contents.sequences
     counts = [contents.states.get(STATES[state], 0) for state in (DONE, FAILED, CANCELLED)]
@@ -92,13 +94,15 @@ def add_archive(connection: Connection, name: str, data: bytes, contents: Conten
     connection.execute(_INSERT, row)
 
 
-def find_unknown_archives(folder: Path, orders: Connection, progress: Connection, node: int) -> dict[str, Contents]:
+def find_unknown_archives(
+    folder: Path, orders: Connection, progress: Connection, node: int
+) -> dict[str, ArchiveContents]:
     """Returns what is in the files that `progress` does not know, although their orders are gone, by their names.
 
     That is so where `progress` is of a time before the archive. A file that cannot be read is left alone.
     """
     known = set(archived_names(progress))
-    found: dict[str, Contents] = {}
+    found: dict[str, ArchiveContents] = {}
     for file in archive_files(folder):
         name = file.path.relative_to(folder).as_posix()
         if name in known or orders.execute(_STORED, (file.first, file.last)).fetchone() is not None:
@@ -116,7 +120,7 @@ def find_unknown_archives(folder: Path, orders: Connection, progress: Connection
 def find_archived(connection: Connection, folder: Path, sequence: int) -> ArchivedOrder | None:
     """Returns an archived order, which takes about 2 ms. Raises StoreError."""
     for file, text, blocks in connection.execute(_COVERING, (sequence,)).fetchall():
-        if _has(_decode_spans(text), sequence):
+        if _contains(_decode_spans(text), sequence):
             parts = _decode_blocks(blocks)
             place = bisect_right(parts, sequence, key=lambda block: block.first) - 1
             end = parts[place + 1].offset if place + 1 < len(parts) else None
@@ -128,7 +132,7 @@ def find_archived(connection: Connection, folder: Path, sequence: int) -> Archiv
 def is_archived(connection: Connection, sequence: int) -> bool:
     """Whether an order is in an archive, and its row only waits for being deleted."""
     rows = connection.execute(_COVERING, (sequence,)).fetchall()
-    return any(_has(_decode_spans(spans), sequence) for _, spans, _ in rows)
+    return any(_contains(_decode_spans(spans), sequence) for _, spans, _ in rows)
 
 
 def archived_spans(connection: Connection, first: int) -> Iterator[Span]:
@@ -137,7 +141,7 @@ def archived_spans(connection: Connection, first: int) -> Iterator[Span]:
         yield from _decode_spans(text)
 
 
-class Remover:
+class ArchivedRowRemover:
     """Deletes the rows of archived orders, in portions.
 
     Rows of `orders` go first: an order without a row of progress would be taken for one that nobody has begun.
@@ -149,12 +153,12 @@ class Remover:
         self._portions: list[tuple[int, int]] = []
         self._place = 0
 
-    def begin(self, progress: Connection) -> bool:
+    def find_rows(self, progress: Connection) -> bool:
         """Whether there are rows to delete. Raises StoreError where the file that has the orders is not whole."""
         if self._first is None and (row := progress.execute(_NEXT).fetchone()) is not None:
             first, file, spans, sha256 = row
             _check_file(self._folder / file, sha256)
-            self._first, self._portions, self._place = first, list(_portions(_decode_spans(spans))), 0
+            self._first, self._portions, self._place = first, list(_split_spans(_decode_spans(spans))), 0
         return self._first is not None
 
     @property
@@ -169,7 +173,7 @@ class Remover:
         # Their numbers are not given again, even if no order is left.
         connection.execute(_RAISE_FLOOR, (last,))
 
-    def deleted(self) -> None:
+    def finish_chunk(self) -> None:
         """The portion is deleted."""
         self._place += 1
 
@@ -177,7 +181,7 @@ class Remover:
         """Deletes up to so many portions from progress, in one transaction; notes when a file is done with."""
         done = self._place - len(self._portions)
         some = self._portions[done : done + portions]
-        with progress.transaction(PORTION * len(some)) as connection:
+        with progress.transaction(DELETED_ROWS * len(some)) as connection:
             for table in ("attempts", "stragglers", "progress"):
                 connection.executemany(f"DELETE FROM {table} WHERE sequence BETWEEN ? AND ?", some)
             if done + len(some) == len(self._portions):
@@ -187,14 +191,14 @@ class Remover:
             self._first = None
 
 
-def _portions(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
+def _split_spans(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
     for first, count in spans:
         stop = first + count
-        for begin in range(first, stop, PORTION):
-            yield begin, min(begin + PORTION, stop) - 1
+        for begin in range(first, stop, DELETED_ROWS):
+            yield begin, min(begin + DELETED_ROWS, stop) - 1
 
 
-def _has(spans: Sequence[Span], sequence: int) -> bool:
+def _contains(spans: Sequence[Span], sequence: int) -> bool:
     place = bisect_right(spans, sequence, key=lambda span: span[0]) - 1
     return place >= 0 and sequence < spans[place][0] + spans[place][1]
 

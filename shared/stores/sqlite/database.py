@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.domain.errors import StartupError, StoreError
-from shared.stores.durable import PRIVATE
+from shared.stores.durable_files import PRIVATE
 
 try:
     import pysqlite3 as sqlite
@@ -29,7 +29,7 @@ __all__ = [
     "migrate",
     "never_wait",
     "sqlite",
-    "translated",
+    "translate_errors",
 ]
 
 SCHEMA = Path(__file__).parent / "schema"
@@ -55,7 +55,7 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
     """Opens a file for transactions that are begun by hand; a lock is waited for. Raises StoreError."""
     if not read_only:
         _make_private(path)
-    with translated(path):
+    with translate_errors(path):
         connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5.0)
         with _closed_on_error(connection):
             if read_only:
@@ -102,7 +102,7 @@ def never_wait(connection: Connection) -> None:
 
 def open_copy(path: Path) -> Connection:
     """Opens a file that nobody writes, and leaves no file beside it. Raises StoreError."""
-    with translated(path):
+    with translate_errors(path):
         return sqlite.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
@@ -111,7 +111,7 @@ def open_target(path: Path) -> Connection:
 
     Raises StoreError.
     """
-    with translated(path):
+    with translate_errors(path):
         connection = sqlite.connect(str(path), isolation_level=None)
         with _closed_on_error(connection):
             connection.execute("PRAGMA journal_mode = OFF")
@@ -125,7 +125,7 @@ def migrate(connection: Connection, path: Path, name: str) -> None:
     Raises StartupError when the file is of a newer schema than this program knows. When it raises, it has closed the
     connection.
     """
-    with translated(path), _closed_on_error(connection):
+    with translate_errors(path), _closed_on_error(connection):
         known = _known_schemas(name)
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         newest = max(known)
@@ -164,7 +164,7 @@ def is_damage(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turns the driver's errors into StoreError."""
     try:
         yield
@@ -193,7 +193,7 @@ class Writer:
 
         Raises StoreError when the database refuses; nothing has happened then.
         """
-        with translated(self.path):
+        with translate_errors(self.path):
             connection = self.connection
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -216,5 +216,5 @@ class Writer:
         with contextlib.suppress(sqlite.Error):
             self.connection.execute(f"PRAGMA busy_timeout = {_CLOSE_MILLISECONDS}")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        with translated(self.path):
+        with translate_errors(self.path):
             self.connection.close()

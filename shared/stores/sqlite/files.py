@@ -8,10 +8,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from shared.domain.errors import StartupError
-from shared.stores.durable import PRIVATE_FOLDER
+from shared.stores.durable_files import PRIVATE_FOLDER
 
 
-class Files(Struct, frozen=True):
+class StoreFiles(Struct, frozen=True):
     """The files around `orders`, the path that DB_PATH names."""
 
     orders: Path

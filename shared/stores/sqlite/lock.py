@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from shared.domain.errors import StoreError
-from shared.stores.durable import PRIVATE
+from shared.stores.durable_files import PRIVATE
 
 
 class FileLock:
@@ -34,7 +34,7 @@ class FileLock:
     ) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
-    def share(self) -> None:
+    def acquire_shared(self) -> None:
         """Holds the lock together with other sharers until the process ends."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 

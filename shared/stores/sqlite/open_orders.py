@@ -14,10 +14,10 @@ import contextlib
 from collections.abc import Iterator
 
 from shared.stores.orders import DONE, QUEUED, RUNNING, OpenOrder
-from shared.stores.sqlite.database import Connection, Writer, translated
-from shared.stores.sqlite.files import Files
-from shared.stores.sqlite.listing import attach
+from shared.stores.sqlite.database import Connection, Writer, translate_errors
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS
 
 _RECENT_ORDERS = 262_144
@@ -45,44 +45,44 @@ _REMOVE = "DELETE FROM stragglers WHERE sequence = ?"
 _SET_MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES ('settled', ?)"
 
 
-class OpenOrders:
+class OpenOrderTracker:
     """The mark and the stragglers of the intake that owns the files; used by one thread at a time."""
 
-    def __init__(self, files: Files, progress: Writer, lock: FileLock) -> None:
+    def __init__(self, files: StoreFiles, progress: Writer, lock: FileLock) -> None:
         self._files = files
         self._progress = progress
         self._lock = lock
-        self._mark = 0
+        self._watermark = 0
 
-    def begin(self, mark: int) -> None:
+    def set_watermark(self, mark: int) -> None:
         """Takes the mark as the files have it at the start."""
-        self._mark = mark
+        self._watermark = mark
 
     def requeue_running(self, connection: Connection) -> list[int]:
         """Puts what was `en proceso` back to `en cola`, within the caller's transaction; returns the sequences."""
         found = connection.execute(_REQUEUE_STRAGGLERS).fetchall()
-        found += connection.execute(_REQUEUE_RECENT, (self._mark,)).fetchall()
+        found += connection.execute(_REQUEUE_RECENT, (self._watermark,)).fetchall()
         return sorted(sequence for (sequence,) in found)
 
     def read_waiting(self, reading: Connection) -> Iterator[OpenOrder]:
         """Yields the orders that are `en cola` in ascending order."""
         for statement in (_STRAGGLERS_TO_WORK, _RECENT_TO_WORK):
-            for row in reading.execute(statement, (self._mark,)):
+            for row in reading.execute(statement, (self._watermark,)):
                 yield OpenOrder(*row)
 
-    def reopen(self, connection: Connection, sequence: int) -> None:
+    def add_reopened(self, connection: Connection, sequence: int) -> None:
         """A final order is open again, within the caller's transaction."""
-        if sequence <= self._mark:
+        if sequence <= self._watermark:
             connection.execute(_ADD, (sequence,))
 
-    def advance(self) -> None:
+    def advance_watermark(self) -> None:
         """Moves the mark up to the first open order that is recent, and forgets stragglers that are final.
 
         Raises StoreError.
         """
-        with translated(self._files.orders), contextlib.closing(attach(self._files)) as reading:
+        with translate_errors(self._files.orders), contextlib.closing(connect_order_files(self._files)) as reading:
             newest = reading.execute(_NEWEST).fetchone()[0]
-            while self._advance(reading, newest):
+            while self._advance_window(reading, newest):
                 pass
             after = 0
             while final := reading.execute(_FINAL_STRAGGLERS, (after,)).fetchall():
@@ -90,20 +90,20 @@ class OpenOrders:
                     connection.executemany(_REMOVE, final)
                 after = final[-1][0]
 
-    def _advance(self, reading: Connection, newest: int) -> bool:
+    def _advance_window(self, reading: Connection, newest: int) -> bool:
         """Moves the mark by one window at the most: whether it may go further."""
-        stop = min(self._mark + _WINDOW, newest)
-        found = [sequence for (sequence,) in reading.execute(_OPEN, (self._mark, stop))]
+        stop = min(self._watermark + _WINDOW, newest)
+        found = [sequence for (sequence,) in reading.execute(_OPEN, (self._watermark, stop))]
         stragglers = [sequence for sequence in found if sequence <= newest - _RECENT_ORDERS]
         is_held = len(stragglers) < len(found)
         if is_held:
             stop = found[len(stragglers)] - 1
         elif len(found) == _PORTION:
             stop = found[-1]
-        if stop <= self._mark:
+        if stop <= self._watermark:
             return False
         with self._lock, self._progress.transaction(1 + len(stragglers)) as connection:
             connection.executemany(_ADD, [(sequence,) for sequence in stragglers])
             connection.execute(_SET_MARK, (stop,))
-        self._mark = stop
+        self._watermark = stop
         return not is_held

@@ -14,14 +14,14 @@ import msgspec
 from msgspec import Struct
 
 from shared.domain.ids import OrderRange, id_prefix
-from shared.domain.quantiles import bucket
+from shared.domain.quantiles import bucket_number
 from shared.domain.states import State
 from shared.stores.orders import RUNNING, STATES
 from shared.stores.outbox import Span, decode_moves
 from shared.stores.ports.feeds import Happened, OrderEvents
-from shared.stores.sqlite.database import Connection, StoreBusy, never_wait, translated
-from shared.stores.sqlite.files import Files
-from shared.stores.sqlite.listing import attach
+from shared.stores.sqlite.database import Connection, StoreBusy, never_wait, translate_errors
+from shared.stores.sqlite.files import StoreFiles
+from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.order_positions import OrderPosition
 
 _SCHEMAS = (("main", 1), ("progress", 5))
@@ -54,69 +54,69 @@ _PORTION = 32
 _ACCEPTED_BYTES = 4 * 2**20
 
 
-class _Line(Struct, rename={"name": "producto", "quantity": "cantidad"}):
+class _ProductLine(Struct, rename={"name": "producto", "quantity": "cantidad"}):
     """A product of an order, as far as it is counted."""
 
     name: str
     quantity: int = 1
 
 
-class _Brief(Struct, rename={"customer": "cliente", "items": "productos"}):
+class _OrderSummary(Struct, rename={"customer": "cliente", "items": "productos"}):
     """An order, as far as it is counted."""
 
     customer: str
-    items: list[str | _Line]
+    items: list[str | _ProductLine]
 
 
-class _Plain(Struct, rename={"customer": "cliente", "items": "productos"}):
+class _PlainOrder(Struct, rename={"customer": "cliente", "items": "productos"}):
     """An order of names alone, as nearly all are."""
 
     customer: str
     items: list[str]
 
 
-class _Who(Struct, rename={"customer": "cliente"}):
+class _OrderCustomer(Struct, rename={"customer": "cliente"}):
     """Whose an order is."""
 
     customer: str
 
 
-class _Served(Struct):
+class _OrderTrace(Struct):
     """What an order serves."""
 
     trace: str = ""
 
 
-_briefs = msgspec.json.Decoder(_Brief).decode_lines
-_plains = msgspec.json.Decoder(_Plain).decode_lines
-_served = msgspec.json.Decoder(_Served).decode
-_whos = msgspec.json.Decoder(_Who).decode_lines
+_briefs = msgspec.json.Decoder(_OrderSummary).decode_lines
+_plains = msgspec.json.Decoder(_PlainOrder).decode_lines
+_served = msgspec.json.Decoder(_OrderTrace).decode
+_whos = msgspec.json.Decoder(_OrderCustomer).decode_lines
 
 
 class SqliteOrderFeed:
     """Implements `OrderFeed`. The files may come later, and are never written."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: StoreFiles) -> None:
         self._files = files
         self._connection: Connection | None = None
         self._seen: tuple[int, ...] | None = None
 
-    async def events(self, after: str | None, *, limit: int) -> OrderEvents | None:
+    async def read_events(self, after: str | None, *, limit: int) -> OrderEvents | None:
         """See `OrderFeed.events`. Blocks, for some microseconds an event."""
-        connection = self._opened()
+        connection = self._open_connection()
         if connection is None:
             return None
-        with translated(self._files.orders):
+        with translate_errors(self._files.orders):
             versions = tuple(
                 connection.execute(f"PRAGMA {schema}.data_version").fetchone()[0] for schema, _ in _SCHEMAS
             )
             if after is not None and versions == self._seen:
                 return OrderEvents([], after)
-            place, restarted = self._place(connection, after)
+            place, restarted = self._find_start(connection, after)
             if place.move < connection.execute(_TRIMMED).fetchone()[0]:
                 return self._from_totals(connection, place)
             accepted = _read_accepted(connection, place.order, limit)
-            events = list(_accepted(accepted, place.node))
+            events = list(_acceptance_events(accepted, place.node))
             newest = accepted[-1][0] if accepted else place.order
             moved, events_of_moves = self._moves(connection, place, newest, limit)
         if not accepted and moved == place.move:
@@ -124,13 +124,13 @@ class SqliteOrderFeed:
         following = place._replace(order=newest, move=moved)
         return OrderEvents(events + events_of_moves, str(following), restarted)
 
-    def _opened(self) -> Connection | None:
+    def _open_connection(self) -> Connection | None:
         if self._connection is None and self._files.orders.exists() and self._files.progress.exists():
             connection = None
             try:
-                connection = attach(self._files)
+                connection = connect_order_files(self._files)
                 never_wait(connection)
-                with translated(self._files.orders):
+                with translate_errors(self._files.orders):
                     if _is_complete(connection):
                         self._connection, connection = connection, None
             except StoreBusy:
@@ -141,7 +141,7 @@ class SqliteOrderFeed:
                     connection.close()
         return self._connection
 
-    def _place(self, connection: Connection, after: str | None) -> tuple[OrderPosition, bool]:
+    def _find_start(self, connection: Connection, after: str | None) -> tuple[OrderPosition, bool]:
         """Where to go on, and whether that is the beginning although it should not be."""
         row = connection.execute(_NODE).fetchone()
         era = connection.execute(_ERA).fetchone()[0]
@@ -184,15 +184,17 @@ class SqliteOrderFeed:
             if last > newest or told >= limit:
                 break
             moves = decode_moves(text)
-            read = _Reader(connection, place.node, at)
+            read = _EntryReader(connection, place.node, at)
             if moves.done:
-                events.append(read.done(moves.done))
+                events.append(read.read_completion(moves.done))
             for event, source, target, group in (
                 ("order.failed", State.RUNNING, State.FAILED, moves.failed),
                 ("order.requeued", State.RUNNING, State.QUEUED, moves.requeued),
             ):
                 for why, same in groupby(group, lambda one: one[2]):
-                    events.append(read.moved(event, source, target, [(first, count) for first, count, _ in same], why))
+                    events.append(
+                        read.read_change(event, source, target, [(first, count) for first, count, _ in same], why)
+                    )
             for event, source, target, plain in (
                 ("order.requeued", State.FAILED, State.QUEUED, moves.reopened),
                 ("order.cancelled", State.QUEUED, State.CANCELLED, moves.cancelled),
@@ -200,7 +202,7 @@ class SqliteOrderFeed:
                 ("order.started", State.QUEUED, State.RUNNING, moves.started),
             ):
                 if plain:
-                    events.append(read.moved(event, source, target, plain))
+                    events.append(read.read_change(event, source, target, plain))
             told += read.orders
             reached = number
         # An entry may name orders that are missing: nothing is told of those.
@@ -221,7 +223,7 @@ def _is_complete(connection: Connection) -> bool:
     return connection.execute(_NODE).fetchone() is not None
 
 
-class _Reader:
+class _EntryReader:
     """Reads the orders that one entry of the outbox is about."""
 
     def __init__(self, connection: Connection, node: int, at: int) -> None:
@@ -231,17 +233,17 @@ class _Reader:
         self.orders = 0
         """How many were read."""
 
-    def moved(
+    def read_change(
         self, event: str, source: State, target: State, spans: Sequence[Span], detail: str | None = None
     ) -> Happened:
-        rows, customers, traces = self._find(_ORDERS, spans)
+        rows, customers, traces = self._read_orders(_ORDERS, spans)
         return Happened(event, source, target, self._at, _ranges(rows, self._node), customers, detail, traces)
 
-    def done(self, spans: Sequence[Span]) -> Happened:
-        rows, customers, traces = self._find(_DONE, spans)
+    def read_completion(self, spans: Sequence[Span]) -> Happened:
+        rows, customers, traces = self._read_orders(_DONE, spans)
         # What is done is not changed any more: its times are those of the attempt that ended it.
-        waiting = Counter(bucket(max(started - received, 0)) for _, received, started, _ in rows)
-        processing = Counter(bucket(max(finished - started, 0)) for _, _, started, finished in rows)
+        waiting = Counter(bucket_number(max(started - received, 0)) for _, received, started, _ in rows)
+        processing = Counter(bucket_number(max(finished - started, 0)) for _, _, started, finished in rows)
         return Happened(
             "order.finished",
             State.RUNNING,
@@ -254,18 +256,18 @@ class _Reader:
             processing=processing,
         )
 
-    def _find(self, statement: str, spans: Sequence[Span]) -> tuple[list[Any], list[str], dict[str, str]]:
+    def _read_orders(self, statement: str, spans: Sequence[Span]) -> tuple[list[Any], list[str], dict[str, str]]:
         """Reads orders: their rows without the documents, whose they are, and what they serve."""
         rows: list[Any] = []
         customers: list[str] = []
         traces: dict[str, str] = {}
-        for portion in self._portions(statement, spans):
-            customers += _customers(portion)
-            traces |= _traces(portion, self._node)
+        for portion in self._read_chunks(statement, spans):
+            customers += _read_customers(portion)
+            traces |= _read_traces(portion, self._node)
             rows += [row[:-1] for row in portion]
         return rows, customers, traces
 
-    def _portions(self, statement: str, spans: Sequence[Span]) -> Iterable[list[Any]]:
+    def _read_chunks(self, statement: str, spans: Sequence[Span]) -> Iterable[list[Any]]:
         orders = sum(count for _, count in spans)
         self.orders += orders
         spans = sorted(spans)
@@ -273,14 +275,14 @@ class _Reader:
         if stop - first <= 2 * orders + 8:
             # What lies between costs less than asking for each.
             wanted = {sequence for begin, count in spans for sequence in range(begin, begin + count)}
-            for portion in _fetch_portions(self._connection.execute(statement, (first, stop - 1))):
+            for portion in _fetch_chunks(self._connection.execute(statement, (first, stop - 1))):
                 yield [row for row in portion if row[0] in wanted]
             return
         for begin, count in spans:
-            yield from _fetch_portions(self._connection.execute(statement, (begin, begin + count - 1)))
+            yield from _fetch_chunks(self._connection.execute(statement, (begin, begin + count - 1)))
 
 
-def _fetch_portions(rows: Any) -> Iterable[list[Any]]:
+def _fetch_chunks(rows: Any) -> Iterable[list[Any]]:
     while portion := rows.fetchmany(_PORTION):
         yield portion
 
@@ -289,7 +291,7 @@ def _read_accepted(connection: Connection, after: int, limit: int) -> list[Any]:
     """Reads new orders, at most `limit` of them and until their documents reach `_ACCEPTED_BYTES`."""
     rows: list[Any] = []
     size = 0
-    for portion in _fetch_portions(connection.execute(_ACCEPTED, (after, limit))):
+    for portion in _fetch_chunks(connection.execute(_ACCEPTED, (after, limit))):
         rows += portion
         size += sum(len(row[2]) for row in portion)
         if size >= _ACCEPTED_BYTES:
@@ -297,13 +299,13 @@ def _read_accepted(connection: Connection, after: int, limit: int) -> list[Any]:
     return rows
 
 
-def _accepted(rows: Sequence[Any], node: int) -> Iterable[Happened]:
+def _acceptance_events(rows: Sequence[Any], node: int) -> Iterable[Happened]:
     """New orders, those of one time together."""
     if not rows:
         return
     documents = "\n".join([document for _, _, document in rows])
     try:
-        briefs: Sequence[_Plain | _Brief] = _plains(documents)
+        briefs: Sequence[_PlainOrder | _OrderSummary] = _plains(documents)
     except msgspec.ValidationError:
         briefs = _briefs(documents)
     begin = 0
@@ -318,12 +320,12 @@ def _accepted(rows: Sequence[Any], node: int) -> Iterable[Happened]:
             received,
             _ranges(together, node),
             [brief.customer for brief in own],
-            traces=_traces(together, node),
-            products=_products(own),
+            traces=_read_traces(together, node),
+            products=_count_products(own),
         )
 
 
-def _traces(rows: Sequence[Any], node: int) -> dict[str, str]:
+def _read_traces(rows: Sequence[Any], node: int) -> dict[str, str]:
     """What the orders of rows serve; looked for in those alone that seem to say so."""
     found: dict[str, str] = {}
     for row in rows:
@@ -333,17 +335,17 @@ def _traces(rows: Sequence[Any], node: int) -> dict[str, str]:
     return found
 
 
-def _products(briefs: Sequence[_Plain | _Brief]) -> dict[str, tuple[int, int]]:
+def _count_products(briefs: Sequence[_PlainOrder | _OrderSummary]) -> dict[str, tuple[int, int]]:
     """In how many orders each product stands, and how many units of it."""
     standing: list[str] = []
     named: list[str] = []
     more: Counter[str] = Counter()
     for brief in briefs:
-        if isinstance(brief, _Plain):
+        if isinstance(brief, _PlainOrder):
             standing += set(brief.items)
             named += brief.items
             continue
-        lines = [_Line(item) if isinstance(item, str) else item for item in brief.items]
+        lines = [_ProductLine(item) if isinstance(item, str) else item for item in brief.items]
         standing += {line.name for line in lines}
         for line in lines:
             more[line.name] += line.quantity
@@ -351,7 +353,7 @@ def _products(briefs: Sequence[_Plain | _Brief]) -> dict[str, tuple[int, int]]:
     return {name: (count, more[name]) for name, count in Counter(standing).items()}
 
 
-def _customers(rows: Sequence[Any]) -> list[str]:
+def _read_customers(rows: Sequence[Any]) -> list[str]:
     return [who.customer for who in _whos("\n".join([row[-1] for row in rows]))] if rows else []
 
 

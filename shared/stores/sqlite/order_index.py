@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from shared.domain.names import name_key
 from shared.stores.sqlite.database import Connection
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.files import StoreFiles
 
 SCHEMA_VERSION = 1
 BLOCK = 4096
@@ -30,17 +30,17 @@ _HASH_BYTES = 6
 _LAST_ORDER = "SELECT sequence, received, document FROM main.orders WHERE sequence < ? ORDER BY sequence DESC LIMIT 1"
 
 
-class Coverage(NamedTuple):
+class IndexCoverage(NamedTuple):
     """Which orders the index has: those below `stop`, in large segments below `merged` and in small ones from there."""
 
     stop: int = 0
     merged: int = 0
 
 
-NOTHING = Coverage()
+NOTHING = IndexCoverage()
 
 
-class Anchor(NamedTuple):
+class IndexAnchor(NamedTuple):
     """The last order that is covered, by which the index is known to belong to a file of orders; zeros for none."""
 
     node: int
@@ -49,13 +49,13 @@ class Anchor(NamedTuple):
     checksum: int
 
 
-def attach_index(connection: Connection, files: Files) -> Connection:
+def attach_index(connection: Connection, files: StoreFiles) -> Connection:
     """Attaches the index under the name `idx` to a connection on the orders, and returns the connection."""
     connection.execute("ATTACH DATABASE ? AS idx", (str(files.index),))
     return connection
 
 
-def file_number(files: Files) -> tuple[int, int] | None:
+def file_number(files: StoreFiles) -> tuple[int, int] | None:
     """Returns what tells the index's file from another that takes its place; None where there is none."""
     try:
         found = os.stat(files.index)
@@ -64,33 +64,33 @@ def file_number(files: Files) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def delete_index(files: Files) -> None:
+def delete_index(files: StoreFiles) -> None:
     """Deletes the index; whoever reads or builds it notices."""
     # The log first: with another file it would be taken for that one's.
     for suffix in ("-wal", "-shm", ""):
         files.index.with_name(files.index.name + suffix).unlink(missing_ok=True)
 
 
-def read_coverage(connection: Connection) -> Coverage:
+def read_coverage(connection: Connection) -> IndexCoverage:
     """Returns what the attached index covers of the orders; nothing where it is not theirs."""
     if connection.execute("PRAGMA idx.user_version").fetchone()[0] != SCHEMA_VERSION:
         return NOTHING
     meta = dict(connection.execute("SELECT name, value FROM idx.meta").fetchall())
     try:
-        found = Coverage(meta["stop"], meta["merged"])
-        anchor = Anchor(meta["node"], meta["sequence"], meta["received"], meta["checksum"])
+        found = IndexCoverage(meta["stop"], meta["merged"])
+        anchor = IndexAnchor(meta["node"], meta["sequence"], meta["received"], meta["checksum"])
     except KeyError:
         return NOTHING
     return found if anchor == find_anchor(connection, found.stop) else NOTHING
 
 
-def find_anchor(connection: Connection, stop: int) -> Anchor:
+def find_anchor(connection: Connection, stop: int) -> IndexAnchor:
     """Returns the anchor of an index of the orders below `stop`."""
     node = connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()
     row = connection.execute(_LAST_ORDER, (stop,)).fetchone()
     if node is None or row is None:
-        return Anchor(0 if node is None else node[0], 0, 0, 0)
-    return Anchor(node[0], row[0], row[1], zlib.crc32(row[2].encode()))
+        return IndexAnchor(0 if node is None else node[0], 0, 0, 0)
+    return IndexAnchor(node[0], row[0], row[1], zlib.crc32(row[2].encode()))
 
 
 @lru_cache(maxsize=50_000)

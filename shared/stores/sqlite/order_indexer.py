@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shared.domain.errors import StoreError
-from shared.stores.sqlite.database import Connection, StoreBusy, connect, is_damage, migrate, sqlite, translated
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.database import Connection, StoreBusy, connect, is_damage, migrate, sqlite, translate_errors
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_index import (
     BLOCK,
     NOTHING,
     SCHEMA_VERSION,
     SEGMENT,
-    Coverage,
+    IndexCoverage,
     attach_index,
     customer_hash,
     delete_index,
@@ -42,9 +42,9 @@ _CHECKPOINT_STEPS = 8
 Row = tuple[int, int, str]
 
 
-def unindexed_orders(files: Files) -> int:
+def unindexed_orders(files: StoreFiles) -> int:
     """Returns the number of sequences that the index does not cover yet. Raises StoreError."""
-    with translated(files.orders), contextlib.closing(connect(files.orders, read_only=True)) as connection:
+    with translate_errors(files.orders), contextlib.closing(connect(files.orders, read_only=True)) as connection:
         newest = int(connection.execute(_NEWEST).fetchone()[0])
         if not files.index.exists():
             return newest
@@ -57,17 +57,17 @@ def unindexed_orders(files: Files) -> int:
 class OrderIndexer:
     """The one writer of the index. Raises StoreError when the orders or the index cannot be opened."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: StoreFiles) -> None:
         self._files = files
         self._make_index()
         self._reading = attach_index(connect(files.orders, read_only=True), files)
         self._index = connect(files.index)
-        with translated(files.index):
+        with translate_errors(files.index):
             # What a power failure takes from the end is indexed again; the file stays whole.
             self._index.execute("PRAGMA synchronous = NORMAL")
             self._coverage = read_coverage(self._reading)
             if self._coverage == NOTHING:
-                self._reset()
+                self._reset_index()
         self._steps = 0
         self._file = file_number(files)
 
@@ -80,7 +80,7 @@ class OrderIndexer:
         """Opens or makes the file; one that cannot be read, or is of another version, is made again."""
         path = self._files.index
         try:
-            with translated(path), contextlib.closing(connect(path)) as connection:
+            with translate_errors(path), contextlib.closing(connect(path)) as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version == 0:
                     migrate(connection, path, "index")
@@ -94,33 +94,33 @@ class OrderIndexer:
         with contextlib.closing(connect(path)) as connection:
             migrate(connection, path, "index")
 
-    def _reset(self) -> None:
-        with _transaction(self._index) as connection:
+    def _reset_index(self) -> None:
+        with _begin_transaction(self._index) as connection:
             for table in ("entries", "blocks", "meta"):
                 connection.execute(f"DELETE FROM {table}")
-            self._remember(connection, NOTHING)
+            self._save_coverage(connection, NOTHING)
         self._coverage = NOTHING
 
-    def step(self) -> bool:
+    def index_segment(self) -> bool:
         """Indexes one more segment; False where there is none that is complete. Raises StoreError.
 
         An index that turns out to be damaged is deleted.
         """
-        with translated(self._files.index):
+        with translate_errors(self._files.index):
             try:
-                return self._step()
+                return self._index_next()
             except sqlite.DatabaseError as error:
                 if is_damage(error):
                     delete_index(self._files)
                 raise
 
-    def _step(self) -> bool:
+    def _index_next(self) -> bool:
         stop = self._coverage.stop
         newest = int(self._reading.execute(_NEWEST).fetchone()[0])
         if stop % SEGMENT == 0 and newest >= stop + SEGMENT - 1:
-            self._add(stop, SEGMENT)
+            self._add_segment(stop, SEGMENT)
         elif newest >= stop + BLOCK - 1:
-            self._add(stop, BLOCK)
+            self._add_segment(stop, BLOCK)
         else:
             return self._forget_archived()
         self._steps += 1
@@ -137,12 +137,12 @@ class OrderIndexer:
         stop = segment + SEGMENT
         if stop > min(oldest, self._coverage.merged):
             return False
-        with _transaction(self._index) as connection:
+        with _begin_transaction(self._index) as connection:
             connection.execute("DELETE FROM entries WHERE segment = ?", (segment,))
             connection.execute("DELETE FROM blocks WHERE first < ?", (stop,))
         return True
 
-    def _add(self, first: int, size: int) -> None:
+    def _add_segment(self, first: int, size: int) -> None:
         """Adds a segment, large or small, and merges the small ones when they fill a large one."""
         entries: list[tuple[int, int]] = []
         blocks: list[tuple[int, int, int]] = []
@@ -156,7 +156,7 @@ class OrderIndexer:
         entries.sort()
         stop = first + size
         complete = stop % SEGMENT == 0
-        with _transaction(self._index) as connection:
+        with _begin_transaction(self._index) as connection:
             connection.executemany(_ADD_BLOCK, blocks)
             _add_entries(connection, first, entries)
             if complete and size == BLOCK:
@@ -164,11 +164,11 @@ class OrderIndexer:
                 merged = connection.execute(_SMALL_ENTRIES, bounds).fetchall()
                 connection.execute(_DELETE_SMALL, bounds)
                 _add_entries(connection, stop - SEGMENT, merged)
-            coverage = Coverage(stop, stop if complete else self._coverage.merged)
-            self._remember(connection, coverage)
+            coverage = IndexCoverage(stop, stop if complete else self._coverage.merged)
+            self._save_coverage(connection, coverage)
         self._coverage = coverage
 
-    def _remember(self, connection: Connection, coverage: Coverage) -> None:
+    def _save_coverage(self, connection: Connection, coverage: IndexCoverage) -> None:
         anchor = find_anchor(self._reading, coverage.stop)
         connection.executemany(_REMEMBER, [*coverage._asdict().items(), *anchor._asdict().items()])
 
@@ -180,14 +180,14 @@ class OrderIndexer:
         self._reading.close()
 
 
-def build_index(files: Files, *, share: float, idle_seconds: float) -> None:
+def build_index(files: StoreFiles, *, share: float, idle_seconds: float) -> None:
     """Indexes for `share` of the time, until nothing has been complete for `idle_seconds`. Raises StoreError."""
     indexer = OrderIndexer(files)
     try:
         last = time.monotonic()
         while indexer.is_current and time.monotonic() - last < idle_seconds:
             began = time.process_time()
-            if indexer.step():
+            if indexer.index_segment():
                 last = time.monotonic()
                 time.sleep((time.process_time() - began) * (1 - share) / share)
             else:
@@ -206,7 +206,7 @@ def _add_entries(connection: Connection, segment: int, entries: Iterable[Sequenc
 
 
 @contextlib.contextmanager
-def _transaction(connection: Connection) -> Any:
+def _begin_transaction(connection: Connection) -> Any:
     connection.execute("BEGIN")
     try:
         yield connection

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from shared.domain.errors import StoreError
-from shared.stores.sqlite.database import connect, translated
+from shared.stores.sqlite.database import connect, translate_errors
 
 ORDERS = "orders"
 """The name under which a follower keeps its position."""
@@ -35,7 +35,7 @@ class OrderPosition(NamedTuple):
         """Reads what `str` gives. Positions of earlier versions have no era. Raises ValueError or TypeError."""
         return cls(*map(int, text.split(":")))
 
-    def behind(self, other: Self) -> Self:
+    def max_with(self, other: Self) -> Self:
         """Returns a position behind this one and another: no number up to either is given again."""
         same = self.node == other.node
         return self._replace(
@@ -51,7 +51,7 @@ class OrderPosition(NamedTuple):
 def saved_positions(path: Path) -> list[OrderPosition]:
     """Returns the positions in orders that a follower has saved in its file; none where there is no such file yet."""
     found: list[OrderPosition] = []
-    for text in _saved(path, ORDERS, ORDERS_BEFORE):
+    for text in _read_saved(path, ORDERS, ORDERS_BEFORE):
         with contextlib.suppress(ValueError, TypeError):
             found.append(OrderPosition.parse(text))
     return found
@@ -59,21 +59,25 @@ def saved_positions(path: Path) -> list[OrderPosition]:
 
 def saved_change(path: Path) -> int:
     """Returns the number of the last change of records that a follower has read, by its file; 0 where there is none."""
-    return max((int(text) for text in _saved(path, RECORDS, RECORDS_BEFORE) if text.isdecimal()), default=0)
+    return max((int(text) for text in _read_saved(path, RECORDS, RECORDS_BEFORE) if text.isdecimal()), default=0)
 
 
-def _saved(path: Path, *names: str) -> list[str]:
+def _read_saved(path: Path, *names: str) -> list[str]:
     if not path.exists():
         return []
     # A file that cannot be read is reported by the server that owns it.
-    with contextlib.suppress(StoreError), translated(path), contextlib.closing(connect(path, read_only=True)) as file:
+    with (
+        contextlib.suppress(StoreError),
+        translate_errors(path),
+        contextlib.closing(connect(path, read_only=True)) as file,
+    ):
         return [text for (text,) in file.execute(_SAVED, names).fetchall()]
     return []
 
 
 def current_position(path: Path) -> OrderPosition:
     """Returns the position from which a follower goes on; that of nothing read where it is not known."""
-    for text in _saved(path, ORDERS, ORDERS):
+    for text in _read_saved(path, ORDERS, ORDERS):
         with contextlib.suppress(ValueError, TypeError):
             return OrderPosition.parse(text)
     return OrderPosition(0)

@@ -13,10 +13,10 @@ from typing import Any
 
 from shared.domain.names import recent_name_key
 from shared.stores.orders import CANCELLED, FAILED, QUEUED, RUNNING, STATES, answer_bytes
-from shared.stores.ports.orders import Query
+from shared.stores.ports.orders import OrderListQuery
 from shared.stores.ports.records import PAGE_BYTES
 from shared.stores.sqlite.database import Connection
-from shared.stores.sqlite.order_index import BLOCK, SEGMENT, Coverage, customer_hash
+from shared.stores.sqlite.order_index import BLOCK, SEGMENT, IndexCoverage, customer_hash
 from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS
 from shared.wire.orders import customer_of
 
@@ -43,7 +43,7 @@ Range = tuple[int, int]
 class OrderSearch:
     """One page. `connection` has `progress` attached, and the index as `idx` unless `coverage` is nothing."""
 
-    def __init__(self, connection: Connection, coverage: Coverage, query: Query) -> None:
+    def __init__(self, connection: Connection, coverage: IndexCoverage, query: OrderListQuery) -> None:
         self._connection = connection
         self._coverage = coverage
         self._query = query
@@ -52,7 +52,7 @@ class OrderSearch:
         self._hash = 0 if query.customer is None else customer_hash(query.customer)
         self._conditions, self._values = _time_conditions(query)
 
-    def find(self) -> tuple[list[Row], int | None]:
+    def find_page(self) -> tuple[list[Row], int | None]:
         """Returns the rows of the page, and the sequence below which the next page goes on; None at the end."""
         rows: list[Row] = []
         room = PAGE_BYTES
@@ -61,11 +61,11 @@ class OrderSearch:
         deadline = time.monotonic() + _LONGEST_SECONDS
         began = time.thread_time()
         enough = began + _PAGE_SECONDS
-        for low, high in self._ranges():
+        for low, high in self._search_ranges():
             end = high
             while end > low:
                 start = max(end - step, low)
-                with contextlib.closing(self._rows(start, end)) as found:
+                with contextlib.closing(self._read_rows(start, end)) as found:
                     for row in found:
                         if self._key is not None and recent_name_key(customer_of(row[2])) != self._key:
                             continue
@@ -88,31 +88,31 @@ class OrderSearch:
 
     # Where to look.
 
-    def _ranges(self) -> Iterator[Range]:
+    def _search_ranges(self) -> Iterator[Range]:
         """Yields ranges of what may be on the page, downwards; none is partly in the index, or in large segments."""
-        before = self._one("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
+        before = self._read_number("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
         if self._query.before is not None:
             before = min(self._query.before, before)
         stop, merged = self._coverage
-        for low, high in self._candidates(before):
+        for low, high in self._candidate_ranges(before):
             if stop < high:
                 yield max(low, stop), high
             for first, last in ((merged, stop), (0, merged)):
                 if low < last and first < high:
                     yield from self._ranges_in_time(max(low, first), min(high, last))
 
-    def _candidates(self, before: int) -> Iterator[Range]:
+    def _candidate_ranges(self, before: int) -> Iterator[Range]:
         """Yields the ranges in which orders of this state can be."""
         if self._state not in _OPEN:
             yield 1, before
             return
         among = self._open_ranges() if self._query.among is None else self._query.among
         known = sorted((low, min(high, before)) for low, high in among if low < before)
-        yield from reversed(_merged(known))
+        yield from reversed(_merge_ranges(known))
 
     def _open_ranges(self) -> list[Range]:
         """Returns ranges of sequences outside of which every order is final."""
-        mark = self._one("SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'settled'")
+        mark = self._read_number("SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'settled'")
         stragglers = self._connection.execute("SELECT sequence FROM progress.stragglers WHERE sequence <= ?", (mark,))
         return [*((sequence, sequence + 1) for (sequence,) in stragglers), (mark + 1, 2**62)]
 
@@ -129,11 +129,11 @@ class OrderSearch:
         )
         with contextlib.closing(blocks):
             parts = ((max(first, low), min(first + BLOCK, high)) for (first,) in blocks)
-            yield from _joined(parts)
+            yield from _join_ranges(parts)
 
     # What is there.
 
-    def _rows(self, low: int, high: int) -> Generator[Row, None, None]:
+    def _read_rows(self, low: int, high: int) -> Generator[Row, None, None]:
         """Yields rows of a range downwards; those of the customer alone only where the index covers it."""
         if self._key is not None and high <= self._coverage.stop:
             size = SEGMENT if high <= self._coverage.merged else BLOCK
@@ -152,7 +152,7 @@ class OrderSearch:
             rare = " INDEXED BY progress_by_rare_state" if state in _RARE else ""
             source = f"progress.progress p{rare} CROSS JOIN orders o ON o.sequence = p.sequence"
             place, condition = "p.sequence", f" AND {self._state_condition}"
-        yield from self._select(f"{source} WHERE {place} >= ? AND {place} < ?{condition}", (low, high), place)
+        yield from self._select_rows(f"{source} WHERE {place} >= ? AND {place} < ?{condition}", (low, high), place)
 
     def _customer_rows(self, segment: int, low: int, high: int) -> Iterator[Row]:
         state = self._state
@@ -166,7 +166,7 @@ class OrderSearch:
                 condition += f" coalesce(p.state, {QUEUED}) = {state} AND"
         source = f"""idx.entries e {progress} CROSS JOIN orders o ON o.sequence = e.sequence
             {condition} e.segment = ? AND e.customer = ? AND e.sequence >= ? AND e.sequence < ?"""
-        yield from self._select(source, (segment, self._hash, low, high), "e.sequence")
+        yield from self._select_rows(source, (segment, self._hash, low, high), "e.sequence")
 
     def _rare_rows(self, low: int, high: int, size: int) -> Iterator[Row]:
         source = f"""progress.progress p INDEXED BY progress_by_rare_state
@@ -174,9 +174,9 @@ class OrderSearch:
                 ON e.segment = (p.sequence & -{size}) AND e.customer = ? AND e.sequence = p.sequence
             CROSS JOIN orders o ON o.sequence = p.sequence
             WHERE {self._state_condition} AND p.sequence >= ? AND p.sequence < ?"""
-        yield from self._select(source, (self._hash, low, high), "p.sequence")
+        yield from self._select_rows(source, (self._hash, low, high), "p.sequence")
 
-    def _select(self, source: str, values: tuple[int, ...], place: str) -> Iterator[Row]:
+    def _select_rows(self, source: str, values: tuple[int, ...], place: str) -> Iterator[Row]:
         statement = f"SELECT {ORDER_COLUMNS} FROM {source}{self._conditions} ORDER BY {place} DESC"
         with contextlib.closing(self._connection.execute(statement, (*values, *self._values))) as found:
             yield from found
@@ -190,21 +190,23 @@ class OrderSearch:
     def _is_rarer_than_customer(self) -> bool:
         """Whether fewer orders are in this rare state than are this customer's, by a sample of the newest segments."""
         if self._rarer is None:
-            rare = self._one(f"SELECT coalesce(sum(orders), 0) FROM progress.totals WHERE state = {self._state}")
+            rare = self._read_number(
+                f"SELECT coalesce(sum(orders), 0) FROM progress.totals WHERE state = {self._state}"
+            )
             merged = self._coverage.merged
             segments = range(max(merged - _SAMPLE_SEGMENTS * SEGMENT, 0), merged, SEGMENT)
             count = "SELECT count(*) FROM (SELECT 1 FROM idx.entries WHERE segment = ? AND customer = ? LIMIT ?)"
-            sample = sum(self._one(count, segment, self._hash, _SAMPLE_ENTRIES) for segment in segments)
+            sample = sum(self._read_number(count, segment, self._hash, _SAMPLE_ENTRIES) for segment in segments)
             self._rarer = rare < sample * merged // SEGMENT // max(len(segments), 1)
         return self._rarer
 
     _rarer: bool | None = None
 
-    def _one(self, statement: str, *values: int) -> int:
+    def _read_number(self, statement: str, *values: int) -> int:
         return int(self._connection.execute(statement, values).fetchone()[0])
 
 
-def _merged(ranges: Iterable[Range]) -> list[Range]:
+def _merge_ranges(ranges: Iterable[Range]) -> list[Range]:
     """Returns ranges that come by their beginnings, upwards, without overlaps and without small gaps."""
     merged: list[Range] = []
     for low, high in ranges:
@@ -215,7 +217,7 @@ def _merged(ranges: Iterable[Range]) -> list[Range]:
     return merged
 
 
-def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
+def _join_ranges(ranges: Iterable[Range]) -> Iterator[Range]:
     """Yields ranges that come downwards, and without overlaps; those that touch are one."""
     low = high = -1
     for first, stop in ranges:
@@ -229,7 +231,7 @@ def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
         yield low, high
 
 
-def _time_conditions(query: Query) -> tuple[str, list[int]]:
+def _time_conditions(query: OrderListQuery) -> tuple[str, list[int]]:
     bounds = ((">=", query.since), ("<", query.until))
     found = [(sign, moment) for sign, moment in bounds if moment is not None]
     return "".join(f" AND o.received {sign} ?" for sign, _ in found), [moment for _, moment in found]

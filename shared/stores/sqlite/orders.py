@@ -31,34 +31,34 @@ from shared.stores.orders import (
     STATES,
     OpenOrder,
     group_open,
-    poisoned,
+    poison_detail,
     request_key,
     same_order,
 )
 from shared.stores.outbox import Moves, told
 from shared.stores.ports.orders import (
     Acceptance,
-    Batch,
-    Cancelled,
-    Existing,
-    Open,
-    Page,
-    Query,
+    Cancellation,
+    ExistingOrder,
+    OpenRange,
+    OrderBatch,
+    OrderListQuery,
+    OrderPage,
     Recovery,
     Rescue,
     Tended,
     Ticket,
 )
 from shared.stores.sqlite.archives import find_archived, is_archived
-from shared.stores.sqlite.busy import BusyRetry
-from shared.stores.sqlite.database import Connection, Writer, migrate, never_wait, translated
-from shared.stores.sqlite.files import Files
-from shared.stores.sqlite.listing import Lister, attach
+from shared.stores.sqlite.busy_retry import BusyRetry
+from shared.stores.sqlite.database import Connection, Writer, migrate, never_wait, translate_errors
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
-from shared.stores.sqlite.open_orders import OpenOrders
+from shared.stores.sqlite.open_orders import OpenOrderTracker
+from shared.stores.sqlite.order_lister import SqliteOrderLister, connect_order_files
 from shared.stores.sqlite.order_positions import saved_positions
 from shared.stores.sqlite.outbox import add_moves
-from shared.stores.sqlite.repair import agree
+from shared.stores.sqlite.repair import reconcile_files
 from shared.stores.sqlite.request_keys import RequestKeys
 from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader
 from shared.stores.sqlite.upkeep import Upkeep
@@ -116,7 +116,7 @@ class SqliteOrderStore:
 
     def __init__(
         self,
-        files: Files,
+        files: StoreFiles,
         *,
         disk_reserve: int = 0,
         followers: Sequence[Path] = (),
@@ -143,19 +143,19 @@ class SqliteOrderStore:
         self._files = files
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="progress")
         self._accepting, self._progressing = BusyRetry(), BusyRetry()
-        self._reading = attach(files)
-        with translated(files.orders):
+        self._reading = connect_order_files(files)
+        with translate_errors(files.orders):
             connection = self._orders.connection
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('node', ?)", (new_node(),))
             self._node: int = connection.execute("SELECT value FROM meta WHERE name = 'node'").fetchone()[0]
-            self._next = self._one("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
-        self._open = OpenOrders(files, self._progress, self._progress_lock)
+            self._next = self._read_number("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
+        self._open = OpenOrderTracker(files, self._progress, self._progress_lock)
         self._upkeep = Upkeep(self._progress, self._progress_lock, files.archive, followers, outbox_days=outbox_days)
         self._reader = OrderReader(self._node)
-        self._lister = Lister(files, self._reader)
+        self._lister = SqliteOrderLister(files, self._reader)
         self._decode = msgspec.json.Decoder(OrderRequest).decode
 
-    def _one(self, statement: str) -> int:
+    def _read_number(self, statement: str) -> int:
         return int(self._reading.execute(statement).fetchone()[0])
 
     async def recover(self) -> Recovery:
@@ -167,29 +167,29 @@ class SqliteOrderStore:
             )
         self._workers_lock.release()
         followers = [position for path in self._followers for position in saved_positions(path)]
-        with self._progress_lock, translated(self._files.orders):
-            agreed = agree(self._orders, self._progress, self._files.archive, followers)
+        with self._progress_lock, translate_errors(self._files.orders):
+            agreed = reconcile_files(self._orders, self._progress, self._files.archive, followers)
         self._next = agreed.next
-        self._open.begin(agreed.settled)
+        self._open.set_watermark(agreed.settled)
         with self._progress_lock, self._progress.transaction(0) as connection:
             requeued = self._open.requeue_running(connection)
             add_moves(connection, Moves(requeued=told((one, None) for one in requeued)), time.time_ns() // 1000)
-        with translated(self._files.orders):
+        with translate_errors(self._files.orders):
             open_orders = group_open(self._open.read_waiting(self._reading), self._node)
             rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
         for connection in (self._orders.connection, self._progress.connection, self._reading):
             never_wait(connection)
-        newest = self._one("SELECT coalesce((SELECT received FROM orders ORDER BY sequence DESC LIMIT 1), 0)")
-        self._keys.begin(newest, time.time_ns() // 1000)
+        newest = self._read_number("SELECT coalesce((SELECT received FROM orders ORDER BY sequence DESC LIMIT 1), 0)")
+        self._keys.check_clock(newest, time.time_ns() // 1000)
         totals = {STATES[state]: orders for state, orders in rows}
         return Recovery(open_orders, totals, agreed.accepted, agreed.repair, agreed.repairs, newest)
 
-    async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
+    async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`. Blocks for one fsync."""
         self._keep_reserve()
-        return await self._accepting.run(lambda: self._accept(batch, received, room))
+        return await self._accepting.run_write(lambda: self._accept_batch(batch, received, room))
 
-    async def _accept(self, batch: Batch, received: int, room: int) -> Acceptance:
+    async def _accept_batch(self, batch: OrderBatch, received: int, room: int) -> Acceptance:
         self._keys.latest = received
         if batch.plain:
             size = min(len(batch.requests), room)
@@ -197,17 +197,17 @@ class SqliteOrderStore:
                 with self._orders.transaction(size) as connection:
                     rows = zip(count(self._next), repeat(received, size), batch.documents, strict=False)
                     connection.executemany(_ACCEPT_PLAIN, rows)
-            return self._accepted(received, range(size), {})
+            return self._assign_sequences(received, range(size), {})
         # Retries are rare: store as if there were none, and look for them only when a key is taken.
         # Where there is no room for all, a retry gets its answer and only new orders are refused.
         everything = range(len(batch.requests))
         if len(everything) <= room and self._store_new(batch, received, everything):
-            return self._accepted(received, everything, {})
+            return self._assign_sequences(received, everything, {})
         existing, new, expired = self._look_up(batch, received, room)
         self._store_new(batch, received, new, expired)
-        return self._accepted(received, new, existing)
+        return self._assign_sequences(received, new, existing)
 
-    def _store_new(self, batch: Batch, received: int, new: Sequence[int], expired: Sequence[int] = ()) -> bool:
+    def _store_new(self, batch: OrderBatch, received: int, new: Sequence[int], expired: Sequence[int] = ()) -> bool:
         """Stores these of a batch; stores nothing, and gives False, when a key of theirs is taken.
 
         Orders that are `expired`, by their sequences, lose their keys.
@@ -217,8 +217,8 @@ class SqliteOrderStore:
         try:
             with self._orders.transaction(len(new)) as connection:
                 if expired:
-                    self._keys.free(connection, expired)
-                if connection.executemany(_ACCEPT, self._rows(batch, received, new)).rowcount < len(new):
+                    self._keys.free_keys(connection, expired)
+                if connection.executemany(_ACCEPT, self._order_rows(batch, received, new)).rowcount < len(new):
                     raise _KeyTaken
         except _KeyTaken:
             return False
@@ -237,14 +237,16 @@ class SqliteOrderStore:
                 hint="free some space; what is left is for finishing accepted orders (the setting DISK_RESERVE_MIB)",
             )
 
-    def _accepted(self, received: int, new: Sequence[int], existing: dict[int, Existing]) -> Acceptance:
+    def _assign_sequences(self, received: int, new: Sequence[int], existing: dict[int, ExistingOrder]) -> Acceptance:
         order_range = OrderRange(received, self._node, self._next, len(new))
         self._next += len(new)
         return Acceptance(order_range, new, existing)
 
-    def _look_up(self, batch: Batch, received: int, room: int) -> tuple[dict[int, Existing], list[int], list[int]]:
+    def _look_up(
+        self, batch: OrderBatch, received: int, room: int
+    ) -> tuple[dict[int, ExistingOrder], list[int], list[int]]:
         """Tells retries from new orders, also where both are in the batch; and which orders' keys are used again."""
-        existing: dict[int, Existing] = {}
+        existing: dict[int, ExistingOrder] = {}
         expired: list[int] = []
         new: list[int] = []
         in_batch: dict[str, int] = {}
@@ -253,10 +255,10 @@ class SqliteOrderStore:
             if (key := request_key(request)) is not None:
                 if (place := in_batch.get(key)) is not None:
                     same = same_order(batch.requests[new[place]], request)
-                    existing[index] = Existing(f"{prefix}{self._next + place:012x}", State.QUEUED, same)
+                    existing[index] = ExistingOrder(f"{prefix}{self._next + place:012x}", State.QUEUED, same)
                     continue
-                found = self._find(key, request, received)
-                if isinstance(found, Existing):
+                found = self._find_existing(key, request, received)
+                if isinstance(found, ExistingOrder):
                     existing[index] = found
                     continue
                 if len(new) < room:
@@ -267,21 +269,21 @@ class SqliteOrderStore:
                 new.append(index)
         return existing, new, expired
 
-    def _find(self, key: str, request: OrderRequest, now: int) -> Existing | int | None:
+    def _find_existing(self, key: str, request: OrderRequest, now: int) -> ExistingOrder | int | None:
         """Returns what a key stands for; where it has expired, only the sequence of the order that it stood for."""
-        with translated(self._files.orders):
+        with translate_errors(self._files.orders):
             row = self._reading.execute(_BY_REQUEST_ID, (key,)).fetchone()
         if row is None:
             return None
         sequence, received, document = row
         if self._keys.is_expired(received, now):
             return int(sequence)
-        order = self._get(sequence)
+        order = self._read_order(sequence)
         assert order is not None
         order_id = f"{id_prefix(received, self._node)}{sequence:012x}"
-        return Existing(order_id, order.state, same_order(self._decode(document), request))
+        return ExistingOrder(order_id, order.state, same_order(self._decode(document), request))
 
-    def _rows(self, batch: Batch, received: int, new: Sequence[int]) -> list[tuple[object, ...]]:
+    def _order_rows(self, batch: OrderBatch, received: int, new: Sequence[int]) -> list[tuple[object, ...]]:
         rows: list[tuple[object, ...]] = []
         for sequence, index in zip(count(self._next), new, strict=False):
             request = batch.requests[index]
@@ -292,51 +294,51 @@ class SqliteOrderStore:
 
     async def get(self, order_id: str) -> Order | None:
         """See `OrderStore.get`."""
-        sequence = self._sequence(order_id)
-        order = self._get(sequence)
-        if order is None and (archived := await self._archived(sequence)) is not None:
+        sequence = self._sequence_of(order_id)
+        order = self._read_order(sequence)
+        if order is None and (archived := await self._read_archived(sequence)) is not None:
             order = archived.order
         return None if order is None or order.id != order_id.lower() else order
 
     async def attempts(self, order_id: str) -> list[FailedAttempt]:
         """See `OrderStore.attempts`."""
-        sequence = self._sequence(order_id)
-        if self._get(sequence) is None and (archived := await self._archived(sequence)) is not None:
+        sequence = self._sequence_of(order_id)
+        if self._read_order(sequence) is None and (archived := await self._read_archived(sequence)) is not None:
             return list(archived.failed)
-        with translated(self._files.progress):
+        with translate_errors(self._files.progress):
             rows = self._reading.execute(_ATTEMPTS, (sequence,)).fetchall()
         return [FailedAttempt(*row) for row in rows]
 
-    async def _archived(self, sequence: int) -> ArchivedOrder | None:
+    async def _read_archived(self, sequence: int) -> ArchivedOrder | None:
         if not 0 < sequence < self._next:
             return None
 
         def read() -> ArchivedOrder | None:
-            with translated(self._files.progress):
+            with translate_errors(self._files.progress):
                 return find_archived(self._progress.connection, self._files.archive, sequence)
 
         return await self._in_thread(read)
 
-    def _get(self, sequence: int) -> Order | None:
-        with translated(self._files.orders):
+    def _read_order(self, sequence: int) -> Order | None:
+        with translate_errors(self._files.orders):
             row = self._reading.execute(_ORDER, (sequence,)).fetchone()
-        return None if row is None else self._reader.order(row)
+        return None if row is None else self._reader.read_order(row)
 
-    def _sequence(self, order_id: str) -> int:
+    def _sequence_of(self, order_id: str) -> int:
         """The row that an id would have; 0, which no row has, for an id that is not of this store."""
         parsed = parse_id(order_id)
         return parsed[2] if parsed is not None and parsed[1] == self._node else 0
 
-    async def list(self, query: Query) -> Page:
+    async def list(self, query: OrderListQuery) -> OrderPage:
         """See `OrderStore.list`."""
-        return await self._lister.list(query)
+        return await self._lister.list_orders(query)
 
-    async def cancel(self, order_id: str) -> Cancelled | State:
+    async def cancel(self, order_id: str) -> Cancellation | State:
         """See `OrderStore.cancel`."""
-        order = await self._existing(order_id)
-        sequence = self._sequence(order_id)
+        order = await self._require_order(order_id)
+        sequence = self._sequence_of(order_id)
 
-        def write() -> Cancelled | None:
+        def write() -> Cancellation | None:
             with self._progress_lock, self._progress.transaction(1) as connection:
                 _refuse_archived(connection, sequence)
                 if connection.execute(_CANCEL, (sequence,)).rowcount:
@@ -348,16 +350,16 @@ class SqliteOrderStore:
                     return None
                 connection.execute(_TOTAL, (1, CANCELLED))
                 add_moves(connection, moves, time.time_ns() // 1000)
-                return Cancelled(was)
+                return Cancellation(was)
 
         if order.state in (State.QUEUED, State.FAILED) and (cancelled := await self._in_thread(write)) is not None:
             return cancelled
-        return (await self._existing(order_id)).state
+        return (await self._require_order(order_id)).state
 
-    async def retry(self, order_id: str) -> Open | State:
+    async def retry(self, order_id: str) -> OpenRange | State:
         """See `OrderStore.retry`."""
-        order = await self._existing(order_id)
-        sequence = self._sequence(order_id)
+        order = await self._require_order(order_id)
+        sequence = self._sequence_of(order_id)
 
         def write() -> bool:
             with self._progress_lock, self._progress.transaction(1) as connection:
@@ -365,16 +367,16 @@ class SqliteOrderStore:
                 changed = bool(connection.execute(_RETRY, (sequence,)).rowcount)
                 connection.execute(_TOTAL, (-int(changed), FAILED))
                 if changed:
-                    self._open.reopen(connection, sequence)
+                    self._open.add_reopened(connection, sequence)
                     add_moves(connection, Moves(reopened=[(sequence, 1)]), time.time_ns() // 1000)
             return changed
 
         if order.state is State.FAILED and await self._in_thread(write):
             order_range = OrderRange(order.received, self._node, sequence, 1)
-            return Open(order_range, order.attempt, order.request.priority, None)
-        return (await self._existing(order_id)).state
+            return OpenRange(order_range, order.attempt, order.request.priority, None)
+        return (await self._require_order(order_id)).state
 
-    async def _existing(self, order_id: str) -> Order:
+    async def _require_order(self, order_id: str) -> Order:
         order = await self.get(order_id)
         if order is None:
             raise NotFound(f"there is no order {order_id}", field="id", hint="ids come with the answer to an order")
@@ -382,28 +384,28 @@ class SqliteOrderStore:
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
         """See `OrderStore.rescue`."""
-        return await self._in_thread(lambda: self._rescue(tickets, poison))
+        return await self._in_thread(lambda: self._rescue_orders(tickets, poison))
 
-    def _rescue(self, tickets: Sequence[Ticket], poison: int) -> Rescue:
+    def _rescue_orders(self, tickets: Sequence[Ticket], poison: int) -> Rescue:
         now = max((ticket.queued for ticket in tickets), default=0)
-        detail = poisoned(poison)
+        detail = poison_detail(poison)
         failed: list[int] = []
         back: list[int] = []
         with self._progress_lock, self._progress.transaction(len(tickets)) as connection:
             for ticket in tickets:
                 place = (ticket.orders.first, ticket.orders.stop - 1, ticket.attempt)
-                failed += _sequences(connection.execute(_POISON, (*place, poison, now, detail)))
-                back += _sequences(connection.execute(_REQUEUE, place))
+                failed += _list_sequences(connection.execute(_POISON, (*place, poison, now, detail)))
+                back += _list_sequences(connection.execute(_REQUEUE, place))
             connection.execute(_TOTAL, (len(failed), FAILED))
             moves = Moves(failed=told((one, detail) for one in failed), requeued=told((one, None) for one in back))
             add_moves(connection, moves, time.time_ns() // 1000)
-        requeued: list[Open] = []
+        requeued: list[OpenRange] = []
         finals: dict[State, list[OrderRange]] = {}
-        reading = attach(self._files)
-        with translated(self._files.orders):
+        reading = connect_order_files(self._files)
+        with translate_errors(self._files.orders):
             for ticket in tickets:
                 bounds = (ticket.orders.first, ticket.orders.stop - 1)
-                requeued += _group(reading.execute(_OPEN_IN_RUN, bounds), self._node)
+                requeued += _group_rows(reading.execute(_OPEN_IN_RUN, bounds), self._node)
                 rows = reading.execute(_FINAL_IN_RUN, bounds).fetchall()
                 for state in {state for _, state in rows}:
                     sequences = [sequence for sequence, final in rows if final == state]
@@ -420,13 +422,13 @@ class SqliteOrderStore:
         async def free() -> float | None:
             return self._keys.free_slice()
 
-        while (pause := await self._accepting.run(free)) is not None:
+        while (pause := await self._accepting.run_write(free)) is not None:
             await asyncio.sleep(pause)
         return Tended([], [], [], [])
 
     async def settle(self) -> None:
         """Remembers which orders are open, so that the next start need not look at the others."""
-        await self._in_thread(self._open.advance)
+        await self._in_thread(self._open.advance_watermark)
 
     async def tidy(self) -> bool:
         """See `OrderStore.tidy`."""
@@ -440,7 +442,7 @@ class SqliteOrderStore:
 
     async def _in_thread(self, write: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await self._progressing.run(lambda: loop.run_in_executor(self._thread, write))
+        return await self._progressing.run_write(lambda: loop.run_in_executor(self._thread, write))
 
     async def close(self) -> None:
         """See `OrderStore.close`."""
@@ -462,9 +464,9 @@ def _refuse_archived(connection: Connection, sequence: int) -> None:
         raise Conflict("the order is archived, and cannot be changed any more", field="id")
 
 
-def _sequences(rows: Iterable[Sequence[Any]]) -> list[int]:
+def _list_sequences(rows: Iterable[Sequence[Any]]) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
-def _group(rows: Iterable[Sequence[Any]], node: int) -> list[Open]:
+def _group_rows(rows: Iterable[Sequence[Any]], node: int) -> list[OpenRange]:
     return group_open((OpenOrder(*row) for row in rows), node)

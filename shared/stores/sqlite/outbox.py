@@ -59,10 +59,10 @@ def rebuild_outbox(
                 groups.setdefault((way, (at or now) // _MINUTE), []).append((sequence, at or now, detail))
         for (way, _), orders in groups.items():
             for step in way:
-                add_moves(connection, _step(step, orders), max(at for _, at, _ in orders))
+                add_moves(connection, _build_entry(step, orders), max(at for _, at, _ in orders))
 
 
-def _step(name: str, orders: Sequence[tuple[int, int, str | None]]) -> Moves:
+def _build_entry(name: str, orders: Sequence[tuple[int, int, str | None]]) -> Moves:
     if name == "failed":
         return Moves(failed=told((sequence, detail or "") for sequence, _, detail in orders))
     if name == "requeued":

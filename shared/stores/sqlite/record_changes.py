@@ -57,16 +57,16 @@ async def read_changes(
             if changes and size > PAGE_BYTES:
                 break
             position = sequence
-            before, behind = _image(old, old_version), _image(new, new_version)
+            before, behind = _decode_image(old, old_version), _decode_image(new, new_version)
             changes.append(Change(table.name, tenant_of(partition), before, behind, at))
     return Changes(changes, str(position))
 
 
-def _image(document: Any, version: int) -> Record | None:
+def _decode_image(document: Any, version: int) -> Record | None:
     return None if document is None else Record(decode_item(document), version)
 
 
-class Gap(NamedTuple):
+class FeedGap(NamedTuple):
     """Numbers of changes that followers have read, and that this file does not have, as after a restore."""
 
     newest: int
@@ -75,7 +75,7 @@ class Gap(NamedTuple):
     """The number of the next change."""
 
 
-def skip_changes(writer: Writer, followed: int) -> Gap | None:
+def skip_changes(writer: Writer, followed: int) -> FeedGap | None:
     """Makes the numbers of changes go on behind `followed`, where the file has fewer; None where it has these.
 
     Whoever reads on from within the gap is told that it is there. Raises StoreError.
@@ -90,4 +90,4 @@ def skip_changes(writer: Writer, followed: int) -> Gap | None:
         connection.execute("INSERT INTO sqlite_sequence VALUES ('changes', ?)", (last,))
         values = [("gap_from", newest), ("gap_to", last)]
         connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
-    return Gap(newest, last + 1)
+    return FeedGap(newest, last + 1)

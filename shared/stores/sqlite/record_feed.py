@@ -9,7 +9,7 @@ import aiosqlite
 from shared.domain.errors import Gone, InvalidParams, StoreError
 from shared.domain.records import Record, Table
 from shared.stores.ports.records import Changes
-from shared.stores.sqlite.database import Connection, StoreBusy, connect, never_wait, translated
+from shared.stores.sqlite.database import Connection, StoreBusy, connect, never_wait, translate_errors
 from shared.stores.sqlite.record_changes import NEWEST, decode_item, read_changes
 
 _ITEMS = """
@@ -30,12 +30,12 @@ class SqliteRecordFeed:
         self._seen: int | None = None
         self._opening = asyncio.Lock()
 
-    async def changes(self, after: str | None, *, limit: int) -> Changes | None:
+    async def read_changes(self, after: str | None, *, limit: int) -> Changes | None:
         """See `RecordFeed.changes`."""
-        reader = await self._opened()
+        reader = await self._open_reader()
         if reader is None or self._look is None:
             return None
-        with translated(self._path):
+        with translate_errors(self._path):
             # In this thread: asking another one fifty times a second would cost more than all the rest.
             version = self._look.execute("PRAGMA data_version").fetchone()[0]
             if after is not None and version == self._seen:
@@ -48,35 +48,35 @@ class SqliteRecordFeed:
             self._seen = version
         return found
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         """See `RecordFeed.newest`."""
-        reader = await self._opened()
+        reader = await self._open_reader()
         if reader is None:
             raise StoreError(f"{self._path.name} is not there")
-        with translated(self._path):
+        with translate_errors(self._path):
             ((newest,),) = await reader.execute_fetchall(NEWEST)
         return str(newest)
 
-    async def everything(self, table: Table) -> AsyncIterator[list[Record]]:
+    async def read_items(self, table: Table) -> AsyncIterator[list[Record]]:
         """See `RecordFeed.everything`."""
-        reader = await self._opened()
+        reader = await self._open_reader()
         after = ("", "")
         while reader is not None:
-            with translated(self._path):
+            with translate_errors(self._path):
                 rows = list(await reader.execute_fetchall(_ITEMS, (table.name, *after, _PAGE)))
             if not rows:
                 return
             yield [Record(decode_item(document), version) for _, _, version, document in rows]
             after = (rows[-1][0], rows[-1][1])
 
-    async def _opened(self) -> aiosqlite.Connection | None:
+    async def _open_reader(self) -> aiosqlite.Connection | None:
         async with self._opening:
             if self._reader is None and self._path.exists():
                 look = None
                 try:
                     look = connect(self._path, read_only=True)
                     never_wait(look)
-                    with translated(self._path):
+                    with translate_errors(self._path):
                         if self._find_tables(look):
                             self._reader = await aiosqlite.Connection(lambda: connect(self._path, read_only=True), 64)
                             self._look, look = look, None

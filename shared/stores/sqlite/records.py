@@ -18,7 +18,7 @@ import msgspec
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StartupError
 from shared.domain.records import Item, Put, Record, Table, Transaction, Written, check_key, text_bytes
 from shared.domain.tables import REMOVALS, Tables
-from shared.stores.evaluate import evaluate, key_of
+from shared.stores.evaluation import evaluate_action, key_of
 from shared.stores.keys import (
     ALL,
     bucket_of,
@@ -29,13 +29,22 @@ from shared.stores.keys import (
     partition_key,
     tenant_of,
 )
-from shared.stores.ports.records import ITEM_BYTES, KEEP_SECONDS, PAGE_BYTES, Ask, Changes, Page, Position, Query
-from shared.stores.sqlite.busy import BusyRetry
-from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translated
-from shared.stores.sqlite.folding import ENTER, fill_indexes, floor_row, fold_keys
+from shared.stores.ports.records import (
+    ITEM_BYTES,
+    KEEP_SECONDS,
+    PAGE_BYTES,
+    Changes,
+    ItemLookup,
+    ItemPosition,
+    RecordPage,
+    RecordQuery,
+)
+from shared.stores.sqlite.busy_retry import BusyRetry
+from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translate_errors
+from shared.stores.sqlite.key_migration import ENTER, fill_indexes, floor_row, fold_keys
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.record_changes import CHANGED, NEWEST, NO_IMAGE, read_changes, skip_changes
-from shared.stores.sqlite.selection import Selection
+from shared.stores.sqlite.selection import SqliteSelection
 
 _KEPT_CHANGES = """
 SELECT c.sequence, n.name, c.partition, c.at, c.old_version, c.old, c.new_version, c.new
@@ -56,7 +65,7 @@ _SHORT_PAGE = 200
 _ROWS_AT_ONCE = 64
 
 
-class _Row(NamedTuple):
+class _StoredItem(NamedTuple):
     """A record, and the text of its item as the file has it."""
 
     record: Record
@@ -67,40 +76,40 @@ _Place = tuple[str, str, str]
 """The table, the partition and the sort key of an item."""
 
 
-class _Work:
+class _WriteSet:
     """What one call has found in the file, and what it makes of it: written in a few statements at its end."""
 
     def __init__(self) -> None:
-        self.found: dict[_Place, _Row | None] = {}
-        self.rows: dict[_Place, _Row | None] = {}
+        self.found: dict[_Place, _StoredItem | None] = {}
+        self.rows: dict[_Place, _StoredItem | None] = {}
         self.floors: dict[tuple[str, int], int] = {}
         """The highest version that was removed, by table and bucket, where it has become higher."""
         self.changes: list[tuple[Any, ...]] = []
 
 
-class _Filling:
+class _PageBuilder:
     """A page in the making."""
 
     def __init__(self, limit: int, decode: Callable[[str], Item]) -> None:
         self.records: list[Record] = []
         self._limit = limit
         self._decode = decode
-        self._after: Position | None = None
+        self._after: ItemPosition | None = None
         self._size = 0
 
-    def take(self, rows: Iterable[Sequence[Any]]) -> Page | None:
+    def add_rows(self, rows: Iterable[Sequence[Any]]) -> RecordPage | None:
         """Takes rows; gives the page once there is a row more than it holds."""
         records, decode = self.records, self._decode
         for version, document, *place in rows:
             self._size += ITEM_BYTES + text_bytes(document)
             if len(records) == self._limit or (records and self._size > PAGE_BYTES):
-                return Page(records, self._after)
+                return RecordPage(records, self._after)
             records.append(Record(decode(document), version))
-            self._after = Position(*place)
+            self._after = ItemPosition(*place)
         return None
 
 
-def _fitting(rows: Iterable[tuple[int, str] | None], room: int) -> Iterator[tuple[int, str] | None]:
+def _take_fitting(rows: Iterable[tuple[int, str] | None], room: int) -> Iterator[tuple[int, str] | None]:
     """Yields rows as long as there is room for their documents, and always the first."""
     left = room
     for number, row in enumerate(rows):
@@ -128,7 +137,7 @@ class SqliteRecordStore:
         migrate(self._writer.connection, path, "records")
         self.gap = skip_changes(self._writer, followed)
         """What the file has lost of the feed, by what others have read."""
-        self._names = self._declare()
+        self._names = self._declare_tables()
         self._tables_by_id = {self._names[name]: table for name, table in tables.items()}
         fold_keys(self._writer, tables, self._names)
         self._floors = self._read_floors()
@@ -137,7 +146,7 @@ class SqliteRecordStore:
         self._reader: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
 
-    def _declare(self) -> dict[str, int]:
+    def _declare_tables(self) -> dict[str, int]:
         """Gives every table and index its number, and fills indexes that are new."""
         with self._writer.transaction(1) as connection:
             known = {name for (name,) in connection.execute("SELECT name FROM names")}
@@ -152,7 +161,7 @@ class SqliteRecordStore:
         return names
 
     def _read_floors(self) -> dict[tuple[str, int], int]:
-        with translated(self._path):
+        with translate_errors(self._path):
             rows = self._writer.connection.execute(_FLOORS, (self._names[REMOVALS.name],)).fetchall()
         floors = [self._decode(document) for (document,) in rows]
         return {(floor["table"], floor["bucket"]): floor["version"] for floor in floors}
@@ -161,73 +170,75 @@ class SqliteRecordStore:
 
     async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         """See `RecordStore.write`. Blocks for one fsync."""
-        return await self._writing.run(lambda: self._write(transactions))
+        return await self._writing.run_write(lambda: self._write_transactions(transactions))
 
-    async def _write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
-        work = _Work()
+    async def _write_transactions(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
+        work = _WriteSet()
         now = time.time_ns() // 1000
         with self._writer.transaction(4 * len(transactions)) as connection:
-            outcomes = [self._transact(work, transaction, now) for transaction in transactions]
-            self._store(connection, work)
+            outcomes = [self._plan_transaction(work, transaction, now) for transaction in transactions]
+            self._store_changes(connection, work)
         self._floors |= work.floors
         return outcomes
 
-    def _transact(self, work: _Work, transaction: Transaction, now: int) -> list[Written] | ComandaError:
+    def _plan_transaction(self, work: _WriteSet, transaction: Transaction, now: int) -> list[Written] | ComandaError:
         if transaction.journal is not None:
-            self._append(work, transaction.tenant, transaction.journal)
+            self._append_journal(work, transaction.tenant, transaction.journal)
         planned: dict[_Place, tuple[Table, Record | None, Record | None]] = {}
         try:
             for action in transaction.actions:
-                table = self._tables.named(action.table)
+                table = self._tables.get_table(action.table)
                 place = (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
                 if place in planned:
                     raise InvalidParams(
                         "two actions of a transaction are about one item",
                         hint="put them together, or send two transactions",
                     )
-                row = self._find(work, place)
+                row = self._find_item(work, place)
                 old = None if row is None else row.record
-                floor = 0 if old is not None else self._floor(work, (table.name, bucket_of(*place[1:])))
-                planned[place] = (table, old, evaluate(action, table, old, floor))
+                floor = 0 if old is not None else self._get_floor(work, (table.name, bucket_of(*place[1:])))
+                planned[place] = (table, old, evaluate_action(action, table, old, floor))
         except (Conflict, InvalidParams) as error:
             return error
         for place, (table, old, new) in planned.items():
             if new is not old:
-                self._change(work, place, table, new, now)
+                self._change_item(work, place, table, new, now)
             if new is None and old is not None:
                 bucket = (table.name, bucket_of(*place[1:]))
-                if old.version > self._floor(work, bucket):
+                if old.version > self._get_floor(work, bucket):
                     work.floors[bucket] = old.version
         return [Written(old, new) for _, old, new in planned.values()]
 
-    def _floor(self, work: _Work, bucket: tuple[str, int]) -> int:
+    def _get_floor(self, work: _WriteSet, bucket: tuple[str, int]) -> int:
         return work.floors.get(bucket) or self._floors.get(bucket, 0)
 
-    def _append(self, work: _Work, tenant: str, journal: Put) -> None:
+    def _append_journal(self, work: _WriteSet, tenant: str, journal: Put) -> None:
         """An entry under a key that nobody has used: there is nothing to look for."""
-        table = self._tables.named(journal.table)
+        table = self._tables.get_table(journal.table)
         place = (table.name, *item_keys(table, tenant, journal.item))
         work.found[place] = None
-        work.rows[place] = _Row(Record(journal.item, 1), self._encode(journal.item).decode())
+        work.rows[place] = _StoredItem(Record(journal.item, 1), self._encode(journal.item).decode())
 
-    def _find(self, work: _Work, place: _Place) -> _Row | None:
+    def _find_item(self, work: _WriteSet, place: _Place) -> _StoredItem | None:
         if place in work.rows:
             return work.rows[place]
         if place not in work.found:
             name, *keys = place
             found = self._writer.connection.execute(_ITEM, (self._names[name], *keys)).fetchone()
-            work.found[place] = None if found is None else _Row(Record(self._decode(found[1]), found[0]), found[1])
+            work.found[place] = (
+                None if found is None else _StoredItem(Record(self._decode(found[1]), found[0]), found[1])
+            )
         return work.found[place]
 
-    def _change(self, work: _Work, place: _Place, table: Table, new: Record | None, now: int) -> None:
-        old = self._find(work, place)
-        row = work.rows[place] = None if new is None else _Row(new, self._encode(new.item).decode())
+    def _change_item(self, work: _WriteSet, place: _Place, table: Table, new: Record | None, now: int) -> None:
+        old = self._find_item(work, place)
+        row = work.rows[place] = None if new is None else _StoredItem(new, self._encode(new.item).decode())
         if table.feed:
             before = NO_IMAGE if old is None else (old.record.version, old.document)
             behind = NO_IMAGE if row is None else (row.record.version, row.document)
             work.changes.append((self._names[table.name], place[1], now, *before, *behind))
 
-    def _store(self, connection: Connection, work: _Work) -> None:
+    def _store_changes(self, connection: Connection, work: _WriteSet) -> None:
         puts: list[tuple[Any, ...]] = []
         deletes: list[tuple[Any, ...]] = []
         enter: list[tuple[Any, ...]] = []
@@ -267,59 +278,59 @@ class SqliteRecordStore:
 
     # Reading.
 
-    async def get(self, asks: Sequence[Ask], *, room: int | None = None) -> list[Record | None]:
+    async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
         """See `RecordStore.get`. Blocks, for some microseconds an item."""
-        with translated(self._path):
-            rows: Iterable[tuple[int, str] | None] = map(self._get, asks)
+        with translate_errors(self._path):
+            rows: Iterable[tuple[int, str] | None] = map(self._read_item, asks)
             if room is not None:
-                rows = _fitting(rows, room)
+                rows = _take_fitting(rows, room)
             return [None if row is None else Record(self._decode(row[1]), row[0]) for row in rows]
 
-    def _get(self, ask: Ask) -> tuple[int, str] | None:
+    def _read_item(self, ask: ItemLookup) -> tuple[int, str] | None:
         """Returns the version and the document of an item."""
-        table = self._tables.named(ask.table)
+        table = self._tables.get_table(ask.table)
         check_key(table, ask.key, alone=True)
         keys = item_keys(table, ask.tenant, ask.key)
         row: tuple[int, str] | None
         row = self._writer.connection.execute(_ITEM, (self._names[table.name], *keys)).fetchone()
         return row
 
-    async def query(self, query: Query) -> Page:
+    async def query(self, query: RecordQuery) -> RecordPage:
         """See `RecordStore.query`. A page of an index that is `rare` ends, however short, when enough was looked at."""
-        selection = self._select(query)
-        filling = _Filling(query.limit, self._decode)
-        with translated(self._path):
+        selection = self._select_items(query)
+        filling = _PageBuilder(query.limit, self._decode)
+        with translate_errors(self._path):
             if selection.member is None and query.limit <= _SHORT_PAGE:
-                with contextlib.closing(self._writer.connection.execute(*selection.statement(None))) as short:
-                    return filling.take(short) or Page(filling.records, None)
-            reader = await self._reading()
+                with contextlib.closing(self._writer.connection.execute(*selection.select_statement(None))) as short:
+                    return filling.add_rows(short) or RecordPage(filling.records, None)
+            reader = await self._open_reader()
             window: Sequence[str] | None = None
             if selection.member is not None:
-                found = list(await reader.execute_fetchall(*selection.window()))
+                found = list(await reader.execute_fetchall(*selection.window_statement()))
                 window = tuple(found[0]) if found else None
-            async with reader.execute(*selection.statement(window)) as rows:
+            async with reader.execute(*selection.select_statement(window)) as rows:
                 while some := list(await rows.fetchmany(_ROWS_AT_ONCE)):
-                    if (page := filling.take(some)) is not None:
+                    if (page := filling.add_rows(some)) is not None:
                         return page
-        return Page(filling.records, None if window is None else Position(window[1], window[2], window[0]))
+        return RecordPage(filling.records, None if window is None else ItemPosition(window[1], window[2], window[0]))
 
-    def _select(self, query: Query) -> Selection:
-        table = self._tables.named(query.table)
+    def _select_items(self, query: RecordQuery) -> SqliteSelection:
+        table = self._tables.get_table(query.table)
         query = fold_query(table, query)
         items = self._names[table.name]
         if query.index is None:
-            return Selection(query, items, None, partition_key(query.tenant, query.partition), None)
-        index = table.index(query.index)
+            return SqliteSelection(query, items, None, partition_key(query.tenant, query.partition), None)
+        index = table.get_index(query.index)
         if not index.rare:
             value = ALL if index.partition is None else query.partition
             entries = self._names[f"{table.name}/{index.name}"]
-            return Selection(query, items, entries, partition_key(query.tenant, value), None)
+            return SqliteSelection(query, items, entries, partition_key(query.tenant, value), None)
         # Everything in the same order, and of that what has the member.
         (whole,) = (one for one in table.indexes if one.partition is None and one.sort == index.sort)
         entries = self._names[f"{table.name}/{whole.name}"]
-        return Selection(query, items, entries, partition_key(query.tenant, ALL), index.partition)
+        return SqliteSelection(query, items, entries, partition_key(query.tenant, ALL), index.partition)
 
-    async def _reading(self) -> aiosqlite.Connection:
+    async def _open_reader(self) -> aiosqlite.Connection:
         async with self._opening:
             if self._reader is None:
                 self._reader = await aiosqlite.Connection(lambda: connect(self._path, read_only=True), 64)
@@ -327,20 +338,20 @@ class SqliteRecordStore:
 
     # The feed.
 
-    async def changes(self, after: str | None, *, limit: int = 1000) -> Changes:
+    async def read_changes(self, after: str | None, *, limit: int = 1000) -> Changes:
         """See `RecordStore.changes`. A position is the number of a change."""
-        with translated(self._path):
-            return await read_changes(await self._reading(), self._tables_by_id, after, limit)
+        with translate_errors(self._path):
+            return await read_changes(await self._open_reader(), self._tables_by_id, after, limit)
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         """See `RecordStore.newest`."""
-        with translated(self._path):
+        with translate_errors(self._path):
             return str(self._writer.connection.execute(NEWEST).fetchone()[0])
 
     async def tidy(self) -> None:
         """See `RecordStore.tidy`."""
         old = time.time_ns() // 1000 - KEEP_SECONDS * 1_000_000
-        with translated(self._path):
+        with translate_errors(self._path):
             last = self._writer.connection.execute(
                 "SELECT max(sequence) FROM (SELECT sequence, at FROM changes ORDER BY sequence LIMIT ?) WHERE at < ?",
                 (_TIDY_ROWS, old),
@@ -352,22 +363,22 @@ class SqliteRecordStore:
 
     # Moving to another store.
 
-    def rows(self, after: _Place | None, limit: int) -> list[tuple[str, str, str, int, str]]:
+    def read_stored(self, after: _Place | None, limit: int) -> list[tuple[str, str, str, int, str]]:
         """Items as they are stored, behind a place: table, keys, version and document. Raises StoreError."""
         name, *keys = after or ("", "", "")
         names = {number: name for name, number in self._names.items()}
-        with translated(self._path):
+        with translate_errors(self._path):
             rows = self._writer.connection.execute(_ROWS, (self._names.get(name, 0), *keys, limit)).fetchall()
         return [(names[collection], *rest) for collection, *rest in rows]
 
-    def load(self, items: Sequence[tuple[_Place, Record]]) -> None:
+    def load_items(self, items: Sequence[tuple[_Place, Record]]) -> None:
         """Stores items as they are, and tells nobody. Raises StoreError."""
-        work = _Work()
+        work = _WriteSet()
         for place, record in items:
-            self._find(work, place)
-            work.rows[place] = _Row(record, self._encode(record.item).decode())
+            self._find_item(work, place)
+            work.rows[place] = _StoredItem(record, self._encode(record.item).decode())
         with self._writer.transaction(4 * len(items)) as connection:
-            self._store(connection, work)
+            self._store_changes(connection, work)
 
     def kept_changes(self) -> tuple[int, int, Iterator[tuple[Any, ...]]]:
         """The number of the newest change, that of the last one that is forgotten, and the changes that are kept.
@@ -375,7 +386,7 @@ class SqliteRecordStore:
         A change is its number, table, partition and time, and version and document before and behind it.
         """
         connection = self._writer.connection
-        with translated(self._path):
+        with translate_errors(self._path):
             newest = connection.execute(NEWEST).fetchone()[0]
             forgotten = connection.execute("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'forgotten'")
             return newest, forgotten.fetchone()[0], iter(connection.execute(_KEPT_CHANGES))

@@ -55,7 +55,7 @@ _EMPTY_MOVE = "INSERT OR IGNORE INTO moves (number, at, last, moves) VALUES (?, 
 _decode = msgspec.json.Decoder(Repair).decode
 
 
-class Agreement(NamedTuple):
+class ReconciledFiles(NamedTuple):
     """What the files say once they agree."""
 
     next: int
@@ -70,7 +70,7 @@ class Agreement(NamedTuple):
     """The last repairs, this one included, oldest first."""
 
 
-class _Side(NamedTuple):
+class _FileState(NamedTuple):
     """What one file knows."""
 
     node: int | None
@@ -81,17 +81,19 @@ class _Side(NamedTuple):
     """The largest sequence in it."""
 
 
-def agree(orders: Writer, progress: Writer, archive: Path, followers: Sequence[OrderPosition]) -> Agreement:
+def reconcile_files(
+    orders: Writer, progress: Writer, archive: Path, followers: Sequence[OrderPosition]
+) -> ReconciledFiles:
     """Compares the files, and repairs them where they disagree; the caller owns both. Raises StoreError.
 
     `archive` is the folder of archived orders. `followers` are the positions up to which others have read them.
     """
-    accepted = _side(orders.connection, "orders")
-    worked = _side(progress.connection, "progress")
-    worked = worked._replace(newest=max(worked.newest, _one(progress.connection, _NEWEST_ARCHIVED)))
+    accepted = _read_state(orders.connection, "orders")
+    worked = _read_state(progress.connection, "progress")
+    worked = worked._replace(newest=max(worked.newest, _read_number(progress.connection, _NEWEST_ARCHIVED)))
     assert accepted.node is not None, "a store is named when it is opened"
-    last_move = _one(progress.connection, "SELECT coalesce(max(number), 0) FROM moves")
-    reasons = list(_reasons(accepted, worked, followers, last_move))
+    last_move = _read_number(progress.connection, "SELECT coalesce(max(number), 0) FROM moves")
+    reasons = list(_find_reasons(accepted, worked, followers, last_move))
     of_other_orders = worked.node not in (None, accepted.node)
     archived_before = [] if of_other_orders else _archived_before(orders.connection, progress.connection)
     if archived_before:
@@ -104,17 +106,17 @@ def agree(orders: Writer, progress: Writer, archive: Path, followers: Sequence[O
     if not reasons:
         if worked.node is None:
             with progress.transaction(2) as connection:
-                _remember(connection, node=accepted.node, era=accepted.era)
-        return _agreement(orders, progress, None)
+                _save_meta(connection, node=accepted.node, era=accepted.era)
+        return _reconciled_files(orders, progress, None)
     era = 1 + max(accepted.era, worked.era, *(one.era for one in followers), 0)
     floor = max(accepted.floor, accepted.newest, worked.floor, worked.newest, *(one.order for one in followers), 0)
     move = max(last_move, *(one.move for one in followers if one.node == accepted.node), 0)
     orders_aside = _set_archived_aside(orders, era, archived_before)
-    stored = _one(orders.connection, "SELECT count(*) FROM orders")
-    archived = 0 if of_other_orders else _one(progress.connection, _COUNT_ARCHIVED)
+    stored = _read_number(orders.connection, "SELECT count(*) FROM orders")
+    archived = 0 if of_other_orders else _read_number(progress.connection, _COUNT_ARCHIVED)
     archived += sum(len(contents.sequences) for contents in unknown.values())
     missing = floor - stored - archived
-    with _attached(progress.connection, orders.path), progress.transaction(1) as connection:
+    with _attach_orders(progress.connection, orders.path), progress.transaction(1) as connection:
         if of_other_orders:
             names, count = _set_all_aside(connection, era)
         else:
@@ -129,12 +131,12 @@ def agree(orders: Writer, progress: Writer, archive: Path, followers: Sequence[O
         connection.execute(_COUNT_TOTALS)
         # Whatever was final may be open now: this start looks at every order once more.
         connection.execute("DELETE FROM stragglers")
-        _remember(connection, node=accepted.node, era=era, floor=floor, settled=0)
+        _save_meta(connection, node=accepted.node, era=era, floor=floor, settled=0)
         now = time.time_ns() // 1000
         if unknown:
             # What the outbox tells of these orders is of before the end of some: followers begin with the totals.
             move = max(move, 1)
-            _remember(connection, trimmed=move)
+            _save_meta(connection, trimmed=move)
         connection.execute(_EMPTY_MOVE, (move, now))
         repair = Repair(
             at=now,
@@ -143,10 +145,10 @@ def agree(orders: Writer, progress: Writer, archive: Path, followers: Sequence[O
             progress_last=worked.newest,
             followed_last=max((one.order for one in followers), default=0),
             next=floor + 1,
-            missing=missing - _meta(orders.connection, "missing"),
+            missing=missing - _read_meta(orders.connection, "missing"),
             set_aside=count,
             set_aside_in=[*names, *orders_aside],
-            open=_one(
+            open=_read_number(
                 connection,
                 "SELECT count(*) FROM accepted.orders o WHERE NOT EXISTS "
                 "(SELECT 1 FROM progress p WHERE p.sequence = o.sequence)",
@@ -160,11 +162,13 @@ def agree(orders: Writer, progress: Writer, archive: Path, followers: Sequence[O
         )
     # Only now: a start that is killed in between finds different eras, and repairs again.
     with orders.transaction(3) as connection:
-        _remember(connection, era=era, floor=floor, missing=missing)
-    return _agreement(orders, progress, repair)
+        _save_meta(connection, era=era, floor=floor, missing=missing)
+    return _reconciled_files(orders, progress, repair)
 
 
-def _reasons(accepted: _Side, worked: _Side, followers: Sequence[OrderPosition], last_move: int) -> Iterator[str]:
+def _find_reasons(
+    accepted: _FileState, worked: _FileState, followers: Sequence[OrderPosition], last_move: int
+) -> Iterator[str]:
     """Yields why the files cannot be of one moment."""
     if worked.node is None and not worked.newest and accepted.newest:
         yield "progress_missing"
@@ -182,10 +186,10 @@ def _reasons(accepted: _Side, worked: _Side, followers: Sequence[OrderPosition],
         yield "progress_behind_follower"
 
 
-def _side(connection: Connection, table: str) -> _Side:
+def _read_state(connection: Connection, table: str) -> _FileState:
     known = dict(connection.execute("SELECT name, value FROM main.meta").fetchall())
-    newest = _one(connection, f"SELECT coalesce(max(sequence), 0) FROM main.{table}")
-    return _Side(known.get("node"), known.get("era", 0), known.get("floor", 0), newest)
+    newest = _read_number(connection, f"SELECT coalesce(max(sequence), 0) FROM main.{table}")
+    return _FileState(known.get("node"), known.get("era", 0), known.get("floor", 0), newest)
 
 
 def _archived_before(orders: Connection, progress: Connection) -> list[Span]:
@@ -214,7 +218,7 @@ def _set_archived_aside(orders: Writer, era: int, archived: Sequence[Span]) -> l
             connection.execute(f"INSERT INTO {name} SELECT * FROM orders WHERE sequence BETWEEN ? AND ?", place)
             connection.execute("DELETE FROM orders WHERE sequence BETWEEN ? AND ?", place)
         last = max(first + count - 1 for first, count in archived)
-        connection.execute(_RAISE_FLOOR, (last, _meta(connection, "floor")))
+        connection.execute(_RAISE_FLOOR, (last, _read_meta(connection, "floor")))
     return [name]
 
 
@@ -228,7 +232,7 @@ def _set_all_aside(connection: Connection, era: int) -> tuple[list[str], int]:
         )
     for _, _, statement in parts:
         connection.execute(statement)
-    return names, _one(connection, f"SELECT count(*) FROM {names[0]}")
+    return names, _read_number(connection, f"SELECT count(*) FROM {names[0]}")
 
 
 def _set_unmatched_aside(connection: Connection, era: int, low: int) -> tuple[list[str], int]:
@@ -257,19 +261,19 @@ def _set_unmatched_aside(connection: Connection, era: int, low: int) -> tuple[li
     return [rows, entries], sum(count for _, count in unmatched)
 
 
-def _agreement(orders: Writer, progress: Writer, repair: Repair | None) -> Agreement:
-    newest = _one(orders.connection, "SELECT coalesce(max(sequence), 0) FROM orders")
-    last = max(newest, _meta(orders.connection, "floor"))
+def _reconciled_files(orders: Writer, progress: Writer, repair: Repair | None) -> ReconciledFiles:
+    newest = _read_number(orders.connection, "SELECT coalesce(max(sequence), 0) FROM orders")
+    last = max(newest, _read_meta(orders.connection, "floor"))
     repairs: list[Repair] = []
     if progress.connection.execute(_HAS_REPAIRS).fetchone() is not None:
         rows = progress.connection.execute("SELECT details FROM repairs ORDER BY number").fetchall()
         repairs = [_decode(details) for (details,) in rows]
-    settled = _meta(progress.connection, "settled")
-    return Agreement(last + 1, last - _meta(orders.connection, "missing"), settled, repair, repairs)
+    settled = _read_meta(progress.connection, "settled")
+    return ReconciledFiles(last + 1, last - _read_meta(orders.connection, "missing"), settled, repair, repairs)
 
 
 @contextmanager
-def _attached(connection: Connection, path: Path) -> Iterator[None]:
+def _attach_orders(connection: Connection, path: Path) -> Iterator[None]:
     connection.execute("ATTACH DATABASE ? AS accepted", (str(path),))
     try:
         yield
@@ -277,13 +281,13 @@ def _attached(connection: Connection, path: Path) -> Iterator[None]:
         connection.execute("DETACH DATABASE accepted")
 
 
-def _remember(connection: Connection, **values: int) -> None:
+def _save_meta(connection: Connection, **values: int) -> None:
     connection.executemany("INSERT OR REPLACE INTO main.meta (name, value) VALUES (?, ?)", list(values.items()))
 
 
-def _meta(connection: Connection, name: str) -> int:
-    return _one(connection, f"SELECT coalesce(max(value), 0) FROM main.meta WHERE name = '{name}'")
+def _read_meta(connection: Connection, name: str) -> int:
+    return _read_number(connection, f"SELECT coalesce(max(value), 0) FROM main.meta WHERE name = '{name}'")
 
 
-def _one(connection: Connection, statement: str) -> int:
+def _read_number(connection: Connection, statement: str) -> int:
     return int(connection.execute(statement).fetchone()[0])

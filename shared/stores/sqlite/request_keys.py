@@ -33,7 +33,7 @@ class RequestKeys:
         """When the newest orders were received: the caller of the store sees to it that this time can be believed."""
         self._doubted_until = 0.0
 
-    def begin(self, newest: int, now: int) -> None:
+    def check_clock(self, newest: int, now: int) -> None:
         """Expires nothing for ten minutes where the clock is far ahead of the newest order, in microseconds both.
 
         The server may have been off for days. Or the clock is wrong after a start of the machine, until a time server
@@ -46,7 +46,7 @@ class RequestKeys:
         """Whether the key of an order that came at `received` may be used again; times are microseconds."""
         return self._age > 0 and received + self._age <= now and time.monotonic() >= self._doubted_until
 
-    def free(self, connection: Connection, sequences: Sequence[int]) -> None:
+    def free_keys(self, connection: Connection, sequences: Sequence[int]) -> None:
         """Takes their keys from orders, in the transaction of the orders that use them again."""
         connection.executemany(_FREE_ONE, [(sequence,) for sequence in sequences])
 

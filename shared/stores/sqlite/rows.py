@@ -27,7 +27,7 @@ class OrderReader:
         self._node = node
         self._decode = msgspec.json.Decoder(OrderRequest).decode
 
-    def order(self, row: tuple[Any, ...]) -> Order:
+    def read_order(self, row: tuple[Any, ...]) -> Order:
         """The order of a row of ORDER_COLUMNS."""
         sequence, received, document, state, attempt, worker, stored, queued, started, finished, detail = row
         return Order(

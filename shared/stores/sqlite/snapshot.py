@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.domain.errors import StoreError
-from shared.stores.sqlite.database import Connection, connect, translated
+from shared.stores.sqlite.database import Connection, connect, translate_errors
 
 _SECONDS = 10.0
 _LONGEST_PAUSE = 0.003
@@ -37,17 +37,17 @@ class Snapshot:
         for path in paths:
             self._probes[path] = connect(path, read_only=True)
             self.readers[path] = connect(path, read_only=True)
-        self._begin()
+        self._begin_transactions()
 
-    def _begin(self) -> None:
+    def _begin_transactions(self) -> None:
         deadline = time.monotonic() + _SECONDS
         while True:
-            before = self._versions()
+            before = self._read_versions()
             for path, reader in self.readers.items():
-                with translated(path):
+                with translate_errors(path):
                     reader.execute("BEGIN")
                     reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if self._versions() == before:
+            if self._read_versions() == before:
                 return
             for reader in self.readers.values():
                 reader.execute("ROLLBACK")
@@ -57,14 +57,14 @@ class Snapshot:
                 )
             time.sleep(random.uniform(0, _LONGEST_PAUSE))
 
-    def _versions(self) -> list[int]:
+    def _read_versions(self) -> list[int]:
         versions = []
         for path, probe in self._probes.items():
-            with translated(path):
+            with translate_errors(path):
                 versions.append(int(probe.execute("PRAGMA data_version").fetchone()[0]))
         return versions
 
-    def release(self, path: Path) -> None:
+    def release_file(self, path: Path) -> None:
         """Ends the transaction on one file: its write-ahead log can be reused."""
         self.readers.pop(path).close()
         self._probes.pop(path).close()
@@ -72,4 +72,4 @@ class Snapshot:
     def close(self) -> None:
         """Ends all transactions that are left."""
         for path in list(self.readers):
-            self.release(path)
+            self.release_file(path)

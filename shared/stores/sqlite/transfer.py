@@ -10,10 +10,10 @@ from shared.domain.errors import StartupError
 from shared.domain.orders import FailedAttempt, OrderRequest, Priority, due_time
 from shared.domain.records import Item, Record
 from shared.domain.tables import CHAINS, SECRETS
-from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, Row, request_key
-from shared.stores.ports.transfer import ItemPlace, StoredItem, StoredOrder
-from shared.stores.sqlite.database import Writer, migrate, translated
-from shared.stores.sqlite.files import Files
+from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, OrderProgress, request_key
+from shared.stores.ports.transfer import ItemPlace, TransferredItem, TransferredOrder
+from shared.stores.sqlite.database import Writer, migrate, translate_errors
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.records import SqliteRecordStore
 
@@ -42,7 +42,7 @@ _COUNT = "UPDATE totals SET orders = (SELECT count(*) FROM progress WHERE state 
 class SqliteOrderTransfer:
     """Implements `OrderTransfer`. Raises StartupError when an intake is using the files, and StoreError."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: StoreFiles) -> None:
         self._files = files
         self._lock = FileLock(files.owner_lock)
         if not self._lock.try_acquire():
@@ -51,21 +51,21 @@ class SqliteOrderTransfer:
         migrate(self._orders.connection, files.orders, "orders")
         self._progress = Writer(files.progress)
         migrate(self._progress.connection, files.progress, "progress")
-        with translated(files.orders):
+        with translate_errors(files.orders):
             self._orders.connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))
         self._decode = msgspec.json.Decoder(OrderRequest).decode
 
-    async def node(self) -> int | None:
+    async def read_node(self) -> int | None:
         """See `OrderTransfer.node`."""
-        with translated(self._files.orders):
+        with translate_errors(self._files.orders):
             if self._orders.connection.execute("SELECT 1 FROM orders LIMIT 1").fetchone() is None:
                 return None
             row = self._orders.connection.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()
         return None if row is None else int(row[0])
 
-    async def give(self, after: int, limit: int) -> list[StoredOrder]:
+    async def read_orders(self, after: int, limit: int) -> list[TransferredOrder]:
         """See `OrderTransfer.give`."""
-        with translated(self._files.orders):
+        with translate_errors(self._files.orders):
             rows = self._orders.connection.execute(_GIVE, (after, limit)).fetchall()
             last = rows[-1][0] if rows else after
             failed = self._orders.connection.execute(_GIVE_ATTEMPTS, (after + 1, last)).fetchall()
@@ -73,13 +73,17 @@ class SqliteOrderTransfer:
         for sequence, *members in failed:
             attempts.setdefault(sequence, []).append(FailedAttempt(*members))
         return [
-            StoredOrder(
-                sequence, received, document, NOTHING if row[0] is None else Row(*row), attempts.get(sequence, ())
+            TransferredOrder(
+                sequence,
+                received,
+                document,
+                NOTHING if row[0] is None else OrderProgress(*row),
+                attempts.get(sequence, ()),
             )
             for sequence, received, document, *row in rows
         ]
 
-    async def take(self, orders: Sequence[StoredOrder]) -> None:
+    async def write_orders(self, orders: Sequence[TransferredOrder]) -> None:
         """See `OrderTransfer.take`."""
         rows: list[tuple[Any, ...]] = []
         # A key that was used again stands for the newest of its orders.
@@ -104,11 +108,11 @@ class SqliteOrderTransfer:
 
     async def last_given(self) -> int:
         """See `OrderTransfer.last_given`."""
-        with translated(self._files.orders):
+        with translate_errors(self._files.orders):
             row = self._orders.connection.execute(_LAST_GIVEN).fetchone()
         return int(row[0])
 
-    async def finish(self, node: int, last: int) -> None:
+    async def finish_transfer(self, node: int, last: int) -> None:
         """See `OrderTransfer.finish`."""
         with self._orders.transaction(3) as connection:
             # Sequences of other stores have gaps.
@@ -133,21 +137,21 @@ class SqliteItemTransfer:
         self._store = store
         self._decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """See `ItemTransfer.empty`."""
-        items, _ = await self.give(None, 1000)
+        items, _ = await self.read_items(None, 1000)
         return all(item.table in (SECRETS.name, CHAINS.name) for item in items)
 
-    async def give(self, after: ItemPlace | None, limit: int) -> tuple[list[StoredItem], ItemPlace | None]:
+    async def read_items(self, after: ItemPlace | None, limit: int) -> tuple[list[TransferredItem], ItemPlace | None]:
         """See `ItemTransfer.give`."""
-        found = self._store.rows(after, limit)
+        found = self._store.read_stored(after, limit)
         items = [
-            StoredItem(table, partition, sort, Record(self._decode(document), version))
+            TransferredItem(table, partition, sort, Record(self._decode(document), version))
             for table, partition, sort, version, document in found
         ]
         last = items[-1][:3] if len(items) == limit else None
         return items, last
 
-    async def take(self, items: Sequence[StoredItem]) -> None:
+    async def write_items(self, items: Sequence[TransferredItem]) -> None:
         """See `ItemTransfer.take`."""
-        self._store.load([((item.table, item.partition, item.sort), item.record) for item in items])
+        self._store.load_items([((item.table, item.partition, item.sort), item.record) for item in items])

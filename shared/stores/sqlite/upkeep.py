@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.stores.sqlite.archives import PORTION, Remover
-from shared.stores.sqlite.busy import BusyRetry
+from shared.stores.sqlite.archives import DELETED_ROWS, ArchivedRowRemover
+from shared.stores.sqlite.busy_retry import BusyRetry
 from shared.stores.sqlite.database import Writer
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_positions import current_position
@@ -48,7 +48,7 @@ class Upkeep:
         self._lock = progress_lock
         self._followers = followers
         self._outbox_days = outbox_days
-        self._remover = Remover(archive)
+        self._remover = ArchivedRowRemover(archive)
 
     def trim_outbox(self) -> bool:
         """Deletes a portion of the outbox: whether there may be more. Raises StoreError."""
@@ -81,17 +81,17 @@ class Upkeep:
         """
 
         async def delete() -> None:
-            with orders.transaction(PORTION) as connection:
+            with orders.transaction(DELETED_ROWS) as connection:
                 self._remover.delete_orders(connection)
 
         if self._remover.orders_left:
-            await accepting.run(delete)
-            self._remover.deleted()
+            await accepting.run_write(delete)
+            self._remover.finish_chunk()
         return self._remover.orders_left
 
     def find_archived(self) -> bool:
         """Whether there are archived orders whose rows are to be deleted. Raises StoreError."""
-        return self._remover.begin(self._progress.connection)
+        return self._remover.find_rows(self._progress.connection)
 
     def remove_progress(self) -> None:
         """Deletes a portion of the progress of archived orders. Raises StoreError."""

@@ -17,12 +17,12 @@ from services.inventory.import_retention import ImportRetention
 from services.inventory.stock_checker import StockChecker
 from services.inventory.stock_follower import StockFollower
 from shared.domain.errors import Conflict, InvalidParams, NotFound, TooLarge
-from shared.domain.stock import ImportState, Levels, ledger_of
+from shared.domain.stock import ImportState, StockThresholds, ledger_of
 from shared.domain.tables import IMPORT_ROWS, IMPORTS, MOVEMENTS, STOCK
 from tests.support.eventually import eventually, running
 from tests.support.intake import PATIENCE, InventoryProcess, PersistenceProcess
 
-LEVELS = Levels(5, 2)
+LEVELS = StockThresholds(5, 2)
 ROWS = 9000
 
 

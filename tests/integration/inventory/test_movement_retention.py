@@ -5,11 +5,11 @@ from clients.persistence import PersistenceClient
 from services.inventory.movement_retention import MovementRetention
 from services.inventory.stock_checker import StockChecker
 from services.inventory.stock_follower import StockFollower
-from shared.domain.stock import Levels
+from shared.domain.stock import StockThresholds
 from tests.support.eventually import eventually, running
 from tests.support.intake import PersistenceProcess
 
-LEVELS = Levels(5, 2)
+LEVELS = StockThresholds(5, 2)
 
 
 async def movements(client: PersistenceClient, item: str) -> list[tuple[str, int, int]]:

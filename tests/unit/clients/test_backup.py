@@ -19,9 +19,9 @@ from clients.tools.backup.places import MANIFEST, Places
 from clients.tools.backup.restore import restore_backup
 from clients.tools.backup.take import take_backup
 from shared.domain.errors import StartupError
-from shared.stores.sqlite.archiving import Archiver
+from shared.stores.sqlite.archiver import Archiver
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, newest_schema
-from shared.stores.sqlite.files import RESTORE_MARK, Files, make_folder
+from shared.stores.sqlite.files import RESTORE_MARK, StoreFiles, make_folder
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.snapshot import Snapshot
 
@@ -49,7 +49,7 @@ def places(tmp_path: Path) -> Places:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     for folder in (data, elsewhere):
         folder.mkdir()
-    places = Places(Files(elsewhere / "shop.db"), data)
+    places = Places(StoreFiles(elsewhere / "shop.db"), data)
     writers = {}
     for one in places.store_files:
         writers[one.name] = Writer(one.path)
@@ -72,7 +72,7 @@ def opened(places: Places, name: str) -> Iterator[Connection]:
 
 
 def empty(tmp_path: Path) -> Places:
-    return Places(Files(tmp_path / "restored" / "orders.db"), tmp_path / "restored")
+    return Places(StoreFiles(tmp_path / "restored" / "orders.db"), tmp_path / "restored")
 
 
 def count(places: Places) -> int:
@@ -100,7 +100,7 @@ def test_only_the_owner_may_read_a_backup(places: Places, tmp_path: Path) -> Non
 
 def test_snapshot_is_of_one_instant(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     # An order is accepted and done between the first look at the files and the second, and only once.
-    versions = Snapshot._versions
+    versions = Snapshot._read_versions
     looks = 0
     with opened(places, "orders.db") as orders, opened(places, "orders-progress.db") as progress:
 
@@ -111,7 +111,7 @@ def test_snapshot_is_of_one_instant(places: Places, monkeypatch: pytest.MonkeyPa
                 add_order(orders, progress, 11)
             return versions(self)
 
-        monkeypatch.setattr(Snapshot, "_versions", interrupted)
+        monkeypatch.setattr(Snapshot, "_read_versions", interrupted)
         paths = [one.path for one in places.store_files]
         with contextlib.closing(Snapshot(paths)) as snapshot:
             seen = snapshot.readers[places.orders.orders].execute("SELECT max(sequence) FROM orders").fetchone()
@@ -141,7 +141,7 @@ def test_what_is_committed_while_files_are_copied_is_in_none_of_them(
 
 def test_archived_orders_belong_to_a_backup(places: Places, tmp_path: Path) -> None:
     with contextlib.closing(Archiver(places.orders)) as archiver:
-        assert archiver.run(2**60, nothing) == 10
+        assert archiver.archive_before(2**60, nothing) == 10
     (file,) = places.orders.archive.glob("*/*")
     name = f"archive/{file.relative_to(places.orders.archive)}"
     manifest = take_backup(places, tmp_path / "b", FAST, nothing)

@@ -16,7 +16,7 @@ from clients.tools.doctor.findings import DoctorSettings, Finding, has_errors
 from clients.tools.doctor.servers import check_servers, places_of, try_port
 from shared.domain.orders import iso_time
 from shared.stores.sqlite.database import connect
-from shared.stores.sqlite.files import RESTORE_MARK, Files
+from shared.stores.sqlite.files import RESTORE_MARK, StoreFiles
 from shared.stores.sqlite.orders import SqliteOrderStore
 from tests.support.orders import accept, request
 from tests.support.ports import hold_port
@@ -27,7 +27,7 @@ NOW = 1_900_000_000.0
 @pytest.fixture
 async def places(tmp_path: Path) -> Places:
     """The files of an intake that has accepted one order, and was stopped."""
-    found = Places(Files(tmp_path / "orders.db"), tmp_path)
+    found = Places(StoreFiles(tmp_path / "orders.db"), tmp_path)
     store = SqliteOrderStore(found.orders)
     await accept(store, request(), at=int(NOW * 1e6))
     await store.close()
@@ -140,7 +140,7 @@ async def test_interrupted_restore(places: Places) -> None:
 async def test_newest_order(places: Places, tmp_path: Path) -> None:
     assert files.find_newest_order(places) == int(NOW * 1e6)
     other = tmp_path / "other"
-    assert files.find_newest_order(Places(Files(other / "orders.db"), other)) is None
+    assert files.find_newest_order(Places(StoreFiles(other / "orders.db"), other)) is None
 
 
 @pytest.mark.parametrize(("days", "level"), [(None, "warning"), (0.5, "ok"), (30.0, "warning")])

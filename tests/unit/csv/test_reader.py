@@ -15,7 +15,7 @@ from shared.csv import reader as sheets
 from shared.csv.cells import split_cells
 from shared.csv.export import HEAD, export_lines
 from shared.csv.lines import MAX_LINE_BYTES
-from shared.csv.reader import KEPT_FAULTS, MAX_WASTED_LINES, Fault, Row, SheetReader
+from shared.csv.reader import KEPT_ERRORS, MAX_BAD_LINES, CsvReader, RowError, StockRow
 from shared.domain.errors import InvalidParams
 from shared.domain.names import fold_names
 from shared.domain.stock import MAX_COUNT
@@ -24,8 +24,8 @@ HEADER = "store,item,count\n"
 
 
 class Outcome(NamedTuple):
-    rows: list[Row]
-    faults: list[Fault]
+    rows: list[StockRow]
+    faults: list[RowError]
     fault_count: int
     encoding: str
     delimiter: str
@@ -33,11 +33,11 @@ class Outcome(NamedTuple):
 
 
 def read(*pieces: bytes) -> Outcome:
-    reader = SheetReader()
+    reader = CsvReader()
     rows = [row for piece in pieces for row in reader.feed(piece)]
     rows += reader.finish()
     assert reader.rows == len(rows)
-    return Outcome(rows, reader.faults, reader.fault_count, reader.encoding, reader.delimiter, reader.digest)
+    return Outcome(rows, reader.errors, reader.error_count, reader.encoding, reader.delimiter, reader.digest)
 
 
 def refusal(*pieces: bytes) -> InvalidParams:
@@ -52,7 +52,7 @@ def values(data: bytes | str) -> list[tuple[str, str, int]]:
     return [row[1:] for row in outcome.rows]
 
 
-def fault(line: str) -> Fault:
+def fault(line: str) -> RowError:
     """The one fault of a line; the good line behind it must not suffer from it."""
     outcome = read(f"{HEADER}{line}\nRome,Bread,1\n".encode())
     assert [row[1:] for row in outcome.rows] == [("Rome", "Bread", 1)]
@@ -63,7 +63,7 @@ def fault(line: str) -> Fault:
 def test_the_rows_of_a_plain_file() -> None:
     data = 'store,item,count\nBerlin,Echo Dot,12\nMadrid,"Jamón ibérico, loncheado",0\n'.encode()
     assert read(data) == Outcome(
-        rows=[Row(2, "Berlin", "Echo Dot", 12), Row(3, "Madrid", "Jamón ibérico, loncheado", 0)],
+        rows=[StockRow(2, "Berlin", "Echo Dot", 12), StockRow(3, "Madrid", "Jamón ibérico, loncheado", 0)],
         faults=[],
         fault_count=0,
         encoding="utf-8",
@@ -85,7 +85,7 @@ def test_the_rows_of_a_plain_file() -> None:
 )
 def test_encodings(data: bytes, encoding: str) -> None:
     outcome = read(data)
-    assert outcome[:5] == ([Row(2, "A", "Café", 1)], [], 0, encoding, ";")
+    assert outcome[:5] == ([StockRow(2, "A", "Café", 1)], [], 0, encoding, ";")
     assert read(*(bytes([one]) for one in data)) == outcome
 
 
@@ -176,7 +176,7 @@ def test_a_refusal_says_where() -> None:
 
 
 def test_a_refused_file_stays_refused() -> None:
-    reader = SheetReader()
+    reader = CsvReader()
     for data in (b"a,b\n", HEADER.encode()):
         with pytest.raises(InvalidParams, match="no column is called"):
             reader.feed(data)
@@ -192,7 +192,7 @@ def test_a_header_alone_is_a_file_without_rows() -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends_and_blank_lines(end: str) -> None:
     data = end.join(["store,item,count", "A,B,1", "", " , ,", '"",,', ",,,,,", "A,C,2"]).encode()
-    rows = [Row(2, "A", "B", 1), Row(7, "A", "C", 2)]
+    rows = [StockRow(2, "A", "B", 1), StockRow(7, "A", "C", 2)]
     assert read(data).rows == rows
     assert read(*(bytes([one]) for one in data)).rows == rows
 
@@ -290,7 +290,7 @@ def test_a_count_that_can_be_read_in_two_ways_is_not_guessed(text: str) -> None:
     ],
 )
 def test_faults(line: str, column: int, field: str | None, expected: str, found: str) -> None:
-    assert fault(line) == Fault(line=2, column=column, field=field, expected=expected, found=found)
+    assert fault(line) == RowError(line=2, column=column, field=field, expected=expected, found=found)
 
 
 def test_every_bad_cell_of_a_row_is_a_fault() -> None:
@@ -338,9 +338,9 @@ def test_a_fault_is_encoded_without_what_is_not_known() -> None:
 
 
 def test_faults_are_counted_but_not_all_kept() -> None:
-    outcome = read(HEADER.encode() + b"A\n" * (KEPT_FAULTS + 5))
-    assert (len(outcome.faults), outcome.fault_count) == (KEPT_FAULTS, KEPT_FAULTS + 5)
-    assert outcome.faults[-1].line == KEPT_FAULTS + 1
+    outcome = read(HEADER.encode() + b"A\n" * (KEPT_ERRORS + 5))
+    assert (len(outcome.faults), outcome.fault_count) == (KEPT_ERRORS, KEPT_ERRORS + 5)
+    assert outcome.faults[-1].line == KEPT_ERRORS + 1
 
 
 def test_a_line_is_as_long_as_it_is_however_it_comes() -> None:
@@ -445,7 +445,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("blank", ["", " ", ",,", " , ,\t", "\xa0", ",\xa0,", "," * 5000])
 def test_lines_of_blanks_cost_no_close_look(looks: list[str], blank: str) -> None:
     found = read((HEADER + "A,x,1\n" + f"{blank}\n" * 3000 + "A,y,2\n").encode())
-    assert found.rows == [Row(2, "A", "x", 1), Row(3003, "A", "y", 2)]
+    assert found.rows == [StockRow(2, "A", "x", 1), StockRow(3003, "A", "y", 2)]
     assert found.fault_count == 0
     assert looks == []
 
@@ -454,14 +454,14 @@ def test_lines_of_blanks_cost_no_close_look(looks: list[str], blank: str) -> Non
 def test_a_file_without_rows_is_refused_before_its_end(looks: list[str], line: str) -> None:
     found = refusal((HEADER + "A,x,1\n").encode(), *[f"{line}\n".encode() * 20_000] * 10)
     assert "no good row" in found.message
-    assert len(looks) == MAX_WASTED_LINES + 1
+    assert len(looks) == MAX_BAD_LINES + 1
 
 
 def test_columns_are_bounded(looks: list[str]) -> None:
     assert "1000 columns" in refusal(("a," * 1000 + HEADER).encode()).message
     found = read((HEADER + "x," * 5000 + "\nA,y,2\n").encode())
-    assert found.rows == [Row(3, "A", "y", 2)]
-    assert found.faults == [Fault(line=2, column=1, expected="at most 1000 cells", found="5001 cells")]
+    assert found.rows == [StockRow(3, "A", "y", 2)]
+    assert found.faults == [RowError(line=2, column=1, expected="at most 1000 cells", found="5001 cells")]
     assert looks == []
 
 

@@ -17,16 +17,16 @@ def test_saved_nonces_are_known_to_the_next_process_until_they_have_expired(tmp_
     path = tmp_path / "distributed.db"
     read_model, now = opened(path), time.time()
     for nonce, expires in ((b"old", now - 100), (b"new", now + 30)):
-        read_model.nonces.use(nonce, now, expires, now)
+        read_model.nonces.add_nonce(nonce, now, expires, now)
     with read_model.transaction(2):
         read_model.nonces.save_new()
     read_model.nonces.confirm_saved()
     assert not read_model.nonces.has_unsaved
     read_model.close()
     read_model = opened(path)
-    read_model.nonces.use(b"old", now, now + 30, now)
+    read_model.nonces.add_nonce(b"old", now, now + 30, now)
     with pytest.raises(Unauthorized, match="read before"):
-        read_model.nonces.use(b"new", now, now + 30, now)
+        read_model.nonces.add_nonce(b"new", now, now + 30, now)
     read_model.close()
 
 
@@ -34,5 +34,5 @@ def test_what_was_made_before_the_file_is_refused(tmp_path: Path) -> None:
     now = time.time()
     read_model = opened(tmp_path / "distributed.db")
     with pytest.raises(Unauthorized, match="older"):
-        read_model.nonces.use(b"x", now - 1, now + 29, now)
+        read_model.nonces.add_nonce(b"x", now - 1, now + 29, now)
     read_model.close()

@@ -20,30 +20,30 @@ class Orders:
     def __init__(self, *positions: OrderPosition) -> None:
         self._positions = iter(positions)
 
-    async def events(self, after: str | None, *, limit: int) -> OrderEvents | None:
+    async def read_events(self, after: str | None, *, limit: int) -> OrderEvents | None:
         del limit
         return OrderEvents([], str(next(self._positions)), restarted=after is not None)
 
 
 class Records:
-    """A feed whose changes are gone whenever they are asked for, but for the moment after `newest`."""
+    """A feed whose changes are gone whenever they are asked for, but for the moment after `newest_position`."""
 
     def __init__(self, *positions: int) -> None:
         self._positions = iter(positions)
         self._newest: str | None = None
 
-    async def changes(self, after: str | None, *, limit: int) -> Changes | None:
+    async def read_changes(self, after: str | None, *, limit: int) -> Changes | None:
         del limit
         if self._newest is None or after != self._newest:
             raise Gone("these changes are not kept")
         self._newest = None
         return Changes([], str(after))
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         self._newest = str(next(self._positions))
         return self._newest
 
-    async def everything(self, table: object) -> AsyncIterator[list[Any]]:
+    async def read_items(self, table: object) -> AsyncIterator[list[Any]]:
         del table
         pages: list[list[Any]] = []
         for page in pages:
@@ -53,7 +53,7 @@ class Records:
 class NoRecords(Records):
     """A feed whose file is not there yet."""
 
-    async def changes(self, after: str | None, *, limit: int) -> Changes | None:
+    async def read_changes(self, after: str | None, *, limit: int) -> Changes | None:
         return None
 
 

@@ -11,7 +11,7 @@ from shared.domain.errors import QueueFull
 from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 from shared.domain.states import State
-from shared.stores.ports.orders import Batch, Cancelled, Open, Rescue, Tended
+from shared.stores.ports.orders import Cancellation, OpenRange, OrderBatch, Rescue, Tended
 from shared.wire.orders import encode_orders
 from tests.support.memory_orders import MemoryOrders, MemoryOrderStore
 from tests.support.orders import request
@@ -24,13 +24,13 @@ class StubPool:
 
     def __init__(self) -> None:
         self.held: set[int] = set()
-        self.queued: list[Open] = []
+        self.queued: list[OpenRange] = []
         self.running = 0
 
     def workers(self) -> list[Any]:
         return []
 
-    def enqueue(self, entry: Open, *, stored: int) -> None:
+    def enqueue(self, entry: OpenRange, *, stored: int) -> None:
         self.queued.append(entry)
         self.held.update(entry.orders.sequences)
 
@@ -47,13 +47,13 @@ class StubPool:
 class SlowStore(MemoryOrderStore):
     """A store whose answers come a turn of the event loop after its commits, or before them."""
 
-    async def retry(self, order_id: str) -> Open | State:
+    async def retry(self, order_id: str) -> OpenRange | State:
         await asyncio.sleep(0)
         outcome = await super().retry(order_id)
         await asyncio.sleep(0)
         return outcome
 
-    async def cancel(self, order_id: str) -> Cancelled | State:
+    async def cancel(self, order_id: str) -> Cancellation | State:
         await asyncio.sleep(0)
         outcome = await super().cancel(order_id)
         await asyncio.sleep(0)
@@ -77,7 +77,7 @@ class Kitchen:
 
     async def accept(self, orders: int = 1) -> OrderRange:
         requests = [request(str(number)) for number in range(orders)]
-        return (await self.lifecycle.accept(Batch(requests, encode_orders(requests), True), 5)).acceptance.orders
+        return (await self.lifecycle.accept(OrderBatch(requests, encode_orders(requests), True), 5)).acceptance.orders
 
     def fail_in_store(self, sequence: int) -> None:
         """Has a worker commit that an order has failed, without a report of it so far."""
@@ -169,7 +169,7 @@ async def test_order_that_is_reopened_and_whose_failure_is_never_reported_is_que
     order = await kitchen.accept()
     kitchen.fail_in_store(order.first)
     await kitchen.reopen(order)
-    kitchen.lifecycle.rescue(Rescue([Open(order, 1, Priority.NORMAL, None)], {}))
+    kitchen.lifecycle.rescue(Rescue([OpenRange(order, 1, Priority.NORMAL, None)], {}))
     assert (kitchen.counts(), len(kitchen.pool.queued)) == ((1, 0, 0), 1)
     kitchen.report(order, failed=True)
     assert (kitchen.counts(), len(kitchen.pool.queued)) == ((0, 1, 0), 1)

@@ -11,7 +11,7 @@ from shared.domain.ids import id_prefix
 from shared.domain.orders import OrderRequest
 from shared.domain.records import Action, Record, Update
 from shared.domain.tables import RESERVATIONS, STOCK
-from shared.stores.evaluate import evaluate
+from shared.stores.evaluation import evaluate_action
 from workers.handlers import Job
 
 PREFIX = id_prefix(1_700_000_000_000_000, 5)
@@ -52,7 +52,7 @@ class Records:
             assert isinstance(action, Update)
             place = (action.table, *action.key.values())
             assert place not in planned
-            record = evaluate(action, tables[action.table], self._found.get(place), 0)
+            record = evaluate_action(action, tables[action.table], self._found.get(place), 0)
             assert record is not None
             planned[place] = record
         self._found |= planned

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from clients.persistence import StoredChange, StoredItem
 from services.inventory.stock_follower import CountChange, build_movement, next_alert
-from shared.domain.stock import Levels
+from shared.domain.stock import StockThresholds
 
-LEVELS = Levels(5, 2)
+LEVELS = StockThresholds(5, 2)
 
 
 def item(count: int | None, version: int = 1, **members: Any) -> StoredItem | None:

@@ -14,7 +14,7 @@ from services.persistence.audit_retention import AuditRetention
 from shared.domain.errors import StoreError
 from shared.domain.records import Delete, Transaction
 from shared.domain.tables import suite_tables
-from shared.stores.ports.records import Query
+from shared.stores.ports.records import RecordQuery
 from shared.stores.sqlite.records import SqliteRecordStore
 
 TABLES = suite_tables("CorporateData", "CorporateLog")
@@ -105,7 +105,7 @@ async def test_move_that_was_interrupted_is_completed(
     assert (await audit.verify_chains())["valid"]
     assert await retention.move_old() == (5 if write == 1 else 0)
     assert [entry["number"] for entry in archived_entries(tmp_path / "audit")] == [1, 2, 3, 4, 5]
-    assert (await store.query(Query(TENANT, LOG.name, partition="main"))).records == []
+    assert (await store.query(RecordQuery(TENANT, LOG.name, partition="main"))).records == []
     assert await audit.verify_chains() == {"valid": True, "entries": 0, "chains": 1, "archived": 5}
 
 

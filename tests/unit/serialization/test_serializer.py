@@ -21,7 +21,7 @@ from shared.domain.errors import InvalidParams, Unauthorized
 from shared.serialization.serializer import Method, Serializer, deserialize, serialize
 from shared.serialization.signed_pickles import PickleLimits, Pickles
 from shared.serialization.type_registry import Registry
-from shared.serialization.unpickler import unpickle
+from shared.serialization.unpickler import read_pickle
 
 KEY = b"k" * 32
 
@@ -337,7 +337,7 @@ class Evil:
 
 def attack(data: bytes) -> None:
     with pytest.raises(InvalidParams):
-        unpickle(data, REGISTRY, depth=32, values=10_000)
+        read_pickle(data, REGISTRY, depth=32, values=10_000)
 
 
 def op(*parts: bytes) -> bytes:
@@ -432,7 +432,7 @@ def test_many_small_values_are_refused() -> None:
 @given(st.binary(max_size=60))
 def test_no_bytes_do_anything_but_be_refused_or_be_data(data: bytes) -> None:
     try:
-        found = unpickle(b"\x80\x04" + data, REGISTRY, depth=32, values=1000)
+        found = read_pickle(b"\x80\x04" + data, REGISTRY, depth=32, values=1000)
     except InvalidParams:
         return
     assert not callable(found) or isinstance(found, Loose | Point)

@@ -8,9 +8,9 @@ import pytest
 from shared.domain.errors import Gone, InvalidParams
 from shared.domain.records import Table
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.client import Expired, Trimmed
-from shared.stores.dynamodb.feed import Feed
+from shared.stores.dynamodb.client import IteratorExpired, StreamTrimmed
 from shared.stores.dynamodb.settings import DynamoSettings
+from shared.stores.dynamodb.stream_feed import StreamFeed
 
 TABLES = Tables(Table("Things", partition="id"), Table("Quiet", partition="id", feed=False))
 
@@ -31,7 +31,7 @@ class Streams:
         self.expired = False
         self.trimmed = False
 
-    def deadline(self) -> float:
+    def next_deadline(self) -> float:
         return 0.0
 
     async def call(self, operation: str, *, by: float, **members: Any) -> Any:
@@ -54,13 +54,13 @@ class Streams:
 
     def get_shard_iterator(self, members: Any) -> Any:
         if self.trimmed:
-            raise Trimmed
+            raise StreamTrimmed
         return {"ShardIterator": f"{members['ShardId']}:{members.get('SequenceNumber', '0')}"}
 
     def get_records(self, members: Any) -> Any:
         if self.expired:
             self.expired = False
-            raise Expired
+            raise IteratorExpired
         name, _, place = members["ShardIterator"].partition(":")
         shard = self.shards[name]
         rest = [sequence for sequence in shard.sequences if sequence > int(place)]
@@ -77,15 +77,15 @@ def _record(sequence: int) -> Any:
     return {"dynamodb": {"SequenceNumber": str(sequence), "NewImage": image, "ApproximateCreationDateTime": at}}
 
 
-def feed(streams: Any) -> Feed:
-    return Feed(streams, streams, TABLES)
+def feed(streams: Any) -> StreamFeed:
+    return StreamFeed(streams, streams, TABLES)
 
 
-async def versions(feed: Feed, after: str | None = None, limit: int = 2) -> tuple[list[int], str]:
+async def versions(feed: StreamFeed, after: str | None = None, limit: int = 2) -> tuple[list[int], str]:
     """The versions behind a position, and the position at their end."""
     found: list[int] = []
     while True:
-        changes = await feed.changes(after, limit)
+        changes = await feed.read_changes(after, limit)
         found += [change.new.version for change in changes.changes if change.new is not None]
         after = changes.position
         if not changes.changes:
@@ -114,12 +114,12 @@ async def test_children_of_a_split_are_found_when_their_parent_ends() -> None:
     assert (await versions(after, position))[0] == [2, 3, 4]
 
 
-async def test_every_position_can_be_gone_on_from() -> None:
+async def test_every_position_can_be_resumed() -> None:
     streams = Streams(root=Shard(None, True, [1, 2, 3]), child=Shard("root", False, [4, 5]))
     seen: list[int] = []
     position: str | None = None
     while True:
-        changes = await feed(streams).changes(position, 1)
+        changes = await feed(streams).read_changes(position, 1)
         if not changes.changes:
             break
         seen += [change.new.version for change in changes.changes if change.new is not None]
@@ -130,14 +130,14 @@ async def test_every_position_can_be_gone_on_from() -> None:
 async def test_iterator_that_expired_is_taken_anew() -> None:
     streams = Streams(root=Shard(None, False, [1, 2]))
     one = feed(streams)
-    found = await one.changes(None, 1)
+    found = await one.read_changes(None, 1)
     streams.expired = True
     assert (await versions(one, found.position))[0] == [2]
 
 
 async def test_shard_that_is_forgotten_is_gone_unless_it_was_read() -> None:
     streams = Streams(root=Shard(None, True, [1]), child=Shard("root", False, [2]))
-    half = (await feed(streams).changes(None, 1)).position
+    half = (await feed(streams).read_changes(None, 1)).position
     found, whole = await versions(feed(streams))
     assert found == [1, 2]
     del streams.shards["root"]
@@ -146,21 +146,21 @@ async def test_shard_that_is_forgotten_is_gone_unless_it_was_read() -> None:
     streams.shards["later"] = Shard("child", False, [3])
     del streams.shards["child"]
     with pytest.raises(Gone):
-        await feed(streams).changes(whole, 1)
+        await feed(streams).read_changes(whole, 1)
 
 
 async def test_trimmed_place_is_gone() -> None:
     streams = Streams(root=Shard(None, False, [1]))
-    position = (await feed(streams).changes(None, 1)).position
+    position = (await feed(streams).read_changes(None, 1)).position
     streams.trimmed = True
     with pytest.raises(Gone):
-        await feed(streams).changes(position, 1)
+        await feed(streams).read_changes(position, 1)
 
 
 async def test_newest_leaves_out_what_was_followed_by_another_shard() -> None:
     streams = Streams(root=Shard(None, True, [1]), child=Shard("root", False, [2]))
     one = feed(streams)
-    newest = await one.newest()
+    newest = await one.newest_position()
     assert (await versions(one, newest))[0] == []
     streams.shards["child"].sequences.append(3)
     assert (await versions(one, newest))[0] == [3]
@@ -169,4 +169,4 @@ async def test_newest_leaves_out_what_was_followed_by_another_shard() -> None:
 @pytest.mark.parametrize("position", ["", "x", "e30", "eyJUaGluZ3MiOnsicyI6IngifX0", "eyJRdWlldCI6e319"])
 async def test_what_is_no_position_is_refused(position: str) -> None:
     with pytest.raises(InvalidParams):
-        await feed(Streams()).changes(position, 1)
+        await feed(Streams()).read_changes(position, 1)

@@ -15,7 +15,7 @@ from services.intake import intake
 from services.intake.order_lifecycle import OrderLifecycle
 from shared.domain.errors import QueueFull
 from shared.domain.states import FINAL, State
-from shared.stores.ports.orders import Acceptance, Batch, Cancelled, Open
+from shared.stores.ports.orders import Acceptance, Cancellation, OpenRange, OrderBatch
 from shared.wire.orders import encode_orders
 from tests.support import in_process
 from tests.support.in_process import Suite
@@ -60,7 +60,7 @@ class Walk:
 
     async def _accept(self) -> None:
         requests = [request(self._chance.choice(CUSTOMERS)) for _ in range(self._chance.randint(1, 5))]
-        admitted = await self.lifecycle.accept(Batch(requests, encode_orders(requests), True), 1_000_000)
+        admitted = await self.lifecycle.accept(OrderBatch(requests, encode_orders(requests), True), 1_000_000)
         self.seen["refused"] += len(requests) - admitted.acceptance.orders.count
         self.lifecycle.dispatch()
 
@@ -106,19 +106,19 @@ class SlowStore(MemoryOrderStore):
         for _ in range(random.randrange(4)):
             await asyncio.sleep(0)
 
-    async def accept(self, batch: Batch, *, received: int, room: int) -> Acceptance:
+    async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         await self._pause()
         acceptance = await super().accept(batch, received=received, room=room)
         await self._pause()
         return acceptance
 
-    async def retry(self, order_id: str) -> Open | State:
+    async def retry(self, order_id: str) -> OpenRange | State:
         await self._pause()
         outcome = await super().retry(order_id)
         await self._pause()
         return outcome
 
-    async def cancel(self, order_id: str) -> Cancelled | State:
+    async def cancel(self, order_id: str) -> Cancellation | State:
         await self._pause()
         outcome = await super().cancel(order_id)
         await self._pause()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidJson, TooLarge
-from shared.wire.framing import Broken, Document, Frame, Framer, HttpRequest, Line
+from shared.wire.framing import BrokenRequest, Document, Frame, Framer, HttpRequestLine, TextLine
 from shared.wire.telnet import Interrupt
 
 IAC, DO, WILL, WONT, DONT, IP, SB, SE = b"\xff", b"\xfd", b"\xfb", b"\xfc", b"\xfe", b"\xf4", b"\xfa", b"\xf0"
@@ -41,21 +41,21 @@ def in_bytes(data: bytes, **limits: int) -> list[Frame]:
         pytest.param(b'{\r\n "a":\r\n [1,\r\n 2]\r\n}\r\n', [Document(b'{\r\n "a":\r\n [1,\r\n 2]\r\n}')], id="pasted"),
         pytest.param(b'{"a":1}\r\0{"b":2}\r\0', [Document(b'{"a":1}'), Document(b'{"b":2}')], id="CR NUL"),
         pytest.param(b'\xef\xbb\xbf{"a":1}\n', [Document(b'{"a":1}')], id="byte-order mark"),
-        pytest.param(b"\xef\xbb\xbfping\n", [Line("ping")], id="byte-order mark before a verb"),
+        pytest.param(b"\xef\xbb\xbfping\n", [TextLine("ping")], id="byte-order mark before a verb"),
         pytest.param(b'{"a":"}{\\"]\\\\"}', [Document(b'{"a":"}{\\"]\\\\"}')], id="brackets in text"),
         pytest.param(
             b'ping\r\n\r\n  status 7 \r\n{"a":1}stats\n',
-            [Line("ping"), Line("status 7"), Document(b'{"a":1}'), Line("stats")],
+            [TextLine("ping"), TextLine("status 7"), Document(b'{"a":1}'), TextLine("stats")],
             id="verbs",
         ),
-        pytest.param(b"ping\r\0status 7\r\0", [Line("ping"), Line("status 7")], id="verbs ended by CR NUL"),
-        pytest.param(b"GET /x HTTP/1.1\r\n", [HttpRequest("GET /x HTTP/1.1")], id="HTTP"),
+        pytest.param(b"ping\r\0status 7\r\0", [TextLine("ping"), TextLine("status 7")], id="verbs ended by CR NUL"),
+        pytest.param(b"GET /x HTTP/1.1\r\n", [HttpRequestLine("GET /x HTTP/1.1")], id="HTTP"),
         pytest.param(
             IAC + DO + b"\x01" + b'{"a"' + IAC + WILL + b"\x03" + b":1}\n",
             [Document(b'{"a":1}')],
             id="telnet negotiation",
         ),
-        pytest.param(IAC + SB + b"\x18{[" + IAC + SE + b"ping\n", [Line("ping")], id="telnet sub-negotiation"),
+        pytest.param(IAC + SB + b"\x18{[" + IAC + SE + b"ping\n", [TextLine("ping")], id="telnet sub-negotiation"),
     ],
 )
 def test_requests_are_found_whole_and_byte_by_byte(data: bytes, expected: list[Frame]) -> None:
@@ -91,14 +91,14 @@ def test_ctrl_c_drops_what_is_half_typed(ctrl_c: bytes) -> None:
 )
 def test_broken_document_costs_one_error_and_the_session_goes_on(broken: bytes) -> None:
     for found in (frames(broken + b'{"b":2}\nping\n'), in_bytes(broken + b'{"b":2}\nping\n')):
-        assert isinstance(found[0], Broken)
+        assert isinstance(found[0], BrokenRequest)
         assert isinstance(found[0].error, InvalidJson)
-        assert found[1:] == [Document(b'{"b":2}'), Line("ping")]
+        assert found[1:] == [Document(b'{"b":2}'), TextLine("ping")]
 
 
 def test_document_that_was_never_closed_ends_where_the_next_begins() -> None:
     found = frames(b'{"a": "x", "b": [1, 2]\n{"b":2}\n')
-    assert isinstance(found[0], Broken)
+    assert isinstance(found[0], BrokenRequest)
     assert (found[0].error.line, found[0].error.column) == (2, 1)
     assert found[1:] == [Document(b'{"b":2}')]
 
@@ -111,7 +111,7 @@ def test_objects_at_the_start_of_a_line_within_an_array_are_not_mistaken() -> No
 @pytest.mark.parametrize("data", [b'{"a":"' + b"x" * 200, b"x" * 200, b'{"a":"' + b"x" * 200 + b'"}'])
 def test_what_is_too_large_is_fatal(data: bytes) -> None:
     for found in (frames(data, document_bytes=100), in_bytes(data, document_bytes=100)[:1]):
-        assert isinstance(found[0], Broken)
+        assert isinstance(found[0], BrokenRequest)
         assert isinstance(found[0].error, TooLarge)
         assert found[0].fatal
 
@@ -129,20 +129,20 @@ def test_one_shot_clients_are_told_by_the_missing_newline() -> None:
 def test_end_of_stream_completes_a_verb_and_tells_of_a_cut_document() -> None:
     one = framer()
     one.feed(b"ping")
-    assert one.end() == [Line("ping")]
+    assert one.end_stream() == [TextLine("ping")]
     one.feed(b'{"a":')
-    (found,) = one.end()
-    assert isinstance(found, Broken)
+    (found,) = one.end_stream()
+    assert isinstance(found, BrokenRequest)
     assert not found.fatal
-    assert one.end() == []
+    assert one.end_stream() == []
 
 
 def test_finish_gives_back_what_lies_behind_the_request() -> None:
     one = framer()
     one.feed(b'{"a":')
-    assert one.midway
-    assert one.finish(b'1}\n{"b":2}\n') == ([Document(b'{"a":1}')], b'\n{"b":2}\n')
-    assert not one.midway
+    assert one.is_midway
+    assert one.finish_request(b'1}\n{"b":2}\n') == ([Document(b'{"a":1}')], b'\n{"b":2}\n')
+    assert not one.is_midway
 
 
 @pytest.mark.parametrize("start", [b'{"a":"', b'{"a":[', b"verb "])
@@ -150,14 +150,14 @@ def test_bytes_one_at_a_time_are_each_looked_at_once(start: bytes, monkeypatch: 
     """What a step is given and what is held stays in proportion to what comes in: nothing is scanned again."""
     one = framer(document_bytes=10**6)
     seen = 0
-    step = Framer._step
+    step = Framer._scan_step
 
     def counted(self: Framer, data: bytes, position: int) -> int:
         nonlocal seen
         seen += len(data) - position
         return step(self, data, position)
 
-    monkeypatch.setattr(Framer, "_step", counted)
+    monkeypatch.setattr(Framer, "_scan_step", counted)
     one.feed(start)
     for _ in range(20_000):
         one.feed(b"1")
@@ -187,7 +187,7 @@ def test_any_cut_of_a_stream_gives_the_same_requests(texts: list[str], end: byte
     data = b"".join(text.encode("utf-8", "replace") + end for text in texts)
     whole = frames(data, document_bytes=10**6, depth=64)
     assert len(whole) == len(texts)
-    assert not any(isinstance(frame, Broken) for frame in whole)
+    assert not any(isinstance(frame, BrokenRequest) for frame in whole)
     one = framer(document_bytes=10**6, depth=64)
     found: list[Frame] = []
     for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
@@ -198,9 +198,9 @@ def test_any_cut_of_a_stream_gives_the_same_requests(texts: list[str], end: byte
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_break_the_scanner(data: bytes) -> None:
     one = framer(document_bytes=100)
-    found = one.feed(data) + one.end()
+    found = one.feed(data) + one.end_stream()
     assert all(len(frame.data) <= 100 for frame in found if isinstance(frame, Document))
-    assert one.end() == []
+    assert one.end_stream() == []
 
 
 @given(OBJECTS, st.integers(0, 100), st.binary(min_size=1, max_size=3))

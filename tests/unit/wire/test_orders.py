@@ -13,26 +13,26 @@ from hypothesis import strategies as st
 from shared.domain.errors import ComandaError, InvalidJson, InvalidParams
 from shared.domain.orders import Item, OrderRequest, Priority
 from shared.wire.orders import OrderDecoder, encode_order, encode_orders
-from shared.wire.strict import parse
+from shared.wire.strict_json import parse_json
 
 GOOD: dict[str, Any] = {"cliente": "Juan Pérez", "productos": ["pan"], "direccion": "Av. Siempre Viva 742"}
 
 
 def careful(document: bytes) -> OrderRequest:
-    parse(document)
-    return OrderDecoder().document(document)
+    parse_json(document)
+    return OrderDecoder().decode_document(document)
 
 
 def refused(document: bytes | dict[str, Any]) -> ComandaError:
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
-    assert OrderDecoder().block(data + b"\n") is None
+    assert OrderDecoder().decode_block(data + b"\n") is None
     with pytest.raises(ComandaError) as caught:
         careful(data)
     return caught.value
 
 
 def test_block_of_lines_is_one_list_of_orders() -> None:
-    block = OrderDecoder().block((json.dumps(GOOD) + "\n").encode() * 3)
+    block = OrderDecoder().decode_block((json.dumps(GOOD) + "\n").encode() * 3)
     assert block is not None
     assert block.plain
     assert len(block.orders) == 3
@@ -42,7 +42,7 @@ def test_block_of_lines_is_one_list_of_orders() -> None:
 def test_all_fields_are_understood() -> None:
     products = ["pan", {"producto": "agua", "cantidad": 2, "precio": "0.80"}, {"producto": "sal", "precio": 1.5}]
     options = {"request_id": "r1", "prioridad": "alta", "no_antes_de": "2030-01-31T08:00:00+01:00"}
-    block = OrderDecoder().block(json.dumps(GOOD | {"productos": products} | options).encode())
+    block = OrderDecoder().decode_block(json.dumps(GOOD | {"productos": products} | options).encode())
     assert block is not None
     assert not block.plain
     (order,) = block.orders
@@ -122,7 +122,7 @@ def test_what_is_not_strict_json_is_located(document: bytes, line: int | None, c
 
 
 def test_array_answers_for_each_member() -> None:
-    members = OrderDecoder().array(json.dumps([GOOD, 3, GOOD | {"cliente": " "}]).encode())
+    members = OrderDecoder().decode_array(json.dumps([GOOD, 3, GOOD | {"cliente": " "}]).encode())
     assert isinstance(members[0], OrderRequest)
     assert [getattr(member, "field", "none") for member in members[1:]] == [None, "cliente"]
 
@@ -133,8 +133,8 @@ def test_array_answers_for_each_member() -> None:
 def test_a_price_that_cannot_be_costs_that_order_alone_and_names_its_place(price: str) -> None:
     odd = '{"cliente":"a","productos":["x",{"producto":"y","precio":' + price + '}],"direccion":"d"}'
     document = f"[{json.dumps(GOOD)},{odd},{json.dumps(GOOD)}]".encode()
-    parse(document)
-    first, wrong, last = OrderDecoder().array(document)
+    parse_json(document)
+    first, wrong, last = OrderDecoder().decode_array(document)
     assert isinstance(first, OrderRequest)
     assert isinstance(last, OrderRequest)
     assert isinstance(wrong, InvalidParams)
@@ -173,7 +173,7 @@ def documents(draw: st.DrawFn) -> bytes:
 
 @given(st.lists(documents(), min_size=1, max_size=3))
 def test_fast_way_takes_only_what_the_careful_way_takes(made: list[bytes]) -> None:
-    block = OrderDecoder().block(b"\n".join(made) + b"\n")
+    block = OrderDecoder().decode_block(b"\n".join(made) + b"\n")
     if block is None:
         return
     assert block.orders == [careful(document) for document in made]
@@ -186,7 +186,7 @@ def test_duplicate_keys_and_blanks_never_get_in(document: bytes) -> None:
     blank = any(
         isinstance(value, str) and name in ("cliente", "direccion") and not value.strip() for name, value in pairs
     )
-    block = OrderDecoder().block(document)
+    block = OrderDecoder().decode_block(document)
     if len(names) != len(set(names)) or blank:
         assert block is None
         with pytest.raises(ComandaError):
@@ -196,9 +196,9 @@ def test_duplicate_keys_and_blanks_never_get_in(document: bytes) -> None:
 @pytest.mark.parametrize("price", ['"1_000"', '" 1 "', '"\u0661"', '"1e"', '"NaN"'])
 def test_text_that_is_no_json_number_is_no_price(price: str) -> None:
     document = f'{{"cliente":"a","productos":[{{"producto":"x","precio":{price}}}],"direccion":"d"}}'.encode()
-    assert OrderDecoder().block(document + b"\n") is None
+    assert OrderDecoder().decode_block(document + b"\n") is None
     with pytest.raises(InvalidParams, match="precio"):
-        OrderDecoder().document(document)
+        OrderDecoder().decode_document(document)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +211,6 @@ def test_text_that_is_no_json_number_is_no_price(price: str) -> None:
 )
 def test_hint_names_a_field_of_the_same_object(document: bytes, hint: str) -> None:
     with pytest.raises(InvalidParams) as found:
-        OrderDecoder().document(document)
+        OrderDecoder().decode_document(document)
     assert (found.value.hint or "").startswith(hint)
     assert len(found.value.message) < 100

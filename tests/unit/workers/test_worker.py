@@ -35,7 +35,7 @@ class Store:
             self.asked.append(max_bytes)
         room = max_bytes or 0
         while left and room > 0:
-            taken, rest = left[0].cut(-(-room // len(DOCUMENT)))
+            taken, rest = left[0].split_at(-(-room // len(DOCUMENT)))
             left[:1] = rest
             claims.append(Claim(taken, [DOCUMENT] * taken.orders.count, 0))
             room -= taken.orders.count * len(DOCUMENT)

@@ -14,11 +14,11 @@ import msgspec
 
 from shared.domain.errors import StartupError
 from shared.stores.orders import CANCELLED, DONE
-from shared.stores.ports.transfer import ITEM_SUM, StoredRow
-from shared.stores.sqlite.database import Connection, Writer, migrate, translated
-from shared.stores.sqlite.files import Files
-from shared.stores.sqlite.listing import attach
+from shared.stores.ports.transfer import ITEM_SUM, TransferredRow
+from shared.stores.sqlite.database import Connection, Writer, migrate, translate_errors
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE, OrderPosition
 from shared.stores.sqlite.outbox import rebuild_outbox
 from shared.stores.sqlite.records import SqliteRecordStore
@@ -51,7 +51,7 @@ class SqliteCarriedTransfer:
     `records` is the store of the records, `files` are those of the orders; nobody else may be using them.
     """
 
-    def __init__(self, path: Path, files: Files, records: SqliteRecordStore) -> None:
+    def __init__(self, path: Path, files: StoreFiles, records: SqliteRecordStore) -> None:
         self._path = path
         self._files = files
         self._records = records
@@ -60,26 +60,26 @@ class SqliteCarriedTransfer:
             raise StartupError(f"a distributed service is using {path}", hint="stop it first")
         self._writer: Writer | None = None
 
-    def _file(self) -> Writer:
+    def _open_file(self) -> Writer:
         """The file of the distributed service, made where it is missing."""
         if self._writer is None:
             self._writer = Writer(self._path)
             migrate(self._writer.connection, self._path, "distributed")
         return self._writer
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """See `CarriedTransfer.empty`."""
         if not self._path.exists():
             return True
-        with translated(self._path):
+        with translate_errors(self._path):
             held = "SELECT 1 FROM counts UNION ALL SELECT 1 FROM notifications UNION ALL SELECT 1 FROM users LIMIT 1"
-            return self._file().connection.execute(held).fetchone() is None
+            return self._open_file().connection.execute(held).fetchone() is None
 
-    async def pages(self) -> AsyncIterator[list[StoredRow]]:
+    async def read_pages(self) -> AsyncIterator[list[TransferredRow]]:
         """See `CarriedTransfer.pages`."""
-        page: list[StoredRow] = []
+        page: list[TransferredRow] = []
         size = 0
-        for row in self._rows():
+        for row in self._iterate_rows():
             page.append(row)
             size += sum(len(value) for value in row.values if isinstance(value, str))
             if len(page) == _PAGE_ROWS or size > _PAGE_BYTES:
@@ -88,38 +88,38 @@ class SqliteCarriedTransfer:
         if page:
             yield page
 
-    def _rows(self) -> Iterator[StoredRow]:
+    def _iterate_rows(self) -> Iterator[TransferredRow]:
         if self._path.exists():
-            with translated(self._path):
-                connection = self._file().connection
+            with translate_errors(self._path):
+                connection = self._open_file().connection
                 yield from _own_rows(connection)
                 if connection.execute(_HAS_CARRIED).fetchone() is not None:
                     # Taken, and not finished yet.
                     for kind, body in connection.execute("SELECT kind, body FROM carried ORDER BY kind, number"):
-                        yield StoredRow(kind, msgspec.json.decode(body))
+                        yield TransferredRow(kind, msgspec.json.decode(body))
                     return
-        with translated(self._files.orders), contextlib.closing(attach(self._files)) as orders:
+        with translate_errors(self._files.orders), contextlib.closing(connect_order_files(self._files)) as orders:
             yield from self._order_rows(orders)
         newest, forgotten, changes = self._records.kept_changes()
         if newest:
-            yield StoredRow(_FEED, [newest, forgotten])
+            yield TransferredRow(_FEED, [newest, forgotten])
         for change in changes:
-            yield StoredRow(_CHANGES, list(change))
+            yield TransferredRow(_CHANGES, list(change))
 
-    def _order_rows(self, connection: Connection) -> Iterator[StoredRow]:
-        position = self._position(connection)
+    def _order_rows(self, connection: Connection) -> Iterator[TransferredRow]:
+        position = self._read_position(connection)
         if position is not None:
-            yield StoredRow(_LAST, list(connection.execute(_NEWEST).fetchone()))
+            yield TransferredRow(_LAST, list(connection.execute(_NEWEST).fetchone()))
             unread = "SELECT number, at, last, moves FROM progress.moves WHERE number > ? ORDER BY number"
             for row in connection.execute(unread, (position.move,)):
-                yield StoredRow(_OUTBOX, list(row))
+                yield TransferredRow(_OUTBOX, list(row))
             for row in connection.execute(_OPEN_ORDERS):
-                yield StoredRow(_OPEN, list(row))
+                yield TransferredRow(_OPEN, list(row))
         if connection.execute(_HAS_REPAIRS).fetchone() is not None:
             for row in connection.execute("SELECT number, at, details FROM progress.repairs ORDER BY number"):
-                yield StoredRow(_REPAIRS, list(row))
+                yield TransferredRow(_REPAIRS, list(row))
 
-    def _position(self, orders: Connection) -> OrderPosition | None:
+    def _read_position(self, orders: Connection) -> OrderPosition | None:
         """How far the distributed service has read these very orders; None where it has to begin again."""
         position = self._own_position()
         known = dict(orders.execute("SELECT name, value FROM progress.meta").fetchall())
@@ -133,12 +133,12 @@ class SqliteCarriedTransfer:
     def _own_position(self) -> OrderPosition | None:
         if not self._path.exists():
             return None
-        row = self._file().connection.execute("SELECT value FROM meta WHERE name = ?", (ORDERS,)).fetchone()
+        row = self._open_file().connection.execute("SELECT value FROM meta WHERE name = ?", (ORDERS,)).fetchone()
         return None if row is None else OrderPosition.parse(row[0])
 
-    async def take(self, page: int, rows: Sequence[StoredRow]) -> None:
+    async def write_page(self, page: int, rows: Sequence[TransferredRow]) -> None:
         """See `CarriedTransfer.take`."""
-        writer = self._file()
+        writer = self._open_file()
         with writer.transaction(len(rows)) as connection:
             connection.execute(_MAKE_CARRIED)
             own = {name for (name,) in connection.execute(_TABLES)}
@@ -153,10 +153,10 @@ class SqliteCarriedTransfer:
                     place = (table, page * 1_000_000 + number, body)
                     connection.execute("INSERT OR REPLACE INTO carried VALUES (?, ?, ?)", place)
 
-    async def finish(self, node: int | None, item_sum: int) -> None:
+    async def finish_transfer(self, node: int | None, item_sum: int) -> None:
         """See `CarriedTransfer.finish`."""
-        writer = self._file()
-        with translated(self._path):
+        writer = self._open_file()
+        with translate_errors(self._path):
             writer.connection.execute(_MAKE_CARRIED)
             self._finish_feed(writer.connection, item_sum)
             if node is not None:
@@ -166,9 +166,9 @@ class SqliteCarriedTransfer:
 
     def _finish_feed(self, connection: Connection, item_sum: int) -> None:
         """The feed as it was where nothing was changed since; else what follows it has to read the records anew."""
-        newest, forgotten = next(iter(_carried(connection, _FEED)), [0, 0])
-        if [str(item_sum)] in _carried(connection, ITEM_SUM):
-            self._records.load_changes(_carried(connection, _CHANGES), newest, forgotten)
+        newest, forgotten = next(iter(_read_carried(connection, _FEED)), [0, 0])
+        if [str(item_sum)] in _read_carried(connection, ITEM_SUM):
+            self._records.load_changes(_read_carried(connection, _CHANGES), newest, forgotten)
         else:
             self._records.load_changes((), newest + 1, newest + 1)
 
@@ -176,7 +176,7 @@ class SqliteCarriedTransfer:
         """The outbox, so that the distributed service counts what it has not counted."""
         connection = writer.connection
         position = self._own_position()
-        last = next(iter(_carried(connection, _LAST)), None)
+        last = next(iter(_read_carried(connection, _LAST)), None)
         known = position is not None and position.node == node and last is not None
         progress = Writer(self._files.progress)
         try:
@@ -184,14 +184,14 @@ class SqliteCarriedTransfer:
                 if known:
                     assert position is not None
                     assert last is not None
-                    unread = _carried(connection, _OUTBOX)
-                    before = dict(_carried(connection, _OPEN))
+                    unread = _read_carried(connection, _OUTBOX)
+                    before = dict(_read_carried(connection, _OPEN))
                     rebuild_outbox(target, before, last[0], [(position.move, 0, 0, "{}"), *unread])
                     target.execute("INSERT OR REPLACE INTO meta VALUES ('era', ?)", (position.era,))
                 else:
                     rebuild_outbox(target, {}, 0, ())
                     self._begin_again(writer)
-                if repairs := _carried(connection, _REPAIRS):
+                if repairs := _read_carried(connection, _REPAIRS):
                     target.execute(_MAKE_REPAIRS)
                     target.executemany("INSERT OR REPLACE INTO repairs VALUES (?, ?, ?)", repairs)
         finally:
@@ -217,16 +217,16 @@ class SqliteCarriedTransfer:
         self._lock.close()
 
 
-def _own_rows(connection: Connection) -> Iterator[StoredRow]:
+def _own_rows(connection: Connection) -> Iterator[TransferredRow]:
     for (table,) in connection.execute(_TABLES).fetchall():
         if table not in _LEFT_OUT:
             for row in connection.execute(f"SELECT * FROM {table}"):
                 if table != "meta" or row[0] != _SINCE:
-                    yield StoredRow(table, list(row))
+                    yield TransferredRow(table, list(row))
     for row in connection.execute("SELECT name, seq FROM sqlite_sequence"):
-        yield StoredRow(_NUMBERS, list(row))
+        yield TransferredRow(_NUMBERS, list(row))
 
 
-def _carried(connection: Connection, kind: str) -> list[Any]:
+def _read_carried(connection: Connection, kind: str) -> list[Any]:
     rows = connection.execute("SELECT body FROM carried WHERE kind = ? ORDER BY number", (kind,)).fetchall()
     return [msgspec.json.decode(body) for (body,) in rows]

@@ -10,7 +10,7 @@ import structlog
 
 from shared.domain.records import Record, Table
 from shared.domain.tables import REMOVALS, Tables
-from shared.stores.dynamodb.client import ConditionFailed, Dynamo
+from shared.stores.dynamodb.client import ConditionFailed, DynamoClient
 from shared.stores.dynamodb.items import (
     PARTITION,
     RENAMED,
@@ -21,12 +21,12 @@ from shared.stores.dynamodb.items import (
     raw_key,
     record_of,
     removed_item,
-    text,
+    text_member,
 )
-from shared.stores.dynamodb.removals import Removals
+from shared.stores.dynamodb.removals import RemovalVersions
 from shared.stores.dynamodb.values import to_value
-from shared.stores.folding import apart, merge_records
 from shared.stores.keys import item_keys, tenant_of
+from shared.stores.name_merging import merge_records, separate_key
 from shared.stores.ports.records import STORE_TENANT
 
 _ITEMS_AT_ONCE = 25
@@ -34,13 +34,13 @@ _FOR_EVER = 253_402_300_799
 """The end of the year 9999."""
 
 
-async def fold_keys(dynamo: Dynamo, tables: Tables, made: Sequence[str]) -> None:
+async def fold_keys(dynamo: DynamoClient, tables: Tables, made: Sequence[str]) -> None:
     """Moves items whose keys have names as they were sent, once for each table; those just `made` have none.
 
-    Two items of one name become one (`shared.stores.folding`). Several servers may do it at once, and one that is
+    Two items of one name become one (`shared.stores.name_merging`). Several servers may do it at once, and one that is
     killed meanwhile is gone on from. Raises StoreError.
     """
-    removals = Removals(dynamo)
+    removals = RemovalVersions(dynamo)
     for table in tables.values():
         if not table.folded:
             continue
@@ -51,15 +51,15 @@ async def fold_keys(dynamo: Dynamo, tables: Tables, made: Sequence[str]) -> None
         if "Item" in await dynamo.call("get_item", **place, ConsistentRead=True):
             continue
         if dynamo.settings.prefix + table.name not in made:
-            moving = _Moving(dynamo, table, removals)
-            await moving.run()
+            moving = _KeyMigration(dynamo, table, removals)
+            await moving.migrate_items()
             structlog.get_logger().info("names_folded", table=table.name, moved=moving.moved, merged=moving.merged)
         # Not a record: it does not go along when records are moved to another store.
         mark = removed_item(REMOVALS, *keys, 0, "folding", until=_FOR_EVER)
         await dynamo.call("put_item", TableName=place["TableName"], Item=mark)
 
 
-class _Found(NamedTuple):
+class _FoundItem(NamedTuple):
     """An item as it was read."""
 
     raw: Raw
@@ -67,10 +67,10 @@ class _Found(NamedTuple):
     write: str
 
 
-class _Moving:
+class _KeyMigration:
     """Moves the items of one table."""
 
-    def __init__(self, dynamo: Dynamo, table: Table, removals: Removals) -> None:
+    def __init__(self, dynamo: DynamoClient, table: Table, removals: RemovalVersions) -> None:
         self._dynamo = dynamo
         self._table = table
         self._name = dynamo.settings.prefix + table.name
@@ -78,49 +78,51 @@ class _Moving:
         self.moved = 0
         self.merged = 0
 
-    async def run(self) -> None:
+    async def migrate_items(self) -> None:
         """Goes through all of them, some at a time."""
         start: dict[str, Any] = {}
         while True:
             answer = await self._dynamo.call("scan", TableName=self._name, Limit=_ITEMS_AT_ONCE, **start)
-            await asyncio.gather(*map(self._move, answer["Items"]))
+            await asyncio.gather(*map(self._migrate_raw, answer["Items"]))
             if (last := answer.get("LastEvaluatedKey")) is None:
                 return
             start = {"ExclusiveStartKey": last}
 
-    async def _move(self, raw: Raw) -> None:
-        key = raw_key(self._table, text(raw, PARTITION), text(raw, SORT))
-        found = _found(raw)
+    async def _migrate_raw(self, raw: Raw) -> None:
+        key = raw_key(self._table, text_member(raw, PARTITION), text_member(raw, SORT))
+        found = _decode_found(raw)
         while found is not None:
-            if item_keys(self._table, tenant_of(text(raw, PARTITION)), found.record.item) == _keys(found.raw):
+            if item_keys(self._table, tenant_of(text_member(raw, PARTITION)), found.record.item) == _keys_of(found.raw):
                 return
             with contextlib.suppress(ConditionFailed):
-                await self._move_one(key, found)
+                await self._migrate_item(key, found)
                 return
-            found = _found(await self._read(key))
+            found = _decode_found(await self._read_item(key))
 
-    async def _move_one(self, key: Raw, found: _Found) -> None:
+    async def _migrate_item(self, key: Raw, found: _FoundItem) -> None:
         """Moves an item, if it and what is at its new place are as they were read."""
-        item, tenant = found.record.item, tenant_of(text(found.raw, PARTITION))
+        item, tenant = found.record.item, tenant_of(text_member(found.raw, PARTITION))
         while True:
             keys = item_keys(self._table, tenant, item)
-            raw = await self._read(raw_key(self._table, *keys))
-            if (other := _found(raw)) is None:
+            raw = await self._read_item(raw_key(self._table, *keys))
+            if (other := _decode_found(raw)) is None:
                 break
             merged = merge_records(self._table, other.record, found.record)
             if merged is not None:
-                await self._merge(key, found, other, merged)
+                await self._merge_items(key, found, other, merged)
                 return
-            item = apart(self._table, item)
+            item = separate_key(self._table, item)
         mark = f"{RENAMED}{uuid.uuid4().hex}"
         if self._table.feed:
             # So that the stream's record of its leaving says that it has only moved.
-            found = await self._marked(key, found, mark)
+            found = await self._mark_item(key, found, mark)
         new = raw_item(self._table, *keys, Record(item, found.record.version), mark)
-        await self._transact(key, found, {"Item": new, **_unchanged(None if raw is None else text(raw, WRITE))})
+        await self._replace_item(
+            key, found, {"Item": new, **_unchanged_condition(None if raw is None else text_member(raw, WRITE))}
+        )
         self.moved += 1
 
-    async def _marked(self, key: Raw, found: _Found, mark: str) -> _Found:
+    async def _mark_item(self, key: Raw, found: _FoundItem, mark: str) -> _FoundItem:
         """The item as if it were from another write."""
         await self._dynamo.call(
             "update_item",
@@ -133,38 +135,40 @@ class _Moving:
         )
         return found._replace(write=mark)
 
-    async def _merge(self, key: Raw, gone: _Found, kept: _Found, merged: Record) -> None:
+    async def _merge_items(self, key: Raw, gone: _FoundItem, kept: _FoundItem, merged: Record) -> None:
         if gone.write.startswith(RENAMED):
             # It was about to move when another came first, and now it is removed.
-            gone = await self._marked(key, gone, uuid.uuid4().hex)
-        await self._removals.add(self._table, *_keys(kept.raw), gone.record.version, self._dynamo.deadline())
-        new = raw_item(self._table, *_keys(kept.raw), merged, uuid.uuid4().hex)
-        await self._transact(key, gone, {"Item": new, **_unchanged(kept.write)})
+            gone = await self._mark_item(key, gone, uuid.uuid4().hex)
+        await self._removals.raise_version(
+            self._table, *_keys_of(kept.raw), gone.record.version, self._dynamo.next_deadline()
+        )
+        new = raw_item(self._table, *_keys_of(kept.raw), merged, uuid.uuid4().hex)
+        await self._replace_item(key, gone, {"Item": new, **_unchanged_condition(kept.write)})
         self.merged += 1
-        names = [{name: one.record.item[name] for name in self._table.names} for one in (kept, gone)]
+        names = [{name: one.record.item[name] for name in self._table.name_members} for one in (kept, gone)]
         structlog.get_logger().warning("names_merged", table=self._table.name, kept=names[0], other=names[1])
 
-    async def _transact(self, key: Raw, gone: _Found, put: dict[str, Any]) -> None:
-        delete = {"TableName": self._name, "Key": key, **_unchanged(gone.write)}
+    async def _replace_item(self, key: Raw, gone: _FoundItem, put: dict[str, Any]) -> None:
+        delete = {"TableName": self._name, "Key": key, **_unchanged_condition(gone.write)}
         actions = [{"Put": {"TableName": self._name, **put}}, {"Delete": delete}]
         await self._dynamo.call("transact_write_items", TransactItems=actions)
 
-    async def _read(self, key: Raw) -> Raw | None:
+    async def _read_item(self, key: Raw) -> Raw | None:
         answer = await self._dynamo.call("get_item", TableName=self._name, Key=key, ConsistentRead=True)
         item: Raw | None = answer.get("Item")
         return item
 
 
-def _found(raw: Raw | None) -> _Found | None:
+def _decode_found(raw: Raw | None) -> _FoundItem | None:
     record = record_of(raw)
-    return None if raw is None or record is None else _Found(raw, record, text(raw, WRITE))
+    return None if raw is None or record is None else _FoundItem(raw, record, text_member(raw, WRITE))
 
 
-def _keys(raw: Raw) -> tuple[str, str]:
-    return text(raw, PARTITION), text(raw, SORT)
+def _keys_of(raw: Raw) -> tuple[str, str]:
+    return text_member(raw, PARTITION), text_member(raw, SORT)
 
 
-def _unchanged(write: str | None) -> dict[str, Any]:
+def _unchanged_condition(write: str | None) -> dict[str, Any]:
     """The condition that what stands at a place is from this write still; None is that nothing does."""
     if write is None:
         return {

@@ -1,4 +1,4 @@
-"""Answers that are known as soon as a frame is read: to what is broken, and to what came to the wrong port."""
+"""Replies that need no request dispatcher: to broken requests, HTTP requests and interrupts."""
 
 import re
 import textwrap
@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from shared.domain.errors import ComandaError, Interrupted
-from shared.wire.framing import Broken, HttpRequest
-from shared.wire.replies import RequestIdValue, failure, line
+from shared.wire.framing import BrokenRequest, HttpRequestLine
+from shared.wire.replies import RequestIdValue, encode_line, error_reply
 from shared.wire.telnet import Interrupt
 
 _HTTP_BODY = b"""\
@@ -23,16 +23,16 @@ _COLUMNS = 79
 _DESCRIBED = re.compile(r"(\S.*?)( {2,})(\S.*)")
 
 
-class Ready(NamedTuple):
-    """An answer; after a `last` one the connection ends."""
+class ImmediateReply(NamedTuple):
+    """A reply; after a `last` one the connection is closed."""
 
     answer: bytes
     last: bool = False
 
 
-def help_answer(lines: Iterable[str]) -> Ready:
+def help_answer(lines: Iterable[str]) -> ImmediateReply:
     """The answer to the line `help` as people read it: lines of text that fit a terminal, then an empty one."""
-    return Ready("".join(f"{part}\n" for one in (*lines, "") for part in _fitted(one)).encode())
+    return ImmediateReply("".join(f"{part}\n" for one in (*lines, "") for part in _fitted(one)).encode())
 
 
 def _fitted(text: str) -> list[str]:
@@ -45,20 +45,20 @@ def _fitted(text: str) -> list[str]:
     return textwrap.wrap(description, _COLUMNS, initial_indent=request + gap, subsequent_indent=indent)
 
 
-def answer_frame(frame: HttpRequest | Broken | Interrupt) -> Ready:
-    """The answer to a frame that asks for nothing."""
+def answer_frame(frame: HttpRequestLine | BrokenRequest | Interrupt) -> ImmediateReply:
+    """Returns the reply to a frame that is not a request."""
     match frame:
-        case HttpRequest():
-            return Ready(_HTTP_ANSWER, last=True)
-        case Broken(error, fatal):
-            return Ready(line(failure(error)), last=fatal)
+        case HttpRequestLine():
+            return ImmediateReply(_HTTP_ANSWER, last=True)
+        case BrokenRequest(error, fatal):
+            return ImmediateReply(encode_line(error_reply(error)), last=fatal)
         case _:
-            return refusal(Interrupted("what was half typed is dropped", hint="go on with a new line"))
+            return refusal_reply(Interrupted("what was half typed is dropped", hint="go on with a new line"))
 
 
-def refusal(error: ComandaError, members: Any = None) -> Ready:
-    """The answer to a request that was refused; `members` is its document, as far as it could be read."""
+def refusal_reply(error: ComandaError, members: Any = None) -> ImmediateReply:
+    """Returns the reply to a refused request; `members` is its document, if it could be decoded."""
     request_id: RequestIdValue = None
     if isinstance(members, dict) and isinstance(members.get("request_id"), str | int):
         request_id = members["request_id"]
-    return Ready(line(failure(error, request_id)))
+    return ImmediateReply(encode_line(error_reply(error, request_id)))

@@ -14,12 +14,12 @@ from shared.domain.errors import StoreError
 from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.orders import OrderRequest
 from shared.domain.states import State
-from shared.stores.dynamodb.chunks import Chunk, Chunks, chunk_item
-from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, Dynamo
+from shared.stores.dynamodb.chunks import ChunkStore, OrderChunk, chunk_item
+from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, DynamoClient
 from shared.stores.dynamodb.order_tables import BLOCK, CHUNK_BYTES, CHUNK_ORDERS, EXPIRY, KEYS, ORDERS
-from shared.stores.dynamodb.servers import Servers
+from shared.stores.dynamodb.servers import ServerDirectory
 from shared.stores.orders import request_key, same_order
-from shared.stores.ports.orders import Acceptance, Batch, Existing, Superseded
+from shared.stores.ports.orders import Acceptance, ExistingOrder, OrderBatch, Superseded
 
 # Of a block that was begun long ago orders would be listed among those of its time.
 _BLOCK_SECONDS = 60.0
@@ -28,7 +28,7 @@ _BATCH_GET = 100
 _ACTION_BYTES = 500
 
 
-class _Write(NamedTuple):
+class _PendingWrite(NamedTuple):
     """One transaction's part of a batch: places among its new orders, and the requests that store them."""
 
     token: str
@@ -45,7 +45,13 @@ class Acceptor:
     """Stores new orders for the server of `servers`; `node` is the tables' name in ids."""
 
     def __init__(
-        self, dynamo: Dynamo, servers: Servers, chunks: Chunks, node: int, *, request_id_seconds: float = 0
+        self,
+        dynamo: DynamoClient,
+        servers: ServerDirectory,
+        chunks: ChunkStore,
+        node: int,
+        *,
+        request_id_seconds: float = 0,
     ) -> None:
         self._key_age = round(request_id_seconds * 1e6)
         """For how long a key stands for its order, in microseconds; 0 is for ever."""
@@ -55,91 +61,93 @@ class Acceptor:
         self._node = node
         self._next = self._stop = 0
         self._until = 0.0
-        self._doubt: _Write | None = None
+        self._doubt: _PendingWrite | None = None
         self.used: dict[int, int] = {}
         """Of each block that this server has begun: the orders in it."""
         self.found: list[int] = []
         """First sequences of chunks whose storing had no answer, and that were stored."""
 
     @property
-    def current(self) -> int | None:
+    def current_block(self) -> int | None:
         """The block in which the next orders would come."""
         return self._next // BLOCK if self._next < self._stop else None
 
-    async def accept(self, batch: Batch, received: int, room: int) -> Acceptance:
+    async def accept_batch(self, batch: OrderBatch, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`. Raises StoreError when nothing was stored that is known of."""
         await self.settle_doubt()
         room = min(room, BLOCK)
-        known: dict[str, Existing] = {}
+        known: dict[str, ExistingOrder] = {}
         if not batch.plain and len(batch.requests) > room:
-            known = await self._known(batch, range(len(batch.requests)), received)
-        new, same = _plan(batch, room, known)
-        first = await self._place(len(new)) if new else 0
+            known = await self._find_existing(batch, range(len(batch.requests)), received)
+        new, same = _plan_batch(batch, room, known)
+        first = await self._next_sequence(len(new)) if new else 0
         stored = 0
         refused: StoreError | None = None
         while stored < len(new):
             try:
-                for write in self._writes(batch, received, first, new, stored):
-                    await self._write(write)
+                for write in self._plan_writes(batch, received, first, new, stored):
+                    await self._send_write(write)
                     stored += write.orders
             except _KeyTaken:
-                known |= await self._known(batch, new[stored:], received)
-                new, same = _plan(batch, room, known)
+                known |= await self._find_existing(batch, new[stored:], received)
+                new, same = _plan_batch(batch, room, known)
             except StoreError as error:
                 if not stored:
                     raise
                 refused = error
                 new = new[:stored]
         prefix = id_prefix(received, self._node)
-        existing: dict[int, Existing] = {}
+        existing: dict[int, ExistingOrder] = {}
         for index, (found, alike) in same.items():
-            if isinstance(found, Existing):
+            if isinstance(found, ExistingOrder):
                 existing[index] = found
             elif found < stored:
-                existing[index] = Existing(f"{prefix}{first + found:012x}", State.QUEUED, alike)
+                existing[index] = ExistingOrder(f"{prefix}{first + found:012x}", State.QUEUED, alike)
         return Acceptance(OrderRange(received, self._node, first, stored), new, existing, refused)
 
-    async def _place(self, orders: int) -> int:
+    async def _next_sequence(self, orders: int) -> int:
         """The sequence of the next order, behind which there is room for so many. Raises StoreError."""
         if self._next + orders > self._stop or time.monotonic() > self._until:
             self._stop = 0
-            block = await self._servers.reserve()
+            block = await self._servers.reserve_block()
             self._next, self._stop = block * BLOCK, (block + 1) * BLOCK
             self._until = time.monotonic() + _BLOCK_SECONDS
             self.used[block] = 0
         return self._next
 
-    def _writes(self, batch: Batch, received: int, first: int, new: Sequence[int], start: int) -> Iterator[_Write]:
+    def _plan_writes(
+        self, batch: OrderBatch, received: int, first: int, new: Sequence[int], start: int
+    ) -> Iterator[_PendingWrite]:
         """The orders of a batch from place `start` on, as transactions that DynamoDB takes."""
         size = 0
-        write: _Write | None = None
-        for place, chunk in _chunks(batch, new, start):
+        write: _PendingWrite | None = None
+        for place, chunk in _split_chunks(batch, new, start):
             documents = [batch.documents[index] for index in chunk]
             token = uuid.uuid4().hex if write is None else write.token
             item = chunk_item(first + place, received, self._servers.me, documents, token, plain=batch.plain)
-            actions = [_put(self._dynamo, ORDERS, item, "attribute_not_exists(b)")]
+            actions = [_put_action(self._dynamo, ORDERS, item, "attribute_not_exists(b)")]
             if not batch.plain:
-                actions += self._keys(batch, chunk, first + place, received)
-            more = sum(map(_bytes, documents)) + _ACTION_BYTES * len(actions)
+                actions += self._key_actions(batch, chunk, first + place, received)
+            more = sum(map(_text_bytes, documents)) + _ACTION_BYTES * len(actions)
             if write is not None and (
                 len(write.actions) + len(actions) > TRANSACTION_ACTIONS or size + more > TRANSACTION_BYTES
             ):
                 yield write
                 write, size = None, 0
             if write is None:
-                write = _Write(token, first + place, 0, [])
+                write = _PendingWrite(token, first + place, 0, [])
             write = write._replace(orders=write.orders + len(chunk), actions=write.actions + actions)
             size += more
         if write is not None:
             yield write
 
-    def _keys(self, batch: Batch, chunk: Sequence[int], first: int, received: int) -> list[dict[str, Any]]:
+    def _key_actions(self, batch: OrderBatch, chunk: Sequence[int], first: int, received: int) -> list[dict[str, Any]]:
         actions = []
         for sequence, index in enumerate(chunk, first):
             key = request_key(batch.requests[index])
             if key is not None:
                 item = key_item(key, sequence, received, self._key_age)
-                actions.append(_put(self._dynamo, KEYS, item, "attribute_not_exists(k)"))
+                actions.append(_put_action(self._dynamo, KEYS, item, "attribute_not_exists(k)"))
                 if self._key_age:
                     # What has expired may be there still: the table removes it when it gets round to it.
                     put = actions[-1]["Put"]
@@ -147,7 +155,7 @@ class Acceptor:
                     put["ExpressionAttributeValues"] = {":old": {"N": str(received - self._key_age)}}
         return actions
 
-    async def _write(self, write: _Write) -> None:
+    async def _send_write(self, write: _PendingWrite) -> None:
         """Writes one transaction. Raises _KeyTaken, Superseded and other StoreErrors."""
         try:
             if len(write.actions) == 1:
@@ -155,7 +163,7 @@ class Acceptor:
             else:
                 await self._dynamo.call("transact_write_items", TransactItems=write.actions)
         except ConditionFailed as failed:
-            taken = await self._chunk(write.first)
+            taken = await self._read_chunk(write.first)
             if taken is None:
                 raise _KeyTaken from None
             if not (failed.in_doubt and taken.written == write.token):
@@ -171,8 +179,8 @@ class Acceptor:
         if self._doubt is None:
             return
         doubt = self._doubt
-        if not await self.seal(doubt.first):
-            taken = await self._chunk(doubt.first)
+        if not await self.seal_block(doubt.first):
+            taken = await self._read_chunk(doubt.first)
             if taken is None or taken.written != doubt.token:
                 raise Superseded(self._servers.me)
             self.used[doubt.first // BLOCK] = doubt.first % BLOCK + doubt.orders
@@ -180,35 +188,35 @@ class Acceptor:
         self._doubt = None
         self._stop = 0
 
-    async def seal(self, sequence: int) -> bool:
+    async def seal_block(self, sequence: int) -> bool:
         """Keeps everybody from storing orders from this sequence on; False where somebody has. Raises StoreError."""
         token = uuid.uuid4().hex
         item = chunk_item(sequence, 0, self._servers.me, [], token, plain=True)
-        seal = _put(self._dynamo, ORDERS, item, "attribute_not_exists(b)")
+        seal = _put_action(self._dynamo, ORDERS, item, "attribute_not_exists(b)")
         try:
             await self._dynamo.call("put_item", **seal["Put"])
         except ConditionFailed as failed:
-            taken = await self._chunk(sequence)
+            taken = await self._read_chunk(sequence)
             return failed.in_doubt and taken is not None and taken.written == token
         return True
 
-    async def _chunk(self, first: int) -> Chunk | None:
+    async def _read_chunk(self, first: int) -> OrderChunk | None:
         """The chunk, or the seal, that begins at a sequence."""
         key = {"b": {"N": str(first // BLOCK)}, "s": {"N": str(first)}}
         table = self._dynamo.settings.prefix + ORDERS
         answer = await self._dynamo.call("get_item", TableName=table, Key=key, ConsistentRead=True)
-        return Chunk(answer["Item"]) if "Item" in answer else None
+        return OrderChunk(answer["Item"]) if "Item" in answer else None
 
-    async def _known(self, batch: Batch, indexes: Sequence[int], now: int) -> dict[str, Existing]:
+    async def _find_existing(self, batch: OrderBatch, indexes: Sequence[int], now: int) -> dict[str, ExistingOrder]:
         """What the keys of these requests stand for already."""
         requests: dict[str, OrderRequest] = {}
         for index in indexes:
             if (key := request_key(batch.requests[index])) is not None:
                 requests.setdefault(key, batch.requests[index])
         keys = list(requests)
-        by = self._dynamo.deadline()
+        by = self._dynamo.next_deadline()
         table = self._dynamo.settings.prefix + KEYS
-        found: dict[str, Existing] = {}
+        found: dict[str, ExistingOrder] = {}
         for start in range(0, len(keys), _BATCH_GET):
             part = [{"k": {"S": key}} for key in keys[start : start + _BATCH_GET]]
             wanted: dict[str, Any] = {table: {"Keys": part, "ConsistentRead": True}}
@@ -219,19 +227,19 @@ class Acceptor:
                     key, sequence = item["k"]["S"], int(item["q"]["N"])
                     if self._key_age and int(item["r"]["N"]) <= now - self._key_age:
                         continue
-                    chunk = await self._chunks.find(sequence, by)
+                    chunk = await self._chunks.find_chunk(sequence, by)
                     assert chunk is not None, "a key and its order are stored together"
-                    order = chunk.order(sequence, self._node)
-                    found[key] = Existing(order.id, order.state, same_order(order.request, requests[key]))
+                    order = chunk.build_order(sequence, self._node)
+                    found[key] = ExistingOrder(order.id, order.state, same_order(order.request, requests[key]))
         return found
 
 
-def _plan(
-    batch: Batch, room: int, known: Mapping[str, Existing]
-) -> tuple[list[int], dict[int, tuple[Existing | int, bool]]]:
+def _plan_batch(
+    batch: OrderBatch, room: int, known: Mapping[str, ExistingOrder]
+) -> tuple[list[int], dict[int, tuple[ExistingOrder | int, bool]]]:
     """Which requests are new, and which stand for an order that is known, or for the new one at a place."""
     new: list[int] = []
-    same: dict[int, tuple[Existing | int, bool]] = {}
+    same: dict[int, tuple[ExistingOrder | int, bool]] = {}
     if batch.plain:
         return list(range(min(len(batch.requests), room))), same
     places: dict[str, int] = {}
@@ -248,13 +256,13 @@ def _plan(
     return new, same
 
 
-def _chunks(batch: Batch, new: Sequence[int], start: int) -> Iterator[tuple[int, list[int]]]:
+def _split_chunks(batch: OrderBatch, new: Sequence[int], start: int) -> Iterator[tuple[int, list[int]]]:
     """The new orders from place `start` on by the chunk, each with the place of its first."""
     limit = CHUNK_ORDERS if batch.plain else TRANSACTION_ACTIONS - 1
     chunk: list[int] = []
     size = 0
     for place in range(start, len(new)):
-        length = _bytes(batch.documents[new[place]])
+        length = _text_bytes(batch.documents[new[place]])
         if chunk and (len(chunk) == limit or size + length > CHUNK_BYTES):
             yield place - len(chunk), chunk
             chunk, size = [], 0
@@ -272,9 +280,9 @@ def key_item(key: str, sequence: int, received: int, age: int) -> dict[str, Any]
     return item
 
 
-def _put(dynamo: Dynamo, table: str, item: dict[str, Any], condition: str) -> dict[str, Any]:
+def _put_action(dynamo: DynamoClient, table: str, item: dict[str, Any], condition: str) -> dict[str, Any]:
     return {"Put": {"TableName": dynamo.settings.prefix + table, "Item": item, "ConditionExpression": condition}}
 
 
-def _bytes(text: str) -> int:
+def _text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())

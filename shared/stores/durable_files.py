@@ -23,15 +23,15 @@ def write_file(path: Path, data: bytes) -> None:
 
 def sync_file(path: Path) -> None:
     """Waits until the content of a file is on disk. Raises OSError."""
-    _sync(path)
+    _sync_path(path)
 
 
 def sync_folder(folder: Path) -> None:
     """Waits until the names in a folder are on disk. Raises OSError."""
-    _sync(folder)
+    _sync_path(folder)
 
 
-def _sync(path: Path) -> None:
+def _sync_path(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

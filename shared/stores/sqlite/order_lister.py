@@ -4,19 +4,19 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.domain.errors import StoreError
-from shared.stores.ports.orders import Page, Query
-from shared.stores.sqlite.database import Connection, connect, is_damage, sqlite, translated
-from shared.stores.sqlite.files import Files
+from shared.stores.ports.orders import OrderListQuery, OrderPage
+from shared.stores.sqlite.database import Connection, connect, is_damage, sqlite, translate_errors
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_index import NOTHING, attach_index, delete_index, file_number, read_coverage
 from shared.stores.sqlite.order_search import OrderSearch
 from shared.stores.sqlite.rows import OrderReader
 
 
-def attach(files: Files) -> Connection:
+def connect_order_files(files: StoreFiles) -> Connection:
     """A reading connection on both files, `progress` attached under that name."""
     connection = connect(files.orders, read_only=True)
     try:
-        with translated(files.progress):
+        with translate_errors(files.progress):
             connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))
     except StoreError:
         connection.close()
@@ -24,10 +24,10 @@ def attach(files: Files) -> Connection:
     return connection
 
 
-class Lister:
-    """Answers `Query`, one after the other; opens its connection on first use."""
+class SqliteOrderLister:
+    """Lists orders, one query after the other; opens its connection on first use."""
 
-    def __init__(self, files: Files, reader: OrderReader) -> None:
+    def __init__(self, files: StoreFiles, reader: OrderReader) -> None:
         self._files = files
         self._reader = reader
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lists")
@@ -35,40 +35,40 @@ class Lister:
         self._index: tuple[int, int] | None = None
         """Which file is attached as the index."""
 
-    async def list(self, query: Query) -> Page:
+    async def list_orders(self, query: OrderListQuery) -> OrderPage:
         """A page of orders, newest first. Raises StoreError."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._list, query)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._list_page, query)
 
-    def _list(self, query: Query) -> Page:
-        with translated(self._files.orders):
+    def _list_page(self, query: OrderListQuery) -> OrderPage:
+        with translate_errors(self._files.orders):
             try:
-                return self._find(query)
+                return self._find_page(query)
             except sqlite.DatabaseError as error:
                 if not is_damage(error) or file_number(self._files) is None:
                     raise
             # The index is damaged, or the orders are: in that case reading them alone says so.
-            self._disconnect()
+            self._close_connection()
             delete_index(self._files)
-            return self._find(query)
+            return self._find_page(query)
 
-    def _find(self, query: Query) -> Page:
+    def _find_page(self, query: OrderListQuery) -> OrderPage:
         if self._index != file_number(self._files):
             # It was made, made again, or deleted.
-            self._disconnect()
+            self._close_connection()
         if self._connection is None:
-            self._connect()
+            self._open_connection()
         assert self._connection is not None
         coverage = NOTHING if self._index is None else read_coverage(self._connection)
-        rows, before = OrderSearch(self._connection, coverage, query).find()
-        return Page([self._reader.order(row) for row in rows], before)
+        rows, before = OrderSearch(self._connection, coverage, query).find_page()
+        return OrderPage([self._reader.read_order(row) for row in rows], before)
 
-    def _connect(self) -> None:
-        self._connection = attach(self._files)
+    def _open_connection(self) -> None:
+        self._connection = connect_order_files(self._files)
         self._index = file_number(self._files)
         if self._index is not None:
             attach_index(self._connection, self._files)
 
-    def _disconnect(self) -> None:
+    def _close_connection(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = self._index = None
@@ -76,4 +76,4 @@ class Lister:
     async def close(self) -> None:
         """Ends the thread that reads."""
         self._thread.shutdown()
-        self._disconnect()
+        self._close_connection()

@@ -9,10 +9,10 @@ import structlog
 
 from shared.domain.records import Index, Item, Record, Table
 from shared.domain.tables import REMOVALS, Tables
-from shared.stores.folding import apart, merge_records
 from shared.stores.keys import bucket_of, index_keys, item_keys, tenant_of
+from shared.stores.name_merging import merge_records, separate_key
 from shared.stores.ports.records import STORE_TENANT
-from shared.stores.sqlite.database import Connection, Writer, translated
+from shared.stores.sqlite.database import Connection, Writer, translate_errors
 from shared.stores.sqlite.record_changes import CHANGED, NO_IMAGE, decode_item
 
 ENTER = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
@@ -31,17 +31,17 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 def fold_keys(writer: Writer, tables: Tables, names: Mapping[str, int]) -> None:
     """Moves items whose keys have names as they were sent, once for each table; `names` are the file's numbers.
 
-    Two items of one name become one (`shared.stores.folding`), which the change feed tells. A start that is killed
+    Two items of one name become one (`shared.stores.name_merging`), which the change feed tells. A start that is killed
     meanwhile begins again, and what was moved stays as it is. Raises StoreError.
     """
-    with translated(writer.path):
+    with translate_errors(writer.path):
         done = {name for (name,) in writer.connection.execute(_FOLDED)}
     for table in tables.values():
         mark = f"folded:{table.name}"
         if not table.folded or mark in done:
             continue
-        moving = _Moving(writer, table, names)
-        moving.run()
+        moving = _KeyMigration(writer, table, names)
+        moving.migrate_items()
         with writer.transaction(_ITEMS_AT_ONCE) as connection:
             for index in table.kept_indexes:
                 connection.execute("DELETE FROM entries WHERE collection = ?", (names[f"{table.name}/{index.name}"],))
@@ -70,7 +70,7 @@ def floor_row(names: Mapping[str, int], table: str, bucket: int, version: int) -
     return names[REMOVALS.name], *item_keys(REMOVALS, STORE_TENANT, item), version, _encode(item).decode()
 
 
-class _Found(NamedTuple):
+class _FoundItem(NamedTuple):
     """An item under a key, and its text."""
 
     keys: tuple[str, str]
@@ -78,7 +78,7 @@ class _Found(NamedTuple):
     document: str
 
 
-class _Moving:
+class _KeyMigration:
     """Moves the items of one table, some in each transaction."""
 
     def __init__(self, writer: Writer, table: Table, names: Mapping[str, int]) -> None:
@@ -89,21 +89,21 @@ class _Moving:
         self.moved = 0
         self.merged = 0
 
-    def run(self) -> None:
+    def migrate_items(self) -> None:
         """Goes through all of them in the order of their keys."""
         after = ("", "")
         while True:
-            with translated(self._writer.path):
+            with translate_errors(self._writer.path):
                 rows = self._writer.connection.execute(_ITEMS, (self._number, *after, _ITEMS_AT_ONCE)).fetchall()
             if not rows:
                 return
             with self._writer.transaction(_ITEMS_AT_ONCE) as connection:
                 for partition, sort, version, document in rows:
                     record = Record(decode_item(document), version)
-                    self._move(connection, _Found((partition, sort), record, document))
+                    self._migrate_item(connection, _FoundItem((partition, sort), record, document))
             after = rows[-1][:2]
 
-    def _move(self, connection: Connection, found: _Found) -> None:
+    def _migrate_item(self, connection: Connection, found: _FoundItem) -> None:
         tenant = tenant_of(found.keys[0])
         item = found.record.item
         keys = item_keys(self._table, tenant, item)
@@ -111,30 +111,33 @@ class _Moving:
             return
         self.moved += 1
         connection.execute(_DELETE, (self._number, *found.keys))
-        while (other := self._find(connection, keys)) is not None:
+        while (other := self._find_item(connection, keys)) is not None:
             merged = merge_records(self._table, other.record, found.record)
             if merged is not None:
-                self._merge(connection, found, other, merged)
+                self._merge_items(connection, found, other, merged)
                 return
-            item = apart(self._table, item)
+            item = separate_key(self._table, item)
             keys = item_keys(self._table, tenant, item)
-        self._put(connection, keys, Record(item, found.record.version))
+        self._put_item(connection, keys, Record(item, found.record.version))
 
-    def _find(self, connection: Connection, keys: tuple[str, str]) -> _Found | None:
+    def _find_item(self, connection: Connection, keys: tuple[str, str]) -> _FoundItem | None:
         row = connection.execute(_ITEM, (self._number, *keys)).fetchone()
-        return None if row is None else _Found(keys, Record(decode_item(row[1]), row[0]), row[1])
+        return None if row is None else _FoundItem(keys, Record(decode_item(row[1]), row[0]), row[1])
 
-    def _put(self, connection: Connection, keys: tuple[str, str], record: Record) -> str:
+    def _put_item(self, connection: Connection, keys: tuple[str, str], record: Record) -> str:
         document = _encode(record.item).decode()
         connection.execute(_PUT, (self._number, *keys, record.version, document))
         return document
 
-    def _merge(self, connection: Connection, gone: _Found, kept: _Found, merged: Record) -> None:
-        document = self._put(connection, kept.keys, merged)
+    def _merge_items(self, connection: Connection, gone: _FoundItem, kept: _FoundItem, merged: Record) -> None:
+        document = self._put_item(connection, kept.keys, merged)
         self._raise_floor(connection, kept.keys, gone.record.version)
         self.merged += 1
         structlog.get_logger().warning(
-            "names_merged", table=self._table.name, kept=_names(self._table, kept), other=_names(self._table, gone)
+            "names_merged",
+            table=self._table.name,
+            kept=_item_names(self._table, kept),
+            other=_item_names(self._table, gone),
         )
         if self._table.feed:
             now = time.time_ns() // 1000
@@ -151,5 +154,5 @@ class _Moving:
             connection.execute(_PUT, row)
 
 
-def _names(table: Table, found: _Found) -> Item:
-    return {name: found.record.item[name] for name in table.names}
+def _item_names(table: Table, found: _FoundItem) -> Item:
+    return {name: found.record.item[name] for name in table.name_members}

@@ -19,8 +19,8 @@ import msgspec
 
 from shared.domain.errors import Gone, InvalidParams, StoreError
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.client import Dynamo, Expired, Trimmed
-from shared.stores.dynamodb.items import MOVED, PARTITION, RENAMED, WRITE, record_of, text
+from shared.stores.dynamodb.client import DynamoClient, IteratorExpired, StreamTrimmed
+from shared.stores.dynamodb.items import MOVED, PARTITION, RENAMED, WRITE, record_of, text_member
 from shared.stores.keys import tenant_of
 from shared.stores.ports.records import PAGE_BYTES, Change, Changes
 
@@ -36,7 +36,7 @@ _Places = dict[str, str]
 """How far each shard of a table was read: to a sequence number, from its beginning, or to its end."""
 
 
-class _Page(NamedTuple):
+class _ShardPage(NamedTuple):
     """Records of one shard, and the place behind them."""
 
     records: list[Any]
@@ -50,10 +50,10 @@ class _Shards(NamedTuple):
     at: float
 
 
-class Feed:
+class StreamFeed:
     """Reads the streams of all tables that have a feed. `tables` is how they are read, `streams` their streams."""
 
-    def __init__(self, tables: Dynamo, streams: Dynamo, declared: Tables) -> None:
+    def __init__(self, tables: DynamoClient, streams: DynamoClient, declared: Tables) -> None:
         self._tables = tables
         self._streams = streams
         self._names = [table.name for table in declared.values() if table.feed]
@@ -64,17 +64,17 @@ class Feed:
         self._walked: str | None = None
         self._walking = asyncio.Lock()
 
-    async def changes(self, after: str | None, limit: int) -> Changes:
+    async def read_changes(self, after: str | None, limit: int) -> Changes:
         """See `RecordStore.changes`; with many shards a page may have more than `limit` changes."""
-        position = {name: dict[str, str]() for name in self._names} if after is None else self._opened(after)
-        by = self._streams.deadline()
+        position = {name: dict[str, str]() for name in self._names} if after is None else self._decode_position(after)
+        by = self._streams.next_deadline()
         while True:
             open_shards = [
-                (name, shard) for name in self._names for shard in await self._readable(name, position[name], by)
+                (name, shard) for name in self._names for shard in await self._readable_shards(name, position[name], by)
             ]
             share = max(1, limit // max(1, len(open_shards)))
             pages = await asyncio.gather(
-                *(self._read(name, shard, position[name][shard], share, by) for name, shard in open_shards)
+                *(self._read_shard(name, shard, position[name][shard], share, by) for name, shard in open_shards)
             )
             found: list[Change] = []
             ended = False
@@ -84,40 +84,40 @@ class Feed:
                     # What was read of the other shards is read again.
                     break
                 size += sum(int(record["dynamodb"].get("SizeBytes", 0)) for record in page.records)
-                found += filter(None, (_change(name, record) for record in page.records))
+                found += filter(None, (_decode_change(name, record) for record in page.records))
                 position[name][shard] = page.place
                 # What was read may be nothing to tell of.
                 ended = ended or page.place == _FINISHED or bool(page.records)
             if found or not ended:
-                return Changes(found, _closed(position))
+                return Changes(found, _encode_position(position))
 
-    async def newest(self) -> str:
+    async def newest_position(self) -> str:
         """See `RecordStore.newest`: walks to the end from where this process has walked before."""
         async with self._walking:
             if self._walked is None:
-                self._walked = await self._recent()
+                self._walked = await self._recent_position()
             while True:
                 try:
-                    found = await self.changes(self._walked, _PAGE)
+                    found = await self.read_changes(self._walked, _PAGE)
                 except Gone:
-                    found = Changes([], await self._recent())
+                    found = Changes([], await self._recent_position())
                 self._walked = found.position
                 if not found.changes:
                     return self._walked
 
-    async def _recent(self) -> str:
+    async def _recent_position(self) -> str:
         """The position behind every shard that has been followed by another."""
-        by = self._streams.deadline()
+        by = self._streams.next_deadline()
         position: dict[str, _Places] = {}
         for name in self._names:
-            parents = (await self._listed(name, by, fresh=True)).parents
+            parents = (await self._list_shards(name, by, fresh=True)).parents
             followed = set(parents.values())
             position[name] = {shard: _FINISHED if shard in followed else _BEGINNING for shard in parents}
-        return _closed(position)
+        return _encode_position(position)
 
     # Positions.
 
-    def _opened(self, position: str) -> dict[str, _Places]:
+    def _decode_position(self, position: str) -> dict[str, _Places]:
         try:
             found = msgspec.json.decode(
                 base64.urlsafe_b64decode(position + "=" * (-len(position) % 4)), type=dict[str, _Places]
@@ -129,16 +129,16 @@ class Feed:
             raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
         return {name: found.get(name, {}) for name in self._names}
 
-    async def _readable(self, name: str, places: _Places, by: float) -> list[str]:
+    async def _readable_shards(self, name: str, places: _Places, by: float) -> list[str]:
         """The shards that are to be read now; brings `places` up to the shards that there are. Raises Gone."""
-        listed = await self._listed(name, by, fresh=False)
+        listed = await self._list_shards(name, by, fresh=False)
         if any(place == _FINISHED and shard not in listed.parents.values() for shard, place in places.items()):
             # A shard that has ended gets its children within moments.
-            listed = await self._listed(name, by, fresh=True)
+            listed = await self._list_shards(name, by, fresh=True)
         for shard, place in list(places.items()):
             if shard not in listed.parents:
                 if place != _FINISHED:
-                    raise _gone()
+                    raise _gone_error()
                 del places[shard]
         for shard in listed.parents:
             places.setdefault(shard, _BEGINNING)
@@ -150,12 +150,12 @@ class Feed:
 
     # The streams.
 
-    async def _listed(self, name: str, by: float, *, fresh: bool) -> _Shards:
+    async def _list_shards(self, name: str, by: float, *, fresh: bool) -> _Shards:
         now = asyncio.get_running_loop().time()
         known = self._shards.get(name)
         if known is not None and now - known.at < (1.0 if fresh else _SHARDS_SECONDS):
             return known
-        arn = await self._arn(name, by)
+        arn = await self._stream_arn(name, by)
         parents: dict[str, str | None] = {}
         more: dict[str, str] = {}
         while True:
@@ -171,7 +171,7 @@ class Feed:
         self._shards[name] = _Shards(listed, now)
         return self._shards[name]
 
-    async def _arn(self, name: str, by: float) -> str:
+    async def _stream_arn(self, name: str, by: float) -> str:
         if name not in self._arns:
             answer = await self._tables.call("describe_table", by=by, TableName=self._tables.settings.prefix + name)
             arn = answer["Table"].get("LatestStreamArn")
@@ -180,55 +180,57 @@ class Feed:
             self._arns[name] = arn
         return self._arns[name]
 
-    async def _read(self, name: str, shard: str, place: str, limit: int, by: float) -> _Page:
+    async def _read_shard(self, name: str, shard: str, place: str, limit: int, by: float) -> _ShardPage:
         """What follows a place. Raises Gone."""
         while True:
-            iterator = self._iterators.pop((name, shard, place), None) or await self._iterator(name, shard, place, by)
+            iterator = self._iterators.pop((name, shard, place), None) or await self._shard_iterator(
+                name, shard, place, by
+            )
             try:
                 answer = await self._streams.call("get_records", by=by, ShardIterator=iterator, Limit=limit)
-            except Expired:
+            except IteratorExpired:
                 continue
-            except Trimmed:
-                raise _gone() from None
+            except StreamTrimmed:
+                raise _gone_error() from None
             records = answer["Records"]
             behind = str(records[-1]["dynamodb"]["SequenceNumber"]) if records else place
             following = answer.get("NextShardIterator")
             if following is None:
-                return _Page(records, _FINISHED)
+                return _ShardPage(records, _FINISHED)
             self._iterators[name, shard, behind] = following
             if len(self._iterators) > _ITERATORS:
                 self._iterators.popitem(last=False)
-            return _Page(records, behind)
+            return _ShardPage(records, behind)
 
-    async def _iterator(self, name: str, shard: str, place: str, by: float) -> str:
+    async def _shard_iterator(self, name: str, shard: str, place: str, by: float) -> str:
         where = {"ShardIteratorType": "TRIM_HORIZON"}
         if place != _BEGINNING:
             where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": place}
-        arn = await self._arn(name, by)
+        arn = await self._stream_arn(name, by)
         try:
             answer = await self._streams.call("get_shard_iterator", by=by, StreamArn=arn, ShardId=shard, **where)
-        except Trimmed:
-            raise _gone() from None
+        except StreamTrimmed:
+            raise _gone_error() from None
         return str(answer["ShardIterator"])
 
 
-def _change(table: str, record: Mapping[str, Any]) -> Change | None:
+def _decode_change(table: str, record: Mapping[str, Any]) -> Change | None:
     """What a record of a stream tells; None where nothing has changed but where or under which key an item is."""
     images = record["dynamodb"]
     old, new = images.get("OldImage") or None, images.get("NewImage") or None
     latest = new or old or {}
     before, behind = record_of(old), record_of(new)
-    write = text(latest, WRITE)
+    write = text_member(latest, WRITE)
     if (old is None and write == MOVED) or write.startswith(RENAMED):
         return None
     if before is None and behind is None:
         # The mark of one that was removed, cleared away.
         return None
     at: datetime = images["ApproximateCreationDateTime"]
-    return Change(table, tenant_of(text(latest, PARTITION)), before, behind, int(at.timestamp()) * 1_000_000)
+    return Change(table, tenant_of(text_member(latest, PARTITION)), before, behind, int(at.timestamp()) * 1_000_000)
 
 
-def _closed(position: Mapping[str, _Places]) -> str:
+def _encode_position(position: Mapping[str, _Places]) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode()
 
 
@@ -236,5 +238,5 @@ def _is_place(place: str) -> bool:
     return place in (_BEGINNING, _FINISHED) or (place.isascii() and place.isdigit())
 
 
-def _gone() -> Gone:
+def _gone_error() -> Gone:
     return Gone("the changes behind this position are older than a day", hint="read the tables anew")

@@ -22,10 +22,10 @@ class BusyRetry:
     def __init__(self) -> None:
         self._given_up = False
 
-    async def run(self, write: Callable[[], Awaitable[T]]) -> T:
+    async def run_write(self, write: Callable[[], Awaitable[T]]) -> T:
         """Returns what `write` returns. Raises StoreBusy when the file stays locked; nothing is written then."""
         try:
-            return self._succeeded(await write())
+            return self._record_success(await write())
         except StoreBusy:
             if self._given_up:
                 raise
@@ -34,12 +34,12 @@ class BusyRetry:
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
             try:
-                return self._succeeded(await write())
+                return self._record_success(await write())
             except StoreBusy:
                 if loop.time() >= deadline:
                     self._given_up = True
                     raise
 
-    def _succeeded(self, result: T) -> T:
+    def _record_success(self, result: T) -> T:
         self._given_up = False
         return result

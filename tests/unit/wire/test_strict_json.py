@@ -11,7 +11,7 @@ from services.intake.requests import decode_action, parse_verb
 from services.persistence.actions import ACTIONS as PERSISTENCE
 from shared.domain.errors import InvalidParams
 from shared.wire.orders import OrderDecoder
-from shared.wire.strict import decode_strictly, parse
+from shared.wire.strict_json import decode_strictly, parse_json
 
 ORDERS = OrderDecoder()
 ORDER = b'{"cliente":"a","productos":["b"],"direccion":"c",%s}'
@@ -40,7 +40,7 @@ STATES = "one of: en cola, en proceso, listo, fallido, cancelado"
             "order",
             "one of: newest, oldest",
         ),
-        (lambda: ORDERS.document(ORDER % b'"prioridad":5'), "prioridad", "one of: alta, normal, baja"),
+        (lambda: ORDERS.decode_document(ORDER % b'"prioridad":5'), "prioridad", "one of: alta, normal, baja"),
     ],
 )
 def test_a_hint_lists_the_choices(ask: Any, field: str, hint: str) -> None:
@@ -55,12 +55,14 @@ def test_a_hint_lists_the_choices(ask: Any, field: str, hint: str) -> None:
     ("ask", "message"),
     [
         (
-            lambda: ORDERS.document(ORDER % b'"deadline_ms":1e400'),
+            lambda: ORDERS.decode_document(ORDER % b'"deadline_ms":1e400'),
             "deadline_ms must be a whole number from 1 to 86400000",
         ),
-        (lambda: ORDERS.document(ORDER % b'"prioridad":1e400'), "prioridad must be text"),
+        (lambda: ORDERS.decode_document(ORDER % b'"prioridad":1e400'), "prioridad must be text"),
         (
-            lambda: ORDERS.document(b'{"cliente":"a","productos":[{"producto":"b","cantidad":1e400}],"direccion":"c"}'),
+            lambda: ORDERS.decode_document(
+                b'{"cliente":"a","productos":[{"producto":"b","cantidad":1e400}],"direccion":"c"}'
+            ),
             "productos[0].cantidad must be a whole number from 1 to 1000000",
         ),
         (
@@ -82,5 +84,5 @@ def test_a_number_beyond_every_type_is_told_what_its_member_takes(ask: Any, mess
 
 @pytest.mark.parametrize("value", ["1e400", "-1e400", "0e1000000000000000000", "1" * 5000, "1.5"])
 def test_any_number_of_json_can_be_looked_at(value: str) -> None:
-    found = parse(f'{{"a":{value},"request_id":7,"b":"c"}}'.encode())
+    found = parse_json(f'{{"a":{value},"request_id":7,"b":"c"}}'.encode())
     assert (found["request_id"], found["b"]) == (7, "c")

@@ -32,7 +32,7 @@ def merge_records(table: Table, kept: Record, other: Record) -> Record | None:
     return Record(item, max(kept.version, other.version) + 1)
 
 
-def apart(table: Table, item: Item) -> Item:
+def separate_key(table: Table, item: Item) -> Item:
     """Returns the item under another key, which sorts right behind its own."""
     assert table.sort is not None
     return item | {table.sort: f"{item[table.sort]}{_APART}"}

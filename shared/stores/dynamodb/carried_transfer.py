@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.client import DynamoClient
 from shared.stores.dynamodb.tables import make_table
-from shared.stores.ports.transfer import StoredRow
+from shared.stores.ports.transfer import TransferredRow
 
 CARRIED = "Carried"
 _ITEM_BYTES = 350_000
-_decode = msgspec.json.Decoder(list[StoredRow]).decode
+_decode = msgspec.json.Decoder(list[TransferredRow]).decode
 
 
-async def create_carried_table(dynamo: Dynamo) -> None:
+async def create_carried_table(dynamo: DynamoClient) -> None:
     """Makes the table where it is missing. Raises StoreError."""
     keys = (("n", "HASH"), ("p", "RANGE"))
     definition = {
@@ -31,22 +31,22 @@ async def create_carried_table(dynamo: Dynamo) -> None:
 class DynamoCarriedTransfer:
     """Implements `CarriedTransfer`; the table has to be there."""
 
-    def __init__(self, dynamo: Dynamo) -> None:
+    def __init__(self, dynamo: DynamoClient) -> None:
         self._dynamo = dynamo
         self._table = dynamo.settings.prefix + CARRIED
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """See `CarriedTransfer.empty`."""
         return not (await self._dynamo.call("scan", TableName=self._table, Limit=1))["Items"]
 
-    async def pages(self) -> AsyncIterator[list[StoredRow]]:
+    async def read_pages(self) -> AsyncIterator[list[TransferredRow]]:
         """See `CarriedTransfer.pages`."""
         page = 0
-        while packed := await self._read(page):
+        while packed := await self._read_page(page):
             yield _decode(zlib.decompress(packed))
             page += 1
 
-    async def _read(self, page: int) -> bytes:
+    async def _read_page(self, page: int) -> bytes:
         parts: list[bytes] = []
         while True:
             key = {"n": {"N": str(page)}, "p": {"N": str(len(parts))}}
@@ -55,12 +55,12 @@ class DynamoCarriedTransfer:
                 return b"".join(parts)
             parts.append(item["b"]["B"])
 
-    async def take(self, page: int, rows: Sequence[StoredRow]) -> None:
+    async def write_page(self, page: int, rows: Sequence[TransferredRow]) -> None:
         """See `CarriedTransfer.take`."""
         packed = zlib.compress(msgspec.json.encode(rows))
         for part, start in enumerate(range(0, len(packed), _ITEM_BYTES)):
             item = {"n": {"N": str(page)}, "p": {"N": str(part)}, "b": {"B": packed[start : start + _ITEM_BYTES]}}
             await self._dynamo.call("put_item", TableName=self._table, Item=item)
 
-    async def finish(self, node: int | None, item_sum: int) -> None:
+    async def finish_transfer(self, node: int | None, item_sum: int) -> None:
         """See `CarriedTransfer.finish`. There is nothing to be made of it here."""

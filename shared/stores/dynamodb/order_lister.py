@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from shared.domain.names import recent_name_key
 from shared.domain.orders import Order
-from shared.stores.dynamodb.chunks import Chunk, Chunks
+from shared.stores.dynamodb.chunks import ChunkStore, OrderChunk
 from shared.stores.dynamodb.order_tables import BLOCK
-from shared.stores.dynamodb.servers import Servers
+from shared.stores.dynamodb.servers import ServerDirectory
 from shared.stores.orders import STATES, answer_bytes
-from shared.stores.ports.orders import Page, Query
+from shared.stores.ports.orders import OrderListQuery, OrderPage
 from shared.stores.ports.records import PAGE_BYTES
 from shared.wire.orders import customer_of
 
@@ -19,17 +19,17 @@ _LOOKED_AT = 50_000
 _SKEW = 120_000_000
 
 
-class Lister:
-    """Answers `Query` for the tables whose name in ids is `node`."""
+class DynamoOrderLister:
+    """Lists the orders of the tables whose name in ids is `node`."""
 
-    def __init__(self, chunks: Chunks, servers: Servers, node: int) -> None:
+    def __init__(self, chunks: ChunkStore, servers: ServerDirectory, node: int) -> None:
         self._chunks = chunks
         self._servers = servers
         self._node = node
 
-    async def list(self, query: Query, by: float) -> Page:
+    async def list_orders(self, query: OrderListQuery, by: float) -> OrderPage:
         """A page of orders, newest first; one that found little where it looked is short. Raises StoreError."""
-        newest = (await self._servers.shared()).newest
+        newest = (await self._servers.read_shared()).newest
         before = (newest + 1) * BLOCK
         if query.before is not None:
             before = min(query.before, before)
@@ -38,28 +38,28 @@ class Lister:
         looked_at = 0
         while before > 0 and looked_at < _LOOKED_AT:
             block = (before - 1) // BLOCK
-            chunks = await self._chunks.before(block, before, _CHUNKS, by)
+            chunks = await self._chunks.read_before(block, before, _CHUNKS, by)
             # Thousands of names to compare take milliseconds, which are not the event loop's.
-            matches = await asyncio.to_thread(_matches, chunks, before, query)
+            matches = await asyncio.to_thread(_match_orders, chunks, before, query)
             for chunk, sequences in zip(chunks, matches, strict=True):
                 for sequence in sequences:
-                    room -= answer_bytes(chunk.documents[sequence - chunk.first], chunk.row(sequence).detail)
+                    room -= answer_bytes(chunk.documents[sequence - chunk.first], chunk.get_progress(sequence).detail)
                     if room < 0 and found:
-                        return Page(found, sequence + 1)
-                    found.append(chunk.order(sequence, self._node))
+                        return OrderPage(found, sequence + 1)
+                    found.append(chunk.build_order(sequence, self._node))
                     if len(found) == query.limit:
-                        return Page(found, sequence if sequence > 0 else None)
+                        return OrderPage(found, sequence if sequence > 0 else None)
                 before = chunk.first
                 looked_at += len(chunk.documents)
                 if query.since is not None and chunk.documents and chunk.received < query.since - _SKEW:
-                    return Page(found, None)
+                    return OrderPage(found, None)
             if len(chunks) < _CHUNKS:
                 before = block * BLOCK
                 looked_at += 1
-        return Page(found, before if before > 0 else None)
+        return OrderPage(found, before if before > 0 else None)
 
 
-def _matches(chunks: Sequence[Chunk], before: int, query: Query) -> list[list[int]]:
+def _match_orders(chunks: Sequence[OrderChunk], before: int, query: OrderListQuery) -> list[list[int]]:
     """Returns the sequences of each chunk that are below `before` and match, downwards."""
     key = None if query.customer is None else recent_name_key(query.customer)
     found: list[list[int]] = []
@@ -76,7 +76,7 @@ def _matches(chunks: Sequence[Chunk], before: int, query: Query) -> list[list[in
             [
                 one
                 for one in sequences
-                if (query.state is None or STATES[chunk.row(one).state] is query.state)
+                if (query.state is None or STATES[chunk.get_progress(one).state] is query.state)
                 and (key is None or recent_name_key(customer_of(chunk.documents[one - chunk.first])) == key)
             ]
         )

@@ -34,7 +34,7 @@ def key_of(action: Action, table: Table) -> Key:
     return action.key
 
 
-def evaluate(action: Action, table: Table, current: Record | None, floor: int) -> Record | None:
+def evaluate_action(action: Action, table: Table, current: Record | None, floor: int) -> Record | None:
     """What is there after an action on `current`. Raises Conflict, or InvalidParams for what cannot be stored.
 
     `floor` is the highest version that may have been removed from its key: a new item begins behind it.
@@ -48,57 +48,57 @@ def evaluate(action: Action, table: Table, current: Record | None, floor: int) -
         case Delete():
             return None
         case Put(item=item):
-            return Record(check_item(table, _with_its_names(table, item, current)), version)
+            return Record(check_item(table, _keep_names(table, item, current)), version)
         case Update():
-            return Record(_updated(action, table, current), version)
+            return Record(_apply_update(action, table, current), version)
 
 
 def check_condition(condition: Condition, table: Table, current: Record | None) -> None:
     """Raises Conflict, saying what is there instead, unless the condition holds."""
     found: dict[str, Any] = {"version": 0 if current is None else current.version}
     if condition.exists is not None and condition.exists is (current is None):
-        raise _conflict("there is no such item" if current is None else "the item is there already", table, found)
+        raise _conflict_error("there is no such item" if current is None else "the item is there already", table, found)
     if condition.version is not None and condition.version != found["version"]:
-        raise _conflict(f"the item is of version {found['version']}, not {condition.version}", table, found)
+        raise _conflict_error(f"the item is of version {found['version']}, not {condition.version}", table, found)
     item = {} if current is None else current.item
     for name, value in condition.equal.items():
-        if name not in item or not _same(item[name], check_value(value, name)):
-            raise _conflict(f"{name} is {_shown(item, name)}", table, found, name)
+        if name not in item or not _is_equal(item[name], check_value(value, name)):
+            raise _conflict_error(f"{name} is {_describe_member(item, name)}", table, found, name)
     for name in condition.absent:
         if name in item:
-            raise _conflict(f"{name} is there already", table, found, name)
+            raise _conflict_error(f"{name} is there already", table, found, name)
     for name, bound in condition.at_least.items():
-        if _number(item, name, table) < _amount(bound, name):
-            raise _conflict(f"{name} is less than {bound}", table, found, name)
+        if _get_number(item, name, table) < _check_amount(bound, name):
+            raise _conflict_error(f"{name} is less than {bound}", table, found, name)
     for name, bound in condition.at_most.items():
-        if _number(item, name, table) > _amount(bound, name):
-            raise _conflict(f"{name} is more than {bound}", table, found, name)
+        if _get_number(item, name, table) > _check_amount(bound, name):
+            raise _conflict_error(f"{name} is more than {bound}", table, found, name)
 
 
-def _with_its_names(table: Table, item: Item, current: Record | None) -> Item:
+def _keep_names(table: Table, item: Item, current: Record | None) -> Item:
     """The item under the names with which it was made, of which it was sent with other spellings."""
     if current is None or not table.folded:
         return item
-    return item | {name: current.item[name] for name in table.names}
+    return item | {name: current.item[name] for name in table.name_members}
 
 
-def _updated(action: Update, table: Table, current: Record | None) -> dict[str, Any]:
+def _apply_update(action: Update, table: Table, current: Record | None) -> dict[str, Any]:
     item = {**action.key, **action.create} if current is None else dict(current.item)
     item.update(action.set)
     for name in action.remove:
         item.pop(name, None)
     for name, amount in action.add.items():
         try:
-            item[name] = _SUMS.add(Decimal(_number(item, name, table)), Decimal(_amount(amount, name)))
+            item[name] = _SUMS.add(Decimal(_get_number(item, name, table)), Decimal(_check_amount(amount, name)))
         except Inexact:
             raise InvalidParams(f"{name} would have more than {MAX_DIGITS} digits", field=name) from None
     for name, candidate in action.largest.items():
-        larger = _amount(candidate, name)
-        item[name] = max(_number(item, name, table), larger) if name in item else larger
+        larger = _check_amount(candidate, name)
+        item[name] = max(_get_number(item, name, table), larger) if name in item else larger
     for name in sorted(action.key):
         if not _is_key(table, name, item.get(name), action.key[name]):
             raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
-    return check_item(table, _with_its_names(table, item, current))
+    return check_item(table, _keep_names(table, item, current))
 
 
 def _is_key(table: Table, name: str, value: Any, key: Any) -> bool:
@@ -108,32 +108,32 @@ def _is_key(table: Table, name: str, value: Any, key: Any) -> bool:
     return name in table.folded and isinstance(value, str) and fold_names(value) == fold_names(key)
 
 
-def _number(item: dict[str, Any], name: str, table: Table) -> int | Decimal:
+def _get_number(item: dict[str, Any], name: str, table: Table) -> int | Decimal:
     value = item.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise InvalidParams(f"{name} of this item of {table.name} is not a number", field=name)
     return value
 
 
-def _amount(value: Any, name: str) -> int | Decimal:
+def _check_amount(value: Any, name: str) -> int | Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise InvalidParams(f"{name} must be a number", field=name)
     check_value(value, name)
     return value
 
 
-def _same(one: Any, other: Any) -> bool:
+def _is_equal(one: Any, other: Any) -> bool:
     """Whether two values are the same; true is not 1."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(_is_equal(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(_is_equal, one, other))
     return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
-def _shown(item: dict[str, Any], name: str) -> str:
+def _describe_member(item: dict[str, Any], name: str) -> str:
     return "another" if name in item else "missing"
 
 
-def _conflict(reason: str, table: Table, found: dict[str, Any], field: str | None = None) -> Conflict:
+def _conflict_error(reason: str, table: Table, found: dict[str, Any], field: str | None = None) -> Conflict:
     return Conflict(f"{table.name}: {reason}", field=field, hint="read the item again, and decide anew", details=found)

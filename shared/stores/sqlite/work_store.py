@@ -9,8 +9,8 @@ from shared.domain.ids import OrderRange
 from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
 from shared.stores.outbox import Moves, spans, told
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
-from shared.stores.sqlite.database import Connection, Writer, connect, never_wait, translated
-from shared.stores.sqlite.files import Files
+from shared.stores.sqlite.database import Connection, Writer, connect, never_wait, translate_errors
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.outbox import add_moves
 
@@ -47,9 +47,9 @@ _HAND_BACK = f"UPDATE progress SET state = {QUEUED} {_FENCE}"
 class SqliteWorkStore:
     """Implements `WorkStore` for one worker process. Raises StoreError when it cannot be opened."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: StoreFiles) -> None:
         self._workers_lock = FileLock(files.workers_lock)
-        self._workers_lock.share()
+        self._workers_lock.acquire_shared()
         self._lock = FileLock(files.progress_lock)
         self._writer = Writer(files.progress)
         self._orders_path = files.orders
@@ -71,13 +71,13 @@ class SqliteWorkStore:
     ) -> Advance:
         """See `WorkStore.advance`. Blocks for one fsync, and for other workers' transactions."""
         # Read first: an error here must leave nothing begun.
-        documents, tickets, untouched = self._documents(tickets, max_bytes)
+        documents, tickets, untouched = self._read_documents(tickets, max_bytes)
         rows = len(done) + len(failures) + len(handed_back) + sum(ticket.orders.count for ticket in tickets)
         with self._lock, self._writer.transaction(rows) as connection:
-            lost = _record(connection, done, failures, handed_back)
+            lost = _record_results(connection, done, failures, handed_back)
             if failures:
                 _keep_attempts(connection, [failure for failure in failures if failure.sequence not in lost])
-            begun = [_begin(connection, worker, ticket, now) for ticket in tickets]
+            begun = [_begin_orders(connection, worker, ticket, now) for ticket in tickets]
             add_moves(connection, _moves(done, failures, handed_back, lost, begun), now)
         claims: list[Claim] = []
         refused: list[OrderRange] = []
@@ -88,7 +88,7 @@ class SqliteWorkStore:
             refused += left
         return Advance(claims, refused, lost, untouched)
 
-    def _documents(
+    def _read_documents(
         self, tickets: Sequence[Ticket], max_bytes: int | None
     ) -> tuple[list[list[str]], list[Ticket], list[Ticket]]:
         """Reads the documents of tickets until they reach `max_bytes`: those, their tickets, and the other tickets."""
@@ -97,7 +97,7 @@ class SqliteWorkStore:
         for place, ticket in enumerate(tickets):
             order_range = ticket.orders
             documents: list[str] = []
-            with translated(self._orders_path):
+            with translate_errors(self._orders_path):
                 rows = self._orders.execute(_DOCUMENTS, (order_range.first, order_range.stop - 1))
                 while portion := rows.fetchmany(_PORTION):
                     documents += [document for (document,) in portion]
@@ -108,7 +108,7 @@ class SqliteWorkStore:
                         break
             found.append(documents)
             if max_bytes is not None and size >= max_bytes:
-                taken, rest = ticket.cut(len(documents))
+                taken, rest = ticket.split_at(len(documents))
                 return found, [*tickets[:place], taken], [*rest, *tickets[place + 1 :]]
         return found, list(tickets), []
 
@@ -140,7 +140,7 @@ def _moves(
     )
 
 
-def _record(
+def _record_results(
     connection: Connection, done: Sequence[Done], failures: Sequence[Failure], handed_back: Sequence[HandBack]
 ) -> set[int]:
     """Records results; gives the sequences that the fence kept out."""
@@ -151,14 +151,14 @@ def _record(
         noted = [one for one in done if one.note is not None]
         for statement, results in ((_DONE, plain), (_NOTED, noted)):
             if results:
-                lost |= _apply(connection, statement, results, DONE)
+                lost |= _apply_results(connection, statement, results, DONE)
     final = [failure[:4] for failure in failures if failure.retry_at is None]
     if final:
-        lost |= _apply(connection, _FAILED, final, FAILED)
+        lost |= _apply_results(connection, _FAILED, final, FAILED)
     if retried := [failure for failure in failures if failure.retry_at is not None]:
-        lost |= _apply(connection, _RETRY, [failure[:5] for failure in retried])
+        lost |= _apply_results(connection, _RETRY, [failure[:5] for failure in retried])
     if handed_back:
-        lost |= _apply(connection, _HAND_BACK, handed_back)
+        lost |= _apply_results(connection, _HAND_BACK, handed_back)
     return lost
 
 
@@ -173,7 +173,9 @@ def _keep_attempts(connection: Connection, failures: Sequence[Failure]) -> None:
         connection.executemany(_FORGET_ATTEMPTS, old)
 
 
-def _apply(connection: Connection, statement: str, results: Sequence[Any], total: int | None = None) -> set[int]:
+def _apply_results(
+    connection: Connection, statement: str, results: Sequence[Any], total: int | None = None
+) -> set[int]:
     """Executes one statement a result; gives the sequences for which it changed nothing."""
     connection.execute("SAVEPOINT results")
     lost: set[int] = set()
@@ -188,7 +190,7 @@ def _apply(connection: Connection, statement: str, results: Sequence[Any], total
     return lost
 
 
-def _begin(
+def _begin_orders(
     connection: Connection, worker: str, ticket: Ticket, now: int
 ) -> tuple[list[tuple[Ticket, int]], list[OrderRange]]:
     """Claims what can be claimed of a ticket: tickets with their failures, and the ranges left out."""

@@ -9,33 +9,33 @@ from msgspec.structs import replace
 
 from shared.domain.ids import OrderRange
 from shared.stores.dynamodb.attempts import keep_attempts
-from shared.stores.dynamodb.chunks import Chunk, Chunks, concurrently
-from shared.stores.dynamodb.client import Dynamo
+from shared.stores.dynamodb.chunks import ChunkStore, OrderChunk, run_concurrently
+from shared.stores.dynamodb.client import DynamoClient
 from shared.stores.dynamodb.order_tables import BLOCK
-from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Row
+from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, OrderProgress
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
 
 # Orders between ranges that are read together.
 _NEAR = 1024
 
-_Step = Callable[[Row], Row | None]
+_ResultStep = Callable[[OrderProgress], OrderProgress | None]
 """What a result makes of an order's row; None where it is not this attempt's any more."""
 
 
-class _Turn:
+class _ChunkTurn:
     """What one `advance` is about to do to one chunk."""
 
-    def __init__(self, chunk: Chunk) -> None:
+    def __init__(self, chunk: OrderChunk) -> None:
         self.chunk = chunk
-        self.results: list[tuple[int, _Step]] = []
+        self.results: list[tuple[int, _ResultStep]] = []
         self.tickets: list[Ticket] = []
 
     @property
-    def wanted(self) -> int:
+    def wanted_orders(self) -> int:
         """How many orders are to be begun."""
-        return sum(len(self.orders(ticket)) for ticket in self.tickets)
+        return sum(len(self.orders_of(ticket)) for ticket in self.tickets)
 
-    def orders(self, ticket: Ticket) -> range:
+    def orders_of(self, ticket: Ticket) -> range:
         """The orders of a ticket that are in the chunk."""
         first, stop = ticket.orders.first, ticket.orders.stop
         return range(max(first, self.chunk.first), min(stop, self.chunk.stop))
@@ -44,11 +44,11 @@ class _Turn:
 class DynamoWorkStore:
     """Implements `WorkStore` for one worker process of the server `server`."""
 
-    def __init__(self, dynamo: Dynamo, server: str) -> None:
+    def __init__(self, dynamo: DynamoClient, server: str) -> None:
         self._dynamo = dynamo
         self._server = server
-        self._chunks = Chunks(dynamo)
-        self._in_hand: dict[int, Chunk] = {}
+        self._chunks = ChunkStore(dynamo)
+        self._in_hand: dict[int, OrderChunk] = {}
         """The chunk of each order that was begun and has not ended."""
 
     async def advance(
@@ -63,27 +63,27 @@ class DynamoWorkStore:
         max_bytes: int | None = None,
     ) -> Advance:
         """See `WorkStore.advance`. A StoreError leaves some of it done; the same call again does the rest."""
-        turns: dict[int, _Turn] = {}
+        turns: dict[int, _ChunkTurn] = {}
         lost: set[int] = set()
         if failures:
             # Before the results: an order that is seen to have failed can say why.
             await keep_attempts(self._dynamo, failures)
 
-        def turn(chunk: Chunk) -> _Turn:
-            return turns.setdefault(chunk.first, _Turn(chunk))
+        def turn(chunk: OrderChunk) -> _ChunkTurn:
+            return turns.setdefault(chunk.first, _ChunkTurn(chunk))
 
-        for sequence, step in _steps(done, failures, handed_back):
+        for sequence, step in _result_steps(done, failures, handed_back):
             if (chunk := self._in_hand.get(sequence)) is not None:
                 turn(chunk).results.append((sequence, step))
             else:
                 lost.add(sequence)
-        chunks = await self._overlapping([ticket.orders for ticket in tickets])
+        chunks = await self._read_overlapping([ticket.orders for ticket in tickets])
         tickets, untouched = _cut_to_size(tickets, chunks, max_bytes)
         for chunk in chunks:
             for ticket in tickets:
                 if ticket.orders.first < chunk.stop and chunk.first < ticket.orders.stop:
                     turn(chunk).tickets.append(ticket)
-        outcomes = await concurrently(self._advance(one, worker, now) for one in turns.values())
+        outcomes = await run_concurrently(self._advance_chunk(one, worker, now) for one in turns.values())
         claimed: dict[Ticket, list[tuple[int, int, str]]] = {ticket: [] for ticket in tickets}
         for one, (out, begun) in zip(turns.values(), outcomes, strict=True):
             lost |= out
@@ -97,34 +97,36 @@ class DynamoWorkStore:
         refused: list[OrderRange] = []
         for ticket in tickets:
             orders = sorted(claimed[ticket])
-            claims += _claims(ticket, orders)
+            claims += _group_claims(ticket, orders)
             taken = {sequence for sequence, _, _ in orders}
             order_range = ticket.orders
             refused += order_range.select(one for one in order_range.sequences if one not in taken)
         return Advance(claims, refused, lost, untouched)
 
-    async def _overlapping(self, asked: Iterable[OrderRange]) -> list[Chunk]:
+    async def _read_overlapping(self, asked: Iterable[OrderRange]) -> list[OrderChunk]:
         """The chunks of ranges, read together where they are near each other, and not at all where they are in hand."""
         known = {chunk.first: chunk for chunk in self._in_hand.values()}
         ranges: list[tuple[int, int]] = []
         for order_range in sorted(asked, key=lambda one: one.first):
             first, stop = order_range.first, order_range.stop
-            if _covered(first, stop, known.values()):
+            if _is_covered(first, stop, known.values()):
                 continue
             if ranges and first // BLOCK == ranges[-1][0] // BLOCK and first - ranges[-1][1] < _NEAR:
                 ranges[-1] = (ranges[-1][0], stop)
             else:
                 ranges.append((first, stop))
-        for chunks in await concurrently(self._chunks.overlapping(first, stop) for first, stop in ranges):
+        for chunks in await run_concurrently(self._chunks.read_overlapping(first, stop) for first, stop in ranges):
             for chunk in chunks:
                 known.setdefault(chunk.first, chunk)
         return list(known.values())
 
-    async def _advance(self, turn: _Turn, worker: str, now: int) -> tuple[set[int], list[tuple[Ticket, int]]]:
+    async def _advance_chunk(
+        self, turn: _ChunkTurn, worker: str, now: int
+    ) -> tuple[set[int], list[tuple[Ticket, int]]]:
         """Records the results of a chunk and begins what is claimed of it: what was lost, and what was begun."""
         chunk = turn.chunk
 
-        def change(rows: list[Row]) -> tuple[set[int], list[tuple[Ticket, int]]]:
+        def change(rows: list[OrderProgress]) -> tuple[set[int], list[tuple[Ticket, int]]]:
             lost: set[int] = set()
             for sequence, step in turn.results:
                 row = step(rows[sequence - chunk.first])
@@ -134,20 +136,20 @@ class DynamoWorkStore:
                     rows[sequence - chunk.first] = row
             begun: list[tuple[Ticket, int]] = []
             for ticket in turn.tickets:
-                for sequence in turn.orders(ticket):
+                for sequence in turn.orders_of(ticket):
                     before = rows[sequence - chunk.first]
-                    row = _begun(before, ticket, worker, now)
+                    row = _begin_row(before, ticket, worker, now)
                     if row is None or chunk.owner != self._server or (row is before and sequence in self._in_hand):
                         continue
                     rows[sequence - chunk.first] = row
                     begun.append((ticket, sequence))
             return lost, begun
 
-        lost, begun = await self._chunks.change(chunk, change)
-        if lost or len(begun) < turn.wanted:
+        lost, begun = await self._chunks.change_chunk(chunk, change)
+        if lost or len(begun) < turn.wanted_orders:
             # What is remembered of the chunk may be old.
-            await self._chunks.reload(chunk)
-            lost, begun = await self._chunks.change(chunk, change)
+            await self._chunks.reload_progress(chunk)
+            lost, begun = await self._chunks.change_chunk(chunk, change)
         return lost, begun
 
     async def close(self) -> None:
@@ -155,7 +157,7 @@ class DynamoWorkStore:
 
 
 def _cut_to_size(
-    tickets: Sequence[Ticket], chunks: Iterable[Chunk], max_bytes: int | None
+    tickets: Sequence[Ticket], chunks: Iterable[OrderChunk], max_bytes: int | None
 ) -> tuple[Sequence[Ticket], list[Ticket]]:
     """Returns the tickets for orders whose documents reach `max_bytes` together, and the other tickets."""
     if max_bytes is None:
@@ -167,12 +169,12 @@ def _cut_to_size(
         for count in range(1, ticket.orders.count + 1):
             max_bytes -= sizes.get(ticket.orders.first + count - 1, 0)
             if max_bytes <= 0:
-                taken, rest = ticket.cut(count)
+                taken, rest = ticket.split_at(count)
                 return [*tickets[:place], taken], [*rest, *tickets[place + 1 :]]
     return tickets, []
 
 
-def _covered(first: int, stop: int, chunks: Iterable[Chunk]) -> bool:
+def _is_covered(first: int, stop: int, chunks: Iterable[OrderChunk]) -> bool:
     """Whether these chunks have every order of a range."""
     for chunk in sorted(chunks, key=lambda one: one.first):
         if chunk.first <= first < chunk.stop:
@@ -180,7 +182,7 @@ def _covered(first: int, stop: int, chunks: Iterable[Chunk]) -> bool:
     return first >= stop
 
 
-def _begun(row: Row, ticket: Ticket, worker: str, now: int) -> Row | None:
+def _begin_row(row: OrderProgress, ticket: Ticket, worker: str, now: int) -> OrderProgress | None:
     """The row of an order that this worker begins, or has begun in a turn without an answer; None for any other."""
     if row.state == RUNNING and row.attempt == ticket.attempt and row.worker == worker:
         return row
@@ -199,31 +201,31 @@ def _begun(row: Row, ticket: Ticket, worker: str, now: int) -> Row | None:
     )
 
 
-def _steps(
+def _result_steps(
     done: Iterable[Done], failures: Iterable[Failure], handed_back: Iterable[HandBack]
-) -> Iterable[tuple[int, _Step]]:
+) -> Iterable[tuple[int, _ResultStep]]:
     """What results make of their orders, by sequence."""
     for result in done:
         noted = {} if result.note is None else {"detail": result.note}
-        yield result.sequence, _step(result.attempt, 0, state=DONE, finished=result.finished, **noted)
+        yield result.sequence, _result_step(result.attempt, 0, state=DONE, finished=result.finished, **noted)
     for failure in failures:
         if failure.retry_at is None:
-            last = _step(failure.attempt, 1, state=FAILED, finished=failure.finished, detail=failure.detail)
+            last = _result_step(failure.attempt, 1, state=FAILED, finished=failure.finished, detail=failure.detail)
             yield failure.sequence, last
         else:
-            again = _step(failure.attempt, 1, state=QUEUED, due=failure.retry_at, detail=failure.detail)
+            again = _result_step(failure.attempt, 1, state=QUEUED, due=failure.retry_at, detail=failure.detail)
             yield failure.sequence, again
     for back in handed_back:
-        yield back.sequence, _step(back.attempt, 0, state=QUEUED)
+        yield back.sequence, _result_step(back.attempt, 0, state=QUEUED)
 
 
-def _step(attempt: int, failures: int, **members: int | str) -> _Step:
+def _result_step(attempt: int, failures: int, **members: int | str) -> _ResultStep:
     """Sets members of the row, as long as the order is in the very attempt; once set, they stay.
 
     An order that has failed may be cancelled before the same is done again.
     """
 
-    def step(row: Row) -> Row | None:
+    def step(row: OrderProgress) -> OrderProgress | None:
         if row.attempt != attempt:
             return None
         if row.state == RUNNING:
@@ -235,7 +237,7 @@ def _step(attempt: int, failures: int, **members: int | str) -> _Step:
     return step
 
 
-def _claims(ticket: Ticket, orders: Sequence[tuple[int, int, str]]) -> Iterable[Claim]:
+def _group_claims(ticket: Ticket, orders: Sequence[tuple[int, int, str]]) -> Iterable[Claim]:
     """Orders of a ticket with their failures and documents, as claims of what is consecutive and alike."""
     for failures in sorted({failed for _, failed, _ in orders}):
         documents = {sequence: document for sequence, failed, document in orders if failed == failures}

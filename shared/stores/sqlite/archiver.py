@@ -22,14 +22,14 @@ import msgspec
 
 from shared.domain.errors import StartupError
 from shared.domain.orders import FailedAttempt, Order
-from shared.stores.archive_format import ArchivedOrder, Contents, encode_archive
-from shared.stores.durable import PRIVATE, sync_folder
+from shared.stores.archive_format import ArchiveContents, ArchivedOrder, encode_archive
+from shared.stores.durable_files import PRIVATE, sync_folder
 from shared.stores.orders import DONE, STATES
 from shared.stores.sqlite.archives import add_archive, archive_name
-from shared.stores.sqlite.database import Writer, migrate, translated
-from shared.stores.sqlite.files import Files
-from shared.stores.sqlite.listing import attach
+from shared.stores.sqlite.database import Writer, migrate, translate_errors
+from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
+from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS, OrderReader
 
 _FILE_ORDERS = 50_000
@@ -56,7 +56,7 @@ _UNNAMED = "SELECT file FROM archives WHERE removed = 0"
 _encode = msgspec.json.encode
 
 
-class _Found(NamedTuple):
+class _ArchivableOrders(NamedTuple):
     """Orders for one file."""
 
     orders: list[ArchivedOrder]
@@ -75,7 +75,7 @@ class Kept(NamedTuple):
 class Archiver:
     """Archives the orders of one store. Raises StartupError while another one does, and StoreError."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: StoreFiles) -> None:
         self._files = files
         self._lock = FileLock(files.archive_lock)
         if not self._lock.try_acquire():
@@ -84,33 +84,33 @@ class Archiver:
         with self._progress_lock:
             self._progress = Writer(files.progress)
             migrate(self._progress.connection, files.progress, "progress")
-        self._reading = attach(files)
-        with translated(files.orders):
+        self._reading = connect_order_files(files)
+        with translate_errors(files.orders):
             self._reader = OrderReader(int(self._reading.execute(_NODE).fetchone()[0]))
         self._give_names()
 
     @property
-    def stored(self) -> int:
+    def max_orders(self) -> int:
         """How many orders there are at most. Raises StoreError."""
-        first, last = self._bounds()
+        first, last = self._read_bounds()
         return last - first + 1
 
-    def _bounds(self) -> tuple[int, int]:
-        with translated(self._files.orders):
+    def _read_bounds(self) -> tuple[int, int]:
+        with translate_errors(self._files.orders):
             first, last = self._reading.execute(_BOUNDS).fetchone()
         return first or 1, last or 0
 
-    def run(self, before: int, step: Callable[[int], None]) -> int:
+    def archive_before(self, before: int, step: Callable[[int], None]) -> int:
         """Archives all final orders that were received before a time, in microseconds since the epoch.
 
         Returns their number; `step` is told how many orders were looked at since the last time.
         """
         archived = 0
-        first, last = self._bounds()
+        first, last = self._read_bounds()
         after = first - 1
         while after < last:
-            found = self._find(after, last, before)
-            archived += self._archive(found.orders)
+            found = self._find_orders(after, last, before)
+            archived += self._archive_orders(found.orders)
             step(found.after - after)
             after = found.after
         return archived
@@ -118,18 +118,18 @@ class Archiver:
     def count_kept(self, before: int) -> Kept:
         """Counts the orders that are not archived. Raises StoreError."""
         newer = opened = keyed = 0
-        first, last = self._bounds()
+        first, last = self._read_bounds()
         # In pieces: a reader that takes long would keep the write-ahead log growing.
         for after in range(first - 1, last, _WINDOW):
-            with translated(self._files.orders):
+            with translate_errors(self._files.orders):
                 row = self._reading.execute(_KEPT, (before, before, before, after, after + _WINDOW)).fetchone()
             newer, opened, keyed = newer + int(row[0]), opened + int(row[1]), keyed + int(row[2])
         return Kept(newer, opened, keyed)
 
-    def _find(self, after: int, last: int, before: int) -> _Found:
+    def _find_orders(self, after: int, last: int, before: int) -> _ArchivableOrders:
         """Orders of one month, from a stretch of sequences that is short enough to be read at once."""
         stop = min(after + _WINDOW, last)
-        with translated(self._files.orders):
+        with translate_errors(self._files.orders):
             archived = set[int]()
             for (text,) in self._reading.execute(_ARCHIVED, (after, stop)).fetchall():
                 for first, count in msgspec.json.decode(text):
@@ -146,16 +146,18 @@ class Archiver:
             for sequence, *members in self._reading.execute(_ATTEMPTS, (after + 1, stop)).fetchall():
                 failed.setdefault(sequence, []).append(FailedAttempt(*members))
         orders = [
-            ArchivedOrder(self._reader.order(row), failed.get(row[0], ())) for row in rows if row[0] not in archived
+            ArchivedOrder(self._reader.read_order(row), failed.get(row[0], ()))
+            for row in rows
+            if row[0] not in archived
         ]
         if orders:
-            month = _month(orders[0].order)
-            same = list(takewhile(lambda one: _month(one.order) == month, orders))
+            month = _month_of(orders[0].order)
+            same = list(takewhile(lambda one: _month_of(one.order) == month, orders))
             if len(same) < len(orders):
-                return _Found(same, same[-1].sequence)
-        return _Found(orders, stop)
+                return _ArchivableOrders(same, same[-1].sequence)
+        return _ArchivableOrders(orders, stop)
 
-    def _archive(self, orders: list[ArchivedOrder]) -> int:
+    def _archive_orders(self, orders: list[ArchivedOrder]) -> int:
         if not orders:
             return 0
         first, last = orders[0].sequence, orders[-1].sequence
@@ -163,7 +165,7 @@ class Archiver:
         name = archive_name(first, last, orders[0].order.received)
         part = self._write_part(name, data)
         states = Counter(one.order.state for one in orders)
-        contents = Contents([one.sequence for one in orders], states, blocks, None)
+        contents = ArchiveContents([one.sequence for one in orders], states, blocks, None)
         with self._progress_lock, self._progress.transaction(1) as connection:
             found = connection.execute(_STATES, (first, last)).fetchall()
             now = {sequence: (STATES[state], attempt) for sequence, state, attempt in found}
@@ -178,7 +180,7 @@ class Archiver:
         return len(orders)
 
     def _write_part(self, name: str, data: bytes) -> Path:
-        part = self._part(name)
+        part = self._part_path(name)
         part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
@@ -189,13 +191,13 @@ class Archiver:
             sync_folder(folder)
         return part
 
-    def _part(self, name: str) -> Path:
+    def _part_path(self, name: str) -> Path:
         path = self._files.archive / name
         return path.with_name(f"{path.name}.part")
 
     def _give_names(self) -> None:
         """Completes what an earlier run has committed, and removes what it has not."""
-        with translated(self._files.progress):
+        with translate_errors(self._files.progress):
             names = {name for (name,) in self._progress.connection.execute(_UNNAMED).fetchall()}
         for part in self._files.archive.glob("*/*.part"):
             name = str(part.relative_to(self._files.archive)).removesuffix(".part")
@@ -206,7 +208,7 @@ class Archiver:
 
     def _give_name(self, name: str) -> None:
         path = self._files.archive / name
-        self._part(name).replace(path)
+        self._part_path(name).replace(path)
         sync_folder(path.parent)
 
     def close(self) -> None:
@@ -218,6 +220,6 @@ class Archiver:
             lock.close()
 
 
-def _month(order: Order) -> tuple[int, int]:
+def _month_of(order: Order) -> tuple[int, int]:
     moment = time.gmtime(order.received // 1_000_000)
     return moment.tm_year, moment.tm_mon

@@ -11,23 +11,23 @@ from botocore.exceptions import BotoCoreError
 
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import Tables
-from shared.stores.dynamodb.carried import DynamoCarriedTransfer, create_carried_table
-from shared.stores.dynamodb.client import Dynamo, dynamo
-from shared.stores.dynamodb.feed import Feed
+from shared.stores.dynamodb.carried_transfer import DynamoCarriedTransfer, create_carried_table
+from shared.stores.dynamodb.client import DynamoClient, open_client
 from shared.stores.dynamodb.order_tables import create_order_tables, expire_keys
 from shared.stores.dynamodb.orders import DynamoOrderStore
 from shared.stores.dynamodb.record_tables import create_record_tables, find_keys
 from shared.stores.dynamodb.records import DynamoRecordStore
-from shared.stores.dynamodb.servers import Servers
-from shared.stores.dynamodb.settings import DynamoSettings, DynamoWork
+from shared.stores.dynamodb.servers import ServerDirectory
+from shared.stores.dynamodb.settings import DynamoSettings, DynamoWorkSettings
+from shared.stores.dynamodb.stream_feed import StreamFeed
 from shared.stores.dynamodb.transfer import DynamoItemTransfer, DynamoOrderTransfer
-from shared.stores.dynamodb.work import DynamoWorkStore
+from shared.stores.dynamodb.work_store import DynamoWorkStore
 
 
 async def create_tables(settings: DynamoSettings, tables: Tables) -> list[str]:
     """Makes every table of records and orders that is not there; gives what was made. Raises StartupError."""
-    with _startup():
-        async with dynamo(settings) as client:
+    with _translate_errors():
+        async with open_client(settings) as client:
             known = await find_keys(client, tables)
             return await create_record_tables(client, known) + await create_order_tables(client)
 
@@ -36,44 +36,44 @@ async def create_tables(settings: DynamoSettings, tables: Tables) -> list[str]:
 async def dynamo_records(settings: DynamoSettings, tables: Tables) -> AsyncIterator[DynamoRecordStore]:
     """The store, for as long as the block lasts. Raises StartupError when DynamoDB cannot be had."""
     async with contextlib.AsyncExitStack() as stack:
-        with _startup():
-            items = await stack.enter_async_context(dynamo(settings))
-            streams = await stack.enter_async_context(dynamo(settings, "dynamodbstreams"))
+        with _translate_errors():
+            items = await stack.enter_async_context(open_client(settings))
+            streams = await stack.enter_async_context(open_client(settings, "dynamodbstreams"))
             tables = await find_keys(items, tables)
             await create_record_tables(items, tables)
-        yield DynamoRecordStore(items, Feed(items, streams, tables), tables)
+        yield DynamoRecordStore(items, StreamFeed(items, streams, tables), tables)
 
 
 @contextlib.asynccontextmanager
 async def dynamo_orders(
     settings: DynamoSettings, *, lease_seconds: float, request_id_seconds: float = 0
-) -> AsyncIterator[tuple[DynamoOrderStore, DynamoWork]]:
+) -> AsyncIterator[tuple[DynamoOrderStore, DynamoWorkSettings]]:
     """The intake's store, for as long as the block lasts, and what its workers need to open theirs.
 
     Raises StartupError when DynamoDB cannot be had.
     """
     async with contextlib.AsyncExitStack() as stack:
-        with _startup():
-            client = await stack.enter_async_context(dynamo(settings))
+        with _translate_errors():
+            client = await stack.enter_async_context(open_client(settings))
             await create_order_tables(client)
             if request_id_seconds:
                 await _expire_keys(client)
             me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-            servers = Servers(client, me)
-            node = (await servers.shared()).node
+            servers = ServerDirectory(client, me)
+            node = (await servers.read_shared()).node
         store = DynamoOrderStore(
             client, servers, node, lease_seconds=lease_seconds, request_id_seconds=request_id_seconds
         )
         try:
-            yield store, DynamoWork(settings, me)
+            yield store, DynamoWorkSettings(settings, me)
         finally:
             await store.close()
 
 
 @contextlib.asynccontextmanager
-async def dynamo_work(work: DynamoWork) -> AsyncIterator[DynamoWorkStore]:
+async def dynamo_work(work: DynamoWorkSettings) -> AsyncIterator[DynamoWorkStore]:
     """A worker's store, for as long as the block lasts."""
-    async with dynamo(work.settings) as client:
+    async with open_client(work.settings) as client:
         yield DynamoWorkStore(client, work.server)
 
 
@@ -86,8 +86,8 @@ async def dynamo_transfer(
     Raises StartupError when an intake is using it, or DynamoDB cannot be had.
     """
     async with contextlib.AsyncExitStack() as stack:
-        with _startup():
-            client = await stack.enter_async_context(dynamo(settings))
+        with _translate_errors():
+            client = await stack.enter_async_context(open_client(settings))
             tables = await find_keys(client, tables)
             await create_record_tables(client, tables)
             await create_order_tables(client)
@@ -97,7 +97,7 @@ async def dynamo_transfer(
         yield orders, DynamoItemTransfer(client, tables), DynamoCarriedTransfer(client)
 
 
-async def _expire_keys(client: Dynamo) -> None:
+async def _expire_keys(client: DynamoClient) -> None:
     """Has expired keys removed where that can be had: without it they expire all the same, and take up room."""
     try:
         await expire_keys(client)
@@ -108,7 +108,7 @@ async def _expire_keys(client: Dynamo) -> None:
 
 
 @contextlib.contextmanager
-def _startup() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ValueError, StoreError) as error:

@@ -1,8 +1,8 @@
-"""Strict JSON into typed structs, with errors that say what is wrong, where, and how to fix it.
+"""Decodes strict JSON into typed structs, with errors that name the cause, the position and the fix.
 
-This is the careful way in: it is taken by documents that the fast way (`shared.wire.orders`) refused,
-and by everything that is not an order. A decoder or one of its hooks may raise more than msgspec's own errors:
-RecursionError for deep values, ArithmeticError for numbers. Each of them becomes an error of the request here.
+This is the slow path: for documents that the fast path (`shared.wire.orders`) refused, and for all requests that
+are not orders. A decoder or one of its hooks may raise RecursionError for deep values and ArithmeticError for
+numbers besides msgspec's own errors; this module translates all of them to request errors.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from shared.domain.errors import InvalidJson, InvalidParams, Place
+from shared.domain.errors import DocumentPosition, InvalidJson, InvalidParams
 from shared.wire.members import TIME, describe_member, list_choices, list_fields
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ _NO_DECIMAL = "Invalid decimal string"
 _OUT_OF_RANGE = ("Number out of range", "Integer value out of range")
 _UNREAD: Final = object()
 _NOT_A_NUMBER = Decimal("NaN")
-# More digits than any whole number has that a type takes.
+# More digits than any whole number that a type accepts.
 _SHORT_DIGITS = 20
 _TYPES = {
     "str": "text",
@@ -45,8 +45,8 @@ _TYPES = {
 }
 
 
-def parse(document: bytes) -> Any:
-    """Decodes one document of strict JSON (RFC 8259); floats lose precision, so use it to look, not to keep.
+def parse_json(document: bytes) -> Any:
+    """Decodes one document of strict JSON (RFC 8259). Floats lose precision: do not store the result.
 
     Raises InvalidJson with line and column for anything else: duplicate keys, NaN, lone surrogates,
     invalid UTF-8 and raw control characters included.
@@ -57,14 +57,14 @@ def parse(document: bytes) -> Any:
     except UnicodeDecodeError:
         raise _not_utf8(document) from None
     except msgspec.ValidationError:
-        # A whole number of thousands of digits is JSON all the same: the types refuse it, and name its field.
+        # A whole number of thousands of digits is valid JSON; the types refuse it later and name its field.
         pass
     except msgspec.DecodeError as error:
         raise _syntax_error(document, str(error)) from None
     except RecursionError:
         raise _too_deep() from None
     try:
-        # Numbers are not kept here: very long ones would cost more to convert than to refuse.
+        # This call only finds duplicate keys. Converting very long numbers would be expensive.
         json.loads(document, object_pairs_hook=_refuse_duplicates, parse_int=len, parse_float=len)
         if value is _UNREAD:
             value = json.loads(document, parse_int=_short_number, parse_float=_short_number)
@@ -73,13 +73,13 @@ def parse(document: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
-        # Behind a number that msgspec has stopped at.
+        # After a number at which msgspec stopped.
         raise _syntax_error(document, str(error)) from None
     return value
 
 
-def convert(document: bytes, kind: Any, *, example: Any = None) -> Any:
-    """Decodes a document that `parse` has found to be strict JSON into `kind`.
+def convert_document(document: bytes, kind: Any, *, example: Any = None) -> Any:
+    """Decodes a document that `parse_json` has accepted into `kind`.
 
     Raises InvalidParams naming the field, with the nearest known name for an unknown one.
     """
@@ -87,15 +87,15 @@ def convert(document: bytes, kind: Any, *, example: Any = None) -> Any:
 
 
 def decode_strictly(decoder: "msgspec.json.Decoder[T]", document: bytes, *, example: Any = None) -> T:
-    """Decodes a document that `parse` has found to be strict JSON.
+    """Decodes a document that `parse_json` has accepted.
 
-    Raises InvalidParams naming the field, whatever the decoder or a hook of it raises.
+    Raises InvalidParams naming the field, for every error that the decoder or its hooks raise.
     """
     kind = decoder.type
     try:
         return decoder.decode(document)
     except msgspec.ValidationError as error:
-        raise explain(str(error), kind, example=example) from None
+        raise translate_error(str(error), kind, example=example) from None
     except msgspec.DecodeError as error:
         raise _syntax_error(document, str(error)) from None
     except RecursionError:
@@ -105,10 +105,10 @@ def decode_strictly(decoder: "msgspec.json.Decoder[T]", document: bytes, *, exam
 
 
 def read_decimal(text: str) -> Decimal:
-    """The number of a document with all its digits (`float_hook`).
+    """Returns a number of a document with all its digits (`float_hook`).
 
-    An exponent beyond what a Decimal can hold gives NaN, which JSON cannot write: the check of the value refuses
-    that, and names its place, which a hook does not know.
+    Returns NaN for an exponent that a Decimal cannot hold. JSON has no NaN, so the check of the value refuses it
+    and names its field, which a hook does not know.
     """
     try:
         return Decimal(text)
@@ -116,8 +116,8 @@ def read_decimal(text: str) -> Decimal:
         return _NOT_A_NUMBER
 
 
-def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
-    """Msgspec's message about a value of type `kind`, in the protocol's words."""
+def translate_error(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
+    """Translates msgspec's message about a value of type `kind` to the protocol's terms."""
     text, _, path = message.partition(" - at `$")
     where = path.rstrip("`").removeprefix(".").replace(".productos", "productos")
     where = re.sub(r"^\[\.\.\.\]\.?|^\[\d+\]\.?", "", where)
@@ -125,7 +125,7 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
         name = f"{where}.{found['name']}" if where else found["name"]
         return InvalidParams(f"{name} is missing", field=name, example=example)
     if found := _UNKNOWN.match(text):
-        word = shortened(found["name"])
+        word = shorten_text(found["name"])
         name = f"{where}.{word}" if where else word
         known = list_fields(kind, inner=bool(where))
         return InvalidParams(
@@ -136,7 +136,7 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
         )
     subject = where or "the document"
     if found := _ENUM.match(text):
-        message = f"{subject} must not be {shortened(found['value'])}"
+        message = f"{subject} must not be {shorten_text(found['value'])}"
         return InvalidParams(message, field=where or None, hint=_hint_choices(kind, where), example=example)
     if found := _EXPECTED.match(text):
         expected = " or ".join(_TYPES.get(name.strip(), name.strip()) for name in found["expected"].split("|"))
@@ -150,13 +150,13 @@ def explain(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
     if text == _NO_DECIMAL:
         return InvalidParams(f"{subject} must be a number", field=where or None, example=example)
     if text in _OUT_OF_RANGE:
-        # 1e400, which is more than any type can hold: what would do is said by the type of the member.
+        # 1e400 is out of range for every type; the type of the member tells the valid range.
         expected = describe_member(kind, where)
         message = f"{subject} must be {expected}" if expected else f"{subject} is out of range"
         return InvalidParams(message, field=where or None, hint=_hint_choices(kind, where), example=example)
     word = text.partition(" ")[0]
     if where and word in list_fields(kind, inner=True):
-        # A check of a whole object that says which member of it is wrong.
+        # The message is from a check of the whole object and begins with the name of the member.
         text, where = f"{where}.{text}", f"{where}.{word}"
     elif where and not text.startswith(where):
         text = f"{where}: {text}"
@@ -169,22 +169,22 @@ def _hint_choices(kind: Any, where: str) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint naming the known word nearest to `word`, if one is near."""
+    """Returns a hint with the known word most similar to `word`, if there is one."""
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else None
 
 
-def shortened(word: str) -> str:
-    """A word of the caller's, cut to what fits into a message."""
+def shorten_text(word: str) -> str:
+    """Returns a word of the caller, shortened for a message."""
     return word if len(word) <= _SHOWN_CHARACTERS else word[:_SHOWN_CHARACTERS] + "…"
 
 
 def _short_number(text: str) -> int | None:
-    """A whole number, or None for one that is too long to be anything but refused, and for fractions."""
+    """Returns a whole number; None for fractions and for numbers that are too long to be valid."""
     return int(text) if len(text) <= _SHORT_DIGITS and text.lstrip("-").isdigit() else None
 
 
-# A float may be out of range (1e400), which is for the types to say.
+# A float may be out of range (1e400); the types report that.
 _look = msgspec.json.Decoder(float_hook=lambda _: 0.0).decode
 
 
@@ -198,9 +198,9 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _duplicate_key(document: bytes) -> InvalidJson:
-    """The error about the first key that stands twice in one object of the document, which has one."""
+    """Returns the error for the first key that occurs twice in one object; the document has to have one."""
     open_: list[set[str] | None] = []
-    """The keys of each object that is not closed; None for an array."""
+    """The keys of each open object; None for an array."""
     before = ""
     for token in _TOKEN.finditer(document.decode()):
         text = token.group()
@@ -212,8 +212,8 @@ def _duplicate_key(document: bytes) -> InvalidJson:
             key = json.loads(text)
             if key in keys:
                 return InvalidJson(
-                    f"the key {shortened(key)!r} stands twice in one object",
-                    **_place_at(document.decode(), token.start()),
+                    f"the key {shorten_text(key)!r} stands twice in one object",
+                    **_character_position(document.decode(), token.start()),
                     hint="keep one of them",
                 )
             keys.add(key)
@@ -221,13 +221,13 @@ def _duplicate_key(document: bytes) -> InvalidJson:
     raise AssertionError("no key stands twice")
 
 
-def _place(document: bytes, position: int) -> Place:
-    """The place of a byte: columns count characters, as editors do."""
+def _byte_position(document: bytes, position: int) -> DocumentPosition:
+    """Returns the position of a byte; columns count characters, as in editors."""
     text = document[:position].decode("utf-8", "replace")
-    return _place_at(text, len(text))
+    return _character_position(text, len(text))
 
 
-def _place_at(text: str, position: int) -> Place:
+def _character_position(text: str, position: int) -> DocumentPosition:
     return {
         "line": text.count("\n", 0, position) + 1,
         "column": position - (text.rfind("\n", 0, position) + 1) + 1,
@@ -243,7 +243,7 @@ def _not_utf8(document: bytes) -> InvalidJson:
         document.decode()
     except UnicodeDecodeError as error:
         return InvalidJson(
-            "the text is not valid UTF-8", **_place(document, error.start), hint="send UTF-8, or \\u escapes"
+            "the text is not valid UTF-8", **_byte_position(document, error.start), hint="send UTF-8, or \\u escapes"
         )
     return InvalidJson("a \\u escape is half of a surrogate pair")
 
@@ -259,14 +259,14 @@ def _syntax_error(document: bytes, message: str) -> InvalidJson:
     except RecursionError:
         return _too_deep()
     except ValueError as error:
-        return InvalidJson(f"not valid JSON: {error}", **_place(document, _position(message)))
-    # The standard library is laxer than RFC 8259: where it finds nothing, msgspec's words must do.
+        return InvalidJson(f"not valid JSON: {error}", **_byte_position(document, _error_offset(message)))
+    # The standard library is less strict than RFC 8259: if it finds no error, use msgspec's message.
     reason = re.sub(r"^JSON is malformed: | \(byte \d+\)", "", message)
-    return InvalidJson(f"not valid JSON: {reason}", **_place(document, _position(message)))
+    return InvalidJson(f"not valid JSON: {reason}", **_byte_position(document, _error_offset(message)))
 
 
-def _position(message: str) -> int:
-    """Where msgspec says that a document is broken."""
+def _error_offset(message: str) -> int:
+    """Returns the byte offset in a message of msgspec."""
     found = re.search(r"byte (\d+)", message)
     return int(found[1]) if found else 0
 
