@@ -179,9 +179,9 @@ def _event_lines(told: EventFigures) -> list[str]:
     return [
         *lines,
         "",
-        "Orders of 100 customers at 1,000/s, each told to the customer's ten observers: from the commit to the",
+        "Orders of 100 customers at 1,000/s, each sent to the customer's ten observers: from the commit to the",
         f"observer {told.delivery_p50_ms:.0f} ms at the median, {told.delivery_p99_ms:.0f} ms at p99. Accepted",
-        f"orders a second with nobody following {alone:,.0f}, with the distributed service {followed:,.0f}.",
+        f"orders a second without followers {alone:,.0f}, with the distributed service {followed:,.0f}.",
     ]
 
 

@@ -60,7 +60,7 @@ def _markdown(rates: Rates, kills: Kills, jobs: Mapping[str, int], patience: flo
         "The job of a task queue is one SQLite commit with fsync, in a file that only its own worker process writes.",
         "Comanda's handler does nothing, because Comanda itself commits `en proceso` and `listo` of each order with",
         "fsync, many orders at a time, as it does when it accepts them: that is where most of the factor comes from.",
-        "A handler that syncs something of its own for each order is bound by that, here as there.",
+        "A handler that syncs other data for each order is limited by that in every queue.",
         "",
         "## From the first job sent to the last one done",
         "",
@@ -79,7 +79,7 @@ def _markdown(rates: Rates, kills: Kills, jobs: Mapping[str, int], patience: flo
         "",
         f"All worker processes are killed with SIGKILL {len(KILL_AT)} times over one run, in the middle of their work,",
         "and started again at once; Comanda does that itself. When nothing has moved for",
-        f"{patience:.0f} s, what is not done counts as stranded if the broker still has it, as lost if not.",
+        f"{patience:.0f} s, a job that is not done counts as stranded if the broker still has it, otherwise as lost.",
         f"How many of them were done after all, at least {later:.0f} s later, is in the column after.",
         "",
         "| | jobs | stranded | lost | done after all | done twice | next one done after |",
@@ -93,7 +93,7 @@ def _markdown(rates: Rates, kills: Kills, jobs: Mapping[str, int], patience: flo
             "",
             "For Comanda, done twice means recorded final twice. It began",
             f"{kills[OURS].begun_again:,} orders again, since a worker's death had cut their attempt short: a handler",
-            "with effects of its own has to bear that, there as here.",
+            "with external effects has to tolerate that, as with every task queue.",
         ]
     lines += [
         "",
