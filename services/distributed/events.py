@@ -10,7 +10,7 @@ from msgspec import Struct
 from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.orders import iso_time
 from shared.domain.states import TRANSITIONS, State
-from shared.stores.ports.feeds import Happened
+from shared.stores.ports.feeds import OrderStateChange
 from shared.wire.replies import encode_json
 
 EVENTS = {
@@ -93,11 +93,10 @@ class EventLine(NamedTuple):
     user_id: int | None = None
 
 
-def order_event(happened: Happened) -> OrderEvent:
-    """Members of order events."""
-    return OrderEvent(
-        happened.event, happened.target, happened.at, happened.ranges, happened.customers, happened.detail
-    )
+def order_event(change: OrderStateChange) -> OrderEvent:
+    """Returns the event that observers of orders receive."""
+    step = change.transition
+    return OrderEvent(step.event, step.target, change.at, change.ranges, change.customers, change.detail)
 
 
 encode_entry = msgspec.json.Encoder().encode

@@ -9,7 +9,7 @@ from shared.domain.names import name_key
 from shared.domain.orders import iso_time
 from shared.domain.quantiles import Quantiles
 from shared.domain.states import State
-from shared.stores.ports.feeds import Happened
+from shared.stores.ports.feeds import OrderStateChange
 from shared.stores.sqlite.database import Connection
 
 _MINUTE = 60_000_000
@@ -47,7 +47,7 @@ class OrderTotals:
         self._excess = 0
         """Number of products that are still to be merged into the others."""
 
-    def count_events(self, events: Iterable[Happened]) -> None:
+    def count_events(self, events: Iterable[OrderStateChange]) -> None:
         """Counts events within the caller's transaction."""
         counts: Counter[str] = Counter()
         minutes: dict[int, list[int]] = {}
@@ -55,16 +55,16 @@ class OrderTotals:
         orders: Counter[str] = Counter()
         units: Counter[str] = Counter()
         for event in events:
-            if event.source is None:
+            if event.transition.source is None:
                 counts[ACCEPTED] += event.orders
                 minutes.setdefault(event.at // _MINUTE, [0, 0])[0] += event.orders
                 for name, (count, quantity) in event.products.items():
                     orders[name] += count
                     units[name] += quantity
             else:
-                counts[event.source.value] -= event.orders
-            counts[event.target.value] += event.orders
-            if event.target is State.DONE:
+                counts[event.transition.source.value] -= event.orders
+            counts[event.transition.target.value] += event.orders
+            if event.transition.target is State.DONE:
                 minutes.setdefault(event.at // _MINUTE, [0, 0])[1] += event.orders
                 for kind, times in (("waiting", event.waiting), ("processing", event.processing)):
                     for bucket, count in times.items():

@@ -20,7 +20,7 @@ from shared.domain.errors import Gone, StoreError
 from shared.domain.scores import is_record
 from shared.domain.tables import SCORES, USERS
 from shared.runtime.traces import Traces
-from shared.stores.ports.feeds import Happened, OrderEvents, OrderFeed, RecordFeed
+from shared.stores.ports.feeds import OrderEvents, OrderFeed, OrderStateChange, RecordFeed
 from shared.stores.ports.records import Change, Changes
 from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE, RECORDS, RECORDS_BEFORE, OrderPosition
 
@@ -83,24 +83,25 @@ class Relay:
         changes = await self._read_changes()
         for name, found in ((ORDERS, orders), (RECORDS, changes)):
             self._sources[name] = "not there yet" if found is None else "followed"
-        happened = [] if orders is None else orders.events
+        order_changes = [] if orders is None else orders.events
         changed = [] if changes is None else changes.changes
         read = {ORDERS: orders and orders.position, RECORDS: changes and changes.position}
         if all(position in (None, read_model.load_position(name)) for name, position in read.items()):
             return False
-        with read_model.transaction(20 + len(happened) + 4 * len(changed)) as commit:
+        with read_model.transaction(20 + len(order_changes) + 4 * len(changed)) as commit:
             entries = [] if orders is None else self._take_orders(orders)
             entries += [] if changes is None else self._take_changes(changes)
             commit(entries)
         if self._traces is not None:
-            self._trace_events(self._traces, happened)
-        return sum(one.orders for one in happened) >= _ORDERS or len(changed) >= _CHANGES
+            self._trace_events(self._traces, order_changes)
+        return sum(one.orders for one in order_changes) >= _ORDERS or len(changed) >= _CHANGES
 
-    def _trace_events(self, traces: Traces, happened: Sequence[Happened]) -> None:
+    def _trace_events(self, traces: Traces, order_changes: Sequence[OrderStateChange]) -> None:
         now = time.time()
-        for one in happened:
+        for one in order_changes:
             for order, trace in one.traces.items():
-                traces.record_span(f"event {one.event}", trace, seconds=max(now - one.at / 1e6, 0.0), order=order)
+                seconds = max(now - one.at / 1e6, 0.0)
+                traces.record_span(f"event {one.transition.event}", trace, seconds=seconds, order=order)
 
     def _take_orders(self, found: OrderEvents) -> list[Entry]:
         if found.restarted:

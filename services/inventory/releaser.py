@@ -20,13 +20,13 @@ from services.inventory.reservations import Reserver
 from services.inventory.server_retry import ServerRetry
 from shared.domain.orders import iso_time
 from shared.domain.records import Condition
-from shared.domain.states import State
+from shared.domain.states import CANCEL, FAIL, State
 from shared.domain.tables import INVENTORY, RESERVATIONS
 
 EVENT_POSITION_KEY = {"name": "orders"}
 """The key in `INVENTORY` of the last processed event's number, `seq`."""
 
-_ENDING_EVENTS = ("order.failed", "order.cancelled")
+_ENDING_EVENTS = (FAIL.event, CANCEL.event)
 _MAX_QUEUED_EVENTS = 1000
 _SWEEP_SECONDS = 3600.0
 _SWEEP_SECONDS_WITHOUT_EVENTS = 15.0

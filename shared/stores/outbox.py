@@ -1,47 +1,56 @@
-"""The outbox of orders: what one transaction has done to them, as it is stored in that transaction."""
+"""Entries of the outbox of orders: the changes of state of one transaction, stored in that transaction."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from shared.domain.states import CANCEL, DISCARD, FAIL, FINISH, REQUEUE, RETRY, START, Transition
+
 Span = tuple[int, int]
 """Orders by the sequence of the first, and how many they are."""
-Told = tuple[int, int, str | None]
-"""A span, and why."""
+DetailedSpan = tuple[int, int, str | None]
+"""A span, and the detail of its change."""
 
 
-class Moves(Struct, omit_defaults=True):
-    """Orders by what has happened to them; within one transaction in the order of these members."""
+class OutboxEntry(Struct, omit_defaults=True):
+    """Orders by their transition (`TRANSITIONS_BY_MEMBER`); within one transaction in the order of these members."""
 
     done: list[Span] = []
-    failed: list[Told] = []
-    requeued: list[Told] = []
-    """From `en proceso` back to `en cola`."""
+    failed: list[DetailedSpan] = []
+    requeued: list[DetailedSpan] = []
     reopened: list[Span] = []
-    """From `fallido` back to `en cola`."""
     cancelled: list[Span] = []
-    """From `en cola`."""
     discarded: list[Span] = []
-    """Cancelled when they were `fallido`."""
     started: list[Span] = []
 
     @property
     def last(self) -> int:
-        """The highest sequence in it; 0 when there is none."""
+        """The highest sequence in the entry; 0 where it is empty."""
         plain = (self.done, self.reopened, self.cancelled, self.discarded, self.started)
         groups = (*plain, self.failed, self.requeued)
         return max((span[0] + span[1] - 1 for group in groups for span in group), default=0)
 
 
-encode_moves = msgspec.json.Encoder().encode
-decode_moves = msgspec.json.Decoder(Moves).decode
+TRANSITIONS_BY_MEMBER: Mapping[str, Transition] = {
+    "done": FINISH,
+    "failed": FAIL,
+    "requeued": REQUEUE,
+    "reopened": RETRY,
+    "cancelled": CANCEL,
+    "discarded": DISCARD,
+    "started": START,
+}
+"""The members of an entry, in their order. Orders are accepted without an entry: their table is their outbox."""
+
+encode_entry = msgspec.json.Encoder().encode
+decode_entry = msgspec.json.Decoder(OutboxEntry).decode
 
 
 def spans(sequences: Iterable[int]) -> list[Span]:
-    """Sequences, which come in any order, as spans."""
+    """Returns spans of sequences, which come in any order."""
     found: list[Span] = []
     first = count = 0
     for sequence in sorted(sequences):
@@ -56,30 +65,30 @@ def spans(sequences: Iterable[int]) -> list[Span]:
     return found
 
 
-def without_orders(moves: Moves, removed: Sequence[Span]) -> Moves:
-    """Returns the moves of all orders but the removed ones; those spans are disjoint and in ascending order."""
+def without_orders(entry: OutboxEntry, removed: Sequence[Span]) -> OutboxEntry:
+    """Returns the entry without the removed orders, whose spans are disjoint and in ascending order."""
     firsts = [first for first, _ in removed]
     left: dict[str, Any] = {}
-    for name in Moves.__struct_fields__:
+    for name in OutboxEntry.__struct_fields__:
         group: list[Any] = []
-        for first, count, *why in getattr(moves, name):
+        for first, count, *detail in getattr(entry, name):
             begin, stop = first, first + count
             for cut, length in removed[max(bisect_right(firsts, first) - 1, 0) : bisect_left(firsts, stop)]:
                 if cut > begin:
-                    group.append((begin, cut - begin, *why))
+                    group.append((begin, cut - begin, *detail))
                 begin = max(begin, cut + length)
             if begin < stop:
-                group.append((begin, stop - begin, *why))
+                group.append((begin, stop - begin, *detail))
         left[name] = group
-    return Moves(**left)
+    return OutboxEntry(**left)
 
 
-def told(details: Iterable[tuple[int, str | None]]) -> list[Told]:
-    """Sequences with why, those next to each other and alike together."""
-    found: list[Told] = []
-    for sequence, why in sorted(details, key=lambda one: one[0]):
-        if found and (first := found[-1])[0] + first[1] == sequence and first[2] == why:
-            found[-1] = (first[0], first[1] + 1, why)
+def detailed_spans(details: Iterable[tuple[int, str | None]]) -> list[DetailedSpan]:
+    """Returns spans of sequences that follow each other and have the same detail."""
+    found: list[DetailedSpan] = []
+    for sequence, detail in sorted(details, key=lambda one: one[0]):
+        if found and (first := found[-1])[0] + first[1] == sequence and first[2] == detail:
+            found[-1] = (first[0], first[1] + 1, detail)
         else:
-            found.append((sequence, 1, why))
+            found.append((sequence, 1, detail))
     return found

@@ -85,9 +85,9 @@ class Folder:
                 if events.restarted:
                     counted.clear()
                 for one in events.events:
-                    counted[STATES.index(one.target)] += one.orders
-                    if one.source is not None:
-                        counted[STATES.index(one.source)] -= one.orders
+                    counted[STATES.index(one.transition.target)] += one.orders
+                    if one.transition.source is not None:
+                        counted[STATES.index(one.transition.source)] -= one.orders
                 at_end, position = events.position == position, events.position
                 if at_end or step == entries:
                     break

@@ -15,7 +15,7 @@ import pytest
 
 from shared.domain.states import TRANSITIONS, State
 from shared.domain.tables import SCORES, suite_tables
-from shared.stores.ports.feeds import Happened, OrderFeed
+from shared.stores.ports.feeds import OrderFeed, OrderStateChange
 from shared.stores.ports.orders import Done, Failure, HandBack, OrderStore, WorkStore
 from shared.stores.sqlite.database import connect, migrate
 from shared.stores.sqlite.files import StoreFiles
@@ -47,9 +47,9 @@ async def feed(adapter: SqliteAdapter | MemoryAdapter, orders: OrderStore) -> As
     made.close()
 
 
-async def follow(feed: OrderFeed, after: str | None = None, limit: int = LIMIT) -> tuple[list[Happened], str]:
+async def follow(feed: OrderFeed, after: str | None = None, limit: int = LIMIT) -> tuple[list[OrderStateChange], str]:
     """Everything behind a position, and the position at its end."""
-    found: list[Happened] = []
+    found: list[OrderStateChange] = []
     while True:
         events = await feed.read_events(after, limit=limit)
         assert events is not None
@@ -59,17 +59,19 @@ async def follow(feed: OrderFeed, after: str | None = None, limit: int = LIMIT) 
         after = events.position
 
 
-def told(events: list[Happened]) -> list[tuple[str, list[str]]]:
-    return [(one.event, [order for order_range in one.ranges for order in order_range.ids()]) for one in events]
+def told(events: list[OrderStateChange]) -> list[tuple[str, list[str]]]:
+    return [
+        (one.transition.event, [order for order_range in one.ranges for order in order_range.ids()]) for one in events
+    ]
 
 
-def counted(events: list[Happened]) -> dict[State, int]:
+def counted(events: list[OrderStateChange]) -> dict[State, int]:
     counts: Counter[State] = Counter()
     for one in events:
-        assert (one.source, one.target, one.event) in [step[:3] for step in TRANSITIONS]
-        if one.source is not None:
-            counts[one.source] -= one.orders
-        counts[one.target] += one.orders
+        assert one.transition in TRANSITIONS
+        if one.transition.source is not None:
+            counts[one.transition.source] -= one.orders
+        counts[one.transition.target] += one.orders
     return {state: count for state, count in counts.items() if count}
 
 
@@ -167,9 +169,9 @@ async def test_every_way_through_the_states_is_told(feed: OrderFeed, orders: Ord
     await orders.rescue([ticket(order_range)], poison=0)
     events, _ = await follow(feed)
     assert counted(events) == {State.DONE: 1, State.FAILED: 3, State.CANCELLED: 2, State.QUEUED: 3}
-    ways = {(one.source, one.target) for one in events}
+    ways = {(one.transition.source, one.transition.target) for one in events}
     assert ways == {step[:2] for step in TRANSITIONS}
-    details = {(one.event, one.detail) for one in events if one.detail}
+    details = {(one.transition.event, one.detail) for one in events if one.detail}
     assert details == {
         ("order.failed", "no"),
         ("order.failed", "never"),
@@ -302,11 +304,15 @@ async def test_large_orders_come_in_small_batches(feed: OrderFeed, orders: Order
     while len(accepted) < 80:
         found = await feed.read_events(after, limit=LIMIT)
         assert found is not None
-        new = [customer for one in found.events if one.event == "order.accepted" for customer in one.customers]
+        new = [
+            customer for one in found.events if one.transition.event == "order.accepted" for customer in one.customers
+        ]
         assert 0 < len(new) <= 60
         accepted += new
         after = found.position
     assert accepted == [str(n) for n in range(40)] * 2
     events, _ = await follow(feed)
     assert counted(events) == {State.RUNNING: 80}
-    assert [customer for one in events if one.event == "order.started" for customer in one.customers] == accepted
+    assert [
+        customer for one in events if one.transition.event == "order.started" for customer in one.customers
+    ] == accepted

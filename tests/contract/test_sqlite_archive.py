@@ -286,7 +286,11 @@ async def test_nothing_is_deleted_that_a_follower_has_not_read(tmp_path: Path, a
         following = await feed.read_events(events.position, limit=1000)
         assert following is not None
         assert (following.restarted, following.totals) == (False, None)
-        assert [one.event for one in following.events] == ["order.accepted", "order.started", "order.finished"]
+        assert [one.transition.event for one in following.events] == [
+            "order.accepted",
+            "order.started",
+            "order.finished",
+        ]
     finally:
         feed.close()
         await orders.close()
@@ -320,7 +324,7 @@ async def test_follower_that_comes_too_late_begins_with_the_totals(
         await work.advance("w", done=done, now=1_000_000)
         following = await feed.read_events(events.position, limit=1000)
         assert following is not None
-        assert [(one.event, one.orders) for one in following.events] == [("order.finished", 2)]
+        assert [(one.transition.event, one.orders) for one in following.events] == [("order.finished", 2)]
 
 
 async def test_workers_do_not_wait_for_a_follower_whose_file_is_locked(

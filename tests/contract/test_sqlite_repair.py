@@ -69,9 +69,9 @@ class Shop:
                 self.counted.update({state: count for state, count in (events.totals or {}).items() if state})
                 for one in events.events:
                     assert one.orders
-                    self.counted[one.target] += one.orders
-                    if one.source is not None:
-                        self.counted[one.source] -= one.orders
+                    self.counted[one.transition.target] += one.orders
+                    if one.transition.source is not None:
+                        self.counted[one.transition.source] -= one.orders
                 if events.position == position:
                     break
                 position = events.position

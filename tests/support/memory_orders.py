@@ -20,10 +20,10 @@ from shared.domain.ids import OrderRange, new_node, parse_id
 from shared.domain.names import name_key
 from shared.domain.orders import FailedAttempt, Item, Order, OrderRequest, due_time
 from shared.domain.quantiles import bucket_number
-from shared.domain.states import FINAL, State
+from shared.domain.states import ACCEPT, FINAL, FINISH, State, Transition
 from shared.stores.orders import OpenOrder, answer_bytes, group_open, poison_detail, request_key, same_order
-from shared.stores.outbox import Moves, Span, spans, told
-from shared.stores.ports.feeds import Happened, OrderEvents
+from shared.stores.outbox import TRANSITIONS_BY_MEMBER, OutboxEntry, Span, detailed_spans, spans
+from shared.stores.ports.feeds import OrderEvents, OrderStateChange
 from shared.stores.ports.orders import (
     Acceptance,
     Advance,
@@ -86,7 +86,7 @@ class MemoryOrders:
         self.node = new_node()
         self.orders: dict[int, Stored] = {}
         self.attempts: dict[int, list[FailedAttempt]] = {}
-        self.outbox: list[tuple[int, Moves]] = []
+        self.outbox: list[tuple[int, OutboxEntry]] = []
         self.failing: StoreError | None = None
         """What every call raises while a test has the database refuse."""
         self.accept_seconds = 0.0
@@ -118,10 +118,10 @@ class MemoryOrders:
         )
         return group_open(waiting, self.node)
 
-    def write_moves(self, moves: Moves, at: int | None = None) -> None:
+    def write_entry(self, entry: OutboxEntry, at: int | None = None) -> None:
         """Adds an entry to the outbox, unless nothing has moved."""
-        if moves.last:
-            self.outbox.append((_now() if at is None else at, moves))
+        if entry.last:
+            self.outbox.append((_now() if at is None else at, entry))
 
 
 class MemoryOrderStore:
@@ -137,7 +137,7 @@ class MemoryOrderStore:
         running = [order for order in orders if order.state is State.RUNNING]
         for order in running:
             order.state = State.QUEUED
-        self._database.write_moves(Moves(requeued=told((order.sequence, None) for order in running)))
+        self._database.write_entry(OutboxEntry(requeued=detailed_spans((order.sequence, None) for order in running)))
         totals = Counter(order.state for order in orders)
         waiting = [order for order in orders if order.state is State.QUEUED]
         return Recovery(self._database.open_ranges(waiting), {state: totals[state] for state in FINAL}, len(orders))
@@ -198,7 +198,7 @@ class MemoryOrderStore:
         if was not in (State.QUEUED, State.FAILED):
             return was
         stored.state = State.CANCELLED
-        self._database.write_moves(Moves(cancelled=span) if was is State.QUEUED else Moves(discarded=span))
+        self._database.write_entry(OutboxEntry(cancelled=span) if was is State.QUEUED else OutboxEntry(discarded=span))
         return Cancellation(was)
 
     async def retry(self, order_id: str) -> OpenRange | State:
@@ -207,7 +207,7 @@ class MemoryOrderStore:
         if stored.state is not State.FAILED:
             return stored.state
         stored.state, stored.due, stored.finished = State.QUEUED, None, None
-        self._database.write_moves(Moves(reopened=[(stored.sequence, 1)]))
+        self._database.write_entry(OutboxEntry(reopened=[(stored.sequence, 1)]))
         return OpenRange(self._database.range_of(stored), stored.attempt, stored.request.priority, None)
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
@@ -232,7 +232,7 @@ class MemoryOrderStore:
             for state in {order.state for order in orders} & FINAL:
                 sequences = [order.sequence for order in orders if order.state is state]
                 finals.setdefault(state, []).extend(ticket.orders.select(sequences))
-        self._database.write_moves(Moves(failed=told(failed), requeued=told(back)))
+        self._database.write_entry(OutboxEntry(failed=detailed_spans(failed), requeued=detailed_spans(back)))
         return Rescue(requeued, finals)
 
     async def beat(self) -> None:
@@ -301,13 +301,13 @@ class MemoryWorkStore:
             missing = [one for one in ticket.orders.sequences if one not in kept]
             refused += ticket.orders.select(missing)
         again: list[tuple[int, str | None]] = [(one.sequence, one.detail) for one in failed if one.retry_at is not None]
-        moves = Moves(
+        entry = OutboxEntry(
             done=spans(one.sequence for one in ended),
-            failed=told((one.sequence, one.detail) for one in failed if one.retry_at is None),
-            requeued=told([*again, *((one.sequence, None) for one in back)]),
+            failed=detailed_spans((one.sequence, one.detail) for one in failed if one.retry_at is None),
+            requeued=detailed_spans([*again, *((one.sequence, None) for one in back)]),
             started=[(claim.ticket.orders.first, claim.ticket.orders.count) for claim in claims],
         )
-        self._database.write_moves(moves, now)
+        self._database.write_entry(entry, now)
         return Advance(claims, refused, lost, left)
 
     async def close(self) -> None:
@@ -366,27 +366,27 @@ class MemoryOrderFeed:
         if database is None:
             return None
         database.check()
-        node, order, entry = (database.node, 0, 0) if after is None else map(int, after.split("/"))
-        restarted = node != database.node or order > len(database.orders) or entry > len(database.outbox)
+        node, order, read = (database.node, 0, 0) if after is None else map(int, after.split("/"))
+        restarted = node != database.node or order > len(database.orders) or read > len(database.outbox)
         if restarted:
-            order = entry = 0
+            order = read = 0
         newest = min(order + limit, len(database.orders))
         new = [database.orders[sequence] for sequence in range(order + 1, newest + 1)]
         events = [self._accepted(at, list(alike)) for at, alike in groupby(new, lambda one: one.received)]
         count = 0
-        for at, moves in database.outbox[entry:]:
-            if moves.last > newest or count >= limit:
+        for at, entry in database.outbox[read:]:
+            if entry.last > newest or count >= limit:
                 break
-            moved = list(self._moved(at, moves))
+            moved = list(self._moved(at, entry))
             events += moved
             count += sum(one.orders for one in moved)
-            entry += 1
-        return OrderEvents(events, f"{database.node}/{newest}/{entry}", restarted)
+            read += 1
+        return OrderEvents(events, f"{database.node}/{newest}/{read}", restarted)
 
     def close(self) -> None:
         """See `OrderFeed.close`."""
 
-    def _accepted(self, at: int, orders: list[Stored]) -> Happened:
+    def _accepted(self, at: int, orders: list[Stored]) -> OrderStateChange:
         standing: Counter[str] = Counter()
         units: Counter[str] = Counter()
         for order in orders:
@@ -395,44 +395,36 @@ class MemoryOrderFeed:
             for line in lines:
                 units[line.name] += line.quantity
         products = {name: (count, units[name]) for name, count in standing.items()}
-        return self._happened("order.accepted", None, State.QUEUED, at, orders)._replace(products=products)
+        return self._change(ACCEPT, at, orders)._replace(products=products)
 
-    def _moved(self, at: int, moves: Moves) -> Iterable[Happened]:
-        if moves.done:
-            orders = self._orders(moves.done)
-            happened = self._happened("order.finished", State.RUNNING, State.DONE, at, orders)
-            yield happened._replace(
-                waiting=Counter(bucket_number(max((one.started or 0) - one.received, 0)) for one in orders),
-                processing=Counter(bucket_number(max((one.finished or 0) - (one.started or 0), 0)) for one in orders),
-            )
-        for event, target, group in (
-            ("order.failed", State.FAILED, moves.failed),
-            ("order.requeued", State.QUEUED, moves.requeued),
-        ):
-            for first, count, why in group:
-                orders = self._orders([(first, count)])
-                yield self._happened(event, State.RUNNING, target, at, orders)._replace(detail=why)
-        for event, source, target, plain in (
-            ("order.requeued", State.FAILED, State.QUEUED, moves.reopened),
-            ("order.cancelled", State.QUEUED, State.CANCELLED, moves.cancelled),
-            ("order.cancelled", State.FAILED, State.CANCELLED, moves.discarded),
-            ("order.started", State.QUEUED, State.RUNNING, moves.started),
-        ):
-            if plain:
-                yield self._happened(event, source, target, at, self._orders(plain))
+    def _moved(self, at: int, entry: OutboxEntry) -> Iterable[OrderStateChange]:
+        for member, transition in TRANSITIONS_BY_MEMBER.items():
+            group = getattr(entry, member)
+            if member in ("failed", "requeued"):
+                for first, count, detail in group:
+                    yield self._change(transition, at, self._orders([(first, count)]))._replace(detail=detail)
+            elif group:
+                orders = self._orders(group)
+                change = self._change(transition, at, orders)
+                if transition is FINISH:
+                    change = change._replace(
+                        waiting=Counter(bucket_number(max((one.started or 0) - one.received, 0)) for one in orders),
+                        processing=Counter(
+                            bucket_number(max((one.finished or 0) - (one.started or 0), 0)) for one in orders
+                        ),
+                    )
+                yield change
 
     def _orders(self, plain: Sequence[Span]) -> list[Stored]:
         assert self.database is not None
         sequences = sorted(one for first, count in plain for one in range(first, first + count))
         return [self.database.orders[sequence] for sequence in sequences]
 
-    def _happened(self, event: str, source: State | None, target: State, at: int, orders: list[Stored]) -> Happened:
+    def _change(self, transition: Transition, at: int, orders: list[Stored]) -> OrderStateChange:
         assert self.database is not None
         traces = {self.database.id_of(one): one.request.trace for one in orders}
-        return Happened(
-            event,
-            source,
-            target,
+        return OrderStateChange(
+            transition,
             at,
             [self.database.range_of(order) for order in orders],
             [order.request.customer for order in orders],

@@ -1,21 +1,18 @@
-"""What has happened to orders, for those who follow: read out of a store's outbox, in order, from a position on."""
+"""Feeds: changes of orders and records, read from a store in order, from a position on."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from shared.domain.ids import OrderRange
 from shared.domain.records import Record, Table
-from shared.domain.states import State
+from shared.domain.states import State, Transition
 from shared.stores.ports.records import Changes
 
 
-class Happened(NamedTuple):
-    """The same thing that has happened to several orders at one time."""
+class OrderStateChange(NamedTuple):
+    """The same change of state of several orders at one time."""
 
-    event: str
-    """A name of `shared.domain.states.TRANSITIONS`."""
-    source: State | None
-    target: State
+    transition: Transition
     at: int
     """Microseconds since the epoch."""
     ranges: Sequence[OrderRange]
@@ -38,9 +35,9 @@ class Happened(NamedTuple):
 
 
 class OrderEvents(NamedTuple):
-    """Some events in the order in which they happened, and the position behind them."""
+    """Some changes in their order, and the position behind them."""
 
-    events: list[Happened]
+    events: list[OrderStateChange]
     position: str
     restarted: bool = False
     """The position was of another store, or of a time that was undone: these are the first events of all."""

@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from shared.domain.ids import OrderRange, id_prefix
 from shared.domain.quantiles import bucket_number
-from shared.domain.states import State
+from shared.domain.states import ACCEPT, FINISH, State, Transition
 from shared.stores.orders import RUNNING, STATES
-from shared.stores.outbox import Span, decode_moves
-from shared.stores.ports.feeds import Happened, OrderEvents
+from shared.stores.outbox import TRANSITIONS_BY_MEMBER, Span, decode_entry
+from shared.stores.ports.feeds import OrderEvents, OrderStateChange
 from shared.stores.sqlite.database import Connection, StoreBusy, never_wait, translate_errors
 from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_lister import connect_order_files
@@ -176,36 +176,21 @@ class SqliteOrderFeed:
 
     def _moves(
         self, connection: Connection, place: OrderPosition, newest: int, limit: int
-    ) -> tuple[int, list[Happened]]:
-        """What happened to orders up to `newest`, and the last entry that was read."""
-        events: list[Happened] = []
-        reached, told = place.move, 0
+    ) -> tuple[int, list[OrderStateChange]]:
+        """Returns the changes of orders up to `newest`, and the last entry that was read."""
+        events: list[OrderStateChange] = []
+        reached, orders = place.move, 0
         for number, at, last, text in connection.execute(_MOVES, (place.move, _MOVES_AT_ONCE)).fetchall():
-            if last > newest or told >= limit:
+            if last > newest or orders >= limit:
                 break
-            moves = decode_moves(text)
+            entry = decode_entry(text)
             read = _EntryReader(connection, place.node, at)
-            if moves.done:
-                events.append(read.read_completion(moves.done))
-            for event, source, target, group in (
-                ("order.failed", State.RUNNING, State.FAILED, moves.failed),
-                ("order.requeued", State.RUNNING, State.QUEUED, moves.requeued),
-            ):
-                for why, same in groupby(group, lambda one: one[2]):
-                    events.append(
-                        read.read_change(event, source, target, [(first, count) for first, count, _ in same], why)
-                    )
-            for event, source, target, plain in (
-                ("order.requeued", State.FAILED, State.QUEUED, moves.reopened),
-                ("order.cancelled", State.QUEUED, State.CANCELLED, moves.cancelled),
-                ("order.cancelled", State.FAILED, State.CANCELLED, moves.discarded),
-                ("order.started", State.QUEUED, State.RUNNING, moves.started),
-            ):
-                if plain:
-                    events.append(read.read_change(event, source, target, plain))
-            told += read.orders
+            for member, transition in TRANSITIONS_BY_MEMBER.items():
+                if group := getattr(entry, member):
+                    events += read.read_changes(transition, group)
+            orders += read.orders
             reached = number
-        # An entry may name orders that are missing: nothing is told of those.
+        # An entry may name orders that are missing: there is no event for those.
         return reached, [event for event in events if event.orders]
 
     def close(self) -> None:
@@ -233,21 +218,22 @@ class _EntryReader:
         self.orders = 0
         """How many were read."""
 
-    def read_change(
-        self, event: str, source: State, target: State, spans: Sequence[Span], detail: str | None = None
-    ) -> Happened:
-        rows, customers, traces = self._read_orders(_ORDERS, spans)
-        return Happened(event, source, target, self._at, _ranges(rows, self._node), customers, detail, traces)
+    def read_changes(self, transition: Transition, group: Sequence[Sequence[Any]]) -> Iterable[OrderStateChange]:
+        """Yields the changes of one member of the entry, those with the same detail together."""
+        if transition is FINISH:
+            yield self._read_completion(group)
+            return
+        for detail, spans in groupby(group, lambda span: span[2] if len(span) > 2 else None):
+            rows, customers, traces = self._read_orders(_ORDERS, [(span[0], span[1]) for span in spans])
+            yield OrderStateChange(transition, self._at, _ranges(rows, self._node), customers, detail, traces)
 
-    def read_completion(self, spans: Sequence[Span]) -> Happened:
-        rows, customers, traces = self._read_orders(_DONE, spans)
+    def _read_completion(self, spans: Sequence[Sequence[Any]]) -> OrderStateChange:
+        rows, customers, traces = self._read_orders(_DONE, [(span[0], span[1]) for span in spans])
         # What is done is not changed any more: its times are those of the attempt that ended it.
         waiting = Counter(bucket_number(max(started - received, 0)) for _, received, started, _ in rows)
         processing = Counter(bucket_number(max(finished - started, 0)) for _, _, started, finished in rows)
-        return Happened(
-            "order.finished",
-            State.RUNNING,
-            State.DONE,
+        return OrderStateChange(
+            FINISH,
             self._at,
             _ranges(rows, self._node),
             customers,
@@ -299,7 +285,7 @@ def _read_accepted(connection: Connection, after: int, limit: int) -> list[Any]:
     return rows
 
 
-def _acceptance_events(rows: Sequence[Any], node: int) -> Iterable[Happened]:
+def _acceptance_events(rows: Sequence[Any], node: int) -> Iterable[OrderStateChange]:
     """New orders, those of one time together."""
     if not rows:
         return
@@ -313,10 +299,8 @@ def _acceptance_events(rows: Sequence[Any], node: int) -> Iterable[Happened]:
         together = list(group)
         own = briefs[begin : begin + len(together)]
         begin += len(together)
-        yield Happened(
-            "order.accepted",
-            None,
-            State.QUEUED,
+        yield OrderStateChange(
+            ACCEPT,
             received,
             _ranges(together, node),
             [brief.customer for brief in own],

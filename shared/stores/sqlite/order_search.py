@@ -184,7 +184,7 @@ class OrderSearch:
     @property
     def _state_condition(self) -> str:
         # SQLite uses a partial index only where the query has the very condition of that.
-        return f"p.state = {self._state}" + (" AND p.state >= 3" if self._state in _RARE else "")
+        return f"p.state = {self._state}" + (f" AND p.state >= {FAILED}" if self._state in _RARE else "")
 
     @property
     def _is_rarer_than_customer(self) -> bool:

@@ -35,7 +35,7 @@ from shared.stores.orders import (
     request_key,
     same_order,
 )
-from shared.stores.outbox import Moves, told
+from shared.stores.outbox import OutboxEntry, detailed_spans
 from shared.stores.ports.orders import (
     Acceptance,
     Cancellation,
@@ -57,7 +57,7 @@ from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.open_orders import OpenOrderTracker
 from shared.stores.sqlite.order_lister import SqliteOrderLister, connect_order_files
 from shared.stores.sqlite.order_positions import saved_positions
-from shared.stores.sqlite.outbox import add_moves
+from shared.stores.sqlite.outbox import add_entry
 from shared.stores.sqlite.repair import reconcile_files
 from shared.stores.sqlite.request_keys import RequestKeys
 from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader
@@ -173,7 +173,11 @@ class SqliteOrderStore:
         self._open.set_watermark(agreed.settled)
         with self._progress_lock, self._progress.transaction(0) as connection:
             requeued = self._open.requeue_running(connection)
-            add_moves(connection, Moves(requeued=told((one, None) for one in requeued)), time.time_ns() // 1000)
+            add_entry(
+                connection,
+                OutboxEntry(requeued=detailed_spans((one, None) for one in requeued)),
+                time.time_ns() // 1000,
+            )
         with translate_errors(self._files.orders):
             open_orders = group_open(self._open.read_waiting(self._reading), self._node)
             rows = self._reading.execute("SELECT state, orders FROM progress.totals").fetchall()
@@ -342,14 +346,14 @@ class SqliteOrderStore:
             with self._progress_lock, self._progress.transaction(1) as connection:
                 _refuse_archived(connection, sequence)
                 if connection.execute(_CANCEL, (sequence,)).rowcount:
-                    was, moves = State.QUEUED, Moves(cancelled=[(sequence, 1)])
+                    was, entry = State.QUEUED, OutboxEntry(cancelled=[(sequence, 1)])
                 elif connection.execute(_DISCARD, (sequence,)).rowcount:
-                    was, moves = State.FAILED, Moves(discarded=[(sequence, 1)])
+                    was, entry = State.FAILED, OutboxEntry(discarded=[(sequence, 1)])
                     connection.execute(_TOTAL, (-1, FAILED))
                 else:
                     return None
                 connection.execute(_TOTAL, (1, CANCELLED))
-                add_moves(connection, moves, time.time_ns() // 1000)
+                add_entry(connection, entry, time.time_ns() // 1000)
                 return Cancellation(was)
 
         if order.state in (State.QUEUED, State.FAILED) and (cancelled := await self._in_thread(write)) is not None:
@@ -368,7 +372,7 @@ class SqliteOrderStore:
                 connection.execute(_TOTAL, (-int(changed), FAILED))
                 if changed:
                     self._open.add_reopened(connection, sequence)
-                    add_moves(connection, Moves(reopened=[(sequence, 1)]), time.time_ns() // 1000)
+                    add_entry(connection, OutboxEntry(reopened=[(sequence, 1)]), time.time_ns() // 1000)
             return changed
 
         if order.state is State.FAILED and await self._in_thread(write):
@@ -397,8 +401,11 @@ class SqliteOrderStore:
                 failed += _list_sequences(connection.execute(_POISON, (*place, poison, now, detail)))
                 back += _list_sequences(connection.execute(_REQUEUE, place))
             connection.execute(_TOTAL, (len(failed), FAILED))
-            moves = Moves(failed=told((one, detail) for one in failed), requeued=told((one, None) for one in back))
-            add_moves(connection, moves, time.time_ns() // 1000)
+            entry = OutboxEntry(
+                failed=detailed_spans((one, detail) for one in failed),
+                requeued=detailed_spans((one, None) for one in back),
+            )
+            add_entry(connection, entry, time.time_ns() // 1000)
         requeued: list[OpenRange] = []
         finals: dict[State, list[OrderRange]] = {}
         reading = connect_order_files(self._files)

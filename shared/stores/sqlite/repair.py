@@ -23,7 +23,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.stores.orders import DONE, FAILED
-from shared.stores.outbox import Span, decode_moves, encode_moves, spans, without_orders
+from shared.stores.outbox import Span, decode_entry, encode_entry, spans, without_orders
 from shared.stores.ports.orders import Repair
 from shared.stores.sqlite.archives import add_archive, archived_spans, find_unknown_archives
 from shared.stores.sqlite.database import Connection, Writer
@@ -252,11 +252,11 @@ def _set_unmatched_aside(connection: Connection, era: int, low: int) -> tuple[li
     number = 0
     while page := connection.execute(_ENTRIES, (number, unmatched[0][0])).fetchall():
         for number, text in page:
-            moves = decode_moves(text)
-            left = without_orders(moves, unmatched)
-            if left != moves:
+            entry = decode_entry(text)
+            left = without_orders(entry, unmatched)
+            if left != entry:
                 connection.execute(f"INSERT INTO {entries} SELECT * FROM moves WHERE number = ?", (number,))
-                change = (left.last, encode_moves(left).decode(), number)
+                change = (left.last, encode_entry(left).decode(), number)
                 connection.execute("UPDATE moves SET last = ?, moves = ? WHERE number = ?", change)
     return [rows, entries], sum(count for _, count in unmatched)
 

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from shared.domain.ids import OrderRange
 from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
-from shared.stores.outbox import Moves, spans, told
+from shared.stores.outbox import OutboxEntry, detailed_spans, spans
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
 from shared.stores.sqlite.database import Connection, Writer, connect, never_wait, translate_errors
 from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
-from shared.stores.sqlite.outbox import add_moves
+from shared.stores.sqlite.outbox import add_entry
 
 _BEGIN_FIRST = f"""
 INSERT INTO progress (sequence, state, attempt, worker, stored, queued, started)
@@ -78,7 +78,7 @@ class SqliteWorkStore:
             if failures:
                 _keep_attempts(connection, [failure for failure in failures if failure.sequence not in lost])
             begun = [_begin_orders(connection, worker, ticket, now) for ticket in tickets]
-            add_moves(connection, _moves(done, failures, handed_back, lost, begun), now)
+            add_entry(connection, _outbox_entry(done, failures, handed_back, lost, begun), now)
         claims: list[Claim] = []
         refused: list[OrderRange] = []
         for asked, found, (claimed, left) in zip(tickets, documents, begun, strict=True):
@@ -121,21 +121,21 @@ class SqliteWorkStore:
         self._workers_lock.close()
 
 
-def _moves(
+def _outbox_entry(
     done: Sequence[Done],
     failures: Sequence[Failure],
     handed_back: Sequence[HandBack],
     lost: set[int],
     begun: Sequence[tuple[list[tuple[Ticket, int]], list[OrderRange]]],
-) -> Moves:
+) -> OutboxEntry:
     """What the transaction has done."""
     final = [(failure.sequence, failure.detail) for failure in failures if failure.retry_at is None]
     back: list[tuple[int, str | None]] = [(one.sequence, None) for one in handed_back]
     back += [(failure.sequence, failure.detail) for failure in failures if failure.retry_at is not None]
-    return Moves(
+    return OutboxEntry(
         done=spans(one.sequence for one in done if one.sequence not in lost),
-        failed=told(one for one in final if one[0] not in lost),
-        requeued=told(one for one in back if one[0] not in lost),
+        failed=detailed_spans(one for one in final if one[0] not in lost),
+        requeued=detailed_spans(one for one in back if one[0] not in lost),
         started=[(ticket.orders.first, ticket.orders.count) for claimed, _ in begun for ticket, _ in claimed],
     )
 

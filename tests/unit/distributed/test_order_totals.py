@@ -6,18 +6,18 @@ import pytest
 
 from services.distributed.order_totals import OrderTotals
 from shared.domain.ids import OrderRange
-from shared.domain.states import State
-from shared.stores.ports.feeds import Happened
+from shared.domain.states import ACCEPT
+from shared.stores.ports.feeds import OrderStateChange
 
 
-def accepted(**products: tuple[int, int]) -> Happened:
-    return Happened("order.accepted", None, State.QUEUED, 1, [OrderRange(1, 1, 1, 1)], ["Ana"], products=products)
+def accepted(**products: tuple[int, int]) -> OrderStateChange:
+    return OrderStateChange(ACCEPT, 1, [OrderRange(1, 1, 1, 1)], ["Ana"], products=products)
 
 
 def test_spellings_of_a_product_are_one_row_that_shows_the_first(connection: sqlite3.Connection) -> None:
     totals = OrderTotals(connection, max_products=100)
     totals.count_events([accepted(Café=(2, 5), pan=(1, 1))])
-    totals.count_events([Happened("order.accepted", None, State.QUEUED, 1, [], [], products={"CAFE\u0301 ": (1, 2)})])
+    totals.count_events([OrderStateChange(ACCEPT, 1, [], [], products={"CAFE\u0301 ": (1, 2)})])
     assert totals.describe()["otros_productos"] == {"productos": 0, "pedidos": 0, "unidades": 0}
     assert totals.describe()["productos"] == [
         {"producto": "Café", "pedidos": 3, "unidades": 7},

@@ -1,6 +1,32 @@
-"""The table of states is whole."""
+"""The table of states is whole, and what is spelled out elsewhere agrees with it."""
 
-from shared.domain.states import FINAL, TRANSITIONS, State, mermaid
+import ast
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from shared.domain.states import ACCEPT, FINAL, FINISH, START, TRANSITIONS, State, mermaid, shortest_path
+
+ROOT = Path(__file__).parents[3]
+PAGES = ROOT / "services" / "gateway" / "static" / "app"
+EVENTS = list(dict.fromkeys(step.event for step in TRANSITIONS))
+NAMES = [state.value for state in State]
+SPELLED_OUT = re.compile(r"\border\.[a-z]+\b|\b(?:" + "|".join(name.replace(" ", "[ _]") for name in NAMES) + r")\b")
+
+TEXTS = {
+    "clients/cli/app.py": {*NAMES},
+    "clients/tools/loadtest/judgement.py": {"listo"},
+    "clients/tools/loadtest/page.py": {"listo"},
+    "services/distributed/actions.py": {"order.failed"},
+    "services/gateway/api/orders.py": {"fallido"},
+    "services/intake/help.py": {"en cola", "en proceso", "fallido"},
+}
+"""Texts for people that name states and events. Program logic has them from the table."""
+SPANS = {"services/intake/desk.py": {"order.accept"}, "workers/attempt_traces.py": {"order.attempt"}}
+"""Names of trace spans, which are no events."""
 
 
 def test_every_state_can_be_reached() -> None:
@@ -16,3 +42,63 @@ def test_only_retry_and_discard_lead_out_of_a_final_state() -> None:
 
 def test_picture_shows_every_transition() -> None:
     assert mermaid().count("-->") >= len(TRANSITIONS)
+
+
+def test_shortest_path_is_made_of_transitions_that_follow_each_other() -> None:
+    for source in State:
+        for target in State:
+            path = shortest_path(source, target)
+            assert all(one.target is other.source for one, other in pairwise(path))
+            if path:
+                assert (path[0].source, path[-1].target) == (source, target)
+    assert [step.event for step in shortest_path(State.FAILED, State.DONE)] == [
+        "order.requeued",
+        "order.started",
+        "order.finished",
+    ]
+    assert [step.event for step in shortest_path(State.RUNNING, State.CANCELLED)] == [
+        "order.requeued",
+        "order.cancelled",
+    ]
+    assert shortest_path(State.DONE, State.FAILED) == ()
+
+
+def literals(path: Path) -> Iterator[str]:
+    """Yields the strings of a module, without those that stand alone: docstrings."""
+    tree = ast.parse(path.read_text())
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.value
+
+
+def test_states_and_events_are_spelled_out_in_the_table_and_in_texts_alone() -> None:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for folder in ("shared", "services", "workers", "clients", "handlers"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for literal in literals(path):
+                for name in SPELLED_OUT.findall(literal):
+                    found[str(path.relative_to(ROOT))].add(name.replace("_", " "))
+    table = found.pop("shared/domain/states.py")
+    assert table == {*NAMES, *EVENTS}
+    assert found == {**TEXTS, **SPANS}
+    assert {name for names in TEXTS.values() for name in names} <= table
+
+
+def array(module: str, name: str) -> list[str]:
+    """Returns the strings of a constant array of the dashboard."""
+    match = re.search(rf"\bconst {name} = (\[[^\]]*\])", (PAGES / module).read_text())
+    assert match is not None
+    return list(json.loads(match[1]))
+
+
+def test_dashboard_knows_the_states_and_events_of_the_table() -> None:
+    assert array("board.js", "STATES") == NAMES
+    assert array("following.js", "FINAL") == [state.value for state in State if state in FINAL]
+    assert array("following.js", "STEPS") == [step.target.value for step in (ACCEPT, START, FINISH)]
+    assert sorted(f"order.{name}" for name in array("events.js", "ORDERS")) == sorted(EVENTS)
+    icons = re.search(r"\bSTATE_ICONS = \{(.*?)\}", (PAGES / "ui.js").read_text())
+    assert icons is not None
+    assert [key.strip('" ') for key in re.findall(r'([\w" ]+): "', icons[1])] == NAMES
+    assert set(NAMES) <= set(re.findall(r'"state\.([a-z ]+)":', (PAGES / "texts.js").read_text()))
+    assert set(re.findall(r'"(order\.[a-z]+)"', (PAGES / "events.js").read_text())) <= set(EVENTS)

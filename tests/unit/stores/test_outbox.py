@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.stores.outbox import Moves, Span, without_orders
+from shared.stores.outbox import OutboxEntry, Span, without_orders
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,6 @@ from shared.stores.outbox import Moves, Span, without_orders
     ],
 )
 def test_orders_are_taken_out_of_an_entry(removed: list[Span], left: list[Span]) -> None:
-    moves = Moves(done=[(5, 4)], failed=[(5, 4, "no")], started=[(200, 2)])
-    expected = Moves(done=left, failed=[(*span, "no") for span in left], started=[(200, 2)])
-    assert without_orders(moves, removed) == expected
+    entry = OutboxEntry(done=[(5, 4)], failed=[(5, 4, "no")], started=[(200, 2)])
+    expected = OutboxEntry(done=left, failed=[(*span, "no") for span in left], started=[(200, 2)])
+    assert without_orders(entry, removed) == expected

@@ -4,7 +4,7 @@ CREATE TABLE moves (
     number INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,                -- microseconds since the epoch
     last INTEGER NOT NULL,              -- the highest sequence in it
-    moves TEXT NOT NULL                 -- the JSON of Moves in shared/stores/outbox.py
+    moves TEXT NOT NULL                 -- the JSON of an OutboxEntry, see shared/stores/outbox.py
 );
 
 -- The shortest way by which orders came to where they are: for files that are older than the outbox.
