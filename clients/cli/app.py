@@ -11,11 +11,18 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from clients.cli.orders import Members, Sourced, looks_like_quantity, parse_product, prompt_order, read_objects
-from clients.cli.output import Output, fail, note
-from clients.cli.sending import send_orders, send_samples
-from clients.cli.target import Host, Port, target
-from clients.cli.text import prepare_streams, typed_text
+from clients.cli.order_input import (
+    LocatedObject,
+    Members,
+    looks_like_quantity,
+    parse_product,
+    prompt_order,
+    read_objects,
+)
+from clients.cli.order_sender import send_orders, send_samples
+from clients.cli.output import Output, print_error, print_note
+from clients.cli.targets import Host, Port, resolve_target
+from clients.cli.text import decode_typed_text, prepare_streams
 from clients.cli.times import parse_time, to_wire
 from clients.errors import ClientError, ConnectionLost, WrongUsage
 from clients.intake import IntakeClient
@@ -60,21 +67,27 @@ app.command(
 )
 app.command("clients.cli.data:data", name="data", help="Corporate data, and the audit log of it.")
 app.command(
-    "clients.cli.observing:observe", name="observe", help="Show changes and events as they happen, until stopped."
+    "clients.cli.event_stream:observe_changes",
+    name="observe",
+    help="Show changes and events as they happen, until stopped.",
 )
-app.command("clients.cli.statistics:stats", name="stats", help="Show the statistics of users and orders.")
-app.command("clients.cli.statistics:notifications", name="notifications", help="Show what a user was told.")
+app.command("clients.cli.statistics:show_statistics", name="stats", help="Show the statistics of users and orders.")
+app.command("clients.cli.statistics:show_notifications", name="notifications", help="Show what a user was told.")
 app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: bring in files, look at it, take back.")
-app.command("clients.cli.ready:ready", name="ready", help="Tell whether every server that is needed can work.")
+app.command(
+    "clients.cli.readiness:show_readiness", name="ready", help="Tell whether every server that is needed can work."
+)
 app.command(
     "clients.tools.doctor.command:doctor", name="doctor", help="Examine this installation, and say how to cure it."
 )
-app.command("clients.cli.token:token", name="token", help="Make a bearer token for the gateway.")
-app.command("clients.cli.audit:audit", name="audit", help="Prove that the statistics have counted every order.")
+app.command("clients.cli.token:make_token", name="token", help="Make a bearer token for the gateway.")
+app.command(
+    "clients.cli.audit:audit_statistics", name="audit", help="Prove that the statistics have counted every order."
+)
 
 
-@app.command
-async def order(  # noqa: PLR0913 -- its parameters are the flags of the command
+@app.command(name="order")
+async def place_orders(  # noqa: PLR0913 -- its parameters are the flags of the command
     *,
     cliente: Annotated[str | None, Parameter(help="Who orders.")] = None,
     producto: Annotated[
@@ -120,30 +133,30 @@ async def order(  # noqa: PLR0913 -- its parameters are the flags of the command
     if producto:
         members["productos"] = [parse_product(text) for text in producto]
         for text in filter(looks_like_quantity, producto):
-            note(f"{text!r} is taken as a name, without a quantity; JSON says otherwise: see docs/CLIENTS.md")
+            print_note(f"{text!r} is taken as a name, without a quantity; JSON says otherwise: see docs/CLIENTS.md")
     if sum([bool(members), file is not None, auto]) > 1:
         raise WrongUsage("the flags of one order, --file and --auto exclude each other", hint="use one of them")
-    client = IntakeClient(*target(host, port), wait_for_room=file is not None)
+    client = IntakeClient(*resolve_target(host, port), wait_for_room=file is not None)
     if auto:
         return await send_samples(client, output, every=every, count=count)
-    orders = [Sourced("", members or prompt_order())] if file is None else read_objects(file)
+    orders = [LocatedObject("", members or prompt_order())] if file is None else read_objects(file)
     async with client:
         return await send_orders(client, orders, output, follow=follow)
 
 
-@app.command
-async def status(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
+@app.command(name="status")
+async def show_order(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Show one order."""
-    async with IntakeClient(*target(host, port)) as client:
-        Output(json=json).order(await client.status(order_id))
+    async with IntakeClient(*resolve_target(host, port)) as client:
+        Output(json=json).print_order(await client.status(order_id))
     return 0
 
 
-@app.command
-async def explain(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
+@app.command(name="explain")
+async def explain_order(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Show what happened to an order, and when, and why attempts at it have failed."""
-    async with IntakeClient(*target(host, port)) as client:
-        Output(json=json).explanation(await client.explain(order_id))
+    async with IntakeClient(*resolve_target(host, port)) as client:
+        Output(json=json).print_explanation(await client.explain(order_id))
     return 0
 
 
@@ -174,60 +187,62 @@ async def list_orders(
         from clients.tools.archive.listing import list_archived  # noqa: PLC0415
 
         listed = list_archived(state=state, customer=cliente, since=since, until=until)
-        Output(json=json).orders(list(islice(listed, limite)))
+        Output(json=json).print_orders(list(islice(listed, limite)))
         return 0
-    async with IntakeClient(*target(host, port)) as client:
+    async with IntakeClient(*resolve_target(host, port)) as client:
         async for one in client.list(
             state=state, customer=cliente, since=since, until=until, page_size=min(limite, 1000)
         ):
             found.append(one)
             if len(found) == limite:
                 break
-    Output(json=json).orders(found)
+    Output(json=json).print_orders(found)
     return 0
 
 
-@app.command
-async def watch(order_id: AnyOrder = None, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
+@app.command(name="watch")
+async def watch_orders(
+    order_id: AnyOrder = None, /, *, host: Host = None, port: Port = None, json: Json = False
+) -> int:
     """Show every change of all orders, or of one."""
     output = Output(json=json)
-    async for event in IntakeClient(*target(host, port)).watch(order_id):
-        output.event(event)
-    return fail(ConnectionLost("the server ended the connection"))
+    async for event in IntakeClient(*resolve_target(host, port)).watch(order_id):
+        output.print_order_event(event)
+    return print_error(ConnectionLost("the server ended the connection"))
 
 
-@app.command
-async def cancel(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
+@app.command(name="cancel")
+async def cancel_order(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Take an order back that no worker has begun, or discard one that has failed."""
-    async with IntakeClient(*target(host, port)) as client:
-        Output(json=json).state(order_id, await client.cancel(order_id))
+    async with IntakeClient(*resolve_target(host, port)) as client:
+        Output(json=json).print_state(order_id, await client.cancel(order_id))
     return 0
 
 
-@app.command
-async def retry(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
+@app.command(name="retry")
+async def retry_order(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Give a failed order one more attempt."""
-    async with IntakeClient(*target(host, port)) as client:
-        Output(json=json).state(order_id, await client.retry(order_id))
+    async with IntakeClient(*resolve_target(host, port)) as client:
+        Output(json=json).print_state(order_id, await client.retry(order_id))
     return 0
 
 
-@app.command
-async def health(*, host: Host = None, port: Port = None, json: Json = False) -> int:
+@app.command(name="health")
+async def show_health(*, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Show how the intake and its workers are."""
-    async with IntakeClient(*target(host, port)) as client:
-        Output(json=json).members(await client.health())
+    async with IntakeClient(*resolve_target(host, port)) as client:
+        Output(json=json).print_members(await client.health())
     return 0
 
 
-@app.command
-async def ping(*, host: Host = None, port: Port = None, json: Json = False) -> int:
+@app.command(name="ping")
+async def ping_intake(*, host: Host = None, port: Port = None, json: Json = False) -> int:
     """Exit with 0 when the server answers."""
-    async with IntakeClient(*target(host, port)) as client:
+    async with IntakeClient(*resolve_target(host, port)) as client:
         began = time.perf_counter()
         await client.ping()
         milliseconds = (time.perf_counter() - began) * 1000
-    Output(json=json).plain({"ms": round(milliseconds, 3)}, f"answered in {milliseconds:.2f} ms")
+    Output(json=json).print_result({"ms": round(milliseconds, 3)}, f"answered in {milliseconds:.2f} ms")
     return 0
 
 
@@ -242,7 +257,7 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         prepare_streams()
-        result = app([typed_text(word) for word in argv], exit_on_error=False, backend="asyncio")
+        result = app([decode_typed_text(word) for word in argv], exit_on_error=False, backend="asyncio")
         # What cannot be written is an error of this command, and not of the interpreter that ends.
         sys.stdout.flush()
     except CycloptsError:
@@ -251,17 +266,17 @@ def main(argv: Sequence[str]) -> int:
         missing = error.__cause__ or error
         if not isinstance(missing, ModuleNotFoundError):
             raise
-        return fail(
+        return print_error(
             ClientError(
                 f"this command needs the package {missing.name}, which is not installed",
                 hint="install all of Comanda; docs/CLIENTS.md says what a client-only installation can do",
             )
         )
     except WrongUsage as error:
-        fail(error)
+        print_error(error)
         return _USAGE
     except ComandaError as error:
-        return fail(error)
+        return print_error(error)
     except (KeyboardInterrupt, EOFError):
         return _INTERRUPTED
     except BrokenPipeError:
@@ -270,5 +285,5 @@ def main(argv: Sequence[str]) -> int:
         return _BROKEN_PIPE
     except OSError as error:
         _drop_output()
-        return fail(ClientError(f"the output cannot be written: {error.strerror or error}"))
+        return print_error(ClientError(f"the output cannot be written: {error.strerror or error}"))
     return result if isinstance(result, int) else 0

@@ -8,60 +8,65 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from clients.cli.output import Output
-from clients.cli.statistics import Service
-from clients.cli.target import INTAKE, target
+from clients.cli.statistics import DistributedOptions
+from clients.cli.targets import INTAKE, resolve_target
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 
 _PAUSE = 0.25
 _SHOWN = 10
-_SERVICE = Service()
+_OPTIONS = DistributedOptions()
 
 
-async def audit(
+async def audit_statistics(
     *,
     wait: Annotated[float, Parameter(validator=Number(gte=0), help="Seconds to wait until both are at rest.")] = 10.0,
     intake_host: Annotated[str | None, Parameter(help="The intake's name or address; else SERVER_HOST.")] = None,
     intake_port: Annotated[int | None, Parameter(help="The intake's port; else SERVER_PORT.")] = None,
-    service: Service = _SERVICE,
+    options: DistributedOptions = _OPTIONS,
 ) -> int:
     """Compare the intake's orders with what the distributed service has counted. Exit status 1 where they differ.
 
     Also shows each repair of the intake's files: orders that were lost, and where their progress was set aside.
     """
-    output = Output(json=service.json)
-    async with service.client() as client, IntakeClient(*target(intake_host, intake_port, INTAKE)) as intake:
+    output = Output(json=options.json)
+    async with (
+        options.create_client() as client,
+        IntakeClient(*resolve_target(intake_host, intake_port, INTAKE)) as intake,
+    ):
         until = time.monotonic() + wait
         while True:
-            counted, stats = await _counted(client), await intake.stats()
+            counted, stats = await _count_orders(client), await intake.stats()
             known = {"aceptados": stats["aceptados"], **stats["pedidos"]}
-            sound = counted == known and _balanced(counted)
+            sound = counted == known and _is_balanced(counted)
             if sound or time.monotonic() > until:
                 break
             await asyncio.sleep(_PAUSE)
         if output.json:
-            output.members({"sound": sound, "intake": known, "distributed": counted})
+            output.print_members({"sound": sound, "intake": known, "distributed": counted})
         else:
-            output.members({"sound": sound})
-            output.rows([{"orders": name, "intake": known[name], "distributed": counted.get(name)} for name in known])
+            output.print_members({"sound": sound})
+            output.print_rows(
+                [{"orders": name, "intake": known[name], "distributed": counted.get(name)} for name in known]
+            )
         for repair in stats.get("reparaciones", ()):
-            output.members({"repair": repair})
+            output.print_members({"repair": repair})
         if sound:
             return 0
-        await _explain(intake, client, output)
+        await _print_differences(intake, client, output)
         return 1
 
 
-def _balanced(counts: dict[str, int]) -> bool:
+def _is_balanced(counts: dict[str, int]) -> bool:
     return counts["aceptados"] == sum(count for name, count in counts.items() if name != "aceptados")
 
 
-async def _counted(client: DistributedClient) -> dict[str, int]:
+async def _count_orders(client: DistributedClient) -> dict[str, int]:
     orders = (await client.get_global_stats())["pedidos"]
     return {"aceptados": orders["aceptados"], **orders["por_estado"]}
 
 
-async def _explain(intake: IntakeClient, client: DistributedClient, output: Output) -> None:
+async def _print_differences(intake: IntakeClient, client: DistributedClient, output: Output) -> None:
     """Goes through the events that are kept, and names orders whose last one is not what the intake says."""
     last = (await client.health())["eventos"]
     told: dict[str, tuple[int, str]] = {}
@@ -75,14 +80,14 @@ async def _explain(intake: IntakeClient, client: DistributedClient, output: Outp
             if event.get("seq", 0) >= last:
                 break
     if gone is not None:
-        output.members({"not_kept": f"events {gone['from']} to {gone['to']}: orders of that time are left out"})
+        output.print_members({"not_kept": f"events {gone['from']} to {gone['to']}: orders of that time are left out"})
     shown = 0
     async for order in intake.list(page_size=1000):
         seq, state = told.pop(order.id, (None, None))
         if state != order.state.value and not (state is None and gone is not None):
-            output.members({"id": order.id, "intake": order.state.value, "distributed": state, "seq": seq})
+            output.print_members({"id": order.id, "intake": order.state.value, "distributed": state, "seq": seq})
             shown += 1
         if shown == _SHOWN:
             return
     for order_id, (seq, state) in list(told.items())[: _SHOWN - shown]:
-        output.members({"id": order_id, "intake": None, "distributed": state, "seq": seq})
+        output.print_members({"id": order_id, "intake": None, "distributed": state, "seq": seq})

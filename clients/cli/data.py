@@ -13,11 +13,11 @@ import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from clients.cli.display import duration_text
-from clients.cli.orders import Sourced, decode_json, read_objects
+from clients.cli.display import format_duration
+from clients.cli.order_input import LocatedObject, decode_json, read_objects
 from clients.cli.output import Output
-from clients.cli.target import PERSISTENCE, target
-from clients.cli.text import printable
+from clients.cli.targets import PERSISTENCE, resolve_target
+from clients.cli.text import make_printable
 from clients.errors import ClientError, Refused, WrongUsage
 from clients.persistence import PersistenceClient
 from shared.domain.errors import InvalidJson, InvalidParams
@@ -38,7 +38,7 @@ Limit = Annotated[int | None, Parameter(validator=Number(gte=1), help="No more t
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Common:
+class PersistenceOptions:
     """What every command about the persistence server can be told."""
 
     server: Annotated[
@@ -52,13 +52,13 @@ class Common:
     uuid: Annotated[str | None, Parameter(help="Who asks, for the audit log.")] = None
     verbose: Annotated[bool, Parameter(alias="-v", negative="", help="Say what is done, on standard error.")] = False
 
-    def client(self) -> PersistenceClient:
+    def create_client(self) -> PersistenceClient:
         """A client of the server that is meant."""
-        where = target(self.server, self.port, PERSISTENCE)
-        self.note(f"server {where.host} port {where.port}")
+        where = resolve_target(self.server, self.port, PERSISTENCE)
+        self.print_note(f"server {where.host} port {where.port}")
         return PersistenceClient(*where, uuid=self.uuid)
 
-    def open(self) -> AbstractContextManager[TextIO]:
+    def open_output(self) -> AbstractContextManager[TextIO]:
         """Where results go, for a block. Raises ClientError."""
         if self.output is None:
             return contextlib.nullcontext(sys.stdout)
@@ -67,62 +67,64 @@ class Common:
         except OSError as error:
             raise ClientError(f"{self.output} cannot be written: {error.strerror}") from None
 
-    def note(self, text: str) -> None:
+    def print_note(self, text: str) -> None:
         """Tells on standard error what is done, if asked to."""
         if self.verbose:
-            sys.stderr.write(printable(text) + "\n")
+            sys.stderr.write(make_printable(text) + "\n")
 
     @property
-    def for_people(self) -> bool:
+    def is_interactive(self) -> bool:
         """Whether somebody reads the results on a terminal."""
         return self.output is None and not self.json and sys.stdout.isatty()
 
-    def show(self, out: TextIO, result: Any) -> None:
+    def write_result(self, out: TextIO, result: Any) -> None:
         """Writes one result: names and values for people, a line of JSON for programs."""
-        if self.for_people:
-            Output(json=False).members(_flat(msgspec.to_builtins(result)))
+        if self.is_interactive:
+            Output(json=False).print_members(_flatten_record(msgspec.to_builtins(result)))
             return
         out.write(_encode(result).decode() + "\n")
         out.flush()
 
-    async def show_all(self, results: AsyncIterator[Any], limit: int | None, *, columns: Sequence[str]) -> int:
+    async def write_results(self, results: AsyncIterator[Any], limit: int | None, *, columns: Sequence[str]) -> int:
         """Writes results, no more than `limit`: as a table with these columns for people."""
         shown = 0
         table: list[dict[str, Any]] = []
-        with self.open() as out:
+        with self.open_output() as out:
             async for result in results:
-                if self.for_people:
+                if self.is_interactive:
                     table.append(msgspec.to_builtins(result))
                 else:
-                    self.show(out, result)
+                    self.write_result(out, result)
                 shown += 1
                 if shown == limit:
                     break
-        if self.for_people:
-            Output(json=False).rows(table, shown=columns)
-        self.note(f"{shown} results")
+        if self.is_interactive:
+            Output(json=False).print_rows(table, shown=columns)
+        self.print_note(f"{shown} results")
         return 0
 
 
-_COMMON = Common()
+_OPTIONS = PersistenceOptions()
 _ENTRY_COLUMNS = ("number", "timestamp", "action", "record", "CPUid")
 
 
-def _flat(result: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten_record(result: Mapping[str, Any]) -> dict[str, Any]:
     """A result with the members of a record beside its id and version."""
     rest = {name: value for name, value in result.items() if name != "data"}
     inner = result.get("data")
     return rest | inner if isinstance(inner, dict) else dict(result)
 
 
-@data.command
-async def get(record_id: AnyRecord = None, /, *, file: Input = None, common: Common = _COMMON) -> int:
+@data.command(name="get")
+async def show_records(
+    record_id: AnyRecord = None, /, *, file: Input = None, options: PersistenceOptions = _OPTIONS
+) -> int:
     """Show records: one by its id, or those of a file whose objects have an id."""
-    wanted = [record_id] if record_id is not None else [_id(item.members) for item in _items(file)]
-    with common.open() as out:
-        async with common.client() as client:
+    wanted = [record_id] if record_id is not None else [_get_record_id(item.members) for item in _read_records(file)]
+    with options.open_output() as out:
+        async with options.create_client() as client:
             for name in wanted:
-                common.show(out, await client.get(name))
+                options.write_result(out, await client.get(name))
     return 0
 
 
@@ -132,89 +134,93 @@ async def set_records(
     /,
     *members: Annotated[str, Parameter(help="NAME=VALUE: JSON where it can be read as JSON, else text.")],
     file: Input = None,
-    common: Common = _COMMON,
+    options: PersistenceOptions = _OPTIONS,
 ) -> int:
     """Store records: one from NAME=VALUE words, or those of a file whose objects have an id."""
-    items = _items(file) if record_id is None else [Sourced("", {"id": record_id, **dict(map(_member, members))})]
-    with common.open() as out:
-        async with common.client() as client:
+    items = (
+        _read_records(file)
+        if record_id is None
+        else [LocatedObject("", {"id": record_id, **dict(map(_parse_member, members))})]
+    )
+    with options.open_output() as out:
+        async with options.create_client() as client:
             for item in items:
                 record = {name: value for name, value in item.members.items() if name != "id"}
                 try:
-                    common.show(out, await client.set(_id(item.members), record))
+                    options.write_result(out, await client.set(_get_record_id(item.members), record))
                 except Refused as refusal:
                     where = f"{item.where}: " if item.where else ""
                     raise ClientError(f"{where}{refusal.message}", hint=refusal.hint) from None
     return 0
 
 
-@data.command
-async def delete(record_id: Record, /, *, common: Common = _COMMON) -> int:
+@data.command(name="delete")
+async def delete_record(record_id: Record, /, *, options: PersistenceOptions = _OPTIONS) -> int:
     """Remove a record. Exit status 1 when it was not there."""
-    async with common.client() as client:
+    async with options.create_client() as client:
         deleted = await client.delete(record_id)
-    with common.open() as out:
-        common.show(out, {"id": record_id, "deleted": deleted})
+    with options.open_output() as out:
+        options.write_result(out, {"id": record_id, "deleted": deleted})
     return 0 if deleted else 1
 
 
 @data.command(name="list")
-async def list_records(prefix: Prefix = None, /, *, limit: Limit = None, common: Common = _COMMON) -> int:
+async def list_records(prefix: Prefix = None, /, *, limit: Limit = None, options: PersistenceOptions = _OPTIONS) -> int:
     """List records in the order of their ids."""
-    async with common.client() as client:
-        return await common.show_all(client.list(prefix), limit, columns=("id", "version", "data"))
+    async with options.create_client() as client:
+        return await options.write_results(client.list(prefix), limit, columns=("id", "version", "data"))
 
 
-@data.command
-async def history(record_id: Record, /, *, limit: Limit = None, common: Common = _COMMON) -> int:
+@data.command(name="history")
+async def show_history(record_id: Record, /, *, limit: Limit = None, options: PersistenceOptions = _OPTIONS) -> int:
     """Show what was done to a record, newest first."""
-    async with common.client() as client:
-        return await common.show_all(client.history(record_id), limit, columns=_ENTRY_COLUMNS)
+    async with options.create_client() as client:
+        return await options.write_results(client.history(record_id), limit, columns=_ENTRY_COLUMNS)
 
 
-@data.command
-async def logs(*, limit: Limit = 50, common: Common = _COMMON) -> int:
+@data.command(name="logs")
+async def show_log(*, limit: Limit = 50, options: PersistenceOptions = _OPTIONS) -> int:
     """Show the audit log, newest first."""
-    async with common.client() as client:
-        return await common.show_all(client.logs(), limit, columns=_ENTRY_COLUMNS)
+    async with options.create_client() as client:
+        return await options.write_results(client.logs(), limit, columns=_ENTRY_COLUMNS)
 
 
-@data.command
-async def verify(*, common: Common = _COMMON) -> int:
+@data.command(name="verify")
+async def verify_log(*, options: PersistenceOptions = _OPTIONS) -> int:
     """Prove that the audit log is whole. Exit status 1 when it is not."""
-    async with common.client() as client:
+    async with options.create_client() as client:
         found = await client.verify_log()
-    with common.open() as out:
-        common.show(out, found)
+    with options.open_output() as out:
+        options.write_result(out, found)
     return 0 if found["valid"] else 1
 
 
-@data.command
-async def ping(*, common: Common = _COMMON) -> int:
+@data.command(name="ping")
+async def ping_server(*, options: PersistenceOptions = _OPTIONS) -> int:
     """Exit with 0 when the server answers."""
-    async with common.client() as client:
+    async with options.create_client() as client:
         began = time.perf_counter()
         await client.ping()
         milliseconds = (time.perf_counter() - began) * 1000
-    if common.for_people:
-        Output(json=False).plain({}, f"answered in {duration_text(milliseconds)}")
+    if options.is_interactive:
+        Output(json=False).print_result({}, f"answered in {format_duration(milliseconds)}")
     return 0
 
 
-def _items(file: str | None) -> list[Sourced]:
+def _read_records(file: str | None) -> list[LocatedObject]:
     if file is None:
         raise WrongUsage("no record was named", hint="give its id, or --input FILE")
     return read_objects(file)
 
 
-def _id(item: dict[str, Any]) -> str:
+def _get_record_id(item: dict[str, Any]) -> str:
     found = item.get("id", item.get("ID"))
     if not isinstance(found, str):
         raise ClientError("an object has no id", hint='write {"id":"X",…}')
     return found
 
 
-def _member(word: str) -> tuple[str, Any]:
+def _parse_member(word: str) -> tuple[str, Any]:
     name, equals, value = word.partition("=")
     if not equals:
         raise WrongUsage(f"{word!r} is not NAME=VALUE", hint="as in: cp=3260")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clients.cli.text import printable
+from clients.cli.text import make_printable
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 # Each unit of a duration holds for less than so many seconds, and has so many seconds.
@@ -19,12 +19,12 @@ _UNITS = (
 _NOTHING = "-"
 
 
-def time_text(moment: datetime.datetime) -> str:
+def format_time(moment: datetime.datetime) -> str:
     """Returns a time in UTC to the second, in the form that every flag takes, such as 2030-01-31T08:00:00Z."""
     return f"{moment.astimezone(datetime.UTC):%FT%TZ}"
 
 
-def duration_text(milliseconds: float) -> str:
+def format_duration(milliseconds: float) -> str:
     """Returns how long something takes: `0.45 ms`, `12 ms`, `4.7 s`, `38 min`, `3,097 years`."""
     if milliseconds < 1000:
         return f"{milliseconds:.2f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
@@ -33,9 +33,9 @@ def duration_text(milliseconds: float) -> str:
     return f"{seconds / size:,.1f} {name}" if seconds / size < 10 else f"{seconds / size:,.0f} {name}"
 
 
-def start_text(milliseconds: int) -> str:
+def format_start(milliseconds: int) -> str:
     """Returns when an order will be begun."""
-    return "starts at once" if milliseconds == 0 else f"starts in about {duration_text(milliseconds)}"
+    return "starts at once" if milliseconds == 0 else f"starts in about {format_duration(milliseconds)}"
 
 
 def is_time(value: object) -> bool:
@@ -43,7 +43,7 @@ def is_time(value: object) -> bool:
     return isinstance(value, str) and _TIME.fullmatch(value) is not None
 
 
-def value_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Returns a value of an answer in words: no braces, no quotes, and everything that steers a terminal escaped."""
     match value:
         case None:
@@ -51,31 +51,33 @@ def value_text(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case datetime.datetime():
-            return time_text(value)
+            return format_time(value)
         case str():
-            return time_text(datetime.datetime.fromisoformat(value)) if is_time(value) else printable(value)
+            return format_time(datetime.datetime.fromisoformat(value)) if is_time(value) else make_printable(value)
         case Mapping():
-            return ", ".join(f"{printable(str(name))} {value_text(one)}" for name, one in value.items()) or _NOTHING
+            return (
+                ", ".join(f"{make_printable(str(name))} {format_value(one)}" for name, one in value.items()) or _NOTHING
+            )
         case Sequence():
             return ("\n" if any(isinstance(one, Mapping) for one in value) else ", ").join(
-                map(value_text, value)
+                map(format_value, value)
             ) or _NOTHING
-    return printable(str(value))
+    return make_printable(str(value))
 
 
-def member_texts(members: Mapping[str, Any]) -> list[tuple[str, str]]:
+def format_members(members: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns names and values of an answer; what is told in `_ms` or `_s` is a duration without that ending."""
-    return [_member_text(name, value) for name, value in members.items()]
+    return [_format_member(name, value) for name, value in members.items()]
 
 
-def _member_text(name: str, value: Any) -> tuple[str, str]:
+def _format_member(name: str, value: Any) -> tuple[str, str]:
     for ending, factor in (("_ms", 1.0), ("_s", 1000.0)):
         if name.endswith(ending):
-            return name.removesuffix(ending), _durations_text(value, factor)
-    return name, value_text(value)
+            return name.removesuffix(ending), _format_durations(value, factor)
+    return name, format_value(value)
 
 
-def _durations_text(value: Any, factor: float) -> str:
+def _format_durations(value: Any, factor: float) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_durations_text(one, factor)}" for name, one in value.items())
-    return duration_text(value * factor) if isinstance(value, int | float) else value_text(value)
+        return ", ".join(f"{name} {_format_durations(one, factor)}" for name, one in value.items())
+    return format_duration(value * factor) if isinstance(value, int | float) else format_value(value)

@@ -15,8 +15,8 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from clients.cli.output import Output, fail
-from clients.cli.target import PERSISTENCE, setting, target
+from clients.cli.output import Output, print_error
+from clients.cli.targets import PERSISTENCE, read_setting, resolve_target
 from clients.errors import ClientError
 from clients.inventory import imports, stock
 from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
@@ -47,7 +47,7 @@ Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="No mor
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Common:
+class StockOptions:
     """What every command about stock can be told."""
 
     host: Annotated[str | None, Parameter(help="The persistence server's name; else TCP_PERSIST_HOST.")] = None
@@ -55,17 +55,17 @@ class Common:
     json: Annotated[bool, Parameter(negative="", show_default=False, help="JSON lines, also on a terminal.")] = False
 
     @contextlib.asynccontextmanager
-    async def records(self) -> AsyncIterator[PersistenceClient]:
+    async def open_client(self) -> AsyncIterator[PersistenceClient]:
         """The records of the server that is meant."""
-        async with PersistenceClient(*target(self.host, self.port, PERSISTENCE)) as client:
+        async with PersistenceClient(*resolve_target(self.host, self.port, PERSISTENCE)) as client:
             yield client
 
 
-_COMMON = Common()
+_OPTIONS = StockOptions()
 
 
-@inventory.command
-async def upload(
+@inventory.command(name="upload")
+async def upload_file(
     file: Annotated[str, Parameter(allow_leading_hyphen=True, help="A CSV file; - is standard input.")],
     /,
     *,
@@ -78,17 +78,17 @@ async def upload(
     again: Annotated[
         bool, Parameter(negative="", show_default=False, help="Take a file that went in already.")
     ] = False,
-    common: Common = _COMMON,
+    options: StockOptions = _OPTIONS,
 ) -> int:
     """Bring in a CSV file of store,item,count, and show every row that is wrong.
 
     Exit status 1 when a row is wrong, or the file went in already: without --partial or --again nothing of it is
     taken then. A --dry-run ends as the same command without it would.
     """
-    output = Output(json=common.json)
-    most = int(setting("MAX_UPLOAD_BYTES", _DEFAULT_UPLOAD_BYTES))
-    with _opened(file) as source, _progress() as progress:
-        async with common.records() as records:
+    output = Output(json=options.json)
+    most = int(read_setting("MAX_UPLOAD_BYTES", _DEFAULT_UPLOAD_BYTES))
+    with _open_source(file) as source, _create_progress() as progress:
+        async with options.open_client() as records:
             name = "standard input" if file == "-" else Path(file).name
             sent = Upload(records, name=name, source="cli", max_bytes=most, dry_run=dry_run, partial=partial)
             try:
@@ -106,109 +106,113 @@ async def upload(
             if isinstance(found, Report):
                 progress.stop()
                 return _end_dry_run(output, found, partial=partial, again=again)
-            found = await _followed(records, found, progress, "applying")
+            found = await _wait_until_final(records, found, progress, "applying")
     report = sent.build_report()
     if report.faults and not output.json:
         _show_faults(output, report)
-    output.rows([_shown(found)], shown=_COLUMNS)
+    output.print_rows([_import_members(found)], shown=_COLUMNS)
     if report.faults:
-        return fail(ClientError(f"{_count(report.faults, 'row')} not taken; {_count(report.rows, 'row')} taken"))
+        return print_error(
+            ClientError(f"{_format_count(report.faults, 'row')} not taken; {_format_count(report.rows, 'row')} taken")
+        )
     return 0
 
 
-@inventory.command
-async def undo(import_id: ImportId, /, *, common: Common = _COMMON) -> int:
+@inventory.command(name="undo")
+async def undo_import(import_id: ImportId, /, *, options: StockOptions = _OPTIONS) -> int:
     """Take an import back: counts change by what it has changed, what was sold meanwhile stays sold."""
-    async with common.records() as records:
+    async with options.open_client() as records:
         found = await imports.undo_import(records, import_id)
-        with _progress() as progress:
-            found = await _followed(records, found, progress, "taking back")
-    Output(json=common.json).rows([_shown(found)], shown=_COLUMNS)
+        with _create_progress() as progress:
+            found = await _wait_until_final(records, found, progress, "taking back")
+    Output(json=options.json).print_rows([_import_members(found)], shown=_COLUMNS)
     return 0
 
 
 @inventory.command(name="imports")
-async def list_imports(*, limit: Limit = 20, common: Common = _COMMON) -> int:
+async def list_imports(*, limit: Limit = 20, options: StockOptions = _OPTIONS) -> int:
     """List what came in, newest first."""
-    async with common.records() as records:
+    async with options.open_client() as records:
         page = await imports.list_imports(records, limit=limit, cursor=None)
-    Output(json=common.json).rows([_shown(found) for found in page.imports], shown=_COLUMNS)
+    Output(json=options.json).print_rows([_import_members(found) for found in page.imports], shown=_COLUMNS)
     return 0
 
 
 @inventory.command(name="list")
-async def list_items(store: AnyStore = None, /, *, limit: Limit = 100, common: Common = _COMMON) -> int:
+async def list_items(store: AnyStore = None, /, *, limit: Limit = 100, options: StockOptions = _OPTIONS) -> int:
     """List what there is, of all stores or of one."""
-    async with common.records() as records:
+    async with options.open_client() as records:
         page = await stock.list_stock(records, store, limit=limit)
     shown = ("store", "item", "count", "changed")
     rows = [{name: stored.item.get(name) for name in shown} for stored in page.items if stored.item is not None]
-    Output(json=common.json).rows(rows)
+    Output(json=options.json).print_rows(rows)
     return 0
 
 
-@inventory.command
-async def stores(*, limit: Limit = 100, common: Common = _COMMON) -> int:
+@inventory.command(name="stores")
+async def list_stores(*, limit: Limit = 100, options: StockOptions = _OPTIONS) -> int:
     """List stores with their sums."""
-    async with common.records() as records:
+    async with options.open_client() as records:
         found, _ = await stock.list_stores(records, limit=limit, cursor=None)
-    Output(json=common.json).rows([msgspec.to_builtins(one) for one in found])
+    Output(json=options.json).print_rows([msgspec.to_builtins(one) for one in found])
     return 0
 
 
 @inventory.command(name="set")
-async def set_count(store: Store, item: Item, count: NewCount, /, *, common: Common = _COMMON) -> int:
+async def set_count(store: Store, item: Item, count: NewCount, /, *, options: StockOptions = _OPTIONS) -> int:
     """Set a count by hand."""
-    async with common.records() as records:
+    async with options.open_client() as records:
         stored = await stock.set_count(records, check_store(store), check_item(item), count, version=None)
     assert stored.item is not None
-    Output(json=common.json).rows([{name: stored.item.get(name) for name in ("store", "item", "count", "changed")}])
+    Output(json=options.json).print_rows(
+        [{name: stored.item.get(name) for name in ("store", "item", "count", "changed")}]
+    )
     return 0
 
 
-@inventory.command
-async def movements(store: Store, item: Item, /, *, limit: Limit = 20, common: Common = _COMMON) -> int:
+@inventory.command(name="movements")
+async def list_movements(store: Store, item: Item, /, *, limit: Limit = 20, options: StockOptions = _OPTIONS) -> int:
     """Show what has changed a count, newest first."""
-    async with common.records() as records:
+    async with options.open_client() as records:
         found, _ = await stock.list_movements(records, store, item, limit=limit, cursor=None)
-    Output(json=common.json).rows([msgspec.to_builtins(one) for one in found])
+    Output(json=options.json).print_rows([msgspec.to_builtins(one) for one in found])
     return 0
 
 
-@inventory.command
-async def alerts(*, limit: Limit = 100, common: Common = _COMMON) -> int:
+@inventory.command(name="alerts")
+async def list_alerts(*, limit: Limit = 100, options: StockOptions = _OPTIONS) -> int:
     """List what is low."""
-    async with common.records() as records:
+    async with options.open_client() as records:
         found, _ = await stock.list_alerts(records, None, limit=limit, cursor=None)
-    Output(json=common.json).rows([msgspec.to_builtins(one) for one in found])
+    Output(json=options.json).print_rows([msgspec.to_builtins(one) for one in found])
     return 0
 
 
-@inventory.command
-async def acknowledge(store: Store, item: Item, /, *, common: Common = _COMMON) -> int:
+@inventory.command(name="acknowledge")
+async def acknowledge_alert(store: Store, item: Item, /, *, options: StockOptions = _OPTIONS) -> int:
     """Say that an alert was seen."""
-    async with common.records() as records:
+    async with options.open_client() as records:
         found = await stock.acknowledge_alert(records, store, item)
-    Output(json=common.json).rows([msgspec.to_builtins(found)])
+    Output(json=options.json).print_rows([msgspec.to_builtins(found)])
     return 0
 
 
-@inventory.command
-async def export(
+@inventory.command(name="export")
+async def export_stock(
     store: AnyStore = None,
     /,
     *,
     output: Annotated[Path | None, Parameter(alias="-o", help="Write to this file; else to standard output.")] = None,
-    common: Common = _COMMON,
+    options: StockOptions = _OPTIONS,
 ) -> int:
     """Write the stock as CSV that is safe to open in a spreadsheet."""
-    with _opened_to_write(output) as out:
-        await _export(common, store, out)
+    with _open_output(output) as out:
+        await _write_stock(options, store, out)
     return 0
 
 
-async def _export(common: Common, store: str | None, out: BinaryIO) -> None:
-    async with common.records() as records:
+async def _write_stock(options: StockOptions, store: str | None, out: BinaryIO) -> None:
+    async with options.open_client() as records:
         out.write(HEAD)
         rows: list[tuple[str, str, int]] = []
         async for row in stock.iterate_stock(records, store):
@@ -220,7 +224,7 @@ async def _export(common: Common, store: str | None, out: BinaryIO) -> None:
     out.flush()
 
 
-def _opened_to_write(file: Path | None) -> AbstractContextManager[BinaryIO]:
+def _open_output(file: Path | None) -> AbstractContextManager[BinaryIO]:
     """Returns the file, or standard output, which stays open. Raises ClientError."""
     if file is None:
         return contextlib.nullcontext(sys.stdout.buffer)
@@ -230,7 +234,7 @@ def _opened_to_write(file: Path | None) -> AbstractContextManager[BinaryIO]:
         raise ClientError(f"{file} cannot be written: {error.strerror}") from None
 
 
-async def _followed(records: PersistenceClient, found: Import, progress: Progress, told: str) -> Import:
+async def _wait_until_final(records: PersistenceClient, found: Import, progress: Progress, told: str) -> Import:
     """An import at its end, its progress shown. Raises ClientError where there is no service that works on it."""
     bar = progress.add_task(told, total=found.rows)
     while True:
@@ -249,7 +253,7 @@ async def _followed(records: PersistenceClient, found: Import, progress: Progres
             )
 
 
-def _opened(file: str) -> BinaryIO:
+def _open_source(file: str) -> BinaryIO:
     if file == "-":
         return sys.stdin.buffer
     try:
@@ -258,7 +262,7 @@ def _opened(file: str) -> BinaryIO:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _progress() -> Progress:
+def _create_progress() -> Progress:
     """Bars on standard error, where that is a terminal."""
     return Progress(
         TextColumn("{task.description}"),
@@ -271,18 +275,18 @@ def _progress() -> Progress:
     )
 
 
-def _shown(found: Import) -> dict[str, object]:
+def _import_members(found: Import) -> dict[str, object]:
     shown: dict[str, object] = msgspec.to_builtins(found)
     return shown
 
 
 def _show_faults(output: Output, report: Report) -> None:
-    output.rows([msgspec.to_builtins(fault) for fault in report.fault_list], "faults")
+    output.print_rows([msgspec.to_builtins(fault) for fault in report.fault_list], "faults")
     if report.faults > len(report.fault_list):
-        output.plain({"faults": report.faults}, f"… and {report.faults - len(report.fault_list)} more")
+        output.print_result({"faults": report.faults}, f"… and {report.faults - len(report.fault_list)} more")
 
 
-def _count(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{' is' if number == 1 else 's are'}"
 
 
@@ -290,21 +294,23 @@ def _end_dry_run(output: Output, report: Report, *, partial: bool, again: bool) 
     """Shows what a dry run has found. Returns the exit status that the file would have."""
     _show_report(output, report)
     if report.faults and not partial:
-        return fail(ClientError(f"{_count(report.faults, 'row')} wrong: the file would be refused", hint=_PARTIAL))
+        return print_error(
+            ClientError(f"{_format_count(report.faults, 'row')} wrong: the file would be refused", hint=_PARTIAL)
+        )
     if report.duplicate_of is not None and not again:
         told = f"the very same file went in already: import {report.duplicate_of}"
-        return fail(ClientError(f"{told}; it would be refused", hint="--again takes it again"))
+        return print_error(ClientError(f"{told}; it would be refused", hint="--again takes it again"))
     if report.faults:
-        return fail(ClientError(f"{_count(report.faults, 'row')} wrong and would not be taken"))
+        return print_error(ClientError(f"{_format_count(report.faults, 'row')} wrong and would not be taken"))
     return 0
 
 
 def _show_report(output: Output, report: Report) -> None:
     """What a dry run has found."""
     if output.json:
-        output.plain(report, "")
+        output.print_result(report, "")
         return
-    output.rows([msgspec.to_builtins(one) for one in report.preview or ()], "what would change")
+    output.print_rows([msgspec.to_builtins(one) for one in report.preview or ()], "what would change")
     _show_faults(output, report)
     names = ("rows", "new", "changed", "same", "faults", "encoding", "delimiter", "duplicate_of")
-    output.members({name: getattr(report, name) for name in names if getattr(report, name) is not None})
+    output.print_members({name: getattr(report, name) for name in names if getattr(report, name) is not None})

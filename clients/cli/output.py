@@ -13,8 +13,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from clients.cli.display import duration_text, is_time, member_texts, start_text, time_text, value_text
-from clients.cli.text import printable
+from clients.cli.display import format_duration, format_members, format_start, format_time, format_value, is_time
+from clients.cli.text import make_printable
 from clients.replies import Accepted, Event, StoredOrder
 from shared.domain.errors import ComandaError
 from shared.domain.orders import Item
@@ -53,7 +53,7 @@ class Output:
         self.json = json or not sys.stdout.isatty()
         self._console = Console(highlight=False, markup=False)
 
-    def plain(self, members: Any, text: RenderableType) -> None:
+    def print_result(self, members: Any, text: RenderableType) -> None:
         """One result: its members, or `text` for people."""
         if self.json:
             sys.stdout.write(_encode(members).decode() + "\n")
@@ -61,36 +61,38 @@ class Output:
         else:
             self._console.print(text, soft_wrap=True)
 
-    def accepted(self, accepted: Accepted) -> None:
+    def print_accepted(self, accepted: Accepted) -> None:
         """The answer to an order."""
         told = ["was there already"] if accepted.duplicate else []
         if accepted.position is not None:
             told.append(f"position {accepted.position:,}")
         if accepted.wait_ms is not None:
-            told.append(start_text(accepted.wait_ms))
-        text = self._fitted(_named(accepted.id, accepted.state), Text(", ".join(told)))
-        self.plain(accepted, text)
+            told.append(format_start(accepted.wait_ms))
+        text = self._join_fitting(_format_head(accepted.id, accepted.state), Text(", ".join(told)))
+        self.print_result(accepted, text)
 
-    def state(self, order_id: str, state: State) -> None:
+    def print_state(self, order_id: str, state: State) -> None:
         """What became of an order."""
-        self.plain({"id": order_id, "estado": state}, _named(order_id, state))
+        self.print_result({"id": order_id, "estado": state}, _format_head(order_id, state))
 
-    def final(self, order: StoredOrder) -> None:
+    def print_final(self, order: StoredOrder) -> None:
         """How an order ended."""
-        self.plain(order, self._fitted(_named(order.id, order.state), Text(printable(order.detail or ""))))
+        self.print_result(
+            order, self._join_fitting(_format_head(order.id, order.state), Text(make_printable(order.detail or "")))
+        )
 
-    def orders(self, orders: Sequence[StoredOrder]) -> None:
+    def print_orders(self, orders: Sequence[StoredOrder]) -> None:
         """Some orders."""
         if self.json:
             for order in orders:
-                self.plain(order, "")
+                self.print_result(order, "")
             return
         if not orders:
             self._console.print(_NONE)
             return
         reasons = any(order.detail for order in orders)
         if self._console.width < _TABLE_WIDTH + _REASON_WIDTH * reasons:
-            self._narrow_orders(orders)
+            self._print_narrow_orders(orders)
             return
         table = Table(box=None, pad_edge=False)
         for name in ("id", "estado", "cliente", "productos", "recibido", *(("intentos", "detalle") if reasons else ())):
@@ -98,15 +100,15 @@ class Output:
         for order in orders:
             table.add_row(
                 order.id,
-                _styled(order.state),
-                printable(order.customer),
-                printable(items_text(order)),
-                time_text(order.received),
-                *((str(order.attempts), printable(_shortened(order.detail))) if reasons else ()),
+                _style_state(order.state),
+                make_printable(order.customer),
+                make_printable(format_items(order)),
+                format_time(order.received),
+                *((str(order.attempts), make_printable(_shorten_detail(order.detail))) if reasons else ()),
             )
         self._console.print(table)
 
-    def _narrow_orders(self, orders: Sequence[StoredOrder]) -> None:
+    def _print_narrow_orders(self, orders: Sequence[StoredOrder]) -> None:
         """Orders where one line is too narrow for them: the id as a whole, and columns of their own below it."""
         room = self._console.width - 3 * _MARGIN - _TIME_WIDTH
         names = min(max(len(order.customer) for order in orders), int(room * _NAME_SHARE))
@@ -116,14 +118,18 @@ class Output:
             self._console.print(Text("id", style="bold"))
             self._print_cells(("recibido", "cliente", "productos"), names, style="bold")
         for order in orders:
-            self._console.print(_named(order.id, order.state), overflow="fold")
-            cells = (time_text(order.received), printable(order.customer), printable(items_text(order)))
+            self._console.print(_format_head(order.id, order.state), overflow="fold")
+            cells = (
+                format_time(order.received),
+                make_printable(order.customer),
+                make_printable(format_items(order)),
+            )
             if columns:
                 self._print_cells(cells, names)
             else:
                 self._print_below(f"{cells[0]}  {cells[1]}: {cells[2]}")
             if order.detail:
-                self._print_below(f"{attempts_text(order.attempts)}: {printable(_shortened(order.detail))}")
+                self._print_below(f"{format_attempts(order.attempts)}: {make_printable(_shorten_detail(order.detail))}")
 
     def _print_cells(self, cells: Sequence[str], names: int, *, style: str = "") -> None:
         grid = Table.grid(padding=(0, _MARGIN, 0, 0))
@@ -135,59 +141,61 @@ class Output:
     def _print_below(self, text: str) -> None:
         self._console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, _MARGIN)))
 
-    def _fitted(self, head: Text, rest: Text) -> Text:
+    def _join_fitting(self, head: Text, rest: Text) -> Text:
         """Two parts of a result on one line, or the second one on a line below where they do not fit."""
         if not rest.plain:
             return head
         fits = head.cell_len + 2 + rest.cell_len <= self._console.width
         return head + Text("  " if fits else "\n  ") + rest
 
-    def order(self, order: StoredOrder) -> None:
+    def print_order(self, order: StoredOrder) -> None:
         """One order with all that is known of it."""
         if self.json:
-            self.plain(order, "")
+            self.print_result(order, "")
             return
         members = msgspec.to_builtins(order, builtin_types=(datetime.datetime,))
-        members["productos"] = items_text(order)
-        self.members(members)
+        members["productos"] = format_items(order)
+        self.print_members(members)
 
-    def explanation(self, story: dict[str, Any]) -> None:
+    def print_explanation(self, story: dict[str, Any]) -> None:
         """What happened to an order, and each failed attempt at it."""
         if self.json:
-            self.plain(story, "")
+            self.print_result(story, "")
             return
-        head = _named(story["id"], State(story["estado"]))
-        attempts = f"({attempts_text(story['intento'])})"
-        detail = printable(story.get("detalle") or "")
-        self._console.print(self._fitted(head, Text(f"{detail}  {attempts}" if detail else attempts)), overflow="fold")
+        head = _format_head(story["id"], State(story["estado"]))
+        attempts = f"({format_attempts(story['intento'])})"
+        detail = make_printable(story.get("detalle") or "")
+        self._console.print(
+            self._join_fitting(head, Text(f"{detail}  {attempts}" if detail else attempts)), overflow="fold"
+        )
         for step in story["pasos"]:
-            self._console.print(f"{value_text(step['cuando'])}  {duration_text(step['ms']):>12}  {step['paso']}")
+            self._console.print(f"{format_value(step['cuando'])}  {format_duration(step['ms']):>12}  {step['paso']}")
         for failed in story.get("errores", ()):
             place = f" at {failed['lugar']}" if "lugar" in failed else ""
-            told = f"{value_text(failed['cuando'])}  attempt {failed['intento']} failed{place}: {failed['detalle']}"
-            self._console.print(Text(printable(told), style="red"), soft_wrap=True)
+            told = f"{format_value(failed['cuando'])}  attempt {failed['intento']} failed{place}: {failed['detalle']}"
+            self._console.print(Text(make_printable(told), style="red"), soft_wrap=True)
             for line in failed.get("traza", "").splitlines():
-                self._console.print(Text(f"    {printable(line)}", style="dim"), soft_wrap=True)
+                self._console.print(Text(f"    {make_printable(line)}", style="dim"), soft_wrap=True)
 
-    def members(self, members: dict[str, Any]) -> None:
+    def print_members(self, members: dict[str, Any]) -> None:
         """An answer as names and values."""
         if self.json:
-            self.plain(members, "")
+            self.print_result(members, "")
             return
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(overflow="fold")
         table.add_column(overflow="fold")
-        for name, text in member_texts(members):
+        for name, text in format_members(members):
             table.add_row(Text(name, style="bold"), text)
         self._console.print(table)
 
-    def rows(
+    def print_rows(
         self, rows: Sequence[dict[str, Any]], title: str | None = None, *, shown: Sequence[str] | None = None
     ) -> None:
         """Rows that are alike; people see those members that are to be `shown`, and ids as a whole."""
         if self.json:
             for row in rows:
-                self.plain(row, "")
+                self.print_result(row, "")
         elif not rows:
             if title is None:
                 self._console.print(_NONE)
@@ -197,7 +205,7 @@ class Output:
             for name in names:
                 whole = name == "id" or any(is_time(row.get(name)) for row in rows)
                 number = all(isinstance(row.get(name), int | float | None) for row in rows)
-                longest = max(len(value_text(row.get(name))) for row in rows)
+                longest = max(len(format_value(row.get(name))) for row in rows)
                 table.add_column(
                     name,
                     no_wrap=whole,
@@ -206,7 +214,7 @@ class Output:
                     min_width=min(longest, _READABLE),
                 )
             for row in rows:
-                table.add_row(*("" if row.get(name) is None else value_text(row[name]) for name in names))
+                table.add_row(*("" if row.get(name) is None else format_value(row[name]) for name in names))
             needed = self._console.measure(table, options=self._console.options.update(max_width=_ANY_WIDTH)).minimum
             if needed <= self._console.width:
                 self._console.print(table)
@@ -214,62 +222,64 @@ class Output:
             # Too narrow for a table: a paragraph for each row, with every name and value as a whole.
             for row in rows:
                 self._console.print(Rule(style="dim"))
-                self.members({name: row[name] for name in names if row.get(name) is not None})
+                self.print_members({name: row[name] for name in names if row.get(name) is not None})
 
-    def happening(self, event: dict[str, Any]) -> None:
+    def print_event(self, event: dict[str, Any]) -> None:
         """One event of the topics: its number, time and name, and what it is about on the lines below."""
-        head = Text(f"{event.get('seq', ''):>7}  {value_text(event.get('cuando')):<{_TIME_WIDTH}}  ")
-        head += Text(printable(event["event"]), style="bold")
-        about = member_texts({name: one for name, one in event.items() if name not in ("seq", "cuando", "event")})
+        head = Text(f"{event.get('seq', ''):>7}  {format_value(event.get('cuando')):<{_TIME_WIDTH}}  ")
+        head += Text(make_printable(event["event"]), style="bold")
+        about = format_members({name: one for name, one in event.items() if name not in ("seq", "cuando", "event")})
         told = Text("  ".join(f"{name} {text}" for name, text in about), overflow="fold")
-        self.plain(event, Group(head, Padding(told, (0, 0, 0, 9))) if about else head)
+        self.print_result(event, Group(head, Padding(told, (0, 0, 0, 9))) if about else head)
 
-    def event(self, event: Event) -> None:
+    def print_order_event(self, event: Event) -> None:
         """One change of an order."""
         if event.missed is not None:
-            self.plain(event, Text(f"{event.missed:,} events were missed", style="red"))
+            self.print_result(event, Text(f"{event.missed:,} events were missed", style="red"))
         elif event.state is not None and event.id is not None:
-            head = Text(f"{value_text(event.when)}  ")
-            detail = Text(printable(event.detail or ""))
-            head += _styled(event.state) + Text(" " * (_STATE_WIDTH - len(event.state.value)))
-            self.plain(event, self._fitted(head, Text(event.id)) + Text("\n  " if event.detail else "") + detail)
+            head = Text(f"{format_value(event.when)}  ")
+            detail = Text(make_printable(event.detail or ""))
+            head += _style_state(event.state) + Text(" " * (_STATE_WIDTH - len(event.state.value)))
+            self.print_result(
+                event, self._join_fitting(head, Text(event.id)) + Text("\n  " if event.detail else "") + detail
+            )
 
 
-def _shortened(detail: str | None) -> str:
+def _shorten_detail(detail: str | None) -> str:
     detail = detail or ""
     return detail if len(detail) <= _REASON_CHARACTERS else detail[:_REASON_CHARACTERS] + "…"
 
 
-def _styled(state: State) -> Text:
+def _style_state(state: State) -> Text:
     return Text(state.value, style=_STYLES[state])
 
 
-def _named(order_id: str, state: State) -> Text:
-    return Text(f"{order_id}  ") + _styled(state)
+def _format_head(order_id: str, state: State) -> Text:
+    return Text(f"{order_id}  ") + _style_state(state)
 
 
-def items_text(order: StoredOrder) -> str:
+def format_items(order: StoredOrder) -> str:
     """The products of an order, on one line."""
     names = [f"{item.quantity} x {item.name}" if isinstance(item, Item) else item for item in order.items]
     return ", ".join(names)
 
 
-def attempts_text(attempts: int) -> str:
+def format_attempts(attempts: int) -> str:
     """Returns how many attempts there were, in words."""
     return f"{attempts} attempt{'' if attempts == 1 else 's'}"
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Tells something that is no error in one line on standard error."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(printable(f"note: {text}") + "\n")
+        sys.stderr.write(make_printable(f"note: {text}") + "\n")
 
 
-def fail(error: ComandaError) -> int:
+def print_error(error: ComandaError) -> int:
     """Tells of an error in one line on standard error; gives the exit status."""
     hint = f" ({error.hint})" if error.hint else ""
     # Nobody can be told that nothing can be told.
     with contextlib.suppress(OSError):
-        sys.stderr.write(printable(f"error: {error.message}{hint}") + "\n")
+        sys.stderr.write(make_printable(f"error: {error.message}{hint}") + "\n")
         sys.stderr.flush()
     return 1

@@ -1,4 +1,4 @@
-"""The commands around the distributed service: statistics, notifications, events."""
+"""The commands around the distributed options: statistics, notifications, events."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from clients.cli.output import Output
-from clients.cli.target import DISTRIBUTED, INTAKE, setting, target
+from clients.cli.targets import DISTRIBUTED, INTAKE, read_setting, resolve_target
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from shared.domain.errors import no_distributed_service
@@ -14,57 +14,57 @@ from shared.domain.errors import no_distributed_service
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Service:
+class DistributedOptions:
     """What every command about the distributed service can be told."""
 
     host: Annotated[str | None, Parameter(help="The service's name or address; else DISTRIBUTED_HOST.")] = None
     port: Annotated[int | None, Parameter(alias="-p", help="The service's port; else DISTRIBUTED_PORT.")] = None
     json: Annotated[bool, Parameter(negative="", show_default=False, help="JSON lines, also on a terminal.")] = False
 
-    def client(self) -> DistributedClient:
+    def create_client(self) -> DistributedClient:
         """A client of the service that is meant. Raises NotOffered where the settings say that there is none."""
-        if self.host is None and self.port is None and setting("STORE", "sqlite") == "dynamodb":
+        if self.host is None and self.port is None and read_setting("STORE", "sqlite") == "dynamodb":
             raise no_distributed_service()
-        return DistributedClient(*target(self.host, self.port, DISTRIBUTED))
+        return DistributedClient(*resolve_target(self.host, self.port, DISTRIBUTED))
 
 
-_SERVICE = Service()
+_OPTIONS = DistributedOptions()
 
 
-async def stats(
+async def show_statistics(
     user: Annotated[int | None, Parameter(help="The number of one user; else all users and orders.")] = None,
     /,
     *,
     intake: Annotated[
         bool, Parameter(negative="", show_default=False, help="The intake's own numbers, workers included.")
     ] = False,
-    service: Service = _SERVICE,
+    options: DistributedOptions = _OPTIONS,
 ) -> int:
     """Show the statistics of all users and orders, or those of one user."""
-    output = Output(json=service.json)
+    output = Output(json=options.json)
     if intake:
-        async with IntakeClient(*target(service.host, service.port, INTAKE)) as server:
-            output.members(await server.stats())
+        async with IntakeClient(*resolve_target(options.host, options.port, INTAKE)) as server:
+            output.print_members(await server.stats())
         return 0
-    async with service.client() as client:
+    async with options.create_client() as client:
         found = await (client.get_global_stats() if user is None else client.get_user_stats(user))
     if output.json or user is not None:
-        output.members(found)
+        output.print_members(found)
         return 0
     orders = found.pop("pedidos")
     ranking = found.pop("ranking")
-    output.members(found)
-    output.rows(ranking, "ranking")
+    output.print_members(found)
+    output.print_rows(ranking, "ranking")
     counts, products, minutes = orders.pop("por_estado"), orders.pop("productos"), orders.pop("por_minuto")
-    output.members({**orders, **counts})
+    output.print_members({**orders, **counts})
     if (others := orders.pop("otros_productos", None)) is not None and others["productos"]:
         products.append({**others, "producto": f"({others['productos']:,} others)"})
-    output.rows(products, "products")
-    output.rows(minutes[-10:], "the last minutes")
+    output.print_rows(products, "products")
+    output.print_rows(minutes[-10:], "the last minutes")
     return 0
 
 
-async def notifications(
+async def show_notifications(
     user: Annotated[int, Parameter(help="The user's number.")],
     /,
     *,
@@ -72,34 +72,13 @@ async def notifications(
         bool, Parameter(negative="", show_default=False, help="Those alone that are not read yet.")
     ] = False,
     read: Annotated[bool, Parameter(negative="", show_default=False, help="Mark all as read afterwards.")] = False,
-    service: Service = _SERVICE,
+    options: DistributedOptions = _OPTIONS,
 ) -> int:
     """Show what a user was told, newest first."""
-    output = Output(json=service.json)
-    async with service.client() as client:
+    output = Output(json=options.json)
+    async with options.create_client() as client:
         found = [one async for one in client.notifications(user, unread=unread)]
         if read:
             await client.mark_read(user)
-    output.rows(found, shown=("id", "timestamp", "type", "leida", "message"))
-    return 0
-
-
-async def follow(
-    topics: str,
-    *,
-    since: int | None,
-    cliente: str | None,
-    order: str | None,
-    user: int | None,
-    reconnect: float,
-    service: Service,
-) -> int:
-    """Shows events of topics, named with commas between them, until stopped; nothing is missed in between."""
-    output = Output(json=service.json)
-    client = service.client()
-    chosen = topics.replace(",", " ").split()
-    events = client.observe(chosen, since=since, pause=reconnect, customer=cliente, order=order, user_id=user)
-    async for event in events:
-        if event["event"] not in ("connected", "lost"):
-            output.happening(event)
+    output.print_rows(found, shown=("id", "timestamp", "type", "leida", "message"))
     return 0

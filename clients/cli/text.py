@@ -10,7 +10,7 @@ from clients.errors import WrongUsage
 _ESCAPES = "comanda.escapes"
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """The text with everything that steers a terminal written as an escape."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
@@ -20,7 +20,7 @@ def prepare_streams() -> None:
 
     So a line of JSON is JSON on every terminal, and no name is too foreign to be shown.
     """
-    codecs.register_error(_ESCAPES, _escape)
+    codecs.register_error(_ESCAPES, _escape_unencodable)
     # A stream that is closed from the start (`>&-`) is None.
     sys.stdin = sys.stdin or _open_nowhere("r")
     sys.stdout = sys.stdout or _open_nowhere("w")
@@ -37,7 +37,7 @@ def _open_nowhere(mode: Literal["r", "w"]) -> TextIO:
     return open(os.devnull, mode, encoding="utf-8")
 
 
-def typed_text(text: str) -> str:
+def decode_typed_text(text: str) -> str:
     """Returns a word of the command line or of a prompt as the UTF-8 that it is. Raises WrongUsage for any other."""
     if text.isascii():
         return text
@@ -47,11 +47,11 @@ def typed_text(text: str) -> str:
     except UnicodeError:
         shown = os.fsencode(text).decode("utf-8", "backslashreplace")
         raise WrongUsage(
-            f"{printable(shown)!r} is not UTF-8", hint="write it in UTF-8, or give a file: --file"
+            f"{make_printable(shown)!r} is not UTF-8", hint="write it in UTF-8, or give a file: --file"
         ) from None
 
 
-def _escape(error: UnicodeError) -> tuple[str, int]:
+def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
     escaped = "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -10,7 +10,7 @@ import pytest
 from cyclopts import CycloptsError
 
 from clients.cli.app import app
-from clients.cli.output import fail
+from clients.cli.output import print_error
 from clients.errors import WrongUsage
 from shared.domain.errors import ComandaError
 from tests.support.in_process import Suite
@@ -56,8 +56,8 @@ class InProcessCli:
             except (CycloptsError, WrongUsage) as error:
                 status = _USAGE
                 if isinstance(error, ComandaError):
-                    fail(error)
+                    print_error(error)
             except ComandaError as error:
-                status = fail(error)
+                status = print_error(error)
         written = self._capture.readouterr()
         return status, written.out, written.err

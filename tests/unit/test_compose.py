@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from clients.cli.ready import ServerName
+from clients.cli.readiness import ServerName
 from services.__main__ import SERVERS
 from services.gateway.settings import GatewaySettings
 from shared.runtime.setting_names import NAMES

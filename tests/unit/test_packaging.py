@@ -15,7 +15,17 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SERVERS_ALONE = {"aioboto3", "aiosqlite", "boto3", "botocore", "httptools", "limits", "multipart", "prometheus_client"}
 SERVERS_ALONE |= {"pysqlite3", "redis", "setproctitle", "starlette", "structlog", "uvicorn", "uvloop"}
-COMMANDS = ["app", "data", "inventory", "observing", "orders", "ready", "sending", "statistics", "token"]
+COMMANDS = [
+    "app",
+    "data",
+    "event_stream",
+    "inventory",
+    "order_input",
+    "order_sender",
+    "readiness",
+    "statistics",
+    "token",
+]
 """The modules of the commands that a client-only installation has."""
 LIBRARY = ["blocking", "distributed", "intake", "persistence", "services", "inventory.stock", "inventory.upload"]
 

@@ -47,10 +47,10 @@ def archive(
     output = Output(json=json)
     members = {"archived": archived, "before": before, "folder": str(places.orders.archive), "kept": kept._asdict()}
     if output.json:
-        output.members(members)
+        output.print_members(members)
         return 0
-    output.members({**members, "before": moment, "kept": kept.newer + kept.open + kept.with_request_id})
-    output.rows(
+    output.print_members({**members, "before": moment, "kept": kept.newer + kept.open + kept.with_request_id})
+    output.print_rows(
         [
             {"kept": kept.newer, "because": f"received on {before} or later"},
             {"kept": kept.open, "because": "not final yet"},
@@ -80,7 +80,7 @@ def compact(*, json: Json = False) -> int:
     output = Output(json=json)
     found = {name: {"bytes_before": was, "bytes": now} for name, (was, now) in sizes.items()}
     if output.json:
-        output.members(found)
+        output.print_members(found)
     else:
-        output.rows([{"file": name, **of_file} for name, of_file in found.items()])
+        output.print_rows([{"file": name, **of_file} for name, of_file in found.items()])
     return 0

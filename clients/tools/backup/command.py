@@ -107,7 +107,7 @@ def _translated(folder: Path) -> Iterator[None]:
 
 
 def _show(folder: Path, manifest: Manifest, *, json: bool) -> None:
-    Output(json=json).members(
+    Output(json=json).print_members(
         {
             "backup": str(folder),
             "taken": manifest.taken,

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.cli.output import Output
-from clients.cli.ready import ask_server
-from clients.cli.text import printable
+from clients.cli.readiness import check_server
+from clients.cli.text import make_printable
 from clients.tools.backup.places import Places
 from clients.tools.doctor.aws import check_dynamodb
 from clients.tools.doctor.files import (
@@ -48,7 +48,7 @@ async def doctor(
     def show(found: Iterable[Finding]) -> None:
         for finding in found:
             findings.append(finding)
-            output.plain(finding, _shown(finding))
+            output.print_result(finding, _shown(finding))
 
     show(check_settings(os.environ))
     show([check_open_files(settings.max_connections), check_dual_stack()])
@@ -57,7 +57,7 @@ async def doctor(
     else:
         show([check_sqlite()])
         show(_check_files(settings))
-    show(await check_servers(settings, ask_server))
+    show(await check_servers(settings, check_server))
     return 1 if has_errors(findings) else 0
 
 
@@ -87,7 +87,7 @@ def _shown(finding: Finding) -> Table:
     row.add_column(width=len("warning"), style=_STYLES[finding.level])
     row.add_column(width=len("persistence"), style="bold")
     row.add_column(overflow="fold")
-    row.add_row(finding.level, finding.check, Text(printable(finding.found)))
+    row.add_row(finding.level, finding.check, Text(make_printable(finding.found)))
     if finding.cure is not None:
-        row.add_row("", "", Text(f"cure: {printable(finding.cure)}", style="dim"))
+        row.add_row("", "", Text(f"cure: {make_printable(finding.cure)}", style="dim"))
     return row

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clients.access import Target
-from clients.cli.target import Host, Port, target
+from clients.cli.targets import Host, Port, resolve_target
 from clients.errors import ClientError
 from clients.intake import IntakeClient
 from clients.tools.loadtest.generator import Generator
@@ -108,7 +108,7 @@ def loadtest(  # noqa: PLR0913 -- its parameters are the flags of the command
     compared = None if baseline is None else read_result(baseline)
     if report is not None:
         _check_writable(report)
-    where = target(host, port)
+    where = resolve_target(host, port)
     test = _Test(workload, plan, where, timeout if verify else None, chaos)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(_run(test))

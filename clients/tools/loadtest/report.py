@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from clients.cli.text import printable
+from clients.cli.text import make_printable
 from clients.tools.loadtest.judgement import WRONG, describe_work, explain_outcome, find_bound
 from clients.tools.loadtest.measure import TEMPORARY
 from clients.tools.loadtest.result import Result
@@ -27,7 +27,7 @@ def show(console: Console, result: Result, baseline: Result | None) -> None:
         )
     for code, number in result.refused.items():
         again = ", sent again each time" if code in TEMPORARY else ""
-        table.add_row("refused", f"{number:,} {printable(code)}{again}")
+        table.add_row("refused", f"{number:,} {make_printable(code)}{again}")
     if result.given_up:
         table.add_row("given up", f"{result.given_up:,}: refused for the time being when the time was over")
     if result.unknown:
@@ -44,7 +44,7 @@ def show(console: Console, result: Result, baseline: Result | None) -> None:
     if result.verdict is not None:
         _show_ids(console, result.verdict)
     style, outcome = ("green", "held") if result.passed else ("red", "did not hold")
-    console.print(f"[{style}]{outcome}[/{style}]: {printable(explain_outcome(result))}", soft_wrap=True)
+    console.print(f"[{style}]{outcome}[/{style}]: {make_printable(explain_outcome(result))}", soft_wrap=True)
 
 
 def beside(value: float, before: float, form: str) -> str:

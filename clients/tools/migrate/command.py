@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from clients.cli.output import Output, fail
+from clients.cli.output import Output, print_error
 from clients.errors import ClientError, WrongUsage
 from clients.tools.migrate.ends import Kind, MoveSettings, open_end
 from clients.tools.migrate.move import Contents, MarkFile, begin, contents, copy
@@ -51,7 +51,7 @@ async def migrate(
                 await taking.carried.finish_transfer(mark.node, had.followed_sum)
     _show({source: had, target: has})
     if had != has:
-        return fail(
+        return print_error(
             ClientError(
                 "the two sides are not the same",
                 hint=f"was a server running? empty {target}, remove {file.path}, and start again",
@@ -76,4 +76,4 @@ def _show(ends: dict[str, Contents]) -> None:
             {"store": name, "what": what, "count": count, "checksum": f"{total:032x}"}
             for what, (count, total) in sums.items()
         ]
-    output.rows(rows)
+    output.print_rows(rows)

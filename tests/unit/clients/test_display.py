@@ -32,7 +32,7 @@ YEAR_MS = 365.25 * 86_400_000
     ],
 )
 def test_durations_are_told_in_the_unit_that_fits(milliseconds: float, told: str) -> None:
-    assert display.duration_text(milliseconds) == told
+    assert display.format_duration(milliseconds) == told
 
 
 def test_values_are_told_without_braces() -> None:
@@ -45,7 +45,7 @@ def test_values_are_told_without_braces() -> None:
         "leida": False,
         "name": "a\x1b[31m",
     }
-    assert dict(display.member_texts(members)) == {
+    assert dict(display.format_members(members)) == {
         "espera": "p50 4.74 ms, p95 -",
         "uptime": "37 s",
         "workers": "id w1, en_mano 0\nid w2, en_mano 1",
@@ -69,7 +69,7 @@ def test_times_are_read_as_they_are_shown_and_as_days(text: str, wire: str) -> N
     moment = parse_time(text, "--desde")
     assert to_wire(moment) == wire
     assert to_microseconds(moment) == round(moment.timestamp() * 1e6)
-    assert parse_time(display.time_text(moment), "--desde") == moment.replace(microsecond=0)
+    assert parse_time(display.format_time(moment), "--desde") == moment.replace(microsecond=0)
 
 
 def test_a_refused_time_comes_with_an_example() -> None:
@@ -96,7 +96,7 @@ def test_orders_are_aligned_and_their_names_can_be_read(
         attempts=0,
         received=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
     )
-    output.orders([order, order])
+    output.print_orders([order, order])
     shown = capsys.readouterr().out
     lines = shown.splitlines()
     assert all(len(line) <= width for line in lines)
@@ -105,7 +105,7 @@ def test_orders_are_aligned_and_their_names_can_be_read(
     if width >= 80:
         columns = {line.find("cliente") for line in lines if "cliente" in line}
         assert {line.find("María") for line in lines if "María" in line} == columns
-    output.orders([])
+    output.print_orders([])
     assert capsys.readouterr().out == "none\n"
 
 
@@ -129,7 +129,7 @@ def test_tables_fit_80_columns_and_keep_times_whole(
     monkeypatch.setenv("COLUMNS", "80")
     output = Output(json=False)
     output.json = False
-    output.rows([row, row])
+    output.print_rows([row, row])
     lines = capsys.readouterr().out.splitlines()
     assert all(name in lines[0] for name in row)
     assert all(len(line) <= 80 for line in lines)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.cli.orders import looks_like_quantity, parse_objects, parse_product, read_objects
+from clients.cli.order_input import looks_like_quantity, parse_objects, parse_product, read_objects
 from clients.errors import ClientError
 
 ORDER = {"cliente": "a", "productos": ["x"], "direccion": "d"}

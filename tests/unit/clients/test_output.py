@@ -20,7 +20,7 @@ def test_rows_show_ids_and_values_as_a_whole(
     monkeypatch.setenv("COLUMNS", str(width))
     output = Output(json=False)
     output.json = False
-    output.rows([IMPORT, IMPORT], "imports")
+    output.print_rows([IMPORT, IMPORT], "imports")
     shown = capsys.readouterr().out
     assert "…" not in shown
     lines = shown.splitlines()
@@ -48,9 +48,9 @@ def test_a_long_error_leaves_the_other_orders_on_the_screen(
         received=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
         detail="ValueError: " + "x" * 2000,
     )
-    output.orders([order, order])
+    output.print_orders([order, order])
     shown = capsys.readouterr().out
     assert shown.count(ID) == 2
     assert len(shown.splitlines()) < 40
-    output.order(order)
+    output.print_order(order)
     assert capsys.readouterr().out.count("x") >= 2000

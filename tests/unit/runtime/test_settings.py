@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import structlog
 
-from clients.cli.target import setting
+from clients.cli.targets import read_setting
 from services.distributed.settings import DistributedSettings
 from services.gateway.settings import GatewaySettings
 from services.intake.settings import IntakeSettings
@@ -54,10 +54,10 @@ def test_own_settings_file_beats_that_of_the_project(tmp_path: Path, monkeypatch
     assert load_settings(IntakeSettings, flags={}, environ={"SERVER_PORT": "4"}).server_port == 4
     monkeypatch.setenv("ENV_FILE", "")
     monkeypatch.delenv("SERVER_PORT", raising=False)
-    assert setting("SERVER_PORT", "5") == "3"
+    assert read_setting("SERVER_PORT", "5") == "3"
     # A file that is named stands for both.
     monkeypatch.setenv("ENV_FILE", ".env.local")
-    assert setting("SERVER_PORT", "5") == "1"
+    assert read_setting("SERVER_PORT", "5") == "1"
     assert load_settings(IntakeSettings, flags={}, environ={"ENV_FILE": ".env.local"}).server_port == 1
 
 

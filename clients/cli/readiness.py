@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from clients.cli.output import Output
-from clients.cli.target import DISTRIBUTED, GATEWAY, INTAKE, PERSISTENCE, Server, setting, target
+from clients.cli.targets import DISTRIBUTED, GATEWAY, INTAKE, PERSISTENCE, AddressSettings, read_setting, resolve_target
 from clients.distributed import DistributedClient
 from clients.errors import Unreachable
 from clients.intake import IntakeClient
@@ -22,14 +22,14 @@ _FIT = ("ok", "degraded")
 
 ServerName = Literal["intake", "persistence", "distributed", "inventory", "gateway"]
 
-_ASKED: dict[str, tuple[Server, type[IntakeClient | PersistenceClient | DistributedClient]]] = {
+_ASKED: dict[str, tuple[AddressSettings, type[IntakeClient | PersistenceClient | DistributedClient]]] = {
     "intake": (INTAKE, IntakeClient),
     "persistence": (PERSISTENCE, PersistenceClient),
     "distributed": (DISTRIBUTED, DistributedClient),
 }
 
 
-async def ready(
+async def show_readiness(
     server: Annotated[ServerName | None, Parameter(help="One server alone; else the gateway is asked for all.")] = None,
     /,
     *,
@@ -46,34 +46,34 @@ async def ready(
     if server is None:
         told = _ask_gateway("ready", host, port)
         states = {name: one["status"] for name, one in told.get("dependencies", {}).items()}
-        output.members({"status": told["status"], **states})
+        output.print_members({"status": told["status"], **states})
         return 0 if told["status"] in _FIT else 1
-    status = await ask_server(server, host, port)
-    output.members({"status": status})
+    status = await check_server(server, host, port)
+    output.print_members({"status": status})
     return 0 if status in _FIT else 1
 
 
-async def ask_server(server: str, host: str | None = None, port: int | None = None) -> str:
+async def check_server(server: str, host: str | None = None, port: int | None = None) -> str:
     """Returns how one server is. Raises ClientError where it does not answer."""
     match server:
-        case "distributed" if host is None and port is None and setting("STORE", "sqlite") == "dynamodb":
+        case "distributed" if host is None and port is None and read_setting("STORE", "sqlite") == "dynamodb":
             raise no_distributed_service()
         case "gateway":
             return str(_ask_gateway("health", host, port)["status"])
         case "inventory":
             # It listens nowhere, and shows that it lives by a record of the persistence server.
-            where = target(host, port, PERSISTENCE)
+            where = resolve_target(host, port, PERSISTENCE)
             async with PersistenceClient(*where, timeout=_PATIENCE_SECONDS) as client:
                 seconds = await heartbeat_age(client)
             return "ok" if seconds is not None and seconds <= HEARTBEAT_TIMEOUT_SECONDS else "away"
         case _:
             place, kind = _ASKED[server]
-            async with kind(*target(host, port, place), timeout=_PATIENCE_SECONDS) as asked:
+            async with kind(*resolve_target(host, port, place), timeout=_PATIENCE_SECONDS) as asked:
                 return str((await asked.health())["status"])
 
 
 def _ask_gateway(path: str, host: str | None, port: int | None) -> dict[str, Any]:
-    found = target(host, port, GATEWAY)
+    found = resolve_target(host, port, GATEWAY)
     tls: ssl.SSLContext | None = found.access.tls
     where = f"[{found.host}]" if ":" in found.host else found.host
     address = f"{'http' if tls is None else 'https'}://{where}:{found.port}/{path}"

@@ -14,7 +14,7 @@ Host = Annotated[str | None, Parameter(help="The server's name or address; else 
 Port = Annotated[int | None, Parameter(alias="-p", help="The server's port; else SERVER_PORT.")]
 
 
-class Server(NamedTuple):
+class AddressSettings(NamedTuple):
     """The settings that say where a server is, and the port that it has by default."""
 
     host_setting: str
@@ -22,37 +22,37 @@ class Server(NamedTuple):
     port: int
 
 
-INTAKE = Server("SERVER_HOST", "SERVER_PORT", 8888)
-PERSISTENCE = Server("TCP_PERSIST_HOST", "TCP_PERSIST_PORT", 6000)
-GATEWAY = Server("MAIN_SERVER_HOST", "MAIN_SERVER_PORT", 5000)
-DISTRIBUTED = Server("DISTRIBUTED_HOST", "DISTRIBUTED_PORT", 7000)
+INTAKE = AddressSettings("SERVER_HOST", "SERVER_PORT", 8888)
+PERSISTENCE = AddressSettings("TCP_PERSIST_HOST", "TCP_PERSIST_PORT", 6000)
+GATEWAY = AddressSettings("MAIN_SERVER_HOST", "MAIN_SERVER_PORT", 5000)
+DISTRIBUTED = AddressSettings("DISTRIBUTED_HOST", "DISTRIBUTED_PORT", 7000)
 
 
-def target(host: str | None, port: int | None, server: Server = INTAKE) -> Target:
+def resolve_target(host: str | None, port: int | None, server: AddressSettings = INTAKE) -> Target:
     """Where to connect to. Raises WrongUsage for what is no port, and for certificates that cannot be used.
 
     An address that means "everywhere" to a server means this machine to a client.
     """
-    chosen = host or setting(server.host_setting, "localhost")
+    chosen = host or read_setting(server.host_setting, "localhost")
     if chosen in ("::", "0.0.0.0"):
         chosen = "localhost"
     if port is not None:
-        number = _port("--port", str(port))
+        number = _parse_port("--port", str(port))
     else:
-        number = _port(server.port_setting, setting(server.port_setting, str(server.port)))
-    token = None if server is INTAKE else setting("SERVICE_TOKEN", "") or None
+        number = _parse_port(server.port_setting, read_setting(server.port_setting, str(server.port)))
+    token = None if server is INTAKE else read_setting("SERVICE_TOKEN", "") or None
     # A certificate that nobody else has signed is its own authority.
-    trusted = setting("TLS_CA", "") or setting("TLS_CERT", "")
-    return Target(chosen, number, Access(token, _tls(trusted) if trusted else None))
+    trusted = read_setting("TLS_CA", "") or read_setting("TLS_CERT", "")
+    return Target(chosen, number, Access(token, _load_tls(trusted) if trusted else None))
 
 
-def setting(name: str, default: str) -> str:
+def read_setting(name: str, default: str) -> str:
     """Returns a setting of the environment, or else of the settings files."""
     sources = [os.environ, *(values for _, values in reversed(read_settings_files(os.environ)))]
     return next((value for source in sources if (value := source.get(name))), default)
 
 
-def _tls(trusted: str) -> ssl.SSLContext:
+def _load_tls(trusted: str) -> ssl.SSLContext:
     try:
         return client_tls(trusted)
     except (OSError, ValueError) as error:
@@ -60,7 +60,7 @@ def _tls(trusted: str) -> ssl.SSLContext:
         raise WrongUsage(told, hint="TLS_CA names a PEM file") from None
 
 
-def _port(name: str, text: str) -> int:
+def _parse_port(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise WrongUsage(f"{name} {text} is not a port", hint="a port is a number from 1 to 65535")
     return int(text)

@@ -5,8 +5,8 @@ import itertools
 import random
 from collections.abc import Sequence
 
-from clients.cli.orders import Sourced
-from clients.cli.output import Output, attempts_text, fail
+from clients.cli.order_input import LocatedObject
+from clients.cli.output import Output, format_attempts, print_error
 from clients.cli.times import EXAMPLE_TIME
 from clients.errors import ClientError, Refused
 from clients.intake import IntakeClient
@@ -18,7 +18,7 @@ _AT_A_TIME = 200
 _SAMPLES = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vino")
 
 
-async def send_orders(client: IntakeClient, orders: Sequence[Sourced], output: Output, *, follow: bool) -> int:
+async def send_orders(client: IntakeClient, orders: Sequence[LocatedObject], output: Output, *, follow: bool) -> int:
     """Places orders, and with `follow` waits until each is final.
 
     Returns the exit status: 1 if any was refused, or has ended otherwise than `listo` while it was followed.
@@ -27,22 +27,22 @@ async def send_orders(client: IntakeClient, orders: Sequence[Sourced], output: O
     """
     status = 0
     for start in range(0, len(orders), _AT_A_TIME):
-        placing = (_outcome(client, order) for order in orders[start : start + _AT_A_TIME])
+        placing = (_send_order(client, order) for order in orders[start : start + _AT_A_TIME])
         for outcome in await asyncio.gather(*placing):
             if isinstance(outcome, ClientError):
-                status = fail(outcome)
+                status = print_error(outcome)
                 continue
-            output.accepted(outcome)
+            output.print_accepted(outcome)
             if follow:
                 final = await client.follow(outcome.id)
-                output.final(final)
+                output.print_final(final)
                 if final.state is not State.DONE:
-                    status = fail(_not_done(final))
+                    status = print_error(_not_done(final))
     return status
 
 
 def _not_done(order: StoredOrder) -> ClientError:
-    after = f" after {attempts_text(order.attempts)}" if order.attempts else ""
+    after = f" after {format_attempts(order.attempts)}" if order.attempts else ""
     reason = f": {order.detail}" if order.detail else ""
     return ClientError(
         f"order {order.id} ended {order.state.value}{after}{reason}",
@@ -50,7 +50,7 @@ def _not_done(order: StoredOrder) -> ClientError:
     )
 
 
-async def _outcome(client: IntakeClient, order: Sourced) -> Accepted | ClientError:
+async def _send_order(client: IntakeClient, order: LocatedObject) -> Accepted | ClientError:
     try:
         return await client.order(order.members)
     except Refused as refusal:
@@ -69,9 +69,9 @@ async def send_samples(client: IntakeClient, output: Output, *, every: float, co
         products = random.sample(_SAMPLES, random.randint(1, 4))
         sample = {"cliente": f"Cliente {number}", "productos": products, "direccion": f"Calle Mayor {number}"}
         try:
-            output.accepted(await client.order(sample))
+            output.print_accepted(await client.order(sample))
         except ClientError as error:
-            fail(error)
+            print_error(error)
         if number == count:
             break
         await asyncio.sleep(every)

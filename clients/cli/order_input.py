@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clients.cli.text import typed_text
+from clients.cli.text import decode_typed_text
 from clients.errors import ClientError, WrongUsage
 from shared.domain.errors import RequestError
 from shared.wire.strict_json import decode_strictly, parse_json
@@ -16,7 +16,7 @@ from shared.wire.strict_json import decode_strictly, parse_json
 Members = dict[str, Any]
 
 
-class Sourced(NamedTuple):
+class LocatedObject(NamedTuple):
     """An object of a file, and where it stands: `orders.ndjson, line 3`, `orders.json, order 2`."""
 
     where: str
@@ -61,7 +61,7 @@ def looks_like_quantity(text: str) -> bool:
     return _AMBIGUOUS.fullmatch(text) is not None
 
 
-def parse_objects(data: bytes, source: str) -> list[Sourced]:
+def parse_objects(data: bytes, source: str) -> list[LocatedObject]:
     """Returns the objects in a text of strict JSON: one object, an array, or one object a line.
 
     Raises ClientError naming the line.
@@ -75,12 +75,12 @@ def parse_objects(data: bytes, source: str) -> list[Sourced]:
             raise _not_json(source, error) from None
         return [_parse_line(line, f"{source}, line {number}") for number, line in lines]
     if isinstance(whole, dict):
-        return [Sourced(source, whole)]
+        return [LocatedObject(source, whole)]
     found = whole if isinstance(whole, list) else [whole]
     for number, one in enumerate(found, 1):
         if not isinstance(one, dict):
             raise ClientError(f"{source}: order {number} is not an object")
-    return [Sourced(f"{source}, order {number}", one) for number, one in enumerate(found, 1)]
+    return [LocatedObject(f"{source}, order {number}", one) for number, one in enumerate(found, 1)]
 
 
 def decode_json(document: bytes) -> Any:
@@ -97,11 +97,11 @@ def _is_json(document: bytes) -> bool:
     return True
 
 
-def _parse_line(line: bytes, where: str) -> Sourced:
+def _parse_line(line: bytes, where: str) -> LocatedObject:
     found = _read_document(line, where)
     if not isinstance(found, dict):
         raise ClientError(f"{where}: not an object")
-    return Sourced(where, found)
+    return LocatedObject(where, found)
 
 
 def _read_document(document: bytes, where: str) -> Any:
@@ -120,7 +120,7 @@ def _not_json(where: str, error: RequestError) -> ClientError:
     )
 
 
-def read_objects(file: str) -> list[Sourced]:
+def read_objects(file: str) -> list[LocatedObject]:
     """Returns the objects of a file; `-` is standard input. Raises ClientError."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
@@ -135,14 +135,14 @@ def prompt_order() -> Members:
         raise WrongUsage(
             "no order was given", hint="give --cliente, --producto and --direccion, or --file; --file - reads stdin"
         )
-    customer = _ask("cliente")
-    products = [parse_product(_ask("producto (NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE)"))]
-    while more := typed_text(input("another producto, or Enter: ")).strip():
+    customer = _prompt_text("cliente")
+    products = [parse_product(_prompt_text("producto (NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE)"))]
+    while more := decode_typed_text(input("another producto, or Enter: ")).strip():
         products.append(parse_product(more))
-    return {"cliente": customer, "productos": products, "direccion": _ask("direccion")}
+    return {"cliente": customer, "productos": products, "direccion": _prompt_text("direccion")}
 
 
-def _ask(what: str) -> str:
-    while not (answer := typed_text(input(f"{what}: ")).strip()):
+def _prompt_text(what: str) -> str:
+    while not (answer := decode_typed_text(input(f"{what}: ")).strip()):
         pass
     return answer

@@ -5,15 +5,15 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from clients.cli.data import Common
+from clients.cli.data import PersistenceOptions
 from clients.cli.output import Output
-from clients.cli.statistics import Service, follow
+from clients.cli.statistics import DistributedOptions
 from clients.errors import WrongUsage
 
-_COMMON = Common()
+_OPTIONS = PersistenceOptions()
 
 
-async def observe(
+async def observe_changes(
     record_id: Annotated[str | None, Parameter(help="One record's id; else all records are shown.")] = None,
     /,
     *,
@@ -29,25 +29,46 @@ async def observe(
     reconnect: Annotated[
         float, Parameter(alias="-r", validator=Number(gt=0), help="Seconds before it connects again.")
     ] = 2.0,
-    common: Common = _COMMON,
+    options: PersistenceOptions = _OPTIONS,
 ) -> int:
     """Show every change of the corporate data, of one record, or events; nothing is missed in between."""
     if topics is not None:
         if record_id is not None:
             raise WrongUsage("a record and --topics exclude each other", hint="use one of them")
-        service = Service(common.server, common.port)
-        return await follow(
-            topics, since=since, cliente=cliente, order=order, user=user, reconnect=reconnect, service=service
+        service = DistributedOptions(options.server, options.port)
+        return await _show_topic_events(
+            topics, since=since, cliente=cliente, order=order, user=user, reconnect=reconnect, options=service
         )
     if (since, cliente, order, user) != (None, None, None, None):
         raise WrongUsage("--since, --cliente, --order and --user are about events", hint="add --topics orders")
-    client = common.client()
-    with common.open() as out:
+    client = options.create_client()
+    with options.open_output() as out:
         async for event in client.observe(record_id, pause=reconnect):
             if event["event"] in ("connected", "lost"):
-                common.note(str(event))
-            elif common.for_people:
-                Output(json=False).happening(event)
+                options.print_note(str(event))
+            elif options.is_interactive:
+                Output(json=False).print_event(event)
             else:
-                common.show(out, event)
+                options.write_result(out, event)
+    return 0
+
+
+async def _show_topic_events(
+    topics: str,
+    *,
+    since: int | None,
+    cliente: str | None,
+    order: str | None,
+    user: int | None,
+    reconnect: float,
+    options: DistributedOptions,
+) -> int:
+    """Shows events of topics, named with commas between them, until stopped; nothing is missed in between."""
+    output = Output(json=options.json)
+    client = options.create_client()
+    chosen = topics.replace(",", " ").split()
+    events = client.observe(chosen, since=since, pause=reconnect, customer=cliente, order=order, user_id=user)
+    async for event in events:
+        if event["event"] not in ("connected", "lost"):
+            output.print_event(event)
     return 0
