@@ -30,6 +30,9 @@ class NotificationBatch:
         results = iter(written)
         return [None if one is None else self._publish_committed(one, results, error) for one in parsed]
 
+    def end_turn(self) -> None:
+        """See `TurnBatch.end_turn`."""
+
     def forget(self, connection: Connection) -> None:
         """See `TurnBatch.forget`."""
         self._server.observers.remove(connection)

@@ -1,260 +1,270 @@
-"""Carries out actions: each gives the members of its answer, or raises the error that becomes one."""
+"""The actions of the intake besides placing an order: each with its request, its verb, its help and its handler."""
 
 import asyncio
 import base64
 import binascii
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+import datetime
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from services.intake.help import help_members
-from services.intake.metrics import IntakeMetrics
-from services.intake.order_lifecycle import OrderLifecycle
-from services.intake.requests import (
-    Action,
-    Cancel,
-    Explain,
-    Health,
-    Help,
-    ListOrders,
-    Metrics,
-    Ping,
-    Quit,
-    Retry,
-    Stats,
-    Status,
-    Unwatch,
-    Watch,
-)
-from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound
+from services.intake.server import IntakeServer
+from shared.domain.errors import Conflict, InvalidParams, UnknownAction
 from shared.domain.ids import parse_id
 from shared.domain.orders import Order, attempt_view, iso_time, order_view
 from shared.domain.states import State
 from shared.net.connection import Connection
-from shared.stores.ports.orders import OrderListQuery, OrderStore, Repair
-from shared.wire.replies import encode_json, error_reply, success_reply
+from shared.server.actions import ActionRegistry, Members, Request, Verb
+from shared.server.common import Help, declare_common
+from shared.stores.ports.orders import OrderListQuery
+from shared.wire.orders import EXAMPLE
+from shared.wire.replies import encode_json
+from shared.wire.strict_json import did_you_mean, shorten_text
 
 _OPEN = (State.QUEUED, State.RUNNING)
+_WORD = re.compile(r"[A-Za-z_]+")
+_ID = {"id": "…"}
+_ORDER_HELP = """\
+cliente       who orders: text
+productos     what: names, or objects with producto, cantidad (1) and precio (optional)
+direccion     where to: text
+request_id    optional: sent again under the same request_id, an order is stored once
+client_id     optional: whose the request_id is; others may use the same one
+prioridad     optional: alta, normal or baja
+no_antes_de   optional: a time such as 2030-01-31T08:00:00Z before which it is not begun"""
+
+OrderId = Annotated[str, Meta(min_length=1, max_length=64)]
+AwareTime = Annotated[datetime.datetime, Meta(tz=True)]
 
 
-class Actions:
-    """Everything that can be asked besides placing an order."""
-
-    def __init__(
-        self,
-        store: OrderStore,
-        lifecycle: OrderLifecycle,
-        *,
-        metrics: IntakeMetrics,
-        version: str,
-        connections: Callable[[], int],
-        repairs: Sequence[Repair] = (),
-    ) -> None:
-        self._store = store
-        self._lifecycle = lifecycle
-        self._metrics = metrics
-        self._version = version
-        self._connections = connections
-        self._repairs = [_repair_view(repair) for repair in repairs]
-        self._started = time.monotonic()
-        self.stopping = False
-        self.store_trouble: str | None = None
-        """Why the store refused the last orders; None when it took them."""
-
-    @staticmethod
-    def is_immediate(action: Action) -> bool:
-        """Whether `at_once` answers the action, from memory alone."""
-        if isinstance(action, Watch):
-            return action.id is None
-        return isinstance(action, Ping | Help | Health | Metrics | Stats | Unwatch | Quit)
-
-    def at_once(self, action: Action, connection: Connection) -> dict[str, Any]:
-        """The answer to an immediate action."""
-        try:
-            answer = success_reply(self._from_memory(action, connection), action.request_id)
-        except ComandaError as error:
-            self.count(action, error)
-            return error_reply(error, action.request_id)
-        self.count(action)
-        return answer
-
-    def count(self, action: Action, error: ComandaError | None = None) -> None:
-        """An action has been answered."""
-        self._metrics.count_request(str(action.__struct_config__.tag), "ok" if error is None else error.code)
-
-    def _from_memory(self, action: Action, connection: Connection) -> dict[str, Any]:
-        match action:
-            case Ping():
-                return {"pong": True}
-            case Help(topic=topic):
-                return help_members(topic)
-            case Health():
-                return self._health()
-            case Metrics():
-                return {"metrics": self._metrics.render_text()}
-            case Stats():
-                return {"stats": self._stats()}
-            case Unwatch():
-                self._lifecycle.unwatch(connection)
-                return {"watching": None}
-            case Watch():
-                self._lifecycle.watch(connection, None)
-                return {"watching": "all"}
-            case Quit():
-                connection.finish()
-                return {"bye": True}
-        raise AssertionError(f"{type(action).__name__} is not immediate")
-
-    async def perform(self, action: Action, connection: Connection) -> dict[str, Any]:
-        """The answer to an action that asks the store. Raises ComandaError."""
-        match action:
-            case Status(id=order_id):
-                return {"pedido": order_view(await self._order(order_id))}
-            case Explain(id=order_id):
-                return await self._explain(await self._order(order_id))
-            case Watch(id=str() as order_id):
-                order = await self._order(order_id)
-                self._lifecycle.watch(connection, _sequence(order.id))
-                return {"watching": order.id, "estado": order.state.value}
-            case ListOrders():
-                return await self._list(action)
-            case Cancel(id=order_id):
-                return await self._cancel(order_id)
-            case Retry(id=order_id):
-                return await self._retry(order_id)
-        raise AssertionError(f"{type(action).__name__} has no answer")
-
-    def _health(self) -> dict[str, Any]:
-        workers = self._lifecycle.workers()
-        ready = sum(worker.ready for worker in workers)
-        whole = ready == len(workers) and self.store_trouble is None
-        status = "stopping" if self.stopping else "ok" if whole else "degraded"
-        return {
-            "status": status,
-            "store": self.store_trouble or "ok",
-            "workers": {"ready": ready, "configured": len(workers)},
-            "version": self._version,
-            "uptime_s": round(time.monotonic() - self._started, 1),
-        }
-
-    def _stats(self) -> dict[str, Any]:
-        now = self._lifecycle.snapshot()
-        return {
-            "pedidos": {state.value: number for state, number in now.states.items()},
-            "abiertos": now.open,
-            "limite": now.limit,
-            "aceptados": now.accepted,
-            "con_nota": now.noted,
-            "por_segundo": None if now.rate is None else round(now.rate, 1),
-            "espera_ms": now.waiting_ms,
-            "proceso_ms": now.processing_ms,
-            "conexiones": self._connections(),
-            "workers": [
-                {"id": worker.id, "pid": worker.pid, "en_mano": worker.in_hand} for worker in self._lifecycle.workers()
-            ],
-            "reparaciones": self._repairs,
-            "uptime_s": round(time.monotonic() - self._started, 1),
-        }
-
-    async def _order(self, order_id: str) -> Order:
-        order = await self._store.get(order_id)
-        if order is None:
-            hint = None if parse_id(order_id) else "an id looks like 019aaf64-53c1-7d0e-8b2a-00000000002a"
-            raise NotFound(f"there is no order {order_id}", field="id", hint=hint)
-        return order
-
-    async def _explain(self, order: Order) -> dict[str, Any]:
-        stored, queued = order.stored, order.queued
-        if stored is None and order.state is State.QUEUED:
-            stored = self._lifecycle.stored_at(_sequence(order.id))
-        moments = (
-            ("received", order.received),
-            ("stored", stored),
-            ("queued", queued),
-            ("started", order.started),
-            ("finished", order.finished),
-        )
-        answer: dict[str, Any] = {
-            "id": order.id,
-            "estado": order.state.value,
-            "intento": order.attempt,
-            "worker": order.worker,
-            "pasos": [
-                {"paso": name, "cuando": iso_time(moment), "ms": round((moment - order.received) / 1000, 3)}
-                for name, moment in moments
-                if moment is not None
-            ],
-        }
-        if order.detail is not None:
-            answer["detalle"] = order.detail
-        if failed := await self._store.attempts(order.id):
-            answer["errores"] = [attempt_view(one) for one in failed]
-        return answer
-
-    async def _list(self, action: ListOrders) -> dict[str, Any]:
-        query = OrderListQuery(
-            state=action.estado,
-            customer=action.cliente,
-            since=None if action.desde is None else round(action.desde.timestamp() * 1e6),
-            until=None if action.hasta is None else round(action.hasta.timestamp() * 1e6),
-            limit=action.limite,
-            before=None if action.cursor is None else _decode_cursor(action.cursor),
-            among=None
-            if action.estado not in _OPEN
-            else self._lifecycle.ranges(running=action.estado is State.RUNNING),
-        )
-        page = await self._store.list(query)
-        cursor = None if page.before is None else _encode_cursor(page.before)
-        # A page is up to a mebibyte: what takes milliseconds is done beside the event loop.
-        return {"pedidos": await asyncio.to_thread(_encode_views, page.orders), "cursor": cursor}
-
-    async def _cancel(self, order_id: str) -> dict[str, Any]:
-        state = await self._lifecycle.cancel(order_id)
-        if state is not None:
-            raise Conflict(
-                f"the order is {state.value} and can no longer be cancelled",
-                field="id",
-                hint=f"only an order that is {State.QUEUED.value} or {State.FAILED.value} can be cancelled",
-                details={"estado": state.value},
-            )
-        return {"id": order_id.lower(), "estado": State.CANCELLED.value}
-
-    async def _retry(self, order_id: str) -> dict[str, Any]:
-        state = await self._lifecycle.reopen(order_id)
-        if state is not None:
-            raise Conflict(
-                f"the order is {state.value}, not {State.FAILED.value}",
-                field="id",
-                hint=f"only an order that is {State.FAILED.value} can be tried again",
-                details={"estado": state.value},
-            )
-        return {"id": order_id.lower(), "estado": State.QUEUED.value}
+def _refuse_unknown(registry: ActionRegistry[Any], what: str, name: str) -> UnknownAction:
+    """Returns the error about an action or a verb that there is not, which may have been meant for an order."""
+    shown = shorten_text(name)
+    hint = did_you_mean(shown, [*registry.actions, *registry.verbs]) if _WORD.fullmatch(shown) else None
+    known = f"known: {', '.join(registry.actions)}; an order is a JSON object"
+    return UnknownAction(f"there is no {what} {shown!r}", hint=hint or known)
 
 
-def _repair_view(repair: Repair) -> dict[str, Any]:
-    """A repair of the store's files as clients see it."""
-    return {
-        "cuando": iso_time(repair.at),
-        "motivos": repair.reasons,
-        "ultimo_pedido": repair.orders_last,
-        "sigue_en": repair.next,
-        "faltan": repair.missing,
-        "apartados": repair.set_aside,
-        "tablas": repair.set_aside_in,
-        "sin_progreso": repair.open,
+ACTIONS: ActionRegistry[IntakeServer] = ActionRegistry(_refuse_unknown)
+
+
+class Status(Request, frozen=True, tag="status"):
+    """An order."""
+
+    id: OrderId
+
+
+@ACTIONS.aside(
+    Status,
+    verb=Verb("id"),
+    usage=[("help order", "an example, and what its fields mean"), ("status ID", "one order")],
+    example=_ID,
+)
+async def show_status(server: IntakeServer, request: Status, _: Connection) -> Members:
+    """Reads an order."""
+    return {"pedido": order_view(await server.find_order(request.id))}
+
+
+class Explain(Request, frozen=True, tag="explain"):
+    """The steps of an order, and their times."""
+
+    id: OrderId
+
+
+@ACTIONS.aside(Explain, verb=Verb("id"), usage=[("explain ID", "what happened to it, and when")], example=_ID)
+async def explain_order(server: IntakeServer, request: Explain, _: Connection) -> Members:
+    """Reads an order, its steps, and the errors of its attempts."""
+    order = await server.find_order(request.id)
+    stored = order.stored
+    if stored is None and order.state is State.QUEUED:
+        stored = server.lifecycle.stored_at(_parse_sequence(order.id))
+    moments = (
+        ("received", order.received),
+        ("stored", stored),
+        ("queued", order.queued),
+        ("started", order.started),
+        ("finished", order.finished),
+    )
+    answer: dict[str, Any] = {
+        "id": order.id,
+        "estado": order.state.value,
+        "intento": order.attempt,
+        "worker": order.worker,
+        "pasos": [
+            {"paso": name, "cuando": iso_time(moment), "ms": round((moment - order.received) / 1000, 3)}
+            for name, moment in moments
+            if moment is not None
+        ],
     }
+    if order.detail is not None:
+        answer["detalle"] = order.detail
+    if failed := await server.store.attempts(order.id):
+        answer["errores"] = [attempt_view(one) for one in failed]
+    return answer
 
 
-def _parts(order_id: str) -> tuple[int, int, int]:
+class ListOrders(Request, frozen=True, tag="list"):
+    """A page of orders, newest first."""
+
+    estado: State | None = None
+    cliente: str | None = None
+    desde: AwareTime | None = None
+    hasta: AwareTime | None = None
+    limite: Annotated[int, Meta(ge=1, le=1000)] = 50
+    cursor: str | None = None
+
+
+def _parse_list(text: str) -> dict[str, Any]:
+    """Returns the members of `list` from words like `listo` and `cliente="Ana Paz"`. Raises InvalidParams."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InvalidParams(f"the line cannot be read: {str(error).lower()}", hint='write cliente="Ana Paz"') from None
+    members: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            name, value = "estado", word
+        members[name.lower()] = value.lower().replace("_", " ") if name.lower() == "estado" else value
+    return members
+
+
+@ACTIONS.aside(
+    ListOrders,
+    verb=Verb(parse=_parse_list),
+    usage=[("list [ESTADO] [cliente=NAME] [limite=N]", "newest first, as in: list en_proceso limite=5")],
+)
+async def list_orders(server: IntakeServer, request: ListOrders, _: Connection) -> Members:
+    """Reads a page of orders. Raises InvalidParams for a cursor that `list` has not given."""
+    query = OrderListQuery(
+        state=request.estado,
+        customer=request.cliente,
+        since=None if request.desde is None else round(request.desde.timestamp() * 1e6),
+        until=None if request.hasta is None else round(request.hasta.timestamp() * 1e6),
+        limit=request.limite,
+        before=None if request.cursor is None else _decode_cursor(request.cursor),
+        among=None if request.estado not in _OPEN else server.lifecycle.ranges(running=request.estado is State.RUNNING),
+    )
+    page = await server.store.list(query)
+    cursor = None if page.before is None else _encode_cursor(page.before)
+    # A page is up to a mebibyte: what takes milliseconds is done beside the event loop.
+    return {"pedidos": await asyncio.to_thread(_encode_views, page.orders), "cursor": cursor}
+
+
+class Watch(Request, frozen=True, tag="watch"):
+    """Every change of all orders, or of one."""
+
+    id: OrderId | None = None
+
+
+@ACTIONS.aside(
+    Watch,
+    verb=Verb("id"),
+    usage=[("watch [ID]", "every change of state, of all orders or of one; unwatch ends it")],
+    example=_ID,
+)
+async def watch_orders(server: IntakeServer, request: Watch, connection: Connection) -> Members:
+    """Sends the connection changes from now on."""
+    if request.id is None:
+        server.lifecycle.watch(connection, None)
+        return {"watching": "all"}
+    order = await server.find_order(request.id)
+    server.lifecycle.watch(connection, _parse_sequence(order.id))
+    return {"watching": order.id, "estado": order.state.value}
+
+
+class Unwatch(Request, frozen=True, tag="unwatch"):
+    """Ends the events."""
+
+
+@ACTIONS.immediate(Unwatch, verb=Verb())
+def unwatch_orders(server: IntakeServer, _: Unwatch, connection: Connection) -> Members:
+    """Ends the events of the connection."""
+    server.lifecycle.unwatch(connection)
+    return {"watching": None}
+
+
+class Cancel(Request, frozen=True, tag="cancel"):
+    """Takes back an order that no worker has begun, or discards one that has failed."""
+
+    id: OrderId
+
+
+@ACTIONS.aside(
+    Cancel,
+    verb=Verb("id"),
+    usage=[("cancel ID", "takes back an order that is en cola, discards one that is fallido")],
+    example=_ID,
+)
+async def cancel_order(server: IntakeServer, request: Cancel, _: Connection) -> Members:
+    """Cancels an order. Raises Conflict where its state does not allow that."""
+    state = await server.lifecycle.cancel(request.id)
+    if state is not None:
+        raise Conflict(
+            f"the order is {state.value} and can no longer be cancelled",
+            field="id",
+            hint=f"only an order that is {State.QUEUED.value} or {State.FAILED.value} can be cancelled",
+            details={"estado": state.value},
+        )
+    return {"id": request.id.lower(), "estado": State.CANCELLED.value}
+
+
+class Retry(Request, frozen=True, tag="retry"):
+    """One more attempt for an order that failed."""
+
+    id: OrderId
+
+
+@ACTIONS.aside(
+    Retry, verb=Verb("id"), usage=[("retry ID", "one more attempt for an order that is fallido")], example=_ID
+)
+async def retry_order(server: IntakeServer, request: Retry, _: Connection) -> Members:
+    """Queues a failed order again. Raises QueueFull, and Conflict where it has not failed."""
+    state = await server.lifecycle.reopen(request.id)
+    if state is not None:
+        raise Conflict(
+            f"the order is {state.value}, not {State.FAILED.value}",
+            field="id",
+            hint=f"only an order that is {State.FAILED.value} can be tried again",
+            details={"estado": state.value},
+        )
+    return {"id": request.id.lower(), "estado": State.QUEUED.value}
+
+
+class Stats(Request, frozen=True, tag="stats"):
+    """The numbers of orders, their times, and the workers."""
+
+
+@ACTIONS.immediate(Stats, verb=Verb(), usage=[("stats", "numbers")])
+def show_stats(server: IntakeServer, _: Stats, __: Connection) -> Members:
+    """Counts from memory."""
+    return {"stats": server.describe_stats()}
+
+
+def _describe_order_help() -> Members:
+    return {"help": _ORDER_HELP.splitlines(), "example": EXAMPLE}
+
+
+declare_common(
+    ACTIONS,
+    Request,
+    Help(
+        20,
+        opening=["Paste an order as JSON, on one line or many; the answer comes when it is on disk."],
+        closing=['Each verb is an action, too: {"action":"status","id":ID}'],
+        topics={"order": _describe_order_help, "pedido": _describe_order_help},
+    ),
+)
+
+
+def _parse_sequence(order_id: str) -> int:
     parts = parse_id(order_id)
     assert parts is not None, "ids of stored orders have parts"
-    return parts
-
-
-def _sequence(order_id: str) -> int:
-    return _parts(order_id)[2]
+    return parts[2]
 
 
 def _encode_views(orders: Sequence[Order]) -> msgspec.Raw:

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from services.intake.actions import Actions
+from services.intake.batch import IntakeBatch
 from services.intake.clock import ReceiptClock
-from services.intake.desk import Desk
 from services.intake.metrics import IntakeMetrics
 from services.intake.order_lifecycle import OrderLifecycle
+from services.intake.parser import OrderParser
 from services.intake.retention import retention_of
+from services.intake.server import IntakeServer
 from services.intake.settings import IntakeSettings
 from shared import VERSION
 from shared.domain.errors import StoreError
@@ -23,12 +24,15 @@ from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds, end_cancellation
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
+from shared.server.dispatcher import Dispatcher
 from shared.stores.ports.orders import OrderStore, Recovery, Superseded
 from shared.wire.replies import encode_line
 from workers.backlog import Backlog
 from workers.child import ChildConfig
 from workers.pool import Pool, PoolPolicy, Spawn, spawn_worker
 
+# More than this waits for the next turn, so that a turn stays short and other connections get theirs.
+_TURN_ORDERS = 2048
 _WATERMARK_SECONDS = 60.0
 # Of the lease of a server, how often it shows that it lives, and looks after others.
 _HEARTBEAT_SHARE = 0.2
@@ -74,25 +78,26 @@ class Intake:
             places=places,
             unread_bytes=settings.max_unread_bytes,
         )
-        self._actions = Actions(
+        self._requests = IntakeServer(
             store,
             self._lifecycle,
             metrics=metrics,
-            version=VERSION,
             connections=lambda: len(self._server.connections),
             repairs=recovery.repairs,
         )
-        self._desk = Desk(
-            self._lifecycle,
-            self._actions,
-            metrics,
-            self._traces,
-            self._greeting(limits),
-            settings.max_array_orders,
-            ReceiptClock(settings.request_id_seconds, newest=recovery.newest),
-            by_address=settings.request_id_scope == "address",
+        clock = ReceiptClock(settings.request_id_seconds, newest=recovery.newest)
+        self._batch = IntakeBatch(
+            self._requests, metrics, self._traces, clock, by_address=settings.request_id_scope == "address"
         )
-        self._server = TcpServer(self._desk, limits, settings.build_tls())
+        self._dispatcher = Dispatcher(
+            self._requests,
+            OrderParser(settings.max_array_orders),
+            self._batch,
+            metrics,
+            turn_weight=_TURN_ORDERS,
+            greeting=self._greeting(limits),
+        )
+        self._server = TcpServer(self._dispatcher, limits, settings.build_tls())
 
     def _greeting(self, limits: Limits) -> bytes:
         return encode_line(
@@ -144,14 +149,14 @@ class Intake:
             )
         announce_ready(shown_address(host, port))
         gc.freeze()
-        desk = asyncio.create_task(self._desk.run(), name="desk")
+        dispatching = asyncio.create_task(self._dispatcher.run(), name="dispatcher")
         watermark = asyncio.create_task(self._advance_watermark(), name="watermark")
         retention = asyncio.create_task(retention_of(self._settings, self._store).run(), name="retention")
         heartbeat = asyncio.create_task(self._send_heartbeats(), name="heartbeat")
         adoption = asyncio.create_task(self._adopt_orphans(), name="adoption")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         # None of these ends by itself: the first to end by a fault ends the whole.
-        parts: list[asyncio.Future[None]] = [desk, watermark, retention, heartbeat, adoption, self._fault]
+        parts: list[asyncio.Future[None]] = [dispatching, watermark, retention, heartbeat, adoption, self._fault]
         ends: list[asyncio.Future[Any]] = [*parts, stopped]
         shutdown_seconds = settings.shutdown_seconds
         try:
@@ -162,7 +167,7 @@ class Intake:
         finally:
             for task in (watermark, retention, heartbeat, adoption, stopped):
                 task.cancel()
-            await self._stop(desk, shutdown_seconds, time.monotonic() - began)
+            await self._stop(dispatching, shutdown_seconds, time.monotonic() - began)
         for part in parts:
             if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
                 raise fault
@@ -214,12 +219,12 @@ class Intake:
                 # Only the next start would have gained by it.
                 self._log.warning("could not settle", reason=error.message)
 
-    async def _stop(self, desk: asyncio.Task[None], seconds: float, uptime: float) -> None:
+    async def _stop(self, dispatching: asyncio.Task[None], seconds: float, uptime: float) -> None:
         """No new orders, then no more work, then no connections, within `seconds`; a cancellation shortens them."""
         self._log.info("stopping", open=self._lifecycle.open)
-        self._actions.stopping = True
+        self._requests.stopping = True
         self._server.stop_listening()
-        self._desk.refuse_orders()
+        self._batch.refuse_orders()
         closing = closing_seconds(seconds)
         try:
             await self._lifecycle.drain(seconds - closing)
@@ -227,9 +232,9 @@ class Intake:
             end_cancellation()
             self._log.warning("handing back at once", running=self._lifecycle.running)
             await self._lifecycle.drain(_AT_ONCE_SECONDS)
-        await self._desk.close()
-        if not desk.done():
-            await desk
+        await self._dispatcher.close()
+        if not dispatching.done():
+            await dispatching
         await self._server.stop(closing)
         self._sum_up(uptime)
 

@@ -54,6 +54,9 @@ class RecordBatch:
             for part in parts
         ]
 
+    def end_turn(self) -> None:
+        """See `TurnBatch.end_turn`."""
+
     def forget(self, connection: Connection) -> None:
         """See `TurnBatch.forget`."""
         self._server.observers.remove_observer(connection)

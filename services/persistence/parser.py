@@ -1,6 +1,5 @@
 """The parser of the persistence server: whole blocks of requests, and the upper-case dialect of older programs."""
 
-from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 from typing import Any, get_args
@@ -37,7 +36,7 @@ class RecordsParser(RequestParser):
         super().__init__(ACTIONS)
         self._depth = depth
 
-    def parse_block(self, block: bytes) -> tuple[Sequence[Item], int] | None:
+    def parse_block(self, block: bytes) -> list[Item] | None:
         """See `RequestParser.parse_block`: None unless the block is nothing but plainly valid requests."""
         try:
             requests = _decoder.decode_lines(block)
@@ -47,7 +46,7 @@ class RecordsParser(RequestParser):
         except Exception:
             # Whatever it is, the close look says it of the one request whose it is.
             return None
-        return [ParsedRequest(_by_type[type(request)], request) for request in requests], len(requests)
+        return [ParsedRequest(_by_type[type(request)], request) for request in requests]
 
     def parse_other(self, members: Any, document: bytes) -> Item | None:
         """See `RequestParser.parse_other`."""

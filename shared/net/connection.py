@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_going_on",
         "_in_flight",
         "_last_heard",
+        "_limits",
         "_loop",
         "_one_shot",
         "_patient",
@@ -67,6 +68,7 @@ class Connection(asyncio.Protocol):
         "_rest",
         "_server",
         "_silent",
+        "_take_block",
         "_transport",
         "_unread_since",
         "observing",
@@ -74,6 +76,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Registry, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
+        self._limits = server.limits
+        self._take_block = server.service.block
         self._loop = loop
         self._framer: Framer | None = None
         self._transport: asyncio.Transport | None = None
@@ -119,7 +123,8 @@ class Connection(asyncio.Protocol):
     def answer(self, data: bytes, requests: int = 1) -> None:
         """Writes the answers to the oldest `requests` in flight."""
         self._in_flight -= requests
-        self.send(data)
+        if self._transport is not None:
+            self._transport.write(data)
         if self._silent and not self._in_flight:
             # Soon, and not at once: a subscriber counts as one when the service is through with its request.
             self._silent = False
@@ -184,7 +189,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._admitted = True
-        self._transport.set_write_buffer_limits(high=server.limits.unread_bytes)
+        self._transport.set_write_buffer_limits(high=self._limits.unread_bytes)
         if greeting := server.service.greeting():
             self.send(greeting)
 
@@ -194,7 +199,7 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         if self._piped is not False:
             pause = now - self._last_heard
-            self._piped = pause < self._server.limits.one_shot_seconds and data[0] != _NEWLINE
+            self._piped = pause < self._limits.one_shot_seconds and data[0] != _NEWLINE
         self._last_heard = now
         self._silent = False
         if self._one_shot is not None:
@@ -210,22 +215,23 @@ class Connection(asyncio.Protocol):
             self._take(framer, frames)
         if data:
             self._take_all(data)
-        self._after_input()
+        # In place of a call of `_busy`: this is the way of every order.
+        if self._framer is not None or self._unread_since is not None or self._in_flight >= self._limits.in_flight:
+            self._after_input()
 
     def _after_input(self) -> None:
         framer = self._framer
         if self._ending or self._rest:
             return
         if framer is not None and framer.unterminated:
-            delay = self._server.limits.one_shot_seconds
-            self._one_shot = self._loop.call_later(delay, self._end_one_shot)
+            self._one_shot = self._loop.call_later(self._limits.one_shot_seconds, self._end_one_shot)
         if self._busy:
             self._pause_reading()
 
     @property
     def _busy(self) -> bool:
         """Whether the peer has to take answers before it may ask for more."""
-        return self._unread_since is not None or self._in_flight >= self._server.limits.in_flight
+        return self._unread_since is not None or self._in_flight >= self._limits.in_flight
 
     def _take_all(self, data: bytes) -> None:
         """Complete lines go to the service as one block; what it declines is framed one by one."""
@@ -233,8 +239,8 @@ class Connection(asyncio.Protocol):
             return
         cut = data.rfind(b"\n") + 1
         # A block within the limit cannot hold a document beyond it.
-        if 0 < cut <= self._server.limits.document_bytes:
-            requests = self._server.service.block(self, data if cut == len(data) else data[:cut])
+        if 0 < cut <= self._limits.document_bytes:
+            requests = self._take_block(self, data if cut == len(data) else data[:cut])
             if requests:
                 self._in_flight += requests
                 data = data[cut:]
@@ -243,7 +249,7 @@ class Connection(asyncio.Protocol):
                 if not data:
                     return
         if self._framer is None:
-            limits = self._server.limits
+            limits = self._limits
             self._framer = Framer(document_bytes=limits.document_bytes, depth=limits.depth)
         self._take_pieces(data)
 
@@ -344,7 +350,7 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Ends the connection if its peer has been silent, or deaf, for too long."""
-        limits = self._server.limits
+        limits = self._limits
         silent = now - self._last_heard
         if self._unread_since is not None:
             if now - self._unread_since > limits.stall_seconds:

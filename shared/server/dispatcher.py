@@ -52,6 +52,9 @@ class TurnBatch(Protocol):
     async def carry_out(self, entries: Sequence[Entry], now: float) -> Sequence[Result]:
         """Returns a result for each entry; None where it has no part in it. `now` is the time by the loop's clock."""
 
+    def end_turn(self) -> None:
+        """Does what has time until the answers of the turn are sent."""
+
     def forget(self, connection: Connection) -> None:
         """Drops what is kept about a connection that is gone."""
 
@@ -109,11 +112,14 @@ class Dispatcher(Generic[S]):
         parsed = self._parse_block(block)
         if parsed is None:
             return 0
-        items, requests = parsed
         arrived = self._loop.time()
-        self._inbox.extend([(connection, item, arrived) for item in items])
-        self._wake()
-        return requests
+        if self._wakeup is not None:
+            self._wake()
+        if type(parsed) is list:
+            self._inbox.extend([(connection, item, arrived) for item in parsed])
+            return len(parsed)
+        self._inbox.append((connection, parsed, arrived))  # type: ignore[arg-type]
+        return parsed.weight  # type: ignore[union-attr]
 
     def frame(self, connection: Connection, frame: Frame) -> None:
         """See `Service.frame`."""
@@ -147,7 +153,6 @@ class Dispatcher(Generic[S]):
                     return
                 self._wakeup = self._loop.create_future()
                 await self._wakeup
-                self._wakeup = None
             now = self._loop.time()
             if entries := self._take(now):
                 await self._take_turn(entries, now)
@@ -162,7 +167,7 @@ class Dispatcher(Generic[S]):
         self._wake()
 
     def _wake(self) -> None:
-        wakeup = self._wakeup
+        wakeup, self._wakeup = self._wakeup, None
         if wakeup is not None and not wakeup.done():
             wakeup.set_result(None)
 
@@ -219,21 +224,22 @@ class Dispatcher(Generic[S]):
     async def _take_turn(self, entries: list[Entry], now: float) -> None:
         results = await self._batch.carry_out(entries, now)
         for (connection, item, _), result in zip(entries, results, strict=True):
-            kind = type(item)
-            if kind is ParsedRequest:
+            if type(result) is tuple:
+                connection.answer(result[0], result[1])  # type: ignore[arg-type]
+            elif isinstance(item, ParsedRequest):
                 self._finish(connection, item, result)  # type: ignore[arg-type]
-            elif type(result) is tuple:
-                connection.answer(*result)
             elif isinstance(item, ImmediateReply):
                 connection.answer(item.answer)
                 if item.last:
                     connection.finish()
             elif isinstance(item, Refused):
                 self._answer(connection, item.parsed, item.error)
-        self._forget_gone()
+        self._batch.end_turn()
+        if self._gone:
+            self._forget_gone()
 
     def _forget_gone(self) -> None:
-        for connection in [one for one in self._gone if not one.in_flight] if self._gone else ():
+        for connection in [one for one in self._gone if not one.in_flight]:
             self._gone.remove(connection)
             self._batch.forget(connection)
 

@@ -1,6 +1,5 @@
 """The request parser: frames of a connection into requests, or into the answers that refuse them."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from shared.domain.errors import ComandaError, InvalidParams
@@ -12,7 +11,7 @@ from shared.wire.strict_json import parse_json
 
 
 class ServerItem(Protocol):
-    """What a server parses besides actions, for its batch alone."""
+    """A request, or several, that a server parses besides actions, for its batch alone."""
 
     @property
     def weight(self) -> int:
@@ -28,8 +27,8 @@ class RequestParser:
     def __init__(self, actions: ActionRegistry[Any]) -> None:
         self._actions = actions
 
-    def parse_block(self, block: bytes) -> tuple[Sequence[Item], int] | None:
-        """Returns the items of a block of complete lines, and the number of requests in it.
+    def parse_block(self, block: bytes) -> list[Item] | ServerItem | None:
+        """Returns the requests of a block of complete lines, or one item with as many requests as it weighs.
 
         None declines the block: its lines then come one by one. For servers to which requests come in such numbers
         that it pays.
@@ -40,7 +39,7 @@ class RequestParser:
         """Returns the request of a frame, or the answer that refuses it."""
         match frame:
             case Document(data):
-                return self._parse_document(data)
+                return self.parse_document(data)
             case TextLine(text):
                 try:
                     return self._actions.parse_verb(text)
@@ -55,7 +54,8 @@ class RequestParser:
         """Returns the item of a document that is no plain action; None for one that has to be. Raises ComandaError."""
         return None
 
-    def _parse_document(self, document: bytes) -> Item:
+    def parse_document(self, document: bytes) -> Item:
+        """Returns the item of a document, or the answer that refuses it."""
         members: Any = None
         try:
             members = parse_json(document)

@@ -33,6 +33,8 @@ class OrderBlock(NamedTuple):
     orders: list[OrderRequest]
     plain: bool
     """True if all have only the three required fields and no product is an object."""
+    weight: int
+    """The number of orders."""
 
 
 class OrderDecoder:
@@ -63,7 +65,7 @@ class OrderDecoder:
             return None
         if (b'" ' in block or b"\\" in block or not block.isascii()) and any(map(find_blank, orders)):
             return None
-        return OrderBlock(orders, plain) if orders else None
+        return OrderBlock(orders, plain, len(orders)) if orders else None
 
     def decode_document(self, document: bytes) -> OrderRequest:
         """Decodes one order from a document that `shared.wire.strict_json.parse_json` has accepted.

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Sequence
 
-from services.intake.inbox import OrderArray, Reader
+from services.intake.parser import OrderArray, OrderParser
 from shared.domain.errors import InvalidParams
 from shared.domain.orders import OrderRequest
 from shared.wire.framing import BrokenRequest, Frame, Framer
@@ -23,9 +23,9 @@ def check(data: bytes, cuts: Iterable[int]) -> None:
     frames = _frames([data])
     cut = _frames(_pieces(data, cuts))
     assert list(map(_shown, cut)) == list(map(_shown, frames)), "the frames depend on how the stream is cut"
-    reader = Reader(max_array_orders=10)
+    parser = OrderParser(max_array_orders=10)
     for frame in frames:
-        item = reader.frame(frame)
+        item = parser.parse_frame(frame)
         if isinstance(item, OrderBlock):
             _check_orders(item.orders)
         elif isinstance(item, OrderArray):

@@ -13,7 +13,7 @@ from clients.cli.app import app
 from services.distributed.actions import ACTIONS as DISTRIBUTED_ACTIONS
 from services.distributed.events import TOPICS
 from services.gateway.http.problems import STATUS
-from services.intake.requests import ACTIONS
+from services.intake.actions import ACTIONS as INTAKE_ACTIONS
 from services.persistence.actions import ACTIONS as PERSISTENCE_ACTIONS
 from shared import VERSION
 from shared.domain import errors
@@ -126,7 +126,7 @@ def test_limits_in_the_protocol_are_the_defaults() -> None:
 def test_every_action_verb_event_and_code_is_in_the_protocol() -> None:
     text = (ROOT / "docs/PROTOCOL.md").read_text()
     assert not [topic for topic in TOPICS if f"`{topic}`" not in text]
-    actions = (*ACTIONS, *PERSISTENCE_ACTIONS.actions, *DISTRIBUTED_ACTIONS.actions)
+    actions = (*INTAKE_ACTIONS.actions, *PERSISTENCE_ACTIONS.actions, *DISTRIBUTED_ACTIONS.actions)
     assert not [name for name in actions if f'{{"action":"{name}"' not in text]
     assert not [step.event for step in TRANSITIONS if f"`{step.event}`" not in text]
     assert not [code for code in codes() if f"| `{code}` |" not in text]

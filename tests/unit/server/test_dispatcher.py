@@ -92,6 +92,7 @@ class Batch:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.forgotten: list[Connection] = []
+        self.ended = 0
 
     async def carry_out(self, entries: Sequence[Entry], now: float) -> Sequence[Result]:
         values: list[int] = []
@@ -107,6 +108,9 @@ class Batch:
             if isinstance(item, ParsedRequest) and item.action.name == "read":
                 results[place] = run_handler(item, self.server, item.request)
         return results
+
+    def end_turn(self) -> None:
+        self.ended += 1
 
     def forget(self, connection: Connection) -> None:
         self.forgotten.append(connection)

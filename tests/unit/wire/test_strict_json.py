@@ -7,7 +7,7 @@ from msgspec.json import Decoder
 
 from services.distributed.actions import ACTIONS as DISTRIBUTED
 from services.gateway.api.scores import NotificationQuery
-from services.intake.requests import decode_action, parse_verb
+from services.intake.actions import ACTIONS as INTAKE
 from services.persistence.actions import ACTIONS as PERSISTENCE
 from shared.domain.errors import InvalidParams
 from shared.wire.orders import OrderDecoder
@@ -21,8 +21,8 @@ STATES = "one of: en cola, en proceso, listo, fallido, cancelado"
 @pytest.mark.parametrize(
     ("ask", "field", "hint"),
     [
-        (lambda: decode_action(b'{"action":"list","estado":"nuevo"}', "list"), "estado", STATES),
-        (lambda: parse_verb("list nuevo"), "estado", STATES),
+        (lambda: INTAKE.decode(b'{"action":"list","estado":"nuevo"}', "list"), "estado", STATES),
+        (lambda: INTAKE.parse_verb("list nuevo"), "estado", STATES),
         (
             lambda: DISTRIBUTED.decode(
                 b'{"action":"add_notification","user_id":1,"message":"a","type":"x"}', "add_notification"
@@ -66,7 +66,7 @@ def test_a_hint_lists_the_choices(ask: Any, field: str, hint: str) -> None:
             "productos[0].cantidad must be a whole number from 1 to 1000000",
         ),
         (
-            lambda: decode_action(b'{"action":"list","limite":1e400}', "list"),
+            lambda: INTAKE.decode(b'{"action":"list","limite":1e400}', "list"),
             "limite must be a whole number from 1 to 1000",
         ),
         (

@@ -1,33 +1,34 @@
 """Verbs and actions."""
 
 import json
+from typing import Any
 
 import pytest
 
-from services.intake.requests import (
+from services.intake.actions import (
     ACTIONS,
-    Action,
     Cancel,
-    Help,
     ListOrders,
-    Ping,
-    Quit,
     Watch,
-    decode_action,
-    parse_verb,
 )
 from shared.domain.errors import InvalidParams, UnknownAction
 from shared.domain.states import State
+from shared.server.actions import Request
+
+
+def request(action: str, **members: Any) -> Request:
+    """The request of an action that every server has."""
+    return ACTIONS.actions[action].request(**members)
 
 
 @pytest.mark.parametrize(
     ("line", "action"),
     [
-        ("ping", Ping()),
-        ("PING", Ping()),
-        ("help order", Help(topic="order")),
-        ("salir", Quit()),
-        ("Exit", Quit()),
+        ("ping", request("ping")),
+        ("PING", request("ping")),
+        ("help order", request("help", topic="order")),
+        ("salir", request("quit")),
+        ("Exit", request("quit")),
         ("cancel  ab-1 ", Cancel(id="ab-1")),
         ("watch", Watch()),
         ("watch x", Watch(id="x")),
@@ -36,8 +37,8 @@ from shared.domain.states import State
         ('list cliente="Ana Paz" listo', ListOrders(estado=State.DONE, cliente="Ana Paz")),
     ],
 )
-def test_verb_is_an_action(line: str, action: Action) -> None:
-    assert parse_verb(line) == action
+def test_verb_is_an_action(line: str, action: Request) -> None:
+    assert ACTIONS.parse_verb(line).request == action
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_verb_is_an_action(line: str, action: Action) -> None:
 )
 def test_typo_is_met_with_the_nearest_verb(line: str, hint: str) -> None:
     with pytest.raises(UnknownAction) as caught:
-        parse_verb(line)
+        ACTIONS.parse_verb(line)
     assert caught.value.hint == hint
 
 
@@ -55,14 +56,14 @@ def test_typo_is_met_with_the_nearest_verb(line: str, hint: str) -> None:
 )
 def test_wrong_argument_is_refused(line: str) -> None:
     with pytest.raises(InvalidParams):
-        parse_verb(line)
+        ACTIONS.parse_verb(line)
 
 
 def test_every_verb_is_an_action_too() -> None:
-    for name in ACTIONS:
-        document = {"action": name, "request_id": 7} | ({"id": "x"} if "id" in ACTIONS[name].__struct_fields__ else {})
-        action = decode_action(json.dumps(document).encode(), name)
-        assert action.request_id == 7
+    for name, action in ACTIONS.actions.items():
+        document = {"action": name, "request_id": 7} | ({"id": "x"} if "id" in action.request.__struct_fields__ else {})
+        assert ACTIONS.decode(json.dumps(document).encode(), name).request.request_id == 7
+        assert ACTIONS.verbs[name] is action
 
 
 @pytest.mark.parametrize(
@@ -70,4 +71,4 @@ def test_every_verb_is_an_action_too() -> None:
 )
 def test_wrong_action_is_refused(document: dict[str, object]) -> None:
     with pytest.raises(InvalidParams):
-        decode_action(json.dumps(document).encode(), document["action"])
+        ACTIONS.decode(json.dumps(document).encode(), document["action"])
