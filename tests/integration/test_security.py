@@ -117,7 +117,7 @@ def test_internal_port_is_not_open_to_everybody_by_accident(
     words = [sys.executable, "-m", kind.module]
     ended = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2
-    assert f"{setting} {host} can be reached from other machines" in ended.stderr
+    assert f"{setting} {host} is reachable from other machines" in ended.stderr
     for settings in ({"SERVICE_TOKEN": TOKEN}, {"OPEN_INTERNAL_PORTS": "true"}):
         with kind(tmp_path, {setting: host, **settings}):
             pass
