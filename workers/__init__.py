@@ -1,1 +1,1 @@
-"""Working orders off: the backlog, the bounded queues, the pool of processes, and what runs in them."""
+"""Order processing: the backlog, the bounded queues, the pool of processes, and the workers in them."""

@@ -1,4 +1,4 @@
-"""The orders that wait, in the order in which they are to be begun.
+"""The backlog: waiting orders, in the order in which they start.
 
 Ranges of orders, not single ones: a million waiting orders of a few thousand commits are a few thousand
 entries. What could have begun first is begun first, where a lower level has to have waited
@@ -10,7 +10,7 @@ import heapq
 import itertools
 
 from shared.domain.orders import Priority
-from workers.waiting import Entry, EntryIndex, Waiting
+from workers.entry_index import Entry, EntryIndex, Waiting
 
 _LEVELS = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 # So many empty entries are left in the heaps, and beyond that as many as there are others.
@@ -20,7 +20,7 @@ _SEARCHED_ENTRIES = 10_000
 
 
 class _Ranked(Entry):
-    """An entry of one of the heaps, from which the one with the lowest rank is taken first."""
+    """An entry of a heap; the lowest rank comes first."""
 
     __slots__ = ("heap", "rank")
 
@@ -31,11 +31,11 @@ class _Ranked(Entry):
 
 
 _Heap = list[tuple[int, int, int, _Ranked]]
-"""Rank, first sequence, and a number that no other entry has, so that entries are never compared."""
+"""Rank, first sequence, and a unique number, so that entries themselves are never compared."""
 
 
 class Backlog:
-    """Pure bookkeeping: the clock comes in as an argument, in microseconds since the epoch.
+    """Pure bookkeeping: the time is an argument, in microseconds since the epoch.
 
     Orders that are removed leave empty entries in the heaps, which are swept out before they outnumber the others:
     memory follows the number of orders that wait.
@@ -51,42 +51,42 @@ class Backlog:
         self._empty = 0
 
     def __len__(self) -> int:
-        """Number of orders that wait, delayed ones included."""
+        """Number of waiting orders, including delayed ones."""
         return self._size
 
     def put(self, waiting: Waiting, *, due: int | None = None) -> None:
-        """Adds a range, to be begun from `due` on."""
+        """Adds a range, to start from `due` on."""
         if due is None:
-            self._add(_Ranked(waiting, self._ready, self._rank(waiting, waiting.orders.received)))
+            self._add_entry(_Ranked(waiting, self._ready, self._compute_rank(waiting, waiting.orders.received)))
         else:
-            self._add(_Ranked(waiting, self._delayed, due))
+            self._add_entry(_Ranked(waiting, self._delayed, due))
         self._size += waiting.orders.count
 
-    def _add(self, entry: _Ranked) -> None:
+    def _add_entry(self, entry: _Ranked) -> None:
         self._index.add(entry)
-        self._push(entry)
+        self._push_entry(entry)
 
-    def _push(self, entry: _Ranked) -> None:
+    def _push_entry(self, entry: _Ranked) -> None:
         heapq.heappush(entry.heap, (entry.rank, entry.first, next(self._numbers), entry))
 
-    def _rank(self, waiting: Waiting, since: int) -> int:
+    def _compute_rank(self, waiting: Waiting, since: int) -> int:
         return since + _LEVELS.index(waiting.priority) * self._handicap
 
     def next_due(self) -> int | None:
-        """When the first of the delayed orders may be begun."""
+        """Time at which the first delayed order may start."""
         while self._delayed and self._delayed[0][3].waiting is None:
             heapq.heappop(self._delayed)
             self._empty -= 1
         return self._delayed[0][0] if self._delayed else None
 
     def take(self, limit: int, now: int) -> list[Waiting]:
-        """Removes up to `limit` orders that may be begun at `now`, most urgent first."""
+        """Removes up to `limit` orders that may start at `now`, the most urgent first."""
         while (due := self.next_due()) is not None and due <= now:
             entry = heapq.heappop(self._delayed)[3]
             assert entry.waiting is not None
             entry.heap = self._ready
-            entry.rank = self._rank(entry.waiting, max(due, entry.waiting.orders.received))
-            self._push(entry)
+            entry.rank = self._compute_rank(entry.waiting, max(due, entry.waiting.orders.received))
+            self._push_entry(entry)
         taken: list[Waiting] = []
         ready = self._ready
         while limit > 0 and ready:
@@ -124,22 +124,22 @@ class Backlog:
         return self._index.ranges()
 
     def remove(self, sequence: int) -> bool:
-        """Removes one order; False where it does not wait here."""
+        """Removes one order; returns False if it does not wait here."""
         entry = self._index.find(sequence)
         if entry is None:
             return False
         behind = self._index.cut_out(entry, sequence)
         if behind is not None:
-            self._add(_Ranked(behind, entry.heap, entry.rank))
+            self._add_entry(_Ranked(behind, entry.heap, entry.rank))
         self._size -= 1
         if entry.waiting is None:
             self._empty += 1
             if self._empty > (len(self._ready) + len(self._delayed)) // 2 + _SPARE_ENTRIES:
-                self._sweep()
+                self._sweep_entries()
         return True
 
-    def _sweep(self) -> None:
-        """Removes empty entries; each sweep costs as much as the removals since the one before."""
+    def _sweep_entries(self) -> None:
+        """Removes empty entries; a sweep costs as much as the removals since the previous one."""
         for heap in (self._ready, self._delayed):
             heap[:] = [item for item in heap if item[3].waiting is not None]
             heapq.heapify(heap)

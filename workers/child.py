@@ -1,4 +1,4 @@
-"""The entry of a worker process: picks the adapters, wires the worker, ends with its parent."""
+"""The entry point of a worker process: opens the adapters, runs the worker, ends with its parent."""
 
 import asyncio
 import contextlib
@@ -32,11 +32,11 @@ _NICENESS = 10
 
 
 WorkersStore = StoreFiles | DynamoWorkSettings
-"""Where a worker finds its store."""
+"""Location of a worker's store."""
 
 
 class ChildConfig(Struct, frozen=True):
-    """What a worker process is told when it is started."""
+    """Configuration of a worker process."""
 
     parent: int
     store: WorkersStore
@@ -47,7 +47,7 @@ class ChildConfig(Struct, frozen=True):
     log_format: logs.LogFormat
     log_level: logs.LogLevel
     traces: str | None = None
-    """Where a collector of OpenTelemetry is, if anywhere."""
+    """Address of an OpenTelemetry collector, or None."""
 
 
 def main(config: ChildConfig, index: int, end: socket.socket) -> None:
@@ -71,17 +71,17 @@ def main(config: ChildConfig, index: int, end: socket.socket) -> None:
         structlog.get_logger().error("worker ends", worker=name, reason=error.message, hint=error.hint)
         sys.exit(1)
     except Exception:
-        structlog.get_logger().exception("worker failed", worker=name)
+        structlog.get_logger().exception("worker_failed", worker=name)
         sys.exit(1)
 
 
 async def _work_with_dump(config: ChildConfig, name: str, end: socket.socket) -> None:
     dump = StateDump()
     with dump.on_signal():
-        await _work(config, name, end, dump)
+        await _run_worker(config, name, end, dump)
 
 
-async def _work(config: ChildConfig, name: str, end: socket.socket, dump: StateDump) -> None:
+async def _run_worker(config: ChildConfig, name: str, end: socket.socket, dump: StateDump) -> None:
     handler = load_handler(config.handler, config.kit)
     traces = open_traces("worker", config.traces)
     secrets = known_secrets(os.environ, config.kit.service_token)

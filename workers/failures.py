@@ -1,4 +1,4 @@
-"""What is kept of a handler's exception: its text, where it was raised, and a traceback without any local variables.
+"""Descriptions of handler exceptions: message, place, and a traceback without local variables.
 
 Everything is bounded, and known secrets of the process are masked: the text goes to the store, the log and clients.
 """
@@ -24,13 +24,13 @@ _CALLERS = re.compile(r"workers[/\\](runner|preparing|handlers|attempt_traces)\.
 
 
 class Verdict(NamedTuple):
-    """How an attempt failed."""
+    """The failure of an attempt."""
 
     error: str
     final: bool
     """Whether another attempt is pointless."""
     place: str | None = None
-    """Where the exception was raised, as `file:line function`; None for one that was never raised."""
+    """Place of the exception, as `file:line function`; None for one that was never raised."""
     traceback: str | None = None
 
 
@@ -49,27 +49,27 @@ class FailureDescriber:
     def __call__(self, reason: BaseException) -> Verdict:
         """Returns the verdict about an exception."""
         final = isinstance(reason, Reject)
-        message = _message(reason)
-        text = (message or "rejected by the handler") if final else _summary(reason)
-        error = self._clean(text)[:ERROR_CHARACTERS]
-        frames = self._frames(reason.__traceback__)
+        message = _error_message(reason)
+        text = (message or "rejected by the handler") if final else _summarize_error(reason)
+        error = self._clean_text(text)[:ERROR_CHARACTERS]
+        frames = self._handler_frames(reason.__traceback__)
         if not frames:
             return Verdict(error, final)
-        shown = self._clean("".join(self._lines(reason, _CHAINED)))
+        shown = self._clean_text("".join(self._format_lines(reason, _CHAINED)))
         encoded = shown.encode()
         if len(encoded) > self._bytes:
             # The end tells most: the innermost frames and the error itself.
             shown = "…\n" + encoded[len(encoded) - self._bytes + 4 :].decode(errors="ignore")
-        return Verdict(error, final, self._clean(_place(frames[-1])), shown)
+        return Verdict(error, final, self._clean_text(_format_place(frames[-1])), shown)
 
-    def _clean(self, text: str) -> str:
-        """A text without secrets and without halves of characters."""
+    def _clean_text(self, text: str) -> str:
+        """Returns a text without secrets and without unpaired surrogates."""
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
         return text.encode("utf-8", "replace").decode()
 
-    def _frames(self, trace: TracebackType | None) -> list[traceback.FrameSummary]:
-        """The innermost frames of a traceback, from the first that is the handler's."""
+    def _handler_frames(self, trace: TracebackType | None) -> list[traceback.FrameSummary]:
+        """Returns the innermost frames of a traceback, from the first one of the handler on."""
         found = traceback.StackSummary.extract(traceback.walk_tb(trace), limit=-_FRAMES)
         own = next((place for place, frame in enumerate(found) if not _CALLERS.search(frame.filename)), 0)
         frames = found[own:]
@@ -77,38 +77,38 @@ class FailureDescriber:
             frame.filename = frame.filename.removeprefix(self._folder)
         return frames
 
-    def _lines(self, reason: BaseException, chained: int) -> Iterable[str]:
-        """The text of a traceback, with what caused the exception before it."""
+    def _format_lines(self, reason: BaseException, chained: int) -> Iterable[str]:
+        """Returns the text of a traceback, after those of its causes."""
         cause = reason.__cause__ or (None if reason.__suppress_context__ else reason.__context__)
         if isinstance(reason, BaseExceptionGroup):
             cause = reason.exceptions[0]
         if cause is not None and chained:
-            yield from self._lines(cause, chained - 1)
+            yield from self._format_lines(cause, chained - 1)
             yield "which led to:\n"
-        for frame in self._frames(reason.__traceback__):
-            yield f"  {_place(frame)}\n"
+        for frame in self._handler_frames(reason.__traceback__):
+            yield f"  {_format_place(frame)}\n"
             if frame.line:
                 yield f"    {frame.line}\n"
-        yield f"{_summary(reason)[:ERROR_CHARACTERS]}\n"
+        yield f"{_summarize_error(reason)[:ERROR_CHARACTERS]}\n"
 
 
 def known_secrets(environ: Mapping[str, str], *others: str | None) -> list[str]:
-    """Returns the values of the environment that are secret by their name, and the others that are there."""
+    """Returns the values of secret settings in the environment, and of other variables with secret names."""
     named = [value for name, value in environ.items() if _SECRET_NAME.search(name.upper())]
     return [*named, *(one for one in others if one)]
 
 
-def _place(frame: traceback.FrameSummary) -> str:
+def _format_place(frame: traceback.FrameSummary) -> str:
     return f"{frame.filename}:{frame.lineno} {frame.name}"
 
 
-def _summary(reason: BaseException) -> str:
-    """The type and the message of an exception; of one without a message, as from a bare `assert`, the type."""
-    message = _message(reason)
+def _summarize_error(reason: BaseException) -> str:
+    """Returns type and message of an exception; without a message, as for a bare `assert`, the type."""
+    message = _error_message(reason)
     return f"{type(reason).__name__}: {message}" if message else type(reason).__name__
 
 
-def _message(reason: BaseException) -> str:
+def _error_message(reason: BaseException) -> str:
     try:
         return str(reason)
     except Exception as error:

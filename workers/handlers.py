@@ -1,4 +1,4 @@
-"""What is done with an order: handlers by import path, and the two that come with the suite.
+"""Handlers of orders: loading by import path, and the two that come with the suite.
 
 A handler is any importable callable that takes a `Job`: a coroutine function, or a plain function, which
 then runs in a thread. Returning means done; raising means one failed attempt; raising `Reject` means that
@@ -51,11 +51,11 @@ class Job(Struct, frozen=True, gc=False):
     id: str
     attempt: int
     request: OrderRequest
-    """The order as it was sent: its products are texts or `Item`s. For code that counts many orders at once."""
+    """The order as it was sent: its products are texts or `Item`s. For code that counts many orders."""
 
     @property
     def order(self) -> JobOrder:
-        """The order, with its products as `Item`s; made when it is asked for, so that unread orders cost nothing."""
+        """The order with its products as `Item`s, built on first access."""
         request = self.request
         return JobOrder(
             customer=request.customer,
@@ -69,7 +69,7 @@ class Job(Struct, frozen=True, gc=False):
 
 
 class Kit(Struct, frozen=True):
-    """What a handler may be made with; the persistence server is where stock and other records are."""
+    """The context for constructing a handler; the persistence server has stock and other records."""
 
     processing_seconds: float = 0.0
     persistence_host: str = "localhost"
@@ -78,7 +78,7 @@ class Kit(Struct, frozen=True):
     trusted: str | None = None
     """A PEM file of the certificates that the servers show; None where they do not speak TLS."""
     unstocked_items: Unstocked = "accept"
-    """What becomes of orders that name a product which no store has as an item."""
+    """Treatment of orders with a product that no store has as an item."""
 
 
 class Reject(Exception):
@@ -104,7 +104,7 @@ async def nothing(job: Job) -> None:
 
 
 async def _nothing_to_close() -> None:
-    """For handlers that hold nothing."""
+    """Closes a handler without resources."""
 
 
 def add_handlers_folder() -> None:
@@ -119,7 +119,7 @@ def add_handlers_folder() -> None:
 
 
 class Loaded(NamedTuple):
-    """A handler, and what else it can do."""
+    """A handler with its optional functions."""
 
     handle: Handler
     prepare: Prepare | None
@@ -127,7 +127,7 @@ class Loaded(NamedTuple):
 
 
 def load_handler(path: str, kit: Kit) -> Loaded:
-    """The handler that `module:name` names; `workers.handlers:wait` is the default one.
+    """Returns the handler that `module:name` names; `workers.handlers:wait` is the default.
 
     Raises StartupError when it cannot be imported, made or called.
     """
@@ -150,11 +150,13 @@ def load_handler(path: str, kit: Kit) -> Loaded:
             ) from error
     if not callable(found):
         raise StartupError(f"ORDER_HANDLER={path} is not callable", hint=hint)
-    return Loaded(_awaited(found), getattr(found, "prepare", None), getattr(found, "close", _nothing_to_close))
+    return Loaded(
+        _as_coroutine_function(found), getattr(found, "prepare", None), getattr(found, "close", _nothing_to_close)
+    )
 
 
-def _awaited(found: Any) -> Handler:
-    """A handler that is awaited, whatever was found."""
+def _as_coroutine_function(found: Any) -> Handler:
+    """Returns a handler as a coroutine function."""
     if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(type(found).__call__):
         handler: Handler = found
         return handler

@@ -1,4 +1,4 @@
-"""What the pool and a worker process say to each other, as MessagePack."""
+"""Messages between the pool and a worker process, as MessagePack."""
 
 from collections.abc import Mapping
 
@@ -10,27 +10,27 @@ from shared.stores.ports.orders import Ticket
 
 
 class Work(Struct, frozen=True, array_like=True, tag=1):
-    """To a worker: orders to work off."""
+    """To a worker: orders to process."""
 
     tickets: list[Ticket]
 
 
 class Drain(Struct, frozen=True, array_like=True, tag=2):
-    """To a worker: begin nothing more, finish what runs within `seconds`, hand back the rest, end."""
+    """To a worker: start nothing more, finish running orders within `seconds`, hand back the rest, end."""
 
     seconds: float
 
 
 class Ready(Struct, frozen=True, array_like=True, tag=3):
-    """From a worker: it has opened the store and takes work."""
+    """From a worker: it has opened the store and accepts orders."""
 
 
 class Alive(Struct, frozen=True, array_like=True, tag=4):
-    """From a worker: its event loop turns. It renews the lease on everything the worker has begun."""
+    """Heartbeat of a worker. It renews the lease on all its orders."""
 
 
 class Retry(Struct, frozen=True, array_like=True):
-    """An order that goes back to the queue: to be begun from `due` on, in microseconds; None is at once."""
+    """An order that returns to the queue, to start from `due` on, in microseconds; None is at once."""
 
     orders: OrderRange
     attempt: int
@@ -46,22 +46,22 @@ class Failed(Struct, frozen=True, array_like=True):
 
 
 class Report(Struct, frozen=True, array_like=True, tag=5):
-    """From a worker, after a commit: what has changed. Times are microseconds since the epoch."""
+    """From a worker, after a commit: the changes. Times are microseconds since the epoch."""
 
     started: list[OrderRange]
     done: list[OrderRange]
     failed: list[Failed]
     retried: list[Retry]
     refused: list[OrderRange]
-    """Tickets that were not to be worked off."""
+    """Tickets that could not be claimed."""
     lost: list[OrderRange]
-    """Results that the fence kept out."""
+    """Results that fencing rejected."""
     settled_at: int
     waiting: Mapping[int, int]
     """Microseconds from receipt to start, by bucket (`shared.domain.quantiles`)."""
     processing: Mapping[int, int]
     noted: int = 0
-    """How many of those that are done have a note."""
+    """Number of done orders with a note."""
 
 
 ToWorker = Work | Drain

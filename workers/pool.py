@@ -1,4 +1,4 @@
-"""The pool of worker processes: starts them, feeds them, watches them, and takes their orders back.
+"""The pool of worker processes: starts, feeds and watches them, and recovers the orders of dead ones.
 
 Each worker has a queue of its own, bounded by the number of orders it may hold. A worker that dies, or
 whose event loop has not turned for a lease, is killed and replaced, and what it held goes back to the
@@ -20,11 +20,11 @@ from shared.domain.ids import OrderRange
 from shared.stores.ports.orders import OpenRange, OrderStore, Rescue, Ticket
 from workers.backlog import Backlog
 from workers.child import ChildConfig, main
-from workers.holding import Holding
+from workers.entry_index import Waiting
+from workers.held_tickets import Holding
 from workers.messages import Drain, FromWorker, Ready, Report, Work, decode_from_worker
 from workers.quarantine import Quarantine
 from workers.queue import Channel, open_channel
-from workers.waiting import Waiting
 
 _START_SECONDS = 30.0
 _MAX_RESTART_SECONDS = 10.0
@@ -40,28 +40,28 @@ class Process(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """Its number, once it is started."""
+        """Process id, once it is started."""
 
     @property
     def exitcode(self) -> int | None:
-        """Its exit status; None while it lives."""
+        """Exit status; None while it runs."""
 
     def is_alive(self) -> bool:
-        """Whether it lives."""
+        """Whether it runs."""
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kills it."""
 
     def join(self, timeout: float | None = None) -> None:
         """Waits until it has ended."""
 
 
 Spawn = Callable[[ChildConfig, int, socket.socket], Process]
-"""Starts the worker of a number, with its end of the queue."""
+"""Starts worker number N with its end of the queue."""
 
 
 def spawn_worker(config: ChildConfig, index: int, end: socket.socket) -> Process:
-    """Starts a worker in a process of its own; to be called from the main thread."""
+    """Starts a worker process; called from the main thread."""
     process = multiprocessing.get_context("spawn").Process(
         target=main, args=(config, index, end), name=f"worker {index}"
     )
@@ -70,11 +70,11 @@ def spawn_worker(config: ChildConfig, index: int, end: socket.socket) -> Process
 
 
 class PoolPolicy(Struct, frozen=True):
-    """How the pool goes about its workers."""
+    """Settings of the pool."""
 
     size: int
     queue_orders: int
-    """Orders that one worker may hold, at work or in its queue."""
+    """Orders that one worker may hold, running or queued."""
     lease_seconds: float
     max_rescues: int
 
@@ -83,10 +83,10 @@ class PoolListener(Protocol):
     """The owner of the orders' state; calls come from the event loop and must not block."""
 
     def complete(self, report: Report) -> None:
-        """Applies what a worker has committed."""
+        """Applies the report of a worker's commit."""
 
     def rescue(self, rescue: Rescue) -> None:
-        """Applies what the store did with the orders of a dead worker."""
+        """Applies the recovery of a dead worker's orders."""
 
 
 class WorkerView(Struct, frozen=True):
@@ -109,13 +109,13 @@ class _Member:
         self.running = 0
         self.ready = False
         self.alone = False
-        """Whether it is chosen for suspects, and is to get nothing else."""
+        """Whether it is reserved for suspects."""
         self.heard = 0.0
         self.false_starts = 0
 
 
 class Pool:
-    """Runs `policy.size` workers over `backlog`; to be started from the main thread."""
+    """Runs `policy.size` workers over `backlog`; started from the main thread."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Pool:
         self._spawn = spawn
         self._members = [_Member(index + 1) for index in range(policy.size)]
         self._orphans = Holding()
-        """What dead workers held, until it is taken back."""
+        """Orders of dead workers that are not recovered yet."""
         self._log = structlog.get_logger()
         self._due: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,7 +147,7 @@ class Pool:
     # Feeding.
 
     def dispatch(self) -> None:
-        """Gives waiting orders to workers that have room, the least busy first."""
+        """Gives waiting orders to workers with free places, the least busy first."""
         if self._stopping:
             return
         now = time.time_ns() // 1000
@@ -166,11 +166,11 @@ class Pool:
             waiting = self._backlog.take(min(room, share), now)
             if not waiting:
                 break
-            self._give(member, waiting, now)
+            self._give_tickets(member, waiting, now)
         self._await_due(now)
 
     def _dispatch_suspects(self, now: int) -> None:
-        """Gives suspects to one worker, which gets nothing else from when it is chosen until they are done."""
+        """Gives suspects to one worker, which gets no other orders until they are done."""
         ready = [member for member in self._members if member.ready]
         if len(self._quarantine) and ready and not any(member.alone for member in ready):
             min(ready, key=lambda member: member.holding.orders).alone = True
@@ -179,9 +179,9 @@ class Pool:
                 suspects = self._quarantine.take(self._policy.queue_orders)
                 member.alone = bool(suspects)
                 if suspects:
-                    self._give(member, suspects, now)
+                    self._give_tickets(member, suspects, now)
 
-    def _give(self, member: _Member, waiting: list[Waiting], now: int) -> None:
+    def _give_tickets(self, member: _Member, waiting: list[Waiting], now: int) -> None:
         tickets = [Ticket(entry.orders, entry.attempt + 1, entry.priority, entry.stored, now) for entry in waiting]
         for ticket in tickets:
             member.holding.add(ticket)
@@ -202,10 +202,10 @@ class Pool:
     # Life of the workers.
 
     async def start(self) -> None:
-        """Starts every worker; they are fed as they get ready."""
+        """Starts all workers; each gets orders when it is ready."""
         for member in self._members:
             await self._start_member(member)
-        self._side_task(self._watch(), "lease watch")
+        self._side_task(self._watch_workers(), "lease watch")
 
     async def _start_member(self, member: _Member) -> None:
         ours, theirs = socket.socketpair()
@@ -214,10 +214,13 @@ class Pool:
         member.process, member.holding, member.ready = process, Holding(), False
         member.heard = asyncio.get_running_loop().time()
         member.queue = await open_channel(
-            ours, decode_from_worker, lambda messages: self._take(member, messages), lambda: self._lose(member)
+            ours,
+            decode_from_worker,
+            lambda messages: self._take_messages(member, messages),
+            lambda: self._lose_worker(member),
         )
 
-    def _take(self, member: _Member, messages: list[FromWorker]) -> None:
+    def _take_messages(self, member: _Member, messages: list[FromWorker]) -> None:
         member.heard = asyncio.get_running_loop().time()
         for message in messages:
             match message:
@@ -251,8 +254,8 @@ class Pool:
                 self._backlog.put(waiting, due=retry.due)
         self._listener.complete(report)
 
-    def _lose(self, member: _Member) -> None:
-        """The worker is gone, or as good as gone."""
+    def _lose_worker(self, member: _Member) -> None:
+        """Handles the loss of a worker that has ended or is unresponsive."""
         assert member.process is not None
         if not member.ready:
             member.false_starts += 1
@@ -264,27 +267,27 @@ class Pool:
         member.running = 0
         if process.is_alive():
             process.kill()
-        self._side_task(self._replace(member, process, tickets), f"replace worker {member.index}")
+        self._side_task(self._replace_worker(member, process, tickets), f"replace worker {member.index}")
 
-    async def _replace(self, member: _Member, process: Process, tickets: list[Ticket]) -> None:
+    async def _replace_worker(self, member: _Member, process: Process, tickets: list[Ticket]) -> None:
         # Only a process that has been reaped is certain to write nothing more.
         await asyncio.to_thread(process.join)
         if self._stopping:
             return
         orders = sum(ticket.orders.count for ticket in tickets)
-        self._log.warning("worker died", worker=member.index, status=process.exitcode, orders=orders)
-        await self._rescue(tickets)
+        self._log.warning("worker_died", worker=member.index, status=process.exitcode, orders=orders)
+        await self._rescue_orders(tickets)
         if member.false_starts:
             await asyncio.sleep(min(0.1 * 2**member.false_starts, _MAX_RESTART_SECONDS))
         if not self._stopping:
             await self._start_member(member)
 
-    async def _rescue(self, tickets: Sequence[Ticket]) -> None:
+    async def _rescue_orders(self, tickets: Sequence[Ticket]) -> None:
         while tickets:
             try:
                 rescue = await self._store.rescue(tickets, poison=self._policy.max_rescues)
             except StoreError as error:
-                self._log.error("orders of a dead worker cannot be taken back yet", reason=error.message)
+                self._log.error("orders_not_recovered", reason=error.message)
                 await asyncio.sleep(_STORE_RETRY_SECONDS)
                 continue
             stored = {ticket.orders.first: ticket.stored for ticket in tickets}
@@ -297,15 +300,15 @@ class Pool:
             return
 
     def enqueue(self, entry: OpenRange, *, stored: int) -> None:
-        """Puts orders that the store has `en cola` into the backlog; `dispatch` starts them."""
+        """Adds orders that are `en cola` in the store to the backlog; `dispatch` starts them."""
         waiting = Waiting(entry.orders, entry.attempt, entry.priority, stored)
-        if self._quarantine.wants(entry.rescues):
+        if self._quarantine.is_suspect(entry.rescues):
             self._quarantine.put(waiting, entry.rescues)
         else:
             self._backlog.put(waiting, due=entry.due)
 
-    async def _watch(self) -> None:
-        """Kills workers whose event loop no longer turns: stopped, or stuck in a handler that blocks."""
+    async def _watch_workers(self) -> None:
+        """Kills workers whose event loop is stuck: stopped processes, or handlers that block."""
         loop = asyncio.get_running_loop()
         pause = self._policy.lease_seconds / 4
         while True:
@@ -319,12 +322,12 @@ class Pool:
                 patience = self._policy.lease_seconds if member.ready else _START_SECONDS
                 process = member.process
                 if process is not None and process.is_alive() and now - member.heard > patience:
-                    self._log.warning("worker is silent, killing it", worker=member.index, pid=process.pid)
+                    self._log.warning("worker_unresponsive", worker=member.index, pid=process.pid)
                     member.heard = now
                     process.kill()
 
     async def drain(self, seconds: float) -> None:
-        """Ends every worker within `seconds`: what runs is finished or handed back, then killed if need be.
+        """Ends all workers within `seconds`: running orders finish or are handed back, then workers are killed.
 
         When it is cancelled, it can be called again with less.
         """
@@ -337,12 +340,12 @@ class Pool:
             if member.queue is not None and member.process is not None and member.process.is_alive():
                 member.queue.put(Drain(seconds * _DRAIN_SHARE))
         for member in self._members:
-            await self._end(member, deadline)
+            await self._end_worker(member, deadline)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _end(self, member: _Member, deadline: float) -> None:
+    async def _end_worker(self, member: _Member, deadline: float) -> None:
         process = member.process
         if process is None:
             return
@@ -351,7 +354,7 @@ class Pool:
         while process.is_alive() and (left := deadline - loop.time()) > 0:
             await asyncio.to_thread(process.join, left)
         if process.is_alive():
-            self._log.warning("worker did not end in time, killing it", worker=member.index, pid=process.pid)
+            self._log.warning("worker_end_overdue", worker=member.index, pid=process.pid)
             process.kill()
             await asyncio.to_thread(process.join)
         if member.queue is not None:
@@ -363,7 +366,7 @@ class Pool:
         return sum(member.running for member in self._members)
 
     def stored_at(self, sequence: int) -> int | None:
-        """When an order was committed that waits here, in microseconds; None for one that does not."""
+        """Returns the commit time of a waiting order in microseconds; None for an order that does not wait."""
         for holding in (*(member.holding for member in self._members), self._orphans):
             if (ticket := holding.find(sequence)) is not None:
                 return ticket.stored
@@ -378,11 +381,11 @@ class Pool:
         return held if running else [*held, *self._backlog.ranges(), *self._quarantine.ranges()]
 
     def withdraw(self, sequence: int) -> bool:
-        """Removes a cancelled order from those that wait; False where a worker has it, or it is not here."""
+        """Removes a cancelled order from the backlog; returns False if a worker has it or it is unknown."""
         return self._backlog.remove(sequence) or self._quarantine.remove(sequence)
 
     def find_processes(self) -> list[int]:
-        """Returns the process ids of the workers that live."""
+        """Returns the process ids of running workers."""
         processes = [member.process for member in self._members]
         return [one.pid for one in processes if one is not None and one.pid is not None and one.exitcode is None]
 
@@ -410,7 +413,7 @@ class Pool:
         }
 
     def workers(self) -> list[WorkerView]:
-        """The workers as they are now."""
+        """Returns the workers and their load."""
         return [
             WorkerView(
                 id=f"w{member.index}",

@@ -1,4 +1,4 @@
-"""Orders whose workers keep dying, kept apart from those that have nothing to do with it.
+"""The quarantine: orders whose workers keep dying, apart from all others.
 
 One of them may be what kills the workers: a handler that runs out of memory, or a library that crashes. A
 first death proves nothing, since workers are killed from outside, too. From the second on, such orders are
@@ -8,13 +8,13 @@ So the guilty one is soon alone, and the others are done.
 
 from collections import deque
 
-from workers.waiting import Entry, EntryIndex, Waiting
+from workers.entry_index import Entry, EntryIndex, Waiting
 
 _SUSPICIOUS = 2
 
 
 class _Suspect(Entry):
-    """An entry with the number of workers that died over its orders."""
+    """An entry with the number of workers that died while they had its orders."""
 
     __slots__ = ("rescues",)
 
@@ -24,7 +24,7 @@ class _Suspect(Entry):
 
 
 class Quarantine:
-    """Ranges of suspect orders with the number of workers that died over them."""
+    """Ranges of suspect orders with the number of workers that died."""
 
     def __init__(self) -> None:
         self._suspects: deque[_Suspect] = deque()
@@ -35,8 +35,8 @@ class Quarantine:
         """Number of orders in it."""
         return self._size
 
-    def wants(self, rescues: int) -> bool:
-        """Whether orders with so many dead workers belong here."""
+    def is_suspect(self, rescues: int) -> bool:
+        """Whether orders with this number of dead workers belong here."""
         return rescues >= _SUSPICIOUS
 
     def put(self, waiting: Waiting, rescues: int) -> None:
@@ -47,7 +47,7 @@ class Quarantine:
         self._size += waiting.orders.count
 
     def take(self, limit: int) -> list[Waiting]:
-        """Removes a group for one worker, of at most `limit` orders, fewer the more suspect they are."""
+        """Removes a group of at most `limit` orders for one worker; the more suspect, the smaller."""
         group: list[Waiting] = []
         room = limit
         while self._suspects:
@@ -79,7 +79,7 @@ class Quarantine:
         return self._index.ranges()
 
     def remove(self, sequence: int) -> bool:
-        """Removes one order; False where it does not wait here. Those behind it in its range go to the end."""
+        """Removes one order; returns False if it does not wait here. Later orders of its range move to the end."""
         suspect = self._index.find(sequence)
         if suspect is None:
             return False

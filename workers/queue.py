@@ -1,4 +1,4 @@
-"""The bounded queue to one worker process, and the way back.
+"""The bounded queue to one worker process, and the channel back.
 
 One socket pair for each worker, and no lock between processes: a `multiprocessing.Queue` that several
 workers share is wedged when one of them is killed inside `get`, since its lock dies with it. The pool keeps
@@ -40,7 +40,7 @@ class Channel(asyncio.Protocol):
             self._transport.write(len(payload).to_bytes(_LENGTH_BYTES, "big") + payload)
 
     async def close(self) -> None:
-        """Sends what is left, then ends the connection."""
+        """Sends the rest, then closes the connection."""
         if self._transport is not None:
             self._transport.close()
         await self.ended.wait()

@@ -1,4 +1,4 @@
-"""Runs a handler over claimed orders, many at a time.
+"""The runner: calls the handler for claimed orders, many at a time.
 
 Runner tasks take orders from one line. A handler that never waits is run through the whole line by a
 single task; as soon as one waits, the next task takes over, up to `concurrency`. So an order costs a task
@@ -20,7 +20,7 @@ _SHOWN_ATTEMPTS = 10
 
 
 class Result(NamedTuple):
-    """How an attempt ended. `failure` is None when the order is done."""
+    """The result of an attempt. `failure` is None if the order is done."""
 
     orders: OrderRange
     """The claimed range that the order is of."""
@@ -32,7 +32,7 @@ class Result(NamedTuple):
     """Microseconds of work."""
     failure: Verdict | None = None
     note: str | None = None
-    """What preparing it has found to say of an order that is done."""
+    """A note of the preparation about an order that is done."""
 
 
 class Runner:
@@ -72,7 +72,7 @@ class Runner:
 
     @property
     def results(self) -> int:
-        """Number of results that wait to be taken."""
+        """Number of results that are not taken yet."""
         return len(self._results)
 
     def describe_attempts(self) -> list[dict[str, Any]]:
@@ -93,15 +93,15 @@ class Runner:
         self._add_task()
 
     def _add_task(self) -> None:
-        """Lets another task take from the line, if there is one to take and room for a task."""
+        """Starts another task if the line has orders and the limit allows it."""
         if self._line and not self._starting and self._active < self._concurrency:
             self._starting = True
             self._active += 1
-            task = asyncio.get_running_loop().create_task(self._work())
+            task = asyncio.get_running_loop().create_task(self._run_line())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _work(self) -> None:
+    async def _run_line(self) -> None:
         self._starting = False
         # Should the handler wait, the loop goes on to this next task; should it not, there will be
         # nothing left for that task to do.
@@ -113,11 +113,11 @@ class Runner:
                 order_range, sequence, job = line.popleft()
                 if line:
                     self._add_task()
-                await self._attempt(task, order_range, sequence, job)
+                await self._run_attempt(task, order_range, sequence, job)
         finally:
             self._active -= 1
 
-    async def _attempt(self, task: asyncio.Task[None], order_range: OrderRange, sequence: int, job: Job) -> None:
+    async def _run_attempt(self, task: asyncio.Task[None], order_range: OrderRange, sequence: int, job: Job) -> None:
         started = time.monotonic()
         self._running[sequence] = (task, started, job.attempt)
         failure: Verdict | None = None
@@ -144,26 +144,26 @@ class Runner:
         self._results.append(Result(order_range, sequence, job.attempt, time.time_ns() // 1000, took, failure))
 
     def take_results(self) -> list[Result]:
-        """The results since the last call."""
+        """Returns the results since the last call."""
         results, self._results = self._results, []
         return results
 
     def take_line(self) -> list[tuple[int, int]]:
-        """Empties the line; gives sequence and attempt of the orders that no task has taken yet."""
+        """Empties the line; returns sequence and attempt of its orders."""
         left = [(sequence, job.attempt) for _, sequence, job in self._line]
         self._line.clear()
         return left
 
     def end_overdue(self) -> None:
-        """Ends attempts that have run for longer than the time-out."""
+        """Cancels attempts that have run for longer than the time-out."""
         latest = time.monotonic() - self._timeout
         for sequence, (task, started, _) in list(self._running.items()):
             if started < latest:
                 self._overdue.add(sequence)
                 task.cancel()
 
-    async def cancel(self) -> list[tuple[int, int]]:
-        """Ends every attempt at once; gives sequence and attempt of those that have no result."""
+    async def cancel_attempts(self) -> list[tuple[int, int]]:
+        """Cancels all attempts; returns sequence and attempt of those without a result."""
         self._cancelled = True
         attempts = {sequence: attempt for sequence, (_, _, attempt) in self._running.items()}
         tasks = list(self._tasks)

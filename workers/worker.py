@@ -25,7 +25,7 @@ from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, 
 from workers.failures import TRACEBACK_BYTES, FailureDescriber, Verdict
 from workers.handlers import Job, Loaded
 from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, ToWorker, Work, decode_to_worker
-from workers.preparing import PreparingRunner
+from workers.preparing_runner import PreparingRunner
 from workers.queue import Channel, open_channel
 from workers.runner import Result, Runner
 
@@ -43,7 +43,7 @@ _SMALL_BYTES = 4096
 
 
 class WorkPolicy(Struct, frozen=True):
-    """How a worker goes about its orders; times in seconds."""
+    """Settings of a worker; times in seconds."""
 
     concurrency: int
     max_attempts: int
@@ -51,14 +51,14 @@ class WorkPolicy(Struct, frozen=True):
     order_timeout: float
     lease_seconds: float
     attempts_kept: int = 10
-    """Failed attempts of one order that are kept, the newest."""
+    """Number of failed attempts that are stored for one order, the newest."""
     traceback_bytes: int = TRACEBACK_BYTES
     document_bytes: int = 16 * 2**20
-    """How large the documents of the orders in hand may be together."""
+    """Bound on the bytes of all documents of claimed orders."""
 
 
 class Worker:
-    """Works off what comes through its queue until it is drained or its pool is gone."""
+    """Processes the orders from its queue until it is drained or its pool is gone."""
 
     def __init__(
         self, name: str, store: WorkStore, handler: Loaded, policy: WorkPolicy, *, secrets: Iterable[str] = ()
@@ -69,7 +69,7 @@ class Worker:
         self._tickets: deque[Ticket] = deque()
         self._failures: dict[int, int] = {}
         self._sizes: dict[int, int] = {}
-        """Of large orders in hand: the size of each one's document."""
+        """Document sizes of large claimed orders."""
         self._bytes_in_hand = 0
         self._woken = asyncio.Event()
         self._close_handler = handler.close
@@ -82,7 +82,7 @@ class Worker:
             describe=FailureDescriber(policy.traceback_bytes, secrets),
         )
         self._draining: float | None = None
-        """When a drain has to end, by the clock of the loop."""
+        """Deadline of a drain, by the clock of the loop."""
         self._gone = False
         self._queue: Channel
         self._last_turn = 0.0
@@ -101,38 +101,38 @@ class Worker:
         }
 
     def drain(self, seconds: float) -> None:
-        """Begins nothing more, and ends within `seconds`; the earliest end counts of several."""
+        """Starts no more orders, and ends within `seconds`; of several calls the earliest deadline counts."""
         deadline = asyncio.get_running_loop().time() + seconds
         if self._draining is None or deadline < self._draining:
             self._draining = deadline
             self._woken.set()
 
     async def run(self, end: socket.socket) -> None:
-        """Works on what comes through `end` until told to drain, or until the pool is gone."""
-        self._queue = await open_channel(end, decode_to_worker, self._take_messages, self._end)
-        pulse = asyncio.create_task(self._pulse(), name="pulse")
+        """Processes orders that arrive through `end` until a drain, or until the pool is gone."""
+        self._queue = await open_channel(end, decode_to_worker, self._take_messages, self._end_connection)
+        pulse = asyncio.create_task(self._send_heartbeats(), name="pulse")
         try:
             self._queue.put(Ready())
             while not self._gone and self._draining is None:
                 await self._woken.wait()
-                await self._pace()
+                await self._pace_turn()
                 self._woken.clear()
-                await self._turn()
+                await self._run_turn()
             if self._draining is not None:
-                await self._drain()
+                await self._finish_drain()
             if self._gone:
-                self._log.warning("the pool is gone; ending")
+                self._log.warning("pool_gone")
             # While the pool still waits: with the queue it gives the process up.
             await self._close_handler()
         finally:
             pulse.cancel()
             await self._queue.close()
 
-    async def _pace(self) -> None:
-        """Lets small turns gather, so that a trickle of results does not cost an fsync each."""
+    async def _pace_turn(self) -> None:
+        """Delays small turns, so that a trickle of results does not cost one fsync each."""
         loop = asyncio.get_running_loop()
         waiting = sum(ticket.orders.count for ticket in self._tickets)
-        gathered = self._runner.results + min(waiting, self._room())
+        gathered = self._runner.results + min(waiting, self._free_places())
         pause = self._last_turn + _TURN_SECONDS - loop.time()
         # With nothing gathered there is no turn to put off: what comes next must not wait for it.
         if pause > 0 and 0 < gathered < self._policy.concurrency * _SMALL_SHARE:
@@ -148,19 +148,19 @@ class Worker:
                     self.drain(seconds)
         self._woken.set()
 
-    def _end(self) -> None:
+    def _end_connection(self) -> None:
         self._gone = True
         self._woken.set()
 
-    async def _pulse(self) -> None:
-        """Shows that the loop turns, and ends overdue attempts."""
+    async def _send_heartbeats(self) -> None:
+        """Sends heartbeats, and ends overdue attempts."""
         while True:
             await asyncio.sleep(self._policy.lease_seconds / 4)
             self._queue.put(Alive())
             self._runner.end_overdue()
 
-    async def _turn(self, handed_back: Iterable[tuple[int, int]] = ()) -> None:
-        """Records what has ended and begins what there is room for."""
+    async def _run_turn(self, handed_back: Iterable[tuple[int, int]] = ()) -> None:
+        """Records finished attempts and claims as many orders as there are free places."""
         results = self._runner.take_results()
         if self._sizes:
             self._bytes_in_hand -= sum(self._sizes.pop(result.sequence, 0) for result in results)
@@ -173,7 +173,7 @@ class Worker:
             for result in results
             if result.failure is None
         ]
-        failures = [self._failure(result, result.failure) for result in results if result.failure is not None]
+        failures = [self._failure_of(result, result.failure) for result in results if result.failure is not None]
         room = min(self._policy.document_bytes - self._bytes_in_hand, _TURN_BYTES)
         while True:
             now = time.time_ns() // 1000
@@ -189,24 +189,24 @@ class Worker:
                 )
                 break
             except StoreError as error:
-                self._log.error("results are kept until the store takes them", reason=error.message)
+                self._log.error("results_not_stored", reason=error.message)
                 await asyncio.sleep(_STORE_RETRY_SECONDS)
-        self._report(results, failures, advance, now)
+        self._send_report(results, failures, advance, now)
         for claim in advance.claims:
-            self._start(claim)
+            self._start_claim(claim)
         if advance.left:
             self._tickets.extendleft(reversed(advance.left))
             self._woken.set()
 
-    def _room(self) -> int:
-        """How many more orders may be begun."""
+    def _free_places(self) -> int:
+        """Returns the number of orders that may be claimed."""
         if self._draining is not None or self._bytes_in_hand >= self._policy.document_bytes:
             return 0
         return self._policy.concurrency - self._runner.load
 
     def _take_tickets(self) -> list[Ticket]:
-        """As many tickets as there is room for; the last one may be cut."""
-        room = self._room()
+        """Returns tickets for the free places; the last one may be cut."""
+        room = self._free_places()
         taken: list[Ticket] = []
         while self._tickets and room > 0:
             ticket, rest = self._tickets.popleft().split_at(room)
@@ -215,7 +215,7 @@ class Worker:
             room -= ticket.orders.count
         return taken
 
-    def _failure(self, result: Result, verdict: Verdict) -> Failure:
+    def _failure_of(self, result: Result, verdict: Verdict) -> Failure:
         failures = self._failures.pop(result.sequence, 0) + 1
         retry_at = None
         if not verdict.final and failures < self._policy.max_attempts:
@@ -232,7 +232,7 @@ class Worker:
             result.attempt - self._policy.attempts_kept + 1,
         )
 
-    def _report(self, results: list[Result], failures: list[Failure], advance: Advance, now: int) -> None:
+    def _send_report(self, results: list[Result], failures: list[Failure], advance: Advance, now: int) -> None:
         claims, out = advance.claims, advance.lost
         by_sequence = {failure.sequence: failure for failure in failures}
         failed: list[Failed] = []
@@ -257,7 +257,7 @@ class Worker:
             failed=failed,
             retried=retried,
             refused=advance.refused,
-            lost=_lost(results, out),
+            lost=_lost_ranges(results, out),
             settled_at=now,
             waiting=waiting,
             processing=processing,
@@ -277,7 +277,7 @@ class Worker:
             exception=failure.traceback,
         )
 
-    def _start(self, claim: Claim) -> None:
+    def _start_claim(self, claim: Claim) -> None:
         order_range, attempt = claim.ticket.orders, claim.ticket.attempt
         if claim.failures:
             self._failures.update(dict.fromkeys(order_range.sequences, claim.failures))
@@ -293,12 +293,12 @@ class Worker:
             put(order_range, sequence, Job(f"{prefix}{sequence:012x}", attempt, order))
         self._runner.start()
 
-    async def _drain(self) -> None:
-        """Finishes what runs until the drain has to end, and hands the rest back."""
+    async def _finish_drain(self) -> None:
+        """Finishes running orders until the deadline, and hands the rest back."""
         loop = asyncio.get_running_loop()
         # What is in the line has been begun in the store, so it is handed back there; what is still a
         # ticket has not, and the pool knows it.
-        await self._turn(self._runner.take_line())
+        await self._run_turn(self._runner.take_line())
         while self._runner.load and self._draining is not None and (left := self._draining - loop.time()) > 0:
             try:
                 async with asyncio.timeout(left):
@@ -306,12 +306,12 @@ class Worker:
             except TimeoutError:
                 break
             self._woken.clear()
-            await self._turn()
-        await self._turn(await self._runner.cancel())
+            await self._run_turn()
+        await self._run_turn(await self._runner.cancel_attempts())
 
 
 def _done_ranges(results: list[Result], out: set[int]) -> list[OrderRange]:
-    """The orders that are done, as ranges."""
+    """Returns the orders that are done, as ranges."""
     ranges: list[OrderRange] = []
     group: list[int] = []
     of: OrderRange | None = None
@@ -328,7 +328,7 @@ def _done_ranges(results: list[Result], out: set[int]) -> list[OrderRange]:
     return ranges
 
 
-def _lost(results: list[Result], lost: set[int]) -> list[OrderRange]:
+def _lost_ranges(results: list[Result], lost: set[int]) -> list[OrderRange]:
     return [
         OrderRange(result.orders.received, result.orders.node, result.sequence, 1)
         for result in results

@@ -70,7 +70,7 @@ def no_fencing() -> None:
 
 
 def _let_silent_workers_live() -> None:
-    lose = Pool._lose
+    lose = Pool._lose_worker
 
     class Spared:
         """A worker process that cannot be killed, and seems to be gone."""
@@ -101,7 +101,7 @@ def _let_silent_workers_live() -> None:
                     member.queue._closed = lambda: None
                     lose(self, member)
 
-    Pool._watch = watch  # type: ignore[method-assign]
+    Pool._watch_workers = watch  # type: ignore[method-assign]
 
 
 def _is_stopped(pid: int) -> bool:
@@ -114,7 +114,7 @@ def queue_not_refilled() -> None:
     async def forget(self: Any, tickets: Sequence[Ticket]) -> None:
         """Leaves them where they are."""
 
-    Pool._rescue = forget  # type: ignore[method-assign]
+    Pool._rescue_orders = forget  # type: ignore[method-assign]
 
 
 def events_without_sync() -> None:

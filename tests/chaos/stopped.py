@@ -84,7 +84,7 @@ class StoppedWorker:
             time.sleep(_POLL_SECONDS)
 
     def _count_deaths(self) -> int:
-        died = [entry for entry in self._intake.log if entry.get("event") == "worker died"]
+        died = [entry for entry in self._intake.log if entry.get("event") == "worker_died"]
         return sum(f"w{entry['worker']}" == self._place for entry in died)
 
     def _holds_the_lock(self) -> bool:

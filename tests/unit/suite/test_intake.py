@@ -323,7 +323,7 @@ async def test_dead_workers_orders_are_done_by_the_next(suite: Suite, log: list[
         order = await reach(lines, order_id, "listo")
         assert order["intentos"] == 2
         assert (await lines.ask("stats"))["stats"]["abiertos"] == 0
-    assert any(entry["event"] == "worker died" and entry["orders"] == 1 for entry in log)
+    assert any(entry["event"] == "worker_died" and entry["orders"] == 1 for entry in log)
 
 
 async def test_order_that_outlives_its_workers_is_given_up(suite: Suite) -> None:
@@ -345,12 +345,12 @@ async def test_worker_that_falls_silent_is_killed_after_its_lease(
     async with suite.connect(SERVER) as lines:
         await pass_time_until(lambda: "w1" in str(log) or suite.workers)
         await reach(lines, await place(lines), "listo")
-        monkeypatch.setattr("workers.worker.Worker._pulse", lambda _: asyncio.sleep(0))
+        monkeypatch.setattr("workers.worker.Worker._send_heartbeats", lambda _: asyncio.sleep(0))
         suite.workers[0].kill()
         await pass_time_until(lambda: len(suite.workers) == 2)
         # The second one says that it is ready, and nothing more.
         await pass_time_until(lambda: len(suite.workers) == 3)
-    assert any(entry["event"] == "worker is silent, killing it" for entry in log)
+    assert any(entry["event"] == "worker_unresponsive" for entry in log)
 
 
 async def test_order_that_runs_for_too_long_is_ended(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,7 +369,7 @@ async def test_worker_keeps_results_until_the_store_takes_them(
         order_id = await place(lines)
         await reach(lines, order_id, "en proceso")
         suite.orders.failing = StoreError("busy")
-        await pass_time_until(lambda: any("kept until" in entry["event"] for entry in log))
+        await pass_time_until(lambda: any(entry["event"] == "results_not_stored" for entry in log))
         suite.orders.failing = None
         await reach(lines, order_id, "listo")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 from workers.backlog import Backlog
-from workers.waiting import Waiting
+from workers.entry_index import Waiting
 
 SECOND = 1_000_000
 

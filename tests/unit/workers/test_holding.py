@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 from shared.stores.ports.orders import Ticket
-from workers.holding import Holding
+from workers.held_tickets import Holding
 
 
 def ticket(first: int, count: int) -> Ticket:

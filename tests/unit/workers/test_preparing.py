@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from shared.domain.ids import OrderRange
 from shared.domain.orders import OrderRequest
 from workers.handlers import Job, Reject
-from workers.preparing import PreparingRunner
+from workers.preparing_runner import PreparingRunner
 from workers.runner import Result
 
 RUN = OrderRange(1, 2, 1, 100)
@@ -131,6 +131,6 @@ async def test_what_is_prepared_or_waits_for_it_is_handed_back_with_the_line() -
     bench.put(3)
     assert bench.runner.take_line() == [(1, 1), (2, 1), (3, 1)]
     bench.answers.put_nowait({})
-    assert await bench.runner.cancel() == []
+    assert await bench.runner.cancel_attempts() == []
     await asyncio.sleep(0)
     assert (bench.runner.load, bench.handled, bench.runner.take_results()) == (0, [], [])

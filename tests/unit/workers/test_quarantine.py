@@ -2,8 +2,8 @@
 
 from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
+from workers.entry_index import Waiting
 from workers.quarantine import Quarantine
-from workers.waiting import Waiting
 
 
 def waiting(first: int, count: int) -> Waiting:
@@ -11,7 +11,7 @@ def waiting(first: int, count: int) -> Waiting:
 
 
 def test_first_death_proves_nothing() -> None:
-    assert [Quarantine().wants(rescues) for rescues in range(4)] == [False, False, True, True]
+    assert [Quarantine().is_suspect(rescues) for rescues in range(4)] == [False, False, True, True]
 
 
 def test_groups_shrink_with_every_death_until_one_is_alone() -> None:

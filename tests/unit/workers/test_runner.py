@@ -128,7 +128,7 @@ async def test_cancel_tells_what_was_at_work_and_take_line_what_was_not() -> Non
     while len(bench.runner._running) < 2:
         await asyncio.sleep(0)
     assert bench.runner.take_line() == [(3, 1), (4, 1), (5, 1)]
-    assert await bench.runner.cancel() == [(1, 1), (2, 1)]
+    assert await bench.runner.cancel_attempts() == [(1, 1), (2, 1)]
     assert bench.runner.load == 0
 
 

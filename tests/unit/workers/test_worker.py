@@ -111,6 +111,6 @@ async def test_large_orders_are_taken_by_their_size() -> None:
 async def test_small_orders_are_bounded_by_their_number_alone() -> None:
     worker = Worker("w1", Store(), Loaded(Hands(), None, _close), WorkPolicy(1000, 3, 1.0, 60.0, 60.0))
     small = '{"cliente":"Ana","productos":["pan"],"direccion":"Mayor 1"}'
-    worker._start(Claim(Ticket(OrderRange(1, 1, 1, 900), 1, Priority.NORMAL, 1, 1), [small] * 900, 0))
-    assert worker._room() == 100
-    await worker._runner.cancel()
+    worker._start_claim(Claim(Ticket(OrderRange(1, 1, 1, 900), 1, Priority.NORMAL, 1, 1), [small] * 900, 0))
+    assert worker._free_places() == 100
+    await worker._runner.cancel_attempts()

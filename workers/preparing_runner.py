@@ -1,4 +1,4 @@
-"""A runner whose orders are prepared together before any of them is run.
+"""A runner that prepares orders in batches before it runs them.
 
 One call prepares all orders that have come meanwhile, and the worker's turns go on: what is being prepared counts
 as load, and is handed back like what stands in the line.
@@ -17,7 +17,7 @@ from workers.runner import Result, Runner
 
 
 class PreparingRunner(Runner):
-    """A runner that puts into its line only what `prepare` lets pass; one call takes at most `timeout` seconds."""
+    """A runner that only runs orders that `prepare` accepts; one call takes at most `timeout` seconds."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class PreparingRunner(Runner):
         self._batch: list[tuple[OrderRange, int, Job]] = []
         self._preparing: asyncio.Task[None] | None = None
         self._notes: dict[int, str] = {}
-        """Of orders that are at work or in the line, by their sequence."""
+        """Notes about orders that run or wait in the line, by sequence."""
         self._log = structlog.get_logger()
 
     @property
@@ -48,7 +48,7 @@ class PreparingRunner(Runner):
         self._waiting.append((order_range, sequence, job))
 
     def start(self) -> None:
-        """Begins to prepare what waits for it, unless that goes on already."""
+        """Starts preparing the waiting orders, unless that already runs."""
         if self._waiting and self._preparing is None:
             self._preparing = asyncio.get_running_loop().create_task(self._prepare_waiting(), name="prepare")
 
@@ -57,7 +57,7 @@ class PreparingRunner(Runner):
             batch = self._batch = self._waiting
             self._waiting = []
             started = time.monotonic()
-            found = await self._prepared([job for _, _, job in batch])
+            found = await self._prepare_batch([job for _, _, job in batch])
             if self._batch is not batch:
                 # It has been handed back meanwhile.
                 return
@@ -79,8 +79,8 @@ class PreparingRunner(Runner):
             self._add_task()
         self._preparing = None
 
-    async def _prepared(self, jobs: list[Job]) -> Mapping[str, Verdict | str]:
-        """Returns why orders cannot be begun, or what was noted of those that can, by their ids."""
+    async def _prepare_batch(self, jobs: list[Job]) -> Mapping[str, Verdict | str]:
+        """Returns refusals and notes of a batch, by order id."""
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 refused = await self._prepare(jobs)
@@ -101,14 +101,14 @@ class PreparingRunner(Runner):
         return dict.fromkeys([job.id for job in jobs], found)
 
     def take_results(self) -> list[Result]:
-        """The results since the last call, with what was noted of their orders."""
+        """Returns the results since the last call, with the notes of their orders."""
         results = super().take_results()
         if not self._notes:
             return results
         return [result._replace(note=self._notes.pop(result.sequence, None)) for result in results]
 
     def take_line(self) -> list[tuple[int, int]]:
-        """Empties the line; gives sequence and attempt of the orders that have not been begun."""
+        """Empties the line; returns sequence and attempt of the orders that were not started."""
         left = [(sequence, job.attempt) for _, sequence, job in (*self._batch, *self._waiting)]
         self._batch, self._waiting = [], []
         if self._preparing is not None:

@@ -1,4 +1,4 @@
-"""Orders that wait, as ranges, and an index that finds the range of an order in constant time."""
+"""Waiting orders as ranges, and an index that finds the range of an order in constant time."""
 
 from typing import Generic, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ _BLOCK_PAGE_BITS = 6
 
 
 class Waiting(NamedTuple):
-    """A range that waits for an attempt; `attempt` counts those begun so far, `stored` is microseconds."""
+    """A range that waits for an attempt; `attempt` counts the previous ones, `stored` is in microseconds."""
 
     orders: OrderRange
     attempt: int
@@ -26,14 +26,14 @@ class Waiting(NamedTuple):
 
 
 class Entry:
-    """A place in a queue. It outlives its orders there: `waiting` is None once all have been taken or removed."""
+    """A place in a queue. `waiting` is None after all its orders were taken or removed."""
 
     __slots__ = ("first", "waiting")
 
     def __init__(self, waiting: Waiting) -> None:
         self.waiting: Waiting | None = waiting
         self.first = waiting.orders.first
-        """Where its pages in the index begin: `waiting` may have lost orders at its head since it was added."""
+        """First sequence of its pages in the index: `waiting` may have lost orders at its head since then."""
 
 
 E = TypeVar("E", bound=Entry)
@@ -46,7 +46,7 @@ class EntryIndex(Generic[E]):
         self._pages: dict[int, set[E]] = {}
 
     def add(self, entry: E) -> None:
-        """Adds an entry that holds orders, none of which is in the index yet."""
+        """Adds an entry whose orders are not in the index yet."""
         pages = self._pages
         page, last = _page_range(entry)
         while page <= last:
@@ -58,7 +58,7 @@ class EntryIndex(Generic[E]):
             page += 1
 
     def remove(self, entry: E) -> None:
-        """Removes an entry; it may have lost orders at its head, but none at its end."""
+        """Removes an entry, which may have lost orders at its head, but none at its end."""
         pages = self._pages
         page, last = _page_range(entry)
         while page <= last:
@@ -77,7 +77,7 @@ class EntryIndex(Generic[E]):
         return None
 
     def ranges(self) -> list[tuple[int, int]]:
-        """Returns ranges of sequences, first and stop, in which everything is that is here; they hold more."""
+        """Returns ranges of sequences, first and stop, that cover all entries and more."""
         blocks = {page >> _BLOCK_PAGE_BITS for page in self._pages}
         bits = _PAGE_BITS + _BLOCK_PAGE_BITS
         return [(block << bits, (block + 1) << bits) for block in blocks]

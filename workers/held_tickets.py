@@ -1,4 +1,4 @@
-"""What one worker holds: the orders given to it and not settled yet, as tickets."""
+"""The tickets that one worker holds: orders given to it without a result yet."""
 
 from bisect import bisect_right, insort
 
@@ -9,7 +9,7 @@ from shared.stores.ports.orders import Ticket
 
 
 class Holding:
-    """Tickets by the sequence of their first order; settled ranges are cut out of them."""
+    """Tickets by the sequence of their first order; completed ranges are cut out."""
 
     def __init__(self) -> None:
         self._firsts: list[int] = []
@@ -18,13 +18,13 @@ class Holding:
         """Number of orders held."""
 
     def add(self, ticket: Ticket) -> None:
-        """The worker has been given these orders."""
+        """Adds a ticket that the worker got."""
         insort(self._firsts, ticket.orders.first)
         self._tickets[ticket.orders.first] = ticket
         self.orders += ticket.orders.count
 
     def remove(self, order_range: OrderRange) -> int:
-        """These orders are settled: how many of them were held."""
+        """Removes a completed range; returns how many of its orders were held."""
         removed = 0
         first, stop = order_range.first, order_range.stop
         while first < stop:
@@ -48,11 +48,11 @@ class Holding:
         return removed
 
     def find(self, sequence: int) -> Ticket | None:
-        """The ticket that an order is held by."""
+        """Returns the ticket of an order."""
         place = bisect_right(self._firsts, sequence) - 1
         ticket = self._tickets[self._firsts[place]] if place >= 0 else None
         return ticket if ticket is not None and sequence < ticket.orders.stop else None
 
     def tickets(self) -> list[Ticket]:
-        """Everything that is held."""
+        """Returns all held tickets."""
         return list(self._tickets.values())
