@@ -167,6 +167,19 @@ def test_decisions_are_numbered_one_after_the_other() -> None:
     assert [int(path.name[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+def test_version_of_python_is_the_one_that_the_package_requires(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (version,) = re.findall(r"needs? Python ([\d.]+) or newer", (ROOT / name).read_text())
+    assert project["requires-python"] == f">={version}"
+
+
+def test_index_of_the_docs_has_every_page() -> None:
+    links = set(re.findall(r"\]\(([^)#]+)", (ROOT / "docs/README.md").read_text()))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in DOCS[1:] if path not in DECISIONS}
+    assert pages - {"README.md"} <= links
+
+
 def test_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
