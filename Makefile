@@ -10,7 +10,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 # The packages of this folder, changes to them included, and the command `comanda`.
 INSTALL_ITSELF := $(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 # What runs in one process, without a server: logic, and the contract that the stores in memory share with the others.
-COVERED := 48
+COVERED := 78
 UNIT_TESTS := tests/unit tests/contract/test_order_store.py tests/contract/test_order_feed.py \
 	tests/contract/test_record_store.py tests/contract/test_record_names.py
 # What behaves differently from one version of Python to the next: the parts by themselves, pickles, signals, spawned

@@ -293,7 +293,7 @@ async def test_chain_of_the_log_goes_on_after_a_restart(suite: Suite) -> None:
 async def test_store_that_refuses_is_told_of_and_nothing_has_happened(suite: Suite, records: Lines) -> None:
     await put(records, "x", n=1)
     suite.records.failing = StoreError("the disk is full")
-    for request in ('{"action":"set","id":"x","data":{}}', "get x"):
+    for request in ('{"action":"set","id":"x","data":{}}', "get x", "list", "logs", '{"action":"changes"}'):
         assert (await records.ask(request))["error"] == "db_error"
     health = await records.ask("health")
     assert (health["status"], health["store"]) == ("degraded", "the disk is full")
