@@ -11,8 +11,9 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 INSTALL_ITSELF := $(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 # What runs in one process, without a server: logic, and the contract that the stores in memory share with the others.
 COVERED := 78
-UNIT_TESTS := tests/unit tests/contract/test_order_store.py tests/contract/test_order_feed.py \
-	tests/contract/test_record_store.py tests/contract/test_record_names.py
+# Rules about the repository itself are left to `make test`.
+UNIT_TESTS := --ignore-glob='tests/unit/test_*.py' -m 'not server' --hypothesis-profile=quick tests/unit \
+	$(addprefix tests/contract/test_,order_store.py order_feed.py record_store.py record_names.py)
 # What behaves differently from one version of Python to the next: the parts by themselves, pickles, signals, spawned
 # processes, SQLite.
 VERSION_TESTS := tests/unit tests/contract tests/integration/test_distributed.py tests/integration/test_persistence.py \
@@ -49,10 +50,10 @@ run: $(RUNTIME) ## Start the suite on SQLite; Ctrl-C stops it
 	@$(BIN)/comanda run
 
 unit: $(STAMP) ## Run the tests of logic, which take seconds
-	$(BIN)/python -m pytest -n 2 -m 'not server' $(UNIT_TESTS)
+	$(BIN)/python -m pytest -n 2 $(UNIT_TESTS)
 
 cover: $(STAMP) ## Show which statements those tests do not reach; at least COVERED % have to be
-	$(BIN)/python -m pytest -n 2 -m 'not server' --cov --cov-report=term --cov-fail-under=$(COVERED) $(UNIT_TESTS)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=$(COVERED) $(UNIT_TESTS)
 
 test: $(STAMP) .venv-dynamodb/.installed ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -5,10 +5,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.dynamodb import CREDENTIALS, dynamodb_endpoint
 from tests.support.intake import IntakeProcess, PersistenceProcess, Session
+
+hypothesis.settings.register_profile("quick", max_examples=20)
+"""For `make unit`; `make test` tries five times as many."""
 
 
 def pytest_configure() -> None:

@@ -51,12 +51,12 @@ class StoreBusy(StoreError):
     """Another program has the file locked."""
 
 
-def connect(path: Path, *, read_only: bool = False) -> Connection:
-    """Opens a file for transactions that are begun by hand; a lock is waited for. Raises StoreError."""
+def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 5.0) -> Connection:
+    """Opens a file for transactions that are begun by hand. Waits up to that long for a lock. Raises StoreError."""
     if not read_only:
         _make_private(path)
     with translate_errors(path):
-        connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=wait_seconds)
         with _closed_on_error(connection):
             if read_only:
                 connection.execute("PRAGMA query_only = ON")

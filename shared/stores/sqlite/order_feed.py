@@ -128,8 +128,8 @@ class SqliteOrderFeed:
         if self._connection is None and self._files.orders.exists() and self._files.progress.exists():
             connection = None
             try:
-                connection = connect_order_files(self._files)
-                never_wait(connection)
+                # The event loop of the service stands still meanwhile.
+                connection = connect_order_files(self._files, wait_seconds=0)
                 with translate_errors(self._files.orders):
                     if _is_complete(connection):
                         self._connection, connection = connection, None

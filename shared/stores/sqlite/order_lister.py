@@ -12,9 +12,9 @@ from shared.stores.sqlite.order_search import OrderSearch
 from shared.stores.sqlite.rows import OrderReader
 
 
-def connect_order_files(files: StoreFiles) -> Connection:
+def connect_order_files(files: StoreFiles, *, wait_seconds: float = 5.0) -> Connection:
     """A reading connection on both files, `progress` attached under that name."""
-    connection = connect(files.orders, read_only=True)
+    connection = connect(files.orders, read_only=True, wait_seconds=wait_seconds)
     try:
         with translate_errors(files.progress):
             connection.execute("ATTACH DATABASE ? AS progress", (str(files.progress),))

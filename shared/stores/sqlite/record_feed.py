@@ -74,8 +74,8 @@ class SqliteRecordFeed:
             if self._reader is None and self._path.exists():
                 look = None
                 try:
-                    look = connect(self._path, read_only=True)
-                    never_wait(look)
+                    # The event loop of the service stands still meanwhile.
+                    look = connect(self._path, read_only=True, wait_seconds=0)
                     with translate_errors(self._path):
                         if self._find_tables(look):
                             self._reader = await aiosqlite.Connection(lambda: connect(self._path, read_only=True), 64)

@@ -1,13 +1,15 @@
 """Servers as objects of the test's own process: see tests/support/in_process.py."""
 
 import gc
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from services.gateway.http.openapi import describe_api
+from services.gateway.http.routes import Route
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
 from tests.support.in_process_http import InProcessHttp
@@ -23,6 +25,22 @@ def pytest_asyncio_loop_factories() -> Mapping[str, type[SimulatedLoop]]:
 def thawed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps servers from freezing the objects of the tests for good."""
     monkeypatch.setattr(gc, "freeze", lambda: None)
+
+
+_descriptions: dict[tuple[tuple[str, str], ...], bytes] = {}
+
+
+@pytest.fixture(autouse=True)
+def described_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Describes the same routes once: it takes longer than all else that a gateway does to start."""
+
+    def describe(routes: Sequence[Route]) -> bytes:
+        key = tuple((route.method, route.path) for route in routes)
+        if key not in _descriptions:
+            _descriptions[key] = describe_api(routes)
+        return _descriptions[key]
+
+    monkeypatch.setattr("services.gateway.app.describe_api", describe)
 
 
 @pytest.fixture(autouse=True)
