@@ -19,7 +19,7 @@ from shared.domain.states import ACCEPT, FINISH, State, Transition
 from shared.stores.orders import RUNNING, STATES
 from shared.stores.outbox import TRANSITIONS_BY_MEMBER, Span, decode_entry
 from shared.stores.ports.feeds import OrderEvents, OrderStateChange
-from shared.stores.sqlite.database import Connection, StoreBusy, never_wait, translate_errors
+from shared.stores.sqlite.database import Connection, StoreBusy, translate_errors
 from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.order_positions import OrderPosition

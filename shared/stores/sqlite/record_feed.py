@@ -9,7 +9,7 @@ import aiosqlite
 from shared.domain.errors import Gone, InvalidParams, StoreError
 from shared.domain.records import Record, Table
 from shared.stores.ports.records import Changes
-from shared.stores.sqlite.database import Connection, StoreBusy, connect, never_wait, translate_errors
+from shared.stores.sqlite.database import Connection, StoreBusy, connect, translate_errors
 from shared.stores.sqlite.record_changes import NEWEST, decode_item, read_changes
 
 _ITEMS = """
