@@ -47,23 +47,27 @@ app = App(
 )
 # Loaded when it is asked for: the other commands start quicker without it.
 app.command(
-    "clients.tools.loadtest.command:loadtest",
+    "clients.tools.loadtest.command:run_loadtest",
     name="loadtest",
     help="Put a server under load, and tell whether it holds.",
 )
 app.command(
-    "clients.tools.migrate.command:migrate",
+    "clients.tools.migrate.command:run_migration",
     name="migrate",
     help="Copy all orders and records to another kind of store.",
 )
-app.command("clients.tools.backup.command:backup", name="backup", help="Copy everything that the running suite stores.")
-app.command("clients.tools.backup.command:verify", name="verify", help="Prove that a backup is whole.")
 app.command(
-    "clients.tools.backup.command:restore", name="restore", help="Put a backup in the place of the suite's files."
+    "clients.tools.backup.command:create_backup", name="backup", help="Copy everything that the running suite stores."
 )
-app.command("clients.tools.archive.command:archive", name="archive", help="Move old final orders to compressed files.")
+app.command("clients.tools.backup.command:run_verification", name="verify", help="Prove that a backup is whole.")
 app.command(
-    "clients.tools.archive.command:compact", name="compact", help="Give space back that deleted rows have left."
+    "clients.tools.backup.command:run_restore", name="restore", help="Put a backup in the place of the suite's files."
+)
+app.command(
+    "clients.tools.archive.command:archive_orders", name="archive", help="Move old final orders to compressed files."
+)
+app.command(
+    "clients.tools.archive.command:compact_files", name="compact", help="Give space back that deleted rows have left."
 )
 app.command("clients.cli.data:data", name="data", help="Corporate data, and the audit log of it.")
 app.command(
@@ -78,7 +82,7 @@ app.command(
     "clients.cli.readiness:show_readiness", name="ready", help="Tell whether every server that is needed can work."
 )
 app.command(
-    "clients.tools.doctor.command:doctor", name="doctor", help="Examine this installation, and say how to cure it."
+    "clients.tools.doctor.command:run_doctor", name="doctor", help="Examine this installation, and say how to cure it."
 )
 app.command("clients.cli.token:make_token", name="token", help="Make a bearer token for the gateway.")
 app.command(

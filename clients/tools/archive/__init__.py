@@ -1,1 +1,1 @@
-"""Final orders that were moved to files: moving, listing; and the files of the store made small again."""
+"""Archives of final orders: moves orders to files, lists them, and compacts the store."""

@@ -11,31 +11,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from clients.cli.output import Output
 from clients.cli.times import parse_time, to_microseconds
 from clients.errors import ClientError
-from clients.tools.backup.copying import yield_to_servers
-from clients.tools.backup.places import load_places, servers_stopped
+from clients.tools.backup.file_copies import lower_priority
+from clients.tools.backup.locations import load_locations, servers_stopped
 from shared.stores.sqlite.archiver import Archiver
 from shared.stores.sqlite.database import Writer, translate_errors
 
 Json = Annotated[bool, Parameter(negative="", show_default=False, help="One JSON line, also on a terminal.")]
 
 
-def archive(
+def archive_orders(
     *,
     before: Annotated[str, Parameter(help="A day, or a time: 2030-01-31 or 2030-01-31T08:00:00Z, in UTC.")],
     json: Json = False,
 ) -> int:
-    """Move final orders that were received before a time to compressed files, while the suite runs or not.
+    """Move final orders that were received before a time to compressed files; the suite may run.
 
-    They are in DATA_DIR/archive then, and stay readable: `status ID`, `explain ID`, `list --archive`. The intake
-    deletes their rows when it runs; `compact` gives the space back to the disk.
+    The files are in DATA_DIR/archive, and their orders stay readable: `status ID`, `explain ID`, `list --archive`. A
+    running intake deletes the archived rows; `compact` returns their space to the disk.
     """
     moment = parse_time(before, "--before")
     microseconds = to_microseconds(moment)
-    places = load_places()
-    if not places.orders.orders.exists():
-        raise ClientError(f"there are no orders in {places.orders.orders}", hint="DATA_DIR and DB_PATH say where")
-    yield_to_servers()
-    archiver = Archiver(places.orders)
+    locations = load_locations()
+    if not locations.orders.orders.exists():
+        raise ClientError(f"there are no orders in {locations.orders.orders}", hint="DATA_DIR and DB_PATH say where")
+    lower_priority()
+    archiver = Archiver(locations.orders)
     try:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
@@ -45,7 +45,7 @@ def archive(
     finally:
         archiver.close()
     output = Output(json=json)
-    members = {"archived": archived, "before": before, "folder": str(places.orders.archive), "kept": kept._asdict()}
+    members = {"archived": archived, "before": before, "folder": str(locations.orders.archive), "kept": kept._asdict()}
     if output.json:
         output.print_members(members)
         return 0
@@ -60,15 +60,15 @@ def archive(
     return 0
 
 
-def compact(*, json: Json = False) -> int:
-    """Give space that deleted rows have left back to the disk; stop every server before.
+def compact_files(*, json: Json = False) -> int:
+    """Return the space of deleted rows to the disk; stop all servers before.
 
-    Each file is written anew, a GiB in about half a minute, and needs as much free space meanwhile.
+    Each file is rewritten, at about half a minute a GiB, and needs as much free space meanwhile.
     """
-    places = load_places()
+    locations = load_locations()
     sizes: dict[str, list[int]] = {}
-    with servers_stopped(places):
-        for one in places.store_files:
+    with servers_stopped(locations):
+        for one in locations.store_files:
             if not one.path.exists():
                 continue
             before = one.path.stat().st_size

@@ -1,4 +1,4 @@
-"""Lists archived orders, read from their files."""
+"""Lists archived orders from their files."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,7 +8,7 @@ import msgspec
 from clients.cli.times import to_microseconds
 from clients.errors import WrongUsage
 from clients.replies import StoredOrder
-from clients.tools.backup.places import load_places
+from clients.tools.backup.locations import load_locations
 from shared.domain.names import name_key
 from shared.domain.orders import order_view
 from shared.domain.states import State
@@ -23,16 +23,16 @@ def list_archived(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Iterator[StoredOrder]:
-    """Yields archived orders where DATA_DIR and DB_PATH say that they are, newest first.
+    """Yields the archived orders in the folder of the settings DATA_DIR and DB_PATH, newest first.
 
-    Raises WrongUsage, and StoreError for a file that cannot be read.
+    Raises WrongUsage, and StoreError for an unreadable file.
     """
     wanted = None if customer is None else name_key(customer)
     first = None if since is None else to_microseconds(since)
     last = None if until is None else to_microseconds(until)
     if state is not None and state not in list(State):
         raise WrongUsage(f"{state!r} is no state", hint=f"states: {', '.join(State)}")
-    for file in archive_files(load_places().orders.archive):
+    for file in archive_files(load_locations().orders.archive):
         for archived in reversed(read_block(file.path)):
             order = archived.order
             if (

@@ -1,1 +1,1 @@
-"""Copies of the whole store: taken while the suite runs, checked, and put back."""
+"""Backups of the whole store: created while the suite runs, verified, and restored."""

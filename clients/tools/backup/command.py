@@ -13,13 +13,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from clients.cli.output import Output
 from clients.errors import ClientError
-from clients.tools.backup.check import check_backup
-from clients.tools.backup.copying import Step, Throttle, yield_to_servers
+from clients.tools.backup.creation import source_bytes, take_backup
+from clients.tools.backup.file_copies import ProgressCallback, Throttle, lower_priority
+from clients.tools.backup.last_backup import LastBackup, write_last_backup
+from clients.tools.backup.locations import load_locations
 from clients.tools.backup.manifest import Manifest, read_manifest
-from clients.tools.backup.places import load_places
-from clients.tools.backup.record import LastBackup, note_backup
-from clients.tools.backup.restore import restore_backup
-from clients.tools.backup.take import source_bytes, take_backup
+from clients.tools.backup.restoration import restore_backup
+from clients.tools.backup.verification import check_backup
 
 _MIB = 2**20
 
@@ -28,34 +28,34 @@ Rate = Annotated[float, Parameter(validator=Number(gt=0), help="MiB a second at 
 Json = Annotated[bool, Parameter(negative="", show_default=False, help="One JSON line, also on a terminal.")]
 
 
-def backup(folder: Folder, /, *, rate: Rate = 32.0, json: Json = False) -> int:
-    """Copy everything that the suite stores on this machine, as it is at one instant; the suite goes on meanwhile.
+def create_backup(folder: Folder, /, *, rate: Rate = 32.0, json: Json = False) -> int:
+    """Copy all stored data of this machine as of one instant, while the suite runs.
 
-    DATA_DIR and DB_PATH say where the files are. The folder has to be empty or not there; a backup that was
-    interrupted is begun again.
+    DATA_DIR and DB_PATH name the files. The folder must be empty or missing; an interrupted backup starts from the
+    beginning.
     """
-    places = load_places()
-    yield_to_servers()
-    with _progress("copying and reading back", source_bytes(places)) as step, _translated(folder):
-        manifest = take_backup(places, folder, Throttle(rate * _MIB), step)
-        note_backup(places.data, LastBackup(manifest.taken, str(folder.absolute())))
-    _show(folder, manifest, json=json)
+    locations = load_locations()
+    lower_priority()
+    with _show_progress("copying and reading back", source_bytes(locations)) as step, _translate_os_errors(folder):
+        manifest = take_backup(locations, folder, Throttle(rate * _MIB), step)
+        write_last_backup(locations.data, LastBackup(manifest.taken, str(folder.absolute())))
+    _print_manifest(folder, manifest, json=json)
     return 0
 
 
-def verify(folder: Folder, /, *, rate: Rate = 1000.0, json: Json = False) -> int:
-    """Read every byte of a backup: checksums, the database's own check, and whether its files belong together.
+def run_verification(folder: Folder, /, *, rate: Rate = 1000.0, json: Json = False) -> int:
+    """Read every byte of a backup: checksums, database checks, and the consistency of its files.
 
-    Exit status 1 when something is wrong.
+    Exit status 1 if something is wrong.
     """
     manifest = read_manifest(folder)
-    with _progress("reading", _bytes(manifest)) as step, _translated(folder):
-        check_backup(folder, load_places(), Throttle(rate * _MIB), step)
-    _show(folder, manifest, json=json)
+    with _show_progress("reading", _total_bytes(manifest)) as step, _translate_os_errors(folder):
+        check_backup(folder, load_locations(), Throttle(rate * _MIB), step)
+    _print_manifest(folder, manifest, json=json)
     return 0
 
 
-def restore(
+def run_restore(
     folder: Folder,
     /,
     *,
@@ -65,28 +65,28 @@ def restore(
     rate: Rate = 1000.0,
     json: Json = False,
 ) -> int:
-    """Verify a backup, and put it where DATA_DIR and DB_PATH say; stop every server before.
+    """Verify a backup and copy it to DATA_DIR and DB_PATH; stop all servers before.
 
-    A restore that was interrupted is completed by running it again; no server starts before that.
+    Run an interrupted restore again to complete it; no server starts before that.
     """
-    places = load_places()
+    locations = load_locations()
     manifest = read_manifest(folder)
-    with _progress("verifying and copying", 2 * _bytes(manifest)) as step, _translated(folder):
+    with _show_progress("verifying and copying", 2 * _total_bytes(manifest)) as step, _translate_os_errors(folder):
         throttle = Throttle(rate * _MIB)
-        check_backup(folder, places, throttle, step)
-        former = restore_backup(folder, manifest, places, throttle, step, replace=replace)
-    _show(folder, manifest, json=json)
+        check_backup(folder, locations, throttle, step)
+        former = restore_backup(folder, manifest, locations, throttle, step, replace=replace)
+    _print_manifest(folder, manifest, json=json)
     for path in former:
         sys.stderr.write(f"the files that were there before are in {path}\n")
     return 0
 
 
-def _bytes(manifest: Manifest) -> int:
+def _total_bytes(manifest: Manifest) -> int:
     return sum(file.bytes for file in manifest.files)
 
 
 @contextlib.contextmanager
-def _progress(text: str, total: int) -> Iterator[Step]:
+def _show_progress(text: str, total: int) -> Iterator[ProgressCallback]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
     with Progress(
         *columns, TransferSpeedColumn(), TimeRemainingColumn(), console=Console(file=sys.stderr), transient=True
@@ -96,8 +96,8 @@ def _progress(text: str, total: int) -> Iterator[Step]:
 
 
 @contextlib.contextmanager
-def _translated(folder: Path) -> Iterator[None]:
-    """Turns errors of the file system into ClientError."""
+def _translate_os_errors(folder: Path) -> Iterator[None]:
+    """Translates errors of the file system to ClientError."""
     try:
         yield
     except OSError as error:
@@ -106,13 +106,13 @@ def _translated(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _show(folder: Path, manifest: Manifest, *, json: bool) -> None:
+def _print_manifest(folder: Path, manifest: Manifest, *, json: bool) -> None:
     Output(json=json).print_members(
         {
             "backup": str(folder),
             "taken": manifest.taken,
             "version": manifest.version,
-            "bytes": _bytes(manifest),
+            "bytes": _total_bytes(manifest),
             "counts": manifest.facts.counts,
             "positions": manifest.facts.positions,
         }

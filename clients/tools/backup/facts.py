@@ -1,4 +1,4 @@
-"""Counts and positions in the files of a backup, and whether these files belong together."""
+"""Counts and positions in the files of a backup, and their consistency."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -26,42 +26,42 @@ _FINAL = (DONE, FAILED, CANCELLED)
 
 
 def gather_facts(files: Mapping[str, Path]) -> Facts:
-    """Returns what the files hold; `files` are those of a backup, by their names in it. Raises StoreError."""
+    """Returns the counts and positions in `files`, which are keyed by their names in a backup. Raises StoreError."""
     facts = Facts({}, {})
-    with _opened(files) as of:
+    with _open_files(files) as of:
         if (orders := of.get("orders.db")) is not None:
-            facts.counts["orders"] = _number(orders, "SELECT count(*) FROM orders")
-            facts.positions["node"] = str(_number(orders, _NODE))
-            facts.positions["orders"] = str(_number(orders, _LAST_ORDER))
+            facts.counts["orders"] = _read_number(orders, "SELECT count(*) FROM orders")
+            facts.positions["node"] = str(_read_number(orders, _NODE))
+            facts.positions["orders"] = str(_read_number(orders, _LAST_ORDER))
         if (progress := of.get("orders-progress.db")) is not None:
             for state, count in progress.execute("SELECT state, orders FROM totals ORDER BY state").fetchall():
                 facts.counts[State(STATES[state]).value] = count
-            if _number(progress, _HAS_OUTBOX):
-                facts.positions["outbox"] = str(_number(progress, _LAST_MOVE))
+            if _read_number(progress, _HAS_OUTBOX):
+                facts.positions["outbox"] = str(_read_number(progress, _LAST_MOVE))
         if (records := of.get("records.db")) is not None:
-            facts.counts["records"] = _number(records, "SELECT count(*) FROM items")
-            facts.positions["changes"] = str(_number(records, _LAST_CHANGE))
+            facts.counts["records"] = _read_number(records, "SELECT count(*) FROM items")
+            facts.positions["changes"] = str(_read_number(records, _LAST_CHANGE))
         if (distributed := of.get("distributed.db")) is not None:
-            facts.counts["events"] = _number(distributed, _EVENTS)
+            facts.counts["events"] = _read_number(distributed, _EVENTS)
             for source in ("orders", "records"):
                 if (row := distributed.execute(_POSITION, (source,)).fetchone()) is not None:
                     facts.positions[f"distributed.{source}"] = row[0]
     return facts
 
 
-def find_faults(files: Mapping[str, Path], facts: Facts) -> list[str]:
-    """Returns what shows that the files are not of one instant, or not whole. Raises StoreError."""
+def find_inconsistencies(files: Mapping[str, Path], facts: Facts) -> list[str]:
+    """Returns signs that files are damaged or of different instants. Raises StoreError."""
     faults: list[str] = []
-    with _opened(files) as of:
+    with _open_files(files) as of:
         for name, connection in of.items():
             for (found,) in connection.execute("PRAGMA quick_check(3)").fetchall():
                 if found != "ok":
                     faults.append(f"{name} is damaged: {found}")
         last = int(facts.positions.get("orders", 0))
         if (progress := of.get("orders-progress.db")) is not None:
-            touched = _number(progress, _LAST_TOUCHED)
+            touched = _read_number(progress, _LAST_TOUCHED)
             if "outbox" in facts.positions:
-                touched = max(touched, _number(progress, _LAST_MOVED))
+                touched = max(touched, _read_number(progress, _LAST_MOVED))
             if touched > last:
                 faults.append(f"orders-progress.db knows order {touched}, and the last one of orders.db is {last}")
     return faults + _find_followers_ahead(facts)
@@ -84,7 +84,7 @@ def _find_followers_ahead(facts: Facts) -> list[str]:
 
 
 @contextlib.contextmanager
-def _opened(files: Mapping[str, Path]) -> Iterator[dict[str, Connection]]:
+def _open_files(files: Mapping[str, Path]) -> Iterator[dict[str, Connection]]:
     with contextlib.ExitStack() as stack:
         found: dict[str, Connection] = {}
         for name, path in files.items():
@@ -93,6 +93,6 @@ def _opened(files: Mapping[str, Path]) -> Iterator[dict[str, Connection]]:
         yield found
 
 
-def _number(connection: Connection, statement: str) -> int:
+def _read_number(connection: Connection, statement: str) -> int:
     row: Any = connection.execute(statement).fetchone()
     return int(row[0])

@@ -1,4 +1,4 @@
-"""The manifest of a backup: what it consists of, and what it held when it was taken."""
+"""The manifest of a backup: its files, and the counts and positions in them."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from clients.errors import ClientError
-from clients.tools.backup.places import MANIFEST
+from clients.tools.backup.locations import MANIFEST
 from shared.runtime.programs import client_command
 from shared.stores.durable_files import write_file
 
@@ -15,30 +15,30 @@ PRODUCT = "comanda"
 
 
 class CopiedFile(Struct):
-    """One file of a backup."""
+    """A file of a backup."""
 
     name: str
     schema: int
-    """The version of its schema; 0 for a file that is no database."""
+    """The version of its schema; 0 for a file other than a database."""
     bytes: int
     sha256: str
 
 
 class Facts(Struct):
-    """What the files of a backup hold, as far as it can be counted."""
+    """Counts and positions in the files of a backup."""
 
     counts: dict[str, int] = {}
     positions: dict[str, str] = {}
-    """How far each file has come, and how far the distributed service has read the others."""
+    """The last position of each file, and the positions up to which the distributed service has read the others."""
 
 
 class Manifest(Struct):
-    """Says which files belong together, and of when they are."""
+    """The files that belong together, and their instant."""
 
     version: str
-    """Of the product."""
+    """The version of the product."""
     taken: str
-    """The instant that all files are of, in UTC."""
+    """The instant of all files, in UTC."""
     files: list[CopiedFile]
     facts: Facts
     format: int = FORMAT
@@ -46,12 +46,12 @@ class Manifest(Struct):
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Makes a folder a backup. Raises OSError."""
+    """Writes the manifest, which completes a backup. Raises OSError."""
     write_file(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Returns the manifest of a backup. Raises ClientError where the folder is none."""
+    """Returns the manifest of a backup. Raises ClientError if the folder is not a backup."""
     path = folder / MANIFEST
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Manifest)

@@ -1,1 +1,1 @@
-"""Examines an installation, and says how to cure what is wrong with it."""
+"""Examines an installation, and suggests a cure for each problem."""

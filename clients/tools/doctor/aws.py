@@ -1,4 +1,4 @@
-"""Access to DynamoDB."""
+"""Checks the access to DynamoDB."""
 
 from clients.tools.doctor.findings import DoctorSettings, Finding
 from shared.domain.errors import StoreError
@@ -6,7 +6,7 @@ from shared.stores.dynamodb.settings import DynamoSettings
 
 
 async def check_dynamodb(settings: DoctorSettings) -> Finding:
-    """Asks for the table of orders."""
+    """Requests the description of the table of orders."""
     try:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - takes long to load, and is seldom needed
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from clients.cli.output import Output
 from clients.cli.readiness import check_server
 from clients.cli.text import make_printable
-from clients.tools.backup.places import Places
+from clients.tools.backup.locations import StoreLocations
 from clients.tools.doctor.aws import check_dynamodb
 from clients.tools.doctor.files import (
     check_backup_age,
@@ -31,41 +31,41 @@ from shared.stores.sqlite.files import StoreFiles
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
-async def doctor(
+async def run_doctor(
     *,
     json: Annotated[
         bool, Parameter(negative="", show_default=False, help="One JSON line a finding, also on a terminal.")
     ] = False,
 ) -> int:
-    """Examine this installation: settings, machine, files, servers, backups; and say how to cure what is wrong.
+    """Examine this installation: settings, machine, files, servers, backups; and suggest a cure for each problem.
 
-    It changes nothing. Exit status 1 when something is an error; warnings do not count.
+    It changes nothing. Exit status 1 after an error; warnings do not count.
     """
     settings = load_settings(DoctorSettings, flags={}, environ=os.environ)
     output = Output(json=json)
     findings: list[Finding] = []
 
-    def show(found: Iterable[Finding]) -> None:
+    def add_findings(found: Iterable[Finding]) -> None:
         for finding in found:
             findings.append(finding)
-            output.print_result(finding, _shown(finding))
+            output.print_result(finding, _finding_row(finding))
 
-    show(check_settings(os.environ))
-    show([check_open_files(settings.max_connections), check_dual_stack()])
+    add_findings(check_settings(os.environ))
+    add_findings([check_open_files(settings.max_connections), check_dual_stack()])
     if settings.store == "dynamodb":
-        show([check_clock(None), await check_dynamodb(settings)])
+        add_findings([check_clock(None), await check_dynamodb(settings)])
     else:
-        show([check_sqlite()])
-        show(_check_files(settings))
-    show(await check_servers(settings, check_server))
+        add_findings([check_sqlite()])
+        add_findings(_check_files(settings))
+    add_findings(await check_servers(settings, check_server))
     return 1 if has_errors(findings) else 0
 
 
 def _check_files(settings: DoctorSettings) -> Iterator[Finding]:
     data = Path(settings.data_dir)
-    places = Places(StoreFiles(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
-    yield check_clock(find_newest_order(places))
-    for folder in places.folders:
+    locations = StoreLocations(StoreFiles(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
+    yield check_clock(find_newest_order(locations))
+    for folder in locations.store_folders:
         if not folder.exists():
             yield Finding(
                 "warning", "data", f"{folder} is not there yet", "the first start makes it; or check DATA_DIR"
@@ -76,13 +76,13 @@ def _check_files(settings: DoctorSettings) -> Iterator[Finding]:
             return
         yield check_disk(folder, settings.disk_reserve_mib)
         yield check_fsync(folder)
-    yield from check_owners(places, os.geteuid())
-    yield from check_schemas(places)
+    yield from check_owners(locations, os.geteuid())
+    yield from check_schemas(locations)
     yield check_backup_age(data)
 
 
-def _shown(finding: Finding) -> Table:
-    """A finding as a row of a table, whose columns are those of every other one."""
+def _finding_row(finding: Finding) -> Table:
+    """Returns a finding as a table row, with the same column widths as all others."""
     row = Table.grid(padding=(0, 1, 0, 0))
     row.add_column(width=len("warning"), style=_STYLES[finding.level])
     row.add_column(width=len("persistence"), style="bold")

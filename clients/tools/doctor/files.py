@@ -1,4 +1,4 @@
-"""What is on disk: room, the time of an fsync, owners and modes, schema versions, and the last backup."""
+"""Checks files: free space, fsync time, owners and modes, schema versions, and the last backup."""
 
 import contextlib
 import os
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from clients.tools.backup.places import Places
-from clients.tools.backup.record import read_last_backup
+from clients.tools.backup.last_backup import read_last_backup
+from clients.tools.backup.locations import StoreLocations
 from clients.tools.doctor.findings import Finding
 from shared.domain.errors import StoreError
 from shared.runtime.programs import client_command
@@ -30,7 +30,7 @@ _BACKUP_DAYS = 2.0
 
 
 def check_disk(folder: Path, reserve_mib: int) -> Finding:
-    """Compares the free space with what the intake leaves free."""
+    """Compares the free space with the reserve that the intake keeps."""
     free = shutil.disk_usage(folder).free
     told = f"{free / _MIB:,.0f} MiB are free in {folder}"
     cure = "free some space: docs/OPERATIONS.md says what may be deleted"
@@ -42,7 +42,7 @@ def check_disk(folder: Path, reserve_mib: int) -> Finding:
 
 
 def check_fsync(folder: Path) -> Finding:
-    """Measures how long the disk takes to store a block, which every acknowledged order waits for."""
+    """Measures the time of an fsync, which each acknowledged order waits for."""
     times: list[float] = []
     with tempfile.TemporaryFile(dir=folder) as file:
         for _ in range(_SYNCS):
@@ -58,18 +58,18 @@ def check_fsync(folder: Path) -> Finding:
     return Finding("ok", "fsync", told)
 
 
-def check_owners(places: Places, user: int) -> Iterable[Finding]:
-    """Finds files of the store that `user` cannot use, and files that others can."""
-    paths = [path for path in _store_paths(places) if path.exists() and not _is_shared_folder(path)]
+def check_owners(locations: StoreLocations, user: int) -> Iterable[Finding]:
+    """Finds files of the store that `user` cannot use, or that other users can."""
+    paths = [path for path in _store_paths(locations) if path.exists() and not _is_shared_folder(path)]
     owners = {path: path.stat().st_uid for path in paths}
     strange = [path for path, owner in owners.items() if owner != user]
     if len(set(owners.values())) > 1 or (strange and user != 0):
-        folders = " ".join(map(str, places.folders))
+        folders = " ".join(map(str, locations.store_folders))
         owner = "USER" if user == 0 else str(user)
         yield Finding(
             "error",
             "owners",
-            f"not all files have one owner: {_names(strange)} belong to others than user {user}",
+            f"not all files have one owner: {_format_paths(strange)} belong to others than user {user}",
             f"stop the suite, then: chown -R {owner} {folders}; start it as that user alone",
         )
     open_to_others = [path for path in paths if path.stat().st_mode & _OTHERS]
@@ -77,21 +77,21 @@ def check_owners(places: Places, user: int) -> Iterable[Finding]:
         yield Finding(
             "warning",
             "modes",
-            f"other users can open {_names(open_to_others)}",
-            f"chmod -R go= {' '.join(map(str, places.folders))}",
+            f"other users can open {_format_paths(open_to_others)}",
+            f"chmod -R go= {' '.join(map(str, locations.store_folders))}",
         )
     if not strange and not open_to_others:
         yield Finding("ok", "owners", f"{len(paths)} files are their owner's alone")
 
 
 def _is_shared_folder(path: Path) -> bool:
-    """Whether a folder is for several users on purpose, as /tmp is, and as a volume of a container may be."""
+    """Whether a folder is shared by several users, such as /tmp or a volume of a container."""
     return path.is_dir() and bool(path.stat().st_mode & stat.S_ISVTX)
 
 
-def check_schemas(places: Places) -> Iterable[Finding]:
-    """Compares the schema of each file with the one that this program knows."""
-    for folder in places.folders:
+def check_schemas(locations: StoreLocations) -> Iterable[Finding]:
+    """Compares the schema of each file with the newest one that this program knows."""
+    for folder in locations.store_folders:
         if (folder / RESTORE_MARK).exists():
             yield Finding(
                 "error",
@@ -100,12 +100,12 @@ def check_schemas(places: Places) -> Iterable[Finding]:
                 f"run the restore again, which completes it: {client_command()} restore DIR",
             )
     versions: list[str] = []
-    for one in places.store_files:
+    for one in locations.store_files:
         if not one.path.exists():
             continue
         newest = newest_schema(one.schema)
         try:
-            version = _schema(one.path)
+            version = _read_schema(one.path)
         except StoreError as error:
             cure = "restore a backup: docs/OPERATIONS.md; keep the damaged file"
             yield Finding("error", "schema", f"{one.path} cannot be read: {error.message}", cure)
@@ -131,13 +131,13 @@ def check_backup_age(data: Path, now: float | None = None) -> Finding:
         return Finding("warning", "backup", "none was taken yet", cure)
     moment = datetime.fromisoformat(last.taken).astimezone(UTC)
     days = ((time.time() if now is None else now) - moment.timestamp()) / 86_400
-    told = f"the last one is {_age(days)} old, in {last.folder}"
+    told = f"the last one is {_format_age(days)} old, in {last.folder}"
     return Finding("warning", "backup", told, cure) if days > _BACKUP_DAYS else Finding("ok", "backup", told)
 
 
-def find_newest_order(places: Places) -> int | None:
-    """Returns when the newest order was received, in microseconds since the epoch; None where there is none."""
-    path = places.orders.orders
+def find_newest_order(locations: StoreLocations) -> int | None:
+    """Returns the time of receipt of the newest order, in microseconds since the epoch; None without orders."""
+    path = locations.orders.orders
     if path.exists():
         with (
             contextlib.suppress(StoreError),
@@ -149,23 +149,23 @@ def find_newest_order(places: Places) -> int | None:
     return None
 
 
-def _schema(path: Path) -> int:
+def _read_schema(path: Path) -> int:
     with translate_errors(path), contextlib.closing(connect(path, read_only=True)) as file:
         return int(file.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _store_paths(places: Places) -> Iterable[Path]:
-    yield from places.folders
-    for one in places.store_files:
+def _store_paths(locations: StoreLocations) -> Iterable[Path]:
+    yield from locations.store_folders
+    for one in locations.store_files:
         for ending in ("", "-wal", "-shm", ".lock"):
             yield one.path.with_name(one.path.name + ending)
-    yield from places.locks
+    yield from locations.lock_files
 
 
-def _names(paths: Sequence[Path]) -> str:
+def _format_paths(paths: Sequence[Path]) -> str:
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     return ", ".join(map(str, paths[:_SHOWN])) + more
 
 
-def _age(days: float) -> str:
+def _format_age(days: float) -> str:
     return f"{days * 24:.0f} hours" if days < 2 else f"{days:.1f} days"

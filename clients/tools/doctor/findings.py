@@ -1,4 +1,4 @@
-"""What an examination finds, and the settings that it goes by."""
+"""Findings of an examination, and its settings."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -9,7 +9,7 @@ Level = Literal["ok", "warning", "error"]
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):
-    """One thing that was examined. With the level `error` the suite cannot work, or will lose something."""
+    """The result of one check. At the level `error` the suite cannot work, or would lose data."""
 
     level: Level
     check: str
@@ -44,5 +44,5 @@ class DoctorSettings(Struct, frozen=True):
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:
-    """Whether the suite cannot work as it is."""
+    """Whether any finding is an error."""
     return any(finding.level == "error" for finding in findings)

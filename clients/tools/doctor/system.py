@@ -1,4 +1,4 @@
-"""What the machine gives: its clock, open files, SQLite, addresses, and the names of settings."""
+"""Checks the machine: clock, open files, SQLite, addresses, and the names of settings."""
 
 import resource
 import socket
@@ -10,7 +10,7 @@ from clients.tools.doctor.findings import Finding
 from shared.runtime.setting_names import find_unknown_settings
 from shared.stores.sqlite.database import sqlite
 
-# The product is not older than this: 2026-01-01.
+# The product is newer than 2026-01-01.
 _EARLIEST = 1_767_225_600
 _SPARE_FILES = 256
 _OLDEST_SQLITE = (3, 35, 0)
@@ -28,7 +28,7 @@ def check_settings(environ: Mapping[str, str]) -> Iterable[Finding]:
 
 
 def check_clock(newest_order: int | None, now: float | None = None) -> Finding:
-    """Compares the clock with the newest order, which is in microseconds since the epoch."""
+    """Compares the clock with the time of the newest order, in microseconds since the epoch."""
     seconds = time.time() if now is None else now
     cure = "set the clock, and let it follow a time server (timedatectl set-ntp true)"
     told = f"{datetime.fromtimestamp(seconds, UTC):%FT%TZ}"
@@ -40,7 +40,7 @@ def check_clock(newest_order: int | None, now: float | None = None) -> Finding:
 
 
 def check_open_files(max_connections: int, hard: int | None = None) -> Finding:
-    """Compares the limit of open files, up to which servers raise theirs, with `MAX_CONNECTIONS`."""
+    """Compares the limit of open files, which servers raise theirs to, with `MAX_CONNECTIONS`."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1] if hard is None else hard
     needed = max_connections + _SPARE_FILES
     if limit in (-1, resource.RLIM_INFINITY) or limit >= needed:
@@ -56,7 +56,7 @@ def check_open_files(max_connections: int, hard: int | None = None) -> Finding:
 
 
 def check_sqlite(version: tuple[int, ...] = sqlite.sqlite_version_info) -> Finding:
-    """Compares the version of SQLite with what the stores need."""
+    """Compares the version of SQLite with the one that the stores need."""
     told = ".".join(map(str, version))
     if version < _OLDEST_SQLITE:
         needed = ".".join(map(str, _OLDEST_SQLITE))
@@ -65,7 +65,7 @@ def check_sqlite(version: tuple[int, ...] = sqlite.sqlite_version_info) -> Findi
 
 
 def check_dual_stack() -> Finding:
-    """Finds out whether a port can serve IPv4 and IPv6."""
+    """Checks that one port can serve IPv4 and IPv6."""
     try:
         with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
             port = server.getsockname()[1]

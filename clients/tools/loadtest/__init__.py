@@ -1,1 +1,1 @@
-"""The load test: puts a server under load, measures it, and proves that nothing was lost."""
+"""The load test: puts a server under load, measures it, and verifies that no order is lost."""

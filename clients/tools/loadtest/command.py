@@ -1,4 +1,4 @@
-"""The command `loadtest`: runs the generator, shows progress, prints the result and the verdict."""
+"""The command `loadtest`: runs the generator, shows progress, prints the result and the outcome."""
 
 import asyncio
 import contextlib
@@ -22,19 +22,19 @@ from clients.access import Target
 from clients.cli.targets import Host, Port, resolve_target
 from clients.errors import ClientError
 from clients.intake import IntakeClient
-from clients.tools.loadtest.generator import Generator
-from clients.tools.loadtest.killer import Killer
-from clients.tools.loadtest.measure import Measure
-from clients.tools.loadtest.page import page
+from clients.tools.loadtest.console_report import print_result
+from clients.tools.loadtest.generator import LoadGenerator
+from clients.tools.loadtest.html_report import render_page
+from clients.tools.loadtest.measurements import Measurements
 from clients.tools.loadtest.plan import Plan
-from clients.tools.loadtest.report import show
-from clients.tools.loadtest.result import Result, conclude, read_result
-from clients.tools.loadtest.verify import Verdict, verify
-from clients.tools.loadtest.workload import Workload, made_up_workload, read_workload
+from clients.tools.loadtest.results import LoadTestResult, build_result, read_result
+from clients.tools.loadtest.verification import VerificationResult, verify_orders
+from clients.tools.loadtest.worker_killer import WorkerKiller
+from clients.tools.loadtest.workload import Workload, generate_workload, read_workload
 
 _REFRESH_SECONDS = 0.2
 _DEFAULT_ORDERS = 10_000
-# As many as the stand-in handler works off by default: 2 workers, each with 1,000 orders at a time that take a second.
+# The rate of the stand-in handler by default: 2 workers with 1,000 concurrent orders of one second each.
 _DEFAULT_RATE = 2000.0
 _ANSWER_SECONDS = 60.0
 _AT_LEAST_ONE = Number(gte=1)
@@ -47,8 +47,8 @@ _FAMILIES = {
 }
 
 
-class _Test(Struct, frozen=True):
-    """What the command was asked for, checked and opened."""
+class _TestRun(Struct, frozen=True):
+    """The validated parameters of the command."""
 
     workload: Workload
     plan: Plan
@@ -57,7 +57,7 @@ class _Test(Struct, frozen=True):
     chaos: bool
 
 
-def loadtest(  # noqa: PLR0913 -- its parameters are the flags of the command
+def run_loadtest(  # noqa: PLR0913 -- its parameters are the flags of the command
     *,
     input: Annotated[Path | None, Parameter(help="Orders to send, one a line; else made-up ones.")] = None,  # noqa: A002
     orders: Annotated[
@@ -95,11 +95,11 @@ def loadtest(  # noqa: PLR0913 -- its parameters are the flags of the command
         bool, Parameter(negative="", show_default=False, help="Print the result as one JSON line only.")
     ] = False,
 ) -> int:
-    """Put a server under load, and tell whether it holds: exit status 0 if it does, and 1 if not.
+    """Put a server under load, and assess whether it holds: exit status 0 if it does, and 1 if not.
 
-    Without flags it sends 10,000 orders at 2,000 a second, as many as the stand-in handler works off.
+    Without flags it sends 10,000 orders at 2,000 a second, the rate of the stand-in handler.
     """
-    workload = made_up_workload(keyed=verify) if input is None else read_workload(input, keyed=verify)
+    workload = generate_workload(keyed=verify) if input is None else read_workload(input, keyed=verify)
     if orders is None and seconds is None:
         if input is None and rate is None:
             rate = _DEFAULT_RATE
@@ -109,22 +109,22 @@ def loadtest(  # noqa: PLR0913 -- its parameters are the flags of the command
     if report is not None:
         _check_writable(report)
     where = resolve_target(host, port)
-    test = _Test(workload, plan, where, timeout if verify else None, chaos)
+    test = _TestRun(workload, plan, where, timeout if verify else None, chaos)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(_run(test))
+        result = runner.run(_run_test(test))
     if json or not sys.stdout.isatty():
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     if not json:
-        show(Console(highlight=False, stderr=not sys.stdout.isatty()), result, compared)
+        print_result(Console(highlight=False, stderr=not sys.stdout.isatty()), result, compared)
     if report is not None:
         ended = datetime.datetime.now().astimezone()
-        text = page(result, compared, target=f"{where.host} port {where.port}", ended=ended)
+        text = render_page(result, compared, target=f"{where.host} port {where.port}", ended=ended)
         report.write_text(text, encoding="utf-8")
     return 0 if result.passed else 1
 
 
 def _check_writable(file: Path) -> None:
-    """Raises ClientError now rather than when the run is over."""
+    """Raises ClientError before the run instead of after it."""
     try:
         file.touch()
     except OSError as error:
@@ -133,25 +133,28 @@ def _check_writable(file: Path) -> None:
         ) from None
 
 
-async def _run(test: _Test) -> Result:
-    measure = Measure()
-    generator = Generator(test.workload, measure, test.plan, target=test.target)
-    verdict: Verdict | None = None
+async def _run_test(test: _TestRun) -> LoadTestResult:
+    measure = Measurements()
+    generator = LoadGenerator(test.workload, measure, test.plan, target=test.target)
+    verdict: VerificationResult | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     note = TextColumn("{task.fields[note]}")
     with Progress(*columns, note, console=Console(stderr=True), transient=True) as progress:
-        killer = Killer(test.target)
+        killer = WorkerKiller(test.target)
         if test.chaos:
-            await killer.check()
+            await killer.check_server()
         cpu = time.process_time()
-        async with _aside(_show_sending(progress, measure, test.plan)), _aside(killer.run() if test.chaos else None):
+        async with (
+            _run_beside(_show_sending(progress, measure, test.plan)),
+            _run_beside(killer.kill_workers() if test.chaos else None),
+        ):
             seconds = await generator.run()
         cpu = time.process_time() - cpu
         if test.verify_seconds is not None:
             work = progress.add_task("working off", total=measure.accepted, note="")
             bar = progress.add_task("verifying", total=measure.accepted, note="")
             async with IntakeClient(*test.target, timeout=_ANSWER_SECONDS) as client:
-                verdict = await verify(
+                verdict = await verify_orders(
                     client,
                     test.workload,
                     measure,
@@ -159,12 +162,12 @@ async def _run(test: _Test) -> Result:
                     working=lambda done: progress.update(work, completed=done),
                     progress=lambda checked: progress.update(bar, completed=checked),
                 )
-    return conclude(test.plan, measure, verdict, seconds=seconds, cpu_seconds=cpu, killed=killer.killed)
+    return build_result(test.plan, measure, verdict, seconds=seconds, cpu_seconds=cpu, killed=killer.killed)
 
 
 @contextlib.asynccontextmanager
-async def _aside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
-    """Does this for as long as the block lasts."""
+async def _run_beside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Runs `work` as a task for the duration of the block."""
     if work is None:
         yield
         return
@@ -177,8 +180,8 @@ async def _aside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
             await task
 
 
-async def _show_sending(progress: Progress, measure: Measure, plan: Plan) -> None:
-    """Keeps a bar at what is settled, with the live rate and latency, until it is cancelled."""
+async def _show_sending(progress: Progress, measure: Measurements, plan: Plan) -> None:
+    """Updates a progress bar with rate and latency until cancelled."""
     bar = progress.add_task("sending", total=plan.orders, note="")
     before = 0
     try:

@@ -1,7 +1,7 @@
-"""One connection of a load test, keeping a window of orders in flight.
+"""One connection of a load test, which keeps a window of orders in flight.
 
-As bare as it can be, so that the server is what is measured: no task and no future per order, one write
-and one decode for a whole window.
+It is minimal, so that the server limits the measurement: no task and no future for an order, one write and one decode
+for a whole window.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ import msgspec
 from msgspec import Struct
 
 from clients.errors import Unreachable
-from clients.tools.loadtest.measure import TEMPORARY, Measure
+from clients.tools.loadtest.measurements import TEMPORARY, Measurements
 from clients.tools.loadtest.plan import Plan
 from clients.tools.loadtest.workload import Workload
 
 _SILENT_CHECKS = 10
 
 
-class _Answer(Struct):
+class _OrderAnswer(Struct):
     success: bool | None = None
     event: str | None = None
     id: str = ""
@@ -32,82 +32,82 @@ class _Answer(Struct):
     retry_after_ms: int | None = None
 
 
-class Run(Protocol):
+class OrderSource(Protocol):
     """The run that a connection belongs to."""
 
     workload: Workload
-    measure: Measure
+    measure: Measurements
     plan: Plan
 
-    def take(self, limit: int) -> list[int]:
-        """Numbers of the orders to send next."""
+    def take_numbers(self, limit: int) -> list[int]:
+        """Returns the numbers of the orders to send next."""
 
-    def due(self, numbers: list[int]) -> list[tuple[float, int]]:
-        """When orders that are sent now fell due: times, and how many fell due then."""
+    def due_times(self, numbers: list[int]) -> list[tuple[float, int]]:
+        """Returns the times when these orders were due, each with the number of orders due then."""
 
-    def again(self, numbers: list[int], seconds: float | None) -> None:
-        """These orders are to be sent again after a pause."""
+    def send_again(self, numbers: list[int], seconds: float | None) -> None:
+        """Schedules these orders to be sent again after a pause."""
 
-    def settled(self) -> None:
-        """Something was answered for good."""
+    def report_settled(self) -> None:
+        """Reports that an order has its final answer."""
 
-    def lost(self, connection: "Connection", numbers: list[int]) -> None:
-        """A connection broke with these orders in flight."""
+    def report_lost_connection(self, connection: "LoadConnection", numbers: list[int]) -> None:
+        """Reports a broken connection, and the orders that were in flight on it."""
 
 
-class Connection(asyncio.Protocol):
-    """Sends what its run gives it, and tells the run what became of it."""
+class LoadConnection(asyncio.Protocol):
+    """Sends the orders of its run, and records the answers."""
 
-    def __init__(self, run: Run, family: socket.AddressFamily) -> None:
+    def __init__(self, run: OrderSource, family: socket.AddressFamily) -> None:
         self.hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.family = family
         self._run = run
-        self._decode: Callable[[bytes], list[_Answer]] = msgspec.json.Decoder(_Answer).decode_lines
+        self._decode: Callable[[bytes], list[_OrderAnswer]] = msgspec.json.Decoder(_OrderAnswer).decode_lines
         self._held = b""
         self._flight: deque[int] = deque()
         self._due: deque[tuple[float, int]] = deque()
         self._transport: asyncio.Transport | None = None
         self._opening = b"\n"
-        """What comes before the first order: an empty line says that the connection is kept for later ones."""
-        # Checks and not seconds: after a standstill of this process, what has come in is read first.
+        """Bytes before the first order: an empty line tells the server that the connection stays open."""
+        # Checks instead of seconds: after a pause of this process, received data is read first.
         self._silent_checks = 0
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it can send."""
         return self._transport is not None
 
     @property
     def in_flight(self) -> int:
-        """Orders sent and not answered."""
+        """The number of orders without an answer."""
         return len(self._flight)
 
-    def fill(self, limit: int) -> None:
-        """Sends as many orders as there is room for, at most `limit`."""
+    def send_orders(self, limit: int) -> None:
+        """Sends as many orders as the window allows, at most `limit`."""
         room = min(self._run.plan.pipeline - len(self._flight), limit)
         if self._transport is None or room <= 0:
             return
-        numbers = self._run.take(room)
+        numbers = self._run.take_numbers(room)
         if numbers:
-            line = self._run.workload.line
+            line = self._run.workload.format_line
             self._flight.extend(numbers)
-            self._due.extend(self._run.due(numbers))
+            self._due.extend(self._run.due_times(numbers))
             self._transport.write(self._opening + b"".join([line(number) for number in numbers]))
             self._opening = b""
 
-    def check(self) -> None:
-        """Ends the connection when answers are due and nothing was read for many checks in a row."""
+    def check_silence(self) -> None:
+        """Aborts the connection if answers are due and nothing was read for many checks in a row."""
         self._silent_checks = self._silent_checks + 1 if self._flight else 0
         if self._silent_checks > _SILENT_CHECKS:
             self.abort()
 
     def close(self) -> None:
-        """Ends it once everything is written."""
+        """Closes the connection after all data is written."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Ends it at once."""
+        """Closes the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         try:
             answers = self._decode(data[:cut])
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # What cannot be read cannot be matched to an order, nor can anything behind it.
+            # An unreadable answer cannot be matched to an order, nor can any later one.
             self.abort()
             return
         if not self.hello.done() and answers:
@@ -135,9 +135,9 @@ class Connection(asyncio.Protocol):
                 return
             self.hello.set_result(None)
         if answers:
-            self._take(answers)
+            self._process_answers(answers)
 
-    def _take(self, answers: list[_Answer]) -> None:
+    def _process_answers(self, answers: list[_OrderAnswer]) -> None:
         measure = self._run.measure
         refused: list[int] = []
         pause: float | None = None
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
             if answer.success is None:
                 continue
             if not self._flight or answer.error == "timeout":
-                # The server speaks of the connection, and is about to close it.
+                # The error concerns the connection, which the server is about to close.
                 self.abort()
                 break
             number = popleft()
@@ -162,24 +162,24 @@ class Connection(asyncio.Protocol):
                 if answer.retry_after_ms is not None:
                     pause = max(pause or 0.0, answer.retry_after_ms / 1000)
         now = time.monotonic()
-        measure.answered(now, accepted, self._waits(before - len(self._flight), now))
+        measure.record_answers(now, accepted, self._list_waits(before - len(self._flight), now))
         if refused:
-            self._run.again(refused, pause)
-        self._run.settled()
-        self.fill(self._run.plan.pipeline)
+            self._run.send_again(refused, pause)
+        self._run.report_settled()
+        self.send_orders(self._run.plan.pipeline)
 
-    def _waits(self, answers: int, now: float) -> list[tuple[int, int]]:
-        """How long the oldest requests have waited: microseconds, and how many did."""
+    def _list_waits(self, answers: int, now: float) -> list[tuple[int, int]]:
+        """Returns the waiting times of the oldest requests in microseconds, each with the number of requests."""
         found: list[tuple[int, int]] = []
         while answers:
-            due, count = self._due[0]
+            due_times, count = self._due[0]
             part = min(count, answers)
-            found.append((int((now - due) * 1e6), part))
+            found.append((int((now - due_times) * 1e6), part))
             answers -= part
             if part == count:
                 self._due.popleft()
             else:
-                self._due[0] = (due, count - part)
+                self._due[0] = (due_times, count - part)
         return found
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -187,4 +187,4 @@ class Connection(asyncio.Protocol):
         if not self.hello.done():
             self.hello.set_exception(Unreachable("the connection ended before the greeting"))
         elif not self.hello.cancelled() and self.hello.exception() is None:
-            self._run.lost(self, list(self._flight))
+            self._run.report_lost_connection(self, list(self._flight))

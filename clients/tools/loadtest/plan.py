@@ -1,4 +1,4 @@
-"""How a load test goes: how many orders, for how long, how fast, over which connections."""
+"""The plan of a load test: orders, duration, rate, and connections."""
 
 import socket
 
@@ -6,14 +6,14 @@ from msgspec import Struct
 
 
 class Plan(Struct, frozen=True):
-    """At least one of `orders` and `seconds` is set; what comes first ends the run."""
+    """At least one of `orders` and `seconds` is set; the run ends at the first one that is reached."""
 
     connections: int
     pipeline: int
-    """Orders in flight on each connection."""
+    """The maximum number of orders in flight on each connection."""
     orders: int | None = None
     seconds: float | None = None
     rate: float | None = None
-    """Orders a second that fall due whatever the server does (open loop); None sends as answers come."""
+    """Orders that are due each second, independent of the server (open loop); with None, answers set the rate."""
     families: tuple[socket.AddressFamily, ...] = (socket.AF_UNSPEC,)
-    """Address families that connections take in turn."""
+    """The address families of the connections, in turn."""

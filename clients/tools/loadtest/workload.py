@@ -1,4 +1,4 @@
-"""The orders that a load test sends, serialised before the clock starts."""
+"""The orders of a load test, serialized before the clock starts."""
 
 import random
 import secrets
@@ -18,22 +18,22 @@ _MADE_UP = 1000
 
 
 class Workload:
-    """Orders by number, made of `orders` (JSON objects without request_id) in turn.
+    """Orders by number, made from `orders` (JSON objects without request_id) in turn.
 
-    With `keyed`, each carries a request_id of its own.
+    With `keyed`, each order has its own request_id.
     """
 
     def __init__(self, orders: list[bytes], *, keyed: bool) -> None:
         self.keyed = keyed
         self._orders = orders
         self._run = secrets.token_hex(4)
-        # Everything but the closing bracket, so that the key can be put in behind it.
+        # Everything except the closing bracket, so that the key can be appended.
         self._heads = [order[:-1] + (b"," if len(order) > len(b"{}") else b"") for order in orders]
         self._prefix = f"lt-{self._run}-"
-        self._meant: dict[int, OrderRequest | None] = {}
+        self._parsed_orders: dict[int, OrderRequest | None] = {}
 
-    def line(self, number: int) -> bytes:
-        """The document of an order, with its newline."""
+    def format_line(self, number: int) -> bytes:
+        """Returns the document of an order, with its newline."""
         if not self.keyed:
             return self._orders[number % len(self._orders)] + b"\n"
         return b'%s"request_id":"%s%d"}\n' % (
@@ -42,22 +42,22 @@ class Workload:
             number,
         )
 
-    def number(self, request_id: object) -> int | None:
-        """The order that a request_id belongs to; None for one of another run."""
+    def find_number(self, request_id: object) -> int | None:
+        """Returns the number of the order with this request_id; None for an order of another run."""
         if not isinstance(request_id, str) or not request_id.startswith(self._prefix):
             return None
         digits = request_id.removeprefix(self._prefix)
         return int(digits) if digits.isdecimal() else None
 
     def __len__(self) -> int:
-        """How many orders there are before they repeat."""
+        """Returns the number of different orders."""
         return len(self._orders)
 
-    def same(self, number: int, stored: StoredOrder) -> bool:
-        """Whether what the server shows of an order means what was sent."""
+    def matches_order(self, number: int, stored: StoredOrder) -> bool:
+        """Whether the server's order equals the one that was sent."""
         index = number % len(self._orders)
-        if index not in self._meant:
-            self._meant[index] = _meaning(self._orders[index])
+        if index not in self._parsed_orders:
+            self._parsed_orders[index] = _parse_order(self._orders[index])
         shown = OrderRequest(
             customer=stored.customer,
             items=stored.items,
@@ -65,11 +65,11 @@ class Workload:
             priority=stored.priority,
             not_before=stored.not_before or UNSET,
         )
-        return shown == self._meant[index]
+        return shown == self._parsed_orders[index]
 
 
-def _meaning(order: bytes) -> OrderRequest | None:
-    """An order as a value; None for one that is none, and that no server should have accepted."""
+def _parse_order(order: bytes) -> OrderRequest | None:
+    """Returns an order as a value; None for an invalid one, which no server should have accepted."""
     try:
         return msgspec.json.decode(order, type=OrderRequest)
     except msgspec.ValidationError:
@@ -77,9 +77,9 @@ def _meaning(order: bytes) -> OrderRequest | None:
 
 
 def read_workload(file: Path, *, keyed: bool) -> Workload:
-    """Orders from a file with one a line; a request_id they carry is left out.
+    """Returns the orders of a file with one order in each line; an existing request_id is removed.
 
-    Raises ClientError naming the line.
+    Raises ClientError with the line number.
     """
     orders: list[bytes] = []
     try:
@@ -91,7 +91,7 @@ def read_workload(file: Path, *, keyed: bool) -> Workload:
             continue
         try:
             parse_json(line)
-            # Values stay as they are written, prices with all their digits.
+            # Values keep their spelling, for example all digits of a price.
             order = convert_document(line, dict[str, msgspec.Raw])
         except RequestError as error:
             raise ClientError(
@@ -104,8 +104,8 @@ def read_workload(file: Path, *, keyed: bool) -> Workload:
     return Workload(orders, keyed=keyed)
 
 
-def made_up_workload(*, keyed: bool) -> Workload:
-    """Invented orders."""
+def generate_workload(*, keyed: bool) -> Workload:
+    """Returns a workload of invented orders."""
     orders = [
         {
             "cliente": f"Cliente {number}",

@@ -1,1 +1,1 @@
-"""Moves everything from one kind of store to another."""
+"""Moves all data from one kind of store to another."""

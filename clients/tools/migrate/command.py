@@ -1,4 +1,4 @@
-"""The command `migrate`: moves everything from one kind of store to the other, and proves that it is there."""
+"""The command `migrate`: moves all data to another kind of store, and verifies it."""
 
 import os
 import sys
@@ -11,45 +11,45 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from clients.cli.output import Output, print_error
 from clients.errors import ClientError, WrongUsage
-from clients.tools.migrate.ends import Kind, MoveSettings, open_end
-from clients.tools.migrate.move import Contents, MarkFile, begin, contents, copy
+from clients.tools.migrate.migration import ProgressFile, StoreContents, begin_migration, copy_contents, read_contents
+from clients.tools.migrate.open_stores import Kind, MigrationSettings, open_store
 from shared.runtime.settings import load_settings
 
 _MARK = "migration.json"
 
 
-async def migrate(
+async def run_migration(
     *,
     source: Annotated[Kind, Parameter(name="--from", help="The kind of store that has everything.")],
     target: Annotated[Kind, Parameter(name="--to", help="The kind of store that is to have it.")],
 ) -> int:
-    """Copy all orders, records, statistics and notifications to another kind of store; stop every server before.
+    """Copy all orders, records, statistics and notifications to another kind of store; stop all servers before.
 
-    Where the stores are is said by the settings of the servers. A move that was interrupted goes on when it is
-    started again. In the end both sides are read, and their counts and checksums compared.
+    The settings of the servers name the stores. Run an interrupted migration again to continue it. At the end both
+    stores are read, and their counts and checksums compared.
     """
     if source == target:
         raise WrongUsage(f"both sides are {source}", hint="move from sqlite to dynamodb, or from dynamodb to sqlite")
-    settings = load_settings(MoveSettings, flags={}, environ=os.environ)
-    file = MarkFile(Path(settings.data_dir) / _MARK)
+    settings = load_settings(MigrationSettings, flags={}, environ=os.environ)
+    file = ProgressFile(Path(settings.data_dir) / _MARK)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    async with open_end(source, settings) as giving, open_end(target, settings) as taking:
-        mark = await begin(giving, taking, (source, target), file)
+    async with open_store(source, settings) as giving, open_store(target, settings) as taking:
+        mark = await begin_migration(giving, taking, (source, target), file)
         with Progress(*columns, console=Console(file=sys.stderr)) as progress:
             reading = progress.add_task(f"reading {source}", total=None)
-            had = await contents(giving, lambda number: progress.advance(reading, number))
+            had = await read_contents(giving, lambda number: progress.advance(reading, number))
             total = had.orders + had.items + had.rows
             progress.update(reading, total=total)
             copying = progress.add_task(f"copying to {target}", total=total)
-            await copy(giving, taking, mark, file, had, lambda number: progress.advance(copying, number))
+            await copy_contents(giving, taking, mark, file, had, lambda number: progress.advance(copying, number))
             progress.update(copying, completed=total)
             if mark.node is not None:
                 await taking.orders.finish_transfer(mark.node, await giving.orders.last_given())
             checking = progress.add_task(f"reading {target}", total=total)
-            has = await contents(taking, lambda number: progress.advance(checking, number))
+            has = await read_contents(taking, lambda number: progress.advance(checking, number))
             if had == has:
                 await taking.carried.finish_transfer(mark.node, had.followed_sum)
-    _show({source: had, target: has})
+    _print_contents({source: had, target: has})
     if had != has:
         return print_error(
             ClientError(
@@ -57,12 +57,12 @@ async def migrate(
                 hint=f"was a server running? empty {target}, remove {file.path}, and start again",
             )
         )
-    file.remove()
+    file.remove_file()
     return 0
 
 
-def _show(ends: dict[str, Contents]) -> None:
-    """Prints what both sides hold, as a table on a terminal and into a pipe."""
+def _print_contents(ends: dict[str, StoreContents]) -> None:
+    """Prints the contents of both stores, as a table on a terminal and in a pipe."""
     output = Output(json=False)
     output.json = False
     rows = []

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from clients.access import Target
-from clients.tools.loadtest.killer import Killer
+from clients.tools.loadtest.worker_killer import WorkerKiller
 from tests.support.intake import PATIENCE, IntakeProcess
 
 FLAGS = ["--cliente", "Ana Paz", "--producto", "pan", "--producto", "agua:2:0.80", "--direccion", "Mayor 1"]
@@ -249,7 +249,7 @@ def test_load_test_kills_workers_and_nothing_is_lost(intake: IntakeProcess) -> N
 
 
 def test_killer_waits_for_workers_that_are_starting(intake: IntakeProcess) -> None:
-    asyncio.run(Killer(Target("127.0.0.1", intake.port)).check())
+    asyncio.run(WorkerKiller(Target("127.0.0.1", intake.port)).check_server())
 
 
 def test_load_test_sends_a_file_and_sees_that_prices_and_times_are_kept(intake: IntakeProcess, tmp_path: Path) -> None:

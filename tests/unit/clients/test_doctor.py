@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from clients.errors import Unreachable
-from clients.tools.backup.places import Places
-from clients.tools.backup.record import LastBackup, note_backup
+from clients.tools.backup.last_backup import LastBackup, write_last_backup
+from clients.tools.backup.locations import StoreLocations
 from clients.tools.doctor import files, system
 from clients.tools.doctor.aws import check_dynamodb
 from clients.tools.doctor.findings import DoctorSettings, Finding, has_errors
-from clients.tools.doctor.servers import check_servers, places_of, try_port
+from clients.tools.doctor.servers import check_servers, list_server_addresses, probe_port
 from shared.domain.orders import iso_time
 from shared.stores.sqlite.database import connect
 from shared.stores.sqlite.files import RESTORE_MARK, StoreFiles
@@ -25,9 +25,9 @@ NOW = 1_900_000_000.0
 
 
 @pytest.fixture
-async def places(tmp_path: Path) -> Places:
+async def places(tmp_path: Path) -> StoreLocations:
     """The files of an intake that has accepted one order, and was stopped."""
-    found = Places(StoreFiles(tmp_path / "orders.db"), tmp_path)
+    found = StoreLocations(StoreFiles(tmp_path / "orders.db"), tmp_path)
     store = SqliteOrderStore(found.orders)
     await accept(store, request(), at=int(NOW * 1e6))
     await store.close()
@@ -96,7 +96,7 @@ def test_fsync_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-async def test_files_of_another_user_are_an_error(places: Places) -> None:
+async def test_files_of_another_user_are_an_error(places: StoreLocations) -> None:
     assert levels(files.check_owners(places, os.geteuid())) == [("owners", "ok")]
     # Whoever it is that runs this: somebody else asks.
     (finding,) = files.check_owners(places, os.geteuid() + 1)
@@ -104,22 +104,22 @@ async def test_files_of_another_user_are_an_error(places: Places) -> None:
     assert "chown -R" in str(finding.cure)
 
 
-async def test_files_that_others_can_open(places: Places) -> None:
+async def test_files_that_others_can_open(places: StoreLocations) -> None:
     places.orders.orders.chmod(0o644)
     (finding,) = files.check_owners(places, os.geteuid())
     assert (finding.level, str(places.orders.orders) in finding.found) == ("warning", True)
 
 
-async def test_folder_for_several_users_is_no_fault(places: Places) -> None:
+async def test_folder_for_several_users_is_no_fault(places: StoreLocations) -> None:
     """The volume of a container, which is root's and has the sticky bit."""
-    (folder,) = places.folders
+    (folder,) = places.store_folders
     folder.chmod(0o777)
     assert levels(files.check_owners(places, os.geteuid())) == [("modes", "warning")]
     folder.chmod(0o1777)
     assert levels(files.check_owners(places, os.geteuid())) == [("owners", "ok")]
 
 
-async def test_schemas(places: Places) -> None:
+async def test_schemas(places: StoreLocations) -> None:
     assert levels(files.check_schemas(places)) == [("schema", "ok")]
     file = connect(places.orders.progress)
     file.execute("PRAGMA user_version = 1")
@@ -132,21 +132,21 @@ async def test_schemas(places: Places) -> None:
     assert levels(files.check_schemas(places)) == [("schema", "warning"), ("schema", "error")]
 
 
-async def test_interrupted_restore(places: Places) -> None:
+async def test_interrupted_restore(places: StoreLocations) -> None:
     (places.data / RESTORE_MARK).touch()
     assert levels(files.check_schemas(places))[0] == ("restore", "error")
 
 
-async def test_newest_order(places: Places, tmp_path: Path) -> None:
+async def test_newest_order(places: StoreLocations, tmp_path: Path) -> None:
     assert files.find_newest_order(places) == int(NOW * 1e6)
     other = tmp_path / "other"
-    assert files.find_newest_order(Places(StoreFiles(other / "orders.db"), other)) is None
+    assert files.find_newest_order(StoreLocations(StoreFiles(other / "orders.db"), other)) is None
 
 
 @pytest.mark.parametrize(("days", "level"), [(None, "warning"), (0.5, "ok"), (30.0, "warning")])
 def test_age_of_the_last_backup(tmp_path: Path, days: float | None, level: str) -> None:
     if days is not None:
-        note_backup(tmp_path, LastBackup(iso_time(round((NOW - days * 86_400) * 1e6)), "/backups/1"))
+        write_last_backup(tmp_path, LastBackup(iso_time(round((NOW - days * 86_400) * 1e6)), "/backups/1"))
     assert levels([files.check_backup_age(tmp_path, NOW)]) == [("backup", level)]
 
 
@@ -189,11 +189,11 @@ async def test_host_that_is_not_this_machine() -> None:
     finding = (await check_servers(DoctorSettings(server_host="192.0.2.1"), nobody))[0]
     assert (finding.check, finding.level) == ("intake", "error")
     assert "SERVER_HOST" in str(finding.cure)
-    assert try_port("192.0.2.1", 8888) is not None
+    assert probe_port("192.0.2.1", 8888) is not None
 
 
 def test_dynamodb_has_no_distributed_service() -> None:
-    assert "distributed" not in [one.server for one in places_of(DoctorSettings(store="dynamodb"))]
+    assert "distributed" not in [one.server for one in list_server_addresses(DoctorSettings(store="dynamodb"))]
 
 
 async def test_dynamodb_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

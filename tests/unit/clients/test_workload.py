@@ -8,7 +8,7 @@ import pytest
 
 from clients.errors import ClientError
 from clients.replies import StoredOrder
-from clients.tools.loadtest.workload import Workload, made_up_workload, read_workload
+from clients.tools.loadtest.workload import Workload, generate_workload, read_workload
 
 ORDER = b'{"cliente":"a","productos":["x"],"direccion":"d"}'
 NEW = {"id": "1", "estado": "en cola", "prioridad": "normal", "intentos": 0, "recibido": "2026-01-01T00:00:00Z"}
@@ -18,26 +18,26 @@ def test_workload_repeats_its_orders_each_under_a_key_of_its_own(tmp_path: Path)
     file = tmp_path / "orders"
     file.write_text('\ufeff{"cliente": "é"}\r\n\n{"cliente": "b", "request_id": "theirs", "productos": []}\n')
     workload = read_workload(file, keyed=True)
-    sent = [msgspec.json.decode(workload.line(number)) for number in range(5)]
+    sent = [msgspec.json.decode(workload.format_line(number)) for number in range(5)]
     assert [order["cliente"] for order in sent] == ["é", "b", "é", "b", "é"]
-    assert [workload.number(order["request_id"]) for order in sent] == [0, 1, 2, 3, 4]
+    assert [workload.find_number(order["request_id"]) for order in sent] == [0, 1, 2, 3, 4]
 
 
 def test_workload_without_keys_sends_the_orders_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "orders"
     file.write_text('{"cliente":"a","precio":0.10}\n')
-    assert read_workload(file, keyed=False).line(0) == b'{"cliente":"a","precio":0.10}\n'
+    assert read_workload(file, keyed=False).format_line(0) == b'{"cliente":"a","precio":0.10}\n'
 
 
 def test_empty_object_can_be_sent_under_a_key() -> None:
-    assert list(msgspec.json.decode(Workload([b"{}"], keyed=True).line(0))) == ["request_id"]
+    assert list(msgspec.json.decode(Workload([b"{}"], keyed=True).format_line(0))) == ["request_id"]
 
 
 def test_only_own_keys_are_recognised() -> None:
     workload = Workload([ORDER], keyed=True)
-    key = msgspec.json.decode(workload.line(1))["request_id"]
-    assert workload.number(key) == 1
-    assert [workload.number(other) for other in (None, 7, "theirs", key[:-1], key + "x")] == [None] * 5
+    key = msgspec.json.decode(workload.format_line(1))["request_id"]
+    assert workload.find_number(key) == 1
+    assert [workload.find_number(other) for other in (None, 7, "theirs", key[:-1], key + "x")] == [None] * 5
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_only_own_keys_are_recognised() -> None:
 )
 def test_what_is_stored_is_compared_by_its_meaning(sent: bytes, shown: dict[str, object], same: bool) -> None:
     stored = msgspec.convert({**msgspec.json.decode(ORDER), **NEW, **shown}, StoredOrder)
-    assert Workload([sent], keyed=True).same(2, stored) is same
+    assert Workload([sent], keyed=True).matches_order(2, stored) is same
 
 
 @pytest.mark.parametrize("content", ["", '{"a": 1}\nnope\n', "7\n"])
@@ -71,5 +71,5 @@ def test_wrong_input_is_told(tmp_path: Path, content: str) -> None:
 
 
 def test_made_up_orders_are_orders() -> None:
-    workload = made_up_workload(keyed=False)
-    assert {*msgspec.json.decode(workload.line(2))} == {"cliente", "productos", "direccion"}
+    workload = generate_workload(keyed=False)
+    assert {*msgspec.json.decode(workload.format_line(2))} == {"cliente", "productos", "direccion"}

@@ -10,10 +10,10 @@ from clients.blocking import BlockingIntakeClient
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from clients.intake import IntakeClient
 from clients.tools.loadtest import generator as generating
-from clients.tools.loadtest.generator import Generator
-from clients.tools.loadtest.measure import Measure
+from clients.tools.loadtest.generator import LoadGenerator
+from clients.tools.loadtest.measurements import Measurements
 from clients.tools.loadtest.plan import Plan
-from clients.tools.loadtest.workload import made_up_workload
+from clients.tools.loadtest.workload import generate_workload
 from tests.support.intake import PATIENCE
 from tests.support.scripted import GREETING, Peer, scripted, well_behaved
 
@@ -162,11 +162,11 @@ async def test_server_that_does_not_greet_is_no_intake() -> None:
             await IntakeClient(HOST, port).ping()
 
 
-async def load(port: int, size: int, *, keyed: bool, connections: int = 1) -> Measure:
+async def load(port: int, size: int, *, keyed: bool, connections: int = 1) -> Measurements:
     """What a load test counts."""
-    measure = Measure()
+    measure = Measurements()
     plan = Plan(connections, pipeline=8, orders=size)
-    await Generator(made_up_workload(keyed=keyed), measure, plan, target=Target(HOST, port)).run()
+    await LoadGenerator(generate_workload(keyed=keyed), measure, plan, target=Target(HOST, port)).run()
     return measure
 
 

@@ -1,4 +1,4 @@
-"""What a load test counts while it runs."""
+"""The counts of a load test while it runs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,43 +10,43 @@ from shared.domain.quantiles import Quantiles
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 TEMPORARY = frozenset({"queue_full", "unavailable"})
-"""Refusals after which nothing was stored, and the same order is welcome later."""
+"""Refusals after which nothing is stored, and the same order can be sent again later."""
 
 _SLICE_SECONDS = 0.25
 _MAX_SLICES = 400
 
 
-class Slice(Struct):
-    """What was measured in one stretch of the run."""
+class TimeSlice(Struct):
+    """Measurements of one interval of the run."""
 
     accepted: int
     latency: Quantiles
 
 
 class Timeline:
-    """The run in slices of equal length. A long run has longer slices, not more of them."""
+    """The run as intervals of equal length. A long run has longer intervals, not more of them."""
 
     def __init__(self) -> None:
         self.seconds = _SLICE_SECONDS
-        """Length of a slice."""
-        self.slices: list[Slice] = []
+        """The length of an interval."""
+        self.slices: list[TimeSlice] = []
         self._began = 0.0
 
-    def begin(self, now: float) -> None:
-        """The run begins."""
+    def begin_run(self, now: float) -> None:
+        """Starts the run at a time of the monotonic clock."""
         self._began = now
 
-    def at(self, now: float) -> Slice:
-        """The slice that `now` falls into."""
+    def find_slice(self, now: float) -> TimeSlice:
+        """Returns the interval that contains `now`."""
         index = int((now - self._began) / self.seconds)
         while index >= _MAX_SLICES:
-            self._halve()
+            self._merge_slices()
             index = int((now - self._began) / self.seconds)
         while len(self.slices) <= index:
-            self.slices.append(Slice(0, Quantiles()))
+            self.slices.append(TimeSlice(0, Quantiles()))
         return self.slices[index]
 
-    def _halve(self) -> None:
+    def _merge_slices(self) -> None:
         for even, odd in zip(self.slices[::2], self.slices[1::2], strict=False):
             even.accepted += odd.accepted
             even.latency.merge(odd.latency.buckets)
@@ -54,25 +54,25 @@ class Timeline:
         self.seconds *= 2
 
 
-class Measure:
-    """Counts of one run. Latency is from when a request was due to be written to reading its answer.
+class Measurements:
+    """Counts of one run. Latency is measured from the time when a request is due until its answer is read.
 
-    Without `rate` a request is due when there is room for it in its connection's window. With it, requests
-    are due evenly, so that one that had to wait for a slow server counts its wait.
+    Without `rate` a request is due when its connection's window has room. With it, requests are due at regular times,
+    so that the wait of a request for a slow server counts.
     """
 
     def __init__(self) -> None:
         self.ids: list[str | None] = []
         """The id under which each order was acknowledged, by its number."""
         self.sent = 0
-        """Orders written, those that were sent again included."""
+        """The number of orders written, including those that were sent again."""
         self.accepted = 0
         self.duplicates = 0
-        """Orders that were sent again after a lost answer, and were there already."""
+        """Orders that were sent again after a lost answer, and had been stored before."""
         self.refused: Counter[str] = Counter()
-        """Refusals by code; an order refused for the time being is sent again and counts each time."""
+        """Refusals by code; each temporary refusal of an order counts."""
         self.given_up = 0
-        """Orders that were refused for the time being when the time for sending was over."""
+        """Orders that were temporarily refused when the time for sending ended."""
         self.unknown = 0
         """Orders whose connection broke before the answer, and that cannot be sent again safely."""
         self.reconnections = 0
@@ -80,10 +80,10 @@ class Measure:
         self.longest = 0
         self.timeline = Timeline()
 
-    def answered(self, now: float, accepted: int, waits: Sequence[tuple[int, int]]) -> None:
-        """Answers were read: how many of them accepted an order, and pairs of microseconds and how many waited so."""
+    def record_answers(self, now: float, accepted: int, waits: Sequence[tuple[int, int]]) -> None:
+        """Records the number of accepted orders, and waiting times in microseconds with their counts."""
         self.accepted += accepted
-        part = self.timeline.at(now)
+        part = self.timeline.find_slice(now)
         part.accepted += accepted
         for microseconds, answers in waits:
             self.latency.add(microseconds, answers)
@@ -92,17 +92,17 @@ class Measure:
 
     @property
     def rejected(self) -> int:
-        """Orders that were refused for good."""
+        """The number of orders that were finally refused."""
         return sum(number for code, number in self.refused.items() if code not in TEMPORARY)
 
     @property
     def settled(self) -> int:
-        """Orders that need no further sending."""
+        """The number of orders that need no further sending."""
         return self.accepted + self.unknown + self.rejected + self.given_up
 
     def latency_ms(self) -> Sequence[tuple[str, float]]:
-        """Quantiles and maximum by name."""
-        # A bucket's middle may lie beyond everything that is in it.
+        """Returns quantiles and the maximum by name."""
+        # The middle of a bucket may be above all of its values.
         found = [
             (f"p{share * 100:g}", min(self.latency.estimate_quantile(share) or 0.0, self.longest))
             for share in QUANTILES

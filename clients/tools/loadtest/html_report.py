@@ -3,10 +3,10 @@
 import datetime
 import html
 
-from clients.tools.loadtest.judgement import WRONG, explain_outcome, find_bound
-from clients.tools.loadtest.picture import Bar, Line, bars, lines
-from clients.tools.loadtest.report import beside
-from clients.tools.loadtest.result import Result
+from clients.tools.loadtest.assessment import ERROR_LISTS, explain_outcome, find_bottleneck
+from clients.tools.loadtest.charts import BarItem, LineSeries, render_bars, render_lines
+from clients.tools.loadtest.console_report import compare_figures
+from clients.tools.loadtest.results import LoadTestResult
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #14293d; --soft: #5b7083; --line: #dbe3ea; --paper: #fff; --card: #f6f8fa;
@@ -35,8 +35,10 @@ rect.was, i.was { fill: var(--was); background: var(--was); }
 """
 
 
-def page(result: Result, baseline: Result | None, *, target: str, ended: datetime.datetime) -> str:
-    """The page; it loads nothing from anywhere."""
+def render_page(
+    result: LoadTestResult, baseline: LoadTestResult | None, *, target: str, ended: datetime.datetime
+) -> str:
+    """Returns the page, which loads no other resources."""
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -46,36 +48,36 @@ def page(result: Result, baseline: Result | None, *, target: str, ended: datetim
 <h1>Comanda load test</h1>
 <p>{html.escape(target)}, {ended:%Y-%m-%d %H:%M:%S %Z}; {result.connections} connections,
 {result.pipeline} orders in flight on each</p>
-{_outcome(result)}
-<dl>{"".join(_card(*card) for card in _cards(result, baseline))}</dl>
-{_pictures(result, baseline)}
+{_render_outcome(result)}
+<dl>{"".join(_render_card(*card) for card in _list_cards(result, baseline))}</dl>
+{_render_charts(result, baseline)}
 </html>
 """
 
 
-def _outcome(result: Result) -> str:
+def _render_outcome(result: LoadTestResult) -> str:
     kind, outcome = ("good", "Held") if result.passed else ("bad", "Did not hold")
     return (
         f'<p class="{kind}">{outcome}: {html.escape(explain_outcome(result))}</p>'
-        f"<p>Bounded by {html.escape(find_bound(result))}.</p>"
+        f"<p>Bounded by {html.escape(find_bottleneck(result))}.</p>"
     )
 
 
-def _cards(result: Result, baseline: Result | None) -> list[tuple[str, str, str]]:
-    """Headline figures: name, figure, and a note."""
-    rate_note = "" if baseline is None else beside(result.rate, baseline.rate, "{:,.0f}").removeprefix("; ")
+def _list_cards(result: LoadTestResult, baseline: LoadTestResult | None) -> list[tuple[str, str, str]]:
+    """Returns the main figures: name, figure, and a note."""
+    rate_note = "" if baseline is None else compare_figures(result.rate, baseline.rate, "{:,.0f}").removeprefix("; ")
     if result.asked_rate:
         rate_note = f"{result.asked_rate:,.0f} asked for; {rate_note}".removesuffix("; ")
     found = [
         ("accepted", f"{result.accepted:,}", f"in {result.seconds:.2f} s"),
         ("orders a second", f"{result.rate:,.0f}", rate_note),
-        ("answers", f"{sum(result.refused.values()):,} refused", _answers(result)),
+        ("answers", f"{sum(result.refused.values()):,} refused", _format_answers(result)),
         ("the load test itself", f"{result.client_cpu:.0%}", "of a core"),
     ]
     if result.killed:
         found.append(("workers killed", f"{result.killed:,}", "at random, by --chaos"))
     if (verdict := result.verdict) is not None:
-        wrong = {name: len(getattr(verdict, name)) for name in WRONG if getattr(verdict, name)}
+        wrong = {name: len(getattr(verdict, name)) for name in ERROR_LISTS if getattr(verdict, name)}
         text = ", ".join(f"{number:,} {name}" for name, number in wrong.items())
         found.append(("verified", f"{verdict.checked:,}", text or "there once, unchanged and listo"))
         if (work := verdict.work) is not None:
@@ -85,31 +87,31 @@ def _cards(result: Result, baseline: Result | None) -> list[tuple[str, str, str]
     return found
 
 
-def _answers(result: Result) -> str:
+def _format_answers(result: LoadTestResult) -> str:
     kinds = {**result.refused, "given up": result.given_up, "unknown": result.unknown, "duplicate": result.duplicates}
     return ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
 
 
-def _card(name: str, figure: str, note: str) -> str:
+def _render_card(name: str, figure: str, note: str) -> str:
     return f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(figure)}<small>{html.escape(note)}</small></dd></div>"
 
 
-def _pictures(result: Result, baseline: Result | None) -> str:
+def _render_charts(result: LoadTestResult, baseline: LoadTestResult | None) -> str:
     course = result.course
-    rates = [Line("this run", "one", course.seconds, course.rate)]
-    waits = [Line("p50", "one", course.seconds, course.p50), Line("p99", "two", course.seconds, course.p99)]
-    shares: list[Bar] = []
+    rates = [LineSeries("this run", "one", course.seconds, course.rate)]
+    waits = [LineSeries("p50", "one", course.seconds, course.p50), LineSeries("p99", "two", course.seconds, course.p99)]
+    shares: list[BarItem] = []
     for name, value in result.latency_ms.items():
-        shares.append(Bar(name, "one", value, f"{value:,.2f} ms"))
+        shares.append(BarItem(name, "one", value, f"{value:,.2f} ms"))
         if baseline is not None and (was := baseline.latency_ms.get(name)) is not None:
-            shares.append(Bar("baseline", "was", was, f"{was:,.2f} ms"))
+            shares.append(BarItem("baseline", "was", was, f"{was:,.2f} ms"))
     if baseline is not None:
-        rates.append(Line("baseline", "was", baseline.course.seconds, baseline.course.rate))
-        waits.append(Line("p99 of the baseline", "was", baseline.course.seconds, baseline.course.p99))
+        rates.append(LineSeries("baseline", "was", baseline.course.seconds, baseline.course.rate))
+        waits.append(LineSeries("p99 of the baseline", "was", baseline.course.seconds, baseline.course.p99))
     return "\n".join(
         (
-            lines("Throughput", "accepted orders a second", rates),
-            lines("Latency over time", "milliseconds until the answer", waits),
-            bars("Latency by share of answers", "milliseconds; p99 stays above 99 of 100 answers", shares),
+            render_lines("Throughput", "accepted orders a second", rates),
+            render_lines("Latency over time", "milliseconds until the answer", waits),
+            render_bars("Latency by share of answers", "milliseconds; p99 stays above 99 of 100 answers", shares),
         )
     )

@@ -1,4 +1,4 @@
-"""The result of a load test as a value: written as JSON, read again as the baseline of another run."""
+"""The result of a load test: written as JSON, and read as the baseline of another run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +7,14 @@ import msgspec
 from msgspec import Struct
 
 from clients.errors import ClientError
-from clients.tools.loadtest.measure import QUANTILES, Measure, Timeline
+from clients.tools.loadtest.measurements import QUANTILES, Measurements, Timeline
 from clients.tools.loadtest.plan import Plan
-from clients.tools.loadtest.verify import Verdict
+from clients.tools.loadtest.verification import VerificationResult
 from shared.domain.quantiles import Quantiles
 
 
-class Course(Struct, frozen=True):
-    """How the run went over time: one entry a stretch of `seconds`; latencies are milliseconds."""
+class TimeSeries(Struct, frozen=True):
+    """The run over time, with a value for each interval of `seconds`; latencies are milliseconds."""
 
     seconds: float
     rate: list[float]
@@ -22,8 +22,8 @@ class Course(Struct, frozen=True):
     p99: list[float | None]
 
 
-class Result(Struct, frozen=True):
-    """What one run found; times are seconds but for latencies, which are milliseconds."""
+class LoadTestResult(Struct, frozen=True):
+    """The result of one run; times are seconds, and latencies milliseconds."""
 
     sent: int
     accepted: int
@@ -31,7 +31,7 @@ class Result(Struct, frozen=True):
     rate: float
     """Accepted orders a second."""
     asked_rate: float | None
-    """What `--rate` asked for."""
+    """The value of `--rate`."""
     connections: int
     pipeline: int
     refused: Mapping[str, int]
@@ -40,20 +40,26 @@ class Result(Struct, frozen=True):
     duplicates: int
     reconnections: int
     killed: int
-    """Workers that `--chaos` killed."""
+    """The number of workers that `--chaos` killed."""
     client_cpu: float
-    """The load test's own use of the processor, as a share of one core."""
+    """The CPU usage of the load test, as a share of one core."""
     latency_ms: Mapping[str, float]
-    course: Course
-    verdict: Verdict | None
+    course: TimeSeries
+    verdict: VerificationResult | None
     passed: bool
 
 
-def conclude(
-    plan: Plan, measure: Measure, verdict: Verdict | None, *, seconds: float, cpu_seconds: float, killed: int
-) -> Result:
-    """What a run that took `seconds` has found."""
-    return Result(
+def build_result(
+    plan: Plan,
+    measure: Measurements,
+    verdict: VerificationResult | None,
+    *,
+    seconds: float,
+    cpu_seconds: float,
+    killed: int,
+) -> LoadTestResult:
+    """Returns the result of a run that took `seconds`."""
+    return LoadTestResult(
         sent=measure.sent,
         accepted=measure.accepted,
         seconds=round(seconds, 3),
@@ -69,9 +75,10 @@ def conclude(
         killed=killed,
         client_cpu=round(cpu_seconds / seconds, 3),
         latency_ms={name: round(value, 3) for name, value in measure.latency_ms()},
-        course=_course(measure.timeline, seconds),
+        course=_build_time_series(measure.timeline, seconds),
         verdict=verdict,
-        # What was refused for good, or is unknown, was not accepted; what is wrong in the store is worse.
+        # Orders that were finally refused, or have an unknown outcome, were not accepted; errors in the store are
+        # worse.
         passed=measure.accepted > 0
         and not measure.rejected
         and not measure.unknown
@@ -79,10 +86,10 @@ def conclude(
     )
 
 
-def read_result(file: Path) -> Result:
-    """The result that another run has written with `--json`. Raises ClientError."""
+def read_result(file: Path) -> LoadTestResult:
+    """Returns a result that another run has written with `--json`. Raises ClientError."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Result)
+        return msgspec.json.decode(file.read_bytes(), type=LoadTestResult)
     except OSError as error:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -91,22 +98,22 @@ def read_result(file: Path) -> Result:
         ) from None
 
 
-def _course(timeline: Timeline, seconds: float) -> Course:
+def _build_time_series(timeline: Timeline, seconds: float) -> TimeSeries:
     slices = timeline.slices
-    # The last one may have been cut short; little can be told from less than half of one.
+    # The last interval may be cut short, and less than half of one says little.
     last = seconds - timeline.seconds * (len(slices) - 1)
     if len(slices) > 1 and last < timeline.seconds / 2:
         slices = slices[:-1]
         last = timeline.seconds
     lengths = [*[timeline.seconds] * (len(slices) - 1), last]
-    return Course(
+    return TimeSeries(
         seconds=timeline.seconds,
         rate=[round(one.accepted / length, 1) for one, length in zip(slices, lengths, strict=False)],
-        p50=[_ms(one.latency, QUANTILES[0]) for one in slices],
-        p99=[_ms(one.latency, QUANTILES[2]) for one in slices],
+        p50=[_quantile_ms(one.latency, QUANTILES[0]) for one in slices],
+        p99=[_quantile_ms(one.latency, QUANTILES[2]) for one in slices],
     )
 
 
-def _ms(latency: Quantiles, share: float) -> float | None:
+def _quantile_ms(latency: Quantiles, share: float) -> float | None:
     value = latency.estimate_quantile(share)
     return None if value is None else round(value / 1000, 3)

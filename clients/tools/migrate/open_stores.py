@@ -1,4 +1,4 @@
-"""The two ends of a move, opened as the settings say."""
+"""The source and the target of a migration, opened by the settings."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -19,8 +19,8 @@ from shared.stores.sqlite.transfer import SqliteItemTransfer, SqliteOrderTransfe
 Kind = Literal["sqlite", "dynamodb"]
 
 
-class MoveSettings(Struct, frozen=True):
-    """The settings of the servers that say where their stores are."""
+class MigrationSettings(Struct, frozen=True):
+    """The servers' settings for the locations of their stores."""
 
     data_dir: str = "data"
     db_path: str | None = None
@@ -31,8 +31,8 @@ class MoveSettings(Struct, frozen=True):
     corporate_log: str = "CorporateLog"
 
 
-class End(NamedTuple):
-    """One end of a move."""
+class OpenStore(NamedTuple):
+    """One side of a migration."""
 
     orders: OrderTransfer
     items: ItemTransfer
@@ -42,19 +42,19 @@ class End(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def open_end(kind: Kind, settings: MoveSettings) -> AsyncIterator[End]:
-    """An end, for as long as the block lasts. Raises StartupError where it is in use or cannot be had."""
+async def open_store(kind: Kind, settings: MigrationSettings) -> AsyncIterator[OpenStore]:
+    """Opens a store for the duration of the block. Raises StartupError if it is in use or unavailable."""
     tables = suite_tables(settings.corporate_data, settings.corporate_log)
     followed = frozenset(name for name, table in tables.items() if table.feed)
     if kind == "dynamodb":
-        # Only here: what it needs takes long to load.
+        # Imported here because loading takes long.
         from shared.stores.dynamodb.stores import dynamo_transfer  # noqa: PLC0415
 
         where = DynamoSettings(
             endpoint=settings.dynamodb_endpoint, region=settings.aws_region, prefix=settings.dynamodb_prefix
         )
         async with dynamo_transfer(where, tables) as parts:
-            yield End(*parts, followed)
+            yield OpenStore(*parts, followed)
         return
     folder = Path(settings.data_dir)
     files = StoreFiles(Path(settings.db_path) if settings.db_path else folder / "orders.db")
@@ -66,7 +66,7 @@ async def open_end(kind: Kind, settings: MoveSettings) -> AsyncIterator[End]:
         try:
             carried = SqliteCarriedTransfer(folder / "distributed.db", files, records)
             try:
-                yield End(moved, SqliteItemTransfer(records), carried, followed)
+                yield OpenStore(moved, SqliteItemTransfer(records), carried, followed)
             finally:
                 carried.close()
         finally:

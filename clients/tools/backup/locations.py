@@ -1,4 +1,4 @@
-"""Which files a backup consists of, and where the suite has them."""
+"""The files of a backup, and their locations in the suite."""
 
 import contextlib
 import os
@@ -19,53 +19,53 @@ ARCHIVE = "archive"
 
 PROGRESS = "orders-progress.db"
 MANIFEST = "manifest.json"
-"""The file that makes a folder a backup: it is written last."""
+"""The file that marks a folder as a complete backup; it is written last."""
 
 
-class PlaceSettings(Struct, frozen=True):
-    """The settings of the servers that say where their files are."""
+class LocationSettings(Struct, frozen=True):
+    """The servers' settings for the locations of their files."""
 
     store: Literal["sqlite", "dynamodb"] = "sqlite"
     data_dir: str = "data"
     db_path: str | None = None
 
 
-class StoreFile(NamedTuple):
-    """One file of the store."""
+class BackupFile(NamedTuple):
+    """A file of the store that belongs to a backup."""
 
     name: str
-    """In a backup, whatever `DB_PATH` calls it."""
+    """The name in a backup, independent of `DB_PATH`."""
     schema: str
     path: Path
-    """Where the suite has it."""
+    """The location in the suite."""
 
 
-class Places(NamedTuple):
-    """Where a suite keeps everything that it stores."""
+class StoreLocations(NamedTuple):
+    """The locations of all stored data of a suite."""
 
     orders: StoreFiles
     data: Path
 
     @property
-    def store_files(self) -> tuple[StoreFile, ...]:
-        """The files of a backup; a file that follows others comes before them."""
+    def store_files(self) -> tuple[BackupFile, ...]:
+        """The files of a backup; a file that follows others precedes them."""
         return (
-            StoreFile("distributed.db", "distributed", self.data / "distributed.db"),
-            StoreFile("records.db", "records", self.data / "records.db"),
-            StoreFile(PROGRESS, "progress", self.orders.progress),
-            StoreFile("orders.db", "orders", self.orders.orders),
+            BackupFile("distributed.db", "distributed", self.data / "distributed.db"),
+            BackupFile("records.db", "records", self.data / "records.db"),
+            BackupFile(PROGRESS, "progress", self.orders.progress),
+            BackupFile("orders.db", "orders", self.orders.orders),
         )
 
-    def place_of(self, name: str) -> Path | None:
-        """Returns where the suite has what is `name` in a backup; None for what belongs to no backup."""
+    def find_location(self, name: str) -> Path | None:
+        """Returns the location of the file `name` of a backup; None for an unknown name."""
         if name.startswith(f"{ARCHIVE}/"):
             path = self.orders.archive / name.removeprefix(f"{ARCHIVE}/")
             return path if is_archive_name(name.removeprefix(f"{ARCHIVE}/")) else None
         return next((one.path for one in self.store_files if one.name == name), None)
 
     @property
-    def locks(self) -> tuple[Path, ...]:
-        """The locks that running servers hold."""
+    def lock_files(self) -> tuple[Path, ...]:
+        """The lock files of running servers."""
         return (
             self.orders.owner_lock,
             self.orders.workers_lock,
@@ -75,28 +75,28 @@ class Places(NamedTuple):
         )
 
     @property
-    def folders(self) -> tuple[Path, ...]:
-        """The folders that they are in."""
+    def store_folders(self) -> tuple[Path, ...]:
+        """The folders with the files."""
         return tuple(dict.fromkeys((self.data, self.orders.orders.parent)))
 
 
-def load_places() -> Places:
-    """Returns where the settings say that the files are. Raises WrongUsage where there are none."""
-    settings = load_settings(PlaceSettings, flags={}, environ=os.environ)
+def load_locations() -> StoreLocations:
+    """Returns the locations from the settings. Raises WrongUsage for a store without files."""
+    settings = load_settings(LocationSettings, flags={}, environ=os.environ)
     if settings.store != "sqlite":
         raise WrongUsage(
             "with STORE=dynamodb there are no files",
             hint="DynamoDB keeps backups itself: point-in-time recovery, or aws dynamodb create-backup",
         )
     data = Path(settings.data_dir)
-    return Places(StoreFiles(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
+    return StoreLocations(StoreFiles(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
 
 
 @contextlib.contextmanager
-def servers_stopped(places: Places) -> Iterator[None]:
-    """Holds the locks of all servers. Raises ClientError while one of them runs."""
+def servers_stopped(locations: StoreLocations) -> Iterator[None]:
+    """Holds the locks of all servers. Raises ClientError if a server is running."""
     with contextlib.ExitStack() as stack:
-        for path in places.locks:
+        for path in locations.lock_files:
             lock = FileLock(path)
             stack.callback(lock.close)
             if not lock.try_acquire():

@@ -1,4 +1,4 @@
-"""Takes a backup of a suite that may be running."""
+"""Creates a backup of a suite, which may be running."""
 
 import fcntl
 import os
@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from clients.errors import ClientError
-from clients.tools.backup.copying import Step, Throttle, copy_database, copy_file, digest_file
 from clients.tools.backup.facts import gather_facts
+from clients.tools.backup.file_copies import ProgressCallback, Throttle, copy_database, copy_file, digest_file
+from clients.tools.backup.locations import ARCHIVE, MANIFEST, PROGRESS, StoreLocations
 from clients.tools.backup.manifest import CopiedFile, Facts, Manifest, write_manifest
-from clients.tools.backup.places import ARCHIVE, MANIFEST, PROGRESS, Places
 from shared import VERSION
 from shared.domain.orders import iso_time
 from shared.stores.durable_files import sync_folder
@@ -21,23 +21,23 @@ from shared.stores.sqlite.database import open_copy
 from shared.stores.sqlite.snapshot import Snapshot
 
 
-def source_bytes(places: Places) -> int:
-    """Returns about how many bytes are to be copied and read again."""
-    archived = sum(path.stat().st_size for path in places.orders.archive.glob("*/*"))
-    return archived + 2 * sum(one.path.stat().st_size for one in places.store_files if one.path.exists())
+def source_bytes(locations: StoreLocations) -> int:
+    """Returns the approximate number of bytes to copy and to read again."""
+    archived = sum(path.stat().st_size for path in locations.orders.archive.glob("*/*"))
+    return archived + 2 * sum(one.path.stat().st_size for one in locations.store_files if one.path.exists())
 
 
-def take_backup(places: Places, folder: Path, throttle: Throttle, step: Step) -> Manifest:
-    """Copies all files, as they are at one instant, into `folder`. Raises ClientError, StoreError and OSError.
+def take_backup(locations: StoreLocations, folder: Path, throttle: Throttle, step: ProgressCallback) -> Manifest:
+    """Copies all files as of one instant into `folder`. Raises ClientError, StoreError and OSError.
 
-    What a backup that was interrupted has left there is removed first.
+    The remains of an interrupted backup in the folder are removed first.
     """
-    sources = [one for one in places.store_files if one.path.exists()]
+    sources = [one for one in locations.store_files if one.path.exists()]
     if not sources:
         raise ClientError(
-            f"there is nothing to back up in {places.data}", hint="DATA_DIR and DB_PATH say where the files are"
+            f"there is nothing to back up in {locations.data}", hint="DATA_DIR and DB_PATH say where the files are"
         )
-    with _claimed(folder, {one.name for one in places.store_files}):
+    with _claim_folder(folder, {one.name for one in locations.store_files}):
         with closing(Snapshot([one.path for one in sources])) as snapshot:
             taken = time.time_ns() // 1000
             for one in sources:
@@ -49,7 +49,7 @@ def take_backup(places: Places, folder: Path, throttle: Throttle, step: Step) ->
             with closing(open_copy(path)) as connection:
                 schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
             copied.append(CopiedFile(one.name, schema, path.stat().st_size, digest_file(path, throttle, step)))
-        copied += _copy_archives(places, folder, throttle, step)
+        copied += _copy_archives(locations, folder, throttle, step)
         facts: Facts = gather_facts({one.name: folder / one.name for one in sources})
         manifest = Manifest(VERSION, iso_time(taken), copied, facts)
         sync_folder(folder)
@@ -57,8 +57,10 @@ def take_backup(places: Places, folder: Path, throttle: Throttle, step: Step) ->
     return manifest
 
 
-def _copy_archives(places: Places, folder: Path, throttle: Throttle, step: Step) -> list[CopiedFile]:
-    """Copies the files of archived orders that the copied progress names; none of them ever changes."""
+def _copy_archives(
+    locations: StoreLocations, folder: Path, throttle: Throttle, step: ProgressCallback
+) -> list[CopiedFile]:
+    """Copies the archives that the copied progress refers to. Archives never change."""
     progress = folder / PROGRESS
     if not progress.exists():
         return []
@@ -66,9 +68,9 @@ def _copy_archives(places: Places, folder: Path, throttle: Throttle, step: Step)
         names = archived_names(connection)
     copied = []
     for name in names:
-        source = places.orders.archive / name
+        source = locations.orders.archive / name
         if not source.exists():
-            # It is being archived: the file is complete, and about to get its name.
+            # The archive is being created: the file is complete, but not renamed yet.
             source = source.with_name(f"{source.name}.part")
         target = folder / ARCHIVE / name
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,8 +81,8 @@ def _copy_archives(places: Places, folder: Path, throttle: Throttle, step: Step)
 
 
 @contextmanager
-def _claimed(folder: Path, names: set[str]) -> Iterator[None]:
-    """Makes a folder for a backup alone, and empties it of an unfinished one. Raises ClientError and OSError."""
+def _claim_folder(folder: Path, names: set[str]) -> Iterator[None]:
+    """Creates and locks a folder for a backup, and removes an unfinished one. Raises ClientError and OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

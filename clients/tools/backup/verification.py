@@ -1,24 +1,24 @@
-"""Proves that a backup is whole, and that its files belong together."""
+"""Verifies that a backup is complete and consistent."""
 
 from pathlib import Path
 
 from clients.errors import ClientError
-from clients.tools.backup.copying import Step, Throttle, digest_file
-from clients.tools.backup.facts import find_faults, gather_facts
+from clients.tools.backup.facts import find_inconsistencies, gather_facts
+from clients.tools.backup.file_copies import ProgressCallback, Throttle, digest_file
+from clients.tools.backup.locations import StoreLocations
 from clients.tools.backup.manifest import Manifest, read_manifest
-from clients.tools.backup.places import Places
 from shared.domain.errors import StoreError
 from shared.stores.sqlite.database import newest_schema
 
 
-def check_backup(folder: Path, places: Places, throttle: Throttle, step: Step) -> Manifest:
-    """Reads every byte of a backup; returns its manifest. Raises ClientError with what is wrong."""
+def check_backup(folder: Path, locations: StoreLocations, throttle: Throttle, step: ProgressCallback) -> Manifest:
+    """Reads every byte of a backup. Returns its manifest. Raises ClientError for a damaged backup."""
     manifest = read_manifest(folder)
-    schemas = {one.name: one.schema for one in places.store_files}
+    schemas = {one.name: one.schema for one in locations.store_files}
     for file in manifest.files:
         path = folder / file.name
         schema = schemas.get(file.name)
-        if places.place_of(file.name) is None:
+        if locations.find_location(file.name) is None:
             raise ClientError(f"{folder} names the file {file.name}, which this program does not know")
         if schema is not None and file.schema > newest_schema(schema):
             raise ClientError(
@@ -28,15 +28,15 @@ def check_backup(folder: Path, places: Places, throttle: Throttle, step: Step) -
         try:
             size = path.stat().st_size
             if size != file.bytes:
-                raise _damaged(path, f"it has {size:,} bytes instead of {file.bytes:,}")
+                raise _damaged_error(path, f"it has {size:,} bytes instead of {file.bytes:,}")
             if digest_file(path, throttle, step) != file.sha256:
-                raise _damaged(path, "its checksum is not the one of the manifest")
+                raise _damaged_error(path, "its checksum is not the one of the manifest")
         except OSError as error:
-            raise _damaged(path, error.strerror or str(error)) from None
+            raise _damaged_error(path, error.strerror or str(error)) from None
     files = {file.name: folder / file.name for file in manifest.files if file.name in schemas}
     try:
         facts = gather_facts(files)
-        faults = find_faults(files, facts)
+        faults = find_inconsistencies(files, facts)
     except StoreError as error:
         raise ClientError(f"{folder} is damaged: {error.message}", hint="use another backup") from None
     if facts != manifest.facts:
@@ -46,5 +46,5 @@ def check_backup(folder: Path, places: Places, throttle: Throttle, step: Step) -
     return manifest
 
 
-def _damaged(path: Path, reason: str) -> ClientError:
+def _damaged_error(path: Path, reason: str) -> ClientError:
     return ClientError(f"{path} is damaged: {reason}", hint="use another backup")

@@ -1,27 +1,27 @@
-"""What a run of the load test means: whether the server held, and what kept it from more."""
+"""Assesses a run: whether the server held, and which part limited the rate."""
 
-from clients.tools.loadtest.measure import TEMPORARY
-from clients.tools.loadtest.result import Result
-from clients.tools.loadtest.verify import Work
+from clients.tools.loadtest.measurements import TEMPORARY
+from clients.tools.loadtest.results import LoadTestResult
+from clients.tools.loadtest.verification import ProcessingStats
 
-WRONG = ("lost", "doubled", "changed", "unfinished")
-"""The lists of a verdict that have to be empty."""
+ERROR_LISTS = ("lost", "doubled", "changed", "unfinished")
+"""The lists of a verification that have to be empty."""
 
-# A rate that is nearly reached is reached: the last orders of a run are answered after its end.
+# A rate that is nearly reached counts as reached: the last orders of a run are answered after its end.
 _REACHED = 0.95
 _BUSY_CLIENT = 0.9
-# In less time the load test's own start counts for more than its orders.
+# In a shorter run, the start of the load test takes longer than its orders.
 _SHORTEST_SECONDS = 0.1
 
 
-def explain_outcome(result: Result) -> str:
-    """Returns why the server held or did not hold, in one line."""
+def explain_outcome(result: LoadTestResult) -> str:
+    """Returns the reason why the server held or did not hold, in one line."""
     verdict = result.verdict
     if not result.passed:
         refused = sum(number for code, number in result.refused.items() if code not in TEMPORARY)
         counts = [(refused, "refused for good"), (result.unknown, "with an unknown outcome")]
         if verdict is not None:
-            counts += [(len(getattr(verdict, name)), name) for name in WRONG]
+            counts += [(len(getattr(verdict, name)), name) for name in ERROR_LISTS]
         found = ", ".join(f"{number:,} {kind}" for number, kind in counts if number)
         return f"{found or 'no order was accepted'} (exit status 1)"
     if verdict is None:
@@ -33,8 +33,8 @@ def explain_outcome(result: Result) -> str:
     return line
 
 
-def find_bound(result: Result) -> str:
-    """Returns what kept the run from accepting more orders a second."""
+def find_bottleneck(result: LoadTestResult) -> str:
+    """Returns the part that kept the run from accepting more orders a second."""
     if result.refused.get("queue_full"):
         return (
             "the handler: orders came faster than it works them off, until the queue was full. The stand-in handler "
@@ -49,7 +49,7 @@ def find_bound(result: Result) -> str:
     return "the server"
 
 
-def describe_work(work: Work) -> str:
-    """Returns how long the server worked on after the last answer, and how fast."""
+def describe_processing(work: ProcessingStats) -> str:
+    """Returns the duration and the rate of the processing after the last answer."""
     rate = f", up to {work.rate:,.0f} orders/s" if work.rate else ""
     return f"{work.seconds:.1f} s later{rate}, {work.handler_ms:,.0f} ms each in the handler"

@@ -1,4 +1,4 @@
-"""Asks the server about every order it has acknowledged: there once, unchanged, and `listo` in the end."""
+"""Verifies each acknowledged order: stored once, unchanged, and finally `listo`."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from clients.intake import IntakeClient
-from clients.tools.loadtest.measure import Measure
+from clients.tools.loadtest.measurements import Measurements
 from clients.tools.loadtest.workload import Workload
 from shared.domain.ids import parse_id
 from shared.domain.orders import iso_time
@@ -18,63 +18,63 @@ _PAGE = 1000
 _ASKED_AT_A_TIME = 500
 
 
-class Work(Struct):
-    """How the server worked off what it had accepted."""
+class ProcessingStats(Struct):
+    """The processing of the accepted orders."""
 
     seconds: float
-    """From the last answer until no order was open."""
+    """The time from the last answer until no order was open."""
     rate: float
-    """Orders a second at most, as the server counts them; 0 where it could not tell."""
+    """The maximum of the server's orders a second; 0 if it is unknown."""
     handler_ms: float
-    """How long an order takes the handler, in the middle."""
+    """The median time of an order in the handler."""
 
 
-class Verdict(Struct):
-    """The findings about the orders of a run; all lists are of ids, each `unfinished` one with its state."""
+class VerificationResult(Struct):
+    """The result of a verification. All lists have ids; `unfinished` adds the state to each."""
 
     checked: int = 0
     lost: list[str] = []
     doubled: list[str] = []
     changed: list[str] = []
     unfinished: list[str] = []
-    work: Work | None = None
-    """None where orders stayed open, perhaps those of others."""
+    work: ProcessingStats | None = None
+    """None if orders stayed open, possibly those of other clients."""
 
     @property
     def passed(self) -> bool:
-        """Whether the server kept its word."""
+        """Whether all lists are empty."""
         return not (self.lost or self.doubled or self.changed or self.unfinished)
 
 
-async def verify(
+async def verify_orders(
     client: IntakeClient,
     workload: Workload,
-    measure: Measure,
+    measure: Measurements,
     *,
     seconds: float,
     working: Callable[[int], None],
     progress: Callable[[int], None],
-) -> Verdict:
-    """Looks every order of a run up, and gives those that are open up to `seconds` to become `listo`.
+) -> VerificationResult:
+    """Verifies the orders of a run. Waits up to `seconds` for open ones to become `listo`.
 
-    `working` gets the number of orders that are worked off, then `progress` the number of those that are verified.
+    `working` gets the number of processed orders, then `progress` the number of verified ones.
     """
-    verdict = Verdict()
+    verdict = VerificationResult()
     acknowledged = [order_id for order_id in measure.ids if order_id is not None]
     if not acknowledged:
         return verdict
     deadline = asyncio.get_running_loop().time() + seconds
-    verdict.work = await _let_work(client, deadline, lambda left: working(max(0, len(acknowledged) - left)))
+    verdict.work = await _wait_for_processing(client, deadline, lambda left: working(max(0, len(acknowledged) - left)))
     seen = bytearray(len(measure.ids))
     waiting: list[tuple[str, State]] = []
-    async for order in client.list(since=_received(min(acknowledged)), page_size=_PAGE):
-        number = workload.number(order.request_id)
+    async for order in client.list(since=_receipt_time(min(acknowledged)), page_size=_PAGE):
+        number = workload.find_number(order.request_id)
         if number is None or number >= len(seen):
             continue
         verdict.checked += 1
         if seen[number] or measure.ids[number] not in (None, order.id):
             verdict.doubled.append(order.id)
-        elif not workload.same(number, order):
+        elif not workload.matches_order(number, order):
             verdict.changed.append(order.id)
         elif order.state is not State.DONE:
             waiting.append((order.id, order.state))
@@ -83,16 +83,18 @@ async def verify(
     verdict.lost = [
         order_id for number, order_id in enumerate(measure.ids) if order_id is not None and not seen[number]
     ]
-    verdict.unfinished = await _unfinished(
+    verdict.unfinished = await _wait_for_unfinished(
         client, waiting, deadline, progress=lambda left: progress(verdict.checked - left)
     )
     return verdict
 
 
-async def _let_work(client: IntakeClient, deadline: float, progress: Callable[[int], None]) -> Work | None:
-    """Leaves the server alone while its open orders grow fewer: asking for each of them would cost it time.
+async def _wait_for_processing(
+    client: IntakeClient, deadline: float, progress: Callable[[int], None]
+) -> ProcessingStats | None:
+    """Waits while the number of open orders falls; asking for each of them would slow the server down.
 
-    Calls `progress` with how many are open. Returns None where some stay open.
+    Calls `progress` with the number of open orders. Returns None if some stay open.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -110,20 +112,20 @@ async def _let_work(client: IntakeClient, deadline: float, progress: Callable[[i
     if fewest:
         return None
     handler_ms = stats.get("proceso_ms", {}).get("p50") or 0.0
-    return Work(round(loop.time() - began, 3), rate, handler_ms)
+    return ProcessingStats(round(loop.time() - began, 3), rate, handler_ms)
 
 
-def _received(order_id: str) -> str:
-    """The time of receipt that an id tells, at most a millisecond too early."""
+def _receipt_time(order_id: str) -> str:
+    """Returns the time of receipt in an id, which is at most a millisecond too early."""
     parts = parse_id(order_id)
     assert parts is not None, "the server gave the id"
     return iso_time(parts[0] * 1000)
 
 
-async def _unfinished(
+async def _wait_for_unfinished(
     client: IntakeClient, waiting: list[tuple[str, State]], deadline: float, *, progress: Callable[[int], None]
 ) -> list[str]:
-    """Waits for orders, each given with the state it was last seen in, to become `listo`: those that do not."""
+    """Waits for orders, given with their last known states, to become `listo`. Returns those that do not."""
     loop = asyncio.get_running_loop()
     ended: list[str] = []
     while waiting:
