@@ -102,7 +102,7 @@ def _translate_os_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ClientError(
-            f"{error.filename or folder}: {error.strerror or error}", hint="see to the disk, then run it again"
+            f"{error.filename or folder}: {error.strerror or error}", hint="check the disk, then run it again"
         ) from None
 
 

@@ -85,8 +85,8 @@ def load_locations() -> StoreLocations:
     settings = load_settings(LocationSettings, flags={}, environ=os.environ)
     if settings.store != "sqlite":
         raise WrongUsage(
-            "with STORE=dynamodb there are no files",
-            hint="DynamoDB keeps backups itself: point-in-time recovery, or aws dynamodb create-backup",
+            "STORE=dynamodb has no files",
+            hint="DynamoDB has its own backups: point-in-time recovery, or aws dynamodb create-backup",
         )
     data = Path(settings.data_dir)
     return StoreLocations(StoreFiles(Path(settings.db_path) if settings.db_path else data / "orders.db"), data)
@@ -100,5 +100,5 @@ def servers_stopped(locations: StoreLocations) -> Iterator[None]:
             lock = FileLock(path)
             stack.callback(lock.close)
             if not lock.try_acquire():
-                raise ClientError(f"a server is running: it holds {path}", hint="stop the suite first")
+                raise ClientError(f"a server is running and holds {path}", hint="stop the suite first")
         yield

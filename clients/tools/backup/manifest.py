@@ -57,7 +57,7 @@ def read_manifest(folder: Path) -> Manifest:
         found = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         raise ClientError(
-            f"{folder} is no backup, or one that was not finished: {MANIFEST} is missing",
+            f"{folder} is not a complete backup: {MANIFEST} is missing",
             hint=f"run the backup again: {client_command()} backup DIR",
         ) from None
     except OSError as error:

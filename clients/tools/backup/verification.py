@@ -40,7 +40,7 @@ def check_backup(folder: Path, locations: StoreLocations, throttle: Throttle, st
     except StoreError as error:
         raise ClientError(f"{folder} is damaged: {error.message}", hint="use another backup") from None
     if facts != manifest.facts:
-        faults.append("what the files hold is not what the manifest says")
+        faults.append("the contents of the files differ from the manifest")
     if faults:
         raise ClientError(f"{folder} is damaged: {'; '.join(faults)}", hint="use another backup")
     return manifest

@@ -28,7 +28,7 @@ async def check_dynamodb(settings: DoctorSettings) -> Finding:
     except StoreError as error:
         if "ResourceNotFoundException" in error.message:
             told = f"answers, and has no table {table} yet"
-            return Finding("warning", "dynamodb", told, "the first start makes it; or check DYNAMODB_PREFIX")
+            return Finding("warning", "dynamodb", told, "the first start creates it; or check DYNAMODB_PREFIX")
         cure = "check DYNAMODB_ENDPOINT, AWS_REGION and the credentials (aws sts get-caller-identity)"
         return Finding("error", "dynamodb", error.message, cure)
     except (BotoCoreError, OSError, ValueError) as error:

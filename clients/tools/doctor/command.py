@@ -68,7 +68,10 @@ def _check_files(settings: DoctorSettings) -> Iterator[Finding]:
     for folder in locations.store_folders:
         if not folder.exists():
             yield Finding(
-                "warning", "data", f"{folder} is not there yet", "the first start makes it; or check DATA_DIR"
+                "warning",
+                "data",
+                f"{folder} does not exist yet",
+                "the first start creates it; or check DATA_DIR",
             )
             return
         if not os.access(folder, os.W_OK | os.X_OK):

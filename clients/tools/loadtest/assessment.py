@@ -19,7 +19,7 @@ def explain_outcome(result: LoadTestResult) -> str:
     verdict = result.verdict
     if not result.passed:
         refused = sum(number for code, number in result.refused.items() if code not in TEMPORARY)
-        counts = [(refused, "refused for good"), (result.unknown, "with an unknown outcome")]
+        counts = [(refused, "finally refused"), (result.unknown, "with an unknown outcome")]
         if verdict is not None:
             counts += [(len(getattr(verdict, name)), name) for name in ERROR_LISTS]
         found = ", ".join(f"{number:,} {kind}" for number, kind in counts if number)
@@ -27,9 +27,9 @@ def explain_outcome(result: LoadTestResult) -> str:
     if verdict is None:
         line = f"{result.accepted:,} orders were accepted; --verify looks each of them up"
     else:
-        line = f"{verdict.checked:,} orders are there once, unchanged and listo"
+        line = f"{verdict.checked:,} orders are stored once, unchanged and listo"
     if result.given_up:
-        line += f"; {result.given_up:,} more were refused for lack of room, and are not there"
+        line += f"; {result.given_up:,} more were refused for lack of room and are not stored"
     return line
 
 
@@ -37,15 +37,15 @@ def find_bottleneck(result: LoadTestResult) -> str:
     """Returns the part that kept the run from accepting more orders a second."""
     if result.refused.get("queue_full"):
         return (
-            "the handler: orders came faster than it works them off, until the queue was full. The stand-in handler "
-            "works off 2,000 a second; PROCESSING_SECONDS=0 takes its wait away"
+            "the handler: orders arrived faster than it processes them, until the queue was full. The stand-in handler "
+            "processes 2,000 a second; PROCESSING_SECONDS=0 removes its wait"
         )
     if result.seconds < _SHORTEST_SECONDS:
-        return "nothing that such a short run shows"
+        return "no limit that such a short run could show"
     if result.client_cpu >= _BUSY_CLIENT:
-        return "the load test itself, which had a core to do"
+        return "the load test itself, which used a whole core"
     if result.asked_rate and result.rate >= _REACHED * result.asked_rate:
-        return "the rate that was asked for"
+        return "the requested rate"
     return "the server"
 
 

@@ -151,7 +151,7 @@ async def _run_test(test: _TestRun) -> LoadTestResult:
             seconds = await generator.run()
         cpu = time.process_time() - cpu
         if test.verify_seconds is not None:
-            work = progress.add_task("working off", total=measure.accepted, note="")
+            work = progress.add_task("processing", total=measure.accepted, note="")
             bar = progress.add_task("verifying", total=measure.accepted, note="")
             async with IntakeClient(*test.target, timeout=_ANSWER_SECONDS) as client:
                 verdict = await verify_orders(

@@ -17,7 +17,7 @@ def print_result(console: Console, result: LoadTestResult, baseline: LoadTestRes
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("sent", f"{result.sent:,} over {result.connections} connections, {result.pipeline} in flight on each")
     table.add_row("accepted", f"{result.accepted:,} in {result.seconds:.2f} s")
-    asked = f" of {result.asked_rate:,.0f} asked for" if result.asked_rate else ""
+    asked = f" of {result.asked_rate:,.0f} requested" if result.asked_rate else ""
     rate = f"[bold]{result.rate:,.0f} orders/s[/bold]{asked}"
     table.add_row("rate", rate + ("" if baseline is None else compare_figures(result.rate, baseline.rate, "{:,.0f}")))
     for name, value in result.latency_ms.items():
@@ -29,15 +29,15 @@ def print_result(console: Console, result: LoadTestResult, baseline: LoadTestRes
         again = ", sent again each time" if code in TEMPORARY else ""
         table.add_row("refused", f"{number:,} {make_printable(code)}{again}")
     if result.given_up:
-        table.add_row("given up", f"{result.given_up:,}: refused for the time being when the time was over")
+        table.add_row("given up", f"{result.given_up:,}: temporarily refused when the time ended")
     if result.unknown:
-        table.add_row("unknown", f"{result.unknown:,}: their connection broke before the answer")
+        table.add_row("unknown", f"{result.unknown:,}: the connection broke before the answer")
     if result.reconnections:
-        table.add_row("reconnections", f"{result.reconnections:,}; {result.duplicates:,} orders were there already")
+        table.add_row("reconnections", f"{result.reconnections:,}; {result.duplicates:,} orders had been stored before")
     if result.killed:
         table.add_row("killed", f"{result.killed:,} workers")
     if result.verdict is not None and (work := result.verdict.work) is not None:
-        table.add_row("worked off", describe_processing(work))
+        table.add_row("processed", describe_processing(work))
     table.add_row("client", f"{result.client_cpu:.0%} of a core")
     table.add_row("bounded by", find_bottleneck(result))
     console.print(table)

@@ -67,7 +67,7 @@ def _list_cards(result: LoadTestResult, baseline: LoadTestResult | None) -> list
     """Returns the main figures: name, figure, and a note."""
     rate_note = "" if baseline is None else compare_figures(result.rate, baseline.rate, "{:,.0f}").removeprefix("; ")
     if result.asked_rate:
-        rate_note = f"{result.asked_rate:,.0f} asked for; {rate_note}".removesuffix("; ")
+        rate_note = f"{result.asked_rate:,.0f} requested; {rate_note}".removesuffix("; ")
     found = [
         ("accepted", f"{result.accepted:,}", f"in {result.seconds:.2f} s"),
         ("orders a second", f"{result.rate:,.0f}", rate_note),
@@ -79,10 +79,10 @@ def _list_cards(result: LoadTestResult, baseline: LoadTestResult | None) -> list
     if (verdict := result.verdict) is not None:
         wrong = {name: len(getattr(verdict, name)) for name in ERROR_LISTS if getattr(verdict, name)}
         text = ", ".join(f"{number:,} {name}" for name, number in wrong.items())
-        found.append(("verified", f"{verdict.checked:,}", text or "there once, unchanged and listo"))
+        found.append(("verified", f"{verdict.checked:,}", text or "stored once, unchanged and listo"))
         if (work := verdict.work) is not None:
             found.append(
-                ("worked off", f"{work.seconds:.1f} s", f"after the last answer, up to {work.rate:,.0f} orders/s")
+                ("processed", f"{work.seconds:.1f} s", f"after the last answer, up to {work.rate:,.0f} orders/s")
             )
     return found
 

@@ -94,7 +94,7 @@ def read_result(file: Path) -> LoadTestResult:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ClientError(
-            f"{file} is no result of a load test: {error}", hint="write one with: loadtest --json > FILE.json"
+            f"{file} is not a result of a load test: {error}", hint="write one with: loadtest --json > FILE.json"
         ) from None
 
 

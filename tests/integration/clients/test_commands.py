@@ -203,7 +203,7 @@ def test_load_test_without_flags_sends_what_the_docs_show(intake: IntakeProcess,
     status, (result,), told = run(intake, "loadtest", "--verify", "--report", str(page))
     assert (status, result["sent"], result["asked_rate"]) == (0, 10_000, 2000)
     assert len(result["course"]["rate"]) >= 20
-    assert told.splitlines()[-1] == "held: 10,000 orders are there once, unchanged and listo"
+    assert told.splitlines()[-1] == "held: 10,000 orders are stored once, unchanged and listo"
     assert "Held: 10,000 orders" in page.read_text()
 
 

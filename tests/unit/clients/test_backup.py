@@ -180,7 +180,7 @@ def test_half_a_backup_is_none_and_is_begun_again(
         patch.setattr(creation, "copy_database", cut)
         with pytest.raises(KeyboardInterrupt):
             take_backup(locations, tmp_path / "b", FAST, nothing)
-    with pytest.raises(ClientError, match="not finished"):
+    with pytest.raises(ClientError, match="not a complete backup"):
         check_backup(tmp_path / "b", locations, FAST, nothing)
     take_backup(locations, tmp_path / "b", FAST, nothing)
     check_backup(tmp_path / "b", locations, FAST, nothing)

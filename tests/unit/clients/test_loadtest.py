@@ -182,7 +182,7 @@ def test_verdict_says_in_one_line_why_the_server_held(measure: Measurements) -> 
     measure.accepted = 10
     assert explain_outcome(conclusion(measure)) == "10 orders were accepted; --verify looks each of them up"
     verified = conclusion(measure, VerificationResult(checked=10))
-    assert (verified.passed, explain_outcome(verified)) == (True, "10 orders are there once, unchanged and listo")
+    assert (verified.passed, explain_outcome(verified)) == (True, "10 orders are stored once, unchanged and listo")
     measure.given_up = 3
     assert "3 more were refused for lack of room" in explain_outcome(conclusion(measure))
 
@@ -192,7 +192,7 @@ def test_verdict_says_in_one_line_why_the_server_did_not_hold(measure: Measureme
     measure.refused.update(["queue_full", "invalid_params", "invalid_params"])
     result = conclusion(measure, VerificationResult(checked=9, lost=["x"]))
     assert not result.passed
-    assert explain_outcome(result) == "2 refused for good, 1 with an unknown outcome, 1 lost (exit status 1)"
+    assert explain_outcome(result) == "2 finally refused, 1 with an unknown outcome, 1 lost (exit status 1)"
 
 
 def test_run_in_which_nothing_was_accepted_did_not_hold(measure: Measurements) -> None:
@@ -204,10 +204,10 @@ def test_run_in_which_nothing_was_accepted_did_not_hold(measure: Measurements) -
 def test_report_says_what_bounded_the_run(measure: Measurements) -> None:
     measure.accepted = 100
     assert find_bottleneck(conclusion(measure)) == "the server"
-    assert find_bottleneck(conclusion(measure, rate=101.0)) == "the rate that was asked for"
+    assert find_bottleneck(conclusion(measure, rate=101.0)) == "the requested rate"
     assert find_bottleneck(conclusion(measure, rate=1000.0)) == "the server"
     assert find_bottleneck(conclusion(measure, cpu=0.95)).startswith("the load test itself")
-    assert find_bottleneck(conclusion(measure, seconds=0.01)) == "nothing that such a short run shows"
+    assert find_bottleneck(conclusion(measure, seconds=0.01)) == "no limit that such a short run could show"
     measure.refused.update(["queue_full"])
     assert find_bottleneck(conclusion(measure, rate=101.0)).startswith("the handler")
 
