@@ -1,10 +1,13 @@
-"""docs/OPERATIONS.md has every alarm that a server can log, and no other."""
+"""docs/OPERATIONS.md has every alarm that a server can log, and no other; other pages name only such."""
 
 import ast
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MENTION = re.compile(r"(?:log event|warning) `(\w+)`|`(\w+)` (?:in|to) the log\b")
+"""The two ways in which a sentence names a log event."""
 FOLDERS = ("services", "workers", "shared", "clients")
 CALLS = {"warning", "error", "exception", "critical", "log_internal_error"}
 
@@ -34,3 +37,10 @@ def test_every_alarm_is_in_the_table() -> None:
     events = logged_events()
     assert len(events) > 40
     assert listed == events
+
+
+def test_every_log_event_that_a_sentence_names_is_logged() -> None:
+    text = " ".join(" ".join(path.read_text().split()) for path in DOCS)
+    mentioned = {one or other for one, other in MENTION.findall(text)}
+    assert len(mentioned) > 5
+    assert mentioned <= logged_events()
