@@ -1,1 +1,1 @@
-"""Where orders are kept: the ports, and one adapter per database."""
+"""Stores of orders and records: ports, and adapters for each database."""

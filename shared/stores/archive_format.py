@@ -1,9 +1,9 @@
-"""Files of archived orders: gzip of JSON lines, an order as `status` shows it on each, sorted by sequence.
+"""Files of archived orders: gzip of JSON lines, one order per line as in `status`, sorted by sequence.
 
-A file consists of gzip members of up to `BLOCK_ORDERS` lines, one after the other: every program that reads gzip reads
-all of it, and one that knows where a member begins reads an order without the rest. Beside the members of `pedido`
-(docs/PROTOCOL.md) a line has `worker`; `fecha_guardado` and `fecha_en_cola`, when the order was stored and last queued;
-and `fallos`, its failed attempts as arrays of number, time in microseconds, error, place and traceback.
+A file is a sequence of gzip members of up to `BLOCK_ORDERS` lines. Any program that reads gzip can read all of it; the
+offsets of the members allow reading one order without the rest. In addition to the members of `pedido`
+(docs/PROTOCOL.md) a line has `worker`; `fecha_guardado` and `fecha_en_cola`, the times when the order was stored and
+last queued; and `fallos`, its failed attempts as arrays of number, time in microseconds, error, place and traceback.
 """
 
 import datetime
@@ -82,31 +82,31 @@ class ArchivedOrder(NamedTuple):
 
     @property
     def sequence(self) -> int:
-        """The order's place in its store."""
+        """The order's sequence in its store."""
         return int(self.order.id[-12:], 16)
 
 
 class ArchiveBlock(NamedTuple):
-    """A part of a file that can be read by itself."""
+    """A part of a file that can be read on its own (a gzip member)."""
 
     first: int
     """The sequence of its first order."""
     offset: int
-    """Where it begins, in bytes."""
+    """Its offset in bytes."""
 
 
 class ArchiveContents(NamedTuple):
-    """What a file has, without the orders themselves."""
+    """A summary of a file, without the orders themselves."""
 
     sequences: Sequence[int]
     states: Mapping[State, int]
     blocks: Sequence[ArchiveBlock]
     node: int | None
-    """The store whose orders they are."""
+    """The store that accepted the orders."""
 
 
 def read_contents(path: Path) -> ArchiveContents:
-    """Reads a whole file, a part at a time. Raises StoreError."""
+    """Reads the summary of a file, block by block. Raises StoreError."""
     sequences: list[int] = []
     states = Counter[State]()
     blocks: list[ArchiveBlock] = []
@@ -130,7 +130,7 @@ def read_contents(path: Path) -> ArchiveContents:
 
 
 def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[ArchiveBlock]]:
-    """Returns the content of a file for orders in the order of their sequences, and where its parts begin."""
+    """Returns the content of a file for orders sorted by sequence, and its blocks."""
     parts: list[bytes] = []
     blocks: list[ArchiveBlock] = []
     lines: list[bytes] = []
@@ -138,7 +138,7 @@ def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[Archive
 
     def end_block() -> None:
         nonlocal offset
-        # Without a time in it the same orders give the same bytes.
+        # Without a timestamp the same orders give the same bytes.
         part = gzip.compress(b"\n".join(lines) + b"\n", _LEVEL, mtime=0)
         blocks.append(ArchiveBlock(first, offset))
         parts.append(part)
@@ -157,7 +157,7 @@ def encode_archive(orders: Iterable[ArchivedOrder]) -> tuple[bytes, list[Archive
 
 
 def read_block(path: Path, offset: int = 0, end: int | None = None) -> list[ArchivedOrder]:
-    """Returns the orders of a part of a file, or of all; `end` is where the next part begins. Raises StoreError."""
+    """Returns the orders of a block, or of the whole file; `end` is the offset of the next block. Raises StoreError."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
@@ -210,5 +210,5 @@ def _decode_order(line: _ArchiveLine) -> Order:
 
 
 def _to_microseconds(moment: datetime.datetime | None) -> int | None:
-    # Whole numbers all the way: a float has too few digits.
+    # Integer arithmetic: a float has too few digits.
     return None if moment is None else (moment - _EPOCH) // datetime.timedelta(microseconds=1)

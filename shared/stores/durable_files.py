@@ -1,16 +1,16 @@
-"""Files that are complete on disk or not there at all, whenever the machine stops."""
+"""Atomic and durable writes of files: after a crash a file is complete or absent."""
 
 import os
 from pathlib import Path
 
 PRIVATE = 0o600
-"""The mode of files that only their owner may read."""
+"""Mode of files that only their owner may read."""
 PRIVATE_FOLDER = 0o700
-"""The mode of folders that only their owner may look into."""
+"""Mode of folders that only their owner may read."""
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Writes a whole file in the place of `path`. Raises OSError; `path` is then what it was before."""
+    """Replaces the file `path` atomically. Raises OSError; `path` is then unchanged."""
     part = path.with_name(f"{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
     with os.fdopen(descriptor, "wb") as file:
@@ -27,7 +27,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the names in a folder are on disk. Raises OSError."""
+    """Waits until the entries of a folder are on disk. Raises OSError."""
     _sync_path(folder)
 
 

@@ -1,4 +1,4 @@
-"""What an action makes of an item: the one place that knows, whatever the store."""
+"""Evaluation of actions on items, shared by all stores."""
 
 from decimal import Context, Decimal, Inexact
 from typing import Any
@@ -26,7 +26,7 @@ _SUMS = Context(prec=MAX_DIGITS, traps=[Inexact])
 
 
 def key_of(action: Action, table: Table) -> Key:
-    """The key of the item that an action is about. Raises InvalidParams."""
+    """Returns the key of the item that an action affects. Raises InvalidParams."""
     if isinstance(action, Put):
         check_key(table, action.item)
         return action.item
@@ -35,9 +35,9 @@ def key_of(action: Action, table: Table) -> Key:
 
 
 def evaluate_action(action: Action, table: Table, current: Record | None, floor: int) -> Record | None:
-    """What is there after an action on `current`. Raises Conflict, or InvalidParams for what cannot be stored.
+    """Returns the record after an action on `current`. Raises Conflict, and InvalidParams for an invalid item.
 
-    `floor` is the highest version that may have been removed from its key: a new item begins behind it.
+    `floor` is the highest version that may have been removed from the key; the version of a new item is higher.
     """
     if action.when is not None:
         check_condition(action.when, table, current)
@@ -54,7 +54,7 @@ def evaluate_action(action: Action, table: Table, current: Record | None, floor:
 
 
 def check_condition(condition: Condition, table: Table, current: Record | None) -> None:
-    """Raises Conflict, saying what is there instead, unless the condition holds."""
+    """Raises Conflict with the actual state unless the condition holds."""
     found: dict[str, Any] = {"version": 0 if current is None else current.version}
     if condition.exists is not None and condition.exists is (current is None):
         raise _conflict_error("there is no such item" if current is None else "the item is there already", table, found)
@@ -76,7 +76,7 @@ def check_condition(condition: Condition, table: Table, current: Record | None) 
 
 
 def _keep_names(table: Table, item: Item, current: Record | None) -> Item:
-    """The item under the names with which it was made, of which it was sent with other spellings."""
+    """Returns the item with the spelling of the names in the stored item."""
     if current is None or not table.folded:
         return item
     return item | {name: current.item[name] for name in table.name_members}
@@ -102,7 +102,7 @@ def _apply_update(action: Update, table: Table, current: Record | None) -> dict[
 
 
 def _is_key(table: Table, name: str, value: Any, key: Any) -> bool:
-    """Whether a member has the value that the key has, or is another spelling of the name that it is."""
+    """Whether a member equals the value of the key, or is another spelling of the same name."""
     if value == key:
         return True
     return name in table.folded and isinstance(value, str) and fold_names(value) == fold_names(key)
@@ -123,7 +123,7 @@ def _check_amount(value: Any, name: str) -> int | Decimal:
 
 
 def _is_equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same; true is not 1."""
+    """Whether two values are equal; true is not equal to 1."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_is_equal(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):

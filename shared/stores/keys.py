@@ -1,4 +1,4 @@
-"""Keys as text whose order, byte by byte, is the order of the values: the same on every store."""
+"""Encodes keys as text whose byte order is the order of the values, the same on every store."""
 
 from decimal import Decimal
 from zlib import crc32
@@ -13,32 +13,32 @@ _BIAS = 500
 _BUCKETS = 1024
 _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 ALL = ""
-"""The partition of an index that goes over all items of a tenant."""
+"""The partition of an index over all items of a tenant."""
 
 
 def partition_key(tenant: str, value: Value) -> str:
-    """A tenant's partition; no tenant's name has a separator in it."""
+    """Returns a tenant's partition; names of tenants contain no separator."""
     return f"{tenant}{SEPARATOR}{key_text(value)}"
 
 
 def tenant_of(partition: str) -> str:
-    """Whose partition it is."""
+    """Returns the tenant of a partition."""
     return partition.partition(SEPARATOR)[0]
 
 
 def partition_text(partition: str) -> str:
-    """What stands in a tenant's partition behind the tenant."""
+    """Returns a partition without the tenant."""
     return partition.partition(SEPARATOR)[2]
 
 
 def item_keys(table: Table, tenant: str, key: Key) -> tuple[str, str]:
-    """Partition and sort key of an item; the sort key is empty where the table has none."""
+    """Returns partition and sort key of an item; the sort key is empty if the table has none."""
     partition = partition_key(tenant, _fold_member(table, table.partition, key[table.partition]))
     return partition, "" if table.sort is None else key_text(_fold_member(table, table.sort, key[table.sort]))
 
 
 def index_keys(table: Table, index: Index, tenant: str, item: Item) -> tuple[str, str] | None:
-    """Partition and sort key of an item's place in an index; None where it has no place there."""
+    """Returns partition and sort key of an item in an index; None if the index does not include the item."""
     if index.sort not in item:
         return None
     sort = key_text(_fold_member(table, index.sort, item[index.sort]))
@@ -50,19 +50,19 @@ def index_keys(table: Table, index: Index, tenant: str, item: Item) -> tuple[str
 
 
 def is_at_same_place(index: Index, one: Item, other: Item) -> bool:
-    """Whether two contents of an item surely have the same place in an index, or none: cheaper than making its keys."""
+    """Whether two versions of an item certainly have the same keys in an index; cheaper than building the keys."""
     if one.get(index.sort) != other.get(index.sort):
         return False
     return index.partition is None or one.get(index.partition) == other.get(index.partition)
 
 
 def bucket_of(partition: str, sort: str) -> int:
-    """Returns which of the numbers in `REMOVALS` goes for a key: so few that all can be held in memory."""
+    """Returns the bucket of a key in `REMOVALS`; there are few enough buckets to keep all of them in memory."""
     return crc32(f"{partition}{SEPARATOR}{sort}".encode()) % _BUCKETS
 
 
 def fold_query(table: Table, query: RecordQuery) -> RecordQuery:
-    """Returns the query with its names in the form in which keys have them. Raises InvalidParams for no such index."""
+    """Returns the query with its names in normal form. Raises InvalidParams for an unknown index."""
     if not table.folded:
         return query
     ordered: Table | Index = table if query.index is None else table.get_index(query.index)
@@ -81,7 +81,7 @@ def _fold_member(table: Table, member: str, value: Value) -> Value:
 
 
 def key_text(value: Value) -> str:
-    """Text as it is; a number as its sign, its exponent and its digits, the smaller the earlier."""
+    """Returns text unchanged, and a number as sign, exponent and digits, so that smaller numbers sort first."""
     if isinstance(value, str):
         return value
     sign, digits, exponent = Decimal(value).as_tuple()
@@ -93,16 +93,16 @@ def key_text(value: Value) -> str:
     text = text.rstrip("0")
     if not sign:
         return f"2{place}{text}"
-    # Of negative numbers the one with more digits is the smaller: an end that sorts behind every digit.
+    # A negative number with more digits is smaller, so the end marker sorts after all digits.
     return f"0{(place + text).translate(_COMPLEMENT)}~"
 
 
 def prefix_end(prefix: str) -> str:
-    """The first text behind all that begin with `prefix`; empty where there is none."""
+    """Returns the first text after all texts with the prefix `prefix`; empty if there is none."""
     while prefix:
         last = ord(prefix[-1])
         if last < 0x10FFFF:
-            # No text holds surrogates: the one behind U+D7FF is U+E000.
+            # Text contains no surrogates: the successor of U+D7FF is U+E000.
             return prefix[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)
         prefix = prefix[:-1]
     return ""

@@ -1,6 +1,6 @@
-"""What becomes of items that were stored when each spelling of a name was a key of its own.
+"""Merging of items that were stored when each spelling of a name was a separate key.
 
-Each store gives them the keys that they have now, once, before it is used.
+Each store migrates them to the current keys once, before it is used.
 """
 
 import time
@@ -15,9 +15,10 @@ _APART = "+"
 
 
 def merge_records(table: Table, kept: Record, other: Record) -> Record | None:
-    """Returns the one record that two of the same name become: the first with the numbers of both.
+    """Returns the merged record of two with the same name: the first, with the sums of both.
 
-    None where both stay: what distinguishes them is no name. `apart` then gives the other its place.
+    Returns None if both remain because their keys also differ in a member that is not a name; `separate_key` then makes
+    the key of the other.
     """
     if table.sort is not None and table.sort not in table.folded:
         return None
@@ -33,6 +34,6 @@ def merge_records(table: Table, kept: Record, other: Record) -> Record | None:
 
 
 def separate_key(table: Table, item: Item) -> Item:
-    """Returns the item under another key, which sorts right behind its own."""
+    """Returns the item with another key that sorts immediately after its own."""
     assert table.sort is not None
     return item | {table.sort: f"{item[table.sort]}{_APART}"}

@@ -1,4 +1,4 @@
-"""What the adapters of orders have in common: numbers of states, and open orders as ranges."""
+"""Shared parts of the order stores: numbers of states, ranges of open orders, keys of requests."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from shared.domain.states import State
 from shared.stores.ports.orders import OpenRange
 
 STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED)
-"""States by the number under which stores keep them."""
+"""States by their number in the stores."""
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(len(STATES))
 
@@ -22,7 +22,7 @@ _SCOPE = "\x1f"
 
 
 class OrderProgress(Struct, frozen=True, array_like=True, gc=False):
-    """What has happened to one order; times are microseconds since the epoch."""
+    """The progress of one order; times are microseconds since the epoch."""
 
     state: int = QUEUED
     attempt: int = 0
@@ -37,27 +37,27 @@ class OrderProgress(Struct, frozen=True, array_like=True, gc=False):
     finished: int | None = None
 
 
-# What an answer has for an order besides its document: names of members, times, the state.
+# Bytes of an order in a reply in addition to its document: names of members, times, the state.
 _VIEW_BYTES = 400
 
 NOTHING = OrderProgress()
-"""Of an order that nobody has touched since it was accepted."""
+"""The progress of an order that no worker has begun."""
 
 
 class OpenOrder(NamedTuple):
-    """An order that is not final; orders that differ in `sequence` alone are alike."""
+    """An order that is not final; orders that differ only in `sequence` can share a range."""
 
     sequence: int
     received: int
     priority: str | None
-    """None is the normal one."""
+    """None means normal."""
     due: int | None
     attempt: int
     rescues: int
 
 
 def group_open(orders: Iterable[OpenOrder], node: int) -> list[OpenRange]:
-    """Orders in ascending order, as ranges of those that are alike."""
+    """Groups orders in ascending order to ranges of equal orders."""
     groups: list[OpenRange] = []
     alike: tuple[int, str | None, int | None, int, int] | None = None
     first = count = 0
@@ -80,26 +80,26 @@ def group_open(orders: Iterable[OpenOrder], node: int) -> list[OpenRange]:
 
 
 def request_key(request: OrderRequest) -> str | None:
-    """Returns what an order's `request_id` is kept under, with the client that it is of; None without one."""
+    """Returns the idempotency key of an order: `request_id` with the scope of its client; None without one."""
     if request.request_id is UNSET:
         return None
     key = str(request.request_id)
     if request.client_id is not UNSET:
         return f"{_SCOPE}{request.client_id}{_SCOPE}{key}"
-    # No client is named by an empty text, so a key of nobody's never looks like one of somebody's.
+    # Names of clients are not empty, so a key without client never equals the key of a client.
     return f"{_SCOPE}{_SCOPE}{key}" if key.startswith(_SCOPE) else key
 
 
 def answer_bytes(document: str, detail: str | None) -> int:
-    """Returns about how much of an answer an order takes, in bytes."""
+    """Returns the approximate size of an order in a reply, in bytes."""
     return _VIEW_BYTES + text_bytes(document) + text_bytes(detail or "")
 
 
 def same_order(one: OrderRequest, other: OrderRequest) -> bool:
-    """Whether two requests are the same but for their `request_id` and what they serve."""
+    """Whether two requests are equal except for `request_id` and trace."""
     return replace(one, request_id=UNSET, trace=UNSET) == replace(other, request_id=UNSET, trace=UNSET)
 
 
 def poison_detail(poison: int) -> str:
-    """Why an order that its workers died over is given up."""
+    """Returns the detail of an order that failed because it killed its workers."""
     return f"its worker died more than {poison} times"

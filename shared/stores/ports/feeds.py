@@ -17,16 +17,16 @@ class OrderStateChange(NamedTuple):
     """Microseconds since the epoch."""
     ranges: Sequence[OrderRange]
     customers: Sequence[str]
-    """Whose each order is, in the order of the ranges."""
+    """The customer of each order, in the order of the ranges."""
     detail: str | None = None
     traces: Mapping[str, str] = {}
-    """What orders serve, by their ids; of those that say so."""
+    """Traces by order id, for orders that have one."""
     products: Mapping[str, tuple[int, int]] = {}
-    """Of new orders: in how many each product stands, and how many units of it."""
+    """For new orders: number of orders and of units by product."""
     waiting: Mapping[int, int] = {}
-    """Of orders that are done: times from receipt to start, by bucket (`shared.domain.quantiles`)."""
+    """For finished orders: times from receipt to start, by bucket (`shared.domain.quantiles`)."""
     processing: Mapping[int, int] = {}
-    """Of orders that are done: times from start to end."""
+    """For finished orders: times from start to end."""
 
     @property
     def orders(self) -> int:
@@ -40,19 +40,19 @@ class OrderEvents(NamedTuple):
     events: list[OrderStateChange]
     position: str
     restarted: bool = False
-    """The position was of another store, or of a time that was undone: these are the first events of all."""
+    """True if the position was of another store or era: the events are the first of the store."""
     totals: Mapping[State | None, int] | None = None
-    """Where events behind the position are not kept any more: how many orders there are in each state, and in all
-    (None), of which these are the next events."""
+    """Set if events after the position were deleted: the number of orders in each state and in total (None), which the
+    events continue."""
 
 
 class OrderFeed(Protocol):
     """Follows the orders of a store."""
 
     async def read_events(self, after: str | None, *, limit: int) -> OrderEvents | None:
-        """What happened after a position, about `limit` events of single orders; None is from the very first on.
+        """Returns events after a position, about `limit` of them; None means from the first event on.
 
-        Gives None where there is no store yet. Raises StoreError.
+        Returns None if there is no store yet. Raises StoreError.
         """
 
     def close(self) -> None:
@@ -63,17 +63,17 @@ class RecordFeed(Protocol):
     """Follows the records of a store."""
 
     async def read_changes(self, after: str | None, *, limit: int) -> Changes | None:
-        """What was changed after a position; None is from the very first change on.
+        """Returns changes after a position; None means from the first change on.
 
-        Gives None where there is no store yet. Raises Gone where changes behind the position are not kept any
-        more, or the position is not one of this store; and StoreError.
+        Returns None if there is no store yet. Raises Gone if changes after the position were deleted or the position is
+        of another store, and StoreError.
         """
 
     async def newest_position(self) -> str:
-        """The position behind everything that was written before this call."""
+        """Returns the position after all writes before this call."""
 
     def read_items(self, table: Table) -> AsyncIterator[list[Record]]:
-        """The items of a table, page by page, each as it was at some time since the call."""
+        """Yields the items of a table in pages; each item is from a time after the call."""
 
     async def close(self) -> None:
         """Releases the store."""

@@ -1,7 +1,7 @@
-"""What the suite asks of a store, in the domain's words; every adapter passes one contract suite.
+"""Ports of the order stores. All adapters pass the same contract tests.
 
-The intake accepts and asks (`OrderStore`), workers work (`WorkStore`). An answered call is durable.
-Adapters raise StoreError when the database refuses, and then nothing of the call has happened.
+The intake uses `OrderStore`, workers use `WorkStore`. A call that returned is durable. Adapters raise StoreError when
+the database refuses; then the call has changed nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,20 +23,20 @@ class OrderBatch(NamedTuple):
     documents: Sequence[str]
     """The canonical document of each request."""
     plain: bool
-    """Whether no request has a `request_id`, a priority or a time to wait for."""
+    """True if no request has a `request_id`, a priority or a start time."""
 
 
 class ExistingOrder(NamedTuple):
-    """The order that a `request_id` already stands for."""
+    """The existing order with a `request_id`."""
 
     id: str
     state: State
     same: bool
-    """Whether it is the same order: a retry and not a conflict."""
+    """True if the requests are equal: a retry and not a conflict."""
 
 
 class Acceptance(NamedTuple):
-    """What became of a batch. An index in neither `accepted` nor `existing` found no room, or was `refused`."""
+    """The outcome of a batch. An index in neither `accepted` nor `existing` exceeded the room or was `refused`."""
 
     orders: OrderRange
     """The new orders, in order; empty when there are none."""
@@ -44,11 +44,11 @@ class Acceptance(NamedTuple):
     """Index in the batch of each new order."""
     existing: Mapping[int, ExistingOrder]
     refused: StoreError | None = None
-    """Why the store took no more than these; it may have stored some without an answer."""
+    """The error that prevented the store from accepting more orders; it may have stored some of them."""
 
 
 class Ticket(Struct, frozen=True, array_like=True, gc=False):
-    """A range of orders to be worked off, and which attempt at them this is (the first is 1).
+    """A range of orders to process, and the number of this attempt (the first is 1).
 
     The attempt is the fencing token: a result is recorded only while the store still has the order
     `en proceso` in that very attempt. `stored` and `queued` are microseconds since the epoch.
@@ -61,7 +61,7 @@ class Ticket(Struct, frozen=True, array_like=True, gc=False):
     queued: int
 
     def split_at(self, count: int) -> "tuple[Ticket, list[Ticket]]":
-        """Returns a ticket for the first `count` orders, and what is left of this one: a ticket or none."""
+        """Returns a ticket for the first `count` orders, and a list with the ticket for the other orders, if any."""
         if count >= self.orders.count:
             return self, []
         head, rest = self.orders.split(count)
@@ -69,26 +69,26 @@ class Ticket(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Claim(NamedTuple):
-    """Orders that now belong to this worker, consecutive and in one attempt."""
+    """Consecutive orders in the same attempt that a worker has claimed."""
 
     ticket: Ticket
     documents: list[str]
     failures: int
-    """How many attempts at them have failed so far."""
+    """Number of failed attempts so far."""
 
 
 class Done(NamedTuple):
-    """An order whose handler returned; `finished` is microseconds since the epoch."""
+    """The result of a handler that returned; `finished` is microseconds since the epoch."""
 
     sequence: int
     attempt: int
     finished: int
     note: str | None = None
-    """What is to be said of it: its `detail` from then on."""
+    """The new `detail` of the order."""
 
 
 class Failure(NamedTuple):
-    """An order whose handler raised. With `retry_at` (microseconds) it goes back to the queue."""
+    """The result of a handler that raised. With `retry_at` (microseconds) the order returns to the queue."""
 
     sequence: int
     attempt: int
@@ -96,108 +96,108 @@ class Failure(NamedTuple):
     detail: str
     retry_at: int | None
     place: str | None = None
-    """Where the handler raised, as `file:line function`."""
+    """The position of the exception, as `file:line function`."""
     traceback: str | None = None
     oldest_kept: int = 1
-    """Failed attempts with smaller numbers are forgotten."""
+    """Failed attempts with smaller numbers are deleted."""
 
 
 class HandBack(NamedTuple):
-    """An order that its worker had begun and will not finish; this costs it no attempt."""
+    """An order that its worker began and returns unfinished; this does not count as an attempt."""
 
     sequence: int
     attempt: int
 
 
 class Advance(NamedTuple):
-    """What became of one `WorkStore.advance`."""
+    """The outcome of `WorkStore.advance`."""
 
     claims: list[Claim]
     refused: list[OrderRange]
-    """Of the tickets: orders that are not to be worked off (cancelled, or begun by another)."""
+    """Orders of the tickets that could not be claimed (cancelled, or begun by another worker)."""
     lost: set[int]
-    """Of the results: sequences that were not recorded, since the order is no longer this attempt's."""
+    """Sequences of results that were not recorded because the order is no longer in this attempt."""
     left: Sequence[Ticket] = ()
-    """Of the tickets: what is not touched, since its documents did not fit."""
+    """Tickets that were not processed because their documents exceeded `max_bytes`."""
 
 
 class OpenRange(NamedTuple):
-    """Orders that were not final when the store was opened, alike in everything but their sequence."""
+    """A range of open orders that only differ in their sequence."""
 
     orders: OrderRange
     attempt: int
-    """The attempts begun so far."""
+    """Number of attempts begun so far."""
     priority: Priority
     due: int | None
-    """Not to be begun before this time, in microseconds since the epoch."""
+    """Earliest start, in microseconds since the epoch."""
     rescues: int = 0
-    """How many workers have died over them."""
+    """Number of workers that died while processing them."""
 
 
 class Cancellation(NamedTuple):
-    """An order was cancelled that had been in the state `was`: `en cola` or `fallido`."""
+    """The cancellation of an order that was in the state `was`: `en cola` or `fallido`."""
 
     was: State
     here: bool = True
-    """Of one that was `fallido`: whether this server counts it; else it is another's, whose `tend` tells of it."""
+    """For a `fallido` order: True if this server counts it, False if another server does, in its `tend`."""
 
 
 class Repair(Struct, frozen=True):
-    """What a start did about files that are not of one moment, as after a restore. Sequences count from 1."""
+    """A repair of files with different states, for example after a restore. Sequences count from 1."""
 
     at: int
     """Microseconds since the epoch."""
     reasons: list[str]
     orders_last: int
-    """The last order that is stored."""
+    """The last stored order."""
     progress_last: int
-    """The last order that something had happened to."""
+    """The last order with progress."""
     followed_last: int
-    """The last order that a follower had read."""
+    """The last order that a follower has read."""
     next: int
-    """The sequence of the next order: behind all of these."""
+    """The sequence of the next order, higher than all of these."""
     missing: int
-    """How many orders the other files know of that are not stored."""
+    """Number of orders that other files refer to and that are not stored."""
     set_aside: int
-    """Of how many missing orders the progress was set aside."""
+    """Number of missing orders whose progress was set aside."""
     set_aside_in: list[str]
-    """The tables that it was moved to, in the file of progress, and in that of orders for archived ones."""
+    """The tables with data set aside, in the progress file, or in the order file for archived orders."""
     open: int
-    """How many orders have no progress: those that were worked off before are worked off again."""
+    """Number of orders without progress; those that were already processed are processed again."""
 
 
 class Recovery(NamedTuple):
-    """What a store holds when it is opened."""
+    """The state of a store when it is opened."""
 
     open: list[OpenRange]
     totals: Mapping[State, int]
     """Number of orders in each final state."""
     accepted: int
     repair: Repair | None = None
-    """What was repaired at this start."""
+    """The repair at this start, if any."""
     repairs: Sequence[Repair] = ()
     """The last repairs, this one included, oldest first."""
     newest: int = 0
-    """When the newest order was received, in microseconds since the epoch; 0 where that is not known."""
+    """Time of receipt of the newest order, in microseconds since the epoch; 0 if unknown."""
 
 
 class Tended(NamedTuple):
     """What else is to be worked off by the server that tends its store."""
 
     adopted: list[Recovery]
-    """What servers have left that are dead."""
+    """Blocks of dead servers."""
     again: list[OpenRange]
     """Orders of this server that are to be queued: `fallido` ones that were put back elsewhere."""
     discarded: list[OrderRange]
     """Orders of this server that were `fallido` and were cancelled elsewhere."""
     found: list[OpenRange]
-    """Orders whose storing had no answer, and that were stored."""
+    """Orders that were stored although the write had no reply."""
     trouble: str | None = None
-    """Why something that dead servers have left could not be taken over yet."""
+    """The reason why some blocks of dead servers could not be adopted yet."""
 
 
 class Superseded(StoreError):
-    """Others have taken this server for dead, and work off what was its own: it has to end."""
+    """Another server considers this one dead and has adopted its orders: this server has to stop."""
 
     def __init__(self, server: str) -> None:
         super().__init__(
@@ -207,7 +207,7 @@ class Superseded(StoreError):
 
 
 class OrderListQuery(NamedTuple):
-    """Which orders to list, newest first. Times are microseconds since the epoch."""
+    """A query for a list of orders, newest first. Times are microseconds since the epoch."""
 
     state: State | None = None
     customer: str | None = None
@@ -215,18 +215,18 @@ class OrderListQuery(NamedTuple):
     until: int | None = None
     limit: int = 50
     before: int | None = None
-    """Only orders with a smaller sequence: where the page before ended."""
+    """Only orders with a smaller sequence: the end of the previous page."""
     among: Sequence[tuple[int, int]] | None = None
-    """Where orders of an open state can be, as this server knows: sequences from the first up to, without, the second.
+    """Ranges that can contain orders in an open state: sequences from the first up to and excluding the second.
 
-    None is anywhere. A store that other servers use too looks elsewhere as well.
+    None means everywhere. A store that several servers share also searches elsewhere.
     """
 
 
 class OrderPage(NamedTuple):
-    """Some orders, and from where the next page goes on; None at the end.
+    """A page of orders, and the sequence before which the next page begins; None at the end.
 
-    A page that took long, or is large, is short: only None is the end.
+    A page may be short if the search took long or the orders are large; only None is the end.
     """
 
     orders: list[Order]
@@ -237,42 +237,42 @@ class OrderStore(Protocol):
     """The intake's side of the store."""
 
     async def recover(self) -> Recovery:
-        """Puts every order that was `en proceso` back to `en cola`, and tells what is open."""
+        """Requeues every order that was `en proceso`; returns the open orders."""
 
     async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         """Commits the new orders of a batch, at most `room` of them."""
 
     async def get(self, order_id: str) -> Order | None:
-        """The order with this id."""
+        """Returns the order with this id."""
 
     async def attempts(self, order_id: str) -> Sequence[FailedAttempt]:
-        """Returns the failed attempts at an order that are kept, the oldest first."""
+        """Returns the kept failed attempts of an order, the oldest first."""
 
     async def list(self, query: OrderListQuery) -> OrderPage:
-        """A page of orders."""
+        """Returns a page of orders."""
 
     async def cancel(self, order_id: str) -> Cancellation | State:
-        """Cancels an order that is `en cola` or `fallido`: what it was, or the other state that forbids it.
+        """Cancels an order that is `en cola` or `fallido`; returns the cancellation, or the state that prevents it.
 
         Raises NotFound.
         """
 
     async def retry(self, order_id: str) -> OpenRange | State | None:
-        """Puts a `fallido` order back to `en cola`: how it is to be queued, or the state that forbids it.
+        """Requeues a `fallido` order; returns the range to queue, or the state that prevents it.
 
-        None where the order is another server's, which queues it. Raises NotFound.
+        Returns None if the order belongs to another server, which queues it. Raises NotFound.
         """
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> "Rescue":
-        """Takes orders back from a worker that is dead; whatever it still tries is fenced off.
+        """Takes orders back from a dead worker; fencing rejects its later results.
 
-        An order that lost more than `poison` workers is `fallido`: it may be what kills them.
+        An order that lost more than `poison` workers becomes `fallido`: it may be the cause.
         """
 
     async def beat(self) -> None:
-        """Shows others that this server lives; to be called often, whatever else takes long.
+        """Sends a heartbeat to other servers; to be called often, even during long operations.
 
-        Raises Superseded when others have taken over from this one.
+        Raises Superseded if another server has adopted the orders of this one.
         """
 
     async def tend(self) -> Tended:
@@ -282,19 +282,19 @@ class OrderStore(Protocol):
         """Remembers up to where every order is final, so that the next start need not look there."""
 
     async def tidy(self) -> bool:
-        """Deletes a small portion of what is not needed any more: whether there may be more."""
+        """Deletes a small chunk of obsolete data; returns whether there may be more."""
 
     async def close(self) -> None:
-        """Writes everything home and releases the store."""
+        """Flushes and closes the store."""
 
 
 class Rescue(NamedTuple):
-    """What became of a dead worker's orders, by sequence."""
+    """The outcome of rescuing a dead worker's orders, by sequence."""
 
     requeued: list[OpenRange]
-    """Back to `en cola`, whether they had been begun or not."""
+    """Orders that are `en cola` again, begun or not."""
     finals: Mapping[State, list[OrderRange]]
-    """Already final before the worker died, or `fallido` now as poison."""
+    """Orders that were final before the worker died, or are `fallido` now as poison."""
 
 
 class WorkStore(Protocol):
@@ -311,9 +311,9 @@ class WorkStore(Protocol):
         now: int,
         max_bytes: int | None = None,
     ) -> Advance:
-        """Records results and begins new work, in one transaction.
+        """Records results and claims new orders in one transaction.
 
-        With `max_bytes` it begins orders until their documents reach that size; the first one always.
+        With `max_bytes` it claims orders until their documents reach this size, but at least one.
         """
 
     async def close(self) -> None:

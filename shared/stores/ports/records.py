@@ -1,7 +1,7 @@
-"""What the suite asks of a store of records; every adapter passes one contract suite.
+"""The port of the record stores. All adapters pass the same contract tests.
 
-An answered call is durable. Adapters raise StoreError when the database refuses, and then nothing of the
-call has happened, or, where a network lies between, it says that this is not known.
+A call that returned is durable. Adapters raise StoreError when the database refuses. Then the call has changed
+nothing, or the message says that the outcome is unknown (with a database behind a network).
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from shared.domain.errors import ComandaError
 from shared.domain.records import Key, Record, Transaction, Value, Written
 
 KEEP_SECONDS = 24 * 60 * 60
-"""How long changes are kept: as long as DynamoDB Streams keep them."""
+"""Retention of changes, the same as of DynamoDB Streams."""
 STORE_TENANT = "main"
-"""Whose items those are that a store keeps for itself."""
+"""The tenant of a store's own items."""
 PAGE_BYTES = 2**20 - 2**10
-"""A page ends before the item that would make it larger, but not before its first; with the rest it is a mebibyte."""
+"""Maximum size of the items of a page, except that its first item may be larger; a whole reply fits a mebibyte."""
 ITEM_BYTES = 40
-"""What an answer has for an item besides its members."""
+"""Bytes of an item in a reply in addition to its members."""
 
 
 class ItemLookup(NamedTuple):
-    """One item to be read."""
+    """A request for one item."""
 
     tenant: str
     table: str
@@ -31,7 +31,7 @@ class ItemLookup(NamedTuple):
 
 
 class ItemPosition(NamedTuple):
-    """An item's place in a query: its keys, and those of the index where it goes over one."""
+    """The position of an item in a query: its keys, and its sort key in the index of the query."""
 
     partition: str
     sort: str
@@ -39,28 +39,28 @@ class ItemPosition(NamedTuple):
 
 
 class RecordQuery(Struct, frozen=True):
-    """Items of one partition of a table or an index, in the order of their sort key.
+    """A query for items of one partition of a table or an index, in the order of their sort key.
 
-    Bounds are inclusive; `prefix` is for sort keys that are text. Of a table without a sort key a
-    partition holds one item.
+    Bounds are inclusive; `prefix` applies to sort keys that are text. A partition of a table without sort key has one
+    item.
     """
 
     tenant: str
     table: str
     index: str | None = None
     partition: Value = None
-    """None for an index over all items."""
+    """None for an index over all items of a tenant."""
     prefix: str | None = None
     low: Value = None
     high: Value = None
     descending: bool = False
     limit: int = 50
     after: ItemPosition | None = None
-    """Where the page before ended."""
+    """The end of the previous page."""
 
 
 class RecordPage(NamedTuple):
-    """Some records, and where the next page begins; None at the end."""
+    """A page of records, and the position of the next page; None at the end."""
 
     records: list[Record]
     after: ItemPosition | None
@@ -78,7 +78,7 @@ class Change(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Some changes, in order for each item, and the position behind them."""
+    """A page of changes, in order for each item, and the position after them."""
 
     changes: list[Change]
     position: str
@@ -88,32 +88,32 @@ class RecordStore(Protocol):
     """Tables of items."""
 
     async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
-        """Does transactions in their order; each by itself takes effect, or is refused as a whole.
+        """Executes transactions in order; each takes effect or is refused as a whole.
 
-        The outcome of each is what its actions found and left, or the Conflict or InvalidParams that
-        refused it.
+        The outcome of each is the records before and after its actions, or the Conflict or InvalidParams that refused
+        it.
         """
 
     async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
-        """Items by their keys, as the last answered write left them.
+        """Returns items by key, including all writes that have returned.
 
-        With `room` only the first of them, as many as have so many bytes, and at least one.
+        With `room` it returns only the first items that fit this number of bytes, but at least one.
         """
 
     async def query(self, query: RecordQuery) -> RecordPage:
-        """A page of items. An index may be behind by a moment where the store is not on this machine."""
+        """Returns a page of items. An index may lag slightly behind the table if the store is on another machine."""
 
     async def read_changes(self, after: str | None, *, limit: int = 1000) -> Changes:
-        """Every change after a position, once and in order for each item; None is the oldest that is kept.
+        """Returns changes after a position, each once and in order for each item; None means from the oldest one on.
 
-        Changes are kept for a day. Raises Gone for a position that is older.
+        Changes are kept for a day. Raises Gone for an older position.
         """
 
     async def newest_position(self) -> str:
         """The position behind everything that was written before this call."""
 
     async def tidy(self) -> None:
-        """Lets go of changes that need not be kept any longer; to be called now and then."""
+        """Deletes changes after their retention; to be called periodically."""
 
     async def close(self) -> None:
         """Releases the store."""

@@ -1,7 +1,6 @@
-"""What a store gives and takes when everything is moved to another: as it is, in an order that can be gone on from.
+"""Ports for moving all data of a store to another one, in an order that allows resuming.
 
-A store that gives or takes must not be in use. What is taken twice is there once, so that a move that was
-interrupted goes on from where it was known to be.
+Neither store may be in use. Writes are idempotent, so an interrupted move can resume from its last known position.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -20,7 +19,7 @@ class TransferredOrder(NamedTuple):
     document: str
     row: OrderProgress
     attempts: Sequence[FailedAttempt] = ()
-    """The failed attempts at it that are kept."""
+    """The kept failed attempts."""
 
 
 class TransferredItem(NamedTuple):
@@ -33,16 +32,16 @@ class TransferredItem(NamedTuple):
 
 
 class TransferredRow(NamedTuple):
-    """One row of what a store holds beside orders and items: values of JSON, under the name of their table."""
+    """One row of data other than orders and items: JSON values with the name of their table."""
 
     table: str
     values: list[Any]
 
 
 ITEM_SUM = "sum of items"
-"""The table of one row: the checksum of all items that the feed has, when the rest was read.
+"""The table with one row: the checksum of all items in the feed at the time when the other rows were read.
 
-It is no part of checksums itself.
+Checksums do not include it.
 """
 
 ItemPlace = tuple[str, str, str]
@@ -53,21 +52,21 @@ class OrderTransfer(Protocol):
     """The orders of a store."""
 
     async def read_node(self) -> int | None:
-        """The store's name in ids; None where there is no order yet."""
+        """Returns the store's name in ids; None if there are no orders."""
 
     async def read_orders(self, after: int, limit: int) -> list[TransferredOrder]:
-        """Orders with a larger sequence, in ascending order."""
+        """Returns orders with a larger sequence, in ascending order."""
 
     async def write_orders(self, orders: Sequence[TransferredOrder]) -> None:
         """Stores orders, in ascending order."""
 
     async def last_given(self) -> int:
-        """The largest sequence that may have been given, also to an order that is not there any more."""
+        """Returns the largest sequence that may have been assigned, including orders that no longer exist."""
 
     async def finish_transfer(self, node: int, last: int) -> None:
-        """Everything is there: the store is to be used as if it had accepted it itself.
+        """Completes the move: the store becomes usable as if it had accepted the orders itself.
 
-        No sequence up to `last` may be given again.
+        No sequence up to `last` may be assigned again.
         """
 
 
@@ -75,33 +74,33 @@ class ItemTransfer(Protocol):
     """The items of a store."""
 
     async def is_empty(self) -> bool:
-        """Whether nothing is there but what a server makes when it starts."""
+        """Whether the store contains only data that a server creates at its start."""
 
     async def read_items(self, after: ItemPlace | None, limit: int) -> tuple[list[TransferredItem], ItemPlace | None]:
-        """Items behind a place, and the place behind them; None at the end."""
+        """Returns items after a place, and the place after them; None at the end."""
 
     async def write_items(self, items: Sequence[TransferredItem]) -> None:
-        """Stores items, without telling of them in the feed where the store can be told so."""
+        """Stores items, without entries in the feed if the store supports that."""
 
 
 class CarriedTransfer(Protocol):
-    """What a store holds beside orders and items: statistics, ranking, notifications, events, the change feed.
+    """Data other than orders and items: statistics, ranking, notifications, events, the change feed.
 
-    A store that has no use for it keeps it for the way back.
+    A store that does not use the data keeps it for a move back.
     """
 
     async def is_empty(self) -> bool:
-        """Whether nothing is there but what a server makes when it starts."""
+        """Whether the store contains only data that a server creates at its start."""
 
     def read_pages(self) -> AsyncIterator[list[TransferredRow]]:
-        """Yields all of it, each time in the same pages."""
+        """Yields all data, in the same pages each time."""
 
     async def write_page(self, page: int, rows: Sequence[TransferredRow]) -> None:
-        """Stores the page of this number; what is taken twice is there once."""
+        """Stores the page with this number; storing a page twice has no effect."""
 
     async def finish_transfer(self, node: int | None, item_sum: int) -> None:
-        """Everything is there, orders and items too: makes it fit for use, whatever was changed since it was given.
+        """Completes the move, after orders and items, and adapts the data to changes since it was read.
 
-        `node` is the name of the orders' store, None where there are no orders; `item_sum` the checksum of
-        the items that the feed has.
+        `node` is the name of the order store, None if there are no orders; `item_sum` is the checksum of the items in
+        the feed.
         """

@@ -1,13 +1,13 @@
-"""Moves final orders to compressed files, exactly once, while an intake and its workers go on.
+"""Moves final orders to compressed files, exactly once, while an intake and its workers are running.
 
-The steps of one file, and what a kill behind each of them leaves:
+The steps of one file, and the state if the process dies after each of them:
 
-    write FILE.part, sync it    a file that the next run writes again
-    commit its row in archives  the file has the orders; the next run gives it its name
-    rename it                   the intake deletes the rows when every follower has read what happened to them
+    write FILE.part, sync it    the next run writes the file again
+    commit its row in archives  the file has the orders; the next run renames it
+    rename it                   the intake deletes the rows after every follower has read their changes
 
-An order is archived when it was received before a time, is final, and has no key any more: as long as a retry may
-come, its row is what the retry finds. One that is open stays where it is, and is archived into a file of its own later.
+An order is archived if it was received before a given time, is final, and has no idempotency key any more: retries
+need the row of an order with a key. Open orders stay and are archived later, in another file.
 """
 
 import os
@@ -33,7 +33,7 @@ from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS, OrderReader
 
 _FILE_ORDERS = 50_000
-# Documents of one file: all of its orders are in memory at a time.
+# Documents of one file: all of its orders are in memory at once.
 _FILE_BYTES = 32 * 2**20
 _WINDOW = 50_000
 _NODE = "SELECT value FROM main.meta WHERE name = 'node'"
@@ -61,7 +61,7 @@ class _ArchivableOrders(NamedTuple):
 
     orders: list[ArchivedOrder]
     after: int
-    """From where to go on."""
+    """The last sequence that was examined."""
 
 
 class Kept(NamedTuple):
@@ -73,7 +73,7 @@ class Kept(NamedTuple):
 
 
 class Archiver:
-    """Archives the orders of one store. Raises StartupError while another one does, and StoreError."""
+    """Archives the orders of one store. Raises StartupError while another archiver runs, and StoreError."""
 
     def __init__(self, files: StoreFiles) -> None:
         self._files = files
@@ -91,7 +91,7 @@ class Archiver:
 
     @property
     def max_orders(self) -> int:
-        """How many orders there are at most. Raises StoreError."""
+        """Upper limit of the number of orders. Raises StoreError."""
         first, last = self._read_bounds()
         return last - first + 1
 
@@ -103,7 +103,7 @@ class Archiver:
     def archive_before(self, before: int, step: Callable[[int], None]) -> int:
         """Archives all final orders that were received before a time, in microseconds since the epoch.
 
-        Returns their number; `step` is told how many orders were looked at since the last time.
+        Returns their number; calls `step` with the number of orders examined since the last call.
         """
         archived = 0
         first, last = self._read_bounds()
@@ -127,7 +127,7 @@ class Archiver:
         return Kept(newer, opened, keyed)
 
     def _find_orders(self, after: int, last: int, before: int) -> _ArchivableOrders:
-        """Orders of one month, from a stretch of sequences that is short enough to be read at once."""
+        """Returns orders of one month, from a range of sequences that is short enough to be read at once."""
         stop = min(after + _WINDOW, last)
         with translate_errors(self._files.orders):
             archived = set[int]()
@@ -173,7 +173,7 @@ class Archiver:
             if unchanged:
                 add_archive(connection, name, data, contents)
         if not unchanged:
-            # One was tried again, or discarded, meanwhile: the next run sees what has become of it.
+            # An order was retried or discarded meanwhile; the next run reads its new state.
             part.unlink()
             return 0
         self._give_name(name)
@@ -196,7 +196,7 @@ class Archiver:
         return path.with_name(f"{path.name}.part")
 
     def _give_names(self) -> None:
-        """Completes what an earlier run has committed, and removes what it has not."""
+        """Renames the files that an earlier run has committed, and removes those that it has not."""
         with translate_errors(self._files.progress):
             names = {name for (name,) in self._progress.connection.execute(_UNNAMED).fetchall()}
         for part in self._files.archive.glob("*/*.part"):

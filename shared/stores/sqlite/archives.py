@@ -1,4 +1,4 @@
-"""Orders that were moved to files: which they are, how they are read, and how their rows are deleted."""
+"""Archived orders: the register of archive files, reading from them, and deletion of the archived rows."""
 
 import contextlib
 import hashlib
@@ -18,7 +18,7 @@ from shared.stores.outbox import Span, spans
 from shared.stores.sqlite.database import Connection, Writer
 
 DELETED_ROWS = 500
-"""How many rows one transaction deletes: it holds others up for about a millisecond."""
+"""Rows that one transaction deletes; it blocks other writers for about a millisecond."""
 
 _INSERT = """
 INSERT INTO archives
@@ -52,26 +52,26 @@ class ArchiveFile(NamedTuple):
 
 
 def archive_name(first: int, last: int, received: int) -> str:
-    """Returns the name below the folder of archives; `received` says the month, in microseconds since the epoch."""
+    """Returns the name relative to the archive folder; `received` (microseconds since the epoch) gives the month."""
     month = time.strftime("%Y-%m", time.gmtime(received // 1_000_000))
     return f"{month}/orders-{first:012d}-{last:012d}{ENDING}"
 
 
 def is_archive_name(name: str) -> bool:
-    """Whether a name below the folder of archives is one that `archive_name` gives."""
+    """Whether a name relative to the archive folder has the format of `archive_name`."""
     month, _, file = name.partition("/")
     return _MONTH.fullmatch(month) is not None and _FILE.fullmatch(file) is not None
 
 
 def archived_names(connection: Connection) -> list[str]:
-    """Returns the names of all files with archived orders; none where the schema is of a time without them."""
+    """Returns the names of all archive files; none if the schema is older than archives."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archives'").fetchone() is None:
         return []
     return [name for (name,) in connection.execute("SELECT file FROM archives ORDER BY first").fetchall()]
 
 
 def archive_files(folder: Path) -> list[ArchiveFile]:
-    """Returns the files of a folder of archives, those with the newest orders first."""
+    """Returns the archive files in a folder, those with the newest orders first."""
     found = []
     for path in folder.glob(f"*/orders-*{ENDING}"):
         if match := _FILE.fullmatch(path.name):
@@ -82,7 +82,7 @@ def archive_files(folder: Path) -> list[ArchiveFile]:
 def add_archive(
     connection: Connection, name: str, data: bytes, contents: ArchiveContents, *, removed: bool = False
 ) -> None:
-    """Enters a file, within the caller's transaction; `removed` says that no row of its orders is left."""
+    """Registers a file, within the caller's transaction; `removed` means that the rows of its orders are deleted."""
     sequences = contents.sequences
     counts = [contents.states.get(STATES[state], 0) for state in (DONE, FAILED, CANCELLED)]
     row = (
@@ -97,9 +97,9 @@ def add_archive(
 def find_unknown_archives(
     folder: Path, orders: Connection, progress: Connection, node: int
 ) -> dict[str, ArchiveContents]:
-    """Returns what is in the files that `progress` does not know, although their orders are gone, by their names.
+    """Returns the contents of archive files that `progress` does not list although their rows are deleted, by name.
 
-    That is so where `progress` is of a time before the archive. A file that cannot be read is left alone.
+    This happens if `progress` is older than the archive, for example after a restore. Unreadable files are skipped.
     """
     known = set(archived_names(progress))
     found: dict[str, ArchiveContents] = {}
@@ -118,7 +118,7 @@ def find_unknown_archives(
 
 
 def find_archived(connection: Connection, folder: Path, sequence: int) -> ArchivedOrder | None:
-    """Returns an archived order, which takes about 2 ms. Raises StoreError."""
+    """Returns an archived order; takes about 2 ms. Raises StoreError."""
     for file, text, blocks in connection.execute(_COVERING, (sequence,)).fetchall():
         if _contains(_decode_spans(text), sequence):
             parts = _decode_blocks(blocks)
@@ -130,21 +130,21 @@ def find_archived(connection: Connection, folder: Path, sequence: int) -> Archiv
 
 
 def is_archived(connection: Connection, sequence: int) -> bool:
-    """Whether an order is in an archive, and its row only waits for being deleted."""
+    """Whether an order is archived, even if its row is not deleted yet."""
     rows = connection.execute(_COVERING, (sequence,)).fetchall()
     return any(_contains(_decode_spans(spans), sequence) for _, spans, _ in rows)
 
 
 def archived_spans(connection: Connection, first: int) -> Iterator[Span]:
-    """Yields the spans of orders in the files that have some from the sequence `first` on."""
+    """Yields the spans of the archive files that have orders from the sequence `first` on."""
     for (text,) in connection.execute(_FROM, (first,)).fetchall():
         yield from _decode_spans(text)
 
 
 class ArchivedRowRemover:
-    """Deletes the rows of archived orders, in portions.
+    """Deletes the rows of archived orders in chunks.
 
-    Rows of `orders` go first: an order without a row of progress would be taken for one that nobody has begun.
+    Rows of `orders` are deleted first: an order without progress would look like one that no worker has begun.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -154,7 +154,7 @@ class ArchivedRowRemover:
         self._place = 0
 
     def find_rows(self, progress: Connection) -> bool:
-        """Whether there are rows to delete. Raises StoreError where the file that has the orders is not whole."""
+        """Whether there are rows to delete. Raises StoreError if the archive file with the orders is damaged."""
         if self._first is None and (row := progress.execute(_NEXT).fetchone()) is not None:
             first, file, spans, sha256 = row
             _check_file(self._folder / file, sha256)
@@ -163,22 +163,22 @@ class ArchivedRowRemover:
 
     @property
     def orders_left(self) -> bool:
-        """Whether rows of `orders` are still to be deleted; those of progress come after all of them."""
+        """Whether there are rows of `orders` to delete; rows of progress are deleted after all of them."""
         return self._place < len(self._portions)
 
     def delete_orders(self, connection: Connection) -> None:
-        """Deletes one portion from `orders`, within the caller's transaction; `deleted` is for after its commit."""
+        """Deletes one chunk from `orders` in the caller's transaction; call `finish_chunk` after the commit."""
         first, last = self._portions[self._place]
         connection.execute("DELETE FROM orders WHERE sequence BETWEEN ? AND ?", (first, last))
-        # Their numbers are not given again, even if no order is left.
+        # Prevents reuse of the sequences, even if no order is left.
         connection.execute(_RAISE_FLOOR, (last,))
 
     def finish_chunk(self) -> None:
-        """The portion is deleted."""
+        """Marks the chunk as deleted."""
         self._place += 1
 
     def delete_progress(self, progress: Writer, portions: int) -> None:
-        """Deletes up to so many portions from progress, in one transaction; notes when a file is done with."""
+        """Deletes up to `portions` chunks from progress in one transaction; marks the file when all are deleted."""
         done = self._place - len(self._portions)
         some = self._portions[done : done + portions]
         with progress.transaction(DELETED_ROWS * len(some)) as connection:

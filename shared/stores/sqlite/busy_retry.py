@@ -1,4 +1,4 @@
-"""Writes while another program, as a database browser, has a file locked."""
+"""Retries of writes while another program, such as a database browser, has locked a file."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,17 +13,17 @@ _PAUSE_SECONDS = 0.01
 
 
 class BusyRetry:
-    """Repeats writes to one file while it is locked, for a quarter of a second; the event loop goes on meanwhile.
+    """Retries writes to one locked file for a quarter of a second without blocking the event loop.
 
-    A program that saves something holds the lock for milliseconds, and nobody notices. Of one that keeps it, only the
-    first write waits: the next ones are tried once each, and refused at once, until one succeeds.
+    Most programs hold the lock for milliseconds, so a retry succeeds. If a program keeps the lock, only the first write
+    waits: later ones are tried once and fail at once, until one succeeds.
     """
 
     def __init__(self) -> None:
         self._given_up = False
 
     async def run_write(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Returns what `write` returns. Raises StoreBusy when the file stays locked; nothing is written then."""
+        """Returns the result of `write`. Raises StoreBusy if the file stays locked; then nothing is written."""
         try:
             return self._record_success(await write())
         except StoreBusy:

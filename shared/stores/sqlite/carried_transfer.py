@@ -1,8 +1,8 @@
-"""What the files of one machine hold beside orders and records, given to another store or taken from one.
+"""Moves data other than orders and records between the files of one machine and another store.
 
-That is the file of the distributed service (statistics, ranking, notifications, the event log), the change feed of the
-records, and the entries of the outbox that the distributed service has not read. The rows of its file go into the same
-tables; all others are put into the table `carried` of that file, until `finish` makes of them what they were.
+The data consists of the file of the distributed service (statistics, ranking, notifications, the event log), the
+change feed of the records, and the outbox entries that the distributed service has not read. Rows of the file are
+written to the same tables; all others to the table `carried` of the file, from which `finish_transfer` restores them.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _PAGE_ROWS = 500
 _PAGE_BYTES = 2**20
 _OUTBOX, _OPEN, _LAST, _CHANGES, _FEED, _REPAIRS = "outbox", "open orders", "last order", "changes", "feed", "repairs"
 _NUMBERS = "sqlite_sequence"
-# What was made while nobody served cannot be valid any more.
+# Nonces from before the move have expired.
 _LEFT_OUT = ("nonces", "carried")
 _SINCE = "nonces_since"
 _NOWHERE = OrderPosition(-1)
@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS repairs (number INTEGER PRIMARY KEY, at INTEGER NOT N
 class SqliteCarriedTransfer:
     """Implements `CarriedTransfer`. Raises StartupError when a distributed service is using its file.
 
-    `records` is the store of the records, `files` are those of the orders; nobody else may be using them.
+    `records` is the record store, `files` are the order files; no other process may use them.
     """
 
     def __init__(self, path: Path, files: StoreFiles, records: SqliteRecordStore) -> None:
@@ -61,7 +61,7 @@ class SqliteCarriedTransfer:
         self._writer: Writer | None = None
 
     def _open_file(self) -> Writer:
-        """The file of the distributed service, made where it is missing."""
+        """Opens the file of the distributed service, or creates it."""
         if self._writer is None:
             self._writer = Writer(self._path)
             migrate(self._writer.connection, self._path, "distributed")
@@ -94,7 +94,7 @@ class SqliteCarriedTransfer:
                 connection = self._open_file().connection
                 yield from _own_rows(connection)
                 if connection.execute(_HAS_CARRIED).fetchone() is not None:
-                    # Taken, and not finished yet.
+                    # The rows of a move that is not finished.
                     for kind, body in connection.execute("SELECT kind, body FROM carried ORDER BY kind, number"):
                         yield TransferredRow(kind, msgspec.json.decode(body))
                     return
@@ -120,7 +120,7 @@ class SqliteCarriedTransfer:
                 yield TransferredRow(_REPAIRS, list(row))
 
     def _read_position(self, orders: Connection) -> OrderPosition | None:
-        """How far the distributed service has read these very orders; None where it has to begin again."""
+        """Returns the position of the distributed service in these orders; None if it has to start over."""
         position = self._own_position()
         known = dict(orders.execute("SELECT name, value FROM progress.meta").fetchall())
         row = orders.execute("SELECT value FROM main.meta WHERE name = 'node'").fetchone()
@@ -165,7 +165,7 @@ class SqliteCarriedTransfer:
             connection.execute("DROP TABLE carried")
 
     def _finish_feed(self, connection: Connection, item_sum: int) -> None:
-        """The feed as it was where nothing was changed since; else what follows it has to read the records anew."""
+        """Restores the feed if no item has changed since; otherwise followers have to read all records again."""
         newest, forgotten = next(iter(_read_carried(connection, _FEED)), [0, 0])
         if [str(item_sum)] in _read_carried(connection, ITEM_SUM):
             self._records.load_changes(_read_carried(connection, _CHANGES), newest, forgotten)
@@ -173,7 +173,7 @@ class SqliteCarriedTransfer:
             self._records.load_changes((), newest + 1, newest + 1)
 
     def _finish_orders(self, writer: Writer, node: int) -> None:
-        """The outbox, so that the distributed service counts what it has not counted."""
+        """Restores the outbox, so that the distributed service counts the orders that it has not counted."""
         connection = writer.connection
         position = self._own_position()
         last = next(iter(_read_carried(connection, _LAST)), None)
@@ -205,7 +205,7 @@ class SqliteCarriedTransfer:
             orders.close()
 
     def _begin_again(self, writer: Writer) -> None:
-        """Makes the distributed service count all orders again, whatever it has counted."""
+        """Makes the distributed service count all orders again."""
         with writer.transaction(2) as connection:
             connection.execute("UPDATE meta SET value = ? WHERE name = ?", (str(_NOWHERE), ORDERS))
             connection.execute("DELETE FROM meta WHERE name = ?", (ORDERS_BEFORE,))

@@ -1,4 +1,4 @@
-"""SQLite files: opening, schema versions, transactions, checkpoints, and errors in our words.
+"""SQLite files: opening, schema versions, transactions, checkpoints, and translation of errors.
 
 SQLite before 3.51.3 can lose commits when two connections write and checkpoint a WAL at once. Here
 every commit and every checkpoint of a file happens under that file's lock, which rules it out on any
@@ -39,7 +39,7 @@ SCHEMA = Path(__file__).parent / "schema"
 _CHECKPOINT_ROWS = 20_000
 _COMMIT_WEIGHT = 40
 _WAL_LIMIT_BYTES = 64 * 2**20
-# What closing waits for readers of the write-ahead log.
+# How long closing waits for readers of the write-ahead log.
 _CLOSE_MILLISECONDS = 1000
 
 
@@ -70,7 +70,7 @@ def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 5.0) -
 
 
 def _make_private(path: Path) -> None:
-    """Has a database be its owner's alone. SQLite gives the files beside a new one the same mode.
+    """Restricts a database to its owner. SQLite gives the WAL files of a new database the same mode.
 
     An existing file is never opened here: closing it would release the locks that other connections of this process
     hold on it.
@@ -84,7 +84,7 @@ def _make_private(path: Path) -> None:
 
 @contextlib.contextmanager
 def _closed_on_error(connection: Connection) -> Iterator[None]:
-    """Closes a connection that nobody will have, since the block raises."""
+    """Closes the connection if the block raises."""
     try:
         yield
     except BaseException:
@@ -93,21 +93,21 @@ def _closed_on_error(connection: Connection) -> Iterator[None]:
 
 
 def never_wait(connection: Connection) -> None:
-    """Makes a connection raise StoreBusy at once where it would wait for a lock: for those that an event loop uses.
+    """Makes a connection raise StoreBusy instead of waiting for a lock, for connections that an event loop uses.
 
-    Writers of the suite take turns under the files' own locks, so only other programs are ever in the way.
+    Writers of the suite take turns under the lock files, so only other programs can hold a lock.
     """
     connection.execute("PRAGMA busy_timeout = 0")
 
 
 def open_copy(path: Path) -> Connection:
-    """Opens a file that nobody writes, and leaves no file beside it. Raises StoreError."""
+    """Opens a file that no process writes, without creating WAL files. Raises StoreError."""
     with translate_errors(path):
         return sqlite.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def open_target(path: Path) -> Connection:
-    """Opens a file that is worth nothing until a whole database is copied into it: no journal, no sync.
+    """Opens a file into which a whole database is copied: no journal, no sync.
 
     Raises StoreError.
     """
@@ -154,12 +154,12 @@ def _result_code(error: Exception) -> int:
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether the driver says that somebody else has a file locked."""
+    """Whether the error of the driver means that another connection has locked the file."""
     return bool(_result_code(error) == sqlite.SQLITE_BUSY)
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the driver says that a file is damaged, or is no database."""
+    """Whether the error of the driver means that the file is damaged, or is not a database."""
     return _result_code(error) in (sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB)
 
 
@@ -180,7 +180,7 @@ def translate_errors(path: Path) -> Iterator[None]:
 
 
 class Writer:
-    """The writing side of one file. Its owner sees to the file's lock."""
+    """The writing connection of one file. Its owner holds the file's lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -189,9 +189,9 @@ class Writer:
 
     @contextlib.contextmanager
     def transaction(self, rows: int) -> Iterator[Connection]:
-        """Begins, and commits with fsync at the end; `rows` is about how many rows it writes.
+        """A transaction that commits with fsync at the end; `rows` is the approximate number of rows written.
 
-        Raises StoreError when the database refuses; nothing has happened then.
+        Raises StoreError when the database refuses; then nothing has changed.
         """
         with translate_errors(self.path):
             connection = self.connection

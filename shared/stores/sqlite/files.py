@@ -1,4 +1,4 @@
-"""Which files the store of one intake consists of, and the folder that they lie in."""
+"""The files of the store of one intake, and their folder."""
 
 import contextlib
 import os
@@ -18,17 +18,17 @@ class StoreFiles(Struct, frozen=True):
 
     @property
     def progress(self) -> Path:
-        """What has happened to orders."""
+        """The progress of orders."""
         return self.orders.with_name(f"{self.orders.stem}-progress{self.orders.suffix}")
 
     @property
     def index(self) -> Path:
-        """Where orders are to be found by customer and time; made from `orders`, and may be deleted."""
+        """The index of orders by customer and time; derived from `orders`, so it may be deleted."""
         return self.orders.with_name(f"{self.orders.stem}-index{self.orders.suffix}")
 
     @property
     def owner_lock(self) -> Path:
-        """Held by the one intake that owns the files, for as long as it lives."""
+        """Held by the intake that owns the files while it runs."""
         return self.orders.with_name(f"{self.orders.name}.lock")
 
     @property
@@ -38,12 +38,12 @@ class StoreFiles(Struct, frozen=True):
 
     @property
     def workers_lock(self) -> Path:
-        """Shared by every worker for as long as it lives."""
+        """Shared by all workers while they run."""
         return self.orders.with_name(f"{self.orders.name}.workers.lock")
 
     @property
     def archive(self) -> Path:
-        """The folder of orders that were moved out of the files."""
+        """The folder of archived orders."""
         return self.orders.with_name("archive")
 
     @property
@@ -53,7 +53,7 @@ class StoreFiles(Struct, frozen=True):
 
 
 RESTORE_MARK = "restore-unfinished.json"
-"""In the folder of a store's files from the beginning of a restore to its end."""
+"""A file in the folder of a store while a restore is in progress."""
 
 
 _FOLDERS = {"archive", "audit", "uploads"}
@@ -62,9 +62,9 @@ _DATABASE_ENDINGS = (".db", ".db-wal", ".db-shm", ".lock")
 
 
 def make_folder(folder: Path) -> None:
-    """Makes the folder of a store's files, for its owner alone; one that exists keeps its mode.
+    """Creates the folder of a store's files, private to its owner; an existing folder keeps its mode.
 
-    Raises StartupError when it or one of its files cannot be written to, or when a restore into it was interrupted.
+    Raises StartupError if the folder or one of its files is not writable, or if a restore into it was interrupted.
     """
     try:
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def make_folder(folder: Path) -> None:
         ) from error
     _check_writable(folder)
     for entry in sorted(folder.iterdir()):
-        # Others may lie there, too, and are none of the suite's business.
+        # Files that do not belong to the suite are ignored.
         if entry.name in _FOLDERS or ".db" in entry.name:
             _check_writable(entry)
             _check_kind(entry)
@@ -86,7 +86,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _check_kind(path: Path) -> None:
-    """Raises StartupError for a folder in the place of a file, and the other way round."""
+    """Raises StartupError for a folder that should be a file, and vice versa."""
     if path.name.endswith(_DATABASE_ENDINGS) and path.is_dir():
         raise StartupError(f"{path} is a folder, and has to be a file", hint=f"move it away; {_HOW_MISSING}")
     if path.name in _FOLDERS and path.is_file():
@@ -94,7 +94,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    """Raises StartupError for a file or folder that this user may not use; one that has just gone is fine."""
+    """Raises StartupError for a file or folder that this user may not use; ignores one that was just removed."""
     with contextlib.suppress(FileNotFoundError):
         owner = path.stat().st_uid
         if os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):

@@ -1,4 +1,4 @@
-"""Gives items of a file from before names were folded the keys that they have now, and fills indexes."""
+"""Migrates the keys of items that were stored before names were folded, and fills indexes."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def fold_keys(writer: Writer, tables: Tables, names: Mapping[str, int]) -> None:
-    """Moves items whose keys have names as they were sent, once for each table; `names` are the file's numbers.
+    """Migrates items with unfolded names in their keys, once for each table; `names` are the file's table numbers.
 
-    Two items of one name become one (`shared.stores.name_merging`), which the change feed tells. A start that is killed
-    meanwhile begins again, and what was moved stays as it is. Raises StoreError.
+    Two items of the same name are merged (`shared.stores.name_merging`), with entries in the change feed. After an
+    interruption the next start continues with the remaining items. Raises StoreError.
     """
     with translate_errors(writer.path):
         done = {name for (name,) in writer.connection.execute(_FOLDED)}
@@ -54,7 +54,7 @@ def fold_keys(writer: Writer, tables: Tables, names: Mapping[str, int]) -> None:
 
 
 def fill_indexes(connection: Connection, table: Table, indexes: Sequence[Index], names: Mapping[str, int]) -> None:
-    """Enters every item of a table into indexes that are empty."""
+    """Adds every item of a table to empty indexes."""
     rows = connection.execute("SELECT partition, sort, document FROM items WHERE collection = ?", (names[table.name],))
     for partition, sort, document in rows:
         item, tenant = decode_item(document), tenant_of(partition)
@@ -65,13 +65,13 @@ def fill_indexes(connection: Connection, table: Table, indexes: Sequence[Index],
 
 
 def floor_row(names: Mapping[str, int], table: str, bucket: int, version: int) -> tuple[int, str, str, int, str]:
-    """Returns the row that says which version of a table's bucket is the highest that was removed."""
+    """Returns the row with the highest removed version of a bucket of a table."""
     item = {"table": table, "bucket": bucket, "version": version}
     return names[REMOVALS.name], *item_keys(REMOVALS, STORE_TENANT, item), version, _encode(item).decode()
 
 
 class _FoundItem(NamedTuple):
-    """An item under a key, and its text."""
+    """An item with its key and its text."""
 
     keys: tuple[str, str]
     record: Record
@@ -79,7 +79,7 @@ class _FoundItem(NamedTuple):
 
 
 class _KeyMigration:
-    """Moves the items of one table, some in each transaction."""
+    """Migrates the items of one table in several transactions."""
 
     def __init__(self, writer: Writer, table: Table, names: Mapping[str, int]) -> None:
         self._writer = writer
@@ -90,7 +90,7 @@ class _KeyMigration:
         self.merged = 0
 
     def migrate_items(self) -> None:
-        """Goes through all of them in the order of their keys."""
+        """Migrates all items in the order of their keys."""
         after = ("", "")
         while True:
             with translate_errors(self._writer.path):

@@ -1,4 +1,4 @@
-"""Locks between processes that the kernel releases when their holder dies, however it dies."""
+"""Locks between processes, which the kernel releases when the holder dies."""
 
 import errno
 import fcntl
@@ -12,7 +12,7 @@ from shared.stores.durable_files import PRIVATE
 
 
 class FileLock:
-    """A lock on a file of its own (flock). Waiting is done by the kernel, in order of arrival.
+    """A lock on a lock file (flock). The kernel queues waiting processes in order of arrival.
 
     Raises StoreError for a file that this user may not use.
     """
@@ -35,11 +35,11 @@ class FileLock:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def acquire_shared(self) -> None:
-        """Holds the lock together with other sharers until the process ends."""
+        """Acquires a shared lock, held until the process ends."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def try_acquire(self, *, seconds: float = 0.0) -> bool:
-        """Takes the lock for itself; False if others still hold it after `seconds`."""
+        """Acquires the exclusive lock; returns False if other processes still hold it after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -54,9 +54,9 @@ class FileLock:
                 return True
 
     def release(self) -> None:
-        """Gives the lock up."""
+        """Releases the lock."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Gives the lock up and closes its file."""
+        """Releases the lock and closes its file."""
         os.close(self._descriptor)

@@ -1,12 +1,12 @@
-"""Finds the open orders at a start without reading the final ones, however many there are.
+"""Finds the open orders at a start without reading the final ones.
 
-The mark `settled` says that every order up to it is final, but for the stragglers: these stand in a table of their own.
-Without them one order that is delayed to 2099 would hold the mark for ever, and each start would read all orders that
-came later. An order becomes a straggler when it is open and 262,144 others have come since, so hardly any do, and
-neither accepting nor working pays for it; a start reads as many orders behind the mark as that, which takes 0.2 s.
+All orders up to the watermark (`settled`) are final, except for stragglers, which are listed in a separate table.
+Without stragglers, one order that is delayed to 2099 would block the watermark permanently, and each start would read
+all later orders. An open order becomes a straggler after 262,144 newer orders, so there are few, and neither accepting
+nor working has a cost for them. A start reads about as many orders after the watermark, which takes 0.2 s.
 
     1 to 8,000,000   final, except the stragglers 17 and 5,000,000
-    mark             8,000,000
+    watermark        8,000,000
     from 8,000,001   read by a start
 """
 
@@ -22,7 +22,7 @@ from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS
 
 _RECENT_ORDERS = 262_144
 _WINDOW = 262_144
-# Rows that one transaction writes: workers wait for it.
+# Rows that one transaction writes; workers wait for it.
 _PORTION = 1000
 _WAITING = f"(p.sequence IS NULL OR p.state = {QUEUED})"
 _STRAGGLERS_TO_WORK = f"""
@@ -46,7 +46,7 @@ _SET_MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES ('settled', ?)"
 
 
 class OpenOrderTracker:
-    """The mark and the stragglers of the intake that owns the files; used by one thread at a time."""
+    """The watermark and the stragglers of the intake that owns the files; used by one thread at a time."""
 
     def __init__(self, files: StoreFiles, progress: Writer, lock: FileLock) -> None:
         self._files = files
@@ -55,11 +55,11 @@ class OpenOrderTracker:
         self._watermark = 0
 
     def set_watermark(self, mark: int) -> None:
-        """Takes the mark as the files have it at the start."""
+        """Sets the watermark that the files have at the start."""
         self._watermark = mark
 
     def requeue_running(self, connection: Connection) -> list[int]:
-        """Puts what was `en proceso` back to `en cola`, within the caller's transaction; returns the sequences."""
+        """Requeues orders that were `en proceso` in the caller's transaction; returns their sequences."""
         found = connection.execute(_REQUEUE_STRAGGLERS).fetchall()
         found += connection.execute(_REQUEUE_RECENT, (self._watermark,)).fetchall()
         return sorted(sequence for (sequence,) in found)
@@ -71,12 +71,12 @@ class OpenOrderTracker:
                 yield OpenOrder(*row)
 
     def add_reopened(self, connection: Connection, sequence: int) -> None:
-        """A final order is open again, within the caller's transaction."""
+        """Records, in the caller's transaction, that a final order is open again."""
         if sequence <= self._watermark:
             connection.execute(_ADD, (sequence,))
 
     def advance_watermark(self) -> None:
-        """Moves the mark up to the first open order that is recent, and forgets stragglers that are final.
+        """Advances the watermark to the first recent open order, and removes stragglers that are final.
 
         Raises StoreError.
         """
@@ -91,7 +91,7 @@ class OpenOrderTracker:
                 after = final[-1][0]
 
     def _advance_window(self, reading: Connection, newest: int) -> bool:
-        """Moves the mark by one window at the most: whether it may go further."""
+        """Advances the watermark by at most one window; returns whether it may advance further."""
         stop = min(self._watermark + _WINDOW, newest)
         found = [sequence for (sequence,) in reading.execute(_OPEN, (self._watermark, stop))]
         stragglers = [sequence for sequence in found if sequence <= newest - _RECENT_ORDERS]

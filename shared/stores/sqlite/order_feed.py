@@ -1,8 +1,7 @@
-"""Follows the orders of an intake on this machine, in its files.
+"""The feed of orders of an intake on this machine, read from its files.
 
-New orders are read where they are stored: their table is never changed, and is its own outbox. What happens
-to them later is in the outbox of the other file. New orders come first, so that nothing is told of an order
-that has not been told of itself.
+New orders are read from their table, which is append-only and serves as its own outbox. Later changes are read from
+the outbox in the progress file. New orders are read first, so that no change precedes the acceptance of its order.
 """
 
 from collections import Counter
@@ -49,40 +48,40 @@ SELECT max((SELECT coalesce(max(sequence), 0) FROM orders),
         (SELECT coalesce(max(value), 0) FROM main.meta WHERE name = 'floor')),
     (SELECT coalesce(max(value), 0) FROM main.meta WHERE name = 'missing')"""
 _MOVES_AT_ONCE = 200
-# Documents are read so many at a time, and new orders until theirs reach a size: nothing else of them is kept.
+# Limits of the documents in memory: rows per fetch, and the total size of new orders.
 _PORTION = 32
 _ACCEPTED_BYTES = 4 * 2**20
 
 
 class _ProductLine(Struct, rename={"name": "producto", "quantity": "cantidad"}):
-    """A product of an order, as far as it is counted."""
+    """The members of a product that are counted."""
 
     name: str
     quantity: int = 1
 
 
 class _OrderSummary(Struct, rename={"customer": "cliente", "items": "productos"}):
-    """An order, as far as it is counted."""
+    """The members of an order that are counted."""
 
     customer: str
     items: list[str | _ProductLine]
 
 
 class _PlainOrder(Struct, rename={"customer": "cliente", "items": "productos"}):
-    """An order of names alone, as nearly all are."""
+    """An order whose products are only names, as in most orders."""
 
     customer: str
     items: list[str]
 
 
 class _OrderCustomer(Struct, rename={"customer": "cliente"}):
-    """Whose an order is."""
+    """The customer of an order."""
 
     customer: str
 
 
 class _OrderTrace(Struct):
-    """What an order serves."""
+    """The trace of an order."""
 
     trace: str = ""
 
@@ -94,7 +93,7 @@ _whos = msgspec.json.Decoder(_OrderCustomer).decode_lines
 
 
 class SqliteOrderFeed:
-    """Implements `OrderFeed`. The files may come later, and are never written."""
+    """Implements `OrderFeed`. The files are read-only and need not exist yet."""
 
     def __init__(self, files: StoreFiles) -> None:
         self._files = files
@@ -134,7 +133,7 @@ class SqliteOrderFeed:
                     if _is_complete(connection):
                         self._connection, connection = connection, None
             except StoreBusy:
-                # Whoever makes a file holds it meanwhile.
+                # The intake is still creating the file.
                 pass
             finally:
                 if connection is not None:
@@ -142,7 +141,7 @@ class SqliteOrderFeed:
         return self._connection
 
     def _find_start(self, connection: Connection, after: str | None) -> tuple[OrderPosition, bool]:
-        """Where to go on, and whether that is the beginning although it should not be."""
+        """Returns the position to read from, and whether the feed restarts from the beginning."""
         row = connection.execute(_NODE).fetchone()
         era = connection.execute(_ERA).fetchone()[0]
         beginning = OrderPosition(row[0], era=era)
@@ -156,9 +155,9 @@ class SqliteOrderFeed:
         return place, False
 
     def _from_totals(self, connection: Connection, place: OrderPosition) -> OrderEvents:
-        """Begins with what is there, where entries of the outbox that were not read are gone.
+        """Restarts from the totals if unread entries of the outbox were deleted.
 
-        Progress is read first: whatever it knows of is in the orders that are read behind it.
+        Progress is read first, so the orders, read afterwards, include all orders with progress.
         """
         connection.execute("BEGIN")
         try:
@@ -201,7 +200,7 @@ class SqliteOrderFeed:
 
 
 def _is_complete(connection: Connection) -> bool:
-    """Whether the files have all that an intake makes before it takes the first order."""
+    """Whether the files have everything that an intake creates before it accepts the first order."""
     for schema, needed in _SCHEMAS:
         if connection.execute(f"PRAGMA {schema}.user_version").fetchone()[0] < needed:
             return False
@@ -209,14 +208,14 @@ def _is_complete(connection: Connection) -> bool:
 
 
 class _EntryReader:
-    """Reads the orders that one entry of the outbox is about."""
+    """Reads the orders of one outbox entry."""
 
     def __init__(self, connection: Connection, node: int, at: int) -> None:
         self._connection = connection
         self._node = node
         self._at = at
         self.orders = 0
-        """How many were read."""
+        """Number of orders read."""
 
     def read_changes(self, transition: Transition, group: Sequence[Sequence[Any]]) -> Iterable[OrderStateChange]:
         """Yields the changes of one member of the entry, those with the same detail together."""
@@ -243,7 +242,7 @@ class _EntryReader:
         )
 
     def _read_orders(self, statement: str, spans: Sequence[Span]) -> tuple[list[Any], list[str], dict[str, str]]:
-        """Reads orders: their rows without the documents, whose they are, and what they serve."""
+        """Returns the rows of orders without documents, their customers, and their traces by id."""
         rows: list[Any] = []
         customers: list[str] = []
         traces: dict[str, str] = {}
@@ -259,7 +258,7 @@ class _EntryReader:
         spans = sorted(spans)
         first, stop = spans[0][0], spans[-1][0] + spans[-1][1]
         if stop - first <= 2 * orders + 8:
-            # What lies between costs less than asking for each.
+            # Reading the rows in between costs less than a query per span.
             wanted = {sequence for begin, count in spans for sequence in range(begin, begin + count)}
             for portion in _fetch_chunks(self._connection.execute(statement, (first, stop - 1))):
                 yield [row for row in portion if row[0] in wanted]
@@ -310,7 +309,7 @@ def _acceptance_events(rows: Sequence[Any], node: int) -> Iterable[OrderStateCha
 
 
 def _read_traces(rows: Sequence[Any], node: int) -> dict[str, str]:
-    """What the orders of rows serve; looked for in those alone that seem to say so."""
+    """Returns the traces of orders by id; decodes only documents that contain a trace."""
     found: dict[str, str] = {}
     for row in rows:
         document = row[-1]
@@ -320,7 +319,7 @@ def _read_traces(rows: Sequence[Any], node: int) -> dict[str, str]:
 
 
 def _count_products(briefs: Sequence[_PlainOrder | _OrderSummary]) -> dict[str, tuple[int, int]]:
-    """In how many orders each product stands, and how many units of it."""
+    """Returns the number of orders and of units by product."""
     standing: list[str] = []
     named: list[str] = []
     more: Counter[str] = Counter()

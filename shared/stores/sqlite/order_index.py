@@ -1,13 +1,13 @@
-"""The index of orders by customer and by time of receipt: its file, and what is in it.
+"""The index of orders by customer and by time of receipt: its file and its coverage.
 
-It is built behind the commits, from orders that never change (`order_indexer`), and always covers the sequences from 1
-up to a position. Lists read the index up to there and the orders themselves behind it, so they are right however far
-behind it is. It can be deleted, or come from another backup than the orders: it is used only where the last order that
-it covers is what the orders have there, and else made again.
+A separate process builds it after the commits from orders, which never change (`order_indexer`). It covers the
+sequences from 1 up to a position. Lists use the index up to that position and read newer orders directly, so they are
+correct however far the index lags behind. The index can be deleted or come from an older backup than the orders: it is
+used only if the last order that it covers matches the stored order, and is rebuilt otherwise.
 
-Entries are in segments, each sorted by itself like the runs of a log-structured merge tree: new ones are appended
-instead of being spread over the whole file, and a lookup asks each segment once, 153 of them in ten million orders.
-Small segments of one block become a large one when 16 of them are complete.
+Entries are stored in segments, each sorted, like the runs of a log-structured merge tree: new entries are appended
+instead of being spread over the whole file, and a lookup queries each segment once (153 of them for ten million
+orders). 16 complete small segments of one block each are merged to a large one.
 """
 
 import os
@@ -31,7 +31,7 @@ _LAST_ORDER = "SELECT sequence, received, document FROM main.orders WHERE sequen
 
 
 class IndexCoverage(NamedTuple):
-    """Which orders the index has: those below `stop`, in large segments below `merged` and in small ones from there."""
+    """The orders in the index: those below `stop`, in large segments below `merged` and in small ones from there."""
 
     stop: int = 0
     merged: int = 0
@@ -41,7 +41,7 @@ NOTHING = IndexCoverage()
 
 
 class IndexAnchor(NamedTuple):
-    """The last order that is covered, by which the index is known to belong to a file of orders; zeros for none."""
+    """The last covered order, which identifies the file of orders that the index belongs to; zeros for none."""
 
     node: int
     sequence: int
@@ -56,7 +56,7 @@ def attach_index(connection: Connection, files: StoreFiles) -> Connection:
 
 
 def file_number(files: StoreFiles) -> tuple[int, int] | None:
-    """Returns what tells the index's file from another that takes its place; None where there is none."""
+    """Returns the identity of the index file (device and inode); None if it does not exist."""
     try:
         found = os.stat(files.index)
     except FileNotFoundError:
@@ -65,14 +65,14 @@ def file_number(files: StoreFiles) -> tuple[int, int] | None:
 
 
 def delete_index(files: StoreFiles) -> None:
-    """Deletes the index; whoever reads or builds it notices."""
-    # The log first: with another file it would be taken for that one's.
+    """Deletes the index; its readers and its builder detect that."""
+    # The write-ahead log first: SQLite would apply it to a new file of the same name.
     for suffix in ("-wal", "-shm", ""):
         files.index.with_name(files.index.name + suffix).unlink(missing_ok=True)
 
 
 def read_coverage(connection: Connection) -> IndexCoverage:
-    """Returns what the attached index covers of the orders; nothing where it is not theirs."""
+    """Returns the coverage of the attached index; empty if it does not belong to these orders."""
     if connection.execute("PRAGMA idx.user_version").fetchone()[0] != SCHEMA_VERSION:
         return NOTHING
     meta = dict(connection.execute("SELECT name, value FROM idx.meta").fetchall())
@@ -95,6 +95,6 @@ def find_anchor(connection: Connection, stop: int) -> IndexAnchor:
 
 @lru_cache(maxsize=50_000)
 def customer_hash(customer: str) -> int:
-    """Returns the number under which the index has a customer, the same for every spelling of the name."""
+    """Returns the number of a customer in the index, the same for every spelling of the name."""
     digest = blake2b(name_key(customer).encode(), digest_size=_HASH_BYTES).digest()
     return int.from_bytes(digest, "big", signed=True)

@@ -1,4 +1,4 @@
-"""Builds the index of orders behind the commits, in a process of its own: it writes nothing but its own file."""
+"""Builds the index of orders after the commits, in a separate process; it only writes the index file."""
 
 import contextlib
 import time
@@ -23,7 +23,7 @@ from shared.stores.sqlite.order_index import (
 )
 from shared.wire.orders import customer_of
 
-# Names have at most 200 characters, of which JSON makes at most six each: this much of a document has the name.
+# A name has at most 200 characters, at most six each in JSON: this prefix of a document contains the name.
 _START_CHARS = 1300
 _NEWEST = "SELECT coalesce(max(sequence), 0) FROM main.orders"
 _OLDEST = "SELECT min(sequence) FROM main.orders"
@@ -43,7 +43,7 @@ Row = tuple[int, int, str]
 
 
 def unindexed_orders(files: StoreFiles) -> int:
-    """Returns the number of sequences that the index does not cover yet. Raises StoreError."""
+    """Returns the number of sequences that the index does not cover. Raises StoreError."""
     with translate_errors(files.orders), contextlib.closing(connect(files.orders, read_only=True)) as connection:
         newest = int(connection.execute(_NEWEST).fetchone()[0])
         if not files.index.exists():
@@ -63,7 +63,7 @@ class OrderIndexer:
         self._reading = attach_index(connect(files.orders, read_only=True), files)
         self._index = connect(files.index)
         with translate_errors(files.index):
-            # What a power failure takes from the end is indexed again; the file stays whole.
+            # After a power failure the lost end is indexed again; the file stays intact.
             self._index.execute("PRAGMA synchronous = NORMAL")
             self._coverage = read_coverage(self._reading)
             if self._coverage == NOTHING:
@@ -73,11 +73,11 @@ class OrderIndexer:
 
     @property
     def is_current(self) -> bool:
-        """Whether the file that is written is still the one that others read."""
+        """Whether the open file is still the current index file."""
         return file_number(self._files) == self._file
 
     def _make_index(self) -> None:
-        """Opens or makes the file; one that cannot be read, or is of another version, is made again."""
+        """Opens or creates the file; replaces one that is unreadable or has another version."""
         path = self._files.index
         try:
             with translate_errors(path), contextlib.closing(connect(path)) as connection:
@@ -102,9 +102,9 @@ class OrderIndexer:
         self._coverage = NOTHING
 
     def index_segment(self) -> bool:
-        """Indexes one more segment; False where there is none that is complete. Raises StoreError.
+        """Indexes one more segment; returns False if no segment is complete. Raises StoreError.
 
-        An index that turns out to be damaged is deleted.
+        Deletes the index if it is damaged.
         """
         with translate_errors(self._files.index):
             try:
@@ -129,7 +129,7 @@ class OrderIndexer:
         return True
 
     def _forget_archived(self) -> bool:
-        """Deletes the oldest large segment where all of its orders have left the file for the archive."""
+        """Deletes the oldest large segment if all of its orders are archived."""
         oldest = self._reading.execute(_OLDEST).fetchone()[0]
         segment = self._index.execute(_FIRST_SEGMENT).fetchone()[0]
         if oldest is None or segment is None:
@@ -143,7 +143,7 @@ class OrderIndexer:
         return True
 
     def _add_segment(self, first: int, size: int) -> None:
-        """Adds a segment, large or small, and merges the small ones when they fill a large one."""
+        """Adds a large or small segment, and merges the small ones when they fill a large one."""
         entries: list[tuple[int, int]] = []
         blocks: list[tuple[int, int, int]] = []
         for start in range(first, first + size, BLOCK):
@@ -181,7 +181,7 @@ class OrderIndexer:
 
 
 def build_index(files: StoreFiles, *, share: float, idle_seconds: float) -> None:
-    """Indexes for `share` of the time, until nothing has been complete for `idle_seconds`. Raises StoreError."""
+    """Indexes for `share` of the time, until no segment was complete for `idle_seconds`. Raises StoreError."""
     indexer = OrderIndexer(files)
     try:
         last = time.monotonic()
@@ -197,7 +197,7 @@ def build_index(files: StoreFiles, *, share: float, idle_seconds: float) -> None
 
 
 def _is_whole(connection: Connection) -> bool:
-    """Whether the tables can be read; a file that is damaged elsewhere shows it when a list reads it."""
+    """Whether the tables can be read; damage in other pages is detected when a list reads them."""
     return connection.execute("SELECT count(*) FROM meta").fetchone() is not None
 
 

@@ -1,4 +1,4 @@
-"""Lists of orders, read in a thread of their own so that a long read never holds the event loop."""
+"""Lists of orders, read in a separate thread so that a long read never blocks the event loop."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -33,10 +33,10 @@ class SqliteOrderLister:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lists")
         self._connection: Connection | None = None
         self._index: tuple[int, int] | None = None
-        """Which file is attached as the index."""
+        """The identity of the attached index file."""
 
     async def list_orders(self, query: OrderListQuery) -> OrderPage:
-        """A page of orders, newest first. Raises StoreError."""
+        """Returns a page of orders, newest first. Raises StoreError."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._list_page, query)
 
     def _list_page(self, query: OrderListQuery) -> OrderPage:
@@ -46,14 +46,14 @@ class SqliteOrderLister:
             except sqlite.DatabaseError as error:
                 if not is_damage(error) or file_number(self._files) is None:
                     raise
-            # The index is damaged, or the orders are: in that case reading them alone says so.
+            # The index or the orders are damaged; in the second case reading without the index fails as well.
             self._close_connection()
             delete_index(self._files)
             return self._find_page(query)
 
     def _find_page(self, query: OrderListQuery) -> OrderPage:
         if self._index != file_number(self._files):
-            # It was made, made again, or deleted.
+            # The index was created, rebuilt or deleted.
             self._close_connection()
         if self._connection is None:
             self._open_connection()
@@ -74,6 +74,6 @@ class SqliteOrderLister:
         self._connection = self._index = None
 
     async def close(self) -> None:
-        """Ends the thread that reads."""
+        """Ends the reading thread."""
         self._thread.shutdown()
         self._close_connection()

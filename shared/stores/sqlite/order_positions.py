@@ -1,4 +1,4 @@
-"""Positions of those who follow the files of the suite: how far they have read, and in which state of the files."""
+"""Positions of followers in the files of the suite."""
 
 import contextlib
 from pathlib import Path
@@ -8,21 +8,21 @@ from shared.domain.errors import StoreError
 from shared.stores.sqlite.database import connect, translate_errors
 
 ORDERS = "orders"
-"""The name under which a follower keeps its position."""
+"""The name of a follower's saved position."""
 ORDERS_BEFORE = "orders_before"
-"""The name under which it keeps the position that it had before it began again."""
+"""The name of its saved position from before a restart from the beginning."""
 
 RECORDS = "records"
 RECORDS_BEFORE = "records_before"
-"""The same for the changes of records."""
+"""The same names for the changes of records."""
 
 _SAVED = "SELECT value FROM meta WHERE name IN (?, ?)"
 
 
 class OrderPosition(NamedTuple):
-    """The last order and the last entry of the outbox that were read, of which node and which era.
+    """The last order and the last outbox entry that were read, with their node and era.
 
-    The era is the number of times that the files were repaired: numbers of different eras cannot be compared.
+    The era counts the repairs of the files; numbers of different eras cannot be compared.
     """
 
     node: int
@@ -32,11 +32,11 @@ class OrderPosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads what `str` gives. Positions of earlier versions have no era. Raises ValueError or TypeError."""
+        """Parses the output of `str`. Positions of earlier versions have no era. Raises ValueError or TypeError."""
         return cls(*map(int, text.split(":")))
 
     def max_with(self, other: Self) -> Self:
-        """Returns a position behind this one and another: no number up to either is given again."""
+        """Returns the member-wise maximum of two positions: no number up to either of them is assigned again."""
         same = self.node == other.node
         return self._replace(
             order=max(self.order, other.order),
@@ -49,7 +49,7 @@ class OrderPosition(NamedTuple):
 
 
 def saved_positions(path: Path) -> list[OrderPosition]:
-    """Returns the positions in orders that a follower has saved in its file; none where there is no such file yet."""
+    """Returns the positions in orders that a follower has saved in its file; none if there is no file."""
     found: list[OrderPosition] = []
     for text in _read_saved(path, ORDERS, ORDERS_BEFORE):
         with contextlib.suppress(ValueError, TypeError):
@@ -58,14 +58,14 @@ def saved_positions(path: Path) -> list[OrderPosition]:
 
 
 def saved_change(path: Path) -> int:
-    """Returns the number of the last change of records that a follower has read, by its file; 0 where there is none."""
+    """Returns the number of the last change of records that a follower has saved as read; 0 if there is none."""
     return max((int(text) for text in _read_saved(path, RECORDS, RECORDS_BEFORE) if text.isdecimal()), default=0)
 
 
 def _read_saved(path: Path, *names: str) -> list[str]:
     if not path.exists():
         return []
-    # A file that cannot be read is reported by the server that owns it.
+    # The server that owns the file reports that it cannot be read.
     with (
         contextlib.suppress(StoreError),
         translate_errors(path),
@@ -76,7 +76,7 @@ def _read_saved(path: Path, *names: str) -> list[str]:
 
 
 def current_position(path: Path) -> OrderPosition:
-    """Returns the position from which a follower goes on; that of nothing read where it is not known."""
+    """Returns the position from which a follower continues; the initial position if it is unknown."""
     for text in _read_saved(path, ORDERS, ORDERS):
         with contextlib.suppress(ValueError, TypeError):
             return OrderPosition.parse(text)

@@ -1,9 +1,8 @@
-"""Finds the orders of a page: newest first, from the index where it covers them and by reading them where it does not.
+"""Finds the orders of a page, newest first: through the index where it covers them, by reading them elsewhere.
 
-The search goes down through ranges of sequences in steps. A step that finds little is followed by a larger one, and
-one that takes long by a smaller one; after `_PAGE_SECONDS` of work the page ends, however short, and its cursor leads
-on.
-Where time of receipt is bounded, the index names the blocks of 4,096 orders that have any of that time.
+The search descends through ranges of sequences in steps. It doubles the step after a fast one and halves it after a
+slow one. After `_PAGE_SECONDS` of work the page ends, however short, and its cursor continues the search. If the time
+of receipt is bounded, the index lists the blocks of 4,096 orders with orders of that time.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ _FIRST_STEP = 32_768
 _SMALLEST_STEP = 512
 _SHORT_STEP_SECONDS = 0.002
 _LONG_STEP_SECONDS = 0.01
-# Ranges as near as this are read together.
+# Ranges with smaller gaps are read together.
 _GAP = 1024
 _SAMPLE_SEGMENTS = 4
 _SAMPLE_ENTRIES = 2000
@@ -37,11 +36,11 @@ _OPEN = (QUEUED, RUNNING)
 Row = tuple[Any, ...]
 """ORDER_COLUMNS."""
 Range = tuple[int, int]
-"""Sequences from the first up to, and without, the second."""
+"""Sequences from the first up to and excluding the second."""
 
 
 class OrderSearch:
-    """One page. `connection` has `progress` attached, and the index as `idx` unless `coverage` is nothing."""
+    """The search of one page. `connection` has `progress` attached, and the index as `idx` if it has coverage."""
 
     def __init__(self, connection: Connection, coverage: IndexCoverage, query: OrderListQuery) -> None:
         self._connection = connection
@@ -53,11 +52,11 @@ class OrderSearch:
         self._conditions, self._values = _time_conditions(query)
 
     def find_page(self) -> tuple[list[Row], int | None]:
-        """Returns the rows of the page, and the sequence below which the next page goes on; None at the end."""
+        """Returns the rows of the page, and the sequence below which the next page continues; None at the end."""
         rows: list[Row] = []
         room = PAGE_BYTES
         step = _FIRST_STEP
-        # Work is measured in processor time: on a busy machine the same takes longer, and is no more.
+        # Work is measured in processor time, which does not depend on the load of the machine.
         deadline = time.monotonic() + _LONGEST_SECONDS
         began = time.thread_time()
         enough = began + _PAGE_SECONDS
@@ -86,10 +85,10 @@ class OrderSearch:
                 began = now
         return rows, None
 
-    # Where to look.
+    # Ranges to search.
 
     def _search_ranges(self) -> Iterator[Range]:
-        """Yields ranges of what may be on the page, downwards; none is partly in the index, or in large segments."""
+        """Yields ranges for the page in descending order; each is completely in one kind of segment, or in no index."""
         before = self._read_number("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
         if self._query.before is not None:
             before = min(self._query.before, before)
@@ -102,7 +101,7 @@ class OrderSearch:
                     yield from self._ranges_in_time(max(low, first), min(high, last))
 
     def _candidate_ranges(self, before: int) -> Iterator[Range]:
-        """Yields the ranges in which orders of this state can be."""
+        """Yields the ranges that can contain orders of this state."""
         if self._state not in _OPEN:
             yield 1, before
             return
@@ -111,13 +110,13 @@ class OrderSearch:
         yield from reversed(_merge_ranges(known))
 
     def _open_ranges(self) -> list[Range]:
-        """Returns ranges of sequences outside of which every order is final."""
+        """Returns the ranges outside of which every order is final."""
         mark = self._read_number("SELECT coalesce(max(value), 0) FROM progress.meta WHERE name = 'settled'")
         stragglers = self._connection.execute("SELECT sequence FROM progress.stragglers WHERE sequence <= ?", (mark,))
         return [*((sequence, sequence + 1) for (sequence,) in stragglers), (mark + 1, 2**62)]
 
     def _ranges_in_time(self, low: int, high: int) -> Iterator[Range]:
-        """Yields the parts of a covered range that have orders of the time that is asked for."""
+        """Yields the parts of a covered range with orders of the requested time."""
         since, until = self._query.since, self._query.until
         if since is None and until is None:
             yield low, high
@@ -131,10 +130,10 @@ class OrderSearch:
             parts = ((max(first, low), min(first + BLOCK, high)) for (first,) in blocks)
             yield from _join_ranges(parts)
 
-    # What is there.
+    # Reading.
 
     def _read_rows(self, low: int, high: int) -> Generator[Row, None, None]:
-        """Yields rows of a range downwards; those of the customer alone only where the index covers it."""
+        """Yields rows of a range in descending order; filters by customer only where the index covers the range."""
         if self._key is not None and high <= self._coverage.stop:
             size = SEGMENT if high <= self._coverage.merged else BLOCK
             if self._state in _RARE and self._is_rarer_than_customer:
@@ -145,7 +144,7 @@ class OrderSearch:
             return
         state = self._state
         if state is None or state == QUEUED:
-            # Orders that no worker has begun have no progress yet.
+            # Orders that no worker has begun have no progress.
             source, place = JOINED, "o.sequence"
             condition = "" if state is None else f" AND (p.state IS NULL OR p.state = {QUEUED})"
         else:
@@ -188,7 +187,7 @@ class OrderSearch:
 
     @property
     def _is_rarer_than_customer(self) -> bool:
-        """Whether fewer orders are in this rare state than are this customer's, by a sample of the newest segments."""
+        """Whether fewer orders are in this rare state than belong to the customer, by a sample of recent segments."""
         if self._rarer is None:
             rare = self._read_number(
                 f"SELECT coalesce(sum(orders), 0) FROM progress.totals WHERE state = {self._state}"
@@ -207,7 +206,7 @@ class OrderSearch:
 
 
 def _merge_ranges(ranges: Iterable[Range]) -> list[Range]:
-    """Returns ranges that come by their beginnings, upwards, without overlaps and without small gaps."""
+    """Merges ranges, sorted by their beginning, over overlaps and small gaps."""
     merged: list[Range] = []
     for low, high in ranges:
         if merged and low - merged[-1][1] <= _GAP:
@@ -218,7 +217,7 @@ def _merge_ranges(ranges: Iterable[Range]) -> list[Range]:
 
 
 def _join_ranges(ranges: Iterable[Range]) -> Iterator[Range]:
-    """Yields ranges that come downwards, and without overlaps; those that touch are one."""
+    """Joins adjacent ranges, which come in descending order without overlaps."""
     low = high = -1
     for first, stop in ranges:
         if high >= 0 and low == stop:

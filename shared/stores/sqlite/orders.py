@@ -1,8 +1,8 @@
-"""The intake's side of the SQLite store.
+"""The order store of the intake on SQLite.
 
-Accepting happens in the event loop: one commit for all orders of a turn. Asking for one order is a point
-read and happens there too. What may wait for the workers' lock, or read many rows, runs elsewhere: writes
-to `progress` on one thread of their own, lists through aiosqlite.
+Accepting runs in the event loop: one commit for all orders of a turn. Reading one order is a point read and runs
+there too. Writes to `progress`, which may wait for the workers' lock, run in one separate thread; lists, which may
+read many rows, in another.
 """
 
 import asyncio
@@ -98,20 +98,20 @@ _TOTAL = "UPDATE totals SET orders = orders + ? WHERE state = ?"
 
 
 class _KeyTaken(Exception):
-    """An order of the batch has a key that another has already."""
+    """An order of the batch has an idempotency key that is already used."""
 
 
 class SqliteOrderStore:
-    """Implements `OrderStore` for the one intake that owns the files.
+    """Implements `OrderStore` for the intake that owns the files.
 
-    It accepts nothing while less than `disk_reserve` bytes of the disk are free: finishing an order takes
-    space too.
+    It accepts no orders while less than `disk_reserve` bytes of the disk are free, since finishing an order needs space
+    too.
 
-    `followers` are the files of those who follow the orders: they may know of orders that these files have lost. What
-    they have not read of the outbox is kept for `outbox_days`.
+    `followers` are the files of the followers of the orders, which may refer to orders that these files have lost.
+    Outbox entries that they have not read are kept for `outbox_days`.
 
-    Raises StartupError when another intake owns them, or they are of a newer schema, and StoreError when
-    they cannot be opened.
+    Raises StartupError if another intake owns the files or their schema is newer, and StoreError if they cannot be
+    opened.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class SqliteOrderStore:
         return int(self._reading.execute(statement).fetchone()[0])
 
     async def recover(self) -> Recovery:
-        """See `OrderStore.recover`. Waits for a former intake's workers to be gone."""
+        """See `OrderStore.recover`. Waits until the workers of a previous intake have ended."""
         if not self._workers_lock.try_acquire(seconds=_OLD_WORKERS_SECONDS):
             raise StartupError(
                 f"workers of a former run still use {self._files.progress}",
@@ -202,8 +202,8 @@ class SqliteOrderStore:
                     rows = zip(count(self._next), repeat(received, size), batch.documents, strict=False)
                     connection.executemany(_ACCEPT_PLAIN, rows)
             return self._assign_sequences(received, range(size), {})
-        # Retries are rare: store as if there were none, and look for them only when a key is taken.
-        # Where there is no room for all, a retry gets its answer and only new orders are refused.
+        # Retries are rare: store the batch as if there were none, and look for them only if a key is used.
+        # If there is no room for all, retries still get a reply and only new orders are refused.
         everything = range(len(batch.requests))
         if len(everything) <= room and self._store_new(batch, received, everything):
             return self._assign_sequences(received, everything, {})
@@ -212,9 +212,9 @@ class SqliteOrderStore:
         return self._assign_sequences(received, new, existing)
 
     def _store_new(self, batch: OrderBatch, received: int, new: Sequence[int], expired: Sequence[int] = ()) -> bool:
-        """Stores these of a batch; stores nothing, and gives False, when a key of theirs is taken.
+        """Stores the requests `new` of a batch; stores nothing and returns False if one of their keys is used.
 
-        Orders that are `expired`, by their sequences, lose their keys.
+        Orders in `expired` (sequences) lose their keys.
         """
         if not new:
             return True
@@ -229,7 +229,7 @@ class SqliteOrderStore:
         return True
 
     def _keep_reserve(self) -> None:
-        """Raises StoreError while too little of the disk is free; looks at it ten times a second."""
+        """Raises StoreError while too little of the disk is free; checks it ten times a second."""
         now = time.monotonic()
         if now >= self._look_at_disk:
             self._look_at_disk = now + _DISK_LOOK_SECONDS
@@ -249,7 +249,7 @@ class SqliteOrderStore:
     def _look_up(
         self, batch: OrderBatch, received: int, room: int
     ) -> tuple[dict[int, ExistingOrder], list[int], list[int]]:
-        """Tells retries from new orders, also where both are in the batch; and which orders' keys are used again."""
+        """Returns existing orders by index, indexes of new orders, and sequences of orders whose keys are reused."""
         existing: dict[int, ExistingOrder] = {}
         expired: list[int] = []
         new: list[int] = []
@@ -274,7 +274,7 @@ class SqliteOrderStore:
         return existing, new, expired
 
     def _find_existing(self, key: str, request: OrderRequest, now: int) -> ExistingOrder | int | None:
-        """Returns what a key stands for; where it has expired, only the sequence of the order that it stood for."""
+        """Returns the order with a key; if the key has expired, only the sequence of that order."""
         with translate_errors(self._files.orders):
             row = self._reading.execute(_BY_REQUEST_ID, (key,)).fetchone()
         if row is None:
@@ -329,7 +329,7 @@ class SqliteOrderStore:
         return None if row is None else self._reader.read_order(row)
 
     def _sequence_of(self, order_id: str) -> int:
-        """The row that an id would have; 0, which no row has, for an id that is not of this store."""
+        """Returns the sequence in an id; 0, which no order has, for an id of another store."""
         parsed = parse_id(order_id)
         return parsed[2] if parsed is not None and parsed[1] == self._node else 0
 
@@ -421,7 +421,7 @@ class SqliteOrderStore:
         return Rescue(requeued, finals)
 
     async def beat(self) -> None:
-        """See `OrderStore.beat`. One server alone has the files."""
+        """See `OrderStore.beat`. No other server shares the files."""
 
     async def tend(self) -> Tended:
         """See `OrderStore.tend`. Frees keys that have expired."""
@@ -434,7 +434,7 @@ class SqliteOrderStore:
         return Tended([], [], [], [])
 
     async def settle(self) -> None:
-        """Remembers which orders are open, so that the next start need not look at the others."""
+        """Advances the watermark, so that the next start only reads later orders and stragglers."""
         await self._in_thread(self._open.advance_watermark)
 
     async def tidy(self) -> bool:
@@ -454,7 +454,7 @@ class SqliteOrderStore:
     async def close(self) -> None:
         """See `OrderStore.close`."""
         with contextlib.suppress(StoreError):
-            # Only the next start would have gained by it.
+            # The watermark only makes the next start faster.
             await self.settle()
         self._thread.shutdown()
         await self._lister.close()

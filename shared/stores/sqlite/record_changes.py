@@ -1,4 +1,4 @@
-"""The change feed of records on SQLite, for the server that writes them and for those who follow it."""
+"""The change feed of records on SQLite, for the writing server and for followers."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -28,13 +28,13 @@ SELECT sequence, collection, partition, at, old_version, old, new_version, new F
 WHERE sequence > ? ORDER BY sequence LIMIT ?"""
 
 decode_item = msgspec.json.Decoder(Item, float_hook=Decimal).decode
-"""An item out of the file."""
+"""Decodes an item of the file."""
 
 
 async def read_changes(
     reader: aiosqlite.Connection, tables: Mapping[int, Table], after: str | None, limit: int
 ) -> Changes:
-    """See `RecordStore.changes`; `tables` are those that are followed, by their numbers in the file."""
+    """See `RecordStore.read_changes`; `tables` are the followed tables by number."""
     if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
         raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
     (newest,), (forgotten,), (gap_from,), (gap_to,) = await reader.execute_fetchall(_STATE)
@@ -67,23 +67,23 @@ def _decode_image(document: Any, version: int) -> Record | None:
 
 
 class FeedGap(NamedTuple):
-    """Numbers of changes that followers have read, and that this file does not have, as after a restore."""
+    """Numbers of changes that followers have read and that this file lacks, for example after a restore."""
 
     newest: int
-    """The last change before the gap: the newest one that the file has."""
+    """The last change before the gap, the newest in the file."""
     next: int
     """The number of the next change."""
 
 
 def skip_changes(writer: Writer, followed: int) -> FeedGap | None:
-    """Makes the numbers of changes go on behind `followed`, where the file has fewer; None where it has these.
+    """Continues the numbers of changes after `followed` if the file has fewer; returns None if it has these changes.
 
-    Whoever reads on from within the gap is told that it is there. Raises StoreError.
+    Reading from a position within the gap raises Gone. Raises StoreError.
     """
     newest = int(writer.connection.execute(NEWEST).fetchone()[0])
     if followed <= newest:
         return None
-    # No position is behind the gap before a change is.
+    # Skips one number more, so that positions after the gap only come from new changes.
     last = followed + 1
     with writer.transaction(3) as connection:
         connection.execute("DELETE FROM sqlite_sequence WHERE name = 'changes'")

@@ -1,4 +1,4 @@
-"""Follows the records of a persistence server on this machine, in its file."""
+"""The feed of records of a persistence server on this machine, read from its file."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +19,7 @@ _PAGE = 1000
 
 
 class SqliteRecordFeed:
-    """Implements `RecordFeed` for some tables. The file may come later, and is never written."""
+    """Implements `RecordFeed` for some tables. The file is read-only and need not exist yet."""
 
     def __init__(self, path: Path, tables: Sequence[Table]) -> None:
         self._path = path
@@ -36,7 +36,7 @@ class SqliteRecordFeed:
         if reader is None or self._look is None:
             return None
         with translate_errors(self._path):
-            # In this thread: asking another one fifty times a second would cost more than all the rest.
+            # In this thread: a call of another thread fifty times a second would be more expensive.
             version = self._look.execute("PRAGMA data_version").fetchone()[0]
             if after is not None and version == self._seen:
                 return Changes([], after)
@@ -81,7 +81,7 @@ class SqliteRecordFeed:
                             self._reader = await aiosqlite.Connection(lambda: connect(self._path, read_only=True), 64)
                             self._look, look = look, None
                 except StoreBusy:
-                    # Whoever makes the file holds it meanwhile.
+                    # The server is still creating the file.
                     pass
                 finally:
                     if look is not None:
@@ -89,7 +89,7 @@ class SqliteRecordFeed:
         return self._reader
 
     def _find_tables(self, look: Connection) -> bool:
-        """Whether the file has the tables yet: the server makes them before it takes the first request."""
+        """Whether the file has the tables: the server creates them before it accepts requests."""
         names: dict[str, int] = {}
         if look.execute("PRAGMA user_version").fetchone()[0]:
             names = dict(look.execute("SELECT name, id FROM names").fetchall())

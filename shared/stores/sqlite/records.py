@@ -1,7 +1,7 @@
-"""Records on SQLite: one file that one server owns.
+"""The record store on SQLite: a file that one server owns.
 
-Writes and point reads happen in the event loop: one commit for everything that is handed in together, and
-no hop to a thread that would cost more than the read. Longer queries and changes are read through aiosqlite.
+Writes and point reads run in the event loop: one commit for all transactions of a call, and no switch to a thread,
+which would cost more than a read. Longer queries and changes are read through aiosqlite.
 """
 
 import asyncio
@@ -60,13 +60,13 @@ _ROWS = """
 SELECT collection, partition, sort, version, document FROM items
 WHERE (collection, partition, sort) > (?, ?, ?) ORDER BY collection, partition, sort LIMIT ?"""
 _TIDY_ROWS = 10_000
-# Longer pages are read in another thread; for so few, asking it would cost more than reading.
+# Longer pages are read in another thread; for short ones the switch would cost more than the read.
 _SHORT_PAGE = 200
 _ROWS_AT_ONCE = 64
 
 
 class _StoredItem(NamedTuple):
-    """A record, and the text of its item as the file has it."""
+    """A record, and the stored text of its item."""
 
     record: Record
     document: str
@@ -77,18 +77,18 @@ _Place = tuple[str, str, str]
 
 
 class _WriteSet:
-    """What one call has found in the file, and what it makes of it: written in a few statements at its end."""
+    """The items that one call has read, and its changes, which are written in a few statements at the end."""
 
     def __init__(self) -> None:
         self.found: dict[_Place, _StoredItem | None] = {}
         self.rows: dict[_Place, _StoredItem | None] = {}
         self.floors: dict[tuple[str, int], int] = {}
-        """The highest version that was removed, by table and bucket, where it has become higher."""
+        """Raised highest removed versions, by table and bucket."""
         self.changes: list[tuple[Any, ...]] = []
 
 
 class _PageBuilder:
-    """A page in the making."""
+    """Builds a page from rows."""
 
     def __init__(self, limit: int, decode: Callable[[str], Item]) -> None:
         self.records: list[Record] = []
@@ -98,7 +98,7 @@ class _PageBuilder:
         self._size = 0
 
     def add_rows(self, rows: Iterable[Sequence[Any]]) -> RecordPage | None:
-        """Takes rows; gives the page once there is a row more than it holds."""
+        """Adds rows; returns the page when there is a row that does not fit."""
         records, decode = self.records, self._decode
         for version, document, *place in rows:
             self._size += ITEM_BYTES + text_bytes(document)
@@ -110,7 +110,7 @@ class _PageBuilder:
 
 
 def _take_fitting(rows: Iterable[tuple[int, str] | None], room: int) -> Iterator[tuple[int, str] | None]:
-    """Yields rows as long as there is room for their documents, and always the first."""
+    """Yields rows while their documents fit, and always the first one."""
     left = room
     for number, row in enumerate(rows):
         left -= ITEM_BYTES + (0 if row is None else text_bytes(row[1]))
@@ -120,9 +120,9 @@ def _take_fitting(rows: Iterable[tuple[int, str] | None], room: int) -> Iterator
 
 
 class SqliteRecordStore:
-    """Implements `RecordStore`. `followed` is the number of a change: up to there others have read the feed.
+    """Implements `RecordStore`. `followed` is the number of the last change that followers have read.
 
-    Raises StartupError when another server has the file, and StoreError.
+    Raises StartupError if another server uses the file, and StoreError.
     """
 
     def __init__(self, path: Path, tables: Tables, *, followed: int = 0) -> None:
@@ -136,7 +136,7 @@ class SqliteRecordStore:
         self._decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode
         migrate(self._writer.connection, path, "records")
         self.gap = skip_changes(self._writer, followed)
-        """What the file has lost of the feed, by what others have read."""
+        """The changes that followers have read and the file has lost, if any."""
         self._names = self._declare_tables()
         self._tables_by_id = {self._names[name]: table for name, table in tables.items()}
         fold_keys(self._writer, tables, self._names)
@@ -147,7 +147,7 @@ class SqliteRecordStore:
         self._opening = asyncio.Lock()
 
     def _declare_tables(self) -> dict[str, int]:
-        """Gives every table and index its number, and fills indexes that are new."""
+        """Returns the numbers of all tables and indexes; fills new indexes."""
         with self._writer.transaction(1) as connection:
             known = {name for (name,) in connection.execute("SELECT name FROM names")}
             for table in self._tables.values():
@@ -213,7 +213,7 @@ class SqliteRecordStore:
         return work.floors.get(bucket) or self._floors.get(bucket, 0)
 
     def _append_journal(self, work: _WriteSet, tenant: str, journal: Put) -> None:
-        """An entry under a key that nobody has used: there is nothing to look for."""
+        """Adds a journal entry; its key is new, so no lookup is needed."""
         table = self._tables.get_table(journal.table)
         place = (table.name, *item_keys(table, tenant, journal.item))
         work.found[place] = None
@@ -279,7 +279,7 @@ class SqliteRecordStore:
     # Reading.
 
     async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
-        """See `RecordStore.get`. Blocks, for some microseconds an item."""
+        """See `RecordStore.get`. Blocks for some microseconds per item."""
         with translate_errors(self._path):
             rows: Iterable[tuple[int, str] | None] = map(self._read_item, asks)
             if room is not None:
@@ -296,7 +296,7 @@ class SqliteRecordStore:
         return row
 
     async def query(self, query: RecordQuery) -> RecordPage:
-        """See `RecordStore.query`. A page of an index that is `rare` ends, however short, when enough was looked at."""
+        """See `RecordStore.query`. A page of a `rare` index may be short: it ends after a limited number of items."""
         selection = self._select_items(query)
         filling = _PageBuilder(query.limit, self._decode)
         with translate_errors(self._path):
@@ -325,7 +325,7 @@ class SqliteRecordStore:
             value = ALL if index.partition is None else query.partition
             entries = self._names[f"{table.name}/{index.name}"]
             return SqliteSelection(query, items, entries, partition_key(query.tenant, value), None)
-        # Everything in the same order, and of that what has the member.
+        # Reads the index over all items with the same order, and filters by the member.
         (whole,) = (one for one in table.indexes if one.partition is None and one.sort == index.sort)
         entries = self._names[f"{table.name}/{whole.name}"]
         return SqliteSelection(query, items, entries, partition_key(query.tenant, ALL), index.partition)
@@ -339,7 +339,7 @@ class SqliteRecordStore:
     # The feed.
 
     async def read_changes(self, after: str | None, *, limit: int = 1000) -> Changes:
-        """See `RecordStore.changes`. A position is the number of a change."""
+        """See `RecordStore.read_changes`. A position is the number of a change."""
         with translate_errors(self._path):
             return await read_changes(await self._open_reader(), self._tables_by_id, after, limit)
 
@@ -364,7 +364,7 @@ class SqliteRecordStore:
     # Moving to another store.
 
     def read_stored(self, after: _Place | None, limit: int) -> list[tuple[str, str, str, int, str]]:
-        """Items as they are stored, behind a place: table, keys, version and document. Raises StoreError."""
+        """Returns stored items after a place: table, keys, version and document. Raises StoreError."""
         name, *keys = after or ("", "", "")
         names = {number: name for name, number in self._names.items()}
         with translate_errors(self._path):
@@ -372,7 +372,7 @@ class SqliteRecordStore:
         return [(names[collection], *rest) for collection, *rest in rows]
 
     def load_items(self, items: Sequence[tuple[_Place, Record]]) -> None:
-        """Stores items as they are, and tells nobody. Raises StoreError."""
+        """Stores items without entries in the feed. Raises StoreError."""
         work = _WriteSet()
         for place, record in items:
             self._find_item(work, place)
@@ -381,9 +381,9 @@ class SqliteRecordStore:
             self._store_changes(connection, work)
 
     def kept_changes(self) -> tuple[int, int, Iterator[tuple[Any, ...]]]:
-        """The number of the newest change, that of the last one that is forgotten, and the changes that are kept.
+        """Returns the number of the newest change, that of the last deleted one, and the kept changes.
 
-        A change is its number, table, partition and time, and version and document before and behind it.
+        A change has number, table, partition, time, and version and document before and after it.
         """
         connection = self._writer.connection
         with translate_errors(self._path):
@@ -392,7 +392,7 @@ class SqliteRecordStore:
             return newest, forgotten.fetchone()[0], iter(connection.execute(_KEPT_CHANGES))
 
     def load_changes(self, changes: Iterable[Sequence[Any]], newest: int, forgotten: int) -> None:
-        """Makes the feed of changes that another store has kept. Raises StoreError."""
+        """Replaces the feed with changes of another store. Raises StoreError."""
         rows = [(number, self._names[table], *rest) for number, table, *rest in changes]
         with self._writer.transaction(len(rows)) as connection:
             connection.execute("DELETE FROM changes")

@@ -1,17 +1,16 @@
-"""Repair of an intake's files that do not belong together, as after a restore or a copy of files in use.
+"""Repair of an intake's files with different states, for example after a restore or a copy of files in use.
 
-Each file may be older or newer than the others, or be missing. A start compares what each knows of the sequences that
-were given, which costs a few point reads. Where they disagree, the next sequence is behind the largest that any of
-them knows, progress without an order is moved to tables of its own (`set_aside_ERA_progress`, `set_aside_ERA_moves`,
-and `set_aside_ERA_attempts` where all of the file is), and the era is advanced, so that followers count again from the
-first order.
+Each file may be older or newer than the others, or missing. A start compares the assigned sequences in each file, which
+costs a few point reads. If they disagree, the next sequence is higher than the largest in any of them, progress without
+an order is moved to separate tables (`set_aside_ERA_progress`, `set_aside_ERA_moves`, and `set_aside_ERA_attempts` if
+all of the file is moved), and the era is incremented, so that followers count again from the first order.
 
 Example: `orders.db` was copied when it had the orders 1 to 20, `orders-progress.db` later, with the orders 1 to 50. The
 rows 21 to 50 are set aside, 30 orders are missing, and the next order is the 51st.
 
-Orders that were archived since their file was copied have no progress, as orders that nobody has begun. They are set
-aside in `orders.db` (`set_aside_ERA_orders`), and not worked off again: the archive has them. Where it is the file
-of progress that does not know of the archive, the archive's files are entered there again.
+Orders that were archived after their file was copied have no progress, like orders that no worker has begun. They are
+set aside in `orders.db` (`set_aside_ERA_orders`) and not processed again, since the archive has them. If the progress
+file is older than the archive, the archive's files are registered there again.
 """
 
 import time
@@ -56,37 +55,37 @@ _decode = msgspec.json.Decoder(Repair).decode
 
 
 class ReconciledFiles(NamedTuple):
-    """What the files say once they agree."""
+    """The state of the files after reconciliation."""
 
     next: int
     """The sequence of the next order."""
     accepted: int
     """Number of orders."""
     settled: int
-    """Up to this sequence every order is final."""
+    """The watermark: every order up to this sequence is final, except stragglers."""
     repair: Repair | None
-    """What was repaired at this start."""
+    """The repair at this start, if any."""
     repairs: list[Repair]
     """The last repairs, this one included, oldest first."""
 
 
 class _FileState(NamedTuple):
-    """What one file knows."""
+    """The state of one file."""
 
     node: int | None
     era: int
     floor: int
-    """No sequence up to this one is given again."""
+    """No sequence up to this one is assigned again."""
     newest: int
-    """The largest sequence in it."""
+    """The largest sequence in the file."""
 
 
 def reconcile_files(
     orders: Writer, progress: Writer, archive: Path, followers: Sequence[OrderPosition]
 ) -> ReconciledFiles:
-    """Compares the files, and repairs them where they disagree; the caller owns both. Raises StoreError.
+    """Compares the files, and repairs them if they disagree; the caller owns both. Raises StoreError.
 
-    `archive` is the folder of archived orders. `followers` are the positions up to which others have read them.
+    `archive` is the folder of archived orders. `followers` are the positions of the followers.
     """
     accepted = _read_state(orders.connection, "orders")
     worked = _read_state(progress.connection, "progress")
@@ -129,12 +128,12 @@ def reconcile_files(
                 for table in ("attempts", "progress"):
                     connection.execute(f"DELETE FROM {table} WHERE sequence BETWEEN ? AND ?", place)
         connection.execute(_COUNT_TOTALS)
-        # Whatever was final may be open now: this start looks at every order once more.
+        # Final orders may be open now: this start reads every order.
         connection.execute("DELETE FROM stragglers")
         _save_meta(connection, node=accepted.node, era=era, floor=floor, settled=0)
         now = time.time_ns() // 1000
         if unknown:
-            # What the outbox tells of these orders is of before the end of some: followers begin with the totals.
+            # The outbox may lack the end of some of these orders: followers restart from the totals.
             move = max(move, 1)
             _save_meta(connection, trimmed=move)
         connection.execute(_EMPTY_MOVE, (move, now))
@@ -160,7 +159,7 @@ def reconcile_files(
         connection.execute(
             "DELETE FROM repairs WHERE number <= (SELECT max(number) FROM repairs) - ?", (_KEPT_REPAIRS,)
         )
-    # Only now: a start that is killed in between finds different eras, and repairs again.
+    # Last: after an interruption the next start finds different eras, and repairs again.
     with orders.transaction(3) as connection:
         _save_meta(connection, era=era, floor=floor, missing=missing)
     return _reconciled_files(orders, progress, repair)
@@ -169,7 +168,7 @@ def reconcile_files(
 def _find_reasons(
     accepted: _FileState, worked: _FileState, followers: Sequence[OrderPosition], last_move: int
 ) -> Iterator[str]:
-    """Yields why the files cannot be of one moment."""
+    """Yields the reasons why the states of the files differ."""
     if worked.node is None and not worked.newest and accepted.newest:
         yield "progress_missing"
     elif worked.node not in (None, accepted.node):
@@ -193,9 +192,9 @@ def _read_state(connection: Connection, table: str) -> _FileState:
 
 
 def _archived_before(orders: Connection, progress: Connection) -> list[Span]:
-    """Returns the spans of archived orders that the file of orders has, although their progress is deleted.
+    """Returns the spans of archived orders that the order file contains although their progress is deleted.
 
-    While the rows of a file's orders are being deleted, those of progress are the last: the first row tells it all.
+    Rows of progress are deleted after those of the orders, so the first row of a span decides for all.
     """
     first = orders.execute("SELECT min(sequence) FROM main.orders").fetchone()[0]
     found = []
@@ -207,7 +206,7 @@ def _archived_before(orders: Connection, progress: Connection) -> list[Span]:
 
 
 def _set_archived_aside(orders: Writer, era: int, archived: Sequence[Span]) -> list[str]:
-    """Moves archived orders to a table of their own; their numbers are not given again, even if no order is left."""
+    """Moves archived orders to a separate table; their sequences are not assigned again, even if no order is left."""
     if not archived:
         return []
     name = f"set_aside_{era}_orders"
@@ -223,7 +222,7 @@ def _set_archived_aside(orders: Writer, era: int, archived: Sequence[Span]) -> l
 
 
 def _set_all_aside(connection: Connection, era: int) -> tuple[list[str], int]:
-    """Renames the tables, which costs the same for any number of rows, and makes them again, empty."""
+    """Renames the tables, at the same cost for any number of rows, and creates empty ones."""
     parts = connection.execute(_PARTS).fetchall()
     names = [f"set_aside_{era}_{table}" for table in ("progress", "attempts", "moves", "archives")]
     for kind, name, _ in reversed(parts):
@@ -236,9 +235,9 @@ def _set_all_aside(connection: Connection, era: int) -> tuple[list[str], int]:
 
 
 def _set_unmatched_aside(connection: Connection, era: int, low: int) -> tuple[list[str], int]:
-    """Moves the rows behind `low` whose orders are not there, and takes these orders out of the outbox.
+    """Moves the rows after `low` whose orders are missing, and removes these orders from the outbox.
 
-    The entries of the outbox are copied as they were, and keep their numbers, since followers count on those.
+    Copies of the original outbox entries are kept; the entries keep their numbers, which followers use as positions.
     """
     rows, entries = (f"set_aside_{era}_{table}" for table in ("progress", "moves"))
     connection.execute(_UNMATCHED.format(rows, low))

@@ -1,7 +1,7 @@
-"""The expiry of idempotency keys: a key that is old enough may be used again, and gives its place in the index back.
+"""Expiry of idempotency keys: an expired key may be used again, and its index entry is freed.
 
-Keys stand in the orders themselves, under a unique index. They are freed in slices, oldest orders first, up to a mark
-that is stored; a slice is short and is followed by a pause nine times as long, so that accepting goes on in between.
+Keys are a column of the orders with a unique index. They are freed in slices, oldest orders first, up to a stored
+mark. A slice is short and is followed by a pause nine times as long, so that accepting can continue.
 """
 
 import time
@@ -21,7 +21,7 @@ _FREE_ONE = "UPDATE orders SET request_id = NULL WHERE sequence = ?"
 
 
 class RequestKeys:
-    """Frees keys that are older than `seconds`; 0 keeps them for ever."""
+    """Frees keys that are older than `seconds`; 0 keeps them permanently."""
 
     def __init__(self, orders: Writer, seconds: float) -> None:
         self._orders = orders
@@ -30,28 +30,27 @@ class RequestKeys:
         self._next_expiry = 0
         """No key expires before this time, in microseconds since the epoch."""
         self.latest = 0
-        """When the newest orders were received: the caller of the store sees to it that this time can be believed."""
+        """Time of receipt of the newest orders; the caller of the store ensures that it is plausible."""
         self._doubted_until = 0.0
 
     def check_clock(self, newest: int, now: int) -> None:
-        """Expires nothing for ten minutes where the clock is far ahead of the newest order, in microseconds both.
+        """Suspends expiry for ten minutes if the clock is far ahead of the newest order; times are microseconds.
 
-        The server may have been off for days. Or the clock is wrong after a start of the machine, until a time server
-        sets it.
+        The server may have been off for days, or the clock may be wrong after a boot until a time server sets it.
         """
         if newest and now - newest > self._age / 2:
             self._doubted_until = time.monotonic() + _DOUBT_SECONDS
 
     def is_expired(self, received: int, now: int) -> bool:
-        """Whether the key of an order that came at `received` may be used again; times are microseconds."""
+        """Whether the key of an order received at `received` may be used again; times are microseconds."""
         return self._age > 0 and received + self._age <= now and time.monotonic() >= self._doubted_until
 
     def free_keys(self, connection: Connection, sequences: Sequence[int]) -> None:
-        """Takes their keys from orders, in the transaction of the orders that use them again."""
+        """Removes the keys of orders, in the transaction of the orders that reuse them."""
         connection.executemany(_FREE_ONE, [(sequence,) for sequence in sequences])
 
     def free_slice(self) -> float | None:
-        """Frees some expired keys; returns for how long to pause before the next ones, None when none is left.
+        """Frees some expired keys; returns the pause in seconds before the next slice, None if no key is left.
 
         Raises StoreError.
         """

@@ -1,4 +1,4 @@
-"""The statements that read the items of a query, in their order and from where the page before ended."""
+"""SQL statements that read the items of a query from the end of the previous page."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,10 +14,10 @@ _ENTRIES = "entries e WHERE e.collection = ? AND e.partition = ?"
 
 
 class SqliteSelection(NamedTuple):
-    """What a query means for the file: the numbers of its table and its index, and the partition.
+    """A query with the numbers of its table and index in the file, and its partition.
 
-    With `member` only items are meant in which it has the value of the query's partition. They are looked for
-    in windows, since a long read keeps the write-ahead log from being reused.
+    With `member` it selects only items in which this member has the value of the query's partition. They are searched
+    in windows, since a long read prevents reuse of the write-ahead log.
     """
 
     query: RecordQuery
@@ -27,7 +27,7 @@ class SqliteSelection(NamedTuple):
     member: str | None
 
     def select_statement(self, window: Sequence[str] | None) -> tuple[str, list[Any]]:
-        """The statement and its values: version, document, and the keys of a position. `window` is the last place."""
+        """Returns the statement and its values. Columns: version, document, position. `window` is the last place."""
         if self.entries is None:
             source, values = _ITEMS, [self.items, self.partition]
         else:
@@ -44,7 +44,7 @@ class SqliteSelection(NamedTuple):
         return f"SELECT {columns} FROM {source}{where} ORDER BY {self._order_clause}", values + more
 
     def window_statement(self) -> tuple[str, list[Any]]:
-        """The statement that finds the last place of the window to be looked at."""
+        """Returns the statement that finds the last place of the next window."""
         conditions, values = self._bound_conditions()
         where = "".join(f" AND {condition}" for condition in conditions)
         select = f"SELECT {', '.join(self._place_columns)} FROM {_ENTRIES}{where} ORDER BY {self._order_clause}"

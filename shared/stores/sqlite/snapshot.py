@@ -1,13 +1,13 @@
-"""Reads several files as they were at one instant, without a lock.
+"""Consistent snapshots of several files without a lock.
 
-Each file commits by itself. A copy of one file from now and of another from a second ago is a state in which the
-suite never was: results of orders that are not there, stock that nobody took. So read transactions are begun on all
-files, one after the other, and it is checked that no file has changed between the first and the last: then there was
-an instant at which all of them were current. A commit in between means another try, which takes about 0.1 ms.
+Each file commits independently. Copies of two files from different times are a state that the suite never had: results
+of orders that do not exist, reservations of stock that no order made. So a snapshot begins read transactions on all
+files, one after the other, and checks that no file has changed between the first and the last: then there was an
+instant at which all of them were current. After a commit in between it tries again, which takes about 0.1 ms.
 
-A lock on all files would do the same, and a backup process that is stopped (SIGSTOP, a debugger, a full terminal)
-while it holds them would stop the suite. A reader stops nobody. Its price: SQLite cannot reuse the write-ahead log of a
-file while a transaction reads an older state of it, so the log grows by what is written until the file is copied.
+A lock on all files would give the same result, but a backup process that is stopped (SIGSTOP, a debugger, a full
+terminal) while it holds them would stop the suite. A reader blocks no other process. Its price: SQLite cannot reuse the
+write-ahead log of a file while a transaction reads an older state, so the log grows until the file is copied.
 
     file      orders   progress   records   distributed
     before       41         17        99            12      versions, read first
@@ -28,12 +28,12 @@ _LONGEST_PAUSE = 0.003
 
 
 class Snapshot:
-    """Read transactions on some files, all of one instant. Raises StoreError."""
+    """Read transactions on several files at one instant. Raises StoreError."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._probes: dict[Path, Connection] = {}
         self.readers: dict[Path, Connection] = {}
-        """For each file a connection that sees it as it was at that instant."""
+        """A connection for each file that reads its state at that instant."""
         for path in paths:
             self._probes[path] = connect(path, read_only=True)
             self.readers[path] = connect(path, read_only=True)
@@ -65,11 +65,11 @@ class Snapshot:
         return versions
 
     def release_file(self, path: Path) -> None:
-        """Ends the transaction on one file: its write-ahead log can be reused."""
+        """Ends the transaction on one file, so that its write-ahead log can be reused."""
         self.readers.pop(path).close()
         self._probes.pop(path).close()
 
     def close(self) -> None:
-        """Ends all transactions that are left."""
+        """Ends all remaining transactions."""
         for path in list(self.readers):
             self.release_file(path)

@@ -86,7 +86,7 @@ class SqliteOrderTransfer:
     async def write_orders(self, orders: Sequence[TransferredOrder]) -> None:
         """See `OrderTransfer.take`."""
         rows: list[tuple[Any, ...]] = []
-        # A key that was used again stands for the newest of its orders.
+        # A reused key belongs to the newest of its orders.
         keyed: dict[str, int] = {}
         for order in orders:
             request = self._decode(order.document)
@@ -115,7 +115,7 @@ class SqliteOrderTransfer:
     async def finish_transfer(self, node: int, last: int) -> None:
         """See `OrderTransfer.finish`."""
         with self._orders.transaction(3) as connection:
-            # Sequences of other stores have gaps.
+            # The sequences of other stores can have gaps.
             missing = last - connection.execute("SELECT count(*) FROM orders").fetchone()[0]
             values = [("node", node), ("floor", last), ("missing", missing)]
             connection.executemany("INSERT OR REPLACE INTO main.meta VALUES (?, ?)", values)
@@ -131,7 +131,7 @@ class SqliteOrderTransfer:
 
 
 class SqliteItemTransfer:
-    """Implements `ItemTransfer` on a store that nobody else has open."""
+    """Implements `ItemTransfer` on a store that no other process has open."""
 
     def __init__(self, store: SqliteRecordStore) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""A start that waits for another program, as a database browser, to let go of a file."""
+"""Waiting at the start until other programs, such as a database browser, release their locks on files."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,14 @@ from shared.stores.sqlite.database import is_busy, sqlite
 
 _LOOK_SECONDS = 0.1
 _TELL_SECONDS = 5.0
-# Workers of a former run and readers of files hold locks for moments.
+# Workers of a previous run and readers of files hold locks briefly.
 _SILENT_SECONDS = 0.5
 
 
 async def wait_until_unlocked(paths: Sequence[Path], stop: asyncio.Event, *, seconds: float) -> None:
-    """Waits until nobody holds the write lock of any of these files; those that are missing or no databases do not.
+    """Waits until no process holds the write lock of any of these files; ignores files that are no databases.
 
-    Raises StartupError after `seconds`, and when it is to stop. The caller has none of the files open.
+    Raises StartupError after `seconds`, and if `stop` is set. The caller has none of the files open.
     """
     began = time.monotonic()
     tell_at = began + _SILENT_SECONDS
@@ -50,6 +50,6 @@ def _is_locked(path: Path) -> bool:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except sqlite.Error as error:
-        # Whatever else is wrong, the one who opens the file says so.
+        # Opening the file reports other errors.
         return is_busy(error)
     return False

@@ -1,6 +1,6 @@
-"""Keeps an intake's files from growing: deletes what every follower has read of the outbox, and archived orders.
+"""Limits the growth of an intake's files: deletes outbox entries that all followers have read, and archived orders.
 
-All of it is done in portions of about a millisecond, with pauses between them that the caller makes.
+It works in chunks of about a millisecond; the caller pauses between them.
 """
 
 import time
@@ -31,8 +31,8 @@ SELECT coalesce(max(number), 0) FROM (SELECT number FROM moves WHERE number <= ?
 class Upkeep:
     """Trims the outbox and deletes archived orders, for the intake that owns the files.
 
-    `followers` are the files of those who read the outbox. What they have not read is kept for `outbox_days`; a
-    follower that comes back later begins with the totals.
+    `followers` are the files of the followers of the outbox. Entries that they have not read are kept for
+    `outbox_days`; a follower that returns later restarts from the totals.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Upkeep:
         self._remover = ArchivedRowRemover(archive)
 
     def trim_outbox(self) -> bool:
-        """Deletes a portion of the outbox: whether there may be more. Raises StoreError."""
-        # Not under the lock, for which all workers wait: another program may have a follower's file locked for seconds.
+        """Deletes a chunk of the outbox; returns whether there may be more. Raises StoreError."""
+        # Before taking the lock, for which all workers wait: another program may lock a follower's file for seconds.
         positions = [current_position(path) for path in self._followers]
         with self._lock:
             connection = self._progress.connection
@@ -63,21 +63,21 @@ class Upkeep:
             old = time.time_ns() // 1000 - round(self._outbox_days * _DAY)
             wanted = min(read, newest)
             if rebuilt < old:
-                # What a move has put here may tell of last year, and nobody has had the time to read it.
+                # Entries of a migration may have old times although no follower has had time to read them.
                 wanted = max(wanted, connection.execute(_OLD, (_ENTRIES, old)).fetchone()[0])
             if wanted <= trimmed:
                 return False
             end = connection.execute(_PORTION_END, (wanted, _ENTRIES)).fetchone()[0] or wanted
             with self._progress.transaction(_ENTRIES) as transaction:
-                # The last entry stays: its number is where the next one goes on.
+                # The last entry stays: the next number continues from it.
                 transaction.execute("DELETE FROM moves WHERE number <= ? AND number < ?", (end, newest))
                 transaction.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('trimmed', ?)", (end,))
         return bool(end < wanted)
 
     async def remove_archived(self, orders: Writer, accepting: BusyRetry) -> bool:
-        """Deletes a portion of the rows of archived orders in the event loop: whether there may be more there.
+        """Deletes a chunk of rows of archived orders in the event loop; returns whether there may be more.
 
-        Raises StoreError. `find_archived` comes before it, and `remove_progress` when it is done.
+        Raises StoreError. The caller calls `find_archived` before, and `remove_progress` when it returns False.
         """
 
         async def delete() -> None:
@@ -90,10 +90,10 @@ class Upkeep:
         return self._remover.orders_left
 
     def find_archived(self) -> bool:
-        """Whether there are archived orders whose rows are to be deleted. Raises StoreError."""
+        """Whether there are rows of archived orders to delete. Raises StoreError."""
         return self._remover.find_rows(self._progress.connection)
 
     def remove_progress(self) -> None:
-        """Deletes a portion of the progress of archived orders. Raises StoreError."""
+        """Deletes a chunk of the progress of archived orders. Raises StoreError."""
         with self._lock:
             self._remover.delete_progress(self._progress, _PORTIONS)

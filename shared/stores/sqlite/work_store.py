@@ -1,4 +1,4 @@
-"""The workers' side of the SQLite store: results and new work in one transaction, under the file's lock."""
+"""The order store of the workers on SQLite: results and claims in one transaction, under the file's lock."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +39,7 @@ _RETRY = f"UPDATE progress SET state = {QUEUED}, detail = ?4, due = ?5, failures
 _KEEP_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?)"
 _FORGET_ATTEMPTS = "DELETE FROM attempts WHERE sequence = ? AND attempt < ?"
 _DOCUMENTS = "SELECT document FROM orders WHERE sequence BETWEEN ? AND ? ORDER BY sequence"
-# Orders that are read between two looks at the size of their documents.
+# Orders that are read between two checks of the size of their documents.
 _PORTION = 16
 _HAND_BACK = f"UPDATE progress SET state = {QUEUED} {_FENCE}"
 
@@ -55,7 +55,7 @@ class SqliteWorkStore:
         self._orders_path = files.orders
         self._orders = connect(files.orders, read_only=True)
         for connection in (self._writer.connection, self._orders):
-            # A wait under the file's lock would stop all other workers, and the heartbeats of all.
+            # Waiting under the file's lock would block all other workers, and all heartbeats.
             never_wait(connection)
 
     async def advance(
@@ -70,7 +70,7 @@ class SqliteWorkStore:
         max_bytes: int | None = None,
     ) -> Advance:
         """See `WorkStore.advance`. Blocks for one fsync, and for other workers' transactions."""
-        # Read first: an error here must leave nothing begun.
+        # Read first: no order may be begun if this fails.
         documents, tickets, untouched = self._read_documents(tickets, max_bytes)
         rows = len(done) + len(failures) + len(handed_back) + sum(ticket.orders.count for ticket in tickets)
         with self._lock, self._writer.transaction(rows) as connection:
@@ -91,7 +91,7 @@ class SqliteWorkStore:
     def _read_documents(
         self, tickets: Sequence[Ticket], max_bytes: int | None
     ) -> tuple[list[list[str]], list[Ticket], list[Ticket]]:
-        """Reads the documents of tickets until they reach `max_bytes`: those, their tickets, and the other tickets."""
+        """Reads documents until they reach `max_bytes`; returns them by ticket, these tickets, and the others."""
         found: list[list[str]] = []
         size = 0
         for place, ticket in enumerate(tickets):
@@ -143,10 +143,10 @@ def _outbox_entry(
 def _record_results(
     connection: Connection, done: Sequence[Done], failures: Sequence[Failure], handed_back: Sequence[HandBack]
 ) -> set[int]:
-    """Records results; gives the sequences that the fence kept out."""
+    """Records results; returns the sequences that were fenced off."""
     lost: set[int] = set()
     if done:
-        # Nearly no order has a note. The driver takes longer to bind one None than to update the whole row.
+        # Notes are rare. The driver takes longer to bind one None than to update the whole row.
         plain = [one[:3] for one in done if one.note is None]
         noted = [one for one in done if one.note is not None]
         for statement, results in ((_DONE, plain), (_NOTED, noted)):
@@ -163,7 +163,7 @@ def _record_results(
 
 
 def _keep_attempts(connection: Connection, failures: Sequence[Failure]) -> None:
-    """Stores what failed attempts have left behind, and forgets the oldest of each order."""
+    """Stores failed attempts, and deletes the oldest of each order."""
     connection.executemany(
         _KEEP_ATTEMPT,
         [(one.sequence, one.attempt, one.finished, one.detail, one.place, one.traceback) for one in failures],
@@ -176,11 +176,11 @@ def _keep_attempts(connection: Connection, failures: Sequence[Failure]) -> None:
 def _apply_results(
     connection: Connection, statement: str, results: Sequence[Any], total: int | None = None
 ) -> set[int]:
-    """Executes one statement a result; gives the sequences for which it changed nothing."""
+    """Executes the statement for each result; returns the sequences for which it changed nothing."""
     connection.execute("SAVEPOINT results")
     lost: set[int] = set()
     if connection.executemany(statement, results).rowcount < len(results):
-        # Rare: some were fenced off. One by one tells which.
+        # Rare: some were fenced off. Executing the statement one by one shows which.
         connection.execute("ROLLBACK TO results")
         lost = {result[0] for result in results if not connection.execute(statement, result).rowcount}
     connection.execute("RELEASE results")
@@ -193,7 +193,7 @@ def _apply_results(
 def _begin_orders(
     connection: Connection, worker: str, ticket: Ticket, now: int
 ) -> tuple[list[tuple[Ticket, int]], list[OrderRange]]:
-    """Claims what can be claimed of a ticket: tickets with their failures, and the ranges left out."""
+    """Claims orders of a ticket; returns tickets with their number of failures, and the ranges not claimed."""
     order_range = ticket.orders
     first, last = order_range.first, order_range.stop - 1
     if ticket.attempt == 1:
