@@ -361,7 +361,7 @@ class MemoryOrderFeed:
         self.database = database
 
     async def read_events(self, after: str | None, *, limit: int) -> OrderEvents | None:
-        """See `OrderFeed.events`. A position is the node, the last order, and the entries of the outbox."""
+        """See `OrderFeed.read_events`. A position is the node, the last order, and the entries of the outbox."""
         database = self.database
         if database is None:
             return None

@@ -200,7 +200,7 @@ class MemoryRecordStore:
         return RecordPage(records, None)
 
     async def read_changes(self, after: str | None, *, limit: int = 1000) -> Changes:
-        """See `RecordStore.changes`."""
+        """See `RecordStore.read_changes`."""
         await self._database.begin()
         if after is not None and not (after.isascii() and after.isdigit()):
             raise InvalidParams("after is not a position", field="after", hint="take the one of an earlier answer")
@@ -208,7 +208,7 @@ class MemoryRecordStore:
         return self._database.read_changes(self._tables, position, limit)
 
     async def newest_position(self) -> str:
-        """See `RecordStore.newest`."""
+        """See `RecordStore.newest_position`."""
         return str(len(self._database.feed))
 
     async def tidy(self) -> None:
@@ -248,7 +248,7 @@ class MemoryRecordFeed:
         self._tables = {table.name: table for table in tables}
 
     async def read_changes(self, after: str | None, *, limit: int) -> Changes | None:
-        """See `RecordFeed.changes`."""
+        """See `RecordFeed.read_changes`."""
         if self.database is None:
             return None
         await self.database.begin()
@@ -258,13 +258,13 @@ class MemoryRecordFeed:
             raise Gone("the position is not one of this store") from error
 
     async def newest_position(self) -> str:
-        """See `RecordFeed.newest`."""
+        """See `RecordFeed.newest_position`."""
         if self.database is None:
             raise StoreError("the records are not there")
         return str(len(self.database.feed))
 
     async def read_items(self, table: Table) -> AsyncIterator[list[Record]]:
-        """See `RecordFeed.everything`."""
+        """See `RecordFeed.read_items`."""
         if self.database is not None:
             rows = [row.record for place, row in sorted(self.database.rows.items()) if place[0] == table.name]
             if rows:

@@ -1,8 +1,8 @@
-"""How new orders get onto DynamoDB: chunk behind chunk in blocks of sequences that are this server's.
+"""Storing of new orders on DynamoDB, as consecutive chunks in blocks of sequences that this server owns.
 
-The chunks of a block follow each other without a gap, and each is written only when the one before is certain.
-So there is one place where the next can come, and whoever takes the block over puts a seal there: from then on
-nothing can be stored behind its back. A write without an answer is settled the same way before the next one.
+The chunks of a block have no gaps, and each is written only after the previous write is confirmed. So there is
+exactly one position for the next chunk. A server that adopts the block writes a seal at this position, which prevents
+later writes of the previous owner. A write without a reply is resolved in the same way before the next one.
 """
 
 import time
@@ -21,15 +21,15 @@ from shared.stores.dynamodb.servers import ServerDirectory
 from shared.stores.orders import request_key, same_order
 from shared.stores.ports.orders import Acceptance, ExistingOrder, OrderBatch, Superseded
 
-# Of a block that was begun long ago orders would be listed among those of its time.
+# Lists sort orders by block: orders in an old block would be listed too far down.
 _BLOCK_SECONDS = 60.0
 _BATCH_GET = 100
-# What an item takes beside its documents, and what a key takes.
+# Bytes of an item in addition to its documents, and of a key.
 _ACTION_BYTES = 500
 
 
 class _PendingWrite(NamedTuple):
-    """One transaction's part of a batch: places among its new orders, and the requests that store them."""
+    """The part of a batch that one transaction stores: a range of its new orders, and the requests."""
 
     token: str
     first: int
@@ -38,7 +38,7 @@ class _PendingWrite(NamedTuple):
 
 
 class _KeyTaken(Exception):
-    """An order of the batch has a key that another has already."""
+    """An order of the batch has an idempotency key that is already used."""
 
 
 class Acceptor:
@@ -54,7 +54,7 @@ class Acceptor:
         request_id_seconds: float = 0,
     ) -> None:
         self._key_age = round(request_id_seconds * 1e6)
-        """For how long a key stands for its order, in microseconds; 0 is for ever."""
+        """Validity of idempotency keys in microseconds; 0 is unlimited."""
         self._dynamo = dynamo
         self._servers = servers
         self._chunks = chunks
@@ -63,17 +63,17 @@ class Acceptor:
         self._until = 0.0
         self._doubt: _PendingWrite | None = None
         self.used: dict[int, int] = {}
-        """Of each block that this server has begun: the orders in it."""
+        """Number of orders by block, for the blocks of this server."""
         self.found: list[int] = []
-        """First sequences of chunks whose storing had no answer, and that were stored."""
+        """First sequences of chunks that were stored although the write had no reply."""
 
     @property
     def current_block(self) -> int | None:
-        """The block in which the next orders would come."""
+        """The block of the next orders."""
         return self._next // BLOCK if self._next < self._stop else None
 
     async def accept_batch(self, batch: OrderBatch, received: int, room: int) -> Acceptance:
-        """See `OrderStore.accept`. Raises StoreError when nothing was stored that is known of."""
+        """See `OrderStore.accept`. Raises StoreError if no order is known to be stored."""
         await self.settle_doubt()
         room = min(room, BLOCK)
         known: dict[str, ExistingOrder] = {}
@@ -106,7 +106,7 @@ class Acceptor:
         return Acceptance(OrderRange(received, self._node, first, stored), new, existing, refused)
 
     async def _next_sequence(self, orders: int) -> int:
-        """The sequence of the next order, behind which there is room for so many. Raises StoreError."""
+        """Returns the next sequence, with room for `orders` orders in its block. Raises StoreError."""
         if self._next + orders > self._stop or time.monotonic() > self._until:
             self._stop = 0
             block = await self._servers.reserve_block()
@@ -118,7 +118,7 @@ class Acceptor:
     def _plan_writes(
         self, batch: OrderBatch, received: int, first: int, new: Sequence[int], start: int
     ) -> Iterator[_PendingWrite]:
-        """The orders of a batch from place `start` on, as transactions that DynamoDB takes."""
+        """Splits the orders of a batch from index `start` on into transactions within DynamoDB's limits."""
         size = 0
         write: _PendingWrite | None = None
         for place, chunk in _split_chunks(batch, new, start):
@@ -149,7 +149,7 @@ class Acceptor:
                 item = key_item(key, sequence, received, self._key_age)
                 actions.append(_put_action(self._dynamo, KEYS, item, "attribute_not_exists(k)"))
                 if self._key_age:
-                    # What has expired may be there still: the table removes it when it gets round to it.
+                    # DynamoDB deletes expired items with a delay, so they are overwritten.
                     put = actions[-1]["Put"]
                     put["ConditionExpression"] += " OR r <= :old"
                     put["ExpressionAttributeValues"] = {":old": {"N": str(received - self._key_age)}}
@@ -175,7 +175,7 @@ class Acceptor:
         self.used[write.first // BLOCK] = self._next % BLOCK or BLOCK
 
     async def settle_doubt(self) -> None:
-        """Finds out whether a write without an answer was done; if not, it never will be. Raises StoreError."""
+        """Resolves a write without a reply: it was done, or a seal prevents it from now on. Raises StoreError."""
         if self._doubt is None:
             return
         doubt = self._doubt
@@ -189,7 +189,7 @@ class Acceptor:
         self._stop = 0
 
     async def seal_block(self, sequence: int) -> bool:
-        """Keeps everybody from storing orders from this sequence on; False where somebody has. Raises StoreError."""
+        """Prevents storing orders from this sequence on; returns False if there are orders already. Raises StoreError."""
         token = uuid.uuid4().hex
         item = chunk_item(sequence, 0, self._servers.me, [], token, plain=True)
         seal = _put_action(self._dynamo, ORDERS, item, "attribute_not_exists(b)")
@@ -201,14 +201,14 @@ class Acceptor:
         return True
 
     async def _read_chunk(self, first: int) -> OrderChunk | None:
-        """The chunk, or the seal, that begins at a sequence."""
+        """Returns the chunk or seal that begins at a sequence."""
         key = {"b": {"N": str(first // BLOCK)}, "s": {"N": str(first)}}
         table = self._dynamo.settings.prefix + ORDERS
         answer = await self._dynamo.call("get_item", TableName=table, Key=key, ConsistentRead=True)
         return OrderChunk(answer["Item"]) if "Item" in answer else None
 
     async def _find_existing(self, batch: OrderBatch, indexes: Sequence[int], now: int) -> dict[str, ExistingOrder]:
-        """What the keys of these requests stand for already."""
+        """Returns existing orders by the idempotency keys of these requests."""
         requests: dict[str, OrderRequest] = {}
         for index in indexes:
             if (key := request_key(batch.requests[index])) is not None:
@@ -237,7 +237,7 @@ class Acceptor:
 def _plan_batch(
     batch: OrderBatch, room: int, known: Mapping[str, ExistingOrder]
 ) -> tuple[list[int], dict[int, tuple[ExistingOrder | int, bool]]]:
-    """Which requests are new, and which stand for an order that is known, or for the new one at a place."""
+    """Returns the indexes of new requests, and for each retry its existing order or the index of its new order."""
     new: list[int] = []
     same: dict[int, tuple[ExistingOrder | int, bool]] = {}
     if batch.plain:
@@ -257,7 +257,7 @@ def _plan_batch(
 
 
 def _split_chunks(batch: OrderBatch, new: Sequence[int], start: int) -> Iterator[tuple[int, list[int]]]:
-    """The new orders from place `start` on by the chunk, each with the place of its first."""
+    """Yields the new orders from index `start` on in chunks, each with the index of its first order."""
     limit = CHUNK_ORDERS if batch.plain else TRANSACTION_ACTIONS - 1
     chunk: list[int] = []
     size = 0
@@ -273,7 +273,7 @@ def _split_chunks(batch: OrderBatch, new: Sequence[int], start: int) -> Iterator
 
 
 def key_item(key: str, sequence: int, received: int, age: int) -> dict[str, Any]:
-    """Returns an item of `KEYS`; with an `age` in microseconds the table removes it that long after `received`."""
+    """Returns an item of `KEYS`; with an `age` in microseconds it expires that long after `received`."""
     item = {"k": {"S": key}, "q": {"N": str(sequence)}, "r": {"N": str(received)}}
     if age:
         item[EXPIRY] = {"N": str((received + age) // 1_000_000 + 1)}

@@ -1,4 +1,4 @@
-"""Failed attempts at orders on DynamoDB: one item each, written only where a handler has raised."""
+"""Failed attempts on DynamoDB: one item each, written only if a handler raised."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ _BATCH = 25
 
 
 async def keep_attempts(dynamo: DynamoClient, failures: Iterable[Failure]) -> None:
-    """Stores what failed attempts have left behind, and forgets the one that is too many. Raises StoreError.
+    """Stores failed attempts, and deletes the oldest of an order beyond the limit. Raises StoreError.
 
-    An item is named after its attempt, which has one worker alone: writing it again changes nothing, and it stays true
-    where the attempt turns out to be lost.
+    The key of an item contains the attempt, which belongs to one worker. So writes are idempotent, and the item is also
+    correct if the attempt turns out to be lost.
     """
     requests: list[dict[str, Any]] = []
     for failure in failures:
@@ -36,7 +36,7 @@ async def keep_attempts(dynamo: DynamoClient, failures: Iterable[Failure]) -> No
 
 
 async def read_attempts(dynamo: DynamoClient, sequence: int, by: float | None = None) -> list[FailedAttempt]:
-    """Returns the failed attempts at an order that are kept, the oldest first. Raises StoreError."""
+    """Returns the kept failed attempts of an order, the oldest first. Raises StoreError."""
     answer = await dynamo.call(
         "query",
         by=by,

@@ -1,6 +1,6 @@
-"""What other stores hold beside orders and records, kept on DynamoDB for the way back: nothing here reads it.
+"""Data of other stores besides orders and records, kept on DynamoDB only for a move back.
 
-A page of rows is compressed, and stored in as many items as it needs.
+A page of rows is compressed and stored in one or more items.
 """
 
 import zlib
@@ -18,7 +18,7 @@ _decode = msgspec.json.Decoder(list[TransferredRow]).decode
 
 
 async def create_carried_table(dynamo: DynamoClient) -> None:
-    """Makes the table where it is missing. Raises StoreError."""
+    """Creates the table if it is missing. Raises StoreError."""
     keys = (("n", "HASH"), ("p", "RANGE"))
     definition = {
         "TableName": dynamo.settings.prefix + CARRIED,
@@ -29,18 +29,18 @@ async def create_carried_table(dynamo: DynamoClient) -> None:
 
 
 class DynamoCarriedTransfer:
-    """Implements `CarriedTransfer`; the table has to be there."""
+    """Implements `CarriedTransfer`; the table has to exist."""
 
     def __init__(self, dynamo: DynamoClient) -> None:
         self._dynamo = dynamo
         self._table = dynamo.settings.prefix + CARRIED
 
     async def is_empty(self) -> bool:
-        """See `CarriedTransfer.empty`."""
+        """See `CarriedTransfer.is_empty`."""
         return not (await self._dynamo.call("scan", TableName=self._table, Limit=1))["Items"]
 
     async def read_pages(self) -> AsyncIterator[list[TransferredRow]]:
-        """See `CarriedTransfer.pages`."""
+        """See `CarriedTransfer.read_pages`."""
         page = 0
         while packed := await self._read_page(page):
             yield _decode(zlib.decompress(packed))
@@ -56,11 +56,11 @@ class DynamoCarriedTransfer:
             parts.append(item["b"]["B"])
 
     async def write_page(self, page: int, rows: Sequence[TransferredRow]) -> None:
-        """See `CarriedTransfer.take`."""
+        """See `CarriedTransfer.write_page`."""
         packed = zlib.compress(msgspec.json.encode(rows))
         for part, start in enumerate(range(0, len(packed), _ITEM_BYTES)):
             item = {"n": {"N": str(page)}, "p": {"N": str(part)}, "b": {"B": packed[start : start + _ITEM_BYTES]}}
             await self._dynamo.call("put_item", TableName=self._table, Item=item)
 
     async def finish_transfer(self, node: int | None, item_sum: int) -> None:
-        """See `CarriedTransfer.finish`. There is nothing to be made of it here."""
+        """See `CarriedTransfer.finish_transfer`. DynamoDB does not use the data."""

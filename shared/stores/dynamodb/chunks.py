@@ -1,8 +1,7 @@
-"""Chunks of orders: how they are read, and how what happens to their orders is written.
+"""Chunks of orders: reading them, and writing the progress of their orders.
 
-A change is made on what was read, and written on the condition that nobody else has written since; who was
-slower reads again. Changes have to be such that making them a second time changes nothing: then a write whose
-answer was lost is made again without harm.
+A change is applied to the progress that was read, and written on the condition that no other server has written
+since; otherwise it is read again. Changes have to be idempotent, so that a write whose reply was lost can be repeated.
 """
 
 import asyncio
@@ -24,14 +23,14 @@ from shared.stores.orders import NOTHING, QUEUED, STATES, OpenOrder, OrderProgre
 T = TypeVar("T")
 
 Change = Callable[[list[OrderProgress]], T]
-"""Changes rows in place, and gives what came of it."""
+"""Changes rows in place; returns the outcome."""
 
 _CONCURRENT = 16
 _decode = msgspec.json.Decoder(OrderRequest).decode
 
 
 class OrderChunk:
-    """Orders that were accepted together, with what has happened to them. A seal has none."""
+    """Orders that were accepted together, with their progress. A seal is a chunk without orders."""
 
     def __init__(self, item: dict[str, Any]) -> None:
         self.block = int(item["b"]["N"])
@@ -40,34 +39,34 @@ class OrderChunk:
         self.plain = item["p"]["BOOL"]
         self.documents: list[str] = item["d"]["S"].split("\n") if "d" in item else []
         self.written = item["w"]["S"]
-        """Which write it is from."""
+        """The token of the write that stored it."""
         self.owner = item["o"]["S"]
-        """The server that works its orders off."""
+        """The server that processes its orders."""
         self.rows = [NOTHING] * len(self.documents)
         self.token: str | None = None
-        """Which write the rows are from; None as long as there is none."""
+        """The token of the last write of the rows; None if there is none."""
 
     @property
     def stop(self) -> int:
-        """The sequence behind its last order."""
+        """The sequence after its last order."""
         return self.first + len(self.documents)
 
     def apply_progress(self, progress: dict[str, Any]) -> None:
-        """Takes what has happened from an item of `PROGRESS`."""
+        """Applies an item of `PROGRESS`."""
         self.rows = decode_progress(progress["x"]["S"])
         self.token = progress["w"]["S"]
         self.owner = progress["o"]["S"]
 
     def get_progress(self, sequence: int) -> OrderProgress:
-        """What has happened to an order."""
+        """Returns the progress of an order."""
         return self.rows[sequence - self.first]
 
     def decode_request(self, sequence: int) -> OrderRequest:
-        """An order as it was sent."""
+        """Returns an order as it was sent."""
         return _decode(self.documents[sequence - self.first])
 
     def build_order(self, sequence: int, node: int) -> Order:
-        """An order as it is."""
+        """Returns an order with its progress."""
         row = self.get_progress(sequence)
         return Order(
             id=f"{id_prefix(self.received, node)}{sequence:012x}",
@@ -84,7 +83,7 @@ class OrderChunk:
         )
 
     def open_orders(self, first: int, stop: int) -> Iterable[OpenOrder]:
-        """Those of its orders from `first` to `stop` that are to be queued."""
+        """Yields its orders from `first` up to and excluding `stop` that are `en cola`."""
         for sequence in range(max(first, self.first), min(stop, self.stop)):
             row = self.get_progress(sequence)
             if row.state != QUEUED:
@@ -98,7 +97,7 @@ class OrderChunk:
 
 
 def count_states(rows: Sequence[OrderProgress]) -> dict[State, int]:
-    """How many orders are in each state."""
+    """Returns the number of orders by state."""
     found = dict.fromkeys(STATES, 0)
     for row in rows:
         found[STATES[row.state]] += 1
@@ -106,7 +105,7 @@ def count_states(rows: Sequence[OrderProgress]) -> dict[State, int]:
 
 
 async def run_concurrently(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Awaits many changes, a few at a time; raises the first error once all have ended."""
+    """Awaits coroutines with limited concurrency; raises the first error after all have ended."""
     room = asyncio.Semaphore(_CONCURRENT)
 
     async def one(change: Coroutine[Any, Any, T]) -> T:
@@ -121,31 +120,31 @@ async def run_concurrently(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 class ChunkStore:
-    """Reads and changes chunks, by a deadline where somebody waits for an answer; else each call has one of its own."""
+    """Reads and changes chunks. `by` is the caller's deadline; without it each call has its own deadline."""
 
     def __init__(self, dynamo: DynamoClient) -> None:
         self._dynamo = dynamo
 
     async def read_overlapping(self, first: int, stop: int, by: float | None = None) -> list[OrderChunk]:
-        """The chunks that have orders from `first` to `stop`, which are of one block."""
+        """Returns the chunks with orders from `first` up to and excluding `stop`, all in one block."""
         found = await self._read_range(first // BLOCK, first - CHUNK_ORDERS + 1, stop - 1, by)
         return [chunk for chunk in found if chunk.stop > first]
 
     async def read_block(self, block: int, by: float | None = None) -> list[OrderChunk]:
-        """Every chunk of a block, seals included."""
+        """Returns all chunks of a block, including seals."""
         return await self._read_range(block, block * BLOCK, (block + 1) * BLOCK, by)
 
     async def read_block_progress(self, block: int, by: float | None = None) -> list[OrderProgress]:
-        """What has happened to orders of a block, as far as anything has."""
+        """Returns the progress of the orders of a block that have any."""
         progress = await self._read_items(PROGRESS, block, block * BLOCK, (block + 1) * BLOCK, by)
         return [row for item in progress for row in decode_progress(item["x"]["S"])]
 
     async def read_before(self, block: int, sequence: int, limit: int, by: float | None = None) -> list[OrderChunk]:
-        """The last chunks of a block that begin before a sequence, the latest first; fewer only at its beginning."""
+        """Returns the last chunks of a block that begin before a sequence, newest first; fewer at its beginning."""
         request = self._query_request(ORDERS, block, block * BLOCK, sequence - 1)
         chunks: list[OrderChunk] = []
         while len(chunks) < limit:
-            # An answer ends after a mebibyte, which is a few chunks of large orders.
+            # A reply has at most a mebibyte, which is a few chunks of large orders.
             left = limit - len(chunks)
             answer = await self._dynamo.call("query", by=by, ScanIndexForward=False, Limit=left, **request)
             chunks += [OrderChunk(item) for item in answer["Items"]]
@@ -157,7 +156,7 @@ class ChunkStore:
         return chunks
 
     async def find_chunk(self, sequence: int, by: float | None = None) -> OrderChunk | None:
-        """The chunk that has an order."""
+        """Returns the chunk with an order."""
         found = await self.read_overlapping(sequence, sequence + 1, by)
         return found[-1] if found else None
 
@@ -190,7 +189,7 @@ class ChunkStore:
         return {
             "TableName": self._dynamo.settings.prefix + table,
             "KeyConditionExpression": "b = :b AND s BETWEEN :l AND :h",
-            # Below 0 is what is kept about the block itself.
+            # Negative sequences are items about the block itself.
             "ExpressionAttributeValues": {
                 ":b": {"N": str(block)},
                 ":l": {"N": str(max(low, 0))},
@@ -200,7 +199,7 @@ class ChunkStore:
         }
 
     async def reload_progress(self, chunk: OrderChunk, by: float | None = None) -> None:
-        """Reads what has happened to a chunk's orders."""
+        """Reads the progress of a chunk's orders again."""
         key = {"b": {"N": str(chunk.block)}, "s": {"N": str(chunk.first)}}
         table = self._dynamo.settings.prefix + PROGRESS
         answer = await self._dynamo.call("get_item", by=by, TableName=table, Key=key, ConsistentRead=True)
@@ -210,7 +209,7 @@ class ChunkStore:
     async def change_chunk(
         self, chunk: OrderChunk, change: Change[T], by: float | None = None, *, owner: str | None = None
     ) -> T:
-        """Makes a change, and gives what came of it; with `owner` the chunk becomes that server's.
+        """Applies a change and returns its outcome; with `owner` the chunk also gets a new owner.
 
         Raises StoreError.
         """
@@ -226,7 +225,7 @@ class ChunkStore:
             except ConditionFailed:
                 await self.reload_progress(chunk, by)
                 if chunk.token == token:
-                    # It was written, and the answer was lost.
+                    # It was written, and the reply was lost.
                     return outcome
                 if asyncio.get_running_loop().time() > limit:
                     raise StoreError(
@@ -237,7 +236,7 @@ class ChunkStore:
             return outcome
 
     def put_request(self, chunk: OrderChunk, rows: Sequence[OrderProgress], owner: str, token: str) -> dict[str, Any]:
-        """The members of a call that writes rows in the place of those that were read."""
+        """Returns the members of a call that replaces the rows that were read."""
         members: dict[str, Any] = {
             "TableName": self._dynamo.settings.prefix + PROGRESS,
             "Item": {
@@ -257,7 +256,7 @@ class ChunkStore:
 def chunk_item(
     first: int, received: int, owner: str, documents: Sequence[str], token: str, *, plain: bool
 ) -> dict[str, Any]:
-    """New orders as an item; without any it is a seal, which keeps others from storing orders there."""
+    """Returns new orders as an item; without orders it is a seal, which prevents storing orders at this position."""
     item: dict[str, Any] = {
         "b": {"N": str(first // BLOCK)},
         "s": {"N": str(first)},

@@ -1,4 +1,4 @@
-"""Calls to DynamoDB: deadlines, retries, and its errors in our words. The only module that knows aioboto3."""
+"""Calls of DynamoDB: deadlines, retries, and translation of errors. The only module that uses aioboto3."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from shared.stores.dynamodb.settings import DynamoSettings
 
 TRANSACTION_ACTIONS = 100
 TRANSACTION_BYTES = 3_000_000
-"""DynamoDB takes 4 MB; the names of members and the encoding are not counted here."""
+"""Below DynamoDB's limit of 4 MB, since names of members and the encoding are not counted."""
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
@@ -29,17 +29,17 @@ _NOT_DONE = frozenset(
         "ThrottlingException",
     }
 )
-"""What passes, and where nothing has happened."""
+"""Temporary errors of calls that have had no effect."""
 _IN_DOUBT = frozenset({"InternalServerError", "ServiceUnavailable", "TransactionInProgressException"})
-"""What passes, but the call may have taken effect."""
+"""Temporary errors of calls that may have taken effect."""
 _PASSING_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 
 
 class ConditionFailed(Exception):
-    """A condition of a write or of a transaction did not hold; the call has written nothing.
+    """A condition of a write or a transaction did not hold; the call has written nothing.
 
-    When `in_doubt`, an earlier attempt of the same call may have been done, and be the reason. `failed` has the
-    numbers of the actions of a transaction whose conditions did not hold.
+    With `in_doubt`, an earlier attempt of the same call may have succeeded and be the reason. `failed` has the indexes
+    of the actions of a transaction whose conditions did not hold.
     """
 
     def __init__(self, failed: Sequence[int] = ()) -> None:
@@ -49,11 +49,11 @@ class ConditionFailed(Exception):
 
 
 class IteratorExpired(Exception):
-    """An iterator of a stream is too old; another has to be taken."""
+    """An iterator of a stream has expired; the caller has to request a new one."""
 
 
 class StreamTrimmed(Exception):
-    """A place of a stream is older than what is kept."""
+    """A position in a stream is older than its retention."""
 
 
 class DynamoClient:
@@ -65,14 +65,13 @@ class DynamoClient:
         self.settings = settings
 
     def next_deadline(self) -> float:
-        """By when, in the loop's time, what begins now has to be answered."""
+        """Returns the deadline of an operation that begins now, in the loop's time."""
         return asyncio.get_running_loop().time() + self.settings.deadline_seconds
 
     async def call(self, operation: str, *, by: float | None = None, **members: Any) -> Any:
-        """Calls an operation by its method's name, and again after passing faults, until the deadline.
+        """Calls an operation by its method's name; retries after temporary errors until the deadline.
 
-        A call that timed out may have taken effect: what is written has to carry a condition, or to be the
-        same however often it is written.
+        A call that timed out may have taken effect, so writes need a condition or have to be idempotent.
 
         Raises ConditionFailed, IteratorExpired and StreamTrimmed, and StoreError for everything else.
         """
@@ -105,7 +104,7 @@ class DynamoClient:
 
 
 def _classify_error(error: ClientError) -> str:
-    """What a passing fault says. Raises what every other error means."""
+    """Returns the message of a temporary error. Raises the translation of every other error."""
     code, message = _error_code(error), error.response.get("Error", {}).get("Message", "")
     if code in _NOT_DONE or code in _IN_DOUBT:
         return f"{code}: {message}"
@@ -132,12 +131,12 @@ def _error_code(error: ClientError) -> str:
 
 @contextlib.asynccontextmanager
 async def open_client(settings: DynamoSettings, service: str = "dynamodb") -> AsyncIterator[DynamoClient]:
-    """A client for as long as the block lasts; `service` is dynamodb or dynamodbstreams."""
+    """Opens a client for the duration of the block; `service` is dynamodb or dynamodbstreams."""
     config = Config(
         connect_timeout=settings.attempt_seconds,
         read_timeout=settings.attempt_seconds,
         max_pool_connections=settings.connections,
-        # The deadline is ours to keep: botocore alone would try ten times, for up to a minute each.
+        # This module limits the time: botocore would try ten times, for up to a minute each.
         retries={"total_max_attempts": 1},
         parameter_validation=False,
     )

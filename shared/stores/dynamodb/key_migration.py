@@ -1,4 +1,4 @@
-"""Gives items of tables from before names were folded the keys that they have now."""
+"""Migrates the keys of items that were stored before names were folded."""
 
 import asyncio
 import contextlib
@@ -35,10 +35,10 @@ _FOR_EVER = 253_402_300_799
 
 
 async def fold_keys(dynamo: DynamoClient, tables: Tables, made: Sequence[str]) -> None:
-    """Moves items whose keys have names as they were sent, once for each table; those just `made` have none.
+    """Migrates items with unfolded names in their keys, once for each table; tables in `made` are new and have none.
 
-    Two items of one name become one (`shared.stores.name_merging`). Several servers may do it at once, and one that is
-    killed meanwhile is gone on from. Raises StoreError.
+    Two items of the same name are merged (`shared.stores.name_merging`). Several servers may migrate concurrently, and
+    an interrupted migration can be resumed. Raises StoreError.
     """
     removals = RemovalVersions(dynamo)
     for table in tables.values():
@@ -54,13 +54,13 @@ async def fold_keys(dynamo: DynamoClient, tables: Tables, made: Sequence[str]) -
             moving = _KeyMigration(dynamo, table, removals)
             await moving.migrate_items()
             structlog.get_logger().info("names_folded", table=table.name, moved=moving.moved, merged=moving.merged)
-        # Not a record: it does not go along when records are moved to another store.
+        # A mark is not a record, so it is not moved to other stores.
         mark = removed_item(REMOVALS, *keys, 0, "folding", until=_FOR_EVER)
         await dynamo.call("put_item", TableName=place["TableName"], Item=mark)
 
 
 class _FoundItem(NamedTuple):
-    """An item as it was read."""
+    """An item with its record and the token of its write."""
 
     raw: Raw
     record: Record
@@ -68,7 +68,7 @@ class _FoundItem(NamedTuple):
 
 
 class _KeyMigration:
-    """Moves the items of one table."""
+    """Migrates the items of one table."""
 
     def __init__(self, dynamo: DynamoClient, table: Table, removals: RemovalVersions) -> None:
         self._dynamo = dynamo
@@ -79,7 +79,7 @@ class _KeyMigration:
         self.merged = 0
 
     async def migrate_items(self) -> None:
-        """Goes through all of them, some at a time."""
+        """Migrates all items, some at a time."""
         start: dict[str, Any] = {}
         while True:
             answer = await self._dynamo.call("scan", TableName=self._name, Limit=_ITEMS_AT_ONCE, **start)
@@ -100,7 +100,7 @@ class _KeyMigration:
             found = _decode_found(await self._read_item(key))
 
     async def _migrate_item(self, key: Raw, found: _FoundItem) -> None:
-        """Moves an item, if it and what is at its new place are as they were read."""
+        """Migrates an item, if it and the item at its new key have not changed since they were read."""
         item, tenant = found.record.item, tenant_of(text_member(found.raw, PARTITION))
         while True:
             keys = item_keys(self._table, tenant, item)
@@ -114,7 +114,7 @@ class _KeyMigration:
             item = separate_key(self._table, item)
         mark = f"{RENAMED}{uuid.uuid4().hex}"
         if self._table.feed:
-            # So that the stream's record of its leaving says that it has only moved.
+            # The stream's record of the deletion then shows that the item has only moved.
             found = await self._mark_item(key, found, mark)
         new = raw_item(self._table, *keys, Record(item, found.record.version), mark)
         await self._replace_item(
@@ -123,7 +123,7 @@ class _KeyMigration:
         self.moved += 1
 
     async def _mark_item(self, key: Raw, found: _FoundItem, mark: str) -> _FoundItem:
-        """The item as if it were from another write."""
+        """Changes the token of an item."""
         await self._dynamo.call(
             "update_item",
             TableName=self._name,
@@ -137,7 +137,7 @@ class _KeyMigration:
 
     async def _merge_items(self, key: Raw, gone: _FoundItem, kept: _FoundItem, merged: Record) -> None:
         if gone.write.startswith(RENAMED):
-            # It was about to move when another came first, and now it is removed.
+            # Its token says that it only moves, but it is removed now.
             gone = await self._mark_item(key, gone, uuid.uuid4().hex)
         await self._removals.raise_version(
             self._table, *_keys_of(kept.raw), gone.record.version, self._dynamo.next_deadline()
@@ -169,7 +169,7 @@ def _keys_of(raw: Raw) -> tuple[str, str]:
 
 
 def _unchanged_condition(write: str | None) -> dict[str, Any]:
-    """The condition that what stands at a place is from this write still; None is that nothing does."""
+    """Returns the condition that an item is still from this write, or with None that there is no item."""
     if write is None:
         return {
             "ConditionExpression": "attribute_not_exists(#p)",

@@ -1,4 +1,4 @@
-"""Lists of orders: from the newest block back, as far as one call may look."""
+"""Lists of orders, from the newest block backwards, with a limit of orders examined per call."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from shared.wire.orders import customer_of
 
 _CHUNKS = 8
 _LOOKED_AT = 50_000
-# A block is filled for up to a minute: orders of an earlier one may be so much younger.
+# A server fills a block for up to a minute, so an earlier block may contain newer orders.
 _SKEW = 120_000_000
 
 
 class DynamoOrderLister:
-    """Lists the orders of the tables whose name in ids is `node`."""
+    """Lists orders; `node` is the name of the tables in ids."""
 
     def __init__(self, chunks: ChunkStore, servers: ServerDirectory, node: int) -> None:
         self._chunks = chunks
@@ -28,7 +28,7 @@ class DynamoOrderLister:
         self._node = node
 
     async def list_orders(self, query: OrderListQuery, by: float) -> OrderPage:
-        """A page of orders, newest first; one that found little where it looked is short. Raises StoreError."""
+        """Returns a page of orders, newest first; it is short if few examined orders match. Raises StoreError."""
         newest = (await self._servers.read_shared()).newest
         before = (newest + 1) * BLOCK
         if query.before is not None:
@@ -39,7 +39,7 @@ class DynamoOrderLister:
         while before > 0 and looked_at < _LOOKED_AT:
             block = (before - 1) // BLOCK
             chunks = await self._chunks.read_before(block, before, _CHUNKS, by)
-            # Thousands of names to compare take milliseconds, which are not the event loop's.
+            # Comparing thousands of names takes milliseconds, so it runs outside the event loop.
             matches = await asyncio.to_thread(_match_orders, chunks, before, query)
             for chunk, sequences in zip(chunks, matches, strict=True):
                 for sequence in sequences:
@@ -60,7 +60,7 @@ class DynamoOrderLister:
 
 
 def _match_orders(chunks: Sequence[OrderChunk], before: int, query: OrderListQuery) -> list[list[int]]:
-    """Returns the sequences of each chunk that are below `before` and match, downwards."""
+    """Returns the matching sequences below `before` of each chunk, in descending order."""
     key = None if query.customer is None else recent_name_key(query.customer)
     found: list[list[int]] = []
     for chunk in chunks:

@@ -1,8 +1,8 @@
 """The order tables on DynamoDB.
 
-Sequences come in blocks of `BLOCK`, each of which belongs to one server at a time. Orders are stored by the
-chunk: up to `CHUNK_ORDERS` that were accepted together are one item, and what has happened to them another.
-An item costs by the kilobyte, a small one as much as a full one.
+Sequences are divided into blocks of `BLOCK`, each owned by one server at a time. Orders are stored in chunks: up to
+`CHUNK_ORDERS` orders that were accepted together are one item, and their progress is another. The cost of an item
+depends on its size in kilobytes, rounded up.
 """
 
 from typing import Any
@@ -14,24 +14,24 @@ BLOCK = 8192
 """Sequences of a block."""
 CHUNK_ORDERS = 256
 CHUNK_BYTES = 128 * 1024
-"""A chunk ends with the order that would make it larger, unless it is alone in it."""
+"""Maximum size of the documents of a chunk, unless it has only one order."""
 
 ORDERS = "Orders"
-"""By block and first sequence: the documents of a chunk."""
+"""Documents of a chunk, by block and first sequence."""
 PROGRESS = "OrderProgress"
-"""By the same key: what has happened to the orders of a chunk."""
+"""Progress of the orders of a chunk, by block and first sequence."""
 KEYS = "OrderKeys"
-"""By `request_id` and client: which order has it."""
+"""Orders by idempotency key: `request_id` and client."""
 EXPIRY = "e"
-"""When an item of `KEYS` may be removed, in seconds since the epoch: the table's time to live."""
+"""The member of `KEYS` with the time to live, in seconds since the epoch."""
 ATTEMPTS = "OrderAttempts"
-"""By sequence and attempt: what failed attempts have left behind."""
+"""Failed attempts, by sequence and attempt."""
 SERVERS = "OrderServers"
-"""The intakes that live, with the blocks that are theirs, and the item of what they share."""
+"""Live intakes with the blocks that they own, and the item with their shared state."""
 
 
 async def create_order_tables(dynamo: DynamoClient) -> list[str]:
-    """Makes every table that is not there; gives what was made. Raises StoreError."""
+    """Creates missing tables; returns the names of created tables. Raises StoreError."""
     made: list[str] = []
     for name, keys in (
         (ORDERS, {"b": "N", "s": "N"}),
@@ -45,7 +45,7 @@ async def create_order_tables(dynamo: DynamoClient) -> list[str]:
 
 
 async def expire_keys(dynamo: DynamoClient) -> None:
-    """Has the table of keys remove those that have expired. Raises StoreError."""
+    """Enables the time to live of the table of keys. Raises StoreError."""
     await expire_items(dynamo, dynamo.settings.prefix + KEYS, EXPIRY)
 
 

@@ -1,7 +1,7 @@
-"""The intake's side of the orders on DynamoDB, for any number of intakes on the same tables.
+"""The order store of the intake on DynamoDB, for any number of intakes on the same tables.
 
-Each works off what it has accepted. What it cannot any more, since it is dead or has stopped, others take over,
-block by block; the number of an attempt fences off what its workers still try.
+Each intake processes the orders that it has accepted. After it has died or stopped, other intakes adopt its blocks;
+the number of the attempt fences off its workers.
 """
 
 import asyncio
@@ -52,16 +52,16 @@ Adopted = list[Recovery]
 
 
 class _SeenServer(NamedTuple):
-    """The beat of another server, and since when this one has seen it stand still, by the loop's time."""
+    """The last seen heartbeat of another server, and the time in the loop at which it was first seen."""
 
     beat: int
     since: float
 
 
 class DynamoOrderStore:
-    """Implements `OrderStore` for the server `servers.me`; the tables have to be there.
+    """Implements `OrderStore` for the server `servers.me`; the tables have to exist.
 
-    Another server is taken for dead when its beat stands still for `lease_seconds`.
+    Another server counts as dead when its heartbeat has not changed for `lease_seconds`.
     """
 
     def __init__(
@@ -84,19 +84,19 @@ class DynamoOrderStore:
         self._looked = 0.0
         self._untaken: set[int] = set()
         self._asked: set[int] = set()
-        """Failed orders of this server that others have put back or cancelled, by the last beat."""
+        """Failed orders of this server that other servers have retried or cancelled, as of the last heartbeat."""
         self._again: set[int] = set()
-        """Those of them that were told of already."""
+        """Those of them that were already reported."""
         self._accepting = asyncio.Lock()
-        # A block must not be counted while one of its orders is put back to work.
+        # A block must not be counted while one of its orders is retried.
         self._counting = asyncio.Lock()
 
-    # Accepting and asking.
+    # Accepting and reading.
 
     async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`.
 
-        What had no answer within the deadline may be stored all the same; `tend` tells of it then.
+        Orders whose write had no reply within the deadline may be stored; `tend` then returns them.
         """
         async with self._accepting:
             return await self._acceptor.accept_batch(batch, received, room)
@@ -114,7 +114,7 @@ class DynamoOrderStore:
         return await read_attempts(self._dynamo, parsed[2], self._dynamo.next_deadline())
 
     async def _find_order(self, order_id: str) -> tuple[OrderChunk, int] | None:
-        """The chunk and the sequence of an order."""
+        """Returns the chunk and the sequence of an order."""
         parsed = parse_id(order_id)
         if parsed is None or parsed[1] != self._node:
             return None
@@ -129,7 +129,7 @@ class DynamoOrderStore:
         return found
 
     async def list(self, query: OrderListQuery) -> OrderPage:
-        """See `OrderStore.list`. Orders of several servers are in order to within a minute."""
+        """See `OrderStore.list`. Orders of several servers are sorted to within a minute."""
         return await self._lister.list_orders(query, self._dynamo.next_deadline())
 
     async def cancel(self, order_id: str) -> Cancellation | State:
@@ -167,7 +167,7 @@ class DynamoOrderStore:
     async def _move_failed(
         self, chunk: OrderChunk, sequence: int, move: Callable[[OrderProgress], OrderProgress], by: float
     ) -> bool | State:
-        """Moves an order that is `fallido`: whether it is this server's, or the state that forbids it."""
+        """Changes a `fallido` order; returns whether this server owns it, or the state that prevents the change."""
         async with self._counting:
             return await self._move_uncounted(chunk, sequence, move, by)
 
@@ -180,7 +180,7 @@ class DynamoOrderStore:
                 return STATES[row.state]
             rows = list(chunk.rows)
             rows[sequence - chunk.first] = move(row)
-            # The block may be nobody's any more, this server's, or another's.
+            # The block may be counted already, or be owned by this or another server.
             orders, actions = await self._servers.reclaim_actions(chunk.block)
             owner = self._servers.me if actions else chunk.owner
             counted = bool(actions)
@@ -204,15 +204,15 @@ class DynamoOrderStore:
             return owner == self._servers.me
 
     def _reopened_ranges(self, chunk: OrderChunk, sequence: int) -> Sequence[OpenRange]:
-        """How an order is queued that was final: at once, whatever it once had to wait for."""
+        """Returns the ranges to queue for a reopened order, without its original start time."""
         return [entry._replace(due=None) for entry in group_open(chunk.open_orders(sequence, sequence + 1), self._node)]
 
-    # What was begun and not finished.
+    # Recovery and adoption.
 
     async def recover(self) -> Recovery:
-        """See `OrderStore.recover`. Of other servers it takes what those have left that stopped."""
+        """See `OrderStore.recover`. It also adopts the blocks of servers that have stopped."""
         await self._servers.register_server()
-        # What cannot be taken over now is taken over by `tend`.
+        # `tend` adopts blocks that cannot be adopted now.
         adopted, _ = await self._adopt_blocks(lambda server: server.released)
         shared = await self._servers.read_shared()
         totals = {state: shared.totals[state] + sum(one.totals[state] for one in adopted) for state in FINAL}
@@ -242,7 +242,7 @@ class DynamoOrderStore:
                 for chunk in await self._chunks.read_overlapping(first, first + 1):
                     found += group_open(chunk.open_orders(chunk.first, chunk.stop), self._node)
             self._acceptor.found = []
-        # From here on nothing may keep what was taken from being told of.
+        # From here on no error may prevent the report of the orders read above.
         if again:
             self._again |= again
             with contextlib.suppress(StoreError):
@@ -258,10 +258,10 @@ class DynamoOrderStore:
         return server.released or now - seen.since > self._lease_seconds
 
     async def _adopt_blocks(self, is_left: Callable[[OrderServer], bool]) -> tuple[Adopted, str | None]:
-        """Takes over what is left by others: what it is, and why there is more that is left for the next time."""
+        """Adopts the blocks of other servers; returns their orders, and the error if some blocks remain."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._looked > self._lease_seconds / 2:
-            # Whoever did not look for so long, or could not, knows of no silence.
+            # After such a pause it is unknown whether the heartbeats have changed.
             self._others.clear()
         adopted: Adopted = []
         try:
@@ -288,7 +288,7 @@ class DynamoOrderStore:
         return adopted, trouble
 
     async def _adopt_block(self, block: int) -> Recovery:
-        """Makes everything that is open in a block this server's work. Raises StoreError."""
+        """Adopts the open orders of a block. Raises StoreError."""
         while True:
             chunks = await self._chunks.read_block(block)
             end = max((chunk.stop for chunk in chunks), default=block * BLOCK)
@@ -309,7 +309,7 @@ class DynamoOrderStore:
         return Recovery(entries, totals, orders)
 
     async def _own_chunks(self, chunks: Iterable[OrderChunk]) -> None:
-        """Makes chunks this server's; what was at work by others is queued again."""
+        """Makes this server the owner of chunks, and requeues orders that other servers had begun."""
 
         def requeue(rows: list[OrderProgress]) -> None:
             for place, row in enumerate(rows):
@@ -355,11 +355,11 @@ class DynamoOrderStore:
         return Rescue(requeued, finals)
 
     async def settle(self) -> None:
-        """Lets go of blocks in which every order is final."""
+        """Releases blocks in which every order is final."""
         await self._settle([block for block in self._acceptor.used if block != self._acceptor.current_block])
 
     async def tidy(self) -> bool:
-        """See `OrderStore.tidy`. Everything is kept."""
+        """See `OrderStore.tidy`. DynamoDB keeps all orders."""
         return False
 
     async def _settle(self, blocks: Iterable[int]) -> None:
@@ -369,17 +369,17 @@ class DynamoOrderStore:
                 rows = await self._chunks.read_block_progress(block)
                 if len(rows) == self._acceptor.used[block] and all(row.state >= DONE for row in rows):
                     totals = {state: number for state, number in count_states(rows).items() if state in FINAL}
-                    # Where it is not this server's any more, it is somebody else's to count.
+                    # If this server no longer owns the block, the new owner counts it.
                     await self._servers.count_block(block, totals)
                     del self._acceptor.used[block]
 
     async def close(self) -> None:
-        """See `OrderStore.close`. What is left is anybody's at once."""
+        """See `OrderStore.close`. Other servers can adopt the remaining blocks at once."""
         try:
             async with self._accepting:
                 await self._acceptor.settle_doubt()
             await self._settle(list(self._acceptor.used))
             await self._servers.release_server()
         except StoreError:
-            # Others will see the beat of this server stand still.
+            # Other servers will see that the heartbeat of this server has stopped.
             return

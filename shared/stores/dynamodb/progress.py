@@ -1,4 +1,4 @@
-"""What has happened to the orders of a chunk, in the form in which it is stored."""
+"""Encoding of the progress of a chunk's orders."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -14,7 +14,7 @@ _decode = msgspec.json.Decoder(list[list[Any]]).decode
 
 
 def encode_progress(rows: Sequence[OrderProgress]) -> str:
-    """Rows as text: those that differ in `finished` alone share all else, which is nearly all there is."""
+    """Encodes rows as text; consecutive rows that only differ in `finished` share the other members."""
     packed: list[list[Any]] = []
     for alike, group in groupby(rows, _shared_members):
         packed.append([*alike, [row.finished for row in group]])
@@ -22,7 +22,7 @@ def encode_progress(rows: Sequence[OrderProgress]) -> str:
 
 
 def decode_progress(text: str) -> list[OrderProgress]:
-    """The rows of a text."""
+    """Decodes rows from text."""
     rows: list[OrderProgress] = []
     for *alike, finished in _decode(text):
         rows += [OrderProgress(*[*alike, one]) for one in finished]

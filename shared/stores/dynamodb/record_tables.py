@@ -15,7 +15,7 @@ from shared.stores.dynamodb.tables import describe_table, expire_items, make_tab
 
 
 async def find_keys(dynamo: DynamoClient, tables: Tables) -> Tables:
-    """Returns the tables with the keys that they have: those made before November 2026 have the store's own.
+    """Returns the tables with their actual keys: tables created before November 2026 have the store's key.
 
     Raises StoreError.
     """
@@ -35,7 +35,7 @@ async def find_keys(dynamo: DynamoClient, tables: Tables) -> Tables:
 
 
 async def create_record_tables(dynamo: DynamoClient, tables: Tables) -> list[str]:
-    """Makes every table and index that is not there, and items of older ones as they are now; gives what was made.
+    """Creates missing tables and indexes, and migrates items of older tables; returns the names of what was created.
 
     Raises StoreError.
     """

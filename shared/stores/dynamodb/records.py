@@ -1,8 +1,8 @@
-"""Records on DynamoDB. Items are stored as they are, beside them their keys as text, their version and a token.
+"""The record store on DynamoDB. Items are stored with additional members: keys as text, version and write token.
 
-A transaction is evaluated on what is read first, and written on the condition that nothing has changed since;
-who was slower reads again. A write that is repeated after a time-out finds its own token and is not done twice;
-where it cannot tell, because somebody else has written meanwhile, it says so.
+A transaction is evaluated on items that were read before, and written on the condition that they have not changed
+since; otherwise it is evaluated again. A write that is repeated after a time-out finds its own token and is not done
+twice. If another server has written in between, the outcome is unknown, and the error says so.
 """
 
 import asyncio
@@ -54,13 +54,13 @@ _Place = tuple[str, str, str]
 
 
 def _mark_of(place: _Place) -> _Place:
-    """Where the mark of a removed item is whose own place other programs look at."""
+    """Returns the place of the mark of a removed item in tables with their own key, which other programs read."""
     name, partition, _ = place
     return REMOVALS.name, partition_key(STORE_TENANT, f"{name}{SEPARATOR}{partition}"), "mark"
 
 
 def _unchanged_condition(key: Raw, written: str | None) -> dict[str, Any]:
-    """The condition that what stands at a place is from this write still; None is that nothing does."""
+    """Returns the condition that an item is still from this write, or with None that there is no item."""
     if written is None:
         names = {"#k": next(iter(key))}
         return {"ConditionExpression": "attribute_not_exists(#k)", "ExpressionAttributeNames": names}
@@ -72,14 +72,14 @@ def _unchanged_condition(key: Raw, written: str | None) -> dict[str, Any]:
 
 
 class _ItemStep(NamedTuple):
-    """What a transaction makes of one item."""
+    """The change of one item by a transaction."""
 
     place: _Place
     table: Table
     old: Record | None
     new: Record | None
     written: str | None = None
-    """Which write the old one is from."""
+    """The token of the write that stored the old record."""
     journal: bool = False
 
     @property
@@ -88,33 +88,33 @@ class _ItemStep(NamedTuple):
 
 
 class _TransactionGroup:
-    """Transactions that are written together, none about an item of another."""
+    """Transactions that are written together and affect different items."""
 
     def __init__(self) -> None:
         self.transactions: list[Transaction] = []
         self.numbers: list[int] = []
-        """The place of each among those that were handed in."""
+        """The index of each transaction in the call."""
         self.places: set[_Place] = set()
         self.actions = 0
         self.size = 0
         self.journals = False
         self.name = uuid.uuid4().hex
-        """What its items are marked with: by that it knows its own write, however late that was done."""
+        """The token of its items, which identifies its own write even if that is done late."""
         self.in_doubt = False
-        """Whether an attempt to write it had no answer."""
+        """True if an attempt to write it had no reply."""
 
     def must_follow(self, other: "_TransactionGroup") -> bool:
-        """Whether it must not be written before another that was handed in earlier."""
+        """Whether it must not be written before another, earlier group."""
         return (self.journals and other.journals) or not self.places.isdisjoint(other.places)
 
 
 def _is_new(action: Action) -> bool:
-    """Whether an action can do its part only where nothing is."""
+    """Whether an action only succeeds if there is no item."""
     return isinstance(action, Put) and action.when == _NEW
 
 
 class DynamoRecordStore:
-    """Implements `RecordStore`; the tables have to be there (`create_tables`)."""
+    """Implements `RecordStore`; the tables have to exist (`create_tables`)."""
 
     def __init__(self, dynamo: DynamoClient, feed: StreamFeed, tables: Tables) -> None:
         self._dynamo = dynamo
@@ -128,8 +128,8 @@ class DynamoRecordStore:
     async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         """See `RecordStore.write`.
 
-        Transactions with journals are written in groups, one after the other, and none behind one that failed;
-        all others by themselves, at the same time unless they are about the same items.
+        Transactions with journals are written in groups, one after the other; after a failed group no other is written.
+        All other transactions are written individually, concurrently unless they affect the same items.
         """
         by = self._dynamo.next_deadline()
         running: list[tuple[_TransactionGroup, asyncio.Task[list[list[Written] | ComandaError]]]] = []
@@ -155,9 +155,9 @@ class DynamoRecordStore:
             size = sum(item_bytes(action.item) for action in transaction.actions if isinstance(action, Put))
             size += item_bytes(transaction.journal.item) if transaction.journal is not None else 0
             actions = len(places) + (transaction.journal is not None)
-            # Where a mark may be written apart from its record, or looked at.
+            # A separate mark may be written or checked for each of these items.
             actions += sum(self._tables[place[0]].own_key for place in places)
-            # What records the end of the journals comes last, and goes with them: they leave it its place.
+            # The last transaction records the end of the journals and belongs to their group: reserve its action.
             ends = number == len(transactions) - 1
             fits = (
                 journals is not None
@@ -183,7 +183,7 @@ class DynamoRecordStore:
 
     def _list_places(self, transaction: Transaction) -> set[_Place]:
         places: set[_Place] = set()
-        # What is wrong with an action is found when it is evaluated.
+        # The evaluation reports errors of actions.
         with contextlib.suppress(InvalidParams):
             for action in transaction.actions:
                 table = self._tables.get_table(action.table)
@@ -197,14 +197,14 @@ class DynamoRecordStore:
             if isinstance(result, BaseException) and group.journals:
                 raise result
         async with self._room:
-            # What is to be new is most likely not there: no need to look first.
+            # New items most likely do not exist: try without reading.
             new = all(_is_new(action) for transaction in group.transactions for action in transaction.actions)
             outcomes = await self._commit_group(group, dict.fromkeys(group.places), by) if new else None
             read = self._read_marked if new else self._read_items
             while outcomes is None:
                 places = list(group.places)
                 current = dict(zip(places, await read(places, by), strict=True))
-                # Marks that are apart are rarely there: they are read when that was wrong.
+                # Separate marks are rare: they are read only after a failed attempt.
                 read = self._read_marked
                 outcomes = await self._commit_group(group, current, by)
                 if outcomes is None and asyncio.get_running_loop().time() > by:
@@ -217,7 +217,7 @@ class DynamoRecordStore:
     async def _commit_group(
         self, group: _TransactionGroup, current: Mapping[_Place, Raw | None], by: float
     ) -> list[list[Written] | ComandaError] | None:
-        """Evaluates a group on what is there as far as is known, and writes it; None when that was wrong."""
+        """Evaluates a group on the given items and writes it; returns None if the items have changed."""
         outcomes: list[list[Written] | ComandaError] = []
         steps: list[_ItemStep] = []
         for transaction in group.transactions:
@@ -259,12 +259,12 @@ class DynamoRecordStore:
         return list(steps.values())
 
     async def _read_floor(self, table: Table, place: _Place, raw: Raw | None, by: float) -> int:
-        """The highest version that may have stood at a place where nothing is."""
+        """Returns the highest version that may have existed at a place without an item."""
         removed = 0 if raw is None else from_value(raw[VERSION])
         return max(removed, await self._removals.highest_version(table, *place[1:], by))
 
     async def _write_steps(self, group: _TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
-        """Writes the steps, all or none; False when an item is not as it was read. Raises StoreError."""
+        """Writes the steps atomically; returns False if an item has changed since it was read. Raises StoreError."""
         for step in steps:
             if step.new is None and step.old is not None:
                 await self._removals.raise_version(step.table, *step.place[1:], step.old.version, by)
@@ -285,7 +285,7 @@ class DynamoRecordStore:
         return True
 
     async def _was_done(self, group: _TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
-        """Whether a write that was refused when it was repeated had been done before, its answer lost."""
+        """Whether a repeated write was refused because the first attempt had succeeded and its reply was lost."""
         changed = [step for step in steps if step.is_change]
         items = await self._read_marked([step.place for step in changed], by)
         written = [None if raw is None else text_member(raw, WRITE) for raw in items]
@@ -299,11 +299,11 @@ class DynamoRecordStore:
         )
 
     def _step_requests(self, step: _ItemStep, write: str) -> list[dict[str, Any]]:
-        """What a transaction does for a step."""
+        """Returns the requests of a step in a transaction."""
         name, partition, sort = step.place
         key = raw_key(step.table, partition, sort)
         table = {"TableName": self._dynamo.settings.prefix + name}
-        # A mark that is apart says nothing of the place itself.
+        # A separate mark is no information about the item itself.
         table |= _unchanged_condition(key, None if step.table.own_key and step.old is None else step.written)
         if not step.is_change:
             return [{"ConditionCheck": {**table, "Key": key}}]
@@ -339,14 +339,14 @@ class DynamoRecordStore:
         return found
 
     async def _read_marked(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
-        """Items as they are now, or the marks of those that were removed, in the order of `places`."""
+        """Returns current items, or the marks of removed ones, in the order of `places`."""
         marks = {place: _mark_of(place) for place in places if self._tables[place[0]].own_key}
         wanted = [*places, *marks.values()]
         found = dict(zip(wanted, await self._read_items(wanted, by), strict=True))
         return [found[place] or found.get(marks.get(place, place)) for place in places]
 
     async def _read_items(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
-        """Items as they are now, in the order of `places`."""
+        """Returns current items, in the order of `places`."""
         unique = list(dict.fromkeys(places))
         if len(unique) == 1:
             found = {unique[0]: await self._read_one(unique[0], by)}
@@ -377,12 +377,12 @@ class DynamoRecordStore:
             for table, items in answer["Responses"].items():
                 for item in items:
                     found[table[len(prefix) :], item[PARTITION]["S"], text_member(item, SORT)] = item
-            # What was left out is asked for again; a server that has no room for it says so itself in the end.
+            # Requests the unprocessed keys again; a permanent overload ends in an error of the call.
             wanted = answer.get("UnprocessedKeys") or {}
         return found
 
     async def query(self, query: RecordQuery) -> RecordPage:
-        """See `RecordStore.query`. Items that stand at one place of an index come in no particular order."""
+        """See `RecordStore.query`. Items with equal keys in an index have no defined order."""
         table = self._tables.get_table(query.table)
         selection = DynamoSelection.of_query(fold_query(table, query), table)
         by = self._dynamo.next_deadline()
@@ -412,20 +412,20 @@ class DynamoRecordStore:
     # The feed.
 
     async def read_changes(self, after: str | None, *, limit: int = 1000) -> Changes:
-        """See `RecordStore.changes`. A position has a place for each shard of each table's stream."""
+        """See `RecordStore.read_changes`. A position has an entry for each shard of each table's stream."""
         return await self._feed.read_changes(after, limit)
 
     async def newest_position(self) -> str:
-        """See `RecordStore.newest`."""
+        """See `RecordStore.newest_position`."""
         return await self._feed.newest_position()
 
     async def tidy(self) -> None:
-        """See `RecordStore.tidy`. DynamoDB does it by itself."""
+        """See `RecordStore.tidy`. DynamoDB deletes old changes itself."""
 
     async def close(self) -> None:
-        """See `RecordStore.close`. The clients are closed by whoever opened them."""
+        """See `RecordStore.close`. The caller closes the clients."""
 
 
 def _answer_bytes(record: Record | None) -> int:
-    """Returns about how much of an answer a record takes: marks around each member come to its size."""
+    """Returns the approximate size of a record in a reply, including punctuation for each member."""
     return ITEM_BYTES + (0 if record is None else item_bytes(record.item) + 6 * len(record.item))

@@ -1,9 +1,8 @@
-"""The highest versions that were removed from each table, by bucket of keys: what is new begins behind them.
+"""The highest removed versions of each table, by bucket of keys; versions of new records are higher.
 
-Whoever removes a record raises the one of its bucket first, and then leaves a mark in the record's place, which names
-its version. So the bucket is only asked where no mark is, and need not be read each time: marks stay for a day
-(`items.KEPT_SECONDS`), and what is remembered here is forgotten after a minute. A record that was removed so long ago
-that its mark has gone is in what is remembered.
+The removal of a record first raises the version of its bucket, then replaces the record with a mark that has its
+version. So the bucket is only needed if there is no mark, and can be cached: marks stay for a day
+(`items.KEPT_SECONDS`) and the cache for a minute, so the cache includes every removal whose mark has expired.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ _WRITE = "removals"
 
 
 class _KnownVersions(NamedTuple):
-    """The versions of a table by their buckets, and when they were read, in the loop's time."""
+    """The versions of a table by bucket, and the time of reading in the loop's time."""
 
     versions: dict[int, int]
     at: float
@@ -37,11 +36,11 @@ class RemovalVersions:
         self._known: dict[str, _KnownVersions] = {}
 
     async def highest_version(self, table: Table, partition: str, sort: str, by: float) -> int:
-        """Returns the highest version that may have been removed from a key, 0 where none was. Raises StoreError."""
+        """Returns the highest version that may have been removed from a key; 0 if there is none. Raises StoreError."""
         return (await self._table_versions(table, by)).get(bucket_of(partition, sort), 0)
 
     async def raise_version(self, table: Table, partition: str, sort: str, version: int, by: float) -> None:
-        """Notes that the record of this version is about to be removed. Raises StoreError."""
+        """Raises the version of a record's bucket before its removal. Raises StoreError."""
         bucket = bucket_of(partition, sort)
         versions = await self._table_versions(table, by)
         if versions.get(bucket, 0) >= version:
@@ -68,7 +67,7 @@ class RemovalVersions:
         return known.versions
 
     async def _read_versions(self, table: Table, by: float) -> dict[int, int]:
-        """A thousand small items at most: a page, or two."""
+        """Reads the versions of a table: at most a thousand small items, so one or two pages."""
         versions: dict[int, int] = {}
         start: dict[str, Any] = {}
         while True:

@@ -1,4 +1,4 @@
-"""What a query means to DynamoDB: the keys between which it reads, and where it begins and ends a page."""
+"""Translation of queries to DynamoDB: key ranges, start keys, and positions of items."""
 
 from typing import Any, NamedTuple, Self
 
@@ -9,24 +9,24 @@ from shared.stores.ports.records import ItemPosition, RecordQuery
 
 
 class DynamoSelection(NamedTuple):
-    """A query of a table; `partition` and `sort` name the members of the key that it goes over."""
+    """A query of a table; `partition` and `sort` name the members of the queried key."""
 
     query: RecordQuery
     table: Table
     partition: str
     sort: str
     value: str
-    """Of the partition."""
+    """The value of the partition."""
     low: str | None
     high: str | None
 
     @classmethod
     def of_query(cls, query: RecordQuery, table: Table) -> Self:
-        """Raises InvalidParams for an index that is not there."""
+        """Returns the selection of a query. Raises InvalidParams for an unknown index."""
         low = None if query.low is None else key_text(query.low)
         high = None if query.high is None else key_text(query.high)
         if query.prefix:
-            # DynamoDB takes one condition of the sort key: a prefix is what lies between it and its end.
+            # DynamoDB allows one condition on the sort key, so a prefix becomes a range.
             low = max(query.prefix, low or "")
             end = prefix_end(query.prefix)
             high = min(end, high or end) if end else high
@@ -41,15 +41,15 @@ class DynamoSelection(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Nothing can lie between these bounds, and DynamoDB would refuse them."""
+        """Whether the range is empty; DynamoDB would refuse it."""
         return self.low is not None and self.high is not None and self.low > self.high
 
     def includes(self, raw: Raw) -> bool:
-        """Whether an item that lies between the bounds is meant: the end of a prefix is not."""
+        """Whether an item within the bounds matches the query; the end of a prefix does not."""
         return not self.query.prefix or text_member(raw, self.sort).startswith(self.query.prefix)
 
     def query_request(self, prefix: str, limit: int, start: Raw | None) -> dict[str, Any]:
-        """The members of a call; `prefix` is that of all tables' names."""
+        """Returns the members of a call; `prefix` is the prefix of all table names."""
         names, values = {"#p": self.partition}, {":p": {"S": self.value}}
         conditions = ["#p = :p"]
         if self.low is not None:
@@ -80,7 +80,7 @@ class DynamoSelection(NamedTuple):
         return request
 
     def start_key(self) -> Raw | None:
-        """The key behind which the page begins."""
+        """Returns the key after which the page begins."""
         after = self.query.after
         if after is None:
             return None
@@ -90,7 +90,7 @@ class DynamoSelection(NamedTuple):
         return start
 
     def position_of(self, raw: Raw) -> ItemPosition:
-        """The place of an item."""
+        """Returns the position of an item."""
         return ItemPosition(
             text_member(raw, PARTITION),
             text_member(raw, SORT),

@@ -1,8 +1,8 @@
-"""The servers that work on the same order tables: which live, which blocks are whose, and what all share.
+"""The servers that use the same order tables: heartbeats, ownership of blocks, and shared state.
 
-A server shows that it lives by counting up its beat. Who sees the beat of another stand still for a lease takes
-over its blocks, in one transaction that removes the other: only one succeeds, and who was removed notices with
-its next beat. No clock is compared with that of another machine.
+A server increments its heartbeat. A server that sees another's heartbeat unchanged for a lease adopts its blocks in
+one transaction that removes the other server: only one adoption succeeds, and the removed server notices with its
+next heartbeat. Clocks of different machines are never compared.
 """
 
 from collections.abc import Mapping
@@ -19,40 +19,40 @@ from shared.stores.ports.orders import Superseded
 
 _SHARED = {"kind": {"S": "shared"}, "id": {"S": "shared"}}
 _TOTALS = {state: f"t{STATES.index(state)}" for state in FINAL}
-# Before all chunks of a block: that the block is counted, and how.
+# The item before all chunks of a block: a mark that the block is counted, with the counts.
 _MARK = {"N": "-1"}
 
 
 class SharedState(NamedTuple):
-    """What all servers share."""
+    """The shared state of all servers."""
 
     node: int
     """The name of these tables in ids."""
     newest: int
-    """The last block that was given away."""
+    """The last assigned block."""
     accepted: int
     totals: Mapping[State, int]
-    """Of all blocks that are finished, as `accepted` is."""
+    """Totals of all counted blocks; `accepted` is of these blocks, too."""
 
 
 class OrderServer(NamedTuple):
-    """A server as it was seen."""
+    """The state of a server as it was read."""
 
     id: str
     beat: int
     released: bool
-    """It has stopped, and left what it could not finish."""
+    """True if it has stopped and released its blocks."""
     blocks: frozenset[int]
 
 
 class ServerDirectory:
-    """The view of the server `me`."""
+    """The directory as used by the server `me`."""
 
     def __init__(self, dynamo: DynamoClient, me: str) -> None:
         self._dynamo = dynamo
         self.me = me
         self._asked = 0
-        """How often others had moved failed orders of this server when this was last read."""
+        """Number of requests of other servers to this one, as last read."""
 
     @property
     def _table_name(self) -> str:
@@ -62,7 +62,7 @@ class ServerDirectory:
         return {"kind": {"S": "server"}, "id": {"S": server}}
 
     async def read_shared(self) -> SharedState:
-        """What all share; the first to ask draws the node."""
+        """Reads the shared state; the first call draws the node."""
         await self._update_shared("SET node = if_not_exists(node, :n)", {":n": {"N": str(new_node())}})
         answer = await self._dynamo.call("get_item", TableName=self._table_name, Key=_SHARED, ConsistentRead=True)
         item = answer["Item"]
@@ -86,20 +86,20 @@ class ServerDirectory:
         return attributes
 
     async def register_server(self) -> None:
-        """This server lives from now on."""
+        """Registers this server as live."""
         item = {**self._server_key(self.me), "beat": {"N": "0"}, "asked": {"N": "0"}}
         await self._dynamo.call("put_item", TableName=self._table_name, Item=item)
 
     async def reserve_block(self) -> int:
-        """A block that is this server's. Raises Superseded."""
-        # Where the answer is lost and it is asked again, a number is passed over: nothing is in that block.
+        """Reserves a block for this server. Raises Superseded."""
+        # A retry after a lost reply skips a number, whose block stays empty.
         newest = await self._update_shared("ADD newest :one", {":one": {"N": "1"}})
         block = int(newest["newest"]["N"])
         await self._update_me("ADD blocks :b", {":b": {"NS": [str(block)]}})
         return block
 
     async def beat(self) -> set[int]:
-        """Shows that this server lives; gives failed orders of it that others have put back or cancelled.
+        """Increments the heartbeat; returns failed orders of this server that others have retried or cancelled.
 
         Raises Superseded.
         """
@@ -107,7 +107,7 @@ class ServerDirectory:
         return {int(sequence) for sequence in item.get("again", {"NS": []})["NS"]}
 
     async def acknowledge_requests(self, again: set[int]) -> None:
-        """Orders that `beat` gave are queued, or counted."""
+        """Removes orders returned by `beat` that are queued or counted now."""
         await self._update_me("DELETE again :a", {":a": {"NS": [str(sequence) for sequence in again]}})
 
     async def _update_me(self, expression: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class ServerDirectory:
         }
 
     async def list_others(self) -> list[OrderServer]:
-        """Every other server."""
+        """Returns all other servers."""
         request: dict[str, Any] = {
             "TableName": self._table_name,
             "KeyConditionExpression": "kind = :k",
@@ -152,7 +152,7 @@ class ServerDirectory:
             request["ExclusiveStartKey"] = last
 
     async def take_over(self, server: OrderServer) -> bool:
-        """Makes a dead server's blocks this one's; False where it lives after all, or another was faster."""
+        """Adopts a dead server's blocks; returns False if it is alive or another server was faster."""
         delete = {
             "TableName": self._table_name,
             "Key": self._server_key(server.id),
@@ -168,19 +168,19 @@ class ServerDirectory:
         except ConditionFailed as failed:
             if 1 in failed.failed:
                 raise Superseded(self.me) from None
-            # What was done by an attempt without an answer shows in the blocks that are this server's.
+            # The own blocks show whether an attempt without a reply has succeeded.
             return failed.in_doubt and server.blocks <= await self.read_blocks()
         return True
 
     async def read_blocks(self) -> set[int]:
-        """The blocks that are this server's. Raises Superseded."""
+        """Returns the blocks of this server. Raises Superseded."""
         item = await self._update_me("ADD beat :one", {":one": {"N": "1"}})
         return {int(block) for block in item.get("blocks", {"NS": []})["NS"]}
 
     async def count_block(self, block: int, totals: Mapping[State, int]) -> bool:
-        """A block whose every order is final is nobody's any more; False where it is not this server's.
+        """Counts a block with only final orders, and ends its ownership; returns False if this server does not own it.
 
-        Its orders have to be read after `blocks`: one that was put back since then keeps it from being counted.
+        The caller reads the orders after `read_blocks`: a retry since then prevents the count.
         """
         values = {f":{name}": {"N": str(totals.get(state, 0))} for state, name in _TOTALS.items()}
         values[":accepted"] = {"N": str(sum(totals.get(state, 0) for state in FINAL))}
@@ -208,7 +208,7 @@ class ServerDirectory:
         return True
 
     async def reclaim_actions(self, block: int) -> tuple[int, list[dict[str, Any]]]:
-        """How many orders a counted block has, and the actions that make it this server's; none for any other."""
+        """Returns the number of orders of a counted block and the actions that reclaim it; none for other blocks."""
         key = {"b": {"N": str(block)}, "s": _MARK}
         orders = self._dynamo.settings.prefix + ORDERS
         answer = await self._dynamo.call("get_item", TableName=orders, Key=key, ConsistentRead=True)
@@ -231,14 +231,14 @@ class ServerDirectory:
         ]
 
     def tell(self, owner: str, sequence: int) -> dict[str, Any]:
-        """The action that tells another server that its failed order was moved, on the condition that it is there."""
+        """Returns the action that notifies another server of a changed failed order, if the server is registered."""
         values = {":a": {"NS": [str(sequence)]}, ":one": {"N": "1"}}
         return {"Update": self._update_request(owner, "ADD again :a, asked :one", values)}
 
     async def install_orders(
         self, node: int, newest: int, finished: Mapping[int, Mapping[State, int]], left: AbstractSet[int]
     ) -> None:
-        """Makes orders that were moved here those of these tables: counts `finished` blocks, and leaves the others.
+        """Installs migrated orders: counts `finished` blocks, and leaves the blocks `left` to the next server.
 
         Raises StoreError.
         """
@@ -257,12 +257,12 @@ class ServerDirectory:
         await self._dynamo.call("put_item", TableName=self._table_name, Item=shared)
 
     async def release_server(self) -> None:
-        """This server stops: what is left in its blocks is anybody's, at once."""
+        """Releases the blocks of this server, so that other servers can adopt them at once."""
         try:
             if await self.read_blocks():
                 await self._update_me("SET released = :r", {":r": {"BOOL": True}})
             else:
                 await self._dynamo.call("delete_item", TableName=self._table_name, Key=self._server_key(self.me))
         except StoreError:
-            # Others will see its beat stand still.
+            # Other servers will see that its heartbeat has stopped.
             return

@@ -1,23 +1,23 @@
-"""Where DynamoDB is: apart from the client, which takes long to load."""
+"""Settings of DynamoDB, separate from the client, which is slow to import."""
 
 from msgspec import Struct
 
 
 class DynamoSettings(Struct, frozen=True):
-    """Where DynamoDB is and how long it may take; times are seconds."""
+    """The address of DynamoDB, and time limits in seconds."""
 
     endpoint: str | None = None
-    """None is AWS itself, in the region that the environment names."""
+    """None means AWS, in the region of the environment."""
     region: str | None = None
     prefix: str = ""
-    """What the names of all tables begin with."""
+    """Prefix of all table names."""
     attempt_seconds: float = 2.0
     deadline_seconds: float = 5.0
     connections: int = 64
 
 
 class DynamoWorkSettings(Struct, frozen=True):
-    """What the workers of an intake need to know: where, and which server's they are."""
+    """Settings of an intake's workers: DynamoDB, and the name of their server."""
 
     settings: DynamoSettings
     server: str

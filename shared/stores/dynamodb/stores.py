@@ -1,4 +1,4 @@
-"""Opens the stores on DynamoDB, with their tables made and their clients."""
+"""Opens the stores on DynamoDB, with their clients, and creates missing tables."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ from shared.stores.dynamodb.work_store import DynamoWorkStore
 
 
 async def create_tables(settings: DynamoSettings, tables: Tables) -> list[str]:
-    """Makes every table of records and orders that is not there; gives what was made. Raises StartupError."""
+    """Creates missing tables of records and orders; returns the names of what was created. Raises StartupError."""
     with _translate_errors():
         async with open_client(settings) as client:
             known = await find_keys(client, tables)
@@ -34,7 +34,7 @@ async def create_tables(settings: DynamoSettings, tables: Tables) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def dynamo_records(settings: DynamoSettings, tables: Tables) -> AsyncIterator[DynamoRecordStore]:
-    """The store, for as long as the block lasts. Raises StartupError when DynamoDB cannot be had."""
+    """Opens the record store for the duration of the block. Raises StartupError if DynamoDB is not available."""
     async with contextlib.AsyncExitStack() as stack:
         with _translate_errors():
             items = await stack.enter_async_context(open_client(settings))
@@ -48,9 +48,9 @@ async def dynamo_records(settings: DynamoSettings, tables: Tables) -> AsyncItera
 async def dynamo_orders(
     settings: DynamoSettings, *, lease_seconds: float, request_id_seconds: float = 0
 ) -> AsyncIterator[tuple[DynamoOrderStore, DynamoWorkSettings]]:
-    """The intake's store, for as long as the block lasts, and what its workers need to open theirs.
+    """Opens the intake's store for the duration of the block; yields it and the settings for its workers.
 
-    Raises StartupError when DynamoDB cannot be had.
+    Raises StartupError if DynamoDB is not available.
     """
     async with contextlib.AsyncExitStack() as stack:
         with _translate_errors():
@@ -72,7 +72,7 @@ async def dynamo_orders(
 
 @contextlib.asynccontextmanager
 async def dynamo_work(work: DynamoWorkSettings) -> AsyncIterator[DynamoWorkStore]:
-    """A worker's store, for as long as the block lasts."""
+    """Opens a worker's store for the duration of the block."""
     async with open_client(work.settings) as client:
         yield DynamoWorkStore(client, work.server)
 
@@ -81,9 +81,9 @@ async def dynamo_work(work: DynamoWorkSettings) -> AsyncIterator[DynamoWorkStore
 async def dynamo_transfer(
     settings: DynamoSettings, tables: Tables
 ) -> AsyncIterator[tuple[DynamoOrderTransfer, DynamoItemTransfer, DynamoCarriedTransfer]]:
-    """Everything that is there, for as long as the block lasts, to be moved.
+    """Opens the transfers of orders, items and other data for the duration of the block.
 
-    Raises StartupError when an intake is using it, or DynamoDB cannot be had.
+    Raises StartupError if an intake uses the tables or DynamoDB is not available.
     """
     async with contextlib.AsyncExitStack() as stack:
         with _translate_errors():
@@ -98,7 +98,7 @@ async def dynamo_transfer(
 
 
 async def _expire_keys(client: DynamoClient) -> None:
-    """Has expired keys removed where that can be had: without it they expire all the same, and take up room."""
+    """Enables the deletion of expired keys if permitted; otherwise they expire but still occupy space."""
     try:
         await expire_keys(client)
     except StoreError as error:

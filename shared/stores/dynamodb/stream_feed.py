@@ -1,8 +1,7 @@
-"""The change feed out of DynamoDB Streams: every change of every table once, in order for each item.
+"""The change feed from DynamoDB Streams: each change of each table once, in order for each item.
 
-A stream is made of shards. A shard that ends is followed by others, its children: an item's changes go on in
-one of them, so that a child is read when its parent is finished. A position has, for each table, how far each
-of the shards that are still listed was read.
+A stream consists of shards. When a shard ends, an item's changes continue in one of its child shards, so a child is
+read after its parent is finished. A position has, for each table, the progress in each shard that is still listed.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
 """
@@ -26,32 +25,32 @@ from shared.stores.ports.records import PAGE_BYTES, Change, Changes
 
 _BEGINNING = ""
 _FINISHED = "!"
-# A stream's shards may be asked for ten times a second in all: https://docs.aws.amazon.com/amazondynamodb/latest/
+# The shards of a stream may be listed ten times a second in total: https://docs.aws.amazon.com/amazondynamodb/latest/
 # developerguide/ServiceQuotas.html
 _SHARDS_SECONDS = 10.0
 _ITERATORS = 1000
 _PAGE = 1000
 
 _Places = dict[str, str]
-"""How far each shard of a table was read: to a sequence number, from its beginning, or to its end."""
+"""The progress in each shard of a table: a sequence number, its beginning, or its end."""
 
 
 class _ShardPage(NamedTuple):
-    """Records of one shard, and the place behind them."""
+    """Records of one shard, and the place after them."""
 
     records: list[Any]
     place: str
 
 
 class _Shards(NamedTuple):
-    """A table's shards with their parents, as they were listed at a time of the loop."""
+    """The shards of a table with their parents, and the time of listing in the loop's time."""
 
     parents: dict[str, str | None]
     at: float
 
 
 class StreamFeed:
-    """Reads the streams of all tables that have a feed. `tables` is how they are read, `streams` their streams."""
+    """Reads the streams of all tables with a feed. `tables` and `streams` are clients of the two services."""
 
     def __init__(self, tables: DynamoClient, streams: DynamoClient, declared: Tables) -> None:
         self._tables = tables
@@ -59,13 +58,13 @@ class StreamFeed:
         self._names = [table.name for table in declared.values() if table.feed]
         self._arns: dict[str, str] = {}
         self._shards: dict[str, _Shards] = {}
-        # Iterators go on where nothing was found as well, which no position can say.
+        # Iterators also advance over parts of a shard without records, which positions cannot express.
         self._iterators: OrderedDict[tuple[str, str, str], str] = OrderedDict()
         self._walked: str | None = None
         self._walking = asyncio.Lock()
 
     async def read_changes(self, after: str | None, limit: int) -> Changes:
-        """See `RecordStore.changes`; with many shards a page may have more than `limit` changes."""
+        """See `RecordStore.read_changes`; with many shards a page may have more than `limit` changes."""
         position = {name: dict[str, str]() for name in self._names} if after is None else self._decode_position(after)
         by = self._streams.next_deadline()
         while True:
@@ -81,18 +80,18 @@ class StreamFeed:
             size = 0
             for (name, shard), page in zip(open_shards, pages, strict=True):
                 if size > PAGE_BYTES:
-                    # What was read of the other shards is read again.
+                    # The records of the remaining shards are read again.
                     break
                 size += sum(int(record["dynamodb"].get("SizeBytes", 0)) for record in page.records)
                 found += filter(None, (_decode_change(name, record) for record in page.records))
                 position[name][shard] = page.place
-                # What was read may be nothing to tell of.
+                # The records may contain no reported change.
                 ended = ended or page.place == _FINISHED or bool(page.records)
             if found or not ended:
                 return Changes(found, _encode_position(position))
 
     async def newest_position(self) -> str:
-        """See `RecordStore.newest`: walks to the end from where this process has walked before."""
+        """See `RecordStore.newest_position`: reads to the end from the last position of this process."""
         async with self._walking:
             if self._walked is None:
                 self._walked = await self._recent_position()
@@ -106,7 +105,7 @@ class StreamFeed:
                     return self._walked
 
     async def _recent_position(self) -> str:
-        """The position behind every shard that has been followed by another."""
+        """Returns the position after every shard that has child shards."""
         by = self._streams.next_deadline()
         position: dict[str, _Places] = {}
         for name in self._names:
@@ -130,10 +129,10 @@ class StreamFeed:
         return {name: found.get(name, {}) for name in self._names}
 
     async def _readable_shards(self, name: str, places: _Places, by: float) -> list[str]:
-        """The shards that are to be read now; brings `places` up to the shards that there are. Raises Gone."""
+        """Returns the shards to read now; updates `places` to the listed shards. Raises Gone."""
         listed = await self._list_shards(name, by, fresh=False)
         if any(place == _FINISHED and shard not in listed.parents.values() for shard, place in places.items()):
-            # A shard that has ended gets its children within moments.
+            # The children of an ended shard are listed after a short delay.
             listed = await self._list_shards(name, by, fresh=True)
         for shard, place in list(places.items()):
             if shard not in listed.parents:
@@ -166,7 +165,7 @@ class StreamFeed:
             if (last := description.get("LastEvaluatedShardId")) is None:
                 break
             more = {"ExclusiveStartShardId": last}
-        # A parent that is not listed any more has nothing left to be read.
+        # A parent that is no longer listed has no records left.
         listed = {shard: parent if parent in parents else None for shard, parent in parents.items()}
         self._shards[name] = _Shards(listed, now)
         return self._shards[name]
@@ -181,7 +180,7 @@ class StreamFeed:
         return self._arns[name]
 
     async def _read_shard(self, name: str, shard: str, place: str, limit: int, by: float) -> _ShardPage:
-        """What follows a place. Raises Gone."""
+        """Reads the records after a place. Raises Gone."""
         while True:
             iterator = self._iterators.pop((name, shard, place), None) or await self._shard_iterator(
                 name, shard, place, by
@@ -215,7 +214,7 @@ class StreamFeed:
 
 
 def _decode_change(table: str, record: Mapping[str, Any]) -> Change | None:
-    """What a record of a stream tells; None where nothing has changed but where or under which key an item is."""
+    """Returns the change of a record of a stream; None if the item only got another key or came from another store."""
     images = record["dynamodb"]
     old, new = images.get("OldImage") or None, images.get("NewImage") or None
     latest = new or old or {}
@@ -224,7 +223,7 @@ def _decode_change(table: str, record: Mapping[str, Any]) -> Change | None:
     if (old is None and write == MOVED) or write.startswith(RENAMED):
         return None
     if before is None and behind is None:
-        # The mark of one that was removed, cleared away.
+        # The deletion of the mark of a removed item.
         return None
     at: datetime = images["ApproximateCreationDateTime"]
     return Change(table, tenant_of(text_member(latest, PARTITION)), before, behind, int(at.timestamp()) * 1_000_000)

@@ -1,4 +1,4 @@
-"""Makes tables and indexes on DynamoDB where they are missing, and waits until they can be used."""
+"""Creates missing tables and indexes on DynamoDB, and waits until they are active."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ _PAUSE = 0.2
 
 
 async def make_table(dynamo: DynamoClient, definition: dict[str, Any]) -> list[str]:
-    """Makes a table, or the indexes that it lacks; gives the names of what was made. Raises StoreError."""
+    """Creates a table or its missing indexes; returns the names of what was created. Raises StoreError."""
     name = definition["TableName"]
     made: list[str] = []
     found = await describe_table(dynamo, name)
@@ -34,7 +34,7 @@ async def make_table(dynamo: DynamoClient, definition: dict[str, Any]) -> list[s
 
 
 async def expire_items(dynamo: DynamoClient, name: str, member: str) -> None:
-    """Has DynamoDB remove items of a table at the time, in seconds since the epoch, that `member` says.
+    """Enables the time to live of a table, with the expiry in `member` in seconds since the epoch.
 
     Raises StoreError.
     """
@@ -45,7 +45,7 @@ async def expire_items(dynamo: DynamoClient, name: str, member: str) -> None:
 
 
 async def describe_table(dynamo: DynamoClient, name: str) -> dict[str, Any] | None:
-    """Returns what DynamoDB says about a table; None where there is none. Raises StoreError."""
+    """Returns DynamoDB's description of a table; None if it does not exist. Raises StoreError."""
     try:
         answer = await dynamo.call("describe_table", TableName=name)
     except StoreError as error:
@@ -57,7 +57,7 @@ async def describe_table(dynamo: DynamoClient, name: str) -> dict[str, Any] | No
 
 
 async def _wait_until_active(dynamo: DynamoClient, name: str) -> dict[str, Any]:
-    """Waits until a table and its indexes can be used."""
+    """Waits until a table and its indexes are active; returns the description of the table."""
     while True:
         table = await describe_table(dynamo, name)
         parts = [] if table is None else [table, *table.get("GlobalSecondaryIndexes", [])]

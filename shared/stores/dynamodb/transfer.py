@@ -1,4 +1,4 @@
-"""Everything of the tables on DynamoDB, given to another store or taken from one."""
+"""Moves orders and items between the tables on DynamoDB and another store."""
 
 import asyncio
 from collections import defaultdict
@@ -29,7 +29,7 @@ _decode = msgspec.json.Decoder(OrderRequest).decode
 
 
 class DynamoOrderTransfer:
-    """Implements `OrderTransfer`; the tables have to be there."""
+    """Implements `OrderTransfer`; the tables have to exist."""
 
     def __init__(self, dynamo: DynamoClient) -> None:
         self._dynamo = dynamo
@@ -37,7 +37,7 @@ class DynamoOrderTransfer:
         self._servers = ServerDirectory(dynamo, _OWNER)
 
     async def check_unused(self) -> None:
-        """Raises StartupError when an intake is using the tables: its beat goes on."""
+        """Raises StartupError if an intake uses the tables, which its heartbeat shows."""
         before = {server.id: server.beat for server in await self._servers.list_others() if not server.released}
         if not before:
             return
@@ -47,13 +47,13 @@ class DynamoOrderTransfer:
                 raise StartupError(f"the intake {server.id} is using these tables", hint="stop it first")
 
     async def read_node(self) -> int | None:
-        """See `OrderTransfer.node`."""
+        """See `OrderTransfer.read_node`."""
         shared = await self._servers.read_shared()
         return shared.node if shared.newest or await self.read_orders(0, 1) else None
 
     async def read_orders(self, after: int, limit: int) -> list[TransferredOrder]:
-        """See `OrderTransfer.give`; whole blocks are read, and `limit` is for those."""
-        # Asked each time: a target has more blocks in the end than at its beginning.
+        """See `OrderTransfer.read_orders`. It reads whole blocks, so it may return more than `limit` orders."""
+        # Read each time: the number of blocks grows while orders are written.
         newest = (await self._servers.read_shared()).newest
         found: list[TransferredOrder] = []
         block = after // BLOCK
@@ -67,7 +67,7 @@ class DynamoOrderTransfer:
         return [order._replace(attempts=attempts.get(order.sequence, ())) for order in found]
 
     async def write_orders(self, orders: Sequence[TransferredOrder]) -> None:
-        """See `OrderTransfer.take`."""
+        """See `OrderTransfer.write_orders`."""
         prefix = self._dynamo.settings.prefix
         puts: list[tuple[str, dict[str, Any]]] = []
         keys: dict[str, dict[str, Any]] = {}
@@ -83,7 +83,7 @@ class DynamoOrderTransfer:
             puts.append((prefix + PROGRESS, progress))
             for sequence, request in enumerate(requests, first):
                 if (key := request_key(request)) is not None:
-                    # A key that was used again stands for the newest of its orders.
+                    # A reused key belongs to the newest of its orders.
                     keys[key] = key_item(key, sequence, received, 0)
             puts += (
                 (prefix + ATTEMPTS, attempt_item(order.sequence, failed))
@@ -94,12 +94,12 @@ class DynamoOrderTransfer:
         await _put_all(self._dynamo, puts)
 
     async def last_given(self) -> int:
-        """See `OrderTransfer.last_given`: the last one of the newest block, whose owner may have given it."""
+        """See `OrderTransfer.last_given`: the last sequence of the newest block, which its owner may have assigned."""
         shared = await self._servers.read_shared()
         return (shared.newest + 1) * BLOCK - 1
 
     async def finish_transfer(self, node: int, last: int) -> None:
-        """See `OrderTransfer.finish`. What is open is left to the first intake that starts."""
+        """See `OrderTransfer.finish_transfer`. The first intake that starts adopts the open orders."""
         newest = last // BLOCK
         finished: dict[int, dict[State, int]] = {}
         left: set[int] = set()
@@ -119,7 +119,7 @@ def _iterate_orders(chunk: OrderChunk, after: int) -> Iterator[TransferredOrder]
 
 
 def _group_orders(orders: Iterable[TransferredOrder]) -> Iterator[list[TransferredOrder]]:
-    """Orders that can be one chunk."""
+    """Groups orders to chunks."""
     chunk: list[TransferredOrder] = []
     size = 0
     for order in orders:
@@ -146,7 +146,7 @@ def _is_plain(request: OrderRequest) -> bool:
 
 
 async def _put_all(dynamo: DynamoClient, puts: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """Puts items into their tables, whatever was there. Raises StoreError."""
+    """Puts items into their tables, replacing existing ones. Raises StoreError."""
 
     async def put(part: Sequence[tuple[str, dict[str, Any]]]) -> None:
         wanted: dict[str, Any] = defaultdict(list)
@@ -160,14 +160,14 @@ async def _put_all(dynamo: DynamoClient, puts: Sequence[tuple[str, dict[str, Any
 
 
 class DynamoItemTransfer:
-    """Implements `ItemTransfer`; the tables have to be there, and nobody may be using them."""
+    """Implements `ItemTransfer`; the tables have to exist, and no server may use them."""
 
     def __init__(self, dynamo: DynamoClient, tables: Tables) -> None:
         self._dynamo = dynamo
         self._tables = tables
 
     async def is_empty(self) -> bool:
-        """See `ItemTransfer.empty`."""
+        """See `ItemTransfer.is_empty`."""
         place: ItemPlace | None = None
         while True:
             items, place = await self.read_items(place, _PAGE)
@@ -177,7 +177,7 @@ class DynamoItemTransfer:
                 return True
 
     async def read_items(self, after: ItemPlace | None, limit: int) -> tuple[list[TransferredItem], ItemPlace | None]:
-        """See `ItemTransfer.give`: in the order of DynamoDB's own."""
+        """See `ItemTransfer.read_items`. Items are in DynamoDB's own order."""
         names = list(self._tables)
         name, *keys = after if after is not None else (names[0],)
         table = self._tables[name]
@@ -195,14 +195,14 @@ class DynamoItemTransfer:
                 continue
             items.append(TransferredItem(name, text_member(raw, PARTITION), text_member(raw, SORT), record))
         if answer.get("LastEvaluatedKey") is not None:
-            # It is the key of the last item, which may be the mark of one that was removed.
+            # The key of the last item, which may be the mark of a removed one.
             raw = answer["Items"][-1]
             return items, (name, text_member(raw, PARTITION), text_member(raw, SORT))
         following = names[names.index(name) + 1 :]
         return items, (following[0], "", "") if following else None
 
     async def write_items(self, items: Sequence[TransferredItem]) -> None:
-        """See `ItemTransfer.take`. The streams have every item as new; the feed leaves those out."""
+        """See `ItemTransfer.write_items`. The streams contain every item as new; the feed leaves these records out."""
         prefix = self._dynamo.settings.prefix
         puts = [
             (prefix + name, raw_item(self._tables[name], partition, sort, record, MOVED))

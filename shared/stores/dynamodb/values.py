@@ -1,6 +1,6 @@
-"""Python values as DynamoDB's attribute values, and back.
+"""Conversion between Python values and DynamoDB's attribute values.
 
-Numbers are exact both ways: whole ones as `int`, all others as `Decimal`.
+Numbers are converted exactly in both directions: whole ones to `int`, all others to `Decimal`.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ AttributeValue = dict[str, Any]
 
 
 def to_item(members: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """An item as DynamoDB takes it."""
+    """Converts an item to DynamoDB's format."""
     return {name: to_value(value) for name, value in members.items()}
 
 
 def from_item(item: Mapping[str, AttributeValue]) -> dict[str, Any]:
-    """An item as DynamoDB gave it."""
+    """Converts an item from DynamoDB's format."""
     return {name: from_value(value) for name, value in item.items()}
 
 
 def to_value(value: Any) -> AttributeValue:
-    """One value. Raises TypeError for what no attribute can hold."""
+    """Converts one value. Raises TypeError for a type that attributes cannot hold."""
     match value:
         case str():
             return {"S": value}
@@ -41,7 +41,7 @@ def to_value(value: Any) -> AttributeValue:
 
 
 def from_value(value: AttributeValue) -> Any:
-    """The value that an attribute holds."""
+    """Returns the value of an attribute."""
     ((kind, held),) = value.items()
     match kind:
         case "S" | "BOOL" | "B":

@@ -1,6 +1,6 @@
-"""A worker's side of the orders on DynamoDB: what has happened to a chunk's orders is one write for all of them.
+"""The order store of the workers on DynamoDB: one write for all changes of a chunk's orders.
 
-Every change is such that making it again changes nothing, so that a turn whose answer was lost is done again.
+All changes are idempotent, so that a turn whose reply was lost can be repeated.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,15 +15,15 @@ from shared.stores.dynamodb.order_tables import BLOCK
 from shared.stores.orders import CANCELLED, DONE, FAILED, QUEUED, RUNNING, OrderProgress
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
 
-# Orders between ranges that are read together.
+# Ranges with smaller gaps are read together.
 _NEAR = 1024
 
 _ResultStep = Callable[[OrderProgress], OrderProgress | None]
-"""What a result makes of an order's row; None where it is not this attempt's any more."""
+"""Applies a result to an order's row; returns None if the order is no longer in this attempt."""
 
 
 class _ChunkTurn:
-    """What one `advance` is about to do to one chunk."""
+    """The changes of one `advance` to one chunk."""
 
     def __init__(self, chunk: OrderChunk) -> None:
         self.chunk = chunk
@@ -32,11 +32,11 @@ class _ChunkTurn:
 
     @property
     def wanted_orders(self) -> int:
-        """How many orders are to be begun."""
+        """Number of orders to begin."""
         return sum(len(self.orders_of(ticket)) for ticket in self.tickets)
 
     def orders_of(self, ticket: Ticket) -> range:
-        """The orders of a ticket that are in the chunk."""
+        """Returns the sequences of a ticket in the chunk."""
         first, stop = ticket.orders.first, ticket.orders.stop
         return range(max(first, self.chunk.first), min(stop, self.chunk.stop))
 
@@ -49,7 +49,7 @@ class DynamoWorkStore:
         self._server = server
         self._chunks = ChunkStore(dynamo)
         self._in_hand: dict[int, OrderChunk] = {}
-        """The chunk of each order that was begun and has not ended."""
+        """Chunks by sequence, for orders in progress."""
 
     async def advance(
         self,
@@ -62,11 +62,11 @@ class DynamoWorkStore:
         now: int,
         max_bytes: int | None = None,
     ) -> Advance:
-        """See `WorkStore.advance`. A StoreError leaves some of it done; the same call again does the rest."""
+        """See `WorkStore.advance`. After a StoreError it may be partly done; repeating the call completes it."""
         turns: dict[int, _ChunkTurn] = {}
         lost: set[int] = set()
         if failures:
-            # Before the results: an order that is seen to have failed can say why.
+            # Before the results, so that a failed order already has its attempt.
             await keep_attempts(self._dynamo, failures)
 
         def turn(chunk: OrderChunk) -> _ChunkTurn:
@@ -123,7 +123,7 @@ class DynamoWorkStore:
     async def _advance_chunk(
         self, turn: _ChunkTurn, worker: str, now: int
     ) -> tuple[set[int], list[tuple[Ticket, int]]]:
-        """Records the results of a chunk and begins what is claimed of it: what was lost, and what was begun."""
+        """Records results and begins orders of a chunk; returns lost sequences, and begun orders with their tickets."""
         chunk = turn.chunk
 
         def change(rows: list[OrderProgress]) -> tuple[set[int], list[tuple[Ticket, int]]]:
@@ -147,19 +147,19 @@ class DynamoWorkStore:
 
         lost, begun = await self._chunks.change_chunk(chunk, change)
         if lost or len(begun) < turn.wanted_orders:
-            # What is remembered of the chunk may be old.
+            # The cached chunk may be outdated.
             await self._chunks.reload_progress(chunk)
             lost, begun = await self._chunks.change_chunk(chunk, change)
         return lost, begun
 
     async def close(self) -> None:
-        """See `WorkStore.close`. The client is closed by whoever opened it."""
+        """See `WorkStore.close`. The caller closes the client."""
 
 
 def _cut_to_size(
     tickets: Sequence[Ticket], chunks: Iterable[OrderChunk], max_bytes: int | None
 ) -> tuple[Sequence[Ticket], list[Ticket]]:
-    """Returns the tickets for orders whose documents reach `max_bytes` together, and the other tickets."""
+    """Returns the tickets for orders whose documents reach `max_bytes` in total, and the other tickets."""
     if max_bytes is None:
         return tickets, []
     sizes: dict[int, int] = {}
@@ -175,7 +175,7 @@ def _cut_to_size(
 
 
 def _is_covered(first: int, stop: int, chunks: Iterable[OrderChunk]) -> bool:
-    """Whether these chunks have every order of a range."""
+    """Whether these chunks contain every order of a range."""
     for chunk in sorted(chunks, key=lambda one: one.first):
         if chunk.first <= first < chunk.stop:
             first = chunk.stop
@@ -183,7 +183,7 @@ def _is_covered(first: int, stop: int, chunks: Iterable[OrderChunk]) -> bool:
 
 
 def _begin_row(row: OrderProgress, ticket: Ticket, worker: str, now: int) -> OrderProgress | None:
-    """The row of an order that this worker begins, or has begun in a turn without an answer; None for any other."""
+    """Returns the row of an order that this worker begins, or began in a turn without a reply; otherwise None."""
     if row.state == RUNNING and row.attempt == ticket.attempt and row.worker == worker:
         return row
     if row.state != QUEUED or row.attempt != ticket.attempt - 1:
@@ -204,7 +204,7 @@ def _begin_row(row: OrderProgress, ticket: Ticket, worker: str, now: int) -> Ord
 def _result_steps(
     done: Iterable[Done], failures: Iterable[Failure], handed_back: Iterable[HandBack]
 ) -> Iterable[tuple[int, _ResultStep]]:
-    """What results make of their orders, by sequence."""
+    """Yields the steps of results with their sequences."""
     for result in done:
         noted = {} if result.note is None else {"detail": result.note}
         yield result.sequence, _result_step(result.attempt, 0, state=DONE, finished=result.finished, **noted)
@@ -220,9 +220,9 @@ def _result_steps(
 
 
 def _result_step(attempt: int, failures: int, **members: int | str) -> _ResultStep:
-    """Sets members of the row, as long as the order is in the very attempt; once set, they stay.
+    """Returns a step that sets members of the row if the order is in this attempt; repeating it changes nothing.
 
-    An order that has failed may be cancelled before the same is done again.
+    A failed order may be cancelled before the step is repeated.
     """
 
     def step(row: OrderProgress) -> OrderProgress | None:
@@ -238,7 +238,7 @@ def _result_step(attempt: int, failures: int, **members: int | str) -> _ResultSt
 
 
 def _group_claims(ticket: Ticket, orders: Sequence[tuple[int, int, str]]) -> Iterable[Claim]:
-    """Orders of a ticket with their failures and documents, as claims of what is consecutive and alike."""
+    """Groups orders of a ticket, with their failures and documents, to claims of consecutive and equal orders."""
     for failures in sorted({failed for _, failed, _ in orders}):
         documents = {sequence: document for sequence, failed, document in orders if failed == failures}
         for part in ticket.orders.select(documents):

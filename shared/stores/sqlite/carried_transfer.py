@@ -68,7 +68,7 @@ class SqliteCarriedTransfer:
         return self._writer
 
     async def is_empty(self) -> bool:
-        """See `CarriedTransfer.empty`."""
+        """See `CarriedTransfer.is_empty`."""
         if not self._path.exists():
             return True
         with translate_errors(self._path):
@@ -76,7 +76,7 @@ class SqliteCarriedTransfer:
             return self._open_file().connection.execute(held).fetchone() is None
 
     async def read_pages(self) -> AsyncIterator[list[TransferredRow]]:
-        """See `CarriedTransfer.pages`."""
+        """See `CarriedTransfer.read_pages`."""
         page: list[TransferredRow] = []
         size = 0
         for row in self._iterate_rows():
@@ -137,7 +137,7 @@ class SqliteCarriedTransfer:
         return None if row is None else OrderPosition.parse(row[0])
 
     async def write_page(self, page: int, rows: Sequence[TransferredRow]) -> None:
-        """See `CarriedTransfer.take`."""
+        """See `CarriedTransfer.write_page`."""
         writer = self._open_file()
         with writer.transaction(len(rows)) as connection:
             connection.execute(_MAKE_CARRIED)
@@ -154,7 +154,7 @@ class SqliteCarriedTransfer:
                     connection.execute("INSERT OR REPLACE INTO carried VALUES (?, ?, ?)", place)
 
     async def finish_transfer(self, node: int | None, item_sum: int) -> None:
-        """See `CarriedTransfer.finish`."""
+        """See `CarriedTransfer.finish_transfer`."""
         writer = self._open_file()
         with translate_errors(self._path):
             writer.connection.execute(_MAKE_CARRIED)

@@ -101,7 +101,7 @@ class SqliteOrderFeed:
         self._seen: tuple[int, ...] | None = None
 
     async def read_events(self, after: str | None, *, limit: int) -> OrderEvents | None:
-        """See `OrderFeed.events`. Blocks, for some microseconds an event."""
+        """See `OrderFeed.read_events`. Blocks, for some microseconds an event."""
         connection = self._open_connection()
         if connection is None:
             return None

@@ -31,7 +31,7 @@ class SqliteRecordFeed:
         self._opening = asyncio.Lock()
 
     async def read_changes(self, after: str | None, *, limit: int) -> Changes | None:
-        """See `RecordFeed.changes`."""
+        """See `RecordFeed.read_changes`."""
         reader = await self._open_reader()
         if reader is None or self._look is None:
             return None
@@ -49,7 +49,7 @@ class SqliteRecordFeed:
         return found
 
     async def newest_position(self) -> str:
-        """See `RecordFeed.newest`."""
+        """See `RecordFeed.newest_position`."""
         reader = await self._open_reader()
         if reader is None:
             raise StoreError(f"{self._path.name} is not there")
@@ -58,7 +58,7 @@ class SqliteRecordFeed:
         return str(newest)
 
     async def read_items(self, table: Table) -> AsyncIterator[list[Record]]:
-        """See `RecordFeed.everything`."""
+        """See `RecordFeed.read_items`."""
         reader = await self._open_reader()
         after = ("", "")
         while reader is not None:

@@ -344,7 +344,7 @@ class SqliteRecordStore:
             return await read_changes(await self._open_reader(), self._tables_by_id, after, limit)
 
     async def newest_position(self) -> str:
-        """See `RecordStore.newest`."""
+        """See `RecordStore.newest_position`."""
         with translate_errors(self._path):
             return str(self._writer.connection.execute(NEWEST).fetchone()[0])
 

@@ -56,7 +56,7 @@ class SqliteOrderTransfer:
         self._decode = msgspec.json.Decoder(OrderRequest).decode
 
     async def read_node(self) -> int | None:
-        """See `OrderTransfer.node`."""
+        """See `OrderTransfer.read_node`."""
         with translate_errors(self._files.orders):
             if self._orders.connection.execute("SELECT 1 FROM orders LIMIT 1").fetchone() is None:
                 return None
@@ -64,7 +64,7 @@ class SqliteOrderTransfer:
         return None if row is None else int(row[0])
 
     async def read_orders(self, after: int, limit: int) -> list[TransferredOrder]:
-        """See `OrderTransfer.give`."""
+        """See `OrderTransfer.read_orders`."""
         with translate_errors(self._files.orders):
             rows = self._orders.connection.execute(_GIVE, (after, limit)).fetchall()
             last = rows[-1][0] if rows else after
@@ -84,7 +84,7 @@ class SqliteOrderTransfer:
         ]
 
     async def write_orders(self, orders: Sequence[TransferredOrder]) -> None:
-        """See `OrderTransfer.take`."""
+        """See `OrderTransfer.write_orders`."""
         rows: list[tuple[Any, ...]] = []
         # A reused key belongs to the newest of its orders.
         keyed: dict[str, int] = {}
@@ -113,7 +113,7 @@ class SqliteOrderTransfer:
         return int(row[0])
 
     async def finish_transfer(self, node: int, last: int) -> None:
-        """See `OrderTransfer.finish`."""
+        """See `OrderTransfer.finish_transfer`."""
         with self._orders.transaction(3) as connection:
             # The sequences of other stores can have gaps.
             missing = last - connection.execute("SELECT count(*) FROM orders").fetchone()[0]
@@ -138,12 +138,12 @@ class SqliteItemTransfer:
         self._decode = msgspec.json.Decoder(Item, float_hook=Decimal).decode
 
     async def is_empty(self) -> bool:
-        """See `ItemTransfer.empty`."""
+        """See `ItemTransfer.is_empty`."""
         items, _ = await self.read_items(None, 1000)
         return all(item.table in (SECRETS.name, CHAINS.name) for item in items)
 
     async def read_items(self, after: ItemPlace | None, limit: int) -> tuple[list[TransferredItem], ItemPlace | None]:
-        """See `ItemTransfer.give`."""
+        """See `ItemTransfer.read_items`."""
         found = self._store.read_stored(after, limit)
         items = [
             TransferredItem(table, partition, sort, Record(self._decode(document), version))
@@ -153,5 +153,5 @@ class SqliteItemTransfer:
         return items, last
 
     async def write_items(self, items: Sequence[TransferredItem]) -> None:
-        """See `ItemTransfer.take`."""
+        """See `ItemTransfer.write_items`."""
         self._store.load_items([((item.table, item.partition, item.sort), item.record) for item in items])
