@@ -189,7 +189,7 @@ class Acceptor:
         self._stop = 0
 
     async def seal_block(self, sequence: int) -> bool:
-        """Prevents storing orders from this sequence on; returns False if there are orders already. Raises StoreError."""
+        """Prevents storing orders from this sequence on; returns False if there already are some. Raises StoreError."""
         token = uuid.uuid4().hex
         item = chunk_item(sequence, 0, self._servers.me, [], token, plain=True)
         seal = _put_action(self._dynamo, ORDERS, item, "attribute_not_exists(b)")

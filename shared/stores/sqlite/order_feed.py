@@ -228,7 +228,7 @@ class _EntryReader:
 
     def _read_completion(self, spans: Sequence[Sequence[Any]]) -> OrderStateChange:
         rows, customers, traces = self._read_orders(_DONE, [(span[0], span[1]) for span in spans])
-        # What is done is not changed any more: its times are those of the attempt that ended it.
+        # Finished orders do not change: their times are those of the last attempt.
         waiting = Counter(bucket_number(max(started - received, 0)) for _, received, started, _ in rows)
         processing = Counter(bucket_number(max(finished - started, 0)) for _, _, started, finished in rows)
         return OrderStateChange(
@@ -285,7 +285,7 @@ def _read_accepted(connection: Connection, after: int, limit: int) -> list[Any]:
 
 
 def _acceptance_events(rows: Sequence[Any], node: int) -> Iterable[OrderStateChange]:
-    """New orders, those of one time together."""
+    """Yields the acceptance events of new orders, one for each time of receipt."""
     if not rows:
         return
     documents = "\n".join([document for _, _, document in rows])

@@ -182,7 +182,7 @@ class OrderSearch:
 
     @property
     def _state_condition(self) -> str:
-        # SQLite uses a partial index only where the query has the very condition of that.
+        # SQLite uses a partial index only if the query contains its exact condition.
         return f"p.state = {self._state}" + (f" AND p.state >= {FAILED}" if self._state in _RARE else "")
 
     @property

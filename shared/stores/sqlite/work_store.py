@@ -128,7 +128,7 @@ def _outbox_entry(
     lost: set[int],
     begun: Sequence[tuple[list[tuple[Ticket, int]], list[OrderRange]]],
 ) -> OutboxEntry:
-    """What the transaction has done."""
+    """Returns the outbox entry of the transaction."""
     final = [(failure.sequence, failure.detail) for failure in failures if failure.retry_at is None]
     back: list[tuple[int, str | None]] = [(one.sequence, None) for one in handed_back]
     back += [(failure.sequence, failure.detail) for failure in failures if failure.retry_at is not None]
