@@ -13,7 +13,7 @@ from shared.stores.sqlite.rows import OrderReader
 
 
 def connect_order_files(files: StoreFiles, *, wait_seconds: float = 5.0) -> Connection:
-    """A reading connection on both files, `progress` attached under that name."""
+    """Opens a read-only connection on both files; `progress` is attached under that name."""
     connection = connect(files.orders, read_only=True, wait_seconds=wait_seconds)
     try:
         with translate_errors(files.progress):
