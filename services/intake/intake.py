@@ -180,44 +180,44 @@ class Intake:
         # The queue has them now: a second list of all open orders would stay in memory for good.
         self._recovery.open.clear()
         if self._recovery.accepted:
-            self._log.info("store opened", accepted=self._recovery.accepted, recovered=orders)
+            self._log.info("store_opened", accepted=self._recovery.accepted, recovered=orders)
 
     async def _send_heartbeats(self) -> None:
         """Shows other servers on the same store that this one lives."""
         while True:
             await asyncio.sleep(self._settings.server_lease_seconds * _HEARTBEAT_SHARE)
             try:
-                await self._store.beat()
+                await self._store.send_heartbeat()
             except Superseded:
                 raise
             except StoreError as error:
-                self._log.warning("could not show that this server lives", reason=error.message)
+                self._log.warning("heartbeat_failed", reason=error.message)
 
     async def _adopt_orphans(self) -> None:
         """Takes over what dead servers on the same store have left."""
         while True:
             await asyncio.sleep(self._settings.server_lease_seconds * _HEARTBEAT_SHARE)
             try:
-                tended = await self._store.tend()
+                adoption = await self._store.adopt_orphans()
             except Superseded:
                 raise
             except StoreError as error:
-                self._log.warning("could not tend the store", reason=error.message)
+                self._log.warning("orphan_check_failed", reason=error.message)
                 continue
-            orders = self._lifecycle.adopt(tended)
-            if tended.adopted:
-                self._log.warning("orders of another server taken over", orders=orders)
-            if tended.trouble is not None:
-                self._log.warning("orders of another server cannot be taken over yet", reason=tended.trouble)
+            orders = self._lifecycle.adopt(adoption)
+            if adoption.adopted:
+                self._log.warning("orders_adopted", orders=orders)
+            if adoption.postponed is not None:
+                self._log.warning("adoption_postponed", reason=adoption.postponed)
 
     async def _advance_watermark(self) -> None:
         while True:
             await asyncio.sleep(_WATERMARK_SECONDS)
             try:
-                await self._store.settle()
+                await self._store.advance_watermark()
             except StoreError as error:
                 # Only the next start would have gained by it.
-                self._log.warning("could not settle", reason=error.message)
+                self._log.warning("watermark_not_advanced", reason=error.message)
 
     async def _stop(self, dispatching: asyncio.Task[None], seconds: float, uptime: float) -> None:
         """No new orders, then no more work, then no connections, within `seconds`; a cancellation shortens them."""
@@ -230,7 +230,7 @@ class Intake:
             await self._lifecycle.drain(seconds - closing)
         except asyncio.CancelledError:
             end_cancellation()
-            self._log.warning("handing back at once", running=self._lifecycle.running)
+            self._log.warning("handing_back_at_once", running=self._lifecycle.running)
             await self._lifecycle.drain(_AT_ONCE_SECONDS)
         await self._dispatcher.close()
         if not dispatching.done():

@@ -32,7 +32,7 @@ from shared.domain.states import (
     Transition,
 )
 from shared.net.connection import Connection
-from shared.stores.ports.orders import Acceptance, OpenRange, OrderBatch, OrderStore, Recovery, Rescue, Tended
+from shared.stores.ports.orders import Acceptance, Adoption, OpenRange, OrderBatch, OrderStore, Recovery, Rescue
 from workers.messages import Report
 from workers.pool import Pool, PoolListener, WorkerView
 
@@ -155,18 +155,18 @@ class OrderLifecycle:
         self._statistics.add_former(recovery.totals, recovery.accepted)
         return self._enqueue_open(recovery.open)
 
-    def adopt(self, tended: Tended) -> int:
+    def adopt(self, adoption: Adoption) -> int:
         """Takes over what dead servers have left, and applies what others did to orders of this one.
 
         Returns the number of open orders that were taken over from dead servers.
         """
-        adopted = sum(self.recover(left) for left in tended.adopted)
-        for entry in tended.found:
+        adopted = sum(self.recover(left) for left in adoption.adopted)
+        for entry in adoption.found:
             self._count_accepted(entry.orders, time.monotonic())
             self._pool.enqueue(entry, stored=entry.orders.received)
-        for entry in tended.again:
+        for entry in adoption.reopened:
             self._apply_reopening(entry)
-        for order_range in tended.discarded:
+        for order_range in adoption.discarded:
             self._apply_discard(order_range)
         self._pool.dispatch()
         return adopted

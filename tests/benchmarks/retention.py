@@ -80,7 +80,7 @@ async def _simulate(folder: Path, *, days: int, orders: int, keep: int) -> None:
             pass
         tidying += time.perf_counter() - began
         if day % 7 == 6 or day == days - 1:
-            await store.settle()
+            await store.advance_watermark()
             await work.close()
             await store.close()
             began = time.perf_counter()

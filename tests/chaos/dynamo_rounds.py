@@ -23,7 +23,7 @@ from tests.support.dynamodb import CREDENTIALS, DynamoServer, own_tables, settin
 from tests.support.intake import IntakeProcess
 
 _DOUBTFUL = "db_error"
-_TAKEN_OVER = "orders of another server taken over"
+_TAKEN_OVER = "orders_adopted"
 _LEASE = {"SERVER_LEASE_SECONDS": "2", "STORE_SECONDS": "2"}
 
 

@@ -18,7 +18,7 @@ from shared.stores.dynamodb.settings import DynamoSettings, DynamoWorkSettings
 from shared.stores.dynamodb.stores import dynamo_orders, dynamo_work
 from shared.stores.dynamodb.work_store import DynamoWorkStore
 from shared.stores.orders import OrderProgress
-from shared.stores.ports.orders import Cancellation, Done, Failure, OrderListQuery, Recovery, Superseded, Tended
+from shared.stores.ports.orders import Adoption, Cancellation, Done, Failure, OrderListQuery, Recovery, Superseded
 from tests.support.dynamodb import own_tables
 from tests.support.orders import accept, ids, request, ticket
 from tests.support.proxy import Fault, Proxy
@@ -71,18 +71,18 @@ async def proxy(dynamodb: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def tend(server: Server) -> Tended:
+async def poll(server: Server) -> Adoption:
     """What the intake does now and then."""
-    await server.orders.beat()
-    return await server.orders.tend()
+    await server.orders.send_heartbeat()
+    return await server.orders.adopt_orphans()
 
 
-async def tend_until_adopted(server: Server) -> Tended:
+async def poll_until_adopted(server: Server) -> Adoption:
     """As the intake does it, until there is something to take over."""
     while True:
-        tended = await tend(server)
-        if tended.adopted:
-            return tended
+        adoption = await poll(server)
+        if adoption.adopted:
+            return adoption
 
 
 async def state(server: Server, order_id: str) -> State:
@@ -131,9 +131,9 @@ async def test_failed_order_that_is_tried_again_elsewhere_is_queued_by_its_own_s
     one, other = (await servers.start())[0], (await servers.start())[0]
     order_id = await fail(one)
     assert await other.orders.retry(order_id) is None
-    tended = await tend(one)
-    assert [next(entry.orders.ids()) for entry in tended.again] == [order_id]
-    assert (await tend(one)).again == []
+    adoption = await poll(one)
+    assert [next(entry.orders.ids()) for entry in adoption.reopened] == [order_id]
+    assert (await poll(one)).reopened == []
     assert await other.orders.retry(order_id) is State.QUEUED
 
 
@@ -157,9 +157,9 @@ async def test_failed_order_that_is_discarded_elsewhere_is_told_to_its_own_serve
     one, other = (await servers.start())[0], (await servers.start())[0]
     order_id = await fail(one)
     assert await other.orders.cancel(order_id) == Cancellation(State.FAILED, here=False)
-    tended = await tend(one)
-    assert ([next(order_range.ids()) for order_range in tended.discarded], tended.again) == ([order_id], [])
-    assert (await tend(one)).discarded == []
+    adoption = await poll(one)
+    assert ([next(order_range.ids()) for order_range in adoption.discarded], adoption.reopened) == ([order_id], [])
+    assert (await poll(one)).discarded == []
     assert await one.orders.cancel(order_id) is State.CANCELLED
 
 
@@ -168,8 +168,8 @@ async def test_failed_order_that_was_tried_again_and_cancelled_elsewhere_is_told
     order_id = await fail(one)
     assert await other.orders.retry(order_id) is None
     assert await other.orders.cancel(order_id) == Cancellation(State.QUEUED)
-    tended = await tend(one)
-    assert ([next(order_range.ids()) for order_range in tended.discarded], tended.again) == ([order_id], [])
+    adoption = await poll(one)
+    assert ([next(order_range.ids()) for order_range in adoption.discarded], adoption.reopened) == ([order_id], [])
 
 
 async def test_failed_order_that_was_counted_can_be_discarded_and_is_counted_as_such(servers: Servers) -> None:
@@ -212,7 +212,7 @@ async def test_totals_are_counted_once(servers: Servers) -> None:
         await one.work.advance(
             "w", done=[Done(n, 1, NOW) for n in range(order_range.first, order_range.first + 300)], now=NOW
         )
-        await one.orders.settle()
+        await one.orders.advance_watermark()
     await one.orders.close()
     for _ in range(2):
         again, recovery = await servers.start()
@@ -230,8 +230,10 @@ async def test_dead_servers_orders_are_taken_over_once_and_its_workers_fenced_of
     await dead.work.advance("old", done=[Done(order_range.first, 1, NOW)], now=NOW)
     found: list[tuple[Server, Recovery]] = []
     while not found:
-        both = await asyncio.gather(tend(one), tend(other))
-        found = [(server, left) for server, tended in zip((one, other), both, strict=True) for left in tended.adopted]
+        both = await asyncio.gather(poll(one), poll(other))
+        found = [
+            (server, left) for server, adoption in zip((one, other), both, strict=True) for left in adoption.adopted
+        ]
     ((one, recovery),) = found
     (left,) = recovery.open
     assert (left.orders.first, left.orders.count, left.attempt) == (order_range.first + 1, 2, 1)
@@ -242,13 +244,13 @@ async def test_dead_servers_orders_are_taken_over_once_and_its_workers_fenced_of
     assert (await one.work.advance("new", done=[Done(order_range.first + 1, 2, NOW)], now=NOW)).lost == set()
     assert await state(one, ids(order_range)[1]) is State.DONE
     with pytest.raises(Superseded):
-        await dead.orders.beat()
+        await dead.orders.send_heartbeat()
 
 
 async def test_server_taken_for_dead_accepts_nothing_more(servers: Servers) -> None:
     dead, one = (await servers.start())[0], (await servers.start())[0]
     await accept(dead.orders, request("before"))
-    await tend_until_adopted(one)
+    await poll_until_adopted(one)
     with pytest.raises(StoreError):
         await accept(dead.orders, request("behind the back of the other"))
     assert [order.request.customer for order in (await one.orders.list(OrderListQuery())).orders] == ["before"]
@@ -271,9 +273,9 @@ async def test_server_that_shows_its_beat_keeps_its_orders(servers: Servers) -> 
     while not adopted:
         # Either may be the first to notice.
         for server in (other, one):
-            adopted += (await tend(server)).adopted
+            adopted += (await poll(server)).adopted
     assert [entry.orders for left in adopted for entry in left.open] == [order_range]
-    await tend(one)
+    await poll(one)
 
 
 # Answers that get lost.
@@ -310,12 +312,12 @@ async def test_acceptance_without_an_answer_is_found_or_never_stored(
     with pytest.raises(StoreError):
         await accept(one.orders, request("doubtful"))
     proxy.faults.clear()
-    tended = await tend(one)
+    adoption = await poll(one)
     order_range = (await accept(one.orders, request("next"))).orders
     listed = [order.request.customer for order in (await one.orders.list(OrderListQuery())).orders]
     assert listed == (["next", "doubtful", "first"] if reaches else ["next", "first"])
-    assert sum(entry.orders.count for entry in tended.found) == reaches
-    assert (await tend(one)).found == []
+    assert sum(entry.orders.count for entry in adoption.found) == reaches
+    assert (await poll(one)).found == []
     assert (await one.work.advance("w", tickets=[ticket(order_range)], now=NOW)).refused == []
 
 

@@ -205,7 +205,7 @@ async def test_lists_of_open_states_look_at_nothing_that_is_settled(
     placed = await place(orders, 50)
     for order_id in placed[:40]:
         await orders.cancel(order_id)
-    await orders.settle()
+    await orders.advance_watermark()
     read: list[tuple[int, int]] = []
     rows = OrderSearch._read_rows
 

@@ -386,7 +386,7 @@ async def test_order_that_is_tried_again_after_settling_is_given_back(
     await begin(work, order_range)
     failure = Failure(order_range.first + 1, 1, NOW, "broken", None)
     await work.advance("w1", done=[Done(order_range.first, 1, NOW)], failures=[failure], now=NOW)
-    await orders.settle()
+    await orders.advance_watermark()
     assert isinstance(await orders.retry(ids(order_range)[1]), OpenRange)
     await adapter.close()
     recovery = await (await adapter.orders()).recover()
@@ -397,7 +397,7 @@ async def test_settling_forgets_nothing_that_is_open(adapter: Adapter, orders: O
     order_range = (await accept(orders, *(request(str(n)) for n in range(3)))).orders
     await begin(work, order_range)
     await work.advance("w1", done=[Done(order_range.first, 1, NOW), Done(order_range.first + 2, 1, NOW)], now=NOW)
-    await orders.settle()
+    await orders.advance_watermark()
     await adapter.close()
     recovery = await (await adapter.orders()).recover()
     assert [entry.orders.first for entry in recovery.open] == [order_range.first + 1]
@@ -425,7 +425,7 @@ async def test_start_finds_old_open_orders_wherever_they_are(
     others = [one for one in range(order_range.first, order_range.first + 20) if one not in (running, back, failed)]
     failures = [Failure(back, 1, NOW, "later", NOW + 5), Failure(failed, 1, NOW, "broken", None)]
     await work.advance("w1", done=[Done(one, 1, NOW) for one in others], failures=failures, now=NOW)
-    await orders.settle()
+    await orders.advance_watermark()
     assert isinstance(await orders.retry(ids(order_range)[failed - order_range.first]), OpenRange)
     page = await orders.list(OrderListQuery(state=State.QUEUED))
     assert [int(order.id[-12:], 16) for order in page.orders] == [failed, back, first]
@@ -433,7 +433,7 @@ async def test_start_finds_old_open_orders_wherever_they_are(
     assert waiting == [first, running, back, failed]
     for sequence in (running, failed):
         await again.cancel(ids(order_range)[sequence - order_range.first])
-    await again.settle()
+    await again.advance_watermark()
     _, waiting = await restart_waiting(adapter)
     assert waiting == [first, back]
 

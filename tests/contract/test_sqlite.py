@@ -43,7 +43,7 @@ async def test_keys_that_have_expired_are_freed_with_their_place_in_the_index(ad
     await accept(store, *old, at=now - 2 * hour, room=2000)
     await accept(store, request(), at=now - 2 * hour)
     order_range = (await accept(store, request("new", request_id="new"), at=now)).orders
-    await store.tend()
+    await store.adopt_orphans()
     with contextlib.closing(sqlite3.connect(adapter.files.orders)) as connection:
         keys = connection.execute("SELECT request_id FROM orders WHERE request_id IS NOT NULL").fetchall()
         mark = connection.execute("SELECT value FROM meta WHERE name = 'keys_freed'").fetchone()
@@ -54,7 +54,7 @@ async def test_keys_that_have_expired_are_freed_with_their_place_in_the_index(ad
     await adapter.close()
     reopened = await adapter.orders(request_id_seconds=3600)
     await reopened.recover()
-    await reopened.tend()
+    await reopened.adopt_orphans()
 
 
 async def test_no_key_expires_at_once_where_the_clock_is_far_ahead_at_the_start(
@@ -67,7 +67,7 @@ async def test_no_key_expires_at_once_where_the_clock_is_far_ahead_at_the_start(
     await adapter.close()
     again = await adapter.orders(request_id_seconds=3600)
     await again.recover()
-    await again.tend()
+    await again.adopt_orphans()
     retried = await accept(again, request(request_id="key"), at=now)
     assert (retried.orders.count, retried.existing[0].id) == (0, ids(first.orders)[0])
     later = time.monotonic() + 601
@@ -89,10 +89,10 @@ async def test_order_that_waits_for_years_makes_no_start_read_those_after_it(
             (mark,) = connection.execute("SELECT value FROM meta WHERE name = 'settled'").fetchone()
             return mark, [one for (one,) in connection.execute("SELECT sequence FROM stragglers").fetchall()]
 
-    await orders.settle()
+    await orders.advance_watermark()
     assert remembered() == (order_range.first + 19, [order_range.first - 1])
     await orders.cancel(delayed)
-    await orders.settle()
+    await orders.advance_watermark()
     assert remembered() == (order_range.first + 19, [])
 
 

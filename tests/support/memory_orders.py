@@ -26,6 +26,7 @@ from shared.stores.outbox import TRANSITIONS_BY_MEMBER, OutboxEntry, Span, detai
 from shared.stores.ports.feeds import OrderEvents, OrderStateChange
 from shared.stores.ports.orders import (
     Acceptance,
+    Adoption,
     Advance,
     Cancellation,
     Claim,
@@ -39,7 +40,6 @@ from shared.stores.ports.orders import (
     OrderPage,
     Recovery,
     Rescue,
-    Tended,
     Ticket,
 )
 from shared.stores.ports.records import PAGE_BYTES
@@ -235,15 +235,15 @@ class MemoryOrderStore:
         self._database.write_entry(OutboxEntry(failed=detailed_spans(failed), requeued=detailed_spans(back)))
         return Rescue(requeued, finals)
 
-    async def beat(self) -> None:
-        """See `OrderStore.beat`."""
+    async def send_heartbeat(self) -> None:
+        """See `OrderStore.send_heartbeat`."""
 
-    async def tend(self) -> Tended:
-        """See `OrderStore.tend`."""
-        return Tended([], [], [], [])
+    async def adopt_orphans(self) -> Adoption:
+        """See `OrderStore.adopt_orphans`."""
+        return Adoption([], [], [], [])
 
-    async def settle(self) -> None:
-        """See `OrderStore.settle`."""
+    async def advance_watermark(self) -> None:
+        """See `OrderStore.advance_watermark`."""
 
     async def tidy(self) -> bool:
         """See `OrderStore.tidy`."""

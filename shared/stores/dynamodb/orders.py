@@ -36,6 +36,7 @@ from shared.stores.orders import (
 )
 from shared.stores.ports.orders import (
     Acceptance,
+    Adoption,
     Cancellation,
     OpenRange,
     OrderBatch,
@@ -44,7 +45,6 @@ from shared.stores.ports.orders import (
     Recovery,
     Rescue,
     Superseded,
-    Tended,
     Ticket,
 )
 
@@ -96,7 +96,7 @@ class DynamoOrderStore:
     async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`.
 
-        Orders whose write had no reply within the deadline may be stored; `tend` then returns them.
+        Orders whose write had no reply within the deadline may be stored; `adopt_orphans` then returns them.
         """
         async with self._accepting:
             return await self._acceptor.accept_batch(batch, received, room)
@@ -185,7 +185,7 @@ class DynamoOrderStore:
             owner = self._servers.me if actions else chunk.owner
             counted = bool(actions)
             if owner != self._servers.me:
-                actions = [self._servers.tell(owner, sequence)]
+                actions = [self._servers.request_change(owner, sequence)]
             token = uuid.uuid4().hex
             put = {"Put": self._chunks.put_request(chunk, rows, owner, token)}
             try:
@@ -212,19 +212,19 @@ class DynamoOrderStore:
     async def recover(self) -> Recovery:
         """See `OrderStore.recover`. It also adopts the blocks of servers that have stopped."""
         await self._servers.register_server()
-        # `tend` adopts blocks that cannot be adopted now.
+        # `adopt_orphans` adopts blocks that cannot be adopted now.
         adopted, _ = await self._adopt_blocks(lambda server: server.released)
         shared = await self._servers.read_shared()
         totals = {state: shared.totals[state] + sum(one.totals[state] for one in adopted) for state in FINAL}
         accepted = shared.accepted + sum(one.accepted for one in adopted)
         return Recovery([entry for one in adopted for entry in one.open], totals, accepted)
 
-    async def beat(self) -> None:
-        """See `OrderStore.beat`."""
-        self._asked = await self._servers.beat()
+    async def send_heartbeat(self) -> None:
+        """See `OrderStore.send_heartbeat`."""
+        self._asked = await self._servers.send_heartbeat()
 
-    async def tend(self) -> Tended:
-        """See `OrderStore.tend`."""
+    async def adopt_orphans(self) -> Adoption:
+        """See `OrderStore.adopt_orphans`."""
         again = self._asked
         self._again &= again
         reopened: list[OpenRange] = []
@@ -248,7 +248,7 @@ class DynamoOrderStore:
             with contextlib.suppress(StoreError):
                 await self._servers.acknowledge_requests(again)
         adopted, trouble = await self._adopt_blocks(self._is_dead)
-        return Tended(adopted, reopened, discarded, found, trouble)
+        return Adoption(adopted, reopened, discarded, found, trouble)
 
     def _is_dead(self, server: OrderServer) -> bool:
         now = asyncio.get_running_loop().time()
@@ -354,7 +354,7 @@ class DynamoOrderStore:
             await run_concurrently(rescue(chunk, ticket) for chunk in chunks)
         return Rescue(requeued, finals)
 
-    async def settle(self) -> None:
+    async def advance_watermark(self) -> None:
         """Releases blocks in which every order is final."""
         await self._settle([block for block in self._acceptor.used if block != self._acceptor.current_block])
 

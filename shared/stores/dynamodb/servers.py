@@ -98,7 +98,7 @@ class ServerDirectory:
         await self._update_me("ADD blocks :b", {":b": {"NS": [str(block)]}})
         return block
 
-    async def beat(self) -> set[int]:
+    async def send_heartbeat(self) -> set[int]:
         """Increments the heartbeat; returns failed orders of this server that others have retried or cancelled.
 
         Raises Superseded.
@@ -107,7 +107,7 @@ class ServerDirectory:
         return {int(sequence) for sequence in item.get("again", {"NS": []})["NS"]}
 
     async def acknowledge_requests(self, again: set[int]) -> None:
-        """Removes orders returned by `beat` that are queued or counted now."""
+        """Removes orders returned by `send_heartbeat` that are queued or counted now."""
         await self._update_me("DELETE again :a", {":a": {"NS": [str(sequence) for sequence in again]}})
 
     async def _update_me(self, expression: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class ServerDirectory:
             {"Update": self._own_update("ADD blocks :b", {":b": {"NS": [str(block)]}})},
         ]
 
-    def tell(self, owner: str, sequence: int) -> dict[str, Any]:
+    def request_change(self, owner: str, sequence: int) -> dict[str, Any]:
         """Returns the action that notifies another server of a changed failed order, if the server is registered."""
         values = {":a": {"NS": [str(sequence)]}, ":one": {"N": "1"}}
         return {"Update": self._update_request(owner, "ADD again :a, asked :one", values)}

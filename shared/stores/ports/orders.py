@@ -139,7 +139,7 @@ class Cancellation(NamedTuple):
 
     was: State
     here: bool = True
-    """For a `fallido` order: True if this server counts it, False if another server does, in its `tend`."""
+    """For a `fallido` order: True if this server counts it, False if another server does, in its `adopt_orphans`."""
 
 
 class Repair(Struct, frozen=True):
@@ -181,18 +181,18 @@ class Recovery(NamedTuple):
     """Time of receipt of the newest order, in microseconds since the epoch; 0 if unknown."""
 
 
-class Tended(NamedTuple):
-    """What else is to be worked off by the server that tends its store."""
+class Adoption(NamedTuple):
+    """Orders that this server owns from now on, or that other servers have changed."""
 
     adopted: list[Recovery]
     """Blocks of dead servers."""
-    again: list[OpenRange]
+    reopened: list[OpenRange]
     """Orders of this server that are to be queued: `fallido` ones that were put back elsewhere."""
     discarded: list[OrderRange]
-    """Orders of this server that were `fallido` and were cancelled elsewhere."""
+    """Failed orders of this server that another one cancelled."""
     found: list[OpenRange]
     """Orders that were stored although the write had no reply."""
-    trouble: str | None = None
+    postponed: str | None = None
     """The reason why some blocks of dead servers could not be adopted yet."""
 
 
@@ -269,17 +269,20 @@ class OrderStore(Protocol):
         An order that lost more than `poison` workers becomes `fallido`: it may be the cause.
         """
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         """Sends a heartbeat to other servers; to be called often, even during long operations.
 
         Raises Superseded if another server has adopted the orders of this one.
         """
 
-    async def tend(self) -> Tended:
-        """Takes over what dead servers have left, and what else is to be worked off here; to be called often."""
+    async def adopt_orphans(self) -> Adoption:
+        """Takes over the orders of dead servers; also returns what other servers did to orders of this one.
 
-    async def settle(self) -> None:
-        """Remembers up to where every order is final, so that the next start need not look there."""
+        Is called several times a lease. Raises Superseded.
+        """
+
+    async def advance_watermark(self) -> None:
+        """Stores up to where every order is final, so that the next start reads behind that alone."""
 
     async def tidy(self) -> bool:
         """Deletes a small chunk of obsolete data; returns whether there may be more."""

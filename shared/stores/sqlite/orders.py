@@ -38,6 +38,7 @@ from shared.stores.orders import (
 from shared.stores.outbox import OutboxEntry, detailed_spans
 from shared.stores.ports.orders import (
     Acceptance,
+    Adoption,
     Cancellation,
     ExistingOrder,
     OpenRange,
@@ -46,7 +47,6 @@ from shared.stores.ports.orders import (
     OrderPage,
     Recovery,
     Rescue,
-    Tended,
     Ticket,
 )
 from shared.stores.sqlite.archives import find_archived, is_archived
@@ -420,20 +420,20 @@ class SqliteOrderStore:
             reading.close()
         return Rescue(requeued, finals)
 
-    async def beat(self) -> None:
-        """See `OrderStore.beat`. No other server shares the files."""
+    async def send_heartbeat(self) -> None:
+        """See `OrderStore.send_heartbeat`. No other server shares the files."""
 
-    async def tend(self) -> Tended:
-        """See `OrderStore.tend`. Frees keys that have expired."""
+    async def adopt_orphans(self) -> Adoption:
+        """See `OrderStore.adopt_orphans`. Frees keys that have expired."""
 
         async def free() -> float | None:
             return self._keys.free_slice()
 
         while (pause := await self._accepting.run_write(free)) is not None:
             await asyncio.sleep(pause)
-        return Tended([], [], [], [])
+        return Adoption([], [], [], [])
 
-    async def settle(self) -> None:
+    async def advance_watermark(self) -> None:
         """Advances the watermark, so that the next start only reads later orders and stragglers."""
         await self._in_thread(self._open.advance_watermark)
 
@@ -455,7 +455,7 @@ class SqliteOrderStore:
         """See `OrderStore.close`."""
         with contextlib.suppress(StoreError):
             # The watermark only makes the next start faster.
-            await self.settle()
+            await self.advance_watermark()
         self._thread.shutdown()
         await self._lister.close()
         self._reading.close()

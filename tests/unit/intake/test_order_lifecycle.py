@@ -11,7 +11,7 @@ from shared.domain.errors import QueueFull
 from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 from shared.domain.states import State
-from shared.stores.ports.orders import Cancellation, OpenRange, OrderBatch, Rescue, Tended
+from shared.stores.ports.orders import Adoption, Cancellation, OpenRange, OrderBatch, Rescue
 from shared.wire.orders import encode_orders
 from tests.support.memory_orders import MemoryOrders, MemoryOrderStore
 from tests.support.orders import request
@@ -192,7 +192,7 @@ async def test_orders_that_are_reopened_and_accepted_at_one_time_keep_to_the_bou
 async def test_orders_of_a_dead_server_are_counted_and_queued(kitchen: Kitchen) -> None:
     order = await kitchen.accept()
     left = await MemoryOrderStore(kitchen.database).recover()
-    assert kitchen.lifecycle.adopt(Tended([left], [], [], [])) == 1
+    assert kitchen.lifecycle.adopt(Adoption([left], [], [], [])) == 1
     assert (kitchen.counts(), len(kitchen.pool.queued)) == ((2, 0, 0), 2)
     assert kitchen.lifecycle.snapshot().accepted == 2
     assert kitchen.pool.queued[1].orders == order

@@ -397,7 +397,7 @@ async def test_restart_takes_up_what_was_left_open(suite: Suite, log: list[Mutab
     await suite.start_intake()
     async with suite.connect(SERVER) as lines:
         assert (await reach(lines, order_id, "listo"))["intentos"] == 2
-    assert any(entry["event"] == "store opened" and entry["recovered"] == 1 for entry in log)
+    assert any(entry["event"] == "store_opened" and entry["recovered"] == 1 for entry in log)
 
 
 async def test_stop_lets_what_runs_finish_and_refuses_new_orders(suite: Suite) -> None:
