@@ -106,7 +106,7 @@ def _inventory_bars(stock: InventoryFigures) -> list[Bar]:
         found.append(Bar(what, f"{ratio:.2f} times", "1.5 times", ratio >= 1.5))
     return [
         *found,
-        Bar("what reserving adds to an order end to end, over TCP", f"{added:.0%}", "30 %", added <= 0.3),
+        Bar("added cost of reserving, end to end over TCP", f"{added:.0%}", "30 %", added <= 0.3),
         Bar("the same over HTTP", f"{added_http:.0%}", "30 %", added_http <= 0.3),
         Bar("of 64 clients that want the last one, get it", f"{stock.winners}", "1", stock.winners == 1),
     ]
@@ -142,7 +142,7 @@ def _event_bars(told: EventFigures) -> list[Bar]:
         Bar("events delivered to 1,000 observers", f"{deliveries:,.0f}/s", "150,000/s", deliveries >= 150_000),
         Bar("p99 from commit to an observer at 1,000 orders/s", f"{late:.0f} ms", "100 ms", late <= 100),
         Bar("counted after the last of 20,000 orders/s", f"{behind:.2f} s", "1 s", behind <= 1),
-        Bar("what following costs the accept rate", f"{cost:.0%}", "15 %", cost <= 0.15),
+        Bar("cost of following for the accept rate", f"{cost:.0%}", "15 %", cost <= 0.15),
         Bar(f"p99 of statistics about {told.history:,} orders", f"{asked:.1f} ms", "2 ms", asked <= 2),
         Bar("memory that a million events leave behind", f"{growth:.0f} MB", "10 MB", growth <= 10),
         Bar("an observer that reads nothing", f"{blocked:.0f} KiB", "1024 KiB", blocked <= 1024),

@@ -166,7 +166,7 @@ def _event_lines(told: EventFigures) -> list[str]:
     lines = [
         "",
         "Events to 1,000 observers, 3,000 of them, from the first byte sent to the last one delivered, the observers'",
-        "process included. Comanda takes 1,000 orders for it, stores and works them off, and keeps every event; the",
+        "process included. For these, Comanda stores and processes 1,000 orders, and keeps every event; the",
         "others pass on 3,000 texts of the same size that one connection publishes, and keep none.",
         "",
         "| server | deliveries/s (median) | rounds |",
@@ -188,8 +188,8 @@ def _event_lines(told: EventFigures) -> list[str]:
 def _gateway_lines(asked: GatewayFigures) -> list[str]:
     lines = [
         "",
-        "Over HTTP, wrk with 64 connections against one gateway process; all other servers run, and workers work the",
-        "orders off. Each order is stored with fsync before it is answered; a task is one row of SQLite.",
+        "Over HTTP, wrk with 64 connections against one gateway process; all other servers run, and workers process",
+        "the orders. Each order is stored with fsync before it is answered; a task is one row of SQLite.",
         "",
         "| request | requests/s (median) | rounds |",
         "|---|---|---|",

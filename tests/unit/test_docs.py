@@ -68,6 +68,14 @@ def test_paths_that_are_named_exist(doc: Path) -> None:
 
 
 @pytest.mark.parametrize("doc", DOCS, ids=lambda doc: str(doc.name))
+def test_headings_that_are_linked_exist(doc: Path) -> None:
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", doc.read_text()):
+        target = (doc.parent / path) if path else doc
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, anchor
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda doc: str(doc.name))
 def test_commands_that_are_named_exist(doc: Path) -> None:
     text = doc.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
