@@ -9,7 +9,7 @@ from shared.domain.ids import OrderRange
 from shared.stores.ports.orders import Ticket
 
 
-class Work(Struct, frozen=True, array_like=True, tag=1):
+class Tickets(Struct, frozen=True, array_like=True, tag=1):
     """To a worker: orders to process."""
 
     tickets: list[Ticket]
@@ -29,7 +29,7 @@ class Alive(Struct, frozen=True, array_like=True, tag=4):
     """Heartbeat of a worker. It renews the lease on all its orders."""
 
 
-class Retry(Struct, frozen=True, array_like=True):
+class RetriedOrder(Struct, frozen=True, array_like=True):
     """An order that returns to the queue, to start from `due` on, in microseconds; None is at once."""
 
     orders: OrderRange
@@ -38,20 +38,20 @@ class Retry(Struct, frozen=True, array_like=True):
     detail: str
 
 
-class Failed(Struct, frozen=True, array_like=True):
+class FailedOrder(Struct, frozen=True, array_like=True):
     """An order that ended `fallido`."""
 
     orders: OrderRange
     detail: str
 
 
-class Report(Struct, frozen=True, array_like=True, tag=5):
+class WorkerReport(Struct, frozen=True, array_like=True, tag=5):
     """From a worker, after a commit: the changes. Times are microseconds since the epoch."""
 
     started: list[OrderRange]
     done: list[OrderRange]
-    failed: list[Failed]
-    retried: list[Retry]
+    failed: list[FailedOrder]
+    retried: list[RetriedOrder]
     refused: list[OrderRange]
     """Tickets that could not be claimed."""
     lost: list[OrderRange]
@@ -64,8 +64,8 @@ class Report(Struct, frozen=True, array_like=True, tag=5):
     """Number of done orders with a note."""
 
 
-ToWorker = Work | Drain
-FromWorker = Ready | Alive | Report
+ToWorker = Tickets | Drain
+FromWorker = Ready | Alive | WorkerReport
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder[ToWorker](ToWorker).decode

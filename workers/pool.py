@@ -22,7 +22,7 @@ from workers.backlog import Backlog
 from workers.child import ChildConfig, main
 from workers.entry_index import Waiting
 from workers.held_tickets import Holding
-from workers.messages import Drain, FromWorker, Ready, Report, Work, decode_from_worker
+from workers.messages import Drain, FromWorker, Ready, Tickets, WorkerReport, decode_from_worker
 from workers.quarantine import Quarantine
 from workers.queue import Channel, open_channel
 
@@ -82,7 +82,7 @@ class PoolPolicy(Struct, frozen=True):
 class PoolListener(Protocol):
     """The owner of the orders' state; calls come from the event loop and must not block."""
 
-    def complete(self, report: Report) -> None:
+    def complete(self, report: WorkerReport) -> None:
         """Applies the report of a worker's commit."""
 
     def rescue(self, rescue: Rescue) -> None:
@@ -187,7 +187,7 @@ class Pool:
             member.holding.add(ticket)
         # Should it be dead already, its death, which is about to be seen, brings them back.
         assert member.queue is not None
-        member.queue.put(Work(tickets))
+        member.queue.put(Tickets(tickets))
 
     def _await_due(self, now: int) -> None:
         due = self._backlog.next_due()
@@ -224,14 +224,14 @@ class Pool:
         member.heard = asyncio.get_running_loop().time()
         for message in messages:
             match message:
-                case Report():
+                case WorkerReport():
                     self._apply_report(member, message)
                 case Ready():
                     member.ready = True
                     member.false_starts = 0
         self.dispatch()
 
-    def _apply_report(self, member: _Member, report: Report) -> None:
+    def _apply_report(self, member: _Member, report: WorkerReport) -> None:
         remove = member.holding.remove
         for order_range in report.done:
             remove(order_range)

@@ -24,7 +24,17 @@ from shared.domain.quantiles import bucket_number
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket, WorkStore
 from workers.failures import TRACEBACK_BYTES, FailureDescriber, Verdict
 from workers.handlers import Job, Loaded
-from workers.messages import Alive, Drain, Failed, Ready, Report, Retry, ToWorker, Work, decode_to_worker
+from workers.messages import (
+    Alive,
+    Drain,
+    FailedOrder,
+    Ready,
+    RetriedOrder,
+    Tickets,
+    ToWorker,
+    WorkerReport,
+    decode_to_worker,
+)
 from workers.preparing_runner import PreparingRunner
 from workers.queue import Channel, open_channel
 from workers.runner import Result, Runner
@@ -142,7 +152,7 @@ class Worker:
     def _take_messages(self, messages: list[ToWorker]) -> None:
         for message in messages:
             match message:
-                case Work(tickets):
+                case Tickets(tickets):
                     self._tickets.extend(tickets)
                 case Drain(seconds):
                     self.drain(seconds)
@@ -235,8 +245,8 @@ class Worker:
     def _send_report(self, results: list[Result], failures: list[Failure], advance: Advance, now: int) -> None:
         claims, out = advance.claims, advance.lost
         by_sequence = {failure.sequence: failure for failure in failures}
-        failed: list[Failed] = []
-        retried: list[Retry] = []
+        failed: list[FailedOrder] = []
+        retried: list[RetriedOrder] = []
         for result in results:
             failure = by_sequence.get(result.sequence)
             if failure is None or result.sequence in out:
@@ -244,14 +254,14 @@ class Worker:
             order_range = OrderRange(result.orders.received, result.orders.node, result.sequence, 1)
             self._log_failure(order_range, failure)
             if failure.retry_at is None:
-                failed.append(Failed(order_range, failure.detail))
+                failed.append(FailedOrder(order_range, failure.detail))
             else:
-                retried.append(Retry(order_range, failure.attempt, failure.retry_at, failure.detail))
+                retried.append(RetriedOrder(order_range, failure.attempt, failure.retry_at, failure.detail))
         processing = Counter(bucket_number(result.took) for result in results)
         waiting: Counter[int] = Counter()
         for claim in claims:
             waiting[bucket_number(max(now - claim.ticket.orders.received, 0))] += claim.ticket.orders.count
-        report = Report(
+        report = WorkerReport(
             started=[claim.ticket.orders for claim in claims],
             done=_done_ranges(results, out),
             failed=failed,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from services.distributed.events import EVENTS, TOPICS, PlainEvent
-from services.distributed.observers import EventSelection, Observers
+from services.distributed.observers import EventObservers, EventSelection
 from services.distributed.read_model import ReadModel
 from shared.domain.errors import InvalidParams
 from shared.domain.scores import UserId
@@ -31,7 +31,7 @@ class DistributedServer(CommonServer):
     """The context of the handlers."""
 
     def __init__(
-        self, read_model: ReadModel, observers: Observers, metrics: ServerMetrics, relay: Callable[[], Members]
+        self, read_model: ReadModel, observers: EventObservers, metrics: ServerMetrics, relay: Callable[[], Members]
     ) -> None:
         super().__init__(metrics)
         self.read_model = read_model

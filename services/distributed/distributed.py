@@ -8,7 +8,7 @@ import structlog
 
 from services.distributed.actions import DistributedServer
 from services.distributed.batch import NotificationBatch
-from services.distributed.observers import Observers
+from services.distributed.observers import EventObservers
 from services.distributed.pickled import PickleParser, open_codecs
 from services.distributed.read_model import ReadModel
 from services.distributed.relay import Relay
@@ -64,7 +64,7 @@ class Distributed:
         except OSError as error:
             raise bind_error(error, host, port, "DISTRIBUTED_PORT") from error
         settings.check_exposure(listeners, setting)
-        observers = Observers(read_model.log, unread_bytes=settings.max_unread_bytes)
+        observers = EventObservers(read_model.log, unread_bytes=settings.max_unread_bytes)
         read_model.told = observers.publish
         traces = open_traces("distributed", settings.otel_exporter_otlp_endpoint)
         stock = StockEvents(read_model.notifications, user=settings.low_stock_user)

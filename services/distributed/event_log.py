@@ -22,7 +22,7 @@ class Logged(NamedTuple):
     entry: Entry
 
 
-class Kept(NamedTuple):
+class StoredEntry(NamedTuple):
     """A stored entry, the number of its first event, and its number of events."""
 
     number: int
@@ -78,10 +78,10 @@ class EventLog:
             self.next = last.number + last.entry.count_events
             self._largest = max(self._largest, *(one.entry.count_events for one in logged))
 
-    def read_page(self, number: int) -> list[Kept]:
+    def read_page(self, number: int) -> list[StoredEntry]:
         """Returns a page of entries from the one with this event number; empty at the end."""
         rows = self._connection.execute(_FROM, (number, self._largest, number, _PAGE_ROWS)).fetchall()
-        return [Kept(*row) for row in rows]
+        return [StoredEntry(*row) for row in rows]
 
     @property
     def too_long(self) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
-from services.distributed.event_log import EventLog, Kept, Logged
+from services.distributed.event_log import EventLog, Logged, StoredEntry
 from services.distributed.events import EventLine
 from shared.domain.errors import InvalidParams, StoreError
 from shared.domain.names import is_same_name, recent_name_key
@@ -55,7 +55,7 @@ class EventSelection(NamedTuple):
         )
 
 
-class Observers:
+class EventObservers:
     """Connections by their selections; `unread_bytes` bounds the unread events of each."""
 
     def __init__(self, log: EventLog, *, unread_bytes: int) -> None:
@@ -190,7 +190,7 @@ class Observers:
             replay.cancel()
 
 
-def _split_entry(kept: Kept, number: int, choice: EventSelection) -> Iterable[list[str]]:
+def _split_entry(kept: StoredEntry, number: int, choice: EventSelection) -> Iterable[list[str]]:
     """Yields the selected lines of an entry from an event on, in blocks."""
     texts: list[str] = []
     for place, told in enumerate(kept.entry.event_lines(kept.number), kept.number):

@@ -188,19 +188,19 @@ def unwatch_orders(server: IntakeServer, _: Unwatch, connection: Connection) -> 
     return {"watching": None}
 
 
-class Cancel(Request, frozen=True, tag="cancel"):
+class CancelOrder(Request, frozen=True, tag="cancel"):
     """Takes back an order that no worker has begun, or discards one that has failed."""
 
     id: OrderId
 
 
 @ACTIONS.aside(
-    Cancel,
+    CancelOrder,
     verb=Verb("id"),
     usage=[("cancel ID", "takes back an order that is en cola, discards one that is fallido")],
     example=_ID,
 )
-async def cancel_order(server: IntakeServer, request: Cancel, _: Connection) -> Members:
+async def cancel_order(server: IntakeServer, request: CancelOrder, _: Connection) -> Members:
     """Cancels an order. Raises Conflict where its state does not allow that."""
     state = await server.lifecycle.cancel(request.id)
     if state is not None:
@@ -213,16 +213,16 @@ async def cancel_order(server: IntakeServer, request: Cancel, _: Connection) -> 
     return {"id": request.id.lower(), "estado": State.CANCELLED.value}
 
 
-class Retry(Request, frozen=True, tag="retry"):
+class RetryOrder(Request, frozen=True, tag="retry"):
     """One more attempt for an order that failed."""
 
     id: OrderId
 
 
 @ACTIONS.aside(
-    Retry, verb=Verb("id"), usage=[("retry ID", "one more attempt for an order that is fallido")], example=_ID
+    RetryOrder, verb=Verb("id"), usage=[("retry ID", "one more attempt for an order that is fallido")], example=_ID
 )
-async def retry_order(server: IntakeServer, request: Retry, _: Connection) -> Members:
+async def retry_order(server: IntakeServer, request: RetryOrder, _: Connection) -> Members:
     """Queues a failed order again. Raises QueueFull, and Conflict where it has not failed."""
     state = await server.lifecycle.reopen(request.id)
     if state is not None:

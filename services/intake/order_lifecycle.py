@@ -33,7 +33,7 @@ from shared.domain.states import (
 )
 from shared.net.connection import Connection
 from shared.stores.ports.orders import Acceptance, Adoption, OpenRange, OrderBatch, OrderStore, Recovery, Rescue
-from workers.messages import Report
+from workers.messages import WorkerReport
 from workers.pool import Pool, PoolListener, WorkerView
 
 
@@ -171,7 +171,7 @@ class OrderLifecycle:
         self._pool.dispatch()
         return adopted
 
-    def complete(self, report: Report) -> None:
+    def complete(self, report: WorkerReport) -> None:
         """Applies what a worker has committed. The pool has requeued what is to be tried again."""
         at = report.settled_at
         if report.done:

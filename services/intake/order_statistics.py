@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from shared.domain.quantiles import Quantiles
 from shared.domain.states import FINAL, State
-from workers.messages import Report
+from workers.messages import WorkerReport
 
 
 class OrderSnapshot(Struct, frozen=True):
@@ -45,7 +45,7 @@ class OrderStatistics:
         for state in self.finals:
             self.finals[state] += totals.get(state, 0)
 
-    def add_report(self, report: Report) -> None:
+    def add_report(self, report: WorkerReport) -> None:
         """Adds the times and the notes that a worker reports; final states are counted as they are published."""
         self._waiting.merge(report.waiting)
         self._processing.merge(report.processing)

@@ -28,7 +28,7 @@ RecordId = Annotated[str, Meta(min_length=1, max_length=MAX_PARTITION_BYTES)]
 CORPORATE: ActionRegistry[PersistenceServer] = ActionRegistry()
 
 
-class Set(RecordsRequest, frozen=True, tag="set"):
+class SetRecord(RecordsRequest, frozen=True, tag="set"):
     """Stores a record."""
 
     id: RecordId
@@ -38,10 +38,10 @@ class Set(RecordsRequest, frozen=True, tag="set"):
 
 
 @CORPORATE.batched(
-    Set,
+    SetRecord,
     usage=[('{"action":"set","id":"X","data":{...}}', 'stores a record; with "version", only over that version')],
 )
-def plan_set(server: PersistenceServer, request: Set, session: str) -> Step:
+def plan_set(server: PersistenceServer, request: SetRecord, session: str) -> Step:
     """Plans storing a record. Raises InvalidParams."""
     data = check_value(request.data, "data")
     if data.get("id", request.id) != request.id:
@@ -55,14 +55,14 @@ def plan_set(server: PersistenceServer, request: Set, session: str) -> Step:
     return Step((Transaction(TENANT, [put], entry),), (), answer)
 
 
-class Get(RecordsRequest, frozen=True, tag="get"):
+class GetRecord(RecordsRequest, frozen=True, tag="get"):
     """A record."""
 
     id: RecordId
 
 
-@CORPORATE.batched(Get, verb=Verb("id"), usage=[("get ID, delete ID", "one record")], reads=True)
-def plan_get(server: PersistenceServer, request: Get, session: str) -> Step:
+@CORPORATE.batched(GetRecord, verb=Verb("id"), usage=[("get ID, delete ID", "one record")], reads=True)
+def plan_get(server: PersistenceServer, request: GetRecord, session: str) -> Step:
     """Plans reading a record."""
     entry = server.make_entry(request, session, {"id": request.id})
     ask = ItemLookup(TENANT, server.data.name, {"id": request.id})
@@ -75,15 +75,15 @@ def plan_get(server: PersistenceServer, request: Get, session: str) -> Step:
     return Step((Transaction(TENANT, [], entry),), (ask,), answer)
 
 
-class Delete(RecordsRequest, frozen=True, tag="delete"):
+class DeleteRecord(RecordsRequest, frozen=True, tag="delete"):
     """Removes a record."""
 
     id: RecordId
     version: int | None = None
 
 
-@CORPORATE.batched(Delete, verb=Verb("id"))
-def plan_delete(server: PersistenceServer, request: Delete, session: str) -> Step:
+@CORPORATE.batched(DeleteRecord, verb=Verb("id"))
+def plan_delete(server: PersistenceServer, request: DeleteRecord, session: str) -> Step:
     """Plans removing a record."""
     entry = server.make_entry(request, session, {"id": request.id}, request.id)
     delete = DeleteAction(server.data.name, {"id": request.id}, _require_version(request.version))
@@ -124,7 +124,7 @@ async def list_records(server: PersistenceServer, request: ListRecords, _: Conne
     return await server.read_page(query, request.cursor, _show_record)
 
 
-class History(RecordsRequest, frozen=True, tag="history"):
+class RecordHistory(RecordsRequest, frozen=True, tag="history"):
     """The entries of the audit log about a record, newest first."""
 
     id: RecordId
@@ -133,12 +133,12 @@ class History(RecordsRequest, frozen=True, tag="history"):
 
 
 @CORPORATE.aside(
-    History,
+    RecordHistory,
     verb=Verb("id"),
     usage=[("history ID", "what was done to a record, newest first")],
     prepare=_corporate_record("id"),
 )
-async def read_history(server: PersistenceServer, request: History, _: Connection) -> Members:
+async def read_history(server: PersistenceServer, request: RecordHistory, _: Connection) -> Members:
     """Reads a page of the entries about a record."""
     query = RecordQuery(TENANT, server.log.name, "by_record", request.id, descending=True, limit=request.limit)
     return await server.read_page(query, request.cursor, _show_item)
@@ -175,7 +175,7 @@ async def verify_log(server: PersistenceServer, _: VerifyLog, __: Connection) ->
     return await server.audit.verify_chains()
 
 
-class Watch(RecordsRequest, frozen=True, tag="watch"):
+class WatchRecords(RecordsRequest, frozen=True, tag="watch"):
     """Changes of the corporate data, or of one record, from now on or after the position of an earlier event."""
 
     id: RecordId | None = None
@@ -183,39 +183,39 @@ class Watch(RecordsRequest, frozen=True, tag="watch"):
 
 
 @CORPORATE.aside(
-    Watch,
+    WatchRecords,
     verb=Verb("id"),
     usage=[("watch [ID]", "every change at once; unwatch ends it")],
     prepare=_corporate_record("id"),
 )
-async def watch(server: PersistenceServer, request: Watch, connection: Connection) -> Members:
+async def watch(server: PersistenceServer, request: WatchRecords, connection: Connection) -> Members:
     """Subscribes the connection to changes from now on, or after a position. Raises InvalidParams and Gone."""
     return await _add_observer(server, request, connection, in_dialect=False)
 
 
-class Subscribe(Watch, frozen=True, tag="subscribe"):
+class SubscribeToRecords(WatchRecords, frozen=True, tag="subscribe"):
     """`watch` under its name in the upper-case dialect, which the audit log records."""
 
 
-@CORPORATE.aside(Subscribe, prepare=_corporate_record("id"), is_named=False)
-async def subscribe(server: PersistenceServer, request: Subscribe, connection: Connection) -> Members:
+@CORPORATE.aside(SubscribeToRecords, prepare=_corporate_record("id"), is_named=False)
+async def subscribe(server: PersistenceServer, request: SubscribeToRecords, connection: Connection) -> Members:
     """Subscribes the connection to changes in the upper-case dialect."""
     return await _add_observer(server, request, connection, in_dialect=True)
 
 
 async def _add_observer(
-    server: PersistenceServer, request: Watch, connection: Connection, *, in_dialect: bool
+    server: PersistenceServer, request: WatchRecords, connection: Connection, *, in_dialect: bool
 ) -> Members:
     position = await server.observers.add_observer(connection, Observer(request.id, in_dialect), request.since)
     return {"watching": request.id or "all", "position": position}
 
 
-class Unwatch(RecordsRequest, frozen=True, tag="unwatch"):
+class UnwatchRecords(RecordsRequest, frozen=True, tag="unwatch"):
     """End of a subscription."""
 
 
-@CORPORATE.immediate(Unwatch, verb=Verb())
-def unwatch(server: PersistenceServer, _: Unwatch, connection: Connection) -> Members:
+@CORPORATE.immediate(UnwatchRecords, verb=Verb())
+def unwatch(server: PersistenceServer, _: UnwatchRecords, connection: Connection) -> Members:
     """Ends the subscription of the connection."""
     server.observers.remove_observer(connection)
     return {"watching": None}

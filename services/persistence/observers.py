@@ -30,7 +30,7 @@ class Observer(NamedTuple):
     dialect: bool
 
 
-class Observers:
+class RecordObservers:
     """Reads the feed while there are observers: after `wake`, or every `poll_seconds` if other servers write, too."""
 
     def __init__(self, store: RecordStore, data: Table, fanout: Fanout, *, poll_seconds: float | None) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from services.persistence import dialect
 from services.persistence.actions import ACTIONS
-from services.persistence.corporate import Subscribe
+from services.persistence.corporate import SubscribeToRecords
 from shared.domain.errors import ComandaError, InvalidParams, UnknownAction
 from shared.domain.records import Action, Condition
 from shared.runtime.logs import log_internal_error
@@ -79,7 +79,7 @@ def _parse_dialect(members: dict[str, Any]) -> ParsedRequest:
         request["data"] = {key: value for key, value in members.items() if key not in _DIALECT_MEMBERS}
     if name in ("list", "list_logs"):
         request["limit"] = _DIALECT_LIMIT
-    action = ACTIONS.by_type[Subscribe] if name == "subscribe" else ACTIONS.actions[name]
+    action = ACTIONS.by_type[SubscribeToRecords] if name == "subscribe" else ACTIONS.actions[name]
     try:
         return ParsedRequest(action, msgspec.convert(request, action.request), dialect.encode_answer)
     except msgspec.ValidationError as error:

@@ -11,7 +11,7 @@ import structlog
 from services.persistence.audit import TENANT, Audit
 from services.persistence.audit_retention import AuditRetention
 from services.persistence.batch import RecordBatch
-from services.persistence.observers import Observers
+from services.persistence.observers import RecordObservers
 from services.persistence.parser import RecordsParser
 from services.persistence.server import PersistenceServer
 from services.persistence.settings import PersistenceSettings
@@ -83,7 +83,7 @@ class Persistence:
             cursors = Cursors(await self._cursor_key())
         except StoreError as error:
             raise StartupError(f"the store cannot be read: {error.message}", hint=error.hint) from error
-        observers = Observers(
+        observers = RecordObservers(
             store,
             data,
             Fanout(settings.max_unread_bytes),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 from msgspec import Meta, structs
 
 from services.persistence.audit import Audit
-from services.persistence.observers import Observers
+from services.persistence.observers import RecordObservers
 from shared.domain.errors import ComandaError
 from shared.domain.orders import iso_time
 from shared.domain.records import Put, Record, Table, Transaction, Written
@@ -61,7 +61,7 @@ class PersistenceServer(CommonServer):
         log: Table,
         *,
         audit: Audit,
-        observers: Observers,
+        observers: RecordObservers,
         cursors: Cursors,
         metrics: ServerMetrics,
     ) -> None:

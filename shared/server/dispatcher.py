@@ -29,14 +29,14 @@ from shared.wire.replies import encode_line, error_reply, success_reply
 _STRETCH = 64
 
 
-class Refused(Struct, frozen=True):
+class RefusedRequest(Struct, frozen=True):
     """A request that is not carried out."""
 
     parsed: ParsedRequest
     error: ComandaError
 
 
-Entry = tuple[Connection, Item | Refused, float]
+Entry = tuple[Connection, Item | RefusedRequest, float]
 """An item, where it came from, and when it arrived by the loop's clock."""
 Answers = tuple[bytes, int]
 """Answers that are encoded already, and their number."""
@@ -204,7 +204,7 @@ class Dispatcher(Generic[S]):
             weight += 1
             action, request = item.action, item.request  # type: ignore[union-attr]
             if request.deadline_ms is not None and is_late(request.deadline_ms, now - arrived):
-                entries.append((connection, Refused(item, too_late()), arrived))  # type: ignore[arg-type]
+                entries.append((connection, RefusedRequest(item, too_late()), arrived))  # type: ignore[arg-type]
                 continue
             if not action.is_immediate:
                 if action.reads:
@@ -232,7 +232,7 @@ class Dispatcher(Generic[S]):
                 connection.answer(item.answer)
                 if item.last:
                     connection.finish()
-            elif isinstance(item, Refused):
+            elif isinstance(item, RefusedRequest):
                 self._answer(connection, item.parsed, item.error)
         self._batch.end_turn()
         if self._gone:

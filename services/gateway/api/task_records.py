@@ -22,7 +22,7 @@ Title = Annotated[str, Meta(min_length=1, max_length=200)]
 Description = Annotated[str, Meta(max_length=10_000)]
 
 
-class TaskPage(NamedTuple):
+class StoredTasks(NamedTuple):
     """Stored tasks; `cursor` leads to the next page."""
 
     tasks: Sequence[StoredItem]
@@ -35,14 +35,14 @@ class TaskRecords:
     def __init__(self, persistence: Backend[PersistenceClient]) -> None:
         self._persistence = persistence
 
-    async def list(self, completed: bool | None, *, newest_first: bool, limit: int, cursor: str | None) -> TaskPage:
+    async def list(self, completed: bool | None, *, newest_first: bool, limit: int, cursor: str | None) -> StoredTasks:
         """Returns a page of tasks in the order of their creation."""
         index = "by_time" if completed is None else "by_status"
         partition = None if completed is None else status_of(completed)
         page = await self._persistence.lists.query(
             TASKS.name, index, partition=partition, descending=newest_first, page_size=limit, cursor=cursor
         )
-        return TaskPage(page.items, page.cursor)
+        return StoredTasks(page.items, page.cursor)
 
     async def get(self, task: str) -> StoredItem:
         """Returns a task. Raises NotFound."""

@@ -24,7 +24,7 @@ _ITS_FAULT = {"db_error", "internal_error", "unavailable"}
 _OUR_FAULT = {"unauthorized", "unknown_action"}
 
 
-class Work(enum.Enum):
+class WorkKind(enum.Enum):
     """Kinds of requests, by their cost for the server."""
 
     AT_ONCE = "at once"
@@ -52,18 +52,18 @@ class Backend(Generic[C]):
         self.absent = absent
         """Makes the error that says why there is no such server here, where that is so."""
         self._clients = clients
-        self._places = dict.fromkeys(Work, max_waiting) | {Work.LIST: -(-max_waiting // 2)}
-        self._waiting = dict.fromkeys(Work, 0)
+        self._places = dict.fromkeys(WorkKind, max_waiting) | {WorkKind.LIST: -(-max_waiting // 2)}
+        self._waiting = dict.fromkeys(WorkKind, 0)
         """Requests of each kind that wait for a response."""
         self._next = 0
         clock = asyncio.get_running_loop().time
-        self._breakers = {kind: Breaker(clock) for kind in Work}
+        self._breakers = {kind: Breaker(clock) for kind in WorkKind}
         self._log = structlog.get_logger()
-        self.at_once = self._client_for(Work.AT_ONCE)
+        self.at_once = self._client_for(WorkKind.AT_ONCE)
         """The client for requests that make no other request on their connection wait, above all new orders."""
-        self.lookups = self._client_for(Work.LOOKUP)
+        self.lookups = self._client_for(WorkKind.LOOKUP)
         """The client for requests that read or change something."""
-        self.lists = self._client_for(Work.LIST)
+        self.lists = self._client_for(WorkKind.LIST)
         """The client for requests that read a page. Each method of these three raises as `ask` does."""
 
     @property
@@ -74,10 +74,11 @@ class Backend(Generic[C]):
     def describe_state(self) -> dict[str, Any]:
         """Returns the waiting requests and the state of the circuit breaker of each kind of work."""
         return {
-            work.value: {"waiting": self._waiting[work], "breaker": self._breakers[work].state.value} for work in Work
+            work.value: {"waiting": self._waiting[work], "breaker": self._breakers[work].state.value}
+            for work in WorkKind
         }
 
-    async def ask(self, question: Callable[[C], Awaitable[T]], work: Work = Work.LOOKUP) -> T:
+    async def ask(self, question: Callable[[C], Awaitable[T]], work: WorkKind = WorkKind.LOOKUP) -> T:
         """Returns the result of `question`, called with a client; `work` is the kind of request.
 
         Raises Refused for what the server says against the request itself, Unavailable where nothing was done,
@@ -88,12 +89,12 @@ class Backend(Generic[C]):
         breaker = self._breakers[work]
         if (pause := breaker.seconds_until_trial()) > 0:
             raise self._unavailable(f"{self.name} does not answer", pause)
-        waiting = self._waiting[work] if work is Work.LIST else sum(self._waiting.values())
+        waiting = self._waiting[work] if work is WorkKind.LIST else sum(self._waiting.values())
         if waiting >= self._places[work]:
             raise self._unavailable(f"{waiting} requests wait for {self.name} already", 1.0)
         self._waiting[work] += 1
         try:
-            answer = await question(self._clients[0] if work is Work.AT_ONCE else self._next_client())
+            answer = await question(self._clients[0] if work is WorkKind.AT_ONCE else self._next_client())
         except Refused as refusal:
             raise self._translate_refusal(refusal, breaker) from None
         except Unreachable as error:
@@ -115,7 +116,7 @@ class Backend(Generic[C]):
         self._record_success(breaker)
         return answer
 
-    def _client_for(self, work: Work) -> C:
+    def _client_for(self, work: WorkKind) -> C:
         return cast(C, GuardedClient(partial(self.ask, work=work)))
 
     def _next_client(self) -> C:

@@ -8,7 +8,7 @@ import pytest
 
 from services.distributed.event_log import EventLog, Logged
 from services.distributed.events import EVENTS, Entry, EventLine, OrderEvent, PlainEvent, encode_entry, entry_kind
-from services.distributed.observers import EventSelection, Observers
+from services.distributed.observers import EventObservers, EventSelection
 from shared.domain.ids import OrderRange
 from shared.domain.states import State
 from shared.net.connection import Connection
@@ -50,15 +50,15 @@ def log(connection: sqlite3.Connection) -> EventLog:
 
 
 @pytest.fixture
-def observers(log: EventLog) -> Observers:
-    return Observers(log, unread_bytes=10_000)
+def observers(log: EventLog) -> EventObservers:
+    return EventObservers(log, unread_bytes=10_000)
 
 
 def names(observer: Observer) -> list[bytes]:
     return [line.split(b'"')[3] for line in observer.told]
 
 
-def test_observers_are_told_of_the_names_that_they_chose(observers: Observers) -> None:
+def test_observers_are_told_of_the_names_that_they_chose(observers: EventObservers) -> None:
     every, failed, ana = Observer(), Observer(), Observer()
     observers.add(every.connection, EventSelection(ORDERS), 0)
     observers.add(failed.connection, EventSelection(ORDERS, frozenset({"order.failed"})), 0)
@@ -69,7 +69,7 @@ def test_observers_are_told_of_the_names_that_they_chose(observers: Observers) -
     assert names(ana) == [b"order.failed"]
 
 
-def test_nothing_is_made_of_events_whose_name_nobody_wants(observers: Observers) -> None:
+def test_nothing_is_made_of_events_whose_name_nobody_wants(observers: EventObservers) -> None:
     failed, gone = Observer(), Observer()
     observers.add(failed.connection, EventSelection(ORDERS, frozenset({"order.failed"})), 0)
     observers.add(gone.connection, EventSelection(ORDERS), 0)
@@ -82,7 +82,7 @@ def test_nothing_is_made_of_events_whose_name_nobody_wants(observers: Observers)
 
 
 async def test_nothing_is_read_of_older_events_whose_name_is_not_wanted(
-    observers: Observers, log: EventLog, connection: sqlite3.Connection
+    observers: EventObservers, log: EventLog, connection: sqlite3.Connection
 ) -> None:
     log.confirm_append(log.append_entries([orders("order.finished", "Ana", "Eva"), orders("order.failed", "Ana")]))
     connection.execute("""UPDATE log SET body = '[1,"order.finished",nothing more' WHERE number = 1""")

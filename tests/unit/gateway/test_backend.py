@@ -7,7 +7,7 @@ import pytest
 
 from clients.base_client import BaseClient
 from clients.errors import AnswerTimeout
-from services.gateway.upstream.backend import Backend, Work
+from services.gateway.upstream.backend import Backend, WorkKind
 from services.gateway.upstream.breaker import BreakerState
 from shared.domain.errors import DeadlineExceeded, Unavailable
 
@@ -28,10 +28,10 @@ async def answer(_: BaseClient) -> str:
 async def test_lists_that_come_too_late_keep_no_order_out(backend: Backend[BaseClient]) -> None:
     for _ in range(5):
         with pytest.raises(DeadlineExceeded):
-            await backend.ask(come_too_late, Work.LIST)
+            await backend.ask(come_too_late, WorkKind.LIST)
     with pytest.raises(Unavailable):
-        await backend.ask(answer, Work.LIST)
-    assert await backend.ask(answer, Work.AT_ONCE) == "done"
+        await backend.ask(answer, WorkKind.LIST)
+    assert await backend.ask(answer, WorkKind.AT_ONCE) == "done"
     assert await backend.ask(answer) == "done"
     # Who asks whether the server works is told of the worst.
     assert backend.state is BreakerState.OPEN
@@ -43,14 +43,14 @@ async def test_lists_take_at_most_half_of_the_places(backend: Backend[BaseClient
     async def wait(_: BaseClient) -> None:
         await go_on.wait()
 
-    lists = [asyncio.create_task(backend.ask(wait, Work.LIST)) for _ in range(2)]
+    lists = [asyncio.create_task(backend.ask(wait, WorkKind.LIST)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="2 requests wait"):
-        await backend.ask(answer, Work.LIST)
+        await backend.ask(answer, WorkKind.LIST)
     lookups = [asyncio.create_task(backend.ask(wait)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="4 requests wait"):
-        await backend.ask(answer, Work.AT_ONCE)
+        await backend.ask(answer, WorkKind.AT_ONCE)
     go_on.set()
     await asyncio.gather(*lists, *lookups)
-    assert await backend.ask(answer, Work.LIST) == "done"
+    assert await backend.ask(answer, WorkKind.LIST) == "done"

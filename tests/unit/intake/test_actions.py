@@ -7,7 +7,7 @@ import pytest
 
 from services.intake.actions import (
     ACTIONS,
-    Cancel,
+    CancelOrder,
     ListOrders,
     Watch,
 )
@@ -29,7 +29,7 @@ def request(action: str, **members: Any) -> Request:
         ("help order", request("help", topic="order")),
         ("salir", request("quit")),
         ("Exit", request("quit")),
-        ("cancel  ab-1 ", Cancel(id="ab-1")),
+        ("cancel  ab-1 ", CancelOrder(id="ab-1")),
         ("watch", Watch()),
         ("watch x", Watch(id="x")),
         ("list", ListOrders()),

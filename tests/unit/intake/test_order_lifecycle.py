@@ -15,7 +15,7 @@ from shared.stores.ports.orders import Adoption, Cancellation, OpenRange, OrderB
 from shared.wire.orders import encode_orders
 from tests.support.memory_orders import MemoryOrders, MemoryOrderStore
 from tests.support.orders import request
-from workers.messages import Failed, Report
+from workers.messages import FailedOrder, WorkerReport
 from workers.pool import Pool
 
 
@@ -86,8 +86,8 @@ class Kitchen:
     def report(self, order: OrderRange, *, failed: bool) -> None:
         """Has the worker say that the order has failed, or that it was not to begin it."""
         self.pool.held.discard(order.first)
-        failures, refused = ([Failed(order, "broken")], []) if failed else ([], [order])
-        self.lifecycle.complete(Report([], [], failures, [], refused, [], 5, {}, {}))
+        failures, refused = ([FailedOrder(order, "broken")], []) if failed else ([], [order])
+        self.lifecycle.complete(WorkerReport([], [], failures, [], refused, [], 5, {}, {}))
 
     async def fail(self, order: OrderRange) -> None:
         """Has an order fail, and its failure reported."""

@@ -11,7 +11,7 @@ from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 from shared.stores.ports.orders import Advance, Claim, Ticket
 from workers.handlers import Job, Loaded
-from workers.messages import Drain, FromWorker, Report, Work, decode_from_worker
+from workers.messages import Drain, FromWorker, Tickets, WorkerReport, decode_from_worker
 from workers.queue import open_channel
 from workers.worker import Worker, WorkPolicy
 
@@ -81,7 +81,7 @@ async def test_large_orders_are_taken_by_their_size() -> None:
 
     def take(messages: list[FromWorker]) -> None:
         for message in messages:
-            if isinstance(message, Report):
+            if isinstance(message, WorkerReport):
                 done.extend(message.done)
         if sum(order_range.count for order_range in done) == ORDERS:
             ended.set()
@@ -89,7 +89,7 @@ async def test_large_orders_are_taken_by_their_size() -> None:
     ours, theirs = socket.socketpair()
     channel = await open_channel(ours, decode_from_worker, take, lambda: None)
     running = asyncio.create_task(worker.run(theirs))
-    channel.put(Work([Ticket(OrderRange(1, 1, 1, ORDERS), 1, Priority.NORMAL, 1, 1)]))
+    channel.put(Tickets([Ticket(OrderRange(1, 1, 1, ORDERS), 1, Priority.NORMAL, 1, 1)]))
     async with asyncio.timeout(30), hands.changed:
         while hands.ended < ORDERS:
             # What has ended makes room for as much.
