@@ -1,4 +1,4 @@
-"""The commands, their flags, and what they do."""
+"""The root of the command line: its commands, and those about orders."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ app = App(
     help="Clients of Comanda, the order system.",
     result_action="return_value",
 )
-# Loaded when it is asked for: the other commands start quicker without it.
+# These modules are loaded on demand, so that other commands start faster.
 app.command(
     "clients.tools.loadtest.command:run_loadtest",
     name="loadtest",
@@ -67,7 +67,9 @@ app.command(
     "clients.tools.archive.command:archive_orders", name="archive", help="Move old final orders to compressed files."
 )
 app.command(
-    "clients.tools.archive.command:compact_files", name="compact", help="Give space back that deleted rows have left."
+    "clients.tools.archive.command:compact_files",
+    name="compact",
+    help="Return the space of deleted rows to the file system.",
 )
 app.command("clients.cli.data:data", name="data", help="Corporate data, and the audit log of it.")
 app.command(
@@ -76,13 +78,13 @@ app.command(
     help="Show changes and events as they happen, until stopped.",
 )
 app.command("clients.cli.statistics:show_statistics", name="stats", help="Show the statistics of users and orders.")
-app.command("clients.cli.statistics:show_notifications", name="notifications", help="Show what a user was told.")
-app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: bring in files, look at it, take back.")
+app.command("clients.cli.statistics:show_notifications", name="notifications", help="Show a user's notifications.")
+app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: upload files, list counts, undo imports.")
+app.command("clients.cli.readiness:show_readiness", name="ready", help="Check whether all required servers can work.")
 app.command(
-    "clients.cli.readiness:show_readiness", name="ready", help="Tell whether every server that is needed can work."
-)
-app.command(
-    "clients.tools.doctor.command:run_doctor", name="doctor", help="Examine this installation, and say how to cure it."
+    "clients.tools.doctor.command:run_doctor",
+    name="doctor",
+    help="Examine this installation, and suggest a cure for each problem.",
 )
 app.command("clients.cli.token:make_token", name="token", help="Make a bearer token for the gateway.")
 app.command(
@@ -93,20 +95,22 @@ app.command(
 @app.command(name="order")
 async def place_orders(  # noqa: PLR0913 -- its parameters are the flags of the command
     *,
-    cliente: Annotated[str | None, Parameter(help="Who orders.")] = None,
+    cliente: Annotated[str | None, Parameter(help="The customer's name.")] = None,
     producto: Annotated[
         list[str] | None,
         Parameter(negative="", help="NAME, NAME:QUANTITY or NAME:QUANTITY:PRICE, or JSON; repeatable."),
     ] = None,
-    direccion: Annotated[str | None, Parameter(help="Where to.")] = None,
+    direccion: Annotated[str | None, Parameter(help="The delivery address.")] = None,
     prioridad: Annotated[Literal["alta", "normal", "baja"] | None, Parameter(help="Else normal.")] = None,
     no_antes_de: Annotated[
         str | None, Parameter(help="Not begun before this time: 2030-01-31, or 2030-01-31T08:00:00Z.")
     ] = None,
     request_id: Annotated[
-        str | None, Parameter(help="An order that is sent again under the same one is stored once.")
+        str | None, Parameter(help="Idempotency key: an order sent twice with it is stored once.")
     ] = None,
-    client_id: Annotated[str | None, Parameter(help="Whose the --request-id is; others may use the same.")] = None,
+    client_id: Annotated[
+        str | None, Parameter(help="Scope of --request-id: other clients may use the same id.")
+    ] = None,
     file: Annotated[
         str | None,
         Parameter(
@@ -158,7 +162,7 @@ async def show_order(order_id: OrderId, /, *, host: Host = None, port: Port = No
 
 @app.command(name="explain")
 async def explain_order(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
-    """Show what happened to an order, and when, and why attempts at it have failed."""
+    """Show an order's history: its steps with their times, and the reasons of failed attempts."""
     async with IntakeClient(*resolve_target(host, port)) as client:
         Output(json=json).print_explanation(await client.explain(order_id))
     return 0
@@ -168,7 +172,7 @@ async def explain_order(order_id: OrderId, /, *, host: Host = None, port: Port =
 async def list_orders(
     *,
     estado: Annotated[str | None, Parameter(help="en_cola, en_proceso, listo, fallido or cancelado.")] = None,
-    cliente: Annotated[str | None, Parameter(help="Orders of this customer alone.")] = None,
+    cliente: Annotated[str | None, Parameter(help="Only orders of this customer.")] = None,
     desde: Annotated[
         str | None, Parameter(help="Received at this time or later: 2030-01-31, or 2030-01-31T08:00:00Z.")
     ] = None,
@@ -187,7 +191,7 @@ async def list_orders(
     until = None if hasta is None else parse_time(hasta, "--hasta")
     found = []
     if archive:
-        # Only here: no other command needs the files.
+        # Imported here because no other command needs the files.
         from clients.tools.archive.listing import list_archived  # noqa: PLC0415
 
         listed = list_archived(state=state, customer=cliente, since=since, until=until)
@@ -217,7 +221,7 @@ async def watch_orders(
 
 @app.command(name="cancel")
 async def cancel_order(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
-    """Take an order back that no worker has begun, or discard one that has failed."""
+    """Cancel a waiting order, or discard a failed one."""
     async with IntakeClient(*resolve_target(host, port)) as client:
         Output(json=json).print_state(order_id, await client.cancel(order_id))
     return 0
@@ -225,7 +229,7 @@ async def cancel_order(order_id: OrderId, /, *, host: Host = None, port: Port = 
 
 @app.command(name="retry")
 async def retry_order(order_id: OrderId, /, *, host: Host = None, port: Port = None, json: Json = False) -> int:
-    """Give a failed order one more attempt."""
+    """Queue a failed order for another attempt."""
     async with IntakeClient(*resolve_target(host, port)) as client:
         Output(json=json).print_state(order_id, await client.retry(order_id))
     return 0
@@ -233,7 +237,7 @@ async def retry_order(order_id: OrderId, /, *, host: Host = None, port: Port = N
 
 @app.command(name="health")
 async def show_health(*, host: Host = None, port: Port = None, json: Json = False) -> int:
-    """Show how the intake and its workers are."""
+    """Show the health of the intake and its workers."""
     async with IntakeClient(*resolve_target(host, port)) as client:
         Output(json=json).print_members(await client.health())
     return 0
@@ -251,18 +255,18 @@ async def ping_intake(*, host: Host = None, port: Port = None, json: Json = Fals
 
 
 def _drop_output() -> None:
-    """Writes what is left to nowhere; the interpreter would complain when it flushes that at its end."""
+    """Discards buffered output, since the interpreter would fail to flush it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one command; gives the exit status: 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
-    # As the first process of a container, this one would ignore the signal by default.
+    """Runs one command; returns the exit status: 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
+    # The first process of a container ignores the signal unless it has a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         prepare_streams()
         result = app([decode_typed_text(word) for word in argv], exit_on_error=False, backend="asyncio")
-        # What cannot be written is an error of this command, and not of the interpreter that ends.
+        # Flushed here, so that a write error is reported as an error of this command.
         sys.stdout.flush()
     except CycloptsError:
         return _USAGE
@@ -284,7 +288,7 @@ def main(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, EOFError):
         return _INTERRUPTED
     except BrokenPipeError:
-        # What reads the output has enough.
+        # The reader has closed the pipe.
         _drop_output()
         return _BROKEN_PIPE
     except OSError as error:

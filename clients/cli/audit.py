@@ -1,4 +1,4 @@
-"""The command `audit`: proves that the statistics have counted what the intake has done, order by order if need be."""
+"""The command `audit`: compares the statistics with the intake's orders, one by one where the counts differ."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ async def audit_statistics(
 ) -> int:
     """Compare the intake's orders with what the distributed service has counted. Exit status 1 where they differ.
 
-    Also shows each repair of the intake's files: orders that were lost, and where their progress was set aside.
+    Also shows each repair of the intake's files: lost orders, and the file that has their progress.
     """
     output = Output(json=options.json)
     async with (
@@ -67,27 +67,27 @@ async def _count_orders(client: DistributedClient) -> dict[str, int]:
 
 
 async def _print_differences(intake: IntakeClient, client: DistributedClient, output: Output) -> None:
-    """Goes through the events that are kept, and names orders whose last one is not what the intake says."""
+    """Prints orders whose last event does not match their state in the intake, and events that are gone."""
     last = (await client.health())["eventos"]
-    told: dict[str, tuple[int, str]] = {}
+    counted: dict[str, tuple[int, str]] = {}
     gone: dict[str, Any] | None = None
     if last:
         async for event in client.subscribe(["orders", "scores", "records", "notifications", "stock"], since=0):
             if event["event"] == "gap":
                 gone = event
             elif "estado" in event:
-                told[event["id"]] = (event["seq"], event["estado"])
+                counted[event["id"]] = (event["seq"], event["estado"])
             if event.get("seq", 0) >= last:
                 break
     if gone is not None:
         output.print_members({"not_kept": f"events {gone['from']} to {gone['to']}: orders of that time are left out"})
     shown = 0
     async for order in intake.list(page_size=1000):
-        seq, state = told.pop(order.id, (None, None))
+        seq, state = counted.pop(order.id, (None, None))
         if state != order.state.value and not (state is None and gone is not None):
             output.print_members({"id": order.id, "intake": order.state.value, "distributed": state, "seq": seq})
             shown += 1
         if shown == _SHOWN:
             return
-    for order_id, (seq, state) in list(told.items())[: _SHOWN - shown]:
+    for order_id, (seq, state) in list(counted.items())[: _SHOWN - shown]:
         output.print_members({"id": order_id, "intake": None, "distributed": state, "seq": seq})

@@ -1,4 +1,4 @@
-"""The commands around the persistence server: `data` with its own commands."""
+"""The commands about corporate data: `data` and its subcommands."""
 
 import contextlib
 import sys
@@ -32,14 +32,14 @@ Input = Annotated[
 ]
 Record = Annotated[str, Parameter(help="The record's id.")]
 AnyRecord = Annotated[str | None, Parameter(help="The record's id.")]
-Prefix = Annotated[str | None, Parameter(help="What the ids begin with; else all are listed.")]
-Limit = Annotated[int | None, Parameter(validator=Number(gte=1), help="No more than so many.")]
+Prefix = Annotated[str | None, Parameter(help="Prefix of the ids; else all are listed.")]
+Limit = Annotated[int | None, Parameter(validator=Number(gte=1), help="The maximum number.")]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class PersistenceOptions:
-    """What every command about the persistence server can be told."""
+    """Options of the commands about the persistence server."""
 
     server: Annotated[
         str | None, Parameter(name=["--server", "-s", "--host"], help="Name or address; else TCP_PERSIST_HOST.")
@@ -49,17 +49,17 @@ class PersistenceOptions:
     json: Annotated[
         bool, Parameter(negative="", show_default=False, help="One JSON line a result, also on a terminal.")
     ] = False
-    uuid: Annotated[str | None, Parameter(help="Who asks, for the audit log.")] = None
-    verbose: Annotated[bool, Parameter(alias="-v", negative="", help="Say what is done, on standard error.")] = False
+    uuid: Annotated[str | None, Parameter(help="The client's name in the audit log.")] = None
+    verbose: Annotated[bool, Parameter(alias="-v", negative="", help="Report each step on standard error.")] = False
 
     def create_client(self) -> PersistenceClient:
-        """A client of the server that is meant."""
+        """Returns a client of the selected server."""
         where = resolve_target(self.server, self.port, PERSISTENCE)
         self.print_note(f"server {where.host} port {where.port}")
         return PersistenceClient(*where, uuid=self.uuid)
 
     def open_output(self) -> AbstractContextManager[TextIO]:
-        """Where results go, for a block. Raises ClientError."""
+        """Opens the output file, or standard output, which stays open. Raises ClientError."""
         if self.output is None:
             return contextlib.nullcontext(sys.stdout)
         try:
@@ -68,17 +68,17 @@ class PersistenceOptions:
             raise ClientError(f"{self.output} cannot be written: {error.strerror}") from None
 
     def print_note(self, text: str) -> None:
-        """Tells on standard error what is done, if asked to."""
+        """Prints a line on standard error if `verbose` is set."""
         if self.verbose:
             sys.stderr.write(make_printable(text) + "\n")
 
     @property
     def is_interactive(self) -> bool:
-        """Whether somebody reads the results on a terminal."""
+        """Whether results go to a terminal."""
         return self.output is None and not self.json and sys.stdout.isatty()
 
     def write_result(self, out: TextIO, result: Any) -> None:
-        """Writes one result: names and values for people, a line of JSON for programs."""
+        """Writes one result: names and values on a terminal, else a line of JSON."""
         if self.is_interactive:
             Output(json=False).print_members(_flatten_record(msgspec.to_builtins(result)))
             return
@@ -86,7 +86,7 @@ class PersistenceOptions:
         out.flush()
 
     async def write_results(self, results: AsyncIterator[Any], limit: int | None, *, columns: Sequence[str]) -> int:
-        """Writes results, no more than `limit`: as a table with these columns for people."""
+        """Writes up to `limit` results: a table with `columns` on a terminal, else lines of JSON. Returns 0."""
         shown = 0
         table: list[dict[str, Any]] = []
         with self.open_output() as out:
@@ -109,7 +109,7 @@ _ENTRY_COLUMNS = ("number", "timestamp", "action", "record", "CPUid")
 
 
 def _flatten_record(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result with the members of a record beside its id and version."""
+    """Returns a result with the members of its `data` next to its id and version."""
     rest = {name: value for name, value in result.items() if name != "data"}
     inner = result.get("data")
     return rest | inner if isinstance(inner, dict) else dict(result)
@@ -173,7 +173,7 @@ async def list_records(prefix: Prefix = None, /, *, limit: Limit = None, options
 
 @data.command(name="history")
 async def show_history(record_id: Record, /, *, limit: Limit = None, options: PersistenceOptions = _OPTIONS) -> int:
-    """Show what was done to a record, newest first."""
+    """Show the audit log's entries about a record, newest first."""
     async with options.create_client() as client:
         return await options.write_results(client.history(record_id), limit, columns=_ENTRY_COLUMNS)
 
@@ -227,11 +227,11 @@ def _parse_member(word: str) -> tuple[str, Any]:
     try:
         return name, decode_json(value.encode())
     except InvalidParams as error:
-        # A number that is JSON, but more than any member can hold.
+        # A number that is valid JSON but out of range.
         raise WrongUsage(f"{name}: {error.message}", hint="quote it to store it as text: NAME='\"…\"'") from None
     except InvalidJson as error:
         if value.lstrip()[:1] in ("{", "["):
-            # Meant as JSON: it would be a surprise as text.
+            # Probably meant as JSON, so it is not stored as text.
             raise WrongUsage(
                 f"{name}: {error.message}", hint="quote it for the shell, as in: data='{\"a\":1}'"
             ) from None

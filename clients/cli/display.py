@@ -1,4 +1,4 @@
-"""Values as people read them: times, durations, counts with their names."""
+"""Formats of values on terminals: times, durations, nested members."""
 
 import datetime
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from clients.cli.text import make_printable
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-# Each unit of a duration holds for less than so many seconds, and has so many seconds.
+# Units of durations: name, exclusive upper limit in seconds, size in seconds.
 _UNITS = (
     ("s", 120, 1.0),
     ("min", 7200, 60.0),
@@ -25,7 +25,7 @@ def format_time(moment: datetime.datetime) -> str:
 
 
 def format_duration(milliseconds: float) -> str:
-    """Returns how long something takes: `0.45 ms`, `12 ms`, `4.7 s`, `38 min`, `3,097 years`."""
+    """Returns a duration in its unit: `0.45 ms`, `12 ms`, `4.7 s`, `38 min`, `3,097 years`."""
     if milliseconds < 1000:
         return f"{milliseconds:.2f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
     seconds = milliseconds / 1000
@@ -34,17 +34,17 @@ def format_duration(milliseconds: float) -> str:
 
 
 def format_start(milliseconds: int) -> str:
-    """Returns when an order will be begun."""
+    """Returns the estimated time until the start of an order, in words."""
     return "starts at once" if milliseconds == 0 else f"starts in about {format_duration(milliseconds)}"
 
 
 def is_time(value: object) -> bool:
-    """Whether a value is a time, as the servers write it."""
+    """Whether a value is a time in the format of the wire."""
     return isinstance(value, str) and _TIME.fullmatch(value) is not None
 
 
 def format_value(value: Any) -> str:
-    """Returns a value of an answer in words: no braces, no quotes, and everything that steers a terminal escaped."""
+    """Returns a value of an answer without braces and quotes, with control characters escaped."""
     match value:
         case None:
             return _NOTHING
@@ -66,7 +66,7 @@ def format_value(value: Any) -> str:
 
 
 def format_members(members: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns names and values of an answer; what is told in `_ms` or `_s` is a duration without that ending."""
+    """Returns names and formatted values of an answer; members that end in `_ms` or `_s` become durations."""
     return [_format_member(name, value) for name, value in members.items()]
 
 

@@ -1,4 +1,4 @@
-"""The command `observe`: events of topics, or the corporate data itself as it changes."""
+"""The command `observe`: a stream of events, or of changes of the corporate data."""
 
 from typing import Annotated
 
@@ -21,17 +21,17 @@ async def observe_changes(
         str | None, Parameter(help="Events instead: orders, scores, records, notifications, stock; with commas.")
     ] = None,
     since: Annotated[
-        int | None, Parameter(validator=Number(gte=0), help="With --topics: first those behind this event.")
+        int | None, Parameter(validator=Number(gte=0), help="With --topics: start after this event.")
     ] = None,
-    cliente: Annotated[str | None, Parameter(help="With --topics: of this customer's orders alone.")] = None,
-    order: Annotated[str | None, Parameter(help="With --topics: of this order alone.")] = None,
-    user: Annotated[int | None, Parameter(help="With --topics: of this user alone.")] = None,
+    cliente: Annotated[str | None, Parameter(help="With --topics: only those of this customer's orders.")] = None,
+    order: Annotated[str | None, Parameter(help="With --topics: only those of this order.")] = None,
+    user: Annotated[int | None, Parameter(help="With --topics: only those of this user.")] = None,
     reconnect: Annotated[
         float, Parameter(alias="-r", validator=Number(gt=0), help="Seconds before it connects again.")
     ] = 2.0,
     options: PersistenceOptions = _OPTIONS,
 ) -> int:
-    """Show every change of the corporate data, of one record, or events; nothing is missed in between."""
+    """Show changes of all records, of one record, or events; a reconnection leaves no gap."""
     if topics is not None:
         if record_id is not None:
             raise WrongUsage("a record and --topics exclude each other", hint="use one of them")
@@ -63,7 +63,7 @@ async def _show_topic_events(
     reconnect: float,
     options: DistributedOptions,
 ) -> int:
-    """Shows events of topics, named with commas between them, until stopped; nothing is missed in between."""
+    """Shows events of comma-separated topics until the program is stopped; a reconnection leaves no gap."""
     output = Output(json=options.json)
     client = options.create_client()
     chosen = topics.replace(",", " ").split()

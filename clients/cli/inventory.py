@@ -1,4 +1,4 @@
-"""The commands around stock: `inventory` with its own commands. They work on the records of the persistence server."""
+"""The commands about stock: `inventory` and its subcommands, which use the records of the persistence server."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ from shared.domain.errors import InvalidParams
 from shared.domain.stock import MAX_COUNT, ImportState, check_item, check_store
 from shared.runtime.programs import server_command
 
-inventory = App(name="inventory", help="Stock: bring in files, look at it, take back.")
+inventory = App(name="inventory", help="Stock: upload files, list counts, undo imports.")
 
 _CHUNK_BYTES = 256 * 1024
 _EXPORT_ROWS = 1000
@@ -41,14 +41,14 @@ Store = Annotated[str, Parameter(help="The store's name.")]
 AnyStore = Annotated[str | None, Parameter(help="One store's name; else all stores.")]
 Item = Annotated[str, Parameter(help="The item's name.")]
 ImportId = Annotated[str, Parameter(help="The import's id, which `inventory imports` lists.")]
-NewCount = Annotated[int, Parameter(validator=Number(gte=0, lte=MAX_COUNT), help="How many there are now.")]
-Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="No more than so many.")]
+NewCount = Annotated[int, Parameter(validator=Number(gte=0, lte=MAX_COUNT), help="The new count.")]
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="The maximum number.")]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class StockOptions:
-    """What every command about stock can be told."""
+    """Options of the commands about stock."""
 
     host: Annotated[str | None, Parameter(help="The persistence server's name; else TCP_PERSIST_HOST.")] = None
     port: Annotated[int | None, Parameter(alias="-p", help="Its port; else TCP_PERSIST_PORT.")] = None
@@ -56,7 +56,7 @@ class StockOptions:
 
     @contextlib.asynccontextmanager
     async def open_client(self) -> AsyncIterator[PersistenceClient]:
-        """The records of the server that is meant."""
+        """Connects to the selected persistence server."""
         async with PersistenceClient(*resolve_target(self.host, self.port, PERSISTENCE)) as client:
             yield client
 
@@ -70,10 +70,10 @@ async def upload_file(
     /,
     *,
     dry_run: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Tell what would change, and change nothing.")
+        bool, Parameter(negative="", show_default=False, help="Show the changes, and make none.")
     ] = False,
     partial: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Take the good rows of a file that has bad ones.")
+        bool, Parameter(negative="", show_default=False, help="Take the valid rows of a file that has invalid ones.")
     ] = False,
     again: Annotated[
         bool, Parameter(negative="", show_default=False, help="Take a file that went in already.")
@@ -120,7 +120,7 @@ async def upload_file(
 
 @inventory.command(name="undo")
 async def undo_import(import_id: ImportId, /, *, options: StockOptions = _OPTIONS) -> int:
-    """Take an import back: counts change by what it has changed, what was sold meanwhile stays sold."""
+    """Undo an import: reverts its changes of counts; sales in the meantime stay."""
     async with options.open_client() as records:
         found = await imports.undo_import(records, import_id)
         with _create_progress() as progress:
@@ -131,7 +131,7 @@ async def undo_import(import_id: ImportId, /, *, options: StockOptions = _OPTION
 
 @inventory.command(name="imports")
 async def list_imports(*, limit: Limit = 20, options: StockOptions = _OPTIONS) -> int:
-    """List what came in, newest first."""
+    """List imports, newest first."""
     async with options.open_client() as records:
         page = await imports.list_imports(records, limit=limit, cursor=None)
     Output(json=options.json).print_rows([_import_members(found) for found in page.imports], shown=_COLUMNS)
@@ -140,7 +140,7 @@ async def list_imports(*, limit: Limit = 20, options: StockOptions = _OPTIONS) -
 
 @inventory.command(name="list")
 async def list_items(store: AnyStore = None, /, *, limit: Limit = 100, options: StockOptions = _OPTIONS) -> int:
-    """List what there is, of all stores or of one."""
+    """List the stock of all stores, or of one."""
     async with options.open_client() as records:
         page = await stock.list_stock(records, store, limit=limit)
     shown = ("store", "item", "count", "changed")
@@ -172,7 +172,7 @@ async def set_count(store: Store, item: Item, count: NewCount, /, *, options: St
 
 @inventory.command(name="movements")
 async def list_movements(store: Store, item: Item, /, *, limit: Limit = 20, options: StockOptions = _OPTIONS) -> int:
-    """Show what has changed a count, newest first."""
+    """Show the changes of a count, newest first."""
     async with options.open_client() as records:
         found, _ = await stock.list_movements(records, store, item, limit=limit, cursor=None)
     Output(json=options.json).print_rows([msgspec.to_builtins(one) for one in found])
@@ -181,7 +181,7 @@ async def list_movements(store: Store, item: Item, /, *, limit: Limit = 20, opti
 
 @inventory.command(name="alerts")
 async def list_alerts(*, limit: Limit = 100, options: StockOptions = _OPTIONS) -> int:
-    """List what is low."""
+    """List low-stock alerts."""
     async with options.open_client() as records:
         found, _ = await stock.list_alerts(records, None, limit=limit, cursor=None)
     Output(json=options.json).print_rows([msgspec.to_builtins(one) for one in found])
@@ -190,7 +190,7 @@ async def list_alerts(*, limit: Limit = 100, options: StockOptions = _OPTIONS) -
 
 @inventory.command(name="acknowledge")
 async def acknowledge_alert(store: Store, item: Item, /, *, options: StockOptions = _OPTIONS) -> int:
-    """Say that an alert was seen."""
+    """Mark an alert as seen."""
     async with options.open_client() as records:
         found = await stock.acknowledge_alert(records, store, item)
     Output(json=options.json).print_rows([msgspec.to_builtins(found)])
@@ -234,9 +234,9 @@ def _open_output(file: Path | None) -> AbstractContextManager[BinaryIO]:
         raise ClientError(f"{file} cannot be written: {error.strerror}") from None
 
 
-async def _wait_until_final(records: PersistenceClient, found: Import, progress: Progress, told: str) -> Import:
-    """An import at its end, its progress shown. Raises ClientError where there is no service that works on it."""
-    bar = progress.add_task(told, total=found.rows)
+async def _wait_until_final(records: PersistenceClient, found: Import, progress: Progress, description: str) -> Import:
+    """Shows the progress of an import until it is final, and returns it. Raises ClientError without a service."""
+    bar = progress.add_task(description, total=found.rows)
     while True:
         before = found.applied
         found = await imports.wait_for_import(records, found.id, seconds=_LOOK_SECONDS)
@@ -263,7 +263,7 @@ def _open_source(file: str) -> BinaryIO:
 
 
 def _create_progress() -> Progress:
-    """Bars on standard error, where that is a terminal."""
+    """Returns progress bars for standard error, disabled if that is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -291,22 +291,22 @@ def _format_count(number: int, noun: str) -> str:
 
 
 def _end_dry_run(output: Output, report: Report, *, partial: bool, again: bool) -> int:
-    """Shows what a dry run has found. Returns the exit status that the file would have."""
+    """Prints the report of a dry run; returns the exit status that the upload would have."""
     _show_report(output, report)
     if report.faults and not partial:
         return print_error(
             ClientError(f"{_format_count(report.faults, 'row')} wrong: the file would be refused", hint=_PARTIAL)
         )
     if report.duplicate_of is not None and not again:
-        told = f"the very same file went in already: import {report.duplicate_of}"
-        return print_error(ClientError(f"{told}; it would be refused", hint="--again takes it again"))
+        reason = f"the very same file went in already: import {report.duplicate_of}"
+        return print_error(ClientError(f"{reason}; it would be refused", hint="--again takes it again"))
     if report.faults:
         return print_error(ClientError(f"{_format_count(report.faults, 'row')} wrong and would not be taken"))
     return 0
 
 
 def _show_report(output: Output, report: Report) -> None:
-    """What a dry run has found."""
+    """Prints the report of a dry run."""
     if output.json:
         output.print_result(report, "")
         return

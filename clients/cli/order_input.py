@@ -1,4 +1,4 @@
-"""Orders from what people give the command line: flags, prompts, a file or standard input."""
+"""Orders from the command line's input: flags, prompts, a file or standard input."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ Members = dict[str, Any]
 
 
 class LocatedObject(NamedTuple):
-    """An object of a file, and where it stands: `orders.ndjson, line 3`, `orders.json, order 2`."""
+    """An object of a file and its location: `orders.ndjson, line 3`, `orders.json, order 2`."""
 
     where: str
     members: Members
@@ -34,8 +34,8 @@ _exact = msgspec.json.Decoder(Any, float_hook=Decimal)
 def parse_product(text: str) -> str | Members:
     """Returns a product from `NAME`, `NAME:QUANTITY`, `NAME:QUANTITY:PRICE`, or from JSON as in an order file.
 
-    What follows a colon is a quantity only where the colon follows something else than a digit: `agua:2` is two of
-    agua, and `TV 16:9` a name, as is `Ratio: wide`. Raises WrongUsage for a quantity or price that is no number.
+    A colon separates a quantity only if it does not follow a digit: `agua:2` is two of agua; `TV 16:9` and
+    `Ratio: wide` are names. Raises WrongUsage for a quantity or price that is no number.
     """
     if text.lstrip().startswith("{"):
         product: Members = _read_document(text.encode(), "--producto")
@@ -57,7 +57,7 @@ def parse_product(text: str) -> str | Members:
 
 
 def looks_like_quantity(text: str) -> bool:
-    """Whether a product that is taken as a name could have been meant as one that ends in a digit, and a quantity."""
+    """Whether a product without a quantity may be a name that ends in a digit, followed by a quantity."""
     return _AMBIGUOUS.fullmatch(text) is not None
 
 
@@ -84,7 +84,7 @@ def parse_objects(data: bytes, source: str) -> list[LocatedObject]:
 
 
 def decode_json(document: bytes) -> Any:
-    """Decodes strict JSON as the server reads it; numbers keep all their digits. Raises RequestError."""
+    """Decodes JSON as strictly as the server; numbers keep all digits. Raises RequestError."""
     parse_json(document)
     return decode_strictly(_exact, document)
 
@@ -130,7 +130,7 @@ def read_objects(file: str) -> list[LocatedObject]:
 
 
 def prompt_order() -> Members:
-    """Asks for an order on the terminal. Raises WrongUsage when nobody is there to answer."""
+    """Prompts for an order on the terminal. Raises WrongUsage if standard input is no terminal."""
     if not sys.stdin.isatty():
         raise WrongUsage(
             "no order was given", hint="give --cliente, --producto and --direccion, or --file; --file - reads stdin"

@@ -1,4 +1,4 @@
-"""Sending orders from the command line: many at a time, or a sample now and then."""
+"""Sends the orders of the command line: many at a time, or samples at intervals."""
 
 import asyncio
 import itertools
@@ -21,9 +21,8 @@ _SAMPLES = ("pan", "agua", "queso", "café", "manzanas", "aceite", "arroz", "vin
 async def send_orders(client: IntakeClient, orders: Sequence[LocatedObject], output: Output, *, follow: bool) -> int:
     """Places orders, and with `follow` waits until each is final.
 
-    Returns the exit status: 1 if any was refused, or has ended otherwise than `listo` while it was followed.
-
-    A refused order costs only itself; the error says where in its file it stands.
+    Returns the exit status: 1 if an order was refused, or a followed one did not end as `listo`. A refused order does
+    not stop the others; its error names its location in the file.
     """
     status = 0
     for start in range(0, len(orders), _AT_A_TIME):
@@ -61,9 +60,9 @@ async def _send_order(client: IntakeClient, order: LocatedObject) -> Accepted | 
 
 
 async def send_samples(client: IntakeClient, output: Output, *, every: float, count: int | None) -> int:
-    """Sends a sample order every so many seconds, `count` of them or until stopped; gives the exit status.
+    """Sends a sample order every `every` seconds, `count` of them or until stopped; returns the exit status.
 
-    A server that is away is told of, and tried again with the next order.
+    An error is printed and does not stop the next order.
     """
     for number in itertools.count(1):
         products = random.sample(_SAMPLES, random.randint(1, 4))

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, one JSON line a result for programs."""
+"""Output of commands: tables on a terminal, one JSON line per result for programs."""
 
 import contextlib
 import datetime
@@ -27,19 +27,19 @@ _STYLES = {
     State.FAILED: "red",
     State.CANCELLED: "dim",
 }
-# Below these a table of orders leaves its last columns no room.
+# Minimum width of a table of orders, and the additional width for the reasons of failures.
 _TABLE_WIDTH = 110
 _REASON_WIDTH = 40
 _ANY_WIDTH = 100_000
-# Beside a time, what a customer's name may take of the line; the products have the rest.
+# The customer's share of a line next to a time; the products have the rest.
 _NAME_SHARE = 0.4
 _TIME_WIDTH = 20
 _MARGIN = 2
-# Narrower than this, columns would break names apart.
+# Below this width, columns would split names.
 _COLUMNS_WIDTH = 76
-# What a column of texts has at least, if its texts are that long: a narrower one cannot be read.
+# Minimum width of a column with longer texts.
 _READABLE = 16
-# Of a list, that one long error does not push the other orders off the screen; `explain` shows all of it.
+# Lists cut errors to this length; `explain` shows them in full.
 _REASON_CHARACTERS = 200
 _STATE_WIDTH = max(map(len, State))
 _NONE = "none"
@@ -47,14 +47,14 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Output:
-    """Prints results; as JSON lines when asked to, or when standard output is no terminal."""
+    """Prints results; as JSON lines with `json`, or if standard output is no terminal."""
 
     def __init__(self, *, json: bool) -> None:
         self.json = json or not sys.stdout.isatty()
         self._console = Console(highlight=False, markup=False)
 
     def print_result(self, members: Any, text: RenderableType) -> None:
-        """One result: its members, or `text` for people."""
+        """Prints one result: `text` on a terminal, else its members."""
         if self.json:
             sys.stdout.write(_encode(members).decode() + "\n")
             sys.stdout.flush()
@@ -62,27 +62,27 @@ class Output:
             self._console.print(text, soft_wrap=True)
 
     def print_accepted(self, accepted: Accepted) -> None:
-        """The answer to an order."""
-        told = ["was there already"] if accepted.duplicate else []
+        """Prints the answer to an order."""
+        details = ["was there already"] if accepted.duplicate else []
         if accepted.position is not None:
-            told.append(f"position {accepted.position:,}")
+            details.append(f"position {accepted.position:,}")
         if accepted.wait_ms is not None:
-            told.append(format_start(accepted.wait_ms))
-        text = self._join_fitting(_format_head(accepted.id, accepted.state), Text(", ".join(told)))
+            details.append(format_start(accepted.wait_ms))
+        text = self._join_fitting(_format_head(accepted.id, accepted.state), Text(", ".join(details)))
         self.print_result(accepted, text)
 
     def print_state(self, order_id: str, state: State) -> None:
-        """What became of an order."""
+        """Prints the new state of an order."""
         self.print_result({"id": order_id, "estado": state}, _format_head(order_id, state))
 
     def print_final(self, order: StoredOrder) -> None:
-        """How an order ended."""
+        """Prints the final state of an order."""
         self.print_result(
             order, self._join_fitting(_format_head(order.id, order.state), Text(make_printable(order.detail or "")))
         )
 
     def print_orders(self, orders: Sequence[StoredOrder]) -> None:
-        """Some orders."""
+        """Prints a list of orders."""
         if self.json:
             for order in orders:
                 self.print_result(order, "")
@@ -109,7 +109,7 @@ class Output:
         self._console.print(table)
 
     def _print_narrow_orders(self, orders: Sequence[StoredOrder]) -> None:
-        """Orders where one line is too narrow for them: the id as a whole, and columns of their own below it."""
+        """Prints orders on a narrow terminal: each id on a line, and the other columns on the lines below it."""
         room = self._console.width - 3 * _MARGIN - _TIME_WIDTH
         names = min(max(len(order.customer) for order in orders), int(room * _NAME_SHARE))
         names = max(names, len("cliente"))
@@ -142,14 +142,14 @@ class Output:
         self._console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, _MARGIN)))
 
     def _join_fitting(self, head: Text, rest: Text) -> Text:
-        """Two parts of a result on one line, or the second one on a line below where they do not fit."""
+        """Returns two parts of a result on one line, or on two lines if one is too narrow."""
         if not rest.plain:
             return head
         fits = head.cell_len + 2 + rest.cell_len <= self._console.width
         return head + Text("  " if fits else "\n  ") + rest
 
     def print_order(self, order: StoredOrder) -> None:
-        """One order with all that is known of it."""
+        """Prints all members of an order."""
         if self.json:
             self.print_result(order, "")
             return
@@ -158,7 +158,7 @@ class Output:
         self.print_members(members)
 
     def print_explanation(self, story: dict[str, Any]) -> None:
-        """What happened to an order, and each failed attempt at it."""
+        """Prints the history of an order, and each failed attempt."""
         if self.json:
             self.print_result(story, "")
             return
@@ -172,13 +172,15 @@ class Output:
             self._console.print(f"{format_value(step['cuando'])}  {format_duration(step['ms']):>12}  {step['paso']}")
         for failed in story.get("errores", ()):
             place = f" at {failed['lugar']}" if "lugar" in failed else ""
-            told = f"{format_value(failed['cuando'])}  attempt {failed['intento']} failed{place}: {failed['detalle']}"
-            self._console.print(Text(make_printable(told), style="red"), soft_wrap=True)
+            failure = (
+                f"{format_value(failed['cuando'])}  attempt {failed['intento']} failed{place}: {failed['detalle']}"
+            )
+            self._console.print(Text(make_printable(failure), style="red"), soft_wrap=True)
             for line in failed.get("traza", "").splitlines():
                 self._console.print(Text(f"    {make_printable(line)}", style="dim"), soft_wrap=True)
 
     def print_members(self, members: dict[str, Any]) -> None:
-        """An answer as names and values."""
+        """Prints an answer as names and values."""
         if self.json:
             self.print_result(members, "")
             return
@@ -192,7 +194,7 @@ class Output:
     def print_rows(
         self, rows: Sequence[dict[str, Any]], title: str | None = None, *, shown: Sequence[str] | None = None
     ) -> None:
-        """Rows that are alike; people see those members that are to be `shown`, and ids as a whole."""
+        """Prints rows with the same members: on a terminal only the `shown` ones, with whole ids."""
         if self.json:
             for row in rows:
                 self.print_result(row, "")
@@ -219,21 +221,21 @@ class Output:
             if needed <= self._console.width:
                 self._console.print(table)
                 return
-            # Too narrow for a table: a paragraph for each row, with every name and value as a whole.
+            # Too narrow for a table: one paragraph per row.
             for row in rows:
                 self._console.print(Rule(style="dim"))
                 self.print_members({name: row[name] for name in names if row.get(name) is not None})
 
     def print_event(self, event: dict[str, Any]) -> None:
-        """One event of the topics: its number, time and name, and what it is about on the lines below."""
+        """Prints an event: its number, time and name, and its other members on the lines below."""
         head = Text(f"{event.get('seq', ''):>7}  {format_value(event.get('cuando')):<{_TIME_WIDTH}}  ")
         head += Text(make_printable(event["event"]), style="bold")
         about = format_members({name: one for name, one in event.items() if name not in ("seq", "cuando", "event")})
-        told = Text("  ".join(f"{name} {text}" for name, text in about), overflow="fold")
-        self.print_result(event, Group(head, Padding(told, (0, 0, 0, 9))) if about else head)
+        details = Text("  ".join(f"{name} {text}" for name, text in about), overflow="fold")
+        self.print_result(event, Group(head, Padding(details, (0, 0, 0, 9))) if about else head)
 
     def print_order_event(self, event: Event) -> None:
-        """One change of an order."""
+        """Prints a change of an order."""
         if event.missed is not None:
             self.print_result(event, Text(f"{event.missed:,} events were missed", style="red"))
         elif event.state is not None and event.id is not None:
@@ -259,26 +261,26 @@ def _format_head(order_id: str, state: State) -> Text:
 
 
 def format_items(order: StoredOrder) -> str:
-    """The products of an order, on one line."""
+    """Returns the products of an order on one line."""
     names = [f"{item.quantity} x {item.name}" if isinstance(item, Item) else item for item in order.items]
     return ", ".join(names)
 
 
 def format_attempts(attempts: int) -> str:
-    """Returns how many attempts there were, in words."""
+    """Returns a number of attempts with its noun."""
     return f"{attempts} attempt{'' if attempts == 1 else 's'}"
 
 
 def print_note(text: str) -> None:
-    """Tells something that is no error in one line on standard error."""
+    """Prints a note in one line on standard error."""
     with contextlib.suppress(OSError):
         sys.stderr.write(make_printable(f"note: {text}") + "\n")
 
 
 def print_error(error: ComandaError) -> int:
-    """Tells of an error in one line on standard error; gives the exit status."""
+    """Prints an error in one line on standard error; returns the exit status."""
     hint = f" ({error.hint})" if error.hint else ""
-    # Nobody can be told that nothing can be told.
+    # A failure to report an error cannot be reported.
     with contextlib.suppress(OSError):
         sys.stderr.write(make_printable(f"error: {error.message}{hint}") + "\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The command that asks whether the suite can work, or one server of it."""
+"""The command `ready`: checks whether the suite, or one of its servers, can work."""
 
 import json as json_format
 import ssl
@@ -30,7 +30,7 @@ _ASKED: dict[str, tuple[AddressSettings, type[IntakeClient | PersistenceClient |
 
 
 async def show_readiness(
-    server: Annotated[ServerName | None, Parameter(help="One server alone; else the gateway is asked for all.")] = None,
+    server: Annotated[ServerName | None, Parameter(help="One server only; else the gateway reports all.")] = None,
     /,
     *,
     host: Annotated[
@@ -41,27 +41,27 @@ async def show_readiness(
     ] = None,
     json: Annotated[bool, Parameter(negative="", show_default=False, help="As a JSON line.")] = False,
 ) -> int:
-    """Tell whether every server that is needed can work, or one of them. Exit status 1 if not."""
+    """Check whether all required servers can work, or one of them. Exit status 1 if not."""
     output = Output(json=json)
     if server is None:
-        told = _ask_gateway("ready", host, port)
-        states = {name: one["status"] for name, one in told.get("dependencies", {}).items()}
-        output.print_members({"status": told["status"], **states})
-        return 0 if told["status"] in _FIT else 1
+        reply = _ask_gateway("ready", host, port)
+        states = {name: one["status"] for name, one in reply.get("dependencies", {}).items()}
+        output.print_members({"status": reply["status"], **states})
+        return 0 if reply["status"] in _FIT else 1
     status = await check_server(server, host, port)
     output.print_members({"status": status})
     return 0 if status in _FIT else 1
 
 
 async def check_server(server: str, host: str | None = None, port: int | None = None) -> str:
-    """Returns how one server is. Raises ClientError where it does not answer."""
+    """Returns the status of one server. Raises ClientError if it does not answer."""
     match server:
         case "distributed" if host is None and port is None and read_setting("STORE", "sqlite") == "dynamodb":
             raise no_distributed_service()
         case "gateway":
             return str(_ask_gateway("health", host, port)["status"])
         case "inventory":
-            # It listens nowhere, and shows that it lives by a record of the persistence server.
+            # It has no port; its heartbeat is a record of the persistence server.
             where = resolve_target(host, port, PERSISTENCE)
             async with PersistenceClient(*where, timeout=_PATIENCE_SECONDS) as client:
                 seconds = await heartbeat_age(client)
@@ -79,10 +79,10 @@ def _ask_gateway(path: str, host: str | None, port: int | None) -> dict[str, Any
     address = f"{'http' if tls is None else 'https'}://{where}:{found.port}/{path}"
     try:
         with urllib.request.urlopen(address, timeout=_PATIENCE_SECONDS, context=tls) as answer:  # noqa: S310 - http or https
-            told: dict[str, Any] = json_format.load(answer)
+            reply: dict[str, Any] = json_format.load(answer)
     except urllib.error.HTTPError as answer:
         with answer:
-            told = json_format.load(answer)
+            reply = json_format.load(answer)
     except OSError as error:
         raise Unreachable(f"no gateway answers at {address}: {error}", hint="is it running?") from None
-    return told
+    return reply

@@ -1,4 +1,4 @@
-"""The commands around the distributed options: statistics, notifications, events."""
+"""The commands about the distributed service: `stats` and `notifications`."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,14 +15,14 @@ from shared.domain.errors import no_distributed_service
 @Parameter(name="*")
 @dataclass(frozen=True)
 class DistributedOptions:
-    """What every command about the distributed service can be told."""
+    """Options of the commands about the distributed service."""
 
     host: Annotated[str | None, Parameter(help="The service's name or address; else DISTRIBUTED_HOST.")] = None
     port: Annotated[int | None, Parameter(alias="-p", help="The service's port; else DISTRIBUTED_PORT.")] = None
     json: Annotated[bool, Parameter(negative="", show_default=False, help="JSON lines, also on a terminal.")] = False
 
     def create_client(self) -> DistributedClient:
-        """A client of the service that is meant. Raises NotOffered where the settings say that there is none."""
+        """Returns a client of the selected service. Raises NotOffered if the settings say that there is none."""
         if self.host is None and self.port is None and read_setting("STORE", "sqlite") == "dynamodb":
             raise no_distributed_service()
         return DistributedClient(*resolve_target(self.host, self.port, DISTRIBUTED))
@@ -68,13 +68,11 @@ async def show_notifications(
     user: Annotated[int, Parameter(help="The user's number.")],
     /,
     *,
-    unread: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Those alone that are not read yet.")
-    ] = False,
+    unread: Annotated[bool, Parameter(negative="", show_default=False, help="Only unread ones.")] = False,
     read: Annotated[bool, Parameter(negative="", show_default=False, help="Mark all as read afterwards.")] = False,
     options: DistributedOptions = _OPTIONS,
 ) -> int:
-    """Show what a user was told, newest first."""
+    """Show a user's notifications, newest first."""
     output = Output(json=options.json)
     async with options.create_client() as client:
         found = [one async for one in client.notifications(user, unread=unread)]

@@ -1,4 +1,4 @@
-"""Where the server is: flags, the environment, the settings files."""
+"""Addresses and credentials of servers, from flags, the environment and the settings files."""
 
 import os
 import ssl
@@ -15,7 +15,7 @@ Port = Annotated[int | None, Parameter(alias="-p", help="The server's port; else
 
 
 class AddressSettings(NamedTuple):
-    """The settings that say where a server is, and the port that it has by default."""
+    """Names of the settings for a server's host and port, and its default port."""
 
     host_setting: str
     port_setting: str
@@ -29,9 +29,10 @@ DISTRIBUTED = AddressSettings("DISTRIBUTED_HOST", "DISTRIBUTED_PORT", 7000)
 
 
 def resolve_target(host: str | None, port: int | None, server: AddressSettings = INTAKE) -> Target:
-    """Where to connect to. Raises WrongUsage for what is no port, and for certificates that cannot be used.
+    """Returns the address and credentials of a server.
 
-    An address that means "everywhere" to a server means this machine to a client.
+    A wildcard address (`::`, `0.0.0.0`) becomes `localhost`. Raises WrongUsage for an invalid port, and for
+    certificates that cannot be loaded.
     """
     chosen = host or read_setting(server.host_setting, "localhost")
     if chosen in ("::", "0.0.0.0"):
@@ -41,7 +42,7 @@ def resolve_target(host: str | None, port: int | None, server: AddressSettings =
     else:
         number = _parse_port(server.port_setting, read_setting(server.port_setting, str(server.port)))
     token = None if server is INTAKE else read_setting("SERVICE_TOKEN", "") or None
-    # A certificate that nobody else has signed is its own authority.
+    # Without TLS_CA, the server's certificate is trusted as self-signed.
     trusted = read_setting("TLS_CA", "") or read_setting("TLS_CERT", "")
     return Target(chosen, number, Access(token, _load_tls(trusted) if trusted else None))
 
@@ -56,8 +57,8 @@ def _load_tls(trusted: str) -> ssl.SSLContext:
     try:
         return client_tls(trusted)
     except (OSError, ValueError) as error:
-        told = f"the certificates in {trusted} cannot be used: {error}"
-        raise WrongUsage(told, hint="TLS_CA names a PEM file") from None
+        message = f"the certificates in {trusted} cannot be used: {error}"
+        raise WrongUsage(message, hint="TLS_CA names a PEM file") from None
 
 
 def _parse_port(name: str, text: str) -> int:

@@ -1,4 +1,4 @@
-"""Text that comes from people and goes to terminals, whatever encoding these have."""
+"""Text from and for terminals of any encoding."""
 
 import codecs
 import os
@@ -11,17 +11,17 @@ _ESCAPES = "comanda.escapes"
 
 
 def make_printable(text: str) -> str:
-    """The text with everything that steers a terminal written as an escape."""
+    """Returns the text with control characters and other unprintable ones escaped."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def prepare_streams() -> None:
-    """Has the standard streams take any text: what their encoding lacks is written as JSON escapes it.
+    """Lets the standard streams write any text: characters that their encoding lacks become JSON escapes.
 
-    So a line of JSON is JSON on every terminal, and no name is too foreign to be shown.
+    So a line of JSON stays valid JSON on every terminal.
     """
     codecs.register_error(_ESCAPES, _escape_unencodable)
-    # A stream that is closed from the start (`>&-`) is None.
+    # A stream that is closed at the start (`>&-`) is None.
     sys.stdin = sys.stdin or _open_nowhere("r")
     sys.stdout = sys.stdout or _open_nowhere("w")
     sys.stderr = sys.stderr or _open_nowhere("w")
@@ -29,7 +29,7 @@ def prepare_streams() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_ESCAPES)
     if hasattr(sys.stdin, "reconfigure"):
-        # What is typed is UTF-8 or it is not; `typed_text` sees to that.
+        # `decode_typed_text` decodes the escaped bytes, or refuses them.
         sys.stdin.reconfigure(errors="surrogateescape")
 
 
@@ -38,7 +38,7 @@ def _open_nowhere(mode: Literal["r", "w"]) -> TextIO:
 
 
 def decode_typed_text(text: str) -> str:
-    """Returns a word of the command line or of a prompt as the UTF-8 that it is. Raises WrongUsage for any other."""
+    """Decodes a word of the command line or of a prompt as UTF-8. Raises WrongUsage for other encodings."""
     if text.isascii():
         return text
     try:

@@ -1,4 +1,4 @@
-"""Times as people give them to commands."""
+"""Times in the arguments of commands."""
 
 import datetime
 
@@ -10,7 +10,7 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 def parse_time(text: str, flag: str) -> datetime.datetime:
-    """Returns the time that a flag was given, in UTC unless it says otherwise. Raises WrongUsage."""
+    """Parses the time of a flag, in UTC unless it has an offset. Raises WrongUsage."""
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -26,5 +26,5 @@ def to_microseconds(moment: datetime.datetime) -> int:
 
 
 def to_wire(moment: datetime.datetime) -> str:
-    """Returns a time as the protocol has it."""
+    """Returns a time in the protocol's format."""
     return moment.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
