@@ -1,3 +1,3 @@
-"""What every part of Comanda may use: domain, wire format, stores, network and runtime."""
+"""Modules that all parts of Comanda may use: domain, wire format, stores, network and runtime."""
 
 VERSION = "0.2.0"

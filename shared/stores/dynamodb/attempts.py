@@ -26,13 +26,13 @@ async def keep_attempts(dynamo: DynamoClient, failures: Iterable[Failure]) -> No
             requests.append({"DeleteRequest": {"Key": _attempt_key(failure.sequence, failure.oldest_kept - 1)}})
     table = dynamo.settings.prefix + ATTEMPTS
 
-    async def write(part: Sequence[dict[str, Any]]) -> None:
+    async def write_part(part: Sequence[dict[str, Any]]) -> None:
         wanted: dict[str, Any] = {table: part}
         while wanted:
             answer = await dynamo.call("batch_write_item", RequestItems=wanted)
             wanted = answer.get("UnprocessedItems") or {}
 
-    await run_concurrently(write(requests[start : start + _BATCH]) for start in range(0, len(requests), _BATCH))
+    await run_concurrently(write_part(requests[start : start + _BATCH]) for start in range(0, len(requests), _BATCH))
 
 
 async def read_attempts(dynamo: DynamoClient, sequence: int, by: float | None = None) -> list[FailedAttempt]:

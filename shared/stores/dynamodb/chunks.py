@@ -108,11 +108,11 @@ async def run_concurrently(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Awaits coroutines with limited concurrency; raises the first error after all have ended."""
     room = asyncio.Semaphore(_CONCURRENT)
 
-    async def one(change: Coroutine[Any, Any, T]) -> T:
+    async def run_one(change: Coroutine[Any, Any, T]) -> T:
         async with room:
             return await change
 
-    outcomes = await asyncio.gather(*map(one, work), return_exceptions=True)
+    outcomes = await asyncio.gather(*map(run_one, work), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome

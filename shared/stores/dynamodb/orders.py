@@ -276,7 +276,7 @@ class DynamoOrderStore:
             return [], error.message
         trouble: str | None = None
 
-        async def take(block: int) -> None:
+        async def try_adopting(block: int) -> None:
             nonlocal trouble
             try:
                 adopted.append(await self._adopt_block(block))
@@ -284,7 +284,7 @@ class DynamoOrderStore:
             except StoreError as error:
                 trouble = error.message
 
-        await run_concurrently(take(block) for block in list(self._untaken))
+        await run_concurrently(try_adopting(block) for block in list(self._untaken))
         return adopted, trouble
 
     async def _adopt_block(self, block: int) -> Recovery:
@@ -311,14 +311,14 @@ class DynamoOrderStore:
     async def _own_chunks(self, chunks: Iterable[OrderChunk]) -> None:
         """Makes this server the owner of chunks, and requeues orders that other servers had begun."""
 
-        def requeue(rows: list[OrderProgress]) -> None:
+        def requeue_running(rows: list[OrderProgress]) -> None:
             for place, row in enumerate(rows):
                 if row.state == RUNNING:
                     rows[place] = replace(row, state=QUEUED)
 
         me = self._servers.me
         mine = [chunk for chunk in chunks if chunk.documents and chunk.owner != me]
-        await run_concurrently(self._chunks.change_chunk(chunk, requeue, owner=me) for chunk in mine)
+        await run_concurrently(self._chunks.change_chunk(chunk, requeue_running, owner=me) for chunk in mine)
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
         """See `OrderStore.rescue`."""
@@ -326,7 +326,7 @@ class DynamoOrderStore:
         requeued: list[OpenRange] = []
         finals: dict[State, list[OrderRange]] = {}
 
-        async def rescue(chunk: OrderChunk, ticket: Ticket) -> None:
+        async def rescue_chunk(chunk: OrderChunk, ticket: Ticket) -> None:
             first, stop = ticket.orders.first, ticket.orders.stop
             inside = range(max(first, chunk.first), min(stop, chunk.stop))
 
@@ -351,7 +351,7 @@ class DynamoOrderStore:
         for ticket in tickets:
             order_range = ticket.orders
             chunks = await self._chunks.read_overlapping(order_range.first, order_range.stop)
-            await run_concurrently(rescue(chunk, ticket) for chunk in chunks)
+            await run_concurrently(rescue_chunk(chunk, ticket) for chunk in chunks)
         return Rescue(requeued, finals)
 
     async def advance_watermark(self) -> None:

@@ -67,11 +67,11 @@ class ServerDirectory:
         answer = await self._dynamo.call("get_item", TableName=self._table_name, Key=_SHARED, ConsistentRead=True)
         item = answer["Item"]
 
-        def number(name: str) -> int:
+        def read_number(name: str) -> int:
             return int(item[name]["N"]) if name in item else 0
 
-        totals = {state: number(name) for state, name in _TOTALS.items()}
-        return SharedState(number("node"), number("newest"), number("accepted"), totals)
+        totals = {state: read_number(name) for state, name in _TOTALS.items()}
+        return SharedState(read_number("node"), read_number("newest"), read_number("accepted"), totals)
 
     async def _update_shared(self, expression: str, values: dict[str, Any]) -> dict[str, Any]:
         answer = await self._dynamo.call(

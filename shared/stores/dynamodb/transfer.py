@@ -148,7 +148,7 @@ def _is_plain(request: OrderRequest) -> bool:
 async def _put_all(dynamo: DynamoClient, puts: Sequence[tuple[str, dict[str, Any]]]) -> None:
     """Puts items into their tables, replacing existing ones. Raises StoreError."""
 
-    async def put(part: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    async def put_part(part: Sequence[tuple[str, dict[str, Any]]]) -> None:
         wanted: dict[str, Any] = defaultdict(list)
         for table, item in part:
             wanted[table].append({"PutRequest": {"Item": item}})
@@ -156,7 +156,7 @@ async def _put_all(dynamo: DynamoClient, puts: Sequence[tuple[str, dict[str, Any
             answer = await dynamo.call("batch_write_item", RequestItems=dict(wanted))
             wanted = answer.get("UnprocessedItems") or {}
 
-    await run_concurrently(put(puts[start : start + _BATCH]) for start in range(0, len(puts), _BATCH))
+    await run_concurrently(put_part(puts[start : start + _BATCH]) for start in range(0, len(puts), _BATCH))
 
 
 class DynamoItemTransfer:

@@ -69,12 +69,12 @@ class DynamoWorkStore:
             # Before the results, so that a failed order already has its attempt.
             await keep_attempts(self._dynamo, failures)
 
-        def turn(chunk: OrderChunk) -> _ChunkTurn:
+        def turn_of(chunk: OrderChunk) -> _ChunkTurn:
             return turns.setdefault(chunk.first, _ChunkTurn(chunk))
 
         for sequence, step in _result_steps(done, failures, handed_back):
             if (chunk := self._in_hand.get(sequence)) is not None:
-                turn(chunk).results.append((sequence, step))
+                turn_of(chunk).results.append((sequence, step))
             else:
                 lost.add(sequence)
         chunks = await self._read_overlapping([ticket.orders for ticket in tickets])
@@ -82,7 +82,7 @@ class DynamoWorkStore:
         for chunk in chunks:
             for ticket in tickets:
                 if ticket.orders.first < chunk.stop and chunk.first < ticket.orders.stop:
-                    turn(chunk).tickets.append(ticket)
+                    turn_of(chunk).tickets.append(ticket)
         outcomes = await run_concurrently(self._advance_chunk(one, worker, now) for one in turns.values())
         claimed: dict[Ticket, list[tuple[int, int, str]]] = {ticket: [] for ticket in tickets}
         for one, (out, begun) in zip(turns.values(), outcomes, strict=True):
@@ -126,7 +126,7 @@ class DynamoWorkStore:
         """Records results and begins orders of a chunk; returns lost sequences, and begun orders with their tickets."""
         chunk = turn.chunk
 
-        def change(rows: list[OrderProgress]) -> tuple[set[int], list[tuple[Ticket, int]]]:
+        def change_rows(rows: list[OrderProgress]) -> tuple[set[int], list[tuple[Ticket, int]]]:
             lost: set[int] = set()
             for sequence, step in turn.results:
                 row = step(rows[sequence - chunk.first])
@@ -145,11 +145,11 @@ class DynamoWorkStore:
                     begun.append((ticket, sequence))
             return lost, begun
 
-        lost, begun = await self._chunks.change_chunk(chunk, change)
+        lost, begun = await self._chunks.change_chunk(chunk, change_rows)
         if lost or len(begun) < turn.wanted_orders:
             # The cached chunk may be outdated.
             await self._chunks.reload_progress(chunk)
-            lost, begun = await self._chunks.change_chunk(chunk, change)
+            lost, begun = await self._chunks.change_chunk(chunk, change_rows)
         return lost, begun
 
     async def close(self) -> None:
@@ -225,7 +225,7 @@ def _result_step(attempt: int, failures: int, **members: int | str) -> _ResultSt
     A failed order may be cancelled before the step is repeated.
     """
 
-    def step(row: OrderProgress) -> OrderProgress | None:
+    def apply_result(row: OrderProgress) -> OrderProgress | None:
         if row.attempt != attempt:
             return None
         if row.state == RUNNING:
@@ -234,7 +234,7 @@ def _result_step(attempt: int, failures: int, **members: int | str) -> _ResultSt
         was_done = all(getattr(seen, name) == value for name, value in members.items())
         return row if was_done else None
 
-    return step
+    return apply_result
 
 
 def _group_claims(ticket: Ticket, orders: Sequence[tuple[int, int, str]]) -> Iterable[Claim]:

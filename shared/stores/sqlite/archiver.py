@@ -64,7 +64,7 @@ class _ArchivableOrders(NamedTuple):
     """The last sequence that was examined."""
 
 
-class Kept(NamedTuple):
+class KeptOrders(NamedTuple):
     """Orders that were not archived, by the reason."""
 
     newer: int
@@ -115,7 +115,7 @@ class Archiver:
             after = found.after
         return archived
 
-    def count_kept(self, before: int) -> Kept:
+    def count_kept(self, before: int) -> KeptOrders:
         """Counts the orders that are not archived. Raises StoreError."""
         newer = opened = keyed = 0
         first, last = self._read_bounds()
@@ -124,7 +124,7 @@ class Archiver:
             with translate_errors(self._files.orders):
                 row = self._reading.execute(_KEPT, (before, before, before, after, after + _WINDOW)).fetchone()
             newer, opened, keyed = newer + int(row[0]), opened + int(row[1]), keyed + int(row[2])
-        return Kept(newer, opened, keyed)
+        return KeptOrders(newer, opened, keyed)
 
     def _find_orders(self, after: int, last: int, before: int) -> _ArchivableOrders:
         """Returns orders of one month, from a range of sequences that is short enough to be read at once."""

@@ -117,7 +117,7 @@ class SqliteOrderFeed:
             accepted = _read_accepted(connection, place.order, limit)
             events = list(_acceptance_events(accepted, place.node))
             newest = accepted[-1][0] if accepted else place.order
-            moved, events_of_moves = self._moves(connection, place, newest, limit)
+            moved, events_of_moves = self._read_entries(connection, place, newest, limit)
         if not accepted and moved == place.move:
             self._seen = versions
         following = place._replace(order=newest, move=moved)
@@ -173,7 +173,7 @@ class SqliteOrderFeed:
         position = place._replace(order=last, move=move)
         return OrderEvents([], str(position), restarted=True, totals=totals)
 
-    def _moves(
+    def _read_entries(
         self, connection: Connection, place: OrderPosition, newest: int, limit: int
     ) -> tuple[int, list[OrderStateChange]]:
         """Returns the changes of orders up to `newest`, and the last entry that was read."""
@@ -224,7 +224,7 @@ class _EntryReader:
             return
         for detail, spans in groupby(group, lambda span: span[2] if len(span) > 2 else None):
             rows, customers, traces = self._read_orders(_ORDERS, [(span[0], span[1]) for span in spans])
-            yield OrderStateChange(transition, self._at, _ranges(rows, self._node), customers, detail, traces)
+            yield OrderStateChange(transition, self._at, _group_ranges(rows, self._node), customers, detail, traces)
 
     def _read_completion(self, spans: Sequence[Sequence[Any]]) -> OrderStateChange:
         rows, customers, traces = self._read_orders(_DONE, [(span[0], span[1]) for span in spans])
@@ -234,7 +234,7 @@ class _EntryReader:
         return OrderStateChange(
             FINISH,
             self._at,
-            _ranges(rows, self._node),
+            _group_ranges(rows, self._node),
             customers,
             traces=traces,
             waiting=waiting,
@@ -301,7 +301,7 @@ def _acceptance_events(rows: Sequence[Any], node: int) -> Iterable[OrderStateCha
         yield OrderStateChange(
             ACCEPT,
             received,
-            _ranges(together, node),
+            _group_ranges(together, node),
             [brief.customer for brief in own],
             traces=_read_traces(together, node),
             products=_count_products(own),
@@ -340,7 +340,7 @@ def _read_customers(rows: Sequence[Any]) -> list[str]:
     return [who.customer for who in _whos("\n".join([row[-1] for row in rows]))] if rows else []
 
 
-def _ranges(rows: Sequence[Any], node: int) -> list[OrderRange]:
+def _group_ranges(rows: Sequence[Any], node: int) -> list[OrderRange]:
     ranges: list[OrderRange] = []
     first = count = received = 0
     for sequence, at, *_ in rows:

@@ -7,31 +7,23 @@ read many rows, in another.
 
 import asyncio
 import contextlib
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, repeat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from shared.domain.errors import Conflict, NotFound, StartupError, StoreError
+from shared.domain.errors import NotFound, StartupError, StoreError
 from shared.domain.ids import OrderRange, id_prefix, new_node, parse_id
 from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
 from shared.stores.archive_format import ArchivedOrder
 from shared.stores.orders import (
-    CANCELLED,
-    DONE,
-    FAILED,
-    QUEUED,
-    RUNNING,
     STATES,
-    OpenOrder,
     group_open,
-    poison_detail,
     request_key,
     same_order,
 )
@@ -49,24 +41,25 @@ from shared.stores.ports.orders import (
     Rescue,
     Ticket,
 )
-from shared.stores.sqlite.archives import find_archived, is_archived
+from shared.stores.sqlite.archives import find_archived
 from shared.stores.sqlite.busy_retry import BusyRetry
-from shared.stores.sqlite.database import Connection, Writer, migrate, never_wait, translate_errors
+from shared.stores.sqlite.database import Writer, migrate, never_wait, translate_errors
+from shared.stores.sqlite.disk_reserve import DiskReserve
 from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.open_orders import OpenOrderTracker
+from shared.stores.sqlite.order_changes import OrderChanges
 from shared.stores.sqlite.order_lister import SqliteOrderLister, connect_order_files
 from shared.stores.sqlite.order_positions import saved_positions
 from shared.stores.sqlite.outbox import add_entry
 from shared.stores.sqlite.repair import reconcile_files
 from shared.stores.sqlite.request_keys import RequestKeys
-from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS, ORDER_COLUMNS, OrderReader
+from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS, OrderReader
 from shared.stores.sqlite.upkeep import Upkeep
 
 T = TypeVar("T")
 
 _OLD_WORKERS_SECONDS = 10.0
-_DISK_LOOK_SECONDS = 0.1
 
 _ACCEPT_PLAIN = "INSERT INTO orders (sequence, received, document) VALUES (?, ?, ?)"
 # The driver takes longer to bind one None than to insert the row: an empty text and a zero stand for NULL.
@@ -76,25 +69,8 @@ VALUES (?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, 0))
 ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING"""
 _BY_REQUEST_ID = "SELECT sequence, received, document FROM orders WHERE request_id = ?"
 _ORDER = f"SELECT {ORDER_COLUMNS} FROM {JOINED} WHERE o.sequence = ?"
-_OPEN_IN_RUN = f"""
-SELECT {OPEN_COLUMNS} FROM {JOINED}
-WHERE o.sequence BETWEEN ? AND ? AND (p.sequence IS NULL OR p.state = {QUEUED}) ORDER BY o.sequence"""
-_FINAL_IN_RUN = f"""
-SELECT sequence, state FROM progress.progress
-WHERE sequence BETWEEN ? AND ? AND state >= {DONE} ORDER BY sequence"""
 _ATTEMPTS = """
 SELECT attempt, finished, detail, place, traceback FROM progress.attempts WHERE sequence = ? ORDER BY attempt"""
-_CANCEL = f"""
-INSERT INTO progress (sequence, state, attempt) VALUES (?, {CANCELLED}, 0)
-ON CONFLICT (sequence) DO UPDATE SET state = {CANCELLED} WHERE state = {QUEUED}"""
-_DISCARD = f"UPDATE progress SET state = {CANCELLED} WHERE sequence = ? AND state = {FAILED}"
-_RETRY = f"UPDATE progress SET state = {QUEUED}, due = NULL, finished = NULL WHERE sequence = ? AND state = {FAILED}"
-_IN_ATTEMPT = f"sequence BETWEEN ?1 AND ?2 AND state = {RUNNING} AND attempt = ?3"
-_POISON = f"""
-UPDATE progress SET state = {FAILED}, finished = ?5, detail = ?6 WHERE {_IN_ATTEMPT} AND rescues >= ?4
-RETURNING sequence"""
-_REQUEUE = f"UPDATE progress SET state = {QUEUED}, rescues = rescues + 1 WHERE {_IN_ATTEMPT} RETURNING sequence"
-_TOTAL = "UPDATE totals SET orders = orders + ? WHERE state = ?"
 
 
 class _KeyTaken(Exception):
@@ -123,10 +99,8 @@ class SqliteOrderStore:
         request_id_seconds: float = 0,
         outbox_days: float = 7.0,
     ) -> None:
-        self._disk_reserve = disk_reserve
+        self._disk_reserve = DiskReserve(files.orders.parent, disk_reserve)
         self._followers = followers
-        self._disk_free = 0
-        self._look_at_disk = 0.0
         self._owner_lock = FileLock(files.owner_lock)
         if not self._owner_lock.try_acquire():
             raise StartupError(
@@ -150,6 +124,7 @@ class SqliteOrderStore:
             self._node: int = connection.execute("SELECT value FROM meta WHERE name = 'node'").fetchone()[0]
             self._next = self._read_number("SELECT coalesce(max(sequence), 0) + 1 FROM orders")
         self._open = OpenOrderTracker(files, self._progress, self._progress_lock)
+        self._changes = OrderChanges(files, self._node, self._progress, self._progress_lock, self._open)
         self._upkeep = Upkeep(self._progress, self._progress_lock, files.archive, followers, outbox_days=outbox_days)
         self._reader = OrderReader(self._node)
         self._lister = SqliteOrderLister(files, self._reader)
@@ -190,7 +165,7 @@ class SqliteOrderStore:
 
     async def accept(self, batch: OrderBatch, *, received: int, room: int) -> Acceptance:
         """See `OrderStore.accept`. Blocks for one fsync."""
-        self._keep_reserve()
+        self._disk_reserve.check_free_space()
         return await self._accepting.run_write(lambda: self._accept_batch(batch, received, room))
 
     async def _accept_batch(self, batch: OrderBatch, received: int, room: int) -> Acceptance:
@@ -227,19 +202,6 @@ class SqliteOrderStore:
         except _KeyTaken:
             return False
         return True
-
-    def _keep_reserve(self) -> None:
-        """Raises StoreError while too little of the disk is free; checks it ten times a second."""
-        now = time.monotonic()
-        if now >= self._look_at_disk:
-            self._look_at_disk = now + _DISK_LOOK_SECONDS
-            disk = os.statvfs(self._files.orders.parent)
-            self._disk_free = disk.f_bavail * disk.f_frsize
-        if self._disk_free < self._disk_reserve:
-            raise StoreError(
-                f"the disk is nearly full: {self._disk_free / 2**20:.1f} MiB are free",
-                hint="free some space; what is left is for finishing accepted orders (the setting DISK_RESERVE_MIB)",
-            )
 
     def _assign_sequences(self, received: int, new: Sequence[int], existing: dict[int, ExistingOrder]) -> Acceptance:
         order_range = OrderRange(received, self._node, self._next, len(new))
@@ -317,11 +279,11 @@ class SqliteOrderStore:
         if not 0 < sequence < self._next:
             return None
 
-        def read() -> ArchivedOrder | None:
+        def read_archive() -> ArchivedOrder | None:
             with translate_errors(self._files.progress):
                 return find_archived(self._progress.connection, self._files.archive, sequence)
 
-        return await self._in_thread(read)
+        return await self._in_thread(read_archive)
 
     def _read_order(self, sequence: int) -> Order | None:
         with translate_errors(self._files.orders):
@@ -342,22 +304,10 @@ class SqliteOrderStore:
         order = await self._require_order(order_id)
         sequence = self._sequence_of(order_id)
 
-        def write() -> Cancellation | None:
-            with self._progress_lock, self._progress.transaction(1) as connection:
-                _refuse_archived(connection, sequence)
-                if connection.execute(_CANCEL, (sequence,)).rowcount:
-                    was, entry = State.QUEUED, OutboxEntry(cancelled=[(sequence, 1)])
-                elif connection.execute(_DISCARD, (sequence,)).rowcount:
-                    was, entry = State.FAILED, OutboxEntry(discarded=[(sequence, 1)])
-                    connection.execute(_TOTAL, (-1, FAILED))
-                else:
-                    return None
-                connection.execute(_TOTAL, (1, CANCELLED))
-                add_entry(connection, entry, time.time_ns() // 1000)
-                return Cancellation(was)
-
-        if order.state in (State.QUEUED, State.FAILED) and (cancelled := await self._in_thread(write)) is not None:
-            return cancelled
+        if order.state in (State.QUEUED, State.FAILED):
+            cancelled = await self._in_thread(lambda: self._changes.cancel_order(sequence))
+            if cancelled is not None:
+                return cancelled
         return (await self._require_order(order_id)).state
 
     async def retry(self, order_id: str) -> OpenRange | State:
@@ -365,17 +315,7 @@ class SqliteOrderStore:
         order = await self._require_order(order_id)
         sequence = self._sequence_of(order_id)
 
-        def write() -> bool:
-            with self._progress_lock, self._progress.transaction(1) as connection:
-                _refuse_archived(connection, sequence)
-                changed = bool(connection.execute(_RETRY, (sequence,)).rowcount)
-                connection.execute(_TOTAL, (-int(changed), FAILED))
-                if changed:
-                    self._open.add_reopened(connection, sequence)
-                    add_entry(connection, OutboxEntry(reopened=[(sequence, 1)]), time.time_ns() // 1000)
-            return changed
-
-        if order.state is State.FAILED and await self._in_thread(write):
+        if order.state is State.FAILED and await self._in_thread(lambda: self._changes.retry_order(sequence)):
             order_range = OrderRange(order.received, self._node, sequence, 1)
             return OpenRange(order_range, order.attempt, order.request.priority, None)
         return (await self._require_order(order_id)).state
@@ -388,37 +328,7 @@ class SqliteOrderStore:
 
     async def rescue(self, tickets: Sequence[Ticket], *, poison: int) -> Rescue:
         """See `OrderStore.rescue`."""
-        return await self._in_thread(lambda: self._rescue_orders(tickets, poison))
-
-    def _rescue_orders(self, tickets: Sequence[Ticket], poison: int) -> Rescue:
-        now = max((ticket.queued for ticket in tickets), default=0)
-        detail = poison_detail(poison)
-        failed: list[int] = []
-        back: list[int] = []
-        with self._progress_lock, self._progress.transaction(len(tickets)) as connection:
-            for ticket in tickets:
-                place = (ticket.orders.first, ticket.orders.stop - 1, ticket.attempt)
-                failed += _list_sequences(connection.execute(_POISON, (*place, poison, now, detail)))
-                back += _list_sequences(connection.execute(_REQUEUE, place))
-            connection.execute(_TOTAL, (len(failed), FAILED))
-            entry = OutboxEntry(
-                failed=detailed_spans((one, detail) for one in failed),
-                requeued=detailed_spans((one, None) for one in back),
-            )
-            add_entry(connection, entry, time.time_ns() // 1000)
-        requeued: list[OpenRange] = []
-        finals: dict[State, list[OrderRange]] = {}
-        reading = connect_order_files(self._files)
-        with translate_errors(self._files.orders):
-            for ticket in tickets:
-                bounds = (ticket.orders.first, ticket.orders.stop - 1)
-                requeued += _group_rows(reading.execute(_OPEN_IN_RUN, bounds), self._node)
-                rows = reading.execute(_FINAL_IN_RUN, bounds).fetchall()
-                for state in {state for _, state in rows}:
-                    sequences = [sequence for sequence, final in rows if final == state]
-                    finals.setdefault(STATES[state], []).extend(ticket.orders.select(sequences))
-            reading.close()
-        return Rescue(requeued, finals)
+        return await self._in_thread(lambda: self._changes.rescue_orders(tickets, poison))
 
     async def send_heartbeat(self) -> None:
         """See `OrderStore.send_heartbeat`. No other server shares the files."""
@@ -426,10 +336,10 @@ class SqliteOrderStore:
     async def adopt_orphans(self) -> Adoption:
         """See `OrderStore.adopt_orphans`. Frees keys that have expired."""
 
-        async def free() -> float | None:
+        async def free_slice() -> float | None:
             return self._keys.free_slice()
 
-        while (pause := await self._accepting.run_write(free)) is not None:
+        while (pause := await self._accepting.run_write(free_slice)) is not None:
             await asyncio.sleep(pause)
         return Adoption([], [], [], [])
 
@@ -464,16 +374,3 @@ class SqliteOrderStore:
         self._orders.close()
         for lock in (self._progress_lock, self._workers_lock, self._owner_lock):
             lock.close()
-
-
-def _refuse_archived(connection: Connection, sequence: int) -> None:
-    if is_archived(connection, sequence):
-        raise Conflict("the order is archived, and cannot be changed any more", field="id")
-
-
-def _list_sequences(rows: Iterable[Sequence[Any]]) -> list[int]:
-    return [int(row[0]) for row in rows]
-
-
-def _group_rows(rows: Iterable[Sequence[Any]], node: int) -> list[OpenRange]:
-    return group_open((OpenOrder(*row) for row in rows), node)

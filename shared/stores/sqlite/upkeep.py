@@ -80,12 +80,12 @@ class Upkeep:
         Raises StoreError. The caller calls `find_archived` before, and `remove_progress` when it returns False.
         """
 
-        async def delete() -> None:
+        async def delete_rows() -> None:
             with orders.transaction(DELETED_ROWS) as connection:
                 self._remover.delete_orders(connection)
 
         if self._remover.orders_left:
-            await accepting.run_write(delete)
+            await accepting.run_write(delete_rows)
             self._remover.finish_chunk()
         return self._remover.orders_left
 
