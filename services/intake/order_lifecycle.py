@@ -9,7 +9,6 @@ answer, and down after the final state is committed.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from services.intake.admission import Admission
@@ -18,20 +17,9 @@ from services.intake.order_statistics import OrderSnapshot, OrderStatistics
 from services.intake.watchers import Watchers
 from shared.domain.errors import QueueFull
 from shared.domain.ids import OrderRange, parse_id
-from shared.domain.orders import due_time
-from shared.domain.states import (
-    ACCEPT,
-    CANCEL,
-    DISCARD,
-    FAIL,
-    FINISH,
-    REQUEUE,
-    RETRY,
-    START,
-    State,
-    Transition,
-)
+from shared.domain.states import ACCEPT, CANCEL, DISCARD, FAIL, FINISH, REQUEUE, RETRY, START, State, Transition
 from shared.net.connection import Connection
+from shared.stores.orders import split_batch
 from shared.stores.ports.orders import Acceptance, Adoption, OpenRange, OrderBatch, OrderStore, Recovery, Rescue
 from workers.messages import WorkerReport
 from workers.pool import Pool, PoolListener, WorkerView
@@ -104,7 +92,7 @@ class OrderLifecycle:
             self._pool.enqueue(entry, stored=_now())
         elif orders.count:
             stored = _now()
-            for entry in _split_batch(batch, acceptance):
+            for entry in split_batch(batch, acceptance):
                 self._pool.enqueue(entry, stored=stored)
         return Admitted(acceptance, ahead, now - began)
 
@@ -367,19 +355,6 @@ class OrderLifecycle:
     def ranges(self, *, running: bool) -> list[tuple[int, int]]:
         """Returns ranges of sequences, first and stop, outside of which no order waits, or is in progress."""
         return self._pool.places(running=running)
-
-
-def _split_batch(batch: OrderBatch, acceptance: Acceptance) -> list[OpenRange]:
-    """Returns the new orders of a batch as ranges of those that are alike to the queue."""
-    orders = acceptance.orders
-    requests = [batch.requests[index] for index in acceptance.accepted]
-    entries: list[OpenRange] = []
-    first = orders.first
-    for (priority, due), alike in groupby(requests, lambda request: (request.priority, due_time(request))):
-        count = len(list(alike))
-        entries.append(OpenRange(OrderRange(orders.received, orders.node, first, count), 0, priority, due))
-        first += count
-    return entries
 
 
 def _with_sequence(ranges: Iterable[OrderRange], sequences: Collection[int]) -> list[OrderRange]:

@@ -1,16 +1,17 @@
 """Shared parts of the order stores: numbers of states, ranges of open orders, keys of requests."""
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import NamedTuple
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from shared.domain.ids import OrderRange
-from shared.domain.orders import OrderRequest, Priority
+from shared.domain.orders import OrderRequest, Priority, due_time
 from shared.domain.records import text_bytes
 from shared.domain.states import State
-from shared.stores.ports.orders import OpenRange
+from shared.stores.ports.orders import Acceptance, OpenRange, OrderBatch
 
 STATES = (State.QUEUED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED)
 """States by their number in the stores."""
@@ -77,6 +78,19 @@ def group_open(orders: Iterable[OpenOrder], node: int) -> list[OpenRange]:
         alike, first, count = this, sequence, 1
     close_group()
     return groups
+
+
+def split_batch(batch: OrderBatch, acceptance: Acceptance) -> list[OpenRange]:
+    """Returns the new orders of a batch as ranges of those that are alike to the queue."""
+    orders = acceptance.orders
+    requests = [batch.requests[index] for index in acceptance.accepted]
+    entries: list[OpenRange] = []
+    first = orders.first
+    for (priority, due), alike in groupby(requests, lambda request: (request.priority, due_time(request))):
+        count = len(list(alike))
+        entries.append(OpenRange(OrderRange(orders.received, orders.node, first, count), 0, priority, due))
+        first += count
+    return entries
 
 
 def request_key(request: OrderRequest) -> str | None:
