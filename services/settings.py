@@ -27,7 +27,7 @@ TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
 
 class ServerSettings(LimitSettings, frozen=True):
-    """Settings by the lower-case names of their environment variables; times are seconds."""
+    """Settings of the TCP servers, by the lower-case names of their environment variables; times are seconds."""
 
     store: Literal["sqlite", "dynamodb"] = "sqlite"
     data_dir: str = "data"
@@ -87,8 +87,12 @@ class InternalSettings(ServerSettings, frozen=True):
 
 
 class NeighbourSettings(Struct, frozen=True):
-    """Addresses and credentials of the other servers, for the servers that call them."""
+    """Settings of the services that call other servers: those of the process, and where and how to call."""
 
+    store: Literal["sqlite", "dynamodb"] = "sqlite"
+    shutdown_seconds: Seconds = 10.0
+    log_format: LogFormat = "console"
+    log_level: LogLevel = "info"
     server_host: str = "::"
     server_port: Port = 8888
     tcp_persist_host: str = "127.0.0.1"

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -11,13 +10,10 @@ from services.distributed.distributed import Distributed
 from services.distributed.read_model import ReadModel
 from services.distributed.settings import DistributedSettings
 from services.distributed.stock_events import TABLES as STOCK_TABLES
+from services.program import run_program
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.tables import SCORES, USERS, corporate_data
-from shared.runtime import logs
-from shared.runtime.lifecycle import raise_file_limit, report_startup_error, run_service
-from shared.runtime.parent import PARENT_PID, die_with_parent
-from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import load_settings, parse_flags
+from shared.runtime.lifecycle import raise_file_limit
 from shared.runtime.state_dump import StateDump
 from shared.stores.sqlite.files import StoreFiles, make_folder
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
@@ -29,36 +25,19 @@ FLAGS = {"--host": "DISTRIBUTED_BIND", "-p/--port": "DISTRIBUTED_PORT", "--data-
 
 
 def main(argv: list[str]) -> int:
-    """Reads the settings, opens the files, serves. Returns the exit status."""
-    if parent := os.environ.get(PARENT_PID):
-        die_with_parent(signal.SIGTERM, int(parent))
-    flags = parse_flags(
-        DistributedSettings,
-        argv,
-        prog="python -m services.distributed",
-        description="Statistics, notifications and events.",
-        names=FLAGS,
-    )
-    try:
-        settings = load_settings(DistributedSettings, flags=flags, environ=os.environ)
-    except StartupError as error:
-        return report_startup_error(error)
-    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="distributed")
-    warn_of_unknown_settings()
+    """Runs the distributed service. Returns the exit status."""
+    description = "Statistics, notifications and events."
+    return run_program(argv, DistributedSettings, _serve, name="distributed", description=description, flags=FLAGS)
 
-    # Where there is not enough for all, taking orders comes first.
+
+async def _serve(settings: DistributedSettings, stop: asyncio.Event, dump: StateDump) -> None:
+    # On a busy machine, accepting orders has priority.
     os.nice(_NICE)
-
-    dump = StateDump()
-
-    async def serve(stop: asyncio.Event) -> None:
-        limits = settings.build_limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
-        async with open_files(settings, stop) as (read_model, orders, records):
-            server = Distributed(settings, read_model, orders, records, limits)
-            dump.describe = server.describe_state
-            await server.serve(stop)
-
-    return run_service(serve, dump)
+    limits = settings.build_limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
+    async with open_files(settings, stop) as (read_model, orders, records):
+        server = Distributed(settings, read_model, orders, records, limits)
+        dump.describe = server.describe_state
+        await server.serve(stop)
 
 
 @contextlib.asynccontextmanager

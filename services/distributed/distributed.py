@@ -14,7 +14,6 @@ from services.distributed.read_model import ReadModel
 from services.distributed.relay import Relay
 from services.distributed.settings import DistributedSettings
 from services.distributed.stock_events import StockEvents
-from shared.domain.errors import StoreError
 from shared.net.authentication import require_token
 from shared.net.limits import Limits
 from shared.net.listeners import open_listeners
@@ -22,7 +21,9 @@ from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
+from shared.runtime.parts import ServiceParts
 from shared.runtime.traces import open_traces
+from shared.runtime.waiting import repeat_work
 from shared.server.dispatcher import Dispatcher
 from shared.stores.ports.feeds import OrderFeed, RecordFeed
 
@@ -85,21 +86,15 @@ class Distributed:
         self._log.info("listening", host=host, port=port)
         announce_ready(shown_address(host, port))
         gc.freeze()
-        loop = asyncio.get_running_loop()
-        dispatching = loop.create_task(dispatcher.run(), name="dispatcher")
-        parts = [dispatching, loop.create_task(relay.run(), name="relay")]
-        parts.append(loop.create_task(self._trim_now_and_then(), name="trim"))
-        stopped = loop.create_task(stop.wait(), name="stop")
-        ends: list[asyncio.Task[Any]] = [*parts, stopped]
-        # None of these ends by itself: the first to end by a fault ends the whole.
+        parts = ServiceParts()
+        dispatching = parts.start(dispatcher.run(), "dispatcher")
+        parts.start(relay.run(), "relay")
+        parts.start(repeat_work("expired_rows_not_deleted", _TRIM_SECONDS, self._delete_expired), "trim")
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await parts.wait(stop)
         finally:
             self._log.info("stopping")
-            others = [stopped, *parts[1:]]
-            for task in others:
-                task.cancel()
-            await asyncio.wait(others)
+            await asyncio.wait(parts.cancel(but=dispatching))
         observers.close()
         server.stop_listening()
         await dispatcher.close()
@@ -109,15 +104,8 @@ class Distributed:
         if traces is not None:
             traces.close()
         self._log.info("stopped")
-        for part in parts:
-            if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
-                raise fault
+        parts.raise_failure()
 
-    async def _trim_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(_TRIM_SECONDS)
-            try:
-                while self._read_model.delete_expired():
-                    await asyncio.sleep(_TRIM_PAUSE_SECONDS)
-            except StoreError as error:
-                self._log.warning("expired_rows_not_deleted", reason=error.message)
+    async def _delete_expired(self) -> None:
+        while self._read_model.delete_expired():
+            await asyncio.sleep(_TRIM_PAUSE_SECONDS)

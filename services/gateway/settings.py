@@ -7,7 +7,6 @@ from msgspec import Meta
 from services.settings import ListenAddress, NeighbourSettings, RequestIdScope, Stage, choose_listen_address
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
-from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Count, Key, Port, Seconds, SecretUrl
 
 NonNegative = Annotated[int, Meta(ge=0)]
@@ -21,7 +20,6 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     main_server_host: str = "127.0.0.1"
     main_server_port: Port = 5000
     tls_key: str | None = None
-    store: Literal["sqlite", "dynamodb"] = "sqlite"
     stage: Stage = "prod"
     open_internal_ports: bool = False
     jwt_secret: Key | None = None
@@ -48,11 +46,8 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     request_seconds: Seconds = 10.0
     idle_seconds: Seconds = 300.0
     backend_connections: Annotated[int, Meta(ge=2)] = 4
-    shutdown_seconds: Seconds = 10.0
     log_requests: LogRequests = "slow"
     slow_request_seconds: Seconds = 1.0
-    log_format: LogFormat = "console"
-    log_level: LogLevel = "info"
 
     def check_stage(self) -> None:
         """Raises StartupError if users could not be authenticated."""

@@ -4,19 +4,15 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 
 from services.intake.index_keeper import keep_index
 from services.intake.intake import Intake
 from services.intake.settings import IntakeSettings
+from services.program import run_program
 from shared.domain.errors import StartupError, StoreError
-from shared.runtime import logs
-from shared.runtime.lifecycle import raise_file_limit, report_startup_error, run_service
-from shared.runtime.parent import PARENT_PID, die_with_parent
-from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import load_settings, parse_flags
+from shared.runtime.lifecycle import raise_file_limit
 from shared.runtime.state_dump import StateDump
 from shared.stores.ports.orders import OrderStore, Recovery
 from shared.stores.sqlite.files import StoreFiles, make_folder
@@ -30,35 +26,21 @@ FLAGS = {"--host": "SERVER_BIND", "-p/--port": "SERVER_PORT", "--workers": "WORK
 
 
 def main(argv: list[str]) -> int:
-    """Reads the settings, picks the store, serves. Gives the exit status."""
-    if parent := os.environ.get(PARENT_PID):
-        die_with_parent(signal.SIGTERM, int(parent))
-    flags = parse_flags(
-        IntakeSettings, argv, prog="python -m services.intake", description="The order intake.", names=FLAGS
-    )
-    try:
-        settings = load_settings(IntakeSettings, flags=flags, environ=os.environ)
-    except StartupError as error:
-        return report_startup_error(error)
-    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="intake")
-    warn_of_unknown_settings()
+    """Runs the intake. Returns the exit status."""
+    return run_program(argv, IntakeSettings, _serve, name="intake", description="The order intake.", flags=FLAGS)
+
+
+async def _serve(settings: IntakeSettings, stop: asyncio.Event, dump: StateDump) -> None:
     # Orders come in batches of thousands of small objects without cycles: the default threshold would
     # look through them dozens of times a batch.
     gc.set_threshold(50_000, 20, 100)
-
     add_handlers_folder()
-
-    dump = StateDump()
-
-    async def serve(stop: asyncio.Event) -> None:
-        await load_handler(settings.order_handler, settings.kit).close()
-        limits = settings.build_limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
-        async with open_store(settings, stop) as (store, recovery, workers_store):
-            intake = Intake(settings, store, recovery, limits, child_config(settings, workers_store))
-            dump.describe, dump.find_children = intake.describe_state, intake.find_workers
-            await intake.serve(stop)
-
-    return run_service(serve, dump)
+    await load_handler(settings.order_handler, settings.kit).close()
+    limits = settings.build_limits(document_bytes=settings.max_document_bytes, open_files=raise_file_limit())
+    async with open_store(settings, stop) as (store, recovery, workers_store):
+        intake = Intake(settings, store, recovery, limits, child_config(settings, workers_store))
+        dump.describe, dump.find_children = intake.describe_state, intake.find_workers
+        await intake.serve(stop)
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import structlog
 from msgspec import UNSET
@@ -51,7 +51,7 @@ class IntakeBatch:
         """Accepts no more orders; everything else goes on."""
         self._refusing = True
 
-    async def carry_out(self, entries: Sequence[Entry], now: float) -> Sequence[Result]:
+    async def carry_out(self, entries: Sequence[Entry], now: float) -> Iterable[Result]:
         """See `TurnBatch.carry_out`."""
         requests: list[OrderRequest] = []
         plain = True
@@ -88,14 +88,16 @@ class IntakeBatch:
         self._lifecycle.unwatch(connection)
 
     @staticmethod
-    def _encode(entries: Sequence[Entry], texts: Sequence[str]) -> Sequence[Result]:
-        """Returns the answers of each entry, of which `texts` has one for each order."""
-        results: list[Result] = []
+    def _encode(entries: Sequence[Entry], texts: Sequence[str]) -> Iterator[Result]:
+        """Yields the answers of each entry, of which `texts` has one for each order.
+
+        One entry after the other, so that its bytes are sent while they are in the cache of the processor.
+        """
         position = 0
         for _, item, _ in entries:
             if type(item) is OrderBlock:
                 start, position = position, position + item.weight
-                results.append((("\n".join(texts[start:position]) + "\n").encode(), item.weight))
+                yield ("\n".join(texts[start:position]) + "\n").encode(), item.weight
             elif isinstance(item, OrderArray):
                 parts: list[str] = []
                 for member in item.members:
@@ -104,10 +106,9 @@ class IntakeBatch:
                     else:
                         parts.append(texts[position])
                         position += 1
-                results.append((f"[{','.join(parts)}]\n".encode(), 1))
+                yield f"[{','.join(parts)}]\n".encode(), 1
             else:
-                results.append(None)
-        return results
+                yield None
 
     async def _accept_in_time(self, requests: list[OrderRequest], late: set[int], plain: bool) -> list[str]:
         """Stores the new ones among `requests` but for those in the places `late`; gives the answer to each."""

@@ -17,13 +17,14 @@ from services.intake.retention import retention_of
 from services.intake.server import IntakeServer
 from services.intake.settings import IntakeSettings
 from shared import VERSION
-from shared.domain.errors import StoreError
 from shared.net.limits import Limits
 from shared.net.listeners import is_open_to_others, open_listeners
 from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds, end_cancellation
 from shared.runtime.parent import announce_ready, shown_address
+from shared.runtime.parts import ServiceParts
 from shared.runtime.traces import open_traces
+from shared.runtime.waiting import repeat_work
 from shared.server.dispatcher import Dispatcher
 from shared.stores.ports.orders import OrderStore, Recovery, Superseded
 from shared.wire.replies import encode_line
@@ -129,7 +130,7 @@ class Intake:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`, then drains. Raises StartupError when the port cannot be had."""
-        settings = self._settings
+        settings, store = self._settings, self._store
         host, port, setting = settings.listening
         try:
             listeners = open_listeners(host, port)
@@ -149,28 +150,27 @@ class Intake:
             )
         announce_ready(shown_address(host, port))
         gc.freeze()
-        dispatching = asyncio.create_task(self._dispatcher.run(), name="dispatcher")
-        watermark = asyncio.create_task(self._advance_watermark(), name="watermark")
-        retention = asyncio.create_task(retention_of(self._settings, self._store).run(), name="retention")
-        heartbeat = asyncio.create_task(self._send_heartbeats(), name="heartbeat")
-        adoption = asyncio.create_task(self._adopt_orphans(), name="adoption")
-        stopped = asyncio.create_task(stop.wait(), name="stop")
-        # None of these ends by itself: the first to end by a fault ends the whole.
-        parts: list[asyncio.Future[None]] = [dispatching, watermark, retention, heartbeat, adoption, self._fault]
-        ends: list[asyncio.Future[Any]] = [*parts, stopped]
+        heartbeat_seconds = settings.server_lease_seconds * _HEARTBEAT_SHARE
+        parts = ServiceParts()
+        dispatching = parts.start(self._dispatcher.run(), "dispatcher")
+        # Without a watermark only the next start takes longer.
+        parts.start(repeat_work("watermark_not_advanced", _WATERMARK_SECONDS, store.advance_watermark), "watermark")
+        parts.start(retention_of(settings, store).run(), "retention")
+        heartbeat = repeat_work("heartbeat_failed", heartbeat_seconds, store.send_heartbeat, fatal=Superseded)
+        parts.start(heartbeat, "heartbeat")
+        adoption = repeat_work("orphan_check_failed", heartbeat_seconds, self._adopt_orphans, fatal=Superseded)
+        parts.start(adoption, "adoption")
+        parts.watch(self._fault)
         shutdown_seconds = settings.shutdown_seconds
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await parts.wait(stop)
         except asyncio.CancelledError:
             end_cancellation()
             shutdown_seconds = _AT_ONCE_SECONDS
         finally:
-            for task in (watermark, retention, heartbeat, adoption, stopped):
-                task.cancel()
+            parts.cancel(but=dispatching)
             await self._stop(dispatching, shutdown_seconds, time.monotonic() - began)
-        for part in parts:
-            if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
-                raise fault
+        parts.raise_failure()
 
     def _resume(self) -> None:
         """Takes up what a former run left open."""
@@ -182,42 +182,14 @@ class Intake:
         if self._recovery.accepted:
             self._log.info("store_opened", accepted=self._recovery.accepted, recovered=orders)
 
-    async def _send_heartbeats(self) -> None:
-        """Shows other servers on the same store that this one lives."""
-        while True:
-            await asyncio.sleep(self._settings.server_lease_seconds * _HEARTBEAT_SHARE)
-            try:
-                await self._store.send_heartbeat()
-            except Superseded:
-                raise
-            except StoreError as error:
-                self._log.warning("heartbeat_failed", reason=error.message)
-
     async def _adopt_orphans(self) -> None:
-        """Takes over what dead servers on the same store have left."""
-        while True:
-            await asyncio.sleep(self._settings.server_lease_seconds * _HEARTBEAT_SHARE)
-            try:
-                adoption = await self._store.adopt_orphans()
-            except Superseded:
-                raise
-            except StoreError as error:
-                self._log.warning("orphan_check_failed", reason=error.message)
-                continue
-            orders = self._lifecycle.adopt(adoption)
-            if adoption.adopted:
-                self._log.warning("orders_adopted", orders=orders)
-            if adoption.postponed is not None:
-                self._log.warning("adoption_postponed", reason=adoption.postponed)
-
-    async def _advance_watermark(self) -> None:
-        while True:
-            await asyncio.sleep(_WATERMARK_SECONDS)
-            try:
-                await self._store.advance_watermark()
-            except StoreError as error:
-                # Only the next start would have gained by it.
-                self._log.warning("watermark_not_advanced", reason=error.message)
+        """Takes over what dead servers on the same store have left. Raises StoreError."""
+        adoption = await self._store.adopt_orphans()
+        orders = self._lifecycle.adopt(adoption)
+        if adoption.adopted:
+            self._log.warning("orders_adopted", orders=orders)
+        if adoption.postponed is not None:
+            self._log.warning("adoption_postponed", reason=adoption.postponed)
 
     async def _stop(self, dispatching: asyncio.Task[None], seconds: float, uptime: float) -> None:
         """No new orders, then no more work, then no connections, within `seconds`; a cancellation shortens them."""

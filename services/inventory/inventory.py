@@ -28,6 +28,7 @@ from services.settings import reachable_host
 from shared.domain.orders import iso_time
 from shared.domain.tables import INVENTORY
 from shared.runtime.parent import announce_ready
+from shared.runtime.parts import ServiceParts
 
 # Delay after a failed heartbeat, in seconds.
 _RETRY_SECONDS = 0.5
@@ -44,25 +45,19 @@ class InventoryService:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set. Waits for servers that are unavailable."""
-        loop = asyncio.get_running_loop()
-        parts = [loop.create_task(part, name=name) for name, part in self._create_parts().items()]
-        stopped = loop.create_task(stop.wait(), name="stop")
-        ends: list[asyncio.Task[Any]] = [*parts, stopped]
+        parts = ServiceParts()
+        for name, part in self._create_parts().items():
+            parts.start(part, name)
         self._log.info("working", uploads=str(self._settings.uploads_folder))
         announce_ready(str(self._settings.uploads_folder))
         gc.freeze()
-        # The parts never return: the first one that ends has failed, and the service ends with it.
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await parts.wait(stop)
         self._log.info("stopping")
-        for task in ends:
-            task.cancel()
-        await asyncio.wait(ends, timeout=self._settings.shutdown_seconds)
+        await asyncio.wait(parts.cancel(), timeout=self._settings.shutdown_seconds)
         for client in self._clients:
             client.close()
         self._log.info("stopped")
-        for part in parts:
-            if part.done() and not part.cancelled() and (error := part.exception()) is not None:
-                raise error
+        parts.raise_failure()
 
     def _create_parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         settings, levels = self._settings, self._settings.stock_levels

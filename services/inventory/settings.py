@@ -1,14 +1,12 @@
 """The settings of the inventory service; `.env.local` explains each."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from services.settings import NeighbourSettings
 from shared.domain.stock import MAX_COUNT, StockThresholds
-from shared.runtime.logs import LogFormat, LogLevel
-from shared.runtime.settings import Seconds
 
 NonNegative = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 
@@ -17,7 +15,6 @@ class InventorySettings(NeighbourSettings, frozen=True):
     """Settings by the lower-case names of their environment variables; times are seconds."""
 
     data_dir: str = "data"
-    store: Literal["sqlite", "dynamodb"] = "sqlite"
     aws_region: str | None = None
     aws_endpoint_url: str | None = None
     low_stock: NonNegative = 5
@@ -28,9 +25,6 @@ class InventorySettings(NeighbourSettings, frozen=True):
     keep_movements_days: Annotated[float, Meta(ge=0)] = 0.0
     keep_uploads_days: Annotated[float, Meta(ge=0)] = 0.0
     max_upload_bytes: Annotated[int, Meta(ge=1024)] = 33_554_432
-    shutdown_seconds: Seconds = 10.0
-    log_format: LogFormat = "console"
-    log_level: LogLevel = "info"
 
     @property
     def stock_levels(self) -> StockThresholds:

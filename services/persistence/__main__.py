@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,12 +9,9 @@ import structlog
 
 from services.persistence.persistence import Persistence, tables
 from services.persistence.settings import PersistenceSettings
+from services.program import run_program
 from shared.domain.errors import StartupError, StoreError
-from shared.runtime import logs
-from shared.runtime.lifecycle import raise_file_limit, report_startup_error, run_service
-from shared.runtime.parent import PARENT_PID, die_with_parent
-from shared.runtime.setting_names import warn_of_unknown_settings
-from shared.runtime.settings import load_settings, parse_flags
+from shared.runtime.lifecycle import raise_file_limit
 from shared.runtime.state_dump import StateDump
 from shared.stores.ports.records import RecordStore
 from shared.stores.sqlite.files import make_folder
@@ -29,38 +24,28 @@ FLAGS = {"--host": "TCP_PERSIST_BIND", "-p/--port": "TCP_PERSIST_PORT", "--data-
 
 
 def main(argv: list[str]) -> int:
-    """Reads the settings, opens the store, serves. Returns the exit status."""
-    if parent := os.environ.get(PARENT_PID):
-        die_with_parent(signal.SIGTERM, int(parent))
-    create_only = _CREATE_TABLES in argv
-    flags = parse_flags(
-        PersistenceSettings,
+    """Runs the persistence server, or only creates the tables of its store. Returns the exit status."""
+    return run_program(
         [word for word in argv if word != _CREATE_TABLES],
-        prog="python -m services.persistence",
+        PersistenceSettings,
+        _create if _CREATE_TABLES in argv else _serve,
+        name="persistence",
         description="The persistence server. With --create-tables it makes the store's tables, and ends.",
-        names=FLAGS,
+        flags=FLAGS,
     )
-    try:
-        settings = load_settings(PersistenceSettings, flags=flags, environ=os.environ)
-    except StartupError as error:
-        return report_startup_error(error)
-    logs.configure_logging(form=settings.log_format, level=settings.log_level, service="persistence")
-    warn_of_unknown_settings()
 
-    async def create(_: asyncio.Event) -> None:
-        made = await make_tables(settings)
-        sys.stdout.write("".join(f"made {name}\n" for name in made) or "every table is there\n")
 
-    dump = StateDump()
+async def _create(settings: PersistenceSettings, _: asyncio.Event, __: StateDump) -> None:
+    made = await make_tables(settings)
+    sys.stdout.write("".join(f"made {name}\n" for name in made) or "every table is there\n")
 
-    async def serve(stop: asyncio.Event) -> None:
-        limits = settings.build_limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
-        async with open_store(settings, stop) as store:
-            server = Persistence(settings, store, limits)
-            dump.describe = server.describe_state
-            await server.serve(stop)
 
-    return run_service(create if create_only else serve, dump)
+async def _serve(settings: PersistenceSettings, stop: asyncio.Event, dump: StateDump) -> None:
+    limits = settings.build_limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
+    async with open_store(settings, stop) as store:
+        server = Persistence(settings, store, limits)
+        dump.describe = server.describe_state
+        await server.serve(stop)
 
 
 async def make_tables(settings: PersistenceSettings) -> Sequence[str]:

@@ -26,6 +26,8 @@ from shared.net.server import TcpServer
 from shared.runtime.lifecycle import bind_error, closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
+from shared.runtime.parts import ServiceParts
+from shared.runtime.waiting import repeat_work
 from shared.server.dispatcher import Dispatcher
 from shared.stores.ports.records import ItemLookup, RecordStore
 from shared.wire.cursors import Cursors
@@ -101,31 +103,24 @@ class Persistence:
         self._log.info("listening", host=host, port=port)
         announce_ready(shown_address(host, port))
         gc.freeze()
-        loop = asyncio.get_running_loop()
-        dispatching = loop.create_task(dispatcher.run(), name="dispatcher")
-        parts = [dispatching, loop.create_task(observers.run(), name="observers")]
-        parts.append(loop.create_task(self._tidy_now_and_then(), name="tidy"))
+        parts = ServiceParts()
+        dispatching = parts.start(dispatcher.run(), "dispatcher")
+        parts.start(observers.run(), "observers")
+        parts.start(repeat_work("tidying_failed", _TIDY_SECONDS, store.tidy), "tidy")
         if settings.keep_audit_days and settings.store == "sqlite":
             folder = settings.records_file.with_name("audit")
             retention = AuditRetention(store, audit, folder, keep_days=settings.keep_audit_days)
-            parts.append(loop.create_task(retention.run(), name="audit retention"))
-        stopped = loop.create_task(stop.wait(), name="stop")
-        ends: list[asyncio.Task[Any]] = [*parts, stopped]
-        # None of these ends by itself: the first to end by a fault ends the whole.
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            parts.start(retention.run(), "audit retention")
+        await parts.wait(stop)
         self._log.info("stopping")
         server.stop_listening()
-        stopped.cancel()
-        for part in parts[1:]:
-            part.cancel()
+        parts.cancel(but=dispatching)
         await dispatcher.close()
         closing = closing_seconds(settings.shutdown_seconds)
         await asyncio.wait([dispatching], timeout=settings.shutdown_seconds - closing)
         await server.stop(closing)
         self._log.info("stopped")
-        for part in parts:
-            if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
-                raise fault
+        parts.raise_failure()
 
     async def _cursor_key(self) -> bytes:
         """Returns the key with which all servers of this store seal cursors; the first server generates it."""
@@ -134,11 +129,3 @@ class Persistence:
         (record,) = await self._store.get([ItemLookup(TENANT, SECRETS.name, {"name": "cursors"})])
         assert record is not None
         return bytes.fromhex(record.item["key"])
-
-    async def _tidy_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(_TIDY_SECONDS)
-            try:
-                await self._store.tidy()
-            except StoreError as error:
-                self._log.warning("tidying_failed", reason=error.message)

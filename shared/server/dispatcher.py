@@ -8,7 +8,7 @@ order, and other connections do not notice.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -49,7 +49,7 @@ S = TypeVar("S")
 class TurnBatch(Protocol):
     """What a server does with all that arrived in a turn together."""
 
-    async def carry_out(self, entries: Sequence[Entry], now: float) -> Sequence[Result]:
+    async def carry_out(self, entries: Sequence[Entry], now: float) -> Iterable[Result]:
         """Returns a result for each entry; None where it has no part in it. `now` is the time by the loop's clock."""
 
     def end_turn(self) -> None:

@@ -9,7 +9,7 @@ DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MENTION = re.compile(r"(?:log event|warning) `(\w+)`|`(\w+)` (?:in|to) the log\b")
 """The two ways in which a sentence names a log event."""
 FOLDERS = ("services", "workers", "shared", "clients")
-CALLS = {"warning", "error", "exception", "critical", "log_internal_error"}
+CALLS = {"warning", "error", "exception", "critical", "repeat_work", "log_internal_error"}
 
 
 def logged_events() -> set[str]:
