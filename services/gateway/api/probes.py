@@ -41,7 +41,7 @@ class Dependency(Struct, frozen=True, omit_defaults=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether the gateway can work: `degraded` is with less than everything, `unavailable` without what is needed."""
+    """Readiness of the gateway: `degraded` without a useful server, `unavailable` without a required one."""
 
     status: Literal["ok", "degraded", "unavailable"]
     dependencies: dict[str, Dependency]
