@@ -14,6 +14,7 @@ from clients.connector import connect_to_server
 from clients.errors import AnswerTimeout, ConnectionLost, Unreachable
 from clients.replies import Members, read_answer
 from clients.request_context import get_request_context
+from shared.runtime.backoff import Backoff
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ class BaseClient:
         Retries with back-off if the server was reachable before. Raises Unreachable, ConnectionLost, and Refused for
         a wrong token.
         """
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         now = asyncio.get_running_loop().time
         deadline = min(deadline, now() + self._patience)
         while True:
@@ -99,10 +100,9 @@ class BaseClient:
                     authentication = {"action": "authenticate", "token": self._access.token}
                     read_answer(Members, await connection.send_request(_encode(authentication)))
             except Unreachable:
-                if not self._was_connected or now() + pause > deadline:
+                if not self._was_connected or now() + backoff.delay > deadline:
                     raise
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await asyncio.sleep(backoff.next_delay())
             else:
                 self._was_connected = True
                 return connection
@@ -119,7 +119,7 @@ class BaseClient:
             document = context.add_to_document(document)
             deadline = min(context.clock() + self._timeout, context.deadline)
         encoded = _encode(document)
-        pause = _FIRST_PAUSE
+        backoff: Backoff | None = None
         lost: ConnectionLost | None = None
         connection: ClientConnection | None = None
         sent = 0.0
@@ -136,9 +136,9 @@ class BaseClient:
                     if not safe:
                         raise
                     lost = error
+                backoff = backoff or Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
                 async with asyncio.timeout_at(deadline):
-                    await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                    await asyncio.sleep(backoff.next_delay())
         except Unreachable as error:
             # An earlier attempt may have taken effect; Unreachable would deny that.
             raise lost or error from error

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import structlog
 from msgspec import Struct
 
+from shared.runtime.backoff import Backoff
 from shared.runtime.lifecycle import EXIT_STARTUP, end_cancellation
 from shared.runtime.parent import PARENT_PID, READY_FD
 
@@ -37,15 +38,13 @@ class RestartBackoff:
     """Exponential back-off of restarts, reset after a healthy minute."""
 
     def __init__(self) -> None:
-        self._delay = _FIRST_DELAY
+        self._backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
 
     def next_delay(self, uptime: float) -> float:
         """Returns the delay in seconds after a run of `uptime` seconds."""
         if uptime >= _HEALTHY_SECONDS:
-            self._delay = _FIRST_DELAY
-        delay = self._delay
-        self._delay = min(delay * 2, _LONGEST_DELAY)
-        return delay
+            self._backoff.reset()
+        return self._backoff.next_delay()
 
 
 class Supervisor:

@@ -18,7 +18,7 @@ from shared.net.authentication import require_token
 from shared.net.limits import Limits
 from shared.net.listeners import open_listeners
 from shared.net.server import TcpServer
-from shared.runtime.lifecycle import bind_error, closing_seconds
+from shared.runtime.lifecycle import closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.parts import ServiceParts
@@ -60,10 +60,7 @@ class Distributed:
         """Serves until `stop`. Raises StartupError if it cannot listen."""
         settings, read_model = self._settings, self._read_model
         host, port, setting = settings.listening
-        try:
-            listeners = open_listeners(host, port)
-        except OSError as error:
-            raise bind_error(error, host, port, "DISTRIBUTED_PORT") from error
+        listeners = open_listeners(host, port, "DISTRIBUTED_PORT")
         settings.check_exposure(listeners, setting)
         observers = EventObservers(read_model.log, unread_bytes=settings.max_unread_bytes)
         read_model.told = observers.publish

@@ -22,7 +22,6 @@ from services.settings import reachable_host
 from shared.domain.errors import NotOffered, no_distributed_service
 from shared.net.listeners import is_open_to_others, open_listeners
 from shared.net.tls import server_tls
-from shared.runtime.lifecycle import bind_error
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
 
@@ -76,10 +75,7 @@ class Gateway:
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         app = build_app(settings, intake, persistence, distributed, hub, traces, encrypted=encrypted)
         host, port, setting = settings.listening
-        try:
-            listeners = open_listeners(host, port)
-        except OSError as error:
-            raise bind_error(error, host, port, "MAIN_SERVER_PORT") from error
+        listeners = open_listeners(host, port, "MAIN_SERVER_PORT")
         port = listeners[0].getsockname()[1]
         self._log.info("listening", host=host, port=port)
         # Where the network keeps others out, as that of containers does, this would be an alarm at every healthy start.

@@ -20,7 +20,7 @@ from shared import VERSION
 from shared.net.limits import Limits
 from shared.net.listeners import is_open_to_others, open_listeners
 from shared.net.server import TcpServer
-from shared.runtime.lifecycle import bind_error, closing_seconds, end_cancellation
+from shared.runtime.lifecycle import closing_seconds, end_cancellation
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.parts import ServiceParts
 from shared.runtime.traces import open_traces
@@ -132,10 +132,7 @@ class Intake:
         """Serves until `stop`, then drains. Raises StartupError when the port cannot be had."""
         settings, store = self._settings, self._store
         host, port, setting = settings.listening
-        try:
-            listeners = open_listeners(host, port)
-        except OSError as error:
-            raise bind_error(error, host, port, "SERVER_PORT") from error
+        listeners = open_listeners(host, port, "SERVER_PORT")
         began = time.monotonic()
         self._resume()
         await self._lifecycle.start()

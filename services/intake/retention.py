@@ -15,6 +15,7 @@ import structlog
 from services.intake.settings import IntakeSettings
 from shared.domain.errors import StoreError
 from shared.domain.orders import iso_time
+from shared.runtime.waiting import wait_for_event
 from shared.stores.ports.orders import OrderStore
 
 _PAUSE_SECONDS = 0.1
@@ -56,11 +57,7 @@ class Retention:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             self._archived.clear()
-            try:
-                async with asyncio.timeout(_REST_SECONDS):
-                    await self._archived.wait()
-            except TimeoutError:
-                continue
+            await wait_for_event(self._archived, _REST_SECONDS)
 
     async def _archive_now_and_then(self) -> None:
         while True:

@@ -5,7 +5,6 @@ between, the message is published again.
 """
 
 import asyncio
-import contextlib
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from services.inventory.retry_backoff import RetryBackoff
 from shared.domain.errors import ComandaError
 from shared.domain.records import Condition, Update
 from shared.domain.tables import ALERTS
+from shared.runtime.waiting import wait_for_event
 
 _POLL_SECONDS = 5.0
 """Interval for alerts that another service has left unpublished."""
@@ -69,9 +69,7 @@ class AlertPublisher:
             except ComandaError as error:
                 await self._backoff.wait_after_error(error)
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._woken.wait()
+            await wait_for_event(self._woken, _POLL_SECONDS)
 
     async def _publish_page(self, topic: AwsClient) -> bool:
         """Publishes the oldest alerts. Returns whether there were any. A rejected alert does not delay the others."""

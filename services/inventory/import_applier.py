@@ -5,7 +5,6 @@ services may therefore apply the same import, and an interrupted import is resum
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +23,8 @@ from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Delete, Update
 from shared.domain.stock import Cause, ImportState, count_of, ledger_of
 from shared.domain.tables import IMPORT_FILES, IMPORT_ROWS, IMPORTS, STOCK
+from shared.runtime.backoff import Backoff
+from shared.runtime.waiting import wait_for_event
 
 _CHUNKS_AT_ONCE = 16
 _PAGE_CHUNKS = 64
@@ -106,9 +107,7 @@ class ImportApplier:
                 await self._server_retry.wait_after_error(error)
                 busy = True
             if not busy:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_SECONDS):
-                        await self._woken.wait()
+                await wait_for_event(self._woken, _POLL_SECONDS)
 
     async def _process_imports(self, state: ImportState, process: Callable[[dict[str, Any]], Awaitable[None]]) -> bool:
         page = await self._client.query(IMPORTS.name, "by_state", partition=state.value)
@@ -201,7 +200,7 @@ class ImportApplier:
 
         `plan` builds the transaction from the current counts; its first action marks the chunk as done.
         """
-        pause = _RETRY_SECONDS
+        backoff = Backoff(_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         while not is_done(chunk):
             current = await self._read_counts(chunk)
             try:
@@ -210,8 +209,7 @@ class ImportApplier:
                 if not is_conflict(refusal):
                     raise
             except UNCERTAIN:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
+                await asyncio.sleep(backoff.next_delay())
             # A count has changed since it was read, or another service was faster.
             chunk = _read_chunk(await self._client.get_item(IMPORT_ROWS.name, chunk.record_key))
         return chunk

@@ -22,6 +22,7 @@ from shared.domain.orders import iso_time
 from shared.domain.records import Condition
 from shared.domain.states import CANCEL, FAIL, State
 from shared.domain.tables import INVENTORY, RESERVATIONS
+from shared.runtime.waiting import wait_for_event
 
 EVENT_POSITION_KEY = {"name": "orders"}
 """The key in `INVENTORY` of the last processed event's number, `seq`."""
@@ -124,12 +125,7 @@ class ReservationReleaser:
         while True:
             self._events_missed.clear()
             await self.sweep_reservations(age)
-            try:
-                async with asyncio.timeout(_SWEEP_SECONDS):
-                    await self._events_missed.wait()
-                age = 0.0
-            except TimeoutError:
-                age = _SWEEP_SECONDS
+            age = 0.0 if await wait_for_event(self._events_missed, _SWEEP_SECONDS) else _SWEEP_SECONDS
 
     async def sweep_reservations(self, age: float = 0.0) -> None:
         """Releases the stock of ended orders in records that last changed at least `age` seconds ago."""

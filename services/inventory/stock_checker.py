@@ -4,7 +4,6 @@ A difference is logged and corrected by a movement of its own. The count stays a
 """
 
 import asyncio
-import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from shared.domain.orders import iso_time
 from shared.domain.records import Condition, Put
 from shared.domain.stock import Cause, StockThresholds, count_of, ledger_of
 from shared.domain.tables import INVENTORY, MOVEMENTS, STOCK, STORES
+from shared.runtime.waiting import wait_for_event
 
 CHECK_KEY = {"name": "check"}
 """The key in `INVENTORY` of the last check's result."""
@@ -70,9 +70,7 @@ class StockChecker:
                 self._woken.set()
                 await self._server_retry.wait_after_error(error)
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._woken.wait()
+            await wait_for_event(self._woken, _POLL_SECONDS)
 
     async def _is_due(self) -> bool:
         stored = await self._client.get_item(INVENTORY.name, CHECK_KEY)

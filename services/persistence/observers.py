@@ -5,7 +5,6 @@ old position is read for apart until the others are reached.
 """
 
 import asyncio
-import contextlib
 from typing import NamedTuple
 
 import structlog
@@ -16,6 +15,7 @@ from shared.domain.errors import Gone, StoreError
 from shared.domain.records import Table
 from shared.net.connection import Connection
 from shared.net.fanout import Fanout
+from shared.runtime.waiting import wait_for_event
 from shared.stores.ports.records import Change, RecordStore
 from shared.wire.replies import encode_line, error_reply
 
@@ -74,9 +74,7 @@ class RecordObservers:
     async def run(self) -> None:
         """Sends changes to observers until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds if self._at else None):
-                    await self._woken.wait()
+            await wait_for_event(self._woken, self._poll_seconds if self._at else None)
             self._woken.clear()
             try:
                 for position in list(self._at):

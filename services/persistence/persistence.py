@@ -23,7 +23,7 @@ from shared.net.fanout import Fanout
 from shared.net.limits import Limits
 from shared.net.listeners import open_listeners
 from shared.net.server import TcpServer
-from shared.runtime.lifecycle import bind_error, closing_seconds
+from shared.runtime.lifecycle import closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.parts import ServiceParts
@@ -70,10 +70,7 @@ class Persistence:
         """Serves until `stop`. Raises StartupError if the port or the store is not available."""
         settings, store = self._settings, self._store
         host, port, setting = settings.listening
-        try:
-            listeners = open_listeners(host, port)
-        except OSError as error:
-            raise bind_error(error, host, port, "TCP_PERSIST_PORT") from error
+        listeners = open_listeners(host, port, "TCP_PERSIST_PORT")
         settings.check_exposure(listeners, setting)
         known = tables(settings)
         data, log = known[settings.corporate_data], known[settings.corporate_log]

@@ -1,7 +1,6 @@
 """Starts and stops services: event loop, signals, exit status, and start-up errors in one line."""
 
 import asyncio
-import errno
 import os
 import resource
 import signal
@@ -85,20 +84,6 @@ def report_startup_error(error: StartupError) -> int:
     hint = f". To fix it: {error.hint}" if error.hint else ""
     sys.stderr.write(f"error: {error.message}{hint}\n")
     return EXIT_STARTUP
-
-
-def bind_error(error: OSError, host: str, port: int, setting: str) -> StartupError:
-    """Returns the error for a port that cannot be opened; `setting` is the setting that the port comes from."""
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    match error.errno:
-        case errno.EADDRINUSE:
-            return StartupError(
-                f"{where} is in use by another program", hint=f"stop that program, or choose another {setting}"
-            )
-        case errno.EACCES:
-            return StartupError(f"{where} is not permitted for this user", hint=f"choose {setting} above 1023")
-        case _:
-            return StartupError(f"cannot listen on {where}: {error.strerror or error}", hint="check the host's name")
 
 
 def raise_file_limit() -> int:

@@ -6,6 +6,8 @@ After Michael Nygard, Release It!: closed, everything passes; open, nothing does
 import enum
 from collections.abc import Callable
 
+from shared.runtime.backoff import Backoff
+
 _FAILURES = 5
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
@@ -28,7 +30,7 @@ class Breaker:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._failures = 0
-        self._pause = _FIRST_PAUSE
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._until = 0.0
         self.state = BreakerState.CLOSED
 
@@ -41,21 +43,21 @@ class Breaker:
             return left
         # Whoever comes while the trial is on waits for its outcome, and for no longer than one more pause.
         self.state = BreakerState.TRIAL
-        self._until = self._clock() + self._pause
+        self._until = self._clock() + self._backoff.delay
         return 0.0
 
     def record_success(self) -> None:
         """Records a response."""
         self.state = BreakerState.CLOSED
         self._failures = 0
-        self._pause = _FIRST_PAUSE
+        self._backoff.reset()
 
     def record_failure(self) -> None:
         """Records a failure: no response, or one with an error of the server itself."""
         self._failures += 1
         if self.state is BreakerState.TRIAL:
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            self._backoff.increase()
         elif self._failures < _FAILURES or self.state is BreakerState.OPEN:
             return
         self.state = BreakerState.OPEN
-        self._until = self._clock() + self._pause
+        self._until = self._clock() + self._backoff.delay

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.domain.errors import StoreError
+from shared.runtime.backoff import Backoff
 from shared.stores.dynamodb.settings import DynamoSettings
 
 TRANSACTION_ACTIONS = 100
@@ -75,7 +76,7 @@ class DynamoClient:
 
         Raises ConditionFailed, IteratorExpired and StreamTrimmed, and StoreError for everything else.
         """
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         trouble = "it does not answer"
         in_doubt = False
         try:
@@ -93,8 +94,7 @@ class DynamoClient:
                     except (BotoCoreError, HttpError, OSError) as error:
                         trouble = f"{type(error).__name__}: {error}"
                         in_doubt = True
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    await asyncio.sleep(backoff.next_delay() * random.uniform(0.5, 1.0))
         except TimeoutError:
             seconds = self.settings.deadline_seconds
             raise StoreError(

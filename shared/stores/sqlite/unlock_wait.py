@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from shared.domain.errors import StartupError
+from shared.runtime.waiting import wait_for_event
 from shared.stores.sqlite.database import is_busy, sqlite
 
 _LOOK_SECONDS = 0.1
@@ -36,9 +37,7 @@ async def wait_until_unlocked(paths: Sequence[Path], stop: asyncio.Event, *, sec
         if now >= tell_at:
             tell_at = now + _TELL_SECONDS
             structlog.get_logger().warning("store_locked", file=str(path), waiting_s=round(now - began))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await stop.wait()
+        await wait_for_event(stop, _LOOK_SECONDS)
 
 
 def _is_locked(path: Path) -> bool:
