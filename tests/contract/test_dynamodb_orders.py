@@ -43,11 +43,12 @@ class Servers:
         self.settings = settings
         self.stack = contextlib.AsyncExitStack()
 
-    async def start(self, endpoint: str | None = None) -> tuple[Server, Recovery]:
-        """Another server, and what it finds."""
+    async def start(self, endpoint: str | None = None, *, attempt_seconds: float = 0.5) -> tuple[Server, Recovery]:
+        """Starts another server, behind a proxy with short deadlines if `endpoint` is one; returns what it finds."""
         settings = self.settings
         if endpoint is not None:
-            settings = msgspec.structs.replace(settings, endpoint=endpoint, attempt_seconds=0.5, deadline_seconds=1.5)
+            settings = msgspec.structs.replace(settings, endpoint=endpoint, attempt_seconds=attempt_seconds)
+            settings = msgspec.structs.replace(settings, deadline_seconds=3 * attempt_seconds)
         orders, where = await self.stack.enter_async_context(dynamo_orders(settings, lease_seconds=LEASE))
         recovery = await orders.recover()
         return Server(orders, await self.worker(where)), recovery
@@ -367,7 +368,8 @@ async def test_turn_of_a_worker_whose_answer_is_lost_is_recorded_once(servers: S
 
 
 async def test_part_of_a_batch_that_the_store_does_not_take_is_refused(servers: Servers, proxy: Proxy) -> None:
-    one, _ = await servers.start(proxy.endpoint)
+    # A hundred orders in one transaction take the server longer than one.
+    one, _ = await servers.start(proxy.endpoint, attempt_seconds=2.0)
     orders = [request(str(n), request_id=f"r{n}") for n in range(150)]
     proxy.faults += [Fault("TransactWriteItems"), *([Fault("TransactWriteItems", hangs=True)] * 100)]
     acceptance = await accept(one.orders, *orders)
