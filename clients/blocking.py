@@ -3,7 +3,7 @@
 with BlockingIntakeClient("localhost", 8888) as client:
     accepted = client.order({"cliente": "Ana", "productos": ["pan"], "direccion": "Mayor 1"})
 
-The client's event loop runs only during calls. So a client belongs to one thread, which may not run a loop of its own.
+The client's event loop runs only during calls. So a client belongs to one thread, which may not run another loop.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ SUCCESS = b'{"success":true'
 """The first bytes of each positive answer."""
 
 Members = dict[str, Any]
-"""The members of an answer without a type of its own."""
+"""The members of an untyped answer."""
 
 
 class Accepted(

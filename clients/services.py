@@ -4,7 +4,7 @@
     ok, reply = client.get_user_stats(user_id=1)
 
 Each call returns whether it succeeded, and the server's answer. Without one, the reply has the form of an error answer.
-A client's event loop runs only during calls. So a client belongs to one thread, which may not run a loop of its own.
+A client's event loop runs only during calls. So a client belongs to one thread, which may not run another loop.
 """
 
 import asyncio

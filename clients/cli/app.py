@@ -49,7 +49,7 @@ app = App(
 app.command(
     "clients.tools.loadtest.command:run_loadtest",
     name="loadtest",
-    help="Put a server under load, and tell whether it holds.",
+    help="Put a server under load, and assess whether it holds.",
 )
 app.command(
     "clients.tools.migrate.command:run_migration",
