@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.intake import PATIENCE, DistributedProcess, IntakeProcess
-
-ORDER = {"cliente": "Ana", "productos": ["pan"], "direccion": "Mayor 1"}
+from tests.support.orders import ORDER
 
 
 class Suite:

@@ -16,9 +16,8 @@ import pytest
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import Http
 from tests.support.intake import PATIENCE, GatewayProcess
+from tests.support.orders import ORDER
 from tests.support.ports import hold_port
-
-ORDER = {"cliente": "Ana", "productos": ["pan"], "direccion": "C/ 1"}
 
 
 @contextlib.contextmanager

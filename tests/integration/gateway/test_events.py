@@ -9,8 +9,8 @@ import pytest
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import EventStream, Http
 from tests.support.intake import PATIENCE, DistributedProcess, GatewayProcess, IntakeProcess
+from tests.support.orders import ORDER
 
-ORDER = {"cliente": "Ana", "productos": ["pan"], "direccion": "C/ 1"}
 OF_ORDERS = ("order.accepted", "order.started", "order.finished")
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from tests.support.http import Http, Reply
 from tests.support.intake import PATIENCE, GatewayProcess, IntakeProcess, PersistenceProcess
-
-ORDER = {"cliente": "Ana", "productos": ["pan"], "direccion": "C/ 1"}
+from tests.support.orders import ORDER
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from shared.runtime.traces import derive_root_span
 from tests.support.collector import Collector
 from tests.support.http import Http
 from tests.support.intake import DistributedProcess, GatewayProcess, IntakeProcess
+from tests.support.orders import ORDER
 
-ORDER = {"cliente": "Ana", "productos": ["pan"], "direccion": "C/ 1"}
 SPANS = {
     "POST /api/v1/orders": "comanda-gateway",
     "order.accept": "comanda-intake",
