@@ -114,20 +114,20 @@ class PersistenceClient(BaseClient):
 
     async def list(self, prefix: str | None = None) -> AsyncGenerator[StoredRecord, None]:
         """Yields records in the order of their ids."""
-        async for item in self._iterate_pages({"action": "list", "prefix": prefix}):
+        async for item in self._iterate_entries({"action": "list", "prefix": prefix}):
             yield msgspec.convert(item, StoredRecord)
 
     async def history(self, record_id: str) -> AsyncGenerator[Members, None]:
         """Yields the audit log's entries about a record, newest first."""
-        async for item in self._iterate_pages({"action": "history", "id": record_id}):
+        async for item in self._iterate_entries({"action": "history", "id": record_id}):
             yield item
 
     async def logs(self) -> AsyncGenerator[Members, None]:
         """Yields the audit log's entries, newest first."""
-        async for item in self._iterate_pages({"action": "list_logs"}):
+        async for item in self._iterate_entries({"action": "list_logs"}):
             yield item
 
-    async def _iterate_pages(self, request: Members) -> AsyncGenerator[Members, None]:
+    async def _iterate_entries(self, request: Members) -> AsyncGenerator[Members, None]:
         cursor: str | None = None
         while True:
             page = await self._request_members({**request, **self._identity, "cursor": cursor})
@@ -214,6 +214,18 @@ class PersistenceClient(BaseClient):
         return await self._request_reply(
             ItemPage, {**request, "prefix": prefix, "descending": descending, "limit": page_size}
         )
+
+    async def iterate_pages(
+        self, table: str, index: str | None = None, *, partition: Any = None, page_size: int = 100
+    ) -> AsyncGenerator[ItemPage, None]:
+        """Yields all pages of items of a table or its index, as `query` returns them."""
+        cursor: str | None = None
+        while True:
+            page = await self.query(table, index, partition=partition, page_size=page_size, cursor=cursor)
+            yield page
+            cursor = page.cursor
+            if cursor is None:
+                return
 
     async def health(self) -> Members:
         """Returns the health of the server."""

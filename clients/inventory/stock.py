@@ -1,7 +1,6 @@
 """Stored stock: counts by store, their movements, and alerts of low stock."""
 
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -12,10 +11,10 @@ from clients.inventory.catalogue import advance_catalogue
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from shared.domain.errors import Conflict, InvalidParams, NotFound, PreconditionFailed
-from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Update
 from shared.domain.stock import AlertState, Cause, count_of, ledger_of
 from shared.domain.tables import ALERTS, MOVEMENTS, STOCK, STORES
+from shared.runtime.clock import iso_now
 from shared.wire.strict_json import shorten_text
 
 _PAGE = 1000
@@ -135,7 +134,7 @@ async def set_count(
                 field="If-Match",
                 hint="read it again and repeat the change",
             )
-        change = {"count": count, "cause": Cause.EDIT.value, "reference": None, "changed": _current_time()}
+        change = {"count": count, "cause": Cause.EDIT.value, "reference": None, "changed": iso_now()}
         update = Update(STOCK.name, key, set=change, remove=["orders"], when=Condition(version=found.version))
         actions: list[Action] = [update] if found.item is not None else [update, advance_catalogue()]
         try:
@@ -190,7 +189,7 @@ async def list_alerts(
 async def acknowledge_alert(records: PersistenceClient, store: str, item: str) -> Alert:
     """Acknowledges an alert. Raises NotFound, and Conflict for a closed alert."""
     key = {"store": store, "item": item}
-    change = {"state": AlertState.ACKNOWLEDGED.value, "acknowledged": _current_time()}
+    change = {"state": AlertState.ACKNOWLEDGED.value, "acknowledged": iso_now()}
     when = Condition(equal={"state": AlertState.OPEN.value})
     with contextlib.suppress(Refused):
         await records.update_item(ALERTS.name, key, change, when=when)
@@ -228,7 +227,3 @@ async def _load_alerts(records: PersistenceClient, found: Sequence[dict[str, Any
 def _convert_movement(entry: dict[str, Any]) -> Movement:
     orders = entry.get("orders") if entry["cause"] == Cause.ORDER else None
     return Movement(entry["at"], entry["change"], entry["count"], entry["cause"], entry.get("reference"), orders)
-
-
-def _current_time() -> str:
-    return iso_time(time.time_ns() // 1000)

@@ -21,10 +21,10 @@ from clients.inventory.request_errors import UNCERTAIN, is_conflict
 from clients.persistence import PersistenceClient
 from shared.csv.reader import CsvReader, RowError, StockRow
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, TooLarge
-from shared.domain.orders import iso_time
 from shared.domain.records import Action, Condition, Delete, Put, Update
 from shared.domain.stock import UNFIT, ImportState, count_of
 from shared.domain.tables import IMPORT_FILES, IMPORT_ROWS, IMPORTS, STOCK
+from shared.runtime.clock import iso_now
 
 CHUNK_ROWS = 90
 """A chunk's rows, its own record and the catalogue fit into one transaction."""
@@ -150,7 +150,7 @@ class Upload:
                 "name": self._name,
                 "source": self._source,
                 "state": ImportState.STAGED.value,
-                "begun": _current_time(),
+                "begun": iso_now(),
             }
             await self._store_records([Put(IMPORTS.name, header)])
         portions: list[Action] = []
@@ -208,7 +208,7 @@ class Upload:
     async def _commit_import(self, *, again: bool) -> None:
         accepted = {
             "state": ImportState.ACCEPTED.value,
-            "received": _current_time(),
+            "received": iso_now(),
             "rows": self._reader.rows,
             "faults": self._reader.error_count,
             "portions": self._staged,
@@ -315,7 +315,3 @@ def encode_rows(rows: Sequence[ChunkRow]) -> str:
 def decode_rows(text: str) -> list[ChunkRow]:
     """Decodes the rows of a chunk."""
     return msgspec.json.decode(text, type=list[ChunkRow])
-
-
-def _current_time() -> str:
-    return iso_time(time.time_ns() // 1000)

@@ -1,10 +1,10 @@
 """The event log: numbered events, bounded by their number and their age."""
 
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.distributed.events import Entry, decode_entry, encode_entry, entry_kind
+from shared.runtime.clock import read_clock
 from shared.stores.sqlite.database import Connection
 
 _APPEND = "INSERT INTO log (number, events, at, body) VALUES (?, ?, ?, ?)"
@@ -90,7 +90,7 @@ class EventLog:
 
     def delete_expired(self) -> None:
         """Deletes expired events within the caller's transaction; call `confirm_deletion` after the commit."""
-        old = time.time_ns() // 1000 - round(self._seconds * 1e6)
+        old = read_clock() - round(self._seconds * 1e6)
         self._connection.execute("DELETE FROM log WHERE number + events <= ?", (self.next - self._limit,))
         # Senders have clocks of their own: what is behind an event that is kept is kept as well.
         row = self._connection.execute(_FIRST_SINCE, (old,)).fetchone()

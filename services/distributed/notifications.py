@@ -1,12 +1,12 @@
 """Notifications of users."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from services.distributed.events import PlainEvent
 from shared.domain.errors import NotFound
 from shared.domain.orders import iso_time
+from shared.runtime.clock import read_clock
 from shared.stores.ports.records import PAGE_BYTES
 from shared.stores.sqlite.database import Connection
 from shared.wire.replies import encode_json
@@ -37,7 +37,7 @@ class Notifications:
 
     def add_notification(self, user: int, message: str, kind: str) -> tuple[int, PlainEvent]:
         """Adds a notification within the caller's transaction; returns its id and its event."""
-        now = time.time_ns() // 1000
+        now = read_clock()
         number = self._connection.execute(_ADD, (user, message, kind, now)).lastrowid
         self._connection.execute(_BOUND, (user, self._limit))
         members = {"id": number, "user_id": user, "message": message, "type": kind}
@@ -47,7 +47,7 @@ class Notifications:
         """Deletes expired notifications within the caller's transaction; returns whether there may be more."""
         if not self._keep:
             return False
-        before = time.time_ns() // 1000 - self._keep
+        before = read_clock() - self._keep
         rows = self._connection.execute(_OLDEST, (_REMOVED_AT_ONCE,)).fetchall()
         old = [(number,) for number, at in rows if at < before]
         self._connection.executemany("DELETE FROM notifications WHERE id = ?", old)

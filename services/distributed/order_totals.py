@@ -1,6 +1,5 @@
 """Order statistics: counts by state and by minute, durations and products."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,6 +8,7 @@ from shared.domain.names import name_key
 from shared.domain.orders import iso_time
 from shared.domain.quantiles import Quantiles
 from shared.domain.states import State
+from shared.runtime.clock import read_clock
 from shared.stores.ports.feeds import OrderStateChange
 from shared.stores.sqlite.database import Connection
 
@@ -99,7 +99,7 @@ class OrderTotals:
         These are minutes, hours, and the names of the products in the fewest orders where there are too many: such
         products are counted together, and one that comes back begins at 0.
         """
-        now = time.time_ns() // 1000
+        now = read_clock()
         self._connection.execute("DELETE FROM minutes WHERE minute < ?", (now // _MINUTE - _MINUTES_KEPT,))
         self._connection.execute("DELETE FROM durations WHERE hour < ?", (now // _HOUR - 1,))
         if not self._excess:
@@ -117,7 +117,7 @@ class OrderTotals:
     def describe(self) -> dict[str, Any]:
         """Returns the statistics as clients get them."""
         select = self._connection.execute
-        now = time.time_ns() // 1000
+        now = read_clock()
         counts = dict(select("SELECT name, value FROM counts").fetchall())
         shown = select(
             "SELECT minute, accepted, finished FROM minutes WHERE minute > ? ORDER BY minute",

@@ -19,6 +19,7 @@ from shared.domain.errors import QueueFull
 from shared.domain.ids import OrderRange, parse_id
 from shared.domain.states import ACCEPT, CANCEL, DISCARD, FAIL, FINISH, REQUEUE, RETRY, START, State, Transition
 from shared.net.connection import Connection
+from shared.runtime.clock import read_clock
 from shared.stores.orders import split_batch
 from shared.stores.ports.orders import Acceptance, Adoption, OpenRange, OrderBatch, OrderStore, Recovery, Rescue
 from workers.messages import WorkerReport
@@ -89,9 +90,9 @@ class OrderLifecycle:
         self._count_accepted(orders, now)
         if batch.plain and orders.count:
             entry = OpenRange(orders, 0, batch.requests[acceptance.accepted[0]].priority, None)
-            self._pool.enqueue(entry, stored=_now())
+            self._pool.enqueue(entry, stored=read_clock())
         elif orders.count:
-            stored = _now()
+            stored = read_clock()
             for entry in split_batch(batch, acceptance):
                 self._pool.enqueue(entry, stored=stored)
         return Admitted(acceptance, ahead, now - began)
@@ -192,7 +193,7 @@ class OrderLifecycle:
         # The failures of these are never reported: the orders have been open all the time.
         for order in _with_sequence((entry.orders for entry in rescue.requeued), self._reopened):
             del self._reopened[order.first]
-        self._watchers.publish(REQUEUE, [entry.orders for entry in rescue.requeued], _now())
+        self._watchers.publish(REQUEUE, [entry.orders for entry in rescue.requeued], read_clock())
 
     # The parts of these changes.
 
@@ -217,7 +218,7 @@ class OrderLifecycle:
             return
         self._statistics.finals[State.FAILED] -= 1
         self._admission.admit(1, time.monotonic())
-        self._watchers.publish(RETRY, [entry.orders], _now())
+        self._watchers.publish(RETRY, [entry.orders], read_clock())
         self._pool.enqueue(entry, stored=entry.orders.received)
 
     def _close(
@@ -229,7 +230,7 @@ class OrderLifecycle:
     ) -> None:
         """Counts and publishes open orders that have reached a final state."""
         orders = sum(order_range.count for order_range in ranges)
-        self._watchers.publish(transition, ranges, _now() if at is None else at, details)
+        self._watchers.publish(transition, ranges, read_clock() if at is None else at, details)
         self._statistics.finals[transition.target] += orders
         self._admission.release_open(orders, time.monotonic())
         self._metrics.completed(transition.target, orders)
@@ -265,7 +266,7 @@ class OrderLifecycle:
             self._statistics.finals[State.FAILED] -= 1
             self._statistics.finals[State.CANCELLED] += 1
             self._metrics.completed(State.CANCELLED, 1)
-            self._watchers.publish(DISCARD, [order], _now())
+            self._watchers.publish(DISCARD, [order], read_clock())
 
     # Workers.
 
@@ -362,7 +363,3 @@ def _with_sequence(ranges: Iterable[OrderRange], sequences: Collection[int]) -> 
     if not sequences:
         return []
     return [part for one in ranges for part in one.select(i for i in one.sequences if i in sequences)]
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

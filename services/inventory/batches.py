@@ -6,7 +6,6 @@ orders of one `pan` each and a first store with 5,000 are one withdrawal of 200.
 are left to `services.inventory.decisions`.
 """
 
-import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,10 +13,11 @@ from itertools import chain
 from typing import NamedTuple
 
 from services.inventory.grants import MAX_STORES_BYTES, block_of, name_of, new_grant, sent_names, stores_text
-from shared.domain.orders import Item, iso_time
+from shared.domain.orders import Item
 from shared.domain.records import MAX_ACTIONS, Action, Condition, Update
 from shared.domain.stock import Cause
 from shared.domain.tables import STOCK
+from shared.runtime.clock import iso_now
 from shared.wire.strict_json import shorten_text
 from workers.handlers import Job
 
@@ -117,7 +117,7 @@ class _TransactionBuilder:
         self._names = names
         self._enough = enough
         self._bytes = {name: len(f"{store}\t{name}\n".encode()) for name, store in enough.items()}
-        self._now = iso_time(time.time_ns() // 1000)
+        self._now = iso_now()
 
     def build_plan(self, jobs: Sequence[Job], lines: _Lines, rest: list[Job]) -> BatchPlan:
         """Distributes the orders to as few transactions as possible; orders that fit into none are added to `rest`."""

@@ -4,7 +4,6 @@ Decisions are based on the counts and blocks that were read before. The transact
 meanwhile.
 """
 
-import time
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,8 +19,8 @@ from services.inventory.grants import (
     stores_text,
     sum_quantities,
 )
-from shared.domain.orders import iso_time
 from shared.domain.records import MAX_ACTIONS, Action
+from shared.runtime.clock import iso_now
 from workers.handlers import Job, Reject
 
 MAX_LINES = MAX_ACTIONS - 5
@@ -141,7 +140,7 @@ class _DecisionBuilder:
 
     def build_decision(self, orders: int) -> Decision:
         """Returns the decision on the orders so far."""
-        now = iso_time(time.time_ns() // 1000)
+        now = iso_now()
         actions: list[Action] = [
             build_withdrawal(store, name, share.quantity, share.first, share.orders, now)
             for (store, name), share in self._withdrawals.items()

@@ -24,6 +24,7 @@ from shared.domain.records import Action, Condition, Delete, Update
 from shared.domain.stock import Cause, ImportState, count_of, ledger_of
 from shared.domain.tables import IMPORT_FILES, IMPORT_ROWS, IMPORTS, STOCK
 from shared.runtime.backoff import Backoff
+from shared.runtime.clock import iso_now, read_clock
 from shared.runtime.waiting import wait_for_event
 
 _CHUNKS_AT_ONCE = 16
@@ -128,7 +129,7 @@ class ImportApplier:
 
     async def _remove_abandoned_uploads(self) -> None:
         page = await self._client.query(IMPORTS.name, "staged", page_size=10)
-        old = iso_time(time.time_ns() // 1000 - round(_STAGED_SECONDS * 1e6))
+        old = iso_time(read_clock() - round(_STAGED_SECONDS * 1e6))
         for stored in page.items:
             assert stored.item is not None
             if stored.item["begun"] < old:
@@ -270,7 +271,7 @@ class ImportApplier:
         await self._update_header(name, state, members)
 
     async def _finish_import(self, name: str, state: ImportState, end: ImportState) -> None:
-        await self._update_header(name, state, {"state": end.value, "finished": iso_time(time.time_ns() // 1000)})
+        await self._update_header(name, state, {"state": end.value, "finished": iso_now()})
 
     async def _update_header(self, name: str, state: ImportState, members: dict[str, Any]) -> None:
         """Sets members of the header if it is in `state`: another service may have completed the import."""
@@ -297,4 +298,4 @@ def _replaced_counts(rows: Sequence[ChunkRow], current: Sequence[StoredItem]) ->
 
 
 def _change_members(cause: Cause, reference: str) -> dict[str, str]:
-    return {"cause": cause.value, "reference": reference, "changed": iso_time(time.time_ns() // 1000)}
+    return {"cause": cause.value, "reference": reference, "changed": iso_now()}

@@ -55,18 +55,14 @@ class ImportRetention:
         """Deletes every old import that has ended. Returns their number. Raises ClientError."""
         before = iso_time(round((time.time() - self._keep_seconds) * 1e6))
         removed = 0
-        cursor: str | None = None
-        while True:
-            page = await self._client.query(IMPORTS.name, "by_time", page_size=_PAGE, cursor=cursor)
+        async for page in self._client.iterate_pages(IMPORTS.name, "by_time", page_size=_PAGE):
             for stored in page.items:
                 if stored.item is None or stored.item["received"] >= before:
                     return removed
                 began = time.monotonic()
                 removed += await self._remove_import(stored, stored.item)
                 await asyncio.sleep((time.monotonic() - began) * _PAUSE_RATIO)
-            cursor = page.cursor
-            if cursor is None:
-                return removed
+        return removed
 
     async def _remove_import(self, stored: StoredItem, header: dict[str, Any]) -> bool:
         """Deletes an import unless it is active or has just changed. Returns whether it did."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -25,8 +24,8 @@ from services.inventory.settings import InventorySettings
 from services.inventory.stock_checker import StockChecker
 from services.inventory.stock_follower import StockFollower
 from services.settings import reachable_host
-from shared.domain.orders import iso_time
 from shared.domain.tables import INVENTORY
+from shared.runtime.clock import iso_now
 from shared.runtime.parent import announce_ready
 from shared.runtime.parts import ServiceParts
 
@@ -118,7 +117,7 @@ class InventoryService:
         """Stores the time of the last heartbeat, by which others see that the service is alive."""
         while True:
             try:
-                await client.put_item(INVENTORY.name, {**HEARTBEAT_KEY, "at": iso_time(time.time_ns() // 1000)})
+                await client.put_item(INVENTORY.name, {**HEARTBEAT_KEY, "at": iso_now()})
                 pause = HEARTBEAT_SECONDS
             except ClientError as error:
                 self._log.debug("heartbeat_failed", reason=error.message)

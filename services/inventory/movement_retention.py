@@ -55,15 +55,11 @@ class MovementRetention:
         """Folds the movements of all items. Returns the number of deleted movements. Raises ClientError."""
         before = iso_time(round((time.time() - self._keep_seconds) * 1e6))
         removed = 0
-        cursor: str | None = None
-        while True:
-            page = await self._client.query(STOCK.name, "all", page_size=_ITEMS, cursor=cursor)
+        async for page in self._client.iterate_pages(STOCK.name, "all", page_size=_ITEMS):
             for stored in page.items:
                 assert stored.item is not None
                 removed += await self._fold_ledger(ledger_of(stored.item["store"], stored.item["item"]), before)
-            cursor = page.cursor
-            if cursor is None:
-                return removed
+        return removed
 
     async def _fold_ledger(self, ledger: str, before: str) -> int:
         removed = 0

@@ -22,6 +22,7 @@ from shared.domain.orders import iso_time
 from shared.domain.records import Condition
 from shared.domain.states import CANCEL, FAIL, State
 from shared.domain.tables import INVENTORY, RESERVATIONS
+from shared.runtime.clock import read_clock
 from shared.runtime.waiting import wait_for_event
 
 EVENT_POSITION_KEY = {"name": "orders"}
@@ -160,4 +161,4 @@ class ReservationReleaser:
 
 
 def _time_ago(seconds: float) -> str:
-    return iso_time(time.time_ns() // 1000 - round(seconds * 1e6))
+    return iso_time(read_clock() - round(seconds * 1e6))

@@ -5,7 +5,6 @@ grant does not exist. It is therefore idempotent: retries, concurrent workers an
 the attempt that last confirmed it, so that the end of an earlier attempt does not release stock that a later one uses.
 """
 
-import time
 from collections.abc import Collection, Sequence
 from functools import partial
 
@@ -27,10 +26,11 @@ from services.inventory.grants import (
 )
 from services.inventory.server_retry import ServerRetry
 from services.inventory.stock_index import StockIndex
-from shared.domain.orders import Item, iso_time
+from shared.domain.orders import Item
 from shared.domain.records import Action, Condition, Update
 from shared.domain.stock import Cause
 from shared.domain.tables import RESERVATIONS, STOCK
+from shared.runtime.clock import iso_now
 from workers.handlers import Job, Reject, Unstocked
 
 _KEYS = 1000
@@ -163,7 +163,7 @@ class Reserver:
             ]
             keys = [{"store": store, "item": name} for store, name, _ in lines]
             stock = await self._server_retry.retry_until_answered(partial(self._client.get_items, STOCK.name, keys))
-            now = iso_time(time.time_ns() // 1000)
+            now = iso_now()
             members = {"cause": Cause.RELEASE.value, "reference": order_id, "changed": now}
             actions: list[Action] = []
             for key, (_, _, count), one in zip(keys, lines, stock, strict=True):

@@ -15,10 +15,10 @@ from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.server_retry import ServerRetry
 from shared.domain.names import fold_names
-from shared.domain.orders import iso_time
 from shared.domain.records import Condition, Put
 from shared.domain.stock import Cause, StockThresholds, count_of, ledger_of
 from shared.domain.tables import INVENTORY, MOVEMENTS, STOCK, STORES
+from shared.runtime.clock import iso_now
 from shared.runtime.waiting import wait_for_event
 
 CHECK_KEY = {"name": "check"}
@@ -107,7 +107,7 @@ class StockChecker:
         wrong = [mismatch._asdict() for mismatch in found[:_EXAMPLES]]
         report = {
             **CHECK_KEY,
-            "at": _current_time(),
+            "at": iso_now(),
             "items": items,
             "wrong": len(found),
             "examples": wrong,
@@ -139,7 +139,7 @@ class StockChecker:
         of_store["low"] += self._levels.is_low(count)
         if count == total:
             return None
-        now = _current_time()
+        now = iso_now()
         movement = {
             "ledger": ledger_of(store, item),
             "entry": f"{now}#{version:012d}",
@@ -154,24 +154,16 @@ class StockChecker:
 
     async def _sum_movements(self, ledger: str) -> int:
         total: int = 0
-        cursor: str | None = None
-        while True:
-            page = await self._client.query(MOVEMENTS.name, partition=ledger, page_size=1000, cursor=cursor)
+        async for page in self._client.iterate_pages(MOVEMENTS.name, partition=ledger, page_size=1000):
             total += sum(stored.item["change"] for stored in page.items if stored.item is not None)
-            cursor = page.cursor
-            if cursor is None:
-                return total
+        return total
 
     async def _load_store_sums(self) -> dict[str, StoredItem]:
         """Returns the stored sums of each store by its folded name."""
         found: dict[str, StoredItem] = {}
-        cursor: str | None = None
-        while True:
-            page = await self._client.query(STORES.name, "all", page_size=_PAGE, cursor=cursor)
+        async for page in self._client.iterate_pages(STORES.name, "all", page_size=_PAGE):
             found |= {fold_names(stored.item["store"]): stored for stored in page.items if stored.item is not None}
-            cursor = page.cursor
-            if cursor is None:
-                return found
+        return found
 
     async def _correct_sums(self, store: str, stored: StoredItem, counted: dict[str, int]) -> bool:
         """Replaces a store's sums if they differ from the counted ones and are unchanged. Returns whether it did."""
@@ -188,7 +180,3 @@ class StockChecker:
             return False
         self._log.warning("store_sums_corrected", store=store, were=item, are=sums)
         return True
-
-
-def _current_time() -> str:
-    return iso_time(time.time_ns() // 1000)

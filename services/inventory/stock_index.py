@@ -63,13 +63,8 @@ class StockIndex:
 
     async def _load_product(self, name: str) -> None:
         found: list[StoredItem] = []
-        cursor: str | None = None
-        while True:
-            page = await self._client.query(STOCK.name, "by_item", partition=name, page_size=_PAGE, cursor=cursor)
+        async for page in self._client.iterate_pages(STOCK.name, "by_item", partition=name, page_size=_PAGE):
             found += page.items
-            cursor = page.cursor
-            if cursor is None:
-                break
         self.stores[name] = {}
         self._add_items(found)
 

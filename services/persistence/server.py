@@ -1,6 +1,5 @@
 """The context of the actions of the persistence server, and the steps that they plan in a turn."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -9,9 +8,9 @@ from msgspec import Meta, structs
 from services.persistence.audit import Audit
 from services.persistence.observers import RecordObservers
 from shared.domain.errors import ComandaError
-from shared.domain.orders import iso_time
 from shared.domain.records import Put, Record, Table, Transaction, Written
 from shared.domain.tables import Tables
+from shared.runtime.clock import iso_now
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import Members, Request
 from shared.server.common import CommonServer
@@ -84,7 +83,7 @@ class PersistenceServer(CommonServer):
 
     def begin_turn(self) -> None:
         """Sets the time of the turn."""
-        self.now = iso_time(time.time_ns() // 1000)
+        self.now = iso_now()
 
     def make_entry(
         self, request: RecordsRequest, session: str, details: Mapping[str, Any], record: str | None = None

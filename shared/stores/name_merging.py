@@ -3,12 +3,10 @@
 Each store migrates them to the current keys once, before it is used.
 """
 
-import time
-
-from shared.domain.orders import iso_time
 from shared.domain.records import Item, Record, Table
 from shared.domain.stock import Cause
 from shared.domain.tables import STOCK, STORES
+from shared.runtime.clock import iso_now
 
 _ADDED = {STOCK.name: ("count",), STORES.name: ("items", "units", "low")}
 _APART = "+"
@@ -28,7 +26,7 @@ def merge_records(table: Table, kept: Record, other: Record) -> Record | None:
         if all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
             item[member] = sum(numbers)
     if table.name == STOCK.name:
-        now = iso_time(time.time_ns() // 1000)
+        now = iso_now()
         item |= {"cause": Cause.CORRECTION.value, "reference": None, "changed": now}
     return Record(item, max(kept.version, other.version) + 1)
 

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from clients.tools.backup.locations import ARCHIVE, MANIFEST, PROGRESS, StoreLoc
 from clients.tools.backup.manifest import CopiedFile, Facts, Manifest, write_manifest
 from shared import VERSION
 from shared.domain.orders import iso_time
+from shared.runtime.clock import read_clock
 from shared.stores.durable_files import sync_folder
 from shared.stores.sqlite.archives import archived_names
 from shared.stores.sqlite.database import open_copy
@@ -39,7 +39,7 @@ def take_backup(locations: StoreLocations, folder: Path, throttle: Throttle, ste
         )
     with _claim_folder(folder, {one.name for one in locations.store_files}):
         with closing(Snapshot([one.path for one in sources])) as snapshot:
-            taken = time.time_ns() // 1000
+            taken = read_clock()
             for one in sources:
                 copy_database(snapshot.readers[one.path], folder / one.name, throttle, step)
                 snapshot.release_file(one.path)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.domain.errors import StoreError
+from shared.runtime.clock import read_clock
 from shared.stores.archive_format import ENDING, ArchiveBlock, ArchiveContents, ArchivedOrder, read_block, read_contents
 from shared.stores.orders import CANCELLED, DONE, FAILED, STATES
 from shared.stores.outbox import Span, spans
@@ -89,7 +90,7 @@ def add_archive(
         *(sequences[0], sequences[-1], name, len(sequences), *counts),
         _encode(spans(sequences)).decode(),
         _encode(contents.blocks).decode(),
-        *(len(data), hashlib.sha256(data).hexdigest(), time.time_ns() // 1000, removed),
+        *(len(data), hashlib.sha256(data).hexdigest(), read_clock(), removed),
     )
     connection.execute(_INSERT, row)
 

@@ -1,6 +1,5 @@
 """Migrates the keys of items that were stored before names were folded, and fills indexes."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import structlog
 
 from shared.domain.records import Index, Item, Record, Table
 from shared.domain.tables import REMOVALS, Tables
+from shared.runtime.clock import read_clock
 from shared.stores.keys import bucket_of, index_keys, item_keys, tenant_of
 from shared.stores.name_merging import merge_records, separate_key
 from shared.stores.ports.records import STORE_TENANT
@@ -140,7 +140,7 @@ class _KeyMigration:
             other=_item_names(self._table, gone),
         )
         if self._table.feed:
-            now = time.time_ns() // 1000
+            now = read_clock()
             partition = kept.keys[0]
             removed: tuple[Any, ...] = (gone.record.version, gone.document, *NO_IMAGE)
             changed: tuple[Any, ...] = (kept.record.version, kept.document, merged.version, document)

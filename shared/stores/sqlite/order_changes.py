@@ -3,13 +3,13 @@
 All methods block and may wait for the workers' lock, so the store calls them in its thread for `progress`.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shared.domain.errors import Conflict
 from shared.domain.ids import OrderRange
 from shared.domain.states import State
+from shared.runtime.clock import read_clock
 from shared.stores.orders import (
     CANCELLED,
     DONE,
@@ -78,7 +78,7 @@ class OrderChanges:
             else:
                 return None
             connection.execute(_TOTAL, (1, CANCELLED))
-            add_entry(connection, entry, time.time_ns() // 1000)
+            add_entry(connection, entry, read_clock())
             return Cancellation(was)
 
     def retry_order(self, sequence: int) -> bool:
@@ -92,7 +92,7 @@ class OrderChanges:
             connection.execute(_TOTAL, (-int(changed), FAILED))
             if changed:
                 self._open.add_reopened(connection, sequence)
-                add_entry(connection, OutboxEntry(reopened=[(sequence, 1)]), time.time_ns() // 1000)
+                add_entry(connection, OutboxEntry(reopened=[(sequence, 1)]), read_clock())
         return changed
 
     def rescue_orders(self, tickets: Sequence[Ticket], poison: int) -> Rescue:
@@ -111,7 +111,7 @@ class OrderChanges:
                 failed=detailed_spans((one, detail) for one in failed),
                 requeued=detailed_spans((one, None) for one in back),
             )
-            add_entry(connection, entry, time.time_ns() // 1000)
+            add_entry(connection, entry, read_clock())
         requeued: list[OpenRange] = []
         finals: dict[State, list[OrderRange]] = {}
         reading = connect_order_files(self._files)

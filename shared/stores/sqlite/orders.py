@@ -7,7 +7,6 @@ read many rows, in another.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, repeat
@@ -20,6 +19,7 @@ from shared.domain.errors import NotFound, StartupError, StoreError
 from shared.domain.ids import OrderRange, id_prefix, new_node, parse_id
 from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
+from shared.runtime.clock import read_clock
 from shared.stores.archive_format import ArchivedOrder
 from shared.stores.orders import (
     STATES,
@@ -151,7 +151,7 @@ class SqliteOrderStore:
             add_entry(
                 connection,
                 OutboxEntry(requeued=detailed_spans((one, None) for one in requeued)),
-                time.time_ns() // 1000,
+                read_clock(),
             )
         with translate_errors(self._files.orders):
             open_orders = group_open(self._open.read_waiting(self._reading), self._node)
@@ -159,7 +159,7 @@ class SqliteOrderStore:
         for connection in (self._orders.connection, self._progress.connection, self._reading):
             never_wait(connection)
         newest = self._read_number("SELECT coalesce((SELECT received FROM orders ORDER BY sequence DESC LIMIT 1), 0)")
-        self._keys.check_clock(newest, time.time_ns() // 1000)
+        self._keys.check_clock(newest, read_clock())
         totals = {STATES[state]: orders for state, orders in rows}
         return Recovery(open_orders, totals, agreed.accepted, agreed.repair, agreed.repairs, newest)
 

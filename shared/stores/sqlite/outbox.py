@@ -1,10 +1,10 @@
 """Writes the changes of state of a transaction into the outbox, in that transaction."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.domain.states import shortest_path
+from shared.runtime.clock import read_clock
 from shared.stores.orders import QUEUED, STATES
 from shared.stores.outbox import TRANSITIONS_BY_MEMBER, OutboxEntry, detailed_spans, encode_entry, spans
 from shared.stores.sqlite.database import Connection
@@ -33,7 +33,7 @@ def rebuild_outbox(
     the times of their changes, which may be longer ago than unread entries are kept. A change whose time is not known
     has the time of the rebuild.
     """
-    now = time.time_ns() // 1000
+    now = read_clock()
     connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('rebuilt', ?)", (now,))
     connection.execute("DELETE FROM moves")
     connection.executemany("INSERT INTO moves (number, at, last, moves) VALUES (?, ?, ?, ?)", entries)

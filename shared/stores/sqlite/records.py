@@ -6,7 +6,6 @@ which would cost more than a read. Longer queries and changes are read through a
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StartupError
 from shared.domain.records import Item, Put, Record, Table, Transaction, Written, check_key, text_bytes
 from shared.domain.tables import REMOVALS, Tables
+from shared.runtime.clock import read_clock
 from shared.stores.evaluation import evaluate_action, key_of
 from shared.stores.keys import (
     ALL,
@@ -174,7 +174,7 @@ class SqliteRecordStore:
 
     async def _write_transactions(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         work = _WriteSet()
-        now = time.time_ns() // 1000
+        now = read_clock()
         with self._writer.transaction(4 * len(transactions)) as connection:
             outcomes = [self._plan_transaction(work, transaction, now) for transaction in transactions]
             self._store_changes(connection, work)
@@ -350,7 +350,7 @@ class SqliteRecordStore:
 
     async def tidy(self) -> None:
         """See `RecordStore.tidy`."""
-        old = time.time_ns() // 1000 - KEEP_SECONDS * 1_000_000
+        old = read_clock() - KEEP_SECONDS * 1_000_000
         with translate_errors(self._path):
             last = self._writer.connection.execute(
                 "SELECT max(sequence) FROM (SELECT sequence, at FROM changes ORDER BY sequence LIMIT ?) WHERE at < ?",

@@ -13,7 +13,6 @@ set aside in `orders.db` (`set_aside_ERA_orders`) and not processed again, since
 file is older than the archive, the archive's files are registered there again.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from shared.runtime.clock import read_clock
 from shared.stores.orders import DONE, FAILED
 from shared.stores.outbox import Span, decode_entry, encode_entry, spans, without_orders
 from shared.stores.ports.orders import Repair
@@ -131,7 +131,7 @@ def reconcile_files(
         # Final orders may be open now: this start reads every order.
         connection.execute("DELETE FROM stragglers")
         _save_meta(connection, node=accepted.node, era=era, floor=floor, settled=0)
-        now = time.time_ns() // 1000
+        now = read_clock()
         if unknown:
             # The outbox may lack the end of some of these orders: followers restart from the totals.
             move = max(move, 1)

@@ -3,10 +3,10 @@
 It works in chunks of about a millisecond; the caller pauses between them.
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from shared.runtime.clock import read_clock
 from shared.stores.sqlite.archives import DELETED_ROWS, ArchivedRowRemover
 from shared.stores.sqlite.busy_retry import BusyRetry
 from shared.stores.sqlite.database import Writer
@@ -60,7 +60,7 @@ class Upkeep:
             read = min((one.move for one in positions if (one.node, one.era) == (node, era)), default=0)
             if any((one.node, one.era) != (node, era) for one in positions):
                 read = 0
-            old = time.time_ns() // 1000 - round(self._outbox_days * _DAY)
+            old = read_clock() - round(self._outbox_days * _DAY)
             wanted = min(read, newest)
             if rebuilt < old:
                 # Entries of a migration may have old times although no follower has had time to read them.
