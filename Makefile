@@ -16,8 +16,8 @@ UNIT_TESTS := --ignore-glob='tests/unit/test_*.py' -m 'not server' --hypothesis-
 	$(addprefix tests/contract/test_,order_store.py order_feed.py record_store.py record_names.py)
 # What behaves differently from one version of Python to the next: the parts by themselves, pickles, signals, spawned
 # processes, SQLite.
-VERSION_TESTS := tests/unit tests/contract tests/integration/test_distributed.py tests/integration/test_persistence.py \
-	tests/integration/test_startup.py tests/integration/test_supervisor.py tests/integration/test_work.py
+VERSION_TESTS := -m 'not server' tests/unit tests/contract tests/integration/test_startup.py \
+	tests/integration/test_supervisor.py tests/integration/test_work.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run unit cover test test-version lint format settings loadtest bench bench-peers chaos chaos-long lock clean wipe

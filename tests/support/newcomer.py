@@ -41,7 +41,9 @@ class Newcomer:
         """By the numbers that the docs have."""
         self.log: list[str] = []
         """What `make run` has written."""
-        self._environ = {name: value for name, value in os.environ.items() if name not in {"ENV_FILE", "PYTHONPATH"}}
+        # Within `make test` a make of its own would print the folders that it enters.
+        inherited = {"ENV_FILE", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+        self._environ = {name: value for name, value in os.environ.items() if name not in inherited}
         self._environ |= {"PATH": f".venv/bin{os.pathsep}{os.environ['PATH']}"}
         self._suite: subprocess.Popen[str] | None = None
         self._ids: dict[str, str] = {}

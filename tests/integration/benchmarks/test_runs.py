@@ -16,6 +16,7 @@ from tests.benchmarks.documents import count_rows, machine, replace_report
 from tests.benchmarks.queues import __main__ as peers
 from tests.benchmarks.queues import report as peers_report
 from tests.benchmarks.queues.trials import Killed
+from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.runs import Run
 from tests.benchmarks.trials import EndToEnd, Footprint
 from tests.support.dynamodb import DynamoServer
@@ -128,6 +129,8 @@ def test_bench_without_tools_says_so_first_and_writes_what_it_has(
         _accept=lambda: 1000.0,
         end_to_end=lambda: EndToEnd(10, 900.0, 800.0, 1.0, 10.0, 11.0, 1.0),
         footprint=lambda: Footprint(0.5, 3.0, 10),
+        recovery=lambda: RecoveryFigures(50, 2, 1.0, 0.5, 100.0),
+        big_start=lambda: BigStartFigures(1000, 50, 0.5, 100.0),
         records=last,
         events=last,
     )
@@ -147,7 +150,8 @@ def test_bench_without_tools_says_so_first_and_writes_what_it_has(
 
 
 def test_bench_of_which_nothing_works_still_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = dict.fromkeys(("_accept", "end_to_end", "footprint", "records", "events"), fail)
+    names = ("_accept", "end_to_end", "footprint", "recovery", "big_start", "records", "events")
+    parts = dict.fromkeys(names, fail)
     assert run_bench(monkeypatch, tmp_path, **parts) == 1
     assert json.loads((tmp_path / "data" / "bench.json").read_text())["rates"] == []
 
