@@ -13,9 +13,10 @@ from shared.domain.errors import Unavailable
 from shared.net.addresses import address_key, is_own_host
 from shared.net.connection import Connection
 
-# After a recent request a connection counts as active; a new one sends its first request within moments.
+# After a recent request a connection counts as active. A new one sends its first request within moments, and a client
+# that only observes events can reconnect.
 _IDLE_SECONDS = 5.0
-_FIRST_REQUEST_SECONDS = 0.25
+_PASSIVE_SECONDS = 0.25
 # A search for idle connections visits all of one address. Its interval and the number of evictions are chosen so that a
 # flood of connections neither blocks the event loop nor keeps the suite's own programs out.
 _SEARCH_SECONDS = 0.05
@@ -88,7 +89,7 @@ class Census:
         most = max(self._held.values(), key=len)
         if len(most) <= held and not own_host:
             return False
-        idle = [one for one in most if one.silence(now) >= (_IDLE_SECONDS if one.has_asked else _FIRST_REQUEST_SECONDS)]
+        idle = [one for one in most if one.silence(now) >= (_PASSIVE_SECONDS if one.is_passive else _IDLE_SECONDS)]
         wanted = _EVICTIONS if own_host else min(_EVICTIONS, len(most) - held)
         # A random choice: the order of age would prefer the suite's own connections or the newest ones.
         evicted = random.sample(idle, min(wanted, len(idle)))

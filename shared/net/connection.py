@@ -335,9 +335,9 @@ class Connection(asyncio.Protocol):
         return 0.0 if self._in_flight or self._rest else now - self._last_heard
 
     @property
-    def has_asked(self) -> bool:
-        """Whether the peer has sent anything."""
-        return self._piped is not None
+    def is_passive(self) -> bool:
+        """Whether the peer has sent nothing yet, or only waits for events."""
+        return self._piped is None or self.observing
 
     def evict(self, error: Unavailable) -> None:
         """Ends the connection at once, and says why where the peer reads."""

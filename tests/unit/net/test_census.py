@@ -19,7 +19,7 @@ class Peer:
     def __init__(self, peer: str, heard: float = LONG_AGO) -> None:
         self.peer_address = peer
         self.heard = heard
-        self.has_asked = True
+        self.is_passive = False
         self.evicted: Unavailable | None = None
 
     def silence(self, now: float) -> float:
@@ -77,10 +77,10 @@ def test_who_has_just_asked_something_keeps_the_place() -> None:
     assert "MAX_CONNECTIONS " in admit(census, LOOPBACK).refusal.hint
 
 
-def test_a_connection_that_has_never_asked_anything_gives_way_after_moments() -> None:
+def test_a_connection_that_asks_nothing_or_only_observes_gives_way_after_moments() -> None:
     census = Census(10, 10)
     for one in fill(census, LOOPBACK, 10, heard=NOW):
-        one.has_asked = False
+        one.is_passive = True
     assert admit(census, LOOPBACK, now=NOW + 0.1).refusal is not None
     assert admit(census, LOOPBACK, now=NOW + 0.3).refusal is None
 
