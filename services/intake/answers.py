@@ -13,36 +13,42 @@ from shared.stores.ports.orders import Acceptance, ExistingOrder
 from shared.wire.replies import encode_json, error_reply, success_reply
 
 _SAME_MS = 50.0
+_MIN_GROUP = 16
 _ACCEPTED = f'{{"success":true,"id":"%s%012x","estado":"{State.QUEUED}","posicion":%d,"espera_ms":%d}}'
 
 
 def accepted_texts(acceptance: Acceptance, *, ahead: int, places: int, per_order_ms: float) -> list[str]:
-    """The answers to the new orders of a batch, in order.
+    """Returns the answers to the new orders of a batch, in order.
 
     `ahead` is the number of orders that were open before them, `places` how many can be at work at a time,
     and `per_order_ms` by how much one order without a place makes those behind it wait.
     """
     order_range = acceptance.orders
     prefix = id_prefix(order_range.received, order_range.node)
-    if order_range.count * per_order_ms < _SAME_MS:
-        # One wait for all of them: the estimate is not that good.
-        wait = int(max(ahead + order_range.count // 2 - places, 0) * per_order_ms)
-        accepted = f'{{"success":true,"id":"{prefix}%012x","estado":"{State.QUEUED}",'
-        accepted += f'"posicion":%d,"espera_ms":{wait}}}'
-        positions = range(ahead + 1, ahead + 1 + order_range.count)
-        sequences = order_range.sequences
-        return [accepted % pair for pair in zip(sequences, positions, strict=True)]
-    return [
-        _ACCEPTED
-        % (prefix, order_range.first + index, ahead + index + 1, max(ahead + index - places, 0) * per_order_ms)
-        for index in range(order_range.count)
-    ]
+    count = order_range.count
+    # Orders within that time get one wait, since the estimate is not more exact: a group costs less than half.
+    group = count if count * per_order_ms < _SAME_MS else int(_SAME_MS / per_order_ms)
+    if group < min(_MIN_GROUP, count):
+        return [
+            _ACCEPTED
+            % (prefix, order_range.first + index, ahead + index + 1, max(ahead + index - places, 0) * per_order_ms)
+            for index in range(count)
+        ]
+    texts: list[str] = []
+    for start in range(0, count, group or 1):
+        stop = min(start + group, count)
+        wait = int(max(ahead + (start + stop) // 2 - places, 0) * per_order_ms)
+        accepted = f'{{"success":true,"id":"{prefix}%012x","estado":"{State.QUEUED}","posicion":%d,"espera_ms":{wait}}}'
+        sequences = range(order_range.first + start, order_range.first + stop)
+        positions = range(ahead + start + 1, ahead + stop + 1)
+        texts += [accepted % pair for pair in zip(sequences, positions, strict=True)]
+    return texts
 
 
 def batch_texts(
     requests: Sequence[OrderRequest], acceptance: Acceptance, accepted: list[str], lifecycle: OrderLifecycle, now: float
 ) -> list[str]:
-    """The answer to every order of a batch, in order."""
+    """Returns the answer to every order of a batch, in order."""
     texts: list[str] = []
     fresh = iter(zip(acceptance.accepted, accepted, strict=True))
     following = next(fresh, None)
