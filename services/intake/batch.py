@@ -177,5 +177,5 @@ def _with_scope(order: OrderRequest, address: str) -> OrderRequest:
 
 
 def _waits(order: OrderRequest) -> bool:
-    """Whether it has a place of its own in the queue."""
+    """Whether it is queued apart from the others of its batch."""
     return order.priority is not Priority.NORMAL or order.not_before is not UNSET

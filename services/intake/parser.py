@@ -27,7 +27,7 @@ class OrderParser(RequestParser):
         super().__init__(ACTIONS)
         self._max_array_orders = max_array_orders
         self._decoder = OrderDecoder()
-        # Without a method of its own in between: this is the way of nearly all orders.
+        # Without a call in between: nearly all orders take this path.
         self.parse_block = self._decoder.decode_block  # type: ignore[method-assign]
 
     def parse_document(self, document: bytes) -> Item:

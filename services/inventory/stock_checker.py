@@ -1,6 +1,6 @@
 """Checks once a day that each count is the sum of its movements, and the sums of each store those of its items.
 
-A difference is logged and corrected by a movement of its own. The count stays as it is, since clients have seen it.
+A difference is logged and corrected by a movement. The count stays as it is, since clients have seen it.
 """
 
 import asyncio

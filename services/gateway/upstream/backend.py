@@ -38,7 +38,7 @@ class WorkKind(enum.Enum):
 class Backend(Generic[C]):
     """One server. Any number of tasks may ask; beyond `max_waiting` requests at a time nobody else waits for it.
 
-    Each kind of work has a breaker of its own: lists that come too late say nothing about new orders. Lists take at
+    Each kind of work has its own breaker: slow lists say nothing about new orders. Lists take at
     most half of the places.
 
     `clients` are its connections. On one of them a request that looks something up makes the later ones wait: so
@@ -107,7 +107,7 @@ class Backend(Generic[C]):
                 hint="it may have been done all the same; look before sending it again, or use an Idempotency-Key",
             ) from error
         except BaseException:
-            # Whoever asked has gone: that says nothing about the server, but a trial must end.
+            # The caller was cancelled. That says nothing about the server, but a trial must end.
             if breaker.state is BreakerState.TRIAL:
                 breaker.record_failure()
             raise
