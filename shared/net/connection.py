@@ -17,10 +17,10 @@ _NEWLINE = 0x0A
 
 
 class Service(Protocol):
-    """What stands behind a port. Nothing here may block."""
+    """The service of a port. No method may block."""
 
     def greeting(self) -> bytes:
-        """What to send when a connection opens; may be empty."""
+        """Returns the first bytes to send on a new connection; may be empty."""
 
     def block(self, connection: "Connection", block: bytes) -> int:
         """Takes a block of complete lines in one go: the number of requests in it, or 0 to decline."""
@@ -32,8 +32,8 @@ class Service(Protocol):
         """The connection is gone; what is still in flight on it has nobody to answer to."""
 
 
-class Registry(Protocol):
-    """What a connection needs of its server."""
+class ConnectionServer(Protocol):
+    """The server as its connections see it."""
 
     service: Service
     limits: Limits
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         "observing",
     )
 
-    def __init__(self, server: Registry, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: ConnectionServer, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
         self._limits = server.limits
         self._take_block = server.service.block

@@ -40,11 +40,11 @@ class TcpServer:
         }
 
     def admit(self, connection: Connection) -> Unavailable | None:
-        """See `Registry.admit`."""
+        """See `ConnectionServer.admit`."""
         return self._census.admit(connection, asyncio.get_running_loop().time())
 
     def release(self, connection: Connection) -> None:
-        """See `Registry.release`."""
+        """See `ConnectionServer.release`."""
         self._census.release(connection)
 
     async def start(self, listeners: list[socket.socket]) -> None:
