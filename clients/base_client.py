@@ -23,6 +23,15 @@ _LONGEST_PAUSE = 2.0
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
+class _SharedConnection:
+    """The connection that a client and its views share, and what is known about its server."""
+
+    def __init__(self) -> None:
+        self.current: ClientConnection | None = None
+        self.opening = asyncio.Lock()
+        self.was_opened = False
+
+
 class BaseClient:
     """The part that the clients of all servers share: connections, requests, deadlines.
 
@@ -54,9 +63,7 @@ class BaseClient:
         self._greeted = greeted
         self._exact = exact
         self._patience = timeout if patience is None else patience
-        self._connection: ClientConnection | None = None
-        self._connecting = asyncio.Lock()
-        self._was_connected = False
+        self._connection = _SharedConnection()
 
     async def __aenter__(self) -> Self:
         await self._get_connection(self._compute_deadline())
@@ -69,18 +76,19 @@ class BaseClient:
 
     def close(self) -> None:
         """Closes the connection; a later request opens a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._connection.current is not None:
+            self._connection.current.close()
+            self._connection.current = None
 
     def _compute_deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
 
     async def _get_connection(self, deadline: float) -> ClientConnection:
-        async with self._connecting:
-            if self._connection is None or not self._connection.is_open:
-                self._connection = await self._open_connection(deadline)
-            return self._connection
+        shared = self._connection
+        async with shared.opening:
+            if shared.current is None or not shared.current.is_open:
+                shared.current = await self._open_connection(deadline)
+            return shared.current
 
     async def _open_connection(self, deadline: float) -> ClientConnection:
         """Returns a new, authenticated connection.
@@ -100,11 +108,11 @@ class BaseClient:
                     authentication = {"action": "authenticate", "token": self._access.token}
                     read_answer(Members, await connection.send_request(_encode(authentication)))
             except Unreachable:
-                if not self._was_connected or now() + backoff.delay > deadline:
+                if not self._connection.was_opened or now() + backoff.delay > deadline:
                     raise
                 await asyncio.sleep(backoff.next_delay())
             else:
-                self._was_connected = True
+                self._connection.was_opened = True
                 return connection
 
     async def request(self, document: Any, *, safe: bool = False) -> Any:
@@ -125,7 +133,7 @@ class BaseClient:
         sent = 0.0
         try:
             while True:
-                connection = self._connection
+                connection = self._connection.current
                 if connection is None or not connection.is_open:
                     async with asyncio.timeout_at(deadline):
                         connection = await self._get_connection(deadline)

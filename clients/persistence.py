@@ -8,9 +8,10 @@ Any number of tasks may share a client. Requests that only read are sent again a
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +21,7 @@ from clients.base_client import BaseClient
 from clients.errors import ConnectionLost, Refused, Unreachable
 from clients.replies import Members
 from shared.domain.records import Action, Condition
+from shared.domain.tenants import MAIN, check_tenant_name
 
 _decode_event = msgspec.json.Decoder(Members, float_hook=Decimal).decode
 
@@ -59,6 +61,7 @@ class StoredChange(Struct, frozen=True):
     at: str
     old: StoredItem | None
     new: StoredItem | None
+    tenant: str = MAIN
 
 
 class ChangePage(Struct, frozen=True):
@@ -93,6 +96,18 @@ class PersistenceClient(BaseClient):
     ) -> None:
         super().__init__(host, port, access, timeout=timeout, greeted=False, exact=True, patience=patience)
         self._identity: Members = {} if uuid is None else {"uuid": uuid}
+        # The server's default is left out of requests.
+        self._tenant: Members = {}
+
+    def of(self, tenant: str) -> Self:
+        """Returns a view of this client for the items of a tenant, over the same connection.
+
+        Actions on items and queries are the tenant's; corporate data, the audit log and scores stay those of `main`.
+        To close a view is to close the client. Raises InvalidParams for an invalid name.
+        """
+        view = copy.copy(self)
+        view._tenant = {} if check_tenant_name(tenant) == MAIN else {"tenant": tenant}
+        return view
 
     async def set(self, record_id: str, data: Mapping[str, Any], *, version: int | None = None) -> StoredRecord:
         """Stores a record; with `version`, only if that is the stored version (0: there is no record)."""
@@ -148,11 +163,11 @@ class PersistenceClient(BaseClient):
 
     async def get_item(self, table: str, key: Members) -> StoredItem:
         """Returns one item of another service's table."""
-        return await self._request_reply(StoredItem, {"action": "get_item", "table": table, "key": key})
+        return await self._request_reply(StoredItem, {"action": "get_item", "table": table, "key": key, **self._tenant})
 
     async def get_items(self, table: str, keys: Sequence[Members]) -> Sequence[StoredItem]:
         """Returns up to 1,000 items of another service's table, in the order of their keys."""
-        request = {"action": "get_items", "table": table, "keys": keys}
+        request = {"action": "get_items", "table": table, "keys": keys, **self._tenant}
         page = await self._request_reply(ItemPage, request)
         found = list(page.items)
         while page.cursor is not None:
@@ -162,41 +177,46 @@ class PersistenceClient(BaseClient):
 
     async def put_item(self, table: str, item: Members, *, when: Condition | None = None) -> StoredItem:
         """Stores an item if `when` holds."""
-        request = {"action": "put_item", "table": table, "item": item, "when": when}
+        request = {"action": "put_item", "table": table, "item": item, "when": when, **self._tenant}
         return await self._request_reply(StoredItem, request, safe=False)
 
     async def update_item(
         self, table: str, key: Members, members: Members, *, when: Condition | None = None
     ) -> StoredItem:
         """Sets members of an item if `when` holds."""
-        request = {"action": "update_item", "table": table, "key": key, "set": members, "when": when}
+        request = {"action": "update_item", "table": table, "key": key, "set": members, "when": when, **self._tenant}
         return await self._request_reply(StoredItem, request, safe=False)
 
     async def delete_item(self, table: str, key: Members, *, when: Condition | None = None) -> None:
         """Removes an item if `when` holds."""
-        await self._request_members({"action": "delete_item", "table": table, "key": key, "when": when}, safe=False)
+        await self._request_members(
+            {"action": "delete_item", "table": table, "key": key, "when": when, **self._tenant}, safe=False
+        )
 
     async def transact(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem]:
         """Performs up to 100 actions in one transaction; returns the item that each has left.
 
         With `safe`, the actions are idempotent, and are sent again after a lost answer.
         """
-        return (await self._request_reply(_Items, {"action": "transact", "actions": actions}, safe=safe)).items
+        return (
+            await self._request_reply(_Items, {"action": "transact", "actions": actions, **self._tenant}, safe=safe)
+        ).items
 
     async def batch(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem | Refused]:
         """Performs up to 100 independent actions; returns the item that each has left, or its error.
 
         With `safe`, the actions are idempotent, and are sent again after a lost answer.
         """
-        members = await self._request_members({"action": "batch", "actions": actions}, safe=safe)
+        members = await self._request_members({"action": "batch", "actions": actions, **self._tenant}, safe=safe)
         return [
             msgspec.convert(result, StoredItem) if result["success"] else Refused(result)
             for result in members["results"]
         ]
 
     async def changes(self, after: str | None, *, limit: int = 1000) -> ChangePage:
-        """Returns changes of all services' items after a position; None begins at the oldest change that is kept."""
-        return await self._request_reply(ChangePage, {"action": "changes", "after": after, "limit": limit})
+        """Returns changes of a tenant's items after a position; None begins at the oldest change that is kept."""
+        request = {"action": "changes", "after": after, "limit": limit, **self._tenant}
+        return await self._request_reply(ChangePage, request)
 
     async def query(
         self,
@@ -205,14 +225,23 @@ class PersistenceClient(BaseClient):
         *,
         partition: Any = None,
         prefix: str | None = None,
+        low: Any = None,
+        high: Any = None,
         descending: bool = False,
         page_size: int = 100,
         cursor: str | None = None,
     ) -> ItemPage:
-        """Returns a page of items of a table or its index: those in `partition`, or all of the index."""
+        """Returns a page of items of a table or its index: those in `partition`, or all of the index.
+
+        `low` and `high` are inclusive bounds of the sort key; `prefix` applies to sort keys that are text.
+        """
         request = {"action": "query", "table": table, "index": index, "partition": partition, "cursor": cursor}
+        if low is not None:
+            request["low"] = low
+        if high is not None:
+            request["high"] = high
         return await self._request_reply(
-            ItemPage, {**request, "prefix": prefix, "descending": descending, "limit": page_size}
+            ItemPage, {**request, "prefix": prefix, "descending": descending, "limit": page_size, **self._tenant}
         )
 
     async def iterate_pages(

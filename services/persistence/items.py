@@ -9,7 +9,7 @@ from msgspec import Meta, field
 
 from services.persistence.audit import TENANT
 from services.persistence.server import Limit, Outcome, PersistenceServer, RecordsRequest, Step, take_written
-from shared.domain.errors import ComandaError, InvalidParams
+from shared.domain.errors import ComandaError, InvalidParams, Unauthorized
 from shared.domain.orders import iso_time
 from shared.domain.records import (
     MAX_ACTIONS,
@@ -28,7 +28,7 @@ from shared.domain.records import (
     check_value,
 )
 from shared.domain.scores import UserId, is_record
-from shared.domain.tables import OPEN, SCORES
+from shared.domain.tables import OPEN, PRIVATE, SCORES
 from shared.net.connection import Connection
 from shared.server.actions import ActionRegistry, Members
 from shared.stores.ports.records import Change, ItemLookup, RecordQuery
@@ -90,7 +90,7 @@ class GetItem(ItemRequest, frozen=True, tag="get_item"):
 @ITEMS.batched(GetItem, reads=True)
 def plan_get_item(server: PersistenceServer, request: GetItem, _: str) -> Step:
     """Plans reading an item. Raises InvalidParams."""
-    check_key(server.tables.get_table(_open_table(request.table)), request.key, alone=True)
+    check_key(server.tables.get_table(_open_table(server, request.table)), request.key, alone=True)
     ask = ItemLookup(request.tenant, request.table, request.key)
     return Step((), (ask,), lambda _, found: _show_item(found[0]))
 
@@ -106,7 +106,7 @@ class GetItems(ItemRequest, frozen=True, tag="get_items"):
 @ITEMS.batched(GetItems, reads=True, is_page=lambda request: len(request.keys) > _SMALL_PAGE)
 def plan_get_items(server: PersistenceServer, request: GetItems, _: str) -> Step:
     """Plans reading a page of the items of these keys. Raises InvalidParams."""
-    table = server.tables.get_table(_open_table(request.table))
+    table = server.tables.get_table(_open_table(server, request.table))
     for key in request.keys:
         check_key(table, key, alone=True)
     asks = [ItemLookup(request.tenant, request.table, key) for key in request.keys]
@@ -123,9 +123,9 @@ class PutItem(ItemRequest, frozen=True, tag="put_item"):
 
 
 @ITEMS.batched(PutItem)
-def plan_put_item(_: PersistenceServer, request: PutItem, __: str) -> Step:
+def plan_put_item(server: PersistenceServer, request: PutItem, _: str) -> Step:
     """Plans storing an item. Raises InvalidParams."""
-    return _plan_write(request, Put(request.table, request.item, request.when))
+    return _plan_write(server, request, Put(request.table, request.item, request.when))
 
 
 class DeleteItem(ItemRequest, frozen=True, tag="delete_item"):
@@ -137,9 +137,9 @@ class DeleteItem(ItemRequest, frozen=True, tag="delete_item"):
 
 
 @ITEMS.batched(DeleteItem)
-def plan_delete_item(_: PersistenceServer, request: DeleteItem, __: str) -> Step:
+def plan_delete_item(server: PersistenceServer, request: DeleteItem, _: str) -> Step:
     """Plans removing an item. Raises InvalidParams."""
-    return _plan_write(request, Delete(request.table, request.key, request.when))
+    return _plan_write(server, request, Delete(request.table, request.key, request.when))
 
 
 class UpdateItem(ItemRequest, frozen=True, tag="update_item"):
@@ -156,10 +156,10 @@ class UpdateItem(ItemRequest, frozen=True, tag="update_item"):
 
 
 @ITEMS.batched(UpdateItem)
-def plan_update_item(_: PersistenceServer, request: UpdateItem, __: str) -> Step:
+def plan_update_item(server: PersistenceServer, request: UpdateItem, _: str) -> Step:
     """Plans changing an item. Raises InvalidParams."""
     change = {name: getattr(request, name) for name in _CHANGES}
-    return _plan_write(request, Update(request.table, request.key, **change))
+    return _plan_write(server, request, Update(request.table, request.key, **change))
 
 
 class Transact(ItemRequest, frozen=True, tag="transact"):
@@ -169,9 +169,9 @@ class Transact(ItemRequest, frozen=True, tag="transact"):
 
 
 @ITEMS.batched(Transact)
-def plan_transact(_: PersistenceServer, request: Transact, __: str) -> Step:
+def plan_transact(server: PersistenceServer, request: Transact, _: str) -> Step:
     """Plans one transaction of all actions. Raises InvalidParams."""
-    _open_tables(request.actions)
+    _open_tables(server, request.actions)
 
     def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
         return {"items": [_show_written(written) for written in take_written(outcomes)]}
@@ -186,9 +186,9 @@ class Batch(ItemRequest, frozen=True, tag="batch"):
 
 
 @ITEMS.batched(Batch)
-def plan_batch(_: PersistenceServer, request: Batch, __: str) -> Step:
+def plan_batch(server: PersistenceServer, request: Batch, _: str) -> Step:
     """Plans a transaction for each action. Raises InvalidParams."""
-    _open_tables(request.actions)
+    _open_tables(server, request.actions)
 
     def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
         return {
@@ -218,7 +218,7 @@ class QueryItems(ItemRequest, frozen=True, tag="query"):
 @ITEMS.aside(QueryItems)
 async def query_items(server: PersistenceServer, request: QueryItems, _: Connection) -> Members:
     """Reads a page of items. Raises InvalidParams."""
-    table = server.tables.get_table(_open_table(request.table))
+    table = server.tables.get_table(_open_table(server, request.table))
     if request.index is None:
         partition, sort = table.partition, table.sort
     else:
@@ -250,8 +250,8 @@ async def list_changes(server: PersistenceServer, request: ListChanges, _: Conne
     return {"changes": shown, "position": found.position}
 
 
-def _plan_write(request: ItemRequest, action: Action) -> Step:
-    _open_table(action.table)
+def _plan_write(server: PersistenceServer, request: ItemRequest, action: Action) -> Step:
+    _open_table(server, action.table)
 
     def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
         return _show_written(take_written(outcomes)[0])
@@ -259,17 +259,25 @@ def _plan_write(request: ItemRequest, action: Action) -> Step:
     return Step((Transaction(request.tenant, [action]),), (), answer)
 
 
-def _open_table(table: str) -> str:
-    """Returns the name of a public table. Raises InvalidParams for others."""
-    if table not in OPEN:
-        known = ", ".join(sorted(OPEN))
-        raise InvalidParams(f"there is no open table {shorten_text(table)!r}", field="table", hint=f"tables: {known}")
-    return table
+def _open_table(server: PersistenceServer, table: str) -> str:
+    """Returns the name of a table that this connection may use. Raises Unauthorized, and InvalidParams for others."""
+    if table in OPEN:
+        return table
+    if table in PRIVATE:
+        if server.opens_private_tables:
+            return table
+        raise Unauthorized(
+            f"{table} is not open to programs that have not authenticated",
+            field="table",
+            hint="set SERVICE_TOKEN for all servers, or STAGE=dev on a machine of your own",
+        )
+    known = ", ".join(sorted(OPEN))
+    raise InvalidParams(f"there is no open table {shorten_text(table)!r}", field="table", hint=f"tables: {known}")
 
 
-def _open_tables(actions: Sequence[Action]) -> None:
+def _open_tables(server: PersistenceServer, actions: Sequence[Action]) -> None:
     for action in actions:
-        _open_table(action.table)
+        _open_table(server, action.table)
 
 
 def _read_cursor(cursor: str, keys: int) -> int:

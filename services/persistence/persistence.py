@@ -89,7 +89,15 @@ class Persistence:
             poll_seconds=None if settings.store == "sqlite" else _POLL_SECONDS,
         )
         requests = PersistenceServer(
-            store, known, data, log, audit=audit, observers=observers, cursors=cursors, metrics=ServerMetrics()
+            store,
+            known,
+            data,
+            log,
+            audit=audit,
+            observers=observers,
+            cursors=cursors,
+            metrics=ServerMetrics(),
+            opens_private_tables=settings.opens_private_tables,
         )
         dispatcher = make_dispatcher(requests, self._limits)
         server = self._server = TcpServer(

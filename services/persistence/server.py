@@ -63,6 +63,7 @@ class PersistenceServer(CommonServer):
         observers: RecordObservers,
         cursors: Cursors,
         metrics: ServerMetrics,
+        opens_private_tables: bool,
     ) -> None:
         super().__init__(metrics)
         self.store = store
@@ -71,6 +72,8 @@ class PersistenceServer(CommonServer):
         self.log = log
         self.audit = audit
         self.observers = observers
+        self.opens_private_tables = opens_private_tables
+        """Whether connections may use `shared.domain.tables.PRIVATE`: with a token, all of them have authenticated."""
         self._cursors = cursors
         self.now = ""
         """Time of the turn, shared by everything that is planned in it."""

@@ -62,6 +62,18 @@ class Table(Struct, frozen=True):
     """True if the change feed includes the table."""
     own_key: bool = False
     """True if all items belong to one tenant, so stores that other programs read can use `partition` as the key."""
+    expires: str | None = None
+    """The member with the expiry of an item, in Unix seconds; an item without it, or with another value, stays.
+
+    Reads and conditions treat an item as absent from its expiry on; the stores remove it later.
+    """
+
+    def has_expired(self, item: Item, now: float) -> bool:
+        """Whether an item has expired at `now`, in Unix seconds."""
+        if self.expires is None:
+            return False
+        value = item.get(self.expires)
+        return isinstance(value, int | Decimal) and not isinstance(value, bool) and value <= now
 
     @property
     def name_members(self) -> list[str]:

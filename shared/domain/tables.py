@@ -82,6 +82,37 @@ REMOVALS = Table("Removals", partition="table", sort="bucket", numbers=frozenset
 Every store has it.
 """
 
+TENANTS = Table("Tenants", partition="tenant", indexes=(Index("all", sort="tenant"),))
+"""Tenants with their settings (`shared.domain.tenants.TenantRecord`); all of them belong to the tenant `main`."""
+
+ACCOUNTS = Table(
+    "Accounts",
+    partition="user",
+    numbers=frozenset({"shard"}),
+    indexes=(Index("by_shard", partition="shard", sort="user"),),
+)
+"""Accounts of users (UUIDv7), without secrets: `email`, `first_name`, `last_name`, `preferences` (`categories` and
+`language`), `roles`, `active`, `created_at`, `updated_at`, `generation`, and `shard` (0 to 15), which spreads an
+index of all accounts over partitions."""
+
+CREDENTIALS = Table("Credentials", partition="user", feed=False)
+"""Password hashes of accounts: `hash`, `changed` and `generation`."""
+
+ACCOUNT_EMAILS = Table("AccountEmails", partition="email", feed=False)
+"""Claims of e-mail addresses in normal form: the `user` of each. They make addresses unique."""
+
+SESSIONS = Table("Sessions", partition="user", sort="session", feed=False, expires="expires")
+"""Sessions of accounts: `secret` (a digest), `number` (of rotations), `rotated_at`, `kind`, `agent`, `created_at`."""
+
+PASSWORD_RESETS = Table("PasswordResets", partition="digest", feed=False, expires="expires")
+"""Requested password resets by the digest of their token: `user`."""
+
+API_KEYS = Table("ApiKeys", partition="key", indexes=(Index("all", sort="key"),), feed=False, expires="expires")
+"""API keys of programs: `digest`, `name`, `role`, `created_at` and `created_by`."""
+
+LOGIN_FAILURES = Table("LoginFailures", partition="subject", feed=False, expires="expires")
+"""Failed sign-ins of an account or an address: `count`, and `until`, when it may try again."""
+
 SECRETS = Table("Secrets", partition="name", feed=False)
 """Secrets that the instances of a server share."""
 
@@ -111,8 +142,13 @@ CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="cha
 
 _INVENTORY = (STOCK, STORES, MOVEMENTS, IMPORTS, IMPORT_ROWS, IMPORT_FILES, ALERTS, RESERVATIONS, INVENTORY)
 
-OPEN = frozenset(table.name for table in (SCORES, TASKS, TASK_NUMBERS, USERS, *_INVENTORY))
+_PRIVATE = (CREDENTIALS, ACCOUNT_EMAILS, SESSIONS, PASSWORD_RESETS, API_KEYS, LOGIN_FAILURES)
+
+OPEN = frozenset(table.name for table in (SCORES, TASKS, TASK_NUMBERS, USERS, TENANTS, ACCOUNTS, *_INVENTORY))
 """Tables that other services may read and write freely."""
+
+PRIVATE = frozenset(table.name for table in _PRIVATE)
+"""Tables that other services may read and write only over authenticated connections; none is in the change feed."""
 
 
 class Tables(dict[str, Table]):
@@ -134,5 +170,16 @@ class Tables(dict[str, Table]):
 def suite_tables(data: str, log: str) -> Tables:
     """Returns all tables of the persistence server; `data` and `log` name those of corporate data."""
     return Tables(
-        corporate_data(data), corporate_log(log), CHAINS, SCORES, SECRETS, TASKS, TASK_NUMBERS, USERS, *_INVENTORY
+        corporate_data(data),
+        corporate_log(log),
+        CHAINS,
+        SCORES,
+        SECRETS,
+        TASKS,
+        TASK_NUMBERS,
+        USERS,
+        TENANTS,
+        ACCOUNTS,
+        *_PRIVATE,
+        *_INVENTORY,
     )

@@ -131,7 +131,8 @@ class Suite:
 
     async def start_persistence(self, **settings: Any) -> int:
         """Starts the persistence server on `records`."""
-        chosen = PersistenceSettings(**{"tcp_persist_port": 0, "data_dir": str(self.folder), **settings})
+        given = {"tcp_persist_port": 0, "data_dir": str(self.folder), "stage": "dev", **settings}
+        chosen = PersistenceSettings(**given)
         limits = chosen.build_limits(document_bytes=chosen.max_transaction_bytes, open_files=OPEN_FILES)
         server = Persistence(chosen, MemoryRecordStore(self.records, tables(chosen)), limits)
         return await self._start("tcp_persist_port", server.serve)

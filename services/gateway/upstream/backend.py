@@ -160,6 +160,10 @@ class GuardedClient:
     def __init__(self, ask: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]) -> None:
         self._ask = ask
 
+    def of(self, tenant: str) -> "GuardedClient":
+        """Stands for the view of a tenant, `PersistenceClient.of`. Raises InvalidParams with the first call."""
+        return GuardedClient(lambda question: self._ask(lambda client: question(client.of(tenant))))
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         def call(*values: Any, **members: Any) -> Awaitable[Any]:
             return self._ask(methodcaller(name, *values, **members))

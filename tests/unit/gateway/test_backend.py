@@ -1,7 +1,7 @@
 """How the gateway asks another server: kinds of work do not stand in each other's way."""
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -54,3 +54,22 @@ async def test_lists_take_at_most_half_of_the_places(backend: Backend[BaseClient
     go_on.set()
     await asyncio.gather(*lists, *lookups)
     assert await backend.ask(answer, WorkKind.LIST) == "done"
+
+
+class _Viewed:
+    """A client whose views know their tenant."""
+
+    def __init__(self, tenant: str = "main") -> None:
+        self._tenant = tenant
+
+    def of(self, tenant: str) -> "_Viewed":
+        return _Viewed(tenant)
+
+    async def get_tenant(self) -> str:
+        return self._tenant
+
+
+async def test_view_of_a_tenant_goes_through_the_backend() -> None:
+    backend = Backend("persistence", cast(Any, [_Viewed(), _Viewed()]), max_waiting=1)
+    assert await backend.lookups.of("acme").get_tenant() == "acme"
+    assert await backend.lookups.get_tenant() == "main"

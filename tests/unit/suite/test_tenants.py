@@ -1,0 +1,77 @@
+"""Tenants in this process: items of one are not there for another."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from clients.access import Access
+from clients.errors import Refused
+from clients.persistence import PersistenceClient
+from shared.domain.errors import InvalidParams
+from shared.domain.records import Condition, Put
+from shared.domain.tables import PRIVATE
+from tests.support.in_process import Suite
+
+TOKEN = "a token that is long enough for the servers"
+
+
+@pytest.fixture
+async def client(suite: Suite) -> AsyncIterator[PersistenceClient]:
+    """A client of a persistence server."""
+    async with PersistenceClient("127.0.0.1", await suite.start_persistence()) as made:
+        yield made
+
+
+async def test_view_has_the_items_of_its_tenant(client: PersistenceClient) -> None:
+    acme = client.of("acme")
+    await acme.put_item("Tasks", {"id": "1", "created": "a", "status": "open"})
+    await client.put_item("Tasks", {"id": "1", "created": "b", "status": "open"})
+    await acme.update_item("Tasks", {"id": "1"}, {"title": "Acme's"})
+    await acme.transact([Put("Tasks", {"id": "2", "created": "c", "status": "open"})])
+    await acme.batch([Put("Tasks", {"id": "3", "created": "d", "status": "done"})])
+    item = (await client.of("main").get_item("Tasks", {"id": "1"})).item
+    assert item == {"id": "1", "created": "b", "status": "open"}
+    assert [one.version for one in await client.get_items("Tasks", [{"id": "1"}, {"id": "2"}, {"id": "3"}])] == [
+        1,
+        0,
+        0,
+    ]
+    assert [one.version for one in await acme.get_items("Tasks", [{"id": "1"}, {"id": "2"}, {"id": "3"}])] == [2, 1, 1]
+    pages = [page async for page in acme.iterate_pages("Tasks", "by_time", page_size=1)]
+    assert [one.item["id"] for page in pages for one in page.items if one.item] == ["1", "2", "3"]
+    await acme.delete_item("Tasks", {"id": "1"})
+    assert (await acme.get_item("Tasks", {"id": "1"})).item is None
+    assert (await client.get_item("Tasks", {"id": "1"})).version == 1
+
+
+async def test_view_shares_the_connection(client: PersistenceClient) -> None:
+    view = client.of("acme").of("other")
+    view.close()
+    await client.ping()
+    assert client._connection is view._connection
+    with pytest.raises(InvalidParams, match="not the name of a tenant"):
+        client.of("..")
+
+
+async def test_query_has_bounds(client: PersistenceClient) -> None:
+    await client.batch([Put("Tasks", {"id": name, "created": name, "status": "open"}) for name in "abcd"])
+    page = await client.query("Tasks", "by_time", low="b", high="c")
+    assert [one.item["id"] for one in page.items if one.item] == ["b", "c"]
+
+
+@pytest.mark.parametrize("table", sorted(PRIVATE))
+async def test_private_table_needs_a_token_in_production(suite: Suite, table: str) -> None:
+    port = await suite.start_persistence(stage="prod")
+    async with PersistenceClient("127.0.0.1", port) as client:
+        with pytest.raises(Refused) as caught:
+            await client.query(table, partition="x")
+        assert caught.value.error == "unauthorized"
+        with pytest.raises(Refused, match="not open to programs"):
+            await client.transact([Put(table, {"user": "x"}, Condition(exists=False))])
+
+
+async def test_private_table_is_open_with_the_token(suite: Suite) -> None:
+    port = await suite.start_persistence(stage="prod", service_token=TOKEN)
+    async with PersistenceClient("127.0.0.1", port, Access(TOKEN)) as client:
+        await client.put_item("AccountEmails", {"email": "ana@example.com", "user": "u1"}, when=Condition(exists=False))
+        assert (await client.changes(None)).changes == []
