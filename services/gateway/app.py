@@ -24,6 +24,7 @@ from services.gateway.http.origins import HostFilter
 from services.gateway.http.router import Router
 from services.gateway.http.routes import collect_routes
 from services.gateway.http.static_files import StaticFiles
+from services.gateway.identity.developer import authenticate_developer
 from services.gateway.middleware.authentication import Authenticator
 from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.rate_limits import RateLimiter
@@ -83,11 +84,12 @@ def build_app(
         *collect_routes(PageRoutes(lambda: description)),
     ]
     routes = add_legacy_paths(native, collect_routes(LegacyRoutes(persistence)), at_root=settings.legacy_routes)
-    description = describe_api(routes)
+    description = describe_api(routes, open_to_all=settings.stage == "dev")
     rate_limiter = RateLimiter(settings.rate_limit, settings.redis_url)
     router = Router(
         routes,
         rate_limiter.check_rate,
+        authenticate_developer,
         StaticFiles("/static/", FILES),
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,

@@ -97,6 +97,12 @@ class Unauthorized(RequestError):
     code = "unauthorized"
 
 
+class Forbidden(RequestError):
+    """The caller is known, and may not do this; or a page of another site sends the request."""
+
+    code = "forbidden"
+
+
 class TooLarge(RequestError):
     """A document exceeds the limit; the rest of the stream cannot be parsed."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from services.gateway.http.parameters import AskingUser
+from services.gateway.http.principal import INSTALLATION_VIEWERS
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.middleware.authentication import Authenticator
 from services.gateway.upstream.event_hub import PERSONAL, TOPICS, EventFilter, EventHub
@@ -51,6 +52,7 @@ class EventRoutes:
         "/api/v1/events",
         id="follow_get_events",
         tag="events",
+        access=INSTALLATION_VIEWERS.or_players(),
         summary="Follow what happens",
         description="Server-sent events: each with its number as `id`, its name as `event`, and as `data` the JSON of "
         f"docs/PROTOCOL.md. Topics: {', '.join(TOPICS)}; of {' and '.join(sorted(PERSONAL))} one's own.",
@@ -58,7 +60,6 @@ class EventRoutes:
         headers=LastEvent,
         responses={200: ResponseSpec(str, "A stream without an end", MEDIA_TYPE)},
         errors=("gone",),
-        bearer=True,
     )
     async def _follow_events(self, request: HttpRequest) -> HttpResponse:
         query: EventQuery = request.query

@@ -12,6 +12,7 @@ from clients.inventory.imports import Import
 from clients.inventory.upload import Report, Upload, file_too_large_error
 from clients.persistence import PersistenceClient
 from services.gateway.http.parameters import Cursor, Limit
+from services.gateway.http.principal import OPERATORS, VIEWERS
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.http.uploads import MEDIA_TYPES, FileBody
@@ -75,6 +76,7 @@ class ImportRoutes:
         "/items/upload",
         id="upload_post_imports",
         tag="imports",
+        access=OPERATORS,
         summary="Bring in a CSV file of stock",
         description="Lines of store,item,count below such a header; delimiter and encoding are found out. What is "
         "answered with 201 or 202 goes into force as a whole. A file with bad rows is refused, and a "
@@ -145,6 +147,7 @@ class ImportRoutes:
         _PATH,
         id="list_get_imports",
         tag="imports",
+        access=VIEWERS,
         summary="List imports, newest first",
         query=ImportQuery,
         responses={200: ResponseSpec(ImportPage, "A page of imports")},
@@ -160,6 +163,7 @@ class ImportRoutes:
         "/imports/{id}",
         id="show_get_imports",
         tag="imports",
+        access=VIEWERS,
         summary="Look at an import",
         description="`applied` of its `rows` are in force.",
         responses={200: ResponseSpec(Import, "The import")},
@@ -173,6 +177,7 @@ class ImportRoutes:
         "/imports/{id}/undo",
         id="undo_post_imports",
         tag="imports",
+        access=OPERATORS,
         summary="Take an import back",
         description="Counts change back by what the import has changed; what was sold meanwhile stays sold.",
         responses={200: ResponseSpec(Import, "It was taken back"), 202: ResponseSpec(Import, "It is being taken back")},

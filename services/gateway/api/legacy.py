@@ -25,6 +25,7 @@ from services.gateway.api.task_records import (
     task_members,
 )
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
+from services.gateway.http.principal import OPERATORS, VIEWERS
 from services.gateway.http.responses import is_named, json_response, not_modified
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, Route, route
 from services.gateway.upstream.backend import Backend
@@ -100,6 +101,7 @@ class LegacyRoutes:
         "/items",
         id="items_get_legacy",
         tag="legacy",
+        access=VIEWERS,
         summary="All stock",
         query=PlainQuery,
         responses=_describe_array(PlainItem),
@@ -110,6 +112,7 @@ class LegacyRoutes:
         "/items/{store}",
         id="store_items_get_legacy",
         tag="legacy",
+        access=VIEWERS,
         summary="The stock of a store",
         query=PlainQuery,
         responses=_describe_array(PlainItem),
@@ -132,6 +135,7 @@ class LegacyRoutes:
         "/tasks",
         id="list_get_legacy",
         tag="legacy",
+        access=VIEWERS,
         summary="All tasks, oldest first",
         query=PlainQuery,
         responses=_describe_array(PlainTask),
@@ -149,6 +153,7 @@ class LegacyRoutes:
         "/tasks",
         id="add_post_legacy",
         tag="legacy",
+        access=OPERATORS,
         summary="Add a task",
         body=NewPlainTask,
         example=_EXAMPLE,
@@ -166,6 +171,7 @@ class LegacyRoutes:
         "/tasks/{id}",
         id="show_get_legacy",
         tag="legacy",
+        access=VIEWERS,
         summary="Look at a task",
         headers=NoneMatch,
         responses={**_TASK, 304: ResponseSpec(None, "It is what the ETag stands for")},
@@ -183,6 +189,7 @@ class LegacyRoutes:
         "/tasks/{id}",
         id="change_put_legacy",
         tag="legacy",
+        access=OPERATORS,
         summary="Replace a task",
         headers=Match,
         body=NewPlainTask,
@@ -195,6 +202,7 @@ class LegacyRoutes:
         "/tasks/{id}",
         id="change_patch_legacy",
         tag="legacy",
+        access=OPERATORS,
         summary="Change some of a task",
         headers=Match,
         body=PlainTaskChange,
@@ -218,6 +226,7 @@ class LegacyRoutes:
         "/tasks/{id}",
         id="remove_delete_legacy",
         tag="legacy",
+        access=OPERATORS,
         summary="Remove a task",
         headers=Match,
         responses={204: ResponseSpec(None, "It is gone")},

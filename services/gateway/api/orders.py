@@ -10,6 +10,7 @@ from clients.intake import IntakeClient
 from clients.replies import Accepted, Moved, Page, StoredOrder
 from services.gateway.http.bodies import ORDERS
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
+from services.gateway.http.principal import INSTALLATION_OPERATORS, INSTALLATION_VIEWERS
 from services.gateway.http.problems import Problem, problem
 from services.gateway.http.responses import check_match, etag_of, is_named, json_response, not_modified
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
@@ -69,6 +70,7 @@ class OrderRoutes:
         _PATH,
         id="place_post_orders",
         tag="orders",
+        access=INSTALLATION_OPERATORS,
         summary="Place one order, or many",
         description="What is answered is on disk. Many come as an array, and each has its own outcome.",
         headers=KeyHeader,
@@ -121,6 +123,7 @@ class OrderRoutes:
         _PATH,
         id="list_get_orders",
         tag="orders",
+        access=INSTALLATION_VIEWERS,
         summary="List orders, newest first",
         query=OrderQuery,
         responses={200: ResponseSpec(Page, "A page of orders; `cursor` leads to the next one")},
@@ -143,6 +146,7 @@ class OrderRoutes:
         f"{_PATH}/{{id}}",
         id="show_get_orders",
         tag="orders",
+        access=INSTALLATION_VIEWERS,
         summary="Look at an order",
         headers=NoneMatch,
         responses={
@@ -161,6 +165,7 @@ class OrderRoutes:
         f"{_PATH}/{{id}}/explain",
         id="explain_get_orders",
         tag="orders",
+        access=INSTALLATION_VIEWERS,
         summary="See what happened to an order",
         description="The steps with their times, and each failed attempt with its error, place and traceback.",
         responses={200: ResponseSpec(dict[str, Any], "What happened, as docs/PROTOCOL.md describes `explain`")},
@@ -174,6 +179,7 @@ class OrderRoutes:
         f"{_PATH}/{{id}}",
         id="cancel_delete_orders",
         tag="orders",
+        access=INSTALLATION_OPERATORS,
         summary="Cancel an order",
         description="What no worker has begun is taken back; an order that is `fallido` is discarded.",
         headers=Match,
@@ -189,6 +195,7 @@ class OrderRoutes:
         f"{_PATH}/{{id}}/retry",
         id="retry_post_orders",
         tag="orders",
+        access=INSTALLATION_OPERATORS,
         summary="Try a failed order again",
         headers=Match,
         responses={200: ResponseSpec(Moved, "It is queued again")},
@@ -203,6 +210,7 @@ class OrderRoutes:
         "/api/v1/stats",
         id="stats_get_orders",
         tag="orders",
+        access=INSTALLATION_VIEWERS,
         summary="The intake's numbers",
         description="Orders by state, rates, times and workers, as docs/PROTOCOL.md describes `stats`.",
         responses={200: ResponseSpec(dict[str, Any], "The numbers, as they are now")},

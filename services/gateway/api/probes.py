@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
 from clients.persistence import PersistenceClient
+from services.gateway.http.principal import INSTALLATION_VIEWERS, PUBLIC
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.middleware.metrics import merge_expositions
@@ -69,6 +70,7 @@ class ProbeRoutes:
         "/health",
         id="health_get_probes",
         tag="probes",
+        access=PUBLIC,
         summary="Is it alive?",
         responses={200: ResponseSpec(Health, "It is")},
         limited=False,
@@ -81,6 +83,7 @@ class ProbeRoutes:
         "/ready",
         id="ready_get_probes",
         tag="probes",
+        access=PUBLIC,
         summary="Can it work?",
         responses={
             200: ResponseSpec(Readiness, "It can"),
@@ -116,6 +119,7 @@ class ProbeRoutes:
         "/metrics",
         id="metrics_get_probes",
         tag="probes",
+        access=INSTALLATION_VIEWERS,
         summary="What all servers count",
         responses={200: ResponseSpec(str, "In the text format of Prometheus", _METRICS_TYPE)},
         limited=False,

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from clients.distributed import DistributedClient
 from clients.persistence import PersistenceClient
 from services.gateway.http.parameters import AskingUser, AsUser, UserId
+from services.gateway.http.principal import INSTALLATION_VIEWERS, PLAYER
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.middleware.authentication import Authenticator
@@ -95,12 +96,12 @@ class ScoreRoutes:
         "/api/guardar_puntaje",
         id="save_post_scores",
         tag="scores",
+        access=PLAYER,
         summary="Save the score of a game",
         body=ScoreRequest,
         example={"user_id": 1, "puntaje": 100},
         responses={200: ResponseSpec(ScoreAnswer, "It is stored")},
         errors=UPSTREAM_ERRORS,
-        bearer=True,
     )
     async def _save_score(self, request: HttpRequest) -> HttpResponse:
         game: ScoreRequest = request.body
@@ -114,11 +115,11 @@ class ScoreRoutes:
         "/api/stats/usuario",
         id="user_get_scores",
         tag="scores",
+        access=INSTALLATION_VIEWERS.or_players(),
         summary="A user's scores and rank",
         query=AsUser,
         responses={200: ResponseSpec(StatsAnswer, "Their statistics")},
         errors=("not_found", *UPSTREAM_ERRORS),
-        bearer=True,
     )
     async def _show_user(self, request: HttpRequest) -> HttpResponse:
         user = self._authenticator.require_user(request, request.query.user_id)
@@ -129,6 +130,7 @@ class ScoreRoutes:
         "/api/stats/global",
         id="everybody_get_scores",
         tag="scores",
+        access=INSTALLATION_VIEWERS,
         summary="All users and all orders",
         responses={200: ResponseSpec(StatsAnswer, "Their statistics")},
         errors=UPSTREAM_ERRORS,
@@ -141,12 +143,12 @@ class ScoreRoutes:
         "/api/notificaciones",
         id="notifications_get_scores",
         tag="scores",
+        access=INSTALLATION_VIEWERS.or_players(),
         summary="The last notifications of a user",
         description="In development, without a token and a `user_id`, those of everybody.",
         query=NotificationQuery,
         responses={200: ResponseSpec(NotificationPage, "A page of notifications")},
         errors=UPSTREAM_ERRORS,
-        bearer=True,
     )
     async def _list_notifications(self, request: HttpRequest) -> HttpResponse:
         query: NotificationQuery = request.query
@@ -161,13 +163,13 @@ class ScoreRoutes:
         "/api/notificaciones/leidas",
         id="mark_read_post_scores",
         tag="scores",
+        access=PLAYER,
         summary="Mark notifications as read",
         description="Those of `ids`, or all; none is marked where one is not this user's.",
         body=ReadRequest,
         example={"ids": [1, 2], "user_id": 1},
         responses={200: ResponseSpec(ReadAnswer, "They are read")},
         errors=("not_found", *UPSTREAM_ERRORS),
-        bearer=True,
     )
     async def _mark_read(self, request: HttpRequest) -> HttpResponse:
         read: ReadRequest = request.body

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from clients.inventory import stock
 from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
+from services.gateway.http.principal import OPERATORS, VIEWERS
 from services.gateway.http.responses import is_named, json_response, not_modified, seen_version
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
@@ -106,6 +107,7 @@ class StockRoutes:
         "/items",
         id="all_get_stock",
         tag="stock",
+        access=VIEWERS,
         summary="List the stock of all stores",
         query=PageQuery,
         responses={200: ResponseSpec(StockPage, "A page of items")},
@@ -120,6 +122,7 @@ class StockRoutes:
         "/items/{store}",
         id="of_store_get_stock",
         tag="stock",
+        access=VIEWERS,
         summary="List the stock of a store",
         query=PageQuery,
         responses={200: ResponseSpec(StockPage, "A page of items")},
@@ -146,6 +149,7 @@ class StockRoutes:
         "/items.csv",
         id="export_get_stock",
         tag="stock",
+        access=VIEWERS,
         summary="The stock as a file for spreadsheets",
         description="No cell is taken for a formula; the file can be sent in again as it is.",
         query=ExportQuery,
@@ -169,6 +173,7 @@ class StockRoutes:
         "/items/{store}/{item}",
         id="show_get_stock",
         tag="stock",
+        access=VIEWERS,
         summary="Look at one item",
         headers=NoneMatch,
         responses={200: ResponseSpec(StockItem, "The item"), 304: ResponseSpec(None, "It is what the ETag stands for")},
@@ -187,6 +192,7 @@ class StockRoutes:
         "/items/{store}/{item}",
         id="set_put_stock",
         tag="stock",
+        access=OPERATORS,
         summary="Set a count by hand",
         headers=Match,
         body=NewCount,
@@ -205,6 +211,7 @@ class StockRoutes:
         "/items/{store}/{item}/movements",
         id="movements_get_stock",
         tag="stock",
+        access=VIEWERS,
         summary="What has changed a count, newest first",
         description="They follow the count by moments; their sum is the count.",
         query=PageQuery,
@@ -227,6 +234,7 @@ class StockRoutes:
         "/stores",
         id="stores_get_stock",
         tag="stock",
+        access=VIEWERS,
         summary="List stores with their sums",
         description="The sums follow the counts by moments.",
         query=PageQuery,
@@ -244,6 +252,7 @@ class StockRoutes:
         "/alerts",
         id="alerts_get_stock",
         tag="stock",
+        access=VIEWERS,
         summary="List what is low",
         query=AlertQuery,
         responses={200: ResponseSpec(AlertPage, "A page of alerts")},
@@ -259,6 +268,7 @@ class StockRoutes:
         "/alerts/acknowledge",
         id="acknowledge_post_stock",
         tag="stock",
+        access=OPERATORS,
         summary="Say that an alert was seen",
         body=Named,
         example={"store": "Berlin", "item": "Echo Dot"},

@@ -8,6 +8,7 @@ from clients.persistence import PersistenceClient, StoredItem
 from services.gateway.api.task_numbers import TaskNumbers
 from services.gateway.api.task_records import Description, TaskRecords, Title, etag_of_task, status_of, task_members
 from services.gateway.http.parameters import Cursor, Limit, Match, NoneMatch
+from services.gateway.http.principal import OPERATORS, VIEWERS
 from services.gateway.http.responses import is_named, json_response, not_modified
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.upstream.backend import Backend
@@ -71,6 +72,7 @@ class TaskRoutes:
         "/tasks",
         id="list_get_tasks",
         tag="tasks",
+        access=VIEWERS,
         summary="List tasks, newest first",
         query=TaskQuery,
         responses={200: ResponseSpec(TaskPage, "A page of tasks")},
@@ -86,6 +88,7 @@ class TaskRoutes:
         "/tasks",
         id="add_post_tasks",
         tag="tasks",
+        access=OPERATORS,
         summary="Add a task",
         body=NewTask,
         example={"title": "Buy bread", "description": "wholemeal"},
@@ -102,6 +105,7 @@ class TaskRoutes:
         "/tasks/{id}",
         id="show_get_tasks",
         tag="tasks",
+        access=VIEWERS,
         summary="Look at a task",
         headers=NoneMatch,
         responses={**_TASK, 304: ResponseSpec(None, "It is what the ETag stands for")},
@@ -121,6 +125,7 @@ class TaskRoutes:
         "/tasks/{id}",
         id="change_put_tasks",
         tag="tasks",
+        access=OPERATORS,
         summary="Replace a task",
         headers=Match,
         body=NewTask,
@@ -133,6 +138,7 @@ class TaskRoutes:
         "/tasks/{id}",
         id="change_patch_tasks",
         tag="tasks",
+        access=OPERATORS,
         summary="Change some of a task",
         headers=Match,
         body=TaskChange,
@@ -150,6 +156,7 @@ class TaskRoutes:
         "/tasks/{id}",
         id="remove_delete_tasks",
         tag="tasks",
+        access=OPERATORS,
         summary="Remove a task",
         headers=Match,
         responses={204: ResponseSpec(None, "It is gone")},

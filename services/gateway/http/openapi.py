@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from services.gateway.http.principal import MAIN_TENANT, RouteAccess
 from services.gateway.http.problems import MEDIA_TYPE, STATUS, TITLES, Problem
 from services.gateway.http.routes import Route, placeholders
 from shared import VERSION
@@ -15,11 +16,24 @@ _INTRODUCTION = """Orders, stock, scores and tasks over HTTP. Every error is `ap
 code, `detail` says what is wrong, `field` where, `hint` how to mend it. An order that was answered is on disk."""
 # What any route may end in.
 _ALWAYS = ("bad_request", "headers_too_large", "internal_error", "unavailable")
+_SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token (JWT) of an account, an API key, or the token of a player",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "comanda_session",
+        "description": "The session of the dashboard; with TLS its name begins with `__Host-`",
+    },
+}
 _WITH_BODY = ("invalid_json", "invalid_params", "too_large", "unsupported_media_type", "timeout")
 
 
-def describe_api(routes: Sequence[Route]) -> bytes:
-    """Returns the description as JSON."""
+def describe_api(routes: Sequence[Route], *, open_to_all: bool) -> bytes:
+    """Returns the description as JSON; `open_to_all` says that no route needs credentials."""
     listed = [route for route in routes if route.listed]
     kinds: dict[Any, None] = {Problem: None}
     for route in listed:
@@ -32,7 +46,7 @@ def describe_api(routes: Sequence[Route]) -> bytes:
     fields = {kind: components.pop(kind.__name__) for kind in parameters}
     paths: dict[str, dict[str, Any]] = {}
     for route in listed:
-        paths.setdefault(route.path, {})[route.method.lower()] = _describe_route(route, by_kind, fields)
+        paths.setdefault(route.path, {})[route.method.lower()] = _describe_route(route, by_kind, fields, open_to_all)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Comanda", "version": VERSION, "description": _INTRODUCTION},
@@ -40,13 +54,15 @@ def describe_api(routes: Sequence[Route]) -> bytes:
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
     return msgspec.json.encode(_write_decimals_as_numbers(document))
 
 
-def _describe_route(route: Route, schemas: dict[Any, Any], fields: dict[type[Struct], Any]) -> dict[str, Any]:
+def _describe_route(
+    route: Route, schemas: dict[Any, Any], fields: dict[type[Struct], Any], open_to_all: bool
+) -> dict[str, Any]:
     found: dict[str, Any] = {
         "tags": [route.tag],
         "summary": route.summary,
@@ -63,8 +79,23 @@ def _describe_route(route: Route, schemas: dict[Any, Any], fields: dict[type[Str
         schema = {"type": "string", "format": "binary"}
         content = {kind: {"schema": schema} for kind in route.upload}
         found["requestBody"] = {"required": True, "content": content}
-    if route.bearer:
-        found["security"] = [{"bearer": []}, {}]
+    return found | _describe_access(route.access, open_to_all)
+
+
+def _describe_access(access: RouteAccess, open_to_all: bool) -> dict[str, Any]:
+    """Returns the members of a route that name its credentials, roles and tenant."""
+    if access.public:
+        return {"security": []}
+    security: list[dict[str, list[str]]] = [{"bearer": []}]
+    if access.roles or access.signed_in:
+        security.append({"session": []})
+    if open_to_all:
+        security.append({})
+    found: dict[str, Any] = {"security": security, "x-roles": sorted(access.roles)}
+    if access.players:
+        found["x-players"] = True
+    if access.installation:
+        found["x-tenant"] = MAIN_TENANT
     return found
 
 
@@ -124,8 +155,10 @@ def _common_errors(route: Route) -> list[str]:
         codes.append("invalid_params")
     if route.body is None and route.method == "POST":
         codes.append("forbidden")
-    if route.bearer:
-        codes += ("unauthorized", "invalid_params")
+    if not route.access.public:
+        codes += ("unauthorized", "forbidden")
+    if route.access.players:
+        codes.append("invalid_params")
     if route.limited:
         codes.append("rate_limited")
     return codes

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
-from services.gateway.http.problems import BadRequest, Forbidden
+from services.gateway.http.problems import BadRequest
+from shared.domain.errors import Forbidden
 
 _KNOWN = 1000
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:[0-9]*)?")

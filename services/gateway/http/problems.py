@@ -39,8 +39,8 @@ STATUS = {
 TITLES = {
     "invalid_json": "The body is not JSON",
     "bad_request": "The request is not HTTP as it should be",
-    "unauthorized": "Who asks is not known",
-    "forbidden": "Another site's page asks",
+    "unauthorized": "This needs a sign-in",
+    "forbidden": "This is not allowed",
     "not_found": "There is nothing here",
     "method_not_allowed": "This cannot be done here",
     "timeout": "The request came too slowly",
@@ -78,12 +78,6 @@ class UnsupportedMediaType(RequestError):
     """A body that does not say that it is JSON."""
 
     code = "unsupported_media_type"
-
-
-class Forbidden(RequestError):
-    """A request that a page of another site made a browser send."""
-
-    code = "forbidden"
 
 
 class BadRequest(RequestError):

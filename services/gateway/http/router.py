@@ -13,6 +13,7 @@ from msgspec import Struct
 from services.gateway.http.asgi import Receive, Scope, Send
 from services.gateway.http.bodies import BodyReader, check_media_type
 from services.gateway.http.origins import check_origin
+from services.gateway.http.principal import Principal
 from services.gateway.http.problems import MethodNotAllowed
 from services.gateway.http.routes import PLACEHOLDER, HttpRequest, Route
 from services.gateway.http.static_files import StaticFiles
@@ -53,6 +54,8 @@ class _Template:
 class Router:
     """The application behind the edge. `admit` is asked before a request is read; it raises what refuses it.
 
+    `authenticate` then returns the principal of the request, or raises what refuses it on this route.
+
     Below the prefix of `files` there are files, and nothing else. Pages of `origins` may do what its own may.
     """
 
@@ -60,6 +63,7 @@ class Router:
         self,
         operations: Sequence[Route],
         admit: Callable[[Scope, Route], Awaitable[None]],
+        authenticate: Callable[[HttpRequest, Route], Awaitable[Principal]],
         files: StaticFiles,
         *,
         max_body_bytes: int,
@@ -67,6 +71,7 @@ class Router:
         origins: Sequence[str] = (),
     ) -> None:
         self._admit = admit
+        self._authenticate = authenticate
         self._origins = origins
         self._files = files
         self._max_body_bytes = max_body_bytes
@@ -97,6 +102,7 @@ class Router:
         scope["route"] = operation.path
         await self._admit(scope, operation)
         request = HttpRequest(scope, scope["request_id"], named)
+        request.principal = await self._authenticate(request, operation)
         if operation.query is not None:
             request.query = _convert_query(scope["query_string"], operation.query)
         if operation.headers is not None:

@@ -1,8 +1,9 @@
 """Routes: declared on the methods that serve them, and the requests and responses that those methods handle.
 
     class GreetingRoutes:
-        @route("GET", "/greetings/{id}", id="show_greeting", tag="greetings", summary="Look at a greeting",
-               responses={200: ResponseSpec(Greeting, "The greeting")}, errors=("not_found",))
+        @route("GET", "/greetings/{id}", id="show_greeting", access=VIEWERS, tag="greetings",
+               summary="Look at a greeting", responses={200: ResponseSpec(Greeting, "The greeting")},
+               errors=("not_found",))
         async def _show_greeting(self, request: HttpRequest) -> HttpResponse:
             return json_response(await self._greetings.load(request.id))
 
@@ -17,12 +18,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from services.gateway.http.asgi import Scope
+from services.gateway.http.principal import Principal, RouteAccess
 from shared.net.addresses import plain_address
 
 UPSTREAM_ERRORS = ("deadline_exceeded", "db_error")
 """Codes of errors in which every route can end that asks another server."""
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _ATTRIBUTE = "__routes__"
+
+_UNKNOWN = Principal()
 
 H = TypeVar("H", bound=Callable[..., Any])
 
@@ -38,13 +42,15 @@ class HttpResponse(NamedTuple):
 class HttpRequest:
     """A request as its route sees it: `query`, `headers` and `body` are of the types that the route declares."""
 
-    __slots__ = ("_scope", "body", "headers", "path_values", "query", "request_id")
+    __slots__ = ("_scope", "body", "headers", "path_values", "principal", "query", "request_id")
 
     def __init__(self, scope: Scope, request_id: str, path_values: Mapping[str, str]) -> None:
         self._scope = scope
         self.request_id = request_id
         self.path_values = path_values
         """Values of the placeholders in the path, such as {id}."""
+        self.principal: Principal = _UNKNOWN
+        """The authenticated sender; the router sets it before the handler runs."""
         self.query: Any = None
         self.headers: Any = None
         self.body: Any = None
@@ -84,6 +90,8 @@ class Route(Struct, frozen=True, kw_only=True):
     handler: Callable[[HttpRequest], Awaitable[HttpResponse]]
     id: str
     """The `operationId` of the API description. Generated clients are named by it, so it outlives renamed functions."""
+    access: RouteAccess
+    """The principals that it admits."""
     tag: str
     summary: str
     description: str = ""
@@ -97,8 +105,6 @@ class Route(Struct, frozen=True, kw_only=True):
     responses: Mapping[int, ResponseSpec]
     errors: tuple[str, ...] = ()
     """Codes of the errors in which it can end, beside those that every route has."""
-    bearer: bool = False
-    """Whether a bearer token names the user."""
     limited: bool = True
     """Whether the rate limit applies."""
     listed: bool = True

@@ -8,11 +8,12 @@ import pytest
 from services.gateway.api.pages import FILES
 from services.gateway.http.asgi import Scope
 from services.gateway.http.origins import HostFilter, check_origin
-from services.gateway.http.problems import BadRequest, Forbidden, MethodNotAllowed
+from services.gateway.http.principal import PUBLIC, Principal
+from services.gateway.http.problems import BadRequest, MethodNotAllowed
 from services.gateway.http.router import Router
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, Route
 from services.gateway.http.static_files import StaticFiles
-from shared.domain.errors import NotFound
+from shared.domain.errors import Forbidden, NotFound
 
 
 def ask(path: str, method: str = "GET") -> tuple[str, dict[str, str]]:
@@ -29,6 +30,7 @@ def ask(path: str, method: str = "GET") -> tuple[str, dict[str, str]]:
             path=template,
             handler=serve,
             id="i",
+            access=PUBLIC,
             tag="t",
             summary="s",
             responses={200: ResponseSpec(None, "it is")},
@@ -37,6 +39,9 @@ def ask(path: str, method: str = "GET") -> tuple[str, dict[str, str]]:
     async def admit(_: Scope, __: Route) -> None:
         pass
 
+    async def authenticate(_: HttpRequest, __: Route) -> Principal:
+        return Principal()
+
     async def nothing(*_: Any) -> Any:
         pass
 
@@ -44,6 +49,7 @@ def ask(path: str, method: str = "GET") -> tuple[str, dict[str, str]]:
     router = Router(
         [declare(template) for template in templates],
         admit,
+        authenticate,
         StaticFiles("/static/", FILES),
         max_body_bytes=1,
         max_orders=1,

@@ -27,17 +27,17 @@ def thawed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gc, "freeze", lambda: None)
 
 
-_descriptions: dict[tuple[tuple[str, str], ...], bytes] = {}
+_descriptions: dict[tuple[bool, tuple[tuple[str, str], ...]], bytes] = {}
 
 
 @pytest.fixture(autouse=True)
 def described_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Describes the same routes once: it takes longer than all else that a gateway does to start."""
 
-    def describe(routes: Sequence[Route]) -> bytes:
-        key = tuple((route.method, route.path) for route in routes)
+    def describe(routes: Sequence[Route], *, open_to_all: bool) -> bytes:
+        key = open_to_all, tuple((route.method, route.path) for route in routes)
         if key not in _descriptions:
-            _descriptions[key] = describe_api(routes)
+            _descriptions[key] = describe_api(routes, open_to_all=open_to_all)
         return _descriptions[key]
 
     monkeypatch.setattr("services.gateway.app.describe_api", describe)

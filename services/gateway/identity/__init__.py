@@ -1,0 +1,1 @@
+"""Identity: tenants, principals, and their credentials."""
