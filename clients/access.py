@@ -9,7 +9,10 @@ __all__ = ["OPEN", "Access", "Target", "client_tls"]
 
 
 class Access(NamedTuple):
-    """Credentials of a client: the token of the internal ports, and TLS (`client_tls` makes it from certificates)."""
+    """Credentials of a client: the token of the port, and TLS (`client_tls` makes it from certificates).
+
+    The token is `SERVICE_TOKEN`, or for the intake `INTAKE_READ_TOKEN`.
+    """
 
     token: str | None = None
     tls: ssl.SSLContext | None = None

@@ -100,6 +100,7 @@ class NeighbourSettings(Struct, frozen=True):
     distributed_host: str = "127.0.0.1"
     distributed_port: Port = 7000
     service_token: Token | None = None
+    intake_read_token: Token | None = None
     tls_cert: str | None = None
     tls_ca: str | None = None
 

@@ -15,17 +15,18 @@ Port = Annotated[int | None, Parameter(alias="-p", help="The server's port; else
 
 
 class AddressSettings(NamedTuple):
-    """Names of the settings for a server's host and port, and its default port."""
+    """Names of the settings for a server's host, port and token, and its default port."""
 
     host_setting: str
     port_setting: str
     port: int
+    token_setting: str
 
 
-INTAKE = AddressSettings("SERVER_HOST", "SERVER_PORT", 8888)
-PERSISTENCE = AddressSettings("TCP_PERSIST_HOST", "TCP_PERSIST_PORT", 6000)
-GATEWAY = AddressSettings("MAIN_SERVER_HOST", "MAIN_SERVER_PORT", 5000)
-DISTRIBUTED = AddressSettings("DISTRIBUTED_HOST", "DISTRIBUTED_PORT", 7000)
+INTAKE = AddressSettings("SERVER_HOST", "SERVER_PORT", 8888, "INTAKE_READ_TOKEN")
+PERSISTENCE = AddressSettings("TCP_PERSIST_HOST", "TCP_PERSIST_PORT", 6000, "SERVICE_TOKEN")
+GATEWAY = AddressSettings("MAIN_SERVER_HOST", "MAIN_SERVER_PORT", 5000, "SERVICE_TOKEN")
+DISTRIBUTED = AddressSettings("DISTRIBUTED_HOST", "DISTRIBUTED_PORT", 7000, "SERVICE_TOKEN")
 
 
 def resolve_target(host: str | None, port: int | None, server: AddressSettings = INTAKE) -> Target:
@@ -41,7 +42,7 @@ def resolve_target(host: str | None, port: int | None, server: AddressSettings =
         number = _parse_port("--port", str(port))
     else:
         number = _parse_port(server.port_setting, read_setting(server.port_setting, str(server.port)))
-    token = None if server is INTAKE else read_setting("SERVICE_TOKEN", "") or None
+    token = read_setting(server.token_setting, "") or None
     # Without TLS_CA, the server's certificate is trusted as self-signed.
     trusted = read_setting("TLS_CA", "") or read_setting("TLS_CERT", "")
     return Target(chosen, number, Access(token, _load_tls(trusted) if trusted else None))

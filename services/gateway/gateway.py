@@ -54,7 +54,11 @@ class Gateway:
         encrypted = server_tls(settings.tls_cert, settings.tls_key) is not None
         access = settings.build_access()
         intake = self._connect_backend(
-            "intake", IntakeClient, settings.server_host, settings.server_port, access._replace(token=None)
+            "intake",
+            IntakeClient,
+            settings.server_host,
+            settings.server_port,
+            access._replace(token=settings.intake_read_token),
         )
         persistence = self._connect_backend(
             "persistence", PersistenceClient, settings.tcp_persist_host, settings.tcp_persist_port, access

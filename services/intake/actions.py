@@ -6,8 +6,9 @@ import binascii
 import datetime
 import re
 import shlex
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -51,6 +52,39 @@ def _refuse_unknown(registry: ActionRegistry[Any], what: str, name: str) -> Unkn
 
 ACTIONS: ActionRegistry[IntakeServer] = ActionRegistry(_refuse_unknown)
 
+R = TypeVar("R", bound=Request)
+T = TypeVar("T")
+Handler = Callable[[IntakeServer, R, Connection], T]
+
+
+def _require_reader(handler: Handler[R, T]) -> Handler[R, T]:
+    """Returns the handler of an action that needs `INTAKE_READ_TOKEN`, if that is set."""
+
+    @wraps(handler)
+    def check_and_handle(server: IntakeServer, request: R, connection: Connection) -> T:
+        server.check_reader(connection)
+        return handler(server, request, connection)
+
+    return check_and_handle
+
+
+class Authenticate(Request, frozen=True, tag="authenticate"):
+    """The token with which a connection may do more than order."""
+
+    token: str
+
+
+@ACTIONS.immediate(
+    Authenticate,
+    verb=Verb("token"),
+    usage=[("authenticate TOKEN", "first, if the server lets only some see orders")],
+    example={"token": "…"},
+)
+def authenticate_reader(server: IntakeServer, request: Authenticate, connection: Connection) -> Members:
+    """Lets the connection read and change orders. Raises Unauthorized for a wrong token."""
+    server.readers.authenticate(connection, request.token)
+    return {"authenticated": True}
+
 
 class Status(Request, frozen=True, tag="status"):
     """An order."""
@@ -64,6 +98,7 @@ class Status(Request, frozen=True, tag="status"):
     usage=[("help order", "an example, and what its fields mean"), ("status ID", "one order")],
     example=_ID,
 )
+@_require_reader
 async def show_status(server: IntakeServer, request: Status, _: Connection) -> Members:
     """Reads an order."""
     return {"pedido": order_view(await server.find_order(request.id))}
@@ -76,6 +111,7 @@ class Explain(Request, frozen=True, tag="explain"):
 
 
 @ACTIONS.aside(Explain, verb=Verb("id"), usage=[("explain ID", "what happened to it, and when")], example=_ID)
+@_require_reader
 async def explain_order(server: IntakeServer, request: Explain, _: Connection) -> Members:
     """Reads an order, its steps, and the errors of its attempts."""
     order = await server.find_order(request.id)
@@ -138,6 +174,7 @@ def _parse_list(text: str) -> dict[str, Any]:
     verb=Verb(parse=_parse_list),
     usage=[("list [ESTADO] [cliente=NAME] [limite=N]", "newest first, as in: list en_proceso limite=5")],
 )
+@_require_reader
 async def list_orders(server: IntakeServer, request: ListOrders, _: Connection) -> Members:
     """Reads a page of orders. Raises InvalidParams for a cursor that `list` has not given."""
     query = OrderListQuery(
@@ -167,6 +204,7 @@ class Watch(Request, frozen=True, tag="watch"):
     usage=[("watch [ID]", "every change of state, of all orders or of one; unwatch ends it")],
     example=_ID,
 )
+@_require_reader
 async def watch_orders(server: IntakeServer, request: Watch, connection: Connection) -> Members:
     """Sends the connection changes from now on."""
     if request.id is None:
@@ -200,6 +238,7 @@ class CancelOrder(Request, frozen=True, tag="cancel"):
     usage=[("cancel ID", "takes back an order that is en cola, discards one that is fallido")],
     example=_ID,
 )
+@_require_reader
 async def cancel_order(server: IntakeServer, request: CancelOrder, _: Connection) -> Members:
     """Cancels an order. Raises Conflict where its state does not allow that."""
     state = await server.lifecycle.cancel(request.id)
@@ -222,6 +261,7 @@ class RetryOrder(Request, frozen=True, tag="retry"):
 @ACTIONS.aside(
     RetryOrder, verb=Verb("id"), usage=[("retry ID", "one more attempt for an order that is fallido")], example=_ID
 )
+@_require_reader
 async def retry_order(server: IntakeServer, request: RetryOrder, _: Connection) -> Members:
     """Queues a failed order again. Raises QueueFull, and Conflict where it has not failed."""
     state = await server.lifecycle.reopen(request.id)
@@ -240,6 +280,7 @@ class Stats(Request, frozen=True, tag="stats"):
 
 
 @ACTIONS.immediate(Stats, verb=Verb(), usage=[("stats", "numbers")])
+@_require_reader
 def show_stats(server: IntakeServer, _: Stats, __: Connection) -> Members:
     """Counts from memory."""
     return {"stats": server.describe_stats()}

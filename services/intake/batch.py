@@ -86,6 +86,7 @@ class IntakeBatch:
     def forget(self, connection: Connection) -> None:
         """See `TurnBatch.forget`."""
         self._lifecycle.unwatch(connection)
+        self._server.readers.forget(connection)
 
     @staticmethod
     def _encode(entries: Sequence[Entry], texts: Sequence[str]) -> Iterator[Result]:

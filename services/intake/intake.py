@@ -13,6 +13,7 @@ from services.intake.clock import ReceiptClock
 from services.intake.metrics import IntakeMetrics
 from services.intake.order_lifecycle import OrderLifecycle
 from services.intake.parser import OrderParser
+from services.intake.readers import ReaderAuthentication
 from services.intake.retention import retention_of
 from services.intake.server import IntakeServer
 from services.intake.settings import IntakeSettings
@@ -84,6 +85,7 @@ class Intake:
             self._lifecycle,
             metrics=metrics,
             connections=lambda: len(self._server.connections),
+            readers=ReaderAuthentication(settings.intake_read_token),
             repairs=recovery.repairs,
         )
         clock = ReceiptClock(settings.request_id_seconds, newest=recovery.newest)

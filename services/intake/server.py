@@ -5,9 +5,11 @@ from typing import Any
 
 from services.intake.metrics import IntakeMetrics
 from services.intake.order_lifecycle import OrderLifecycle
+from services.intake.readers import ReaderAuthentication
 from shared.domain.errors import NotFound
 from shared.domain.ids import parse_id
 from shared.domain.orders import Order, iso_time
+from shared.net.connection import Connection
 from shared.server.actions import Members
 from shared.server.common import CommonServer
 from shared.stores.ports.orders import OrderStore, Repair
@@ -23,16 +25,22 @@ class IntakeServer(CommonServer):
         *,
         metrics: IntakeMetrics,
         connections: Callable[[], int],
+        readers: ReaderAuthentication,
         repairs: Sequence[Repair] = (),
     ) -> None:
         super().__init__(metrics)
         self.store = store
         self.lifecycle = lifecycle
+        self.readers = readers
         self._connections = connections
         self._repairs = [_show_repair(repair) for repair in repairs]
         self.stopping = False
         self.store_trouble: str | None = None
         """Why the store refused the last orders; None when it took them."""
+
+    def check_reader(self, connection: Connection) -> None:
+        """See `CommonServer.check_reader`."""
+        self.readers.check(connection)
 
     def describe_health(self) -> Members:
         """See `CommonServer.describe_health`."""

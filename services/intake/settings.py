@@ -50,6 +50,7 @@ class IntakeSettings(ServerSettings, frozen=True):
     tcp_persist_host: str = "127.0.0.1"
     tcp_persist_port: Port = 6000
     service_token: Token | None = None
+    intake_read_token: Token | None = None
     tls_ca: str | None = None
 
     @property

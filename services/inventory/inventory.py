@@ -98,7 +98,8 @@ class InventoryService:
 
     def _create_releaser(self) -> ReservationReleaser:
         settings = self._settings
-        intake = Target(reachable_host(settings.server_host), settings.server_port, self._access._replace(token=None))
+        access = self._access._replace(token=settings.intake_read_token)
+        intake = Target(reachable_host(settings.server_host), settings.server_port, access)
         events = Target(reachable_host(settings.distributed_host), settings.distributed_port, self._access)
         return ReservationReleaser(
             self._connect_client(),

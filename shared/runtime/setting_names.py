@@ -31,6 +31,7 @@ NAMES = frozenset(
         "DYNAMODB_PREFIX",
         "EVENT_SECONDS",
         "IDLE_SECONDS",
+        "INTAKE_READ_TOKEN",
         "JWT_SECRET",
         "KEEP_FINAL_DAYS",
         "KEEP_AUDIT_DAYS",

@@ -29,6 +29,9 @@ class CommonServer(ABC):
         """Seconds since the start, in tenths."""
         return round(time.monotonic() - self._started, 1)
 
+    def check_reader(self, connection: Connection) -> None:  # noqa: B027
+        """Raises Unauthorized if the connection may not read the server's numbers; by default all may."""
+
     @abstractmethod
     def describe_health(self) -> Members:
         """Returns the members of the answer to `health` that are the server's own: `status` and what explains it."""
@@ -91,7 +94,8 @@ def declare_common(actions: ActionRegistry[Any], base: type[Request], help_texts
         return {**server.describe_health(), "version": VERSION, "uptime_s": server.uptime_seconds}
 
     @actions.immediate(_define_request("metrics", base), verb=Verb(), usage=[("metrics", "the same for Prometheus")])
-    def show_metrics(server: CommonServer, _: Request, __: Connection) -> Members:
+    def show_metrics(server: CommonServer, _: Request, connection: Connection) -> Members:
+        server.check_reader(connection)
         return {"metrics": server.metrics.render_text()}
 
     @actions.immediate(

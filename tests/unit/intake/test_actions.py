@@ -61,7 +61,8 @@ def test_wrong_argument_is_refused(line: str) -> None:
 
 def test_every_verb_is_an_action_too() -> None:
     for name, action in ACTIONS.actions.items():
-        document = {"action": name, "request_id": 7} | ({"id": "x"} if "id" in action.request.__struct_fields__ else {})
+        document: dict[str, Any] = {"action": name, "request_id": 7}
+        document |= {member: "x" for member in ("id", "token") if member in action.request.__struct_fields__}
         assert ACTIONS.decode(json.dumps(document).encode(), name).request.request_id == 7
         assert ACTIONS.verbs[name] is action
 
