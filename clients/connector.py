@@ -12,9 +12,6 @@ import aiohappyeyeballs
 from clients.errors import Unreachable
 from shared.runtime.programs import run_command
 
-_NEXT_ADDRESS_SECONDS = 0.25
-_ADDRESS_SECONDS = 3.0
-
 
 class GreetedConnection(Protocol):
     """The asyncio protocol of a connection on which the server sends a greeting first."""
@@ -36,19 +33,21 @@ async def connect_to_server(
     *,
     family: socket.AddressFamily = socket.AF_UNSPEC,
     tls: ssl.SSLContext | None = None,
+    next_address_seconds: float = 0.25,
+    address_seconds: float = 3.0,
 ) -> C:
     """Returns a greeted connection to `host`, over IPv6 or IPv4 unless `family` names one.
 
-    Tries the next address when one has failed or has not greeted within a quarter of a second. An address fails after
-    three seconds. Raises Unreachable with the failure of each address.
+    Tries the next address when one has failed or has not greeted within `next_address_seconds`. An address fails after
+    `address_seconds`. Raises Unreachable with the failure of each address.
     """
     addresses = await _resolve_host(host, port, family)
-    attempts = _Attempts(make_connection, host, tls)
+    attempts = _Attempts(make_connection, host, tls, address_seconds)
     winner: socket.socket | None = None
     try:
         winner = await aiohappyeyeballs.start_connection(
             addresses,
-            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+            happy_eyeballs_delay=next_address_seconds,
             loop=cast(asyncio.AbstractEventLoop, attempts),
         )
         return attempts.connections[winner]
@@ -82,9 +81,12 @@ class _Attempts(Generic[C]):
     If TCP connections alone counted, an address could win on which a proxy or another program accepts them.
     """
 
-    def __init__(self, make_connection: Callable[[], C], host: str, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, make_connection: Callable[[], C], host: str, tls: ssl.SSLContext | None, address_seconds: float
+    ) -> None:
         self._make_connection = make_connection
         self._tls = tls
+        self._address_seconds = address_seconds
         self._name = host if tls is not None else None
         self.connections: dict[socket.socket, C] = {}
         """Greeted connections: the winner, and any that were greeted at the same moment."""
@@ -94,7 +96,7 @@ class _Attempts(Generic[C]):
         """Connects to one address and waits for the greeting. Raises OSError."""
         connection = self._make_connection()
         try:
-            async with asyncio.timeout(_ADDRESS_SECONDS):
+            async with asyncio.timeout(self._address_seconds):
                 loop = asyncio.get_running_loop()
                 await loop.sock_connect(sock, address)
                 await loop.create_connection(

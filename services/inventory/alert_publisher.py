@@ -16,7 +16,7 @@ from clients.errors import Refused
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.aws import AwsClient, AwsError, open_aws_client
-from services.inventory.retry_backoff import RetryBackoff
+from services.inventory.retry_backoff import LONGEST_RETRY_SECONDS, RetryBackoff
 from shared.domain.errors import ComandaError
 from shared.domain.records import Condition, Update
 from shared.domain.tables import ALERTS
@@ -35,13 +35,21 @@ _MESSAGE_FIELDS = ("store", "item", "count", "threshold", "number", "since")
 class AlertPublisher:
     """Publishes alerts until cancelled. `endpoint` is that of a server other than AWS."""
 
-    def __init__(self, client: PersistenceClient, topic_arn: str, *, region: str | None, endpoint: str | None) -> None:
+    def __init__(
+        self,
+        client: PersistenceClient,
+        topic_arn: str,
+        *,
+        region: str | None,
+        endpoint: str | None,
+        longest_retry_seconds: float = LONGEST_RETRY_SECONDS,
+    ) -> None:
         self._client = client
         self._topic = topic_arn
         self._region = region
         self._endpoint = endpoint
         self._woken = asyncio.Event()
-        self._backoff = RetryBackoff("alerts")
+        self._backoff = RetryBackoff("alerts", longest_retry_seconds)
         self._published: set[_Crossing] = set()
         """Alerts that are published and not marked as such yet."""
         self._log = structlog.get_logger()

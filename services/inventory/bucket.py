@@ -14,30 +14,42 @@ from clients.persistence import PersistenceClient
 from services.inventory.aws import AwsClient, AwsError, open_aws_client
 from services.inventory.bucket_events import S3Object, created_objects
 from services.inventory.file_import import CHUNK_BYTES, import_stock_file
-from services.inventory.retry_backoff import RetryBackoff
+from services.inventory.retry_backoff import LONGEST_RETRY_SECONDS, RetryBackoff
 from shared.domain.errors import ComandaError, InvalidParams
 
 _WAIT_SECONDS = 10
 """Long-polling time of the queue, in seconds."""
 _GRACE_SECONDS = 5.0
-_VISIBILITY_SECONDS = 60
-"""Time for which a message is hidden from other consumers after it was received or extended."""
-_EXTEND_SECONDS = 20.0
 _MISSING_CODES = frozenset({"404", "NoSuchBucket", "NoSuchKey"})
 
 
 class BucketImporter:
-    """Imports the objects of a queue's messages. `endpoint` is that of a server other than AWS."""
+    """Imports the objects of a queue's messages. `endpoint` is that of a server other than AWS.
+
+    A message is hidden from other consumers for `hidden_seconds` after it was received or extended, which happens every
+    `extend_seconds` while it is processed.
+    """
 
     def __init__(
-        self, records: PersistenceClient, queue_url: str, *, region: str | None, endpoint: str | None, max_bytes: int
+        self,
+        records: PersistenceClient,
+        queue_url: str,
+        *,
+        region: str | None,
+        endpoint: str | None,
+        max_bytes: int,
+        hidden_seconds: int = 60,
+        extend_seconds: float = 20.0,
+        longest_retry_seconds: float = LONGEST_RETRY_SECONDS,
     ) -> None:
         self._records = records
         self._queue = queue_url
         self._region = region
         self._endpoint = endpoint
         self._max_bytes = max_bytes
-        self._backoff = RetryBackoff("S3 objects")
+        self._hidden_seconds = hidden_seconds
+        self._extend_seconds = extend_seconds
+        self._backoff = RetryBackoff("S3 objects", longest_retry_seconds)
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
@@ -73,7 +85,7 @@ class BucketImporter:
             QueueUrl=self._queue,
             MaxNumberOfMessages=1,
             WaitTimeSeconds=_WAIT_SECONDS,
-            VisibilityTimeout=_VISIBILITY_SECONDS,
+            VisibilityTimeout=self._hidden_seconds,
         )
         for message in answer.get("Messages", ()):
             receipt = message["ReceiptHandle"]
@@ -93,14 +105,14 @@ class BucketImporter:
 
     async def _extend_visibility(self, queue: AwsClient, receipt: str) -> None:
         while True:
-            await asyncio.sleep(_EXTEND_SECONDS)
+            await asyncio.sleep(self._extend_seconds)
             # If this fails, the message may be processed twice, which is harmless.
             with contextlib.suppress(AwsError):
                 await queue.call_operation(
                     "change_message_visibility",
                     QueueUrl=self._queue,
                     ReceiptHandle=receipt,
-                    VisibilityTimeout=_VISIBILITY_SECONDS,
+                    VisibilityTimeout=self._hidden_seconds,
                 )
 
     async def _import_message(self, store: AwsClient, body: str) -> None:

@@ -21,9 +21,6 @@ from services.inventory.file_import import CHUNK_BYTES, FileOutcome, import_stoc
 from shared.domain.errors import ComandaError, RequestError
 from shared.stores.durable_files import PRIVATE_FOLDER, write_file
 
-_SCAN_SECONDS = 2.0
-_RETRY_SECONDS = 2.0
-_POSTPONE_SECONDS = 30.0
 _CLEAN_SECONDS = 3600.0
 _ENDINGS = (".csv", ".tsv", ".txt")
 _DONE = "done"
@@ -58,14 +55,26 @@ class FolderImporter:
     """Imports the files *.csv, *.tsv and *.txt of a folder, except hidden files and links.
 
     Imported files move to its subfolder `done`, rejected ones to `rejected` with a report beside them. With
-    `keep_days`, files in these subfolders are deleted after that time.
+    `keep_days`, files in these subfolders are deleted after that time. A file that cannot be read or moved is tried
+    again after `postpone_seconds`.
     """
 
-    def __init__(self, records: PersistenceClient, folder: Path, *, max_bytes: int, keep_days: float = 0.0) -> None:
+    def __init__(
+        self,
+        records: PersistenceClient,
+        folder: Path,
+        *,
+        max_bytes: int,
+        keep_days: float = 0.0,
+        scan_seconds: float = 2.0,
+        postpone_seconds: float = 30.0,
+    ) -> None:
         self._records = records
         self._folder = folder
         self._max_bytes = max_bytes
         self._keep_seconds = keep_days * 86_400
+        self._scan_seconds = scan_seconds
+        self._postpone_seconds = postpone_seconds
         self._cleaned_at = -_CLEAN_SECONDS
         self._seen: dict[str, _Fingerprint] = {}
         """The files of the last scan."""
@@ -78,7 +87,6 @@ class FolderImporter:
         """Scans the folder until cancelled. Creates it if it is missing."""
         failing = False
         while True:
-            pause = _SCAN_SECONDS
             try:
                 await self.scan_folder()
                 failing = False
@@ -86,8 +94,7 @@ class FolderImporter:
                 if not failing:
                     self._log.warning("folder_scan_failed", folder=str(self._folder), reason=_error_text(error))
                 failing = True
-                pause = _RETRY_SECONDS
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._scan_seconds)
 
     async def scan_folder(self) -> None:
         """Scans the folder once, and imports the files that are unchanged since the last scan, oldest first.
@@ -127,7 +134,7 @@ class FolderImporter:
             before = self._postponed.get(name)
             if before is None or before.fingerprint != fingerprint:
                 self._log.warning("file_postponed", name=_display_name(name), reason=_error_text(error))
-            self._postponed[name] = _Postponed(fingerprint, time.monotonic() + _POSTPONE_SECONDS)
+            self._postponed[name] = _Postponed(fingerprint, time.monotonic() + self._postpone_seconds)
             return
         self._postponed.pop(name, None)
         self._imported.pop(name, None)

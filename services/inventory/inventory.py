@@ -60,13 +60,14 @@ class InventoryService:
 
     def _create_parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         settings, levels = self._settings, self._settings.stock_levels
-        aws = {"region": settings.aws_region, "endpoint": settings.aws_endpoint_url}
+        region, endpoint = settings.aws_region, settings.aws_endpoint_url
         parts: dict[str, Coroutine[Any, Any, None]] = {}
         applier = ImportApplier(self._connect_client())
         parts["apply"] = applier.run()
         publisher = None
         if settings.low_stock_topic_arn:
-            publisher = AlertPublisher(self._connect_client(), settings.low_stock_topic_arn, **aws)
+            topic_arn = settings.low_stock_topic_arn
+            publisher = AlertPublisher(self._connect_client(), topic_arn, region=region, endpoint=endpoint)
             parts["publish"] = publisher.run()
         checker = StockChecker(self._connect_client(), levels)
         parts["check"] = checker.run()
@@ -84,7 +85,13 @@ class InventoryService:
             files, settings.uploads_folder, max_bytes=settings.max_upload_bytes, keep_days=settings.keep_uploads_days
         ).run()
         if settings.uploads_queue_url:
-            bucket = BucketImporter(files, settings.uploads_queue_url, max_bytes=settings.max_upload_bytes, **aws)
+            bucket = BucketImporter(
+                files,
+                settings.uploads_queue_url,
+                region=region,
+                endpoint=endpoint,
+                max_bytes=settings.max_upload_bytes,
+            )
             parts["bucket"] = bucket.run()
         if settings.keep_movements_days:
             keep_days = settings.keep_movements_days

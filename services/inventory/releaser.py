@@ -32,22 +32,30 @@ _ENDING_EVENTS = (FAIL.event, CANCEL.event)
 _MAX_QUEUED_EVENTS = 1000
 _SWEEP_SECONDS = 3600.0
 _SWEEP_SECONDS_WITHOUT_EVENTS = 15.0
-# A request that a worker sent before it was killed may arrive late; until then its record has to exist.
-_KEEP_SECONDS = 300.0
 _PAGE = 16
 # Pause after each page, as a multiple of the time that it took: the sweep works a fifth of the time.
 _PAUSE_RATIO = 4.0
 
 
 class ReservationReleaser:
-    """Releases stock until cancelled. Without `distributed` there are no events, and sweeps are frequent."""
+    """Releases stock until cancelled. Without `distributed` there are no events, and sweeps are frequent.
+
+    The record of a reservation is kept for `keep_seconds` after its last change: a request that a worker sent before it
+    was killed may arrive late, and needs the record.
+    """
 
     def __init__(
-        self, persistence: PersistenceClient, intake: IntakeClient, distributed: DistributedClient | None
+        self,
+        persistence: PersistenceClient,
+        intake: IntakeClient,
+        distributed: DistributedClient | None,
+        *,
+        keep_seconds: float = 300.0,
     ) -> None:
         self._persistence = persistence
         self._intake = intake
         self._distributed = distributed
+        self._keep_seconds = keep_seconds
         self._reserver = Reserver(persistence)
         self._events: asyncio.Queue[Members] = asyncio.Queue(_MAX_QUEUED_EVENTS)
         self._events_missed = asyncio.Event()
@@ -149,7 +157,7 @@ class ReservationReleaser:
 
     async def _remove_finished(self, stored: StoredItem, item: Members) -> None:
         results = await asyncio.gather(*map(self._release_ended_order, read_grants(item)))
-        if item["at"] > _time_ago(_KEEP_SECONDS) or any(
+        if item["at"] > _time_ago(self._keep_seconds) or any(
             state is not State.DONE and not released for state, released in results
         ):
             return

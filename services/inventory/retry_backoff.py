@@ -7,16 +7,17 @@ import structlog
 from shared.domain.errors import ComandaError
 from shared.runtime.backoff import Backoff
 
+LONGEST_RETRY_SECONDS = 30.0
+"""The default of the longest delay, in seconds."""
 _FIRST_DELAY = 1.0
-_LONGEST_DELAY = 30.0
 
 
 class RetryBackoff:
     """The delays of one kind of `work` that is retried; the log names it."""
 
-    def __init__(self, work: str) -> None:
+    def __init__(self, work: str, longest_seconds: float) -> None:
         self._work = work
-        self._backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
+        self._backoff = Backoff(min(_FIRST_DELAY, longest_seconds), longest_seconds)
         self._failed = False
         self._log = structlog.get_logger()
 
@@ -26,7 +27,7 @@ class RetryBackoff:
         self._failed = False
 
     async def wait_after_error(self, error: ComandaError) -> None:
-        """Waits until the next attempt, up to 30 seconds. Logs the first failure of a series."""
+        """Waits until the next attempt, up to `longest_seconds`. Logs the first failure of a series."""
         if not self._failed:
             self._log.warning("work_postponed", work=self._work, reason=error.message)
         self._failed = True

@@ -30,7 +30,6 @@ _PAUSE_RATIO = 1.0
 _PAGE = 200
 # Movements follow their counts with a short delay: an item is read that often before it counts as wrong.
 _READS = 20
-_READ_AGAIN_SECONDS = 0.25
 _EXAMPLES = 20
 
 
@@ -45,11 +44,15 @@ class CountMismatch(NamedTuple):
 
 
 class StockChecker:
-    """Checks the stock when the last check is a day old, or after `wake`, until cancelled."""
+    """Checks the stock when the last check is a day old, or after `wake`, until cancelled.
 
-    def __init__(self, client: PersistenceClient, levels: StockThresholds) -> None:
+    An item that disagrees with its movements is read again every `read_again_seconds` before it counts as wrong.
+    """
+
+    def __init__(self, client: PersistenceClient, levels: StockThresholds, *, read_again_seconds: float = 0.25) -> None:
         self._client = client
         self._levels = levels
+        self._read_again_seconds = read_again_seconds
         self._woken = asyncio.Event()
         self._server_retry = ServerRetry("check")
         self._log = structlog.get_logger()
@@ -132,7 +135,7 @@ class StockChecker:
             count, version = found, again.version
             if count == total:
                 break
-            await asyncio.sleep(_READ_AGAIN_SECONDS)
+            await asyncio.sleep(self._read_again_seconds)
         of_store = sums.setdefault(fold_names(store), {"items": 0, "units": 0, "low": 0})
         of_store["items"] += 1
         of_store["units"] += count

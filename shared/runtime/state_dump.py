@@ -20,7 +20,6 @@ from typing import Any
 import structlog
 
 _ROOT = f"{Path(__file__).parents[2]}{os.sep}"
-_LOOP_SECONDS = 1.0
 _THREADS = 20
 _FRAMES = 12
 _TASKS = 5000
@@ -33,15 +32,17 @@ _AWAITS = 50
 class StateDump:
     """Writes the event `state_dump`: the threads and tasks of the process, and the fields that `describe` returns.
 
-    Every list is bounded, and frames are shown without their local variables.
+    Every list is bounded, and frames are shown without their local variables. An event loop that does not answer within
+    `loop_seconds` counts as blocked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, loop_seconds: float = 1.0) -> None:
         self.describe: Callable[[], Mapping[str, Any]] = dict
         """Returns further fields. Called by the event loop, or by another thread if the loop is blocked."""
         self.find_children: Callable[[], Iterable[int]] = tuple
         """Returns the process ids of the children that get the signal too."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_seconds = loop_seconds
         self._ended = False
 
     @contextlib.contextmanager
@@ -85,7 +86,7 @@ class StateDump:
         assert self._loop is not None
         answer = asyncio.run_coroutine_threadsafe(self._describe_loop(), self._loop)
         try:
-            fields = answer.result(_LOOP_SECONDS)
+            fields = answer.result(self._loop_seconds)
         except TimeoutError:
             answer.cancel()
             # By now the thread is at the place where it is blocked.

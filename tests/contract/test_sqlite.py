@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import StartupError, StoreError
-from shared.stores.ports.orders import OrderListQuery, OrderStore, WorkStore
+from shared.stores.ports.orders import OrderListQuery, OrderStore
 from shared.stores.sqlite import database
 from shared.stores.sqlite.database import Writer, connect
 from shared.stores.sqlite.files import StoreFiles
 from shared.stores.sqlite.orders import SqliteOrderStore
+from shared.stores.sqlite.work_store import SqliteWorkStore
 from tests.contract.conftest import SqliteAdapter
 from tests.support.orders import accept, ids, request
 
@@ -136,12 +137,14 @@ async def test_file_that_is_no_database_is_refused(adapter: SqliteAdapter) -> No
         SqliteOrderStore(adapter.files)
 
 
-async def test_new_intake_waits_for_a_former_ones_workers(
-    adapter: SqliteAdapter, orders: OrderStore, work: WorkStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shared.stores.sqlite.orders._OLD_WORKERS_SECONDS", 0)
+async def test_new_intake_waits_for_a_former_ones_workers(tmp_path: Path) -> None:
+    files = StoreFiles(tmp_path / "orders.db")
+    orders = SqliteOrderStore(files, old_workers_seconds=0)
+    work = SqliteWorkStore(files)
     with pytest.raises(StartupError, match="workers of a former run"):
         await orders.recover()
+    await work.close()
+    await orders.close()
 
 
 async def test_refused_commit_leaves_no_trace_and_the_next_one_works(

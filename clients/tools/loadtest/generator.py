@@ -16,18 +16,26 @@ from clients.tools.loadtest.workload import Workload
 
 _RETRY_SECONDS = 0.2
 _AWAY_SECONDS = 60.0
-_CHECK_SECONDS = 3.0
 _TICK_SECONDS = 0.001
 
 
 class LoadGenerator:
-    """One run of a load test."""
+    """One run of a load test. Aborts connections that are silent while answers are due, every `check_seconds`."""
 
-    def __init__(self, workload: Workload, measure: Measurements, plan: Plan, *, target: Target) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        measure: Measurements,
+        plan: Plan,
+        *,
+        target: Target,
+        check_seconds: float = 3.0,
+    ) -> None:
         self.workload = workload
         self.measure = measure
         self.plan = plan
         self._target = target
+        self._check_seconds = check_seconds
         self._families = itertools.cycle(plan.families)
         self._limit = sys.maxsize if plan.orders is None else plan.orders
         self._next = 0
@@ -75,7 +83,7 @@ class LoadGenerator:
     async def _give_up_silent(self) -> None:
         """Aborts connections that are silent while answers are due, as after a crash of the server's machine."""
         while True:
-            await asyncio.sleep(_CHECK_SECONDS)
+            await asyncio.sleep(self._check_seconds)
             for connection in list(self._connections):
                 connection.check_silence()
 

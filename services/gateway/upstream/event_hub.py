@@ -24,13 +24,9 @@ TOPICS = ("orders", "scores", "notifications", "stock")
 PERSONAL = frozenset({"scores", "notifications"})
 """Topics with events of users: each user only gets their own."""
 
-_KEPT = 20_000
-# What is written at a time waits in memory until it is read, for each listener.
-_AT_ONCE = 500
 # Listeners are woken together, so that each gets several events with one write.
 _TICK_SECONDS = 0.02
 _PAUSE_SECONDS = 0.5
-_PATIENCE_SECONDS = 2.0
 _LINGER_SECONDS = 10.0
 # Something is said at least so often: whatever is in between would take silence for the end.
 _SILENCE_SECONDS = 15.0
@@ -68,14 +64,26 @@ _TOPICS = {"order": "orders", "score": "scores", "notification": "notifications"
 
 
 class EventHub:
-    """Subscribes to the distributed service with a client of `subscriber` while there are listeners."""
+    """Subscribes to the distributed service with a client of `subscriber` while there are listeners.
+
+    It keeps the newest `keep_events`, and gives a listener at most `write_events` at a time: these wait in memory until
+    the listener has read them. A new listener waits at most `connect_seconds` for the distributed service.
+    """
 
     def __init__(
-        self, subscriber: Callable[[], DistributedClient], *, absent: Callable[[], NotOffered] | None = None
+        self,
+        subscriber: Callable[[], DistributedClient],
+        *,
+        absent: Callable[[], NotOffered] | None = None,
+        keep_events: int = 20_000,
+        write_events: int = 500,
+        connect_seconds: float = 2.0,
     ) -> None:
         self._subscriber = subscriber
         self._absent = absent
-        self._kept: deque[_KeptEvent] = deque(maxlen=_KEPT)
+        self._write_events = write_events
+        self._connect_seconds = connect_seconds
+        self._kept: deque[_KeptEvent] = deque(maxlen=keep_events)
         self._first = 0
         """The place of the oldest that is kept; places count up without end."""
         self._seq: int | None = None
@@ -128,7 +136,7 @@ class EventHub:
             self._ready.clear()
             self._task = self._loop.create_task(self._read_events(), name="events")
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(self._connect_seconds):
                 await self._ready.wait()
         except TimeoutError:
             raise Unavailable("the distributed service is away", hint="connect again later") from None
@@ -164,7 +172,7 @@ class EventHub:
         self._keep_event(_KeptEvent(_topic_of(head), head, _encode_frame(line, head)))
 
     def _keep_event(self, kept: _KeptEvent) -> None:
-        if len(self._kept) == _KEPT:
+        if len(self._kept) == self._kept.maxlen:
             self._first += 1
         self._kept.append(kept)
 
@@ -211,7 +219,7 @@ class EventHub:
                 if place < self._first:
                     yield _encode_gap(self._first - place)
                     place = self._first
-                end = min(self._first + len(self._kept), place + _AT_ONCE)
+                end = min(self._first + len(self._kept), place + self._write_events)
                 behind = end < self._first + len(self._kept)
                 frames, place = self._join_frames(choice, place, end), end
                 if frames:

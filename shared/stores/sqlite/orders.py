@@ -59,8 +59,6 @@ from shared.stores.sqlite.upkeep import Upkeep
 
 T = TypeVar("T")
 
-_OLD_WORKERS_SECONDS = 10.0
-
 _ACCEPT_PLAIN = "INSERT INTO orders (sequence, received, document) VALUES (?, ?, ?)"
 # The driver takes longer to bind one None than to insert the row: an empty text and a zero stand for NULL.
 _ACCEPT = """
@@ -84,7 +82,8 @@ class SqliteOrderStore:
     too.
 
     `followers` are the files of the followers of the orders, which may refer to orders that these files have lost.
-    Outbox entries that they have not read are kept for `outbox_days`.
+    Outbox entries that they have not read are kept for `outbox_days`. Recovery waits up to `old_workers_seconds` for
+    the workers of a previous intake.
 
     Raises StartupError if another intake owns the files or their schema is newer, and StoreError if they cannot be
     opened.
@@ -98,9 +97,11 @@ class SqliteOrderStore:
         followers: Sequence[Path] = (),
         request_id_seconds: float = 0,
         outbox_days: float = 7.0,
+        old_workers_seconds: float = 10.0,
     ) -> None:
         self._disk_reserve = DiskReserve(files.orders.parent, disk_reserve)
         self._followers = followers
+        self._old_workers_seconds = old_workers_seconds
         self._owner_lock = FileLock(files.owner_lock)
         if not self._owner_lock.try_acquire():
             raise StartupError(
@@ -134,8 +135,8 @@ class SqliteOrderStore:
         return int(self._reading.execute(statement).fetchone()[0])
 
     async def recover(self) -> Recovery:
-        """See `OrderStore.recover`. Waits until the workers of a previous intake have ended."""
-        if not self._workers_lock.try_acquire(seconds=_OLD_WORKERS_SECONDS):
+        """See `OrderStore.recover`. Waits up to `old_workers_seconds` for the workers of a previous intake to end."""
+        if not self._workers_lock.try_acquire(seconds=self._old_workers_seconds):
             raise StartupError(
                 f"workers of a former run still use {self._files.progress}",
                 hint="end the processes named comanda-worker, then start again",

@@ -35,8 +35,6 @@ def resolve_to(patch: pytest.MonkeyPatch, port: int, *hosts: str) -> None:
 @pytest.mark.parametrize("run", RUNNERS)
 def test_every_address_of_a_name_is_tried(run: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """The first address refuses, the second says nothing, the third one greets."""
-    monkeypatch.setattr(connector, "_NEXT_ADDRESS_SECONDS", 0.01)
-    monkeypatch.setattr(connector, "_ADDRESS_SECONDS", 1e6)
 
     async def scenario() -> None:
         left = asyncio.Event()
@@ -47,7 +45,9 @@ def test_every_address_of_a_name_is_tried(run: Callable[..., None], monkeypatch:
 
         async with scripted(well_behaved, host="127.0.0.3") as port, scripted(deaf, host="127.0.0.2", port=port):
             resolve_to(monkeypatch, port, "127.0.0.1", "127.0.0.2", "127.0.0.3")
-            connection = await connect_to_server(ClientConnection, "intake.example", port)
+            connection = await connect_to_server(
+                ClientConnection, "intake.example", port, next_address_seconds=0.01, address_seconds=1e6
+            )
             assert b'"id":"r"' in await connection.send_request(b'{"request_id":"r"}')
             connection.abort()
             await left.wait()
@@ -74,9 +74,7 @@ def test_failure_of_each_address_is_told(run: Callable[..., None], monkeypatch: 
 
 
 @pytest.mark.parametrize("run", RUNNERS)
-def test_silent_address_is_given_up(run: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "_ADDRESS_SECONDS", 0.05)
-
+def test_silent_address_is_given_up(run: Callable[..., None]) -> None:
     async def scenario() -> None:
         left = asyncio.Event()
 
@@ -86,7 +84,7 @@ def test_silent_address_is_given_up(run: Callable[..., None], monkeypatch: pytes
 
         async with scripted(deaf) as port:
             with pytest.raises(Unreachable, match=r"\(127\.0\.0\.1: no answer\)"):
-                await connect_to_server(ClientConnection, "127.0.0.1", port)
+                await connect_to_server(ClientConnection, "127.0.0.1", port, address_seconds=0.05)
             await left.wait()
 
     run(scenario())

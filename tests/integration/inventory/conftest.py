@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-import services.inventory.retry_backoff as retry_backoff
 from clients.persistence import PersistenceClient
 from tests.support.cloud import Cloud, cloud_at
 from tests.support.dynamodb import CREDENTIALS, DynamoServer
@@ -19,12 +18,10 @@ async def client(persistence: PersistenceProcess) -> AsyncIterator[PersistenceCl
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials, and little patience."""
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials of the server, in the environment."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(retry_backoff, "_FIRST_DELAY", 0.05)
-    monkeypatch.setattr(retry_backoff, "_LONGEST_DELAY", 0.05)
 
 
 @pytest.fixture(scope="module")

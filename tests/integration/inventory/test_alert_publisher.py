@@ -15,7 +15,7 @@ from tests.support.dynamodb import DynamoServer
 from tests.support.eventually import eventually, running
 from tests.support.intake import PersistenceProcess
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("credentials")
 
 
 async def with_topic(cloud: Cloud, name: str) -> tuple[str, str]:
@@ -27,7 +27,7 @@ async def with_topic(cloud: Cloud, name: str) -> tuple[str, str]:
 
 
 def publisher(client: PersistenceClient, cloud: Cloud, topic: str) -> AlertPublisher:
-    return AlertPublisher(client, topic, region=REGION, endpoint=cloud.endpoint)
+    return AlertPublisher(client, topic, region=REGION, endpoint=cloud.endpoint, longest_retry_seconds=0.05)
 
 
 def alert(item: str = "Echo Dot", number: int = 1, **members: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import pytest
 from structlog.testing import capture_logs
 
-import services.inventory.bucket as module
 from clients.inventory.imports import Import, list_imports
 from clients.persistence import PersistenceClient
 from services.inventory.aws import AwsClient, AwsError
@@ -21,7 +20,7 @@ from tests.support.intake import PersistenceProcess
 from tests.support.intercepted import intercepted
 
 T = TypeVar("T")
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("credentials")
 
 SHEET = b"store,item,count\nBerlin,Echo Dot,10\nBerlin,Kettle,3\n"
 
@@ -37,9 +36,18 @@ async def with_queue(cloud: Cloud, name: str) -> str:
     return queue
 
 
-def following(records: PersistenceClient, cloud: Cloud, queue: str, *, max_bytes: int = 1_000_000) -> Any:
+def following(records: PersistenceClient, cloud: Cloud, queue: str, *, max_bytes: int = 1_000_000, **times: Any) -> Any:
     """A bucket's objects come in for as long as the block lasts."""
-    return running(BucketImporter(records, queue, region=REGION, endpoint=cloud.endpoint, max_bytes=max_bytes).run())
+    importer = BucketImporter(
+        records,
+        queue,
+        region=REGION,
+        endpoint=cloud.endpoint,
+        max_bytes=max_bytes,
+        longest_retry_seconds=0.05,
+        **times,
+    )
+    return running(importer.run())
 
 
 async def imports(client: PersistenceClient) -> list[Import]:
@@ -101,7 +109,7 @@ async def test_an_event_that_comes_twice_is_one_import(cloud: Cloud, client: Per
     await cloud.s3.put_object(Bucket="twice", Key="stock.csv", Body=SHEET)
     await cloud.sqs.send_message(QueueUrl=queue, MessageBody=message(("twice", "stock.csv")))
     with capture_logs() as logs:
-        async with following(client, cloud, queue):
+        async with following(client, cloud, queue, hidden_seconds=1):
             await eventually(lambda: "object_already_imported" in [entry["event"] for entry in logs])
             await cloud.emptied(queue)
     assert len(await imports(client)) == 1
@@ -186,15 +194,14 @@ class Broken:
 
 
 async def test_a_message_comes_back_when_persistence_is_killed_in_the_middle(
-    cloud: Cloud, client: PersistenceClient, persistence: PersistenceProcess, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, client: PersistenceClient, persistence: PersistenceProcess
 ) -> None:
-    monkeypatch.setattr(module, "_VISIBILITY_SECONDS", 1)
     queue = await cloud.queue("killed")
     await cloud.s3.create_bucket(Bucket="killed", CreateBucketConfiguration={"LocationConstraint": REGION})
     await cloud.s3.put_object(Bucket="killed", Key="stock.csv", Body=SHEET)
     await cloud.sqs.send_message(QueueUrl=queue, MessageBody=message(("killed", "stock.csv")))
     with capture_logs() as logs:
-        async with following(intercepted(Broken(client, persistence).ask), cloud, queue):
+        async with following(intercepted(Broken(client, persistence).ask), cloud, queue, hidden_seconds=1):
             await eventually(lambda: warnings(logs))
             assert await cloud.waiting(queue) == 1
             persistence.start()
@@ -206,7 +213,6 @@ async def test_a_message_comes_back_when_persistence_is_killed_in_the_middle(
 async def test_a_message_that_could_not_be_removed_comes_back_and_changes_nothing(
     cloud: Cloud, client: PersistenceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_VISIBILITY_SECONDS", 1)
     queue = await with_queue(cloud, "stays")
     await cloud.s3.put_object(Bucket="stays", Key="stock.csv", Body=SHEET)
     call = AwsClient.call_operation
@@ -221,7 +227,7 @@ async def test_a_message_that_could_not_be_removed_comes_back_and_changes_nothin
 
     monkeypatch.setattr(AwsClient, "call_operation", failing)
     with capture_logs() as logs:
-        async with following(client, cloud, queue):
+        async with following(client, cloud, queue, hidden_seconds=1):
             await eventually(lambda: "object_already_imported" in [entry["event"] for entry in logs])
             await cloud.emptied(queue)
     assert failures == 1
@@ -231,7 +237,6 @@ async def test_a_message_that_could_not_be_removed_comes_back_and_changes_nothin
 async def test_nobody_else_gets_a_message_that_is_being_dealt_with(
     cloud: Cloud, client: PersistenceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_EXTEND_SECONDS", 0.01)
     queue = await cloud.queue("held")
     await cloud.s3.create_bucket(Bucket="held", CreateBucketConfiguration={"LocationConstraint": REGION})
     await cloud.s3.put_object(Bucket="held", Key="stock.csv", Body=SHEET)
@@ -255,7 +260,7 @@ async def test_nobody_else_gets_a_message_that_is_being_dealt_with(
             return await question(client)
 
     monkeypatch.setattr(AwsClient, "call_operation", seen)
-    async with following(intercepted(Slow().ask), cloud, queue):
+    async with following(intercepted(Slow().ask), cloud, queue, extend_seconds=0.01):
         await cloud.emptied(queue)
     assert held.is_set()
     assert len(await imports(client)) == 1

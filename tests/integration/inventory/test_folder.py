@@ -36,7 +36,7 @@ def uploads(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(client: PersistenceClient, uploads: Path) -> FolderImporter:
-    return FolderImporter(client, uploads, max_bytes=1_000_000)
+    return FolderImporter(client, uploads, max_bytes=1_000_000, scan_seconds=0.01)
 
 
 def write(path: Path, text: str = SHEET) -> None:
@@ -79,9 +79,8 @@ async def test_a_file_is_imported_and_filed_away(
 
 
 async def test_files_come_in_by_themselves_and_count(
-    folder: FolderImporter, uploads: Path, client: PersistenceClient, monkeypatch: pytest.MonkeyPatch
+    folder: FolderImporter, uploads: Path, client: PersistenceClient
 ) -> None:
-    monkeypatch.setattr(module, "_SCAN_SECONDS", 0.01)
     async with running(folder.run()), running(ImportApplier(client).run()):
         await eventually(uploads.exists)
         write(uploads / "stock.CSV")
@@ -317,10 +316,8 @@ async def test_a_service_killed_before_a_file_is_filed_away_does_not_import_it_t
     assert names(uploads / "done") == [f"stock.{found.id}.csv"]
 
 
-async def test_a_file_that_cannot_be_filed_away_is_not_read_again(
-    folder: FolderImporter, uploads: Path, client: PersistenceClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_POSTPONE_SECONDS", 0.0)
+async def test_a_file_that_cannot_be_filed_away_is_not_read_again(uploads: Path, client: PersistenceClient) -> None:
+    folder = FolderImporter(client, uploads, max_bytes=1_000_000, postpone_seconds=0.0)
     write(uploads / "done", "in the way")
     with capture_logs() as logs:
         await drop(folder, uploads / "stock.csv")
@@ -348,8 +345,6 @@ async def test_a_file_that_has_to_wait_is_left_alone_for_a_while(folder: FolderI
 async def test_a_folder_that_cannot_be_had_is_told_of_once(
     folder: FolderImporter, uploads: Path, client: PersistenceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SCAN_SECONDS", 0.01)
-    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
     write(uploads, "in the way")
     looks: list[Any] = []
     look = module._list_files

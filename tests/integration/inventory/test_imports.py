@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-import services.inventory.stock_checker as stock_checker
 from clients.inventory import imports, stock
 from clients.inventory.imports import Import
 from clients.inventory.upload import Report, Upload
@@ -182,11 +181,10 @@ async def test_what_is_not_committed_never_counts(client: PersistenceClient) -> 
 
 
 async def test_the_check_finds_and_mends_what_does_not_add_up(
-    client: PersistenceClient, persistence: PersistenceProcess, monkeypatch: pytest.MonkeyPatch
+    client: PersistenceClient, persistence: PersistenceProcess
 ) -> None:
-    monkeypatch.setattr(stock_checker, "_READ_AGAIN_SECONDS", 0.02)
     mine = PersistenceClient("127.0.0.1", persistence.port)
-    checker = StockChecker(client, LEVELS)
+    checker = StockChecker(client, LEVELS, read_again_seconds=0.02)
     follower = StockFollower(
         mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
     )

@@ -1,14 +1,14 @@
 """Events for many from one subscription, without sockets."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from clients.errors import Unreachable
-from services.gateway.upstream import event_hub as module
 from services.gateway.upstream.event_hub import EventFilter, EventHub
 from shared.domain.errors import Unavailable
 
@@ -53,11 +53,17 @@ def service() -> Service:
     return Service()
 
 
+@contextlib.contextmanager
+def open_hub(service: Service, **limits: Any) -> Iterator[EventHub]:
+    hub = EventHub(lambda: service, **limits)  # type: ignore[arg-type,return-value]
+    yield hub
+    hub.close()
+
+
 @pytest.fixture
 async def hub(service: Service) -> AsyncIterator[EventHub]:
-    made = EventHub(lambda: service)  # type: ignore[arg-type,return-value]
-    yield made
-    made.close()
+    with open_hub(service) as hub:
+        yield hub
 
 
 async def numbers(stream: AsyncIterator[bytes], count: int) -> list[int]:
@@ -114,37 +120,29 @@ async def test_what_is_older_is_asked_for(hub: EventHub, service: Service) -> No
     assert service.subscriptions == 2
 
 
-async def test_much_comes_in_pieces_and_in_order(
-    hub: EventHub, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_AT_ONCE", 3)
-    stream = await hub.listen(EventFilter(frozenset({"orders"}), customer="Ana"), None)
-    assert (await anext(stream)).startswith(b"retry")
-    for number in range(1, 21):
-        service.tell("order.accepted", id=str(number), cliente="Ana" if number % 10 in (0, 1) else "Eva")
-    assert await numbers(stream, 4) == [1, 10, 11, 20]
+async def test_much_comes_in_pieces_and_in_order(service: Service) -> None:
+    with open_hub(service, write_events=3) as hub:
+        stream = await hub.listen(EventFilter(frozenset({"orders"}), customer="Ana"), None)
+        assert (await anext(stream)).startswith(b"retry")
+        for number in range(1, 21):
+            service.tell("order.accepted", id=str(number), cliente="Ana" if number % 10 in (0, 1) else "Eva")
+        assert await numbers(stream, 4) == [1, 10, 11, 20]
 
 
-async def test_who_cannot_keep_up_is_told_of_the_gap(
-    hub: EventHub, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_KEPT", 3)
-    hub._kept = type(hub._kept)(maxlen=3)
-    slow, quick = await hub.listen(ORDERS, None), await hub.listen(ORDERS, None)
-    assert (await anext(slow)).startswith(b"retry")
-    for number in range(5):
-        service.tell("order.accepted", id=str(number), cliente="Ana")
-    assert await numbers(quick, 3) == [3, 4, 5]
-    assert b'"missed":2' in await anext(slow)
-    assert await numbers(slow, 3) == [3, 4, 5]
+async def test_who_cannot_keep_up_is_told_of_the_gap(service: Service) -> None:
+    with open_hub(service, keep_events=3) as hub:
+        slow, quick = await hub.listen(ORDERS, None), await hub.listen(ORDERS, None)
+        assert (await anext(slow)).startswith(b"retry")
+        for number in range(5):
+            service.tell("order.accepted", id=str(number), cliente="Ana")
+        assert await numbers(quick, 3) == [3, 4, 5]
+        assert b'"missed":2' in await anext(slow)
+        assert await numbers(slow, 3) == [3, 4, 5]
 
 
-async def test_while_the_service_is_away_nobody_begins(
-    hub: EventHub, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.01)
+async def test_while_the_service_is_away_nobody_begins(service: Service) -> None:
     service.away = True
-    with pytest.raises(Unavailable):
+    with open_hub(service, connect_seconds=0.01) as hub, pytest.raises(Unavailable):
         await hub.listen(ORDERS, None)
 
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from structlog.testing import capture_logs
 
 from shared.runtime import state_dump
@@ -43,7 +42,7 @@ async def wait_in_vain(token: str) -> None:
 async def test_tasks_are_counted_by_the_place_where_they_wait() -> None:
     tasks = [asyncio.create_task(wait_in_vain("s3cret"), name=f"customer {number}") for number in range(200)]
     with capture_logs() as log:
-        dump = StateDump()
+        dump = StateDump(loop_seconds=0.01)
         dump.describe = lambda: {"backlog": 3}
         async with dumped(dump, log) as entry:
             assert (entry["event"], entry["event_loop"], entry["backlog"]) == ("state_dump", "turning", 3)
@@ -75,10 +74,9 @@ async def test_places_and_stacks_are_bounded() -> None:
     assert all(len(thread["stack"]) <= 12 and len(thread["name"]) <= 60 for thread in shown)
 
 
-async def test_a_loop_that_does_not_turn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_dump, "_LOOP_SECONDS", 0.01)
+async def test_a_loop_that_does_not_turn_is_told() -> None:
     with capture_logs() as log:
-        dump = StateDump()
+        dump = StateDump(loop_seconds=0.01)
         dump.describe = lambda: {"backlog": 3}
         with dump.on_signal():
             send_signal()

@@ -11,7 +11,7 @@ from clients.errors import Refused
 from clients.intake import IntakeClient
 from clients.inventory.catalogue import CATALOGUE_KEY, advance_catalogue
 from clients.persistence import PersistenceClient
-from services.inventory import releaser, stock_index
+from services.inventory import stock_index
 from services.inventory.grants import sum_quantities
 from services.inventory.releaser import ReservationReleaser
 from services.inventory.reservations import Reserver
@@ -147,7 +147,7 @@ async def test_handler_of_ones_own_works_with_what_is_reserved_and_tries_again_w
 
 @pytest.mark.intake(ORDER_HANDLER=KITCHEN, MAX_ATTEMPTS=1, SHUTDOWN_SECONDS=0.5)
 async def test_sweep_gives_back_what_no_event_told_of_and_clears_away_what_is_final(
-    client: PersistenceClient, orders: IntakeClient, monkeypatch: pytest.MonkeyPatch
+    client: PersistenceClient, orders: IntakeClient
 ) -> None:
     await stock_items(client, {("Berlin", "pan"): 9})
     ends = {customer: await place_order(orders, "pan", customer=customer) for customer in ("fails", "fine")}
@@ -165,8 +165,7 @@ async def test_sweep_gives_back_what_no_event_told_of_and_clears_away_what_is_fi
     again = await place_order(orders, "pan", customer="fails")
     assert (await orders.follow(again)).state is State.FAILED
     assert await read_count(client, "Berlin", "pan") == 6
-    monkeypatch.setattr(releaser, "_KEEP_SECONDS", 0.0)
-    await releases.sweep_reservations()
+    await ReservationReleaser(client, orders, None, keep_seconds=0.0).sweep_reservations()
     assert set(await read_held(client)) == {ends["never ends"]}
     assert await read_count(client, "Berlin", "pan") == 7
     assert len((await client.query(RESERVATIONS.name, "by_time")).items) == 1
