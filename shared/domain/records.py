@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.htm
 
 from collections.abc import Mapping
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeGuard
 
 from msgspec import Meta, Struct
 
@@ -73,7 +73,7 @@ class Table(Struct, frozen=True):
         if self.expires is None:
             return False
         value = item.get(self.expires)
-        return isinstance(value, int | Decimal) and not isinstance(value, bool) and value <= now
+        return is_number(value) and value <= now
 
     @property
     def name_members(self) -> list[str]:
@@ -92,6 +92,11 @@ class Table(Struct, frozen=True):
                 return index
         known = ", ".join(index.name for index in self.indexes) or "none"
         raise InvalidParams(f"{self.name} has no index {name}", field="index", hint=f"its indexes: {known}")
+
+
+def is_number(value: Value) -> TypeGuard[int | Decimal]:
+    """Whether a value is a number; true and false are none."""
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
 
 Tenant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -223,7 +228,7 @@ def check_key(table: Table, key: Key, *, alone: bool = False) -> None:
 
 def _check_key_value(table: Table, name: str, value: Value) -> None:
     if name in table.numbers:
-        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        if not is_number(value):
             raise InvalidParams(f"{name} must be a number", field=name)
         check_value(value, name)
     else:

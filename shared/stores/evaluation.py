@@ -20,6 +20,7 @@ from shared.domain.records import (
     check_item,
     check_key,
     check_value,
+    is_number,
 )
 
 _SUMS = Context(prec=MAX_DIGITS, traps=[Inexact])
@@ -110,13 +111,13 @@ def _is_key(table: Table, name: str, value: Any, key: Any) -> bool:
 
 def _get_number(item: dict[str, Any], name: str, table: Table) -> int | Decimal:
     value = item.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    if not is_number(value):
         raise InvalidParams(f"{name} of this item of {table.name} is not a number", field=name)
     return value
 
 
 def _check_amount(value: Any, name: str) -> int | Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    if not is_number(value):
         raise InvalidParams(f"{name} must be a number", field=name)
     check_value(value, name)
     return value

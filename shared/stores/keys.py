@@ -6,7 +6,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from shared.domain.names import SEPARATOR, fold_names
-from shared.domain.records import Index, Item, Key, Table, Value
+from shared.domain.records import Index, Item, Key, Table, Value, is_number
 from shared.stores.ports.records import RecordQuery
 
 _BIAS = 500
@@ -47,6 +47,12 @@ def index_keys(table: Table, index: Index, tenant: str, item: Item) -> tuple[str
     if index.partition not in item:
         return None
     return partition_key(tenant, _fold_member(table, index.partition, item[index.partition])), sort
+
+
+def expiry_keys(table: Table, item: Item) -> tuple[str, str] | None:
+    """Returns partition and sort key of an item in the order of expiry over all tenants; None if it does not expire."""
+    value = None if table.expires is None else item.get(table.expires)
+    return (ALL, key_text(value)) if is_number(value) else None
 
 
 def is_at_same_place(index: Index, one: Item, other: Item) -> bool:

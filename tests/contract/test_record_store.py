@@ -1,6 +1,7 @@
 """What every store of records does, in the domain's words."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -26,7 +27,7 @@ from shared.domain.records import (
 )
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.stores import dynamo_records
-from shared.stores.ports.records import ItemLookup, RecordQuery, RecordStore
+from shared.stores.ports.records import Change, ItemLookup, RecordQuery, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore
@@ -39,7 +40,10 @@ THINGS = Table(
 )
 LINES = Table("Lines", partition="page", sort="number", numbers=frozenset({"number"}))
 QUIET = Table("Quiet", partition="id", feed=False)
-TABLES = Tables(THINGS, LINES, QUIET)
+TICKETS = Table(
+    "Tickets", partition="id", indexes=(Index("by_colour", partition="colour", sort="id"),), expires="expires"
+)
+TABLES = Tables(THINGS, LINES, QUIET, TICKETS)
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("dynamodb", marks=pytest.mark.server)])
@@ -532,3 +536,85 @@ async def test_changes_come_a_mebibyte_at_a_time(records: RecordStore) -> None:
         if len(changed) == 5:
             break
     assert sorted(changed) == ["0", "1", "2", "3", "4"]
+
+
+# Expiry.
+
+
+async def expiring(store: RecordStore, name: str, seconds: float | None, **members: Any) -> None:
+    expiry = {} if seconds is None else {"expires": Decimal(str(round(time.time() + seconds, 3)))}
+    await do(store, Put("Tickets", {"id": name, "colour": "red", **expiry, **members}))
+
+
+async def ticket_ids(store: RecordStore, **query: Any) -> list[str]:
+    page = await store.query(RecordQuery(tenant="t", table="Tickets", **query))
+    return [record.item["id"] for record in page.records]
+
+
+async def test_expired_item_is_absent_for_reads(records: RecordStore) -> None:
+    for name, seconds in (("1", -1), ("2", 600), ("3", None), ("4", -0.01)):
+        await expiring(records, name, seconds)
+    await expiring(records, "5", None, expires="soon")
+    found = await records.get([ItemLookup("t", "Tickets", {"id": name}) for name in "12345"])
+    assert [record is not None for record in found] == [False, True, True, False, True]
+    assert sorted(await ticket_ids(records, index="by_colour", partition="red")) == ["2", "3", "5"]
+    assert await ticket_ids(records, partition="1") == []
+    assert await ticket_ids(records, partition="2") == ["2"]
+    page = await records.query(RecordQuery("t", "Tickets", "by_colour", "red", limit=3))
+    assert (len(page.records), page.after) == (3, None)
+
+
+@pytest.mark.parametrize("when", [Condition(exists=False), Condition(version=0), Condition(absent=["expires"])])
+async def test_expired_item_is_absent_for_conditions(records: RecordStore, when: Condition) -> None:
+    await expiring(records, "x", -1, kept=1)
+    (outcome,) = await records.write([Transaction("t", [Update("Tickets", {"id": "x"}, when=Condition(exists=True))])])
+    assert isinstance(outcome, Conflict)
+    await do(records, Delete("Tickets", {"id": "x"}))
+    await do(records, Check("Tickets", {"id": "x"}, when))
+    (written,) = await do(records, Update("Tickets", {"id": "x"}, add={"count": 1}, when=when))
+    assert (written.old, written.new is not None and written.new.item) == (None, {"id": "x", "count": 1})
+    assert await records.get([ItemLookup("t", "Tickets", {"id": "x"})]) == [written.new]
+
+
+async def test_version_of_an_expired_item_is_not_used_again(records: RecordStore) -> None:
+    await expiring(records, "x", 600)
+    await expiring(records, "x", -1)
+    (first,) = await do(records, Put("Tickets", {"id": "x", "expires": 1}))
+    await records.tidy()
+    (second,) = await do(records, Put("Tickets", {"id": "x"}))
+    assert first.new is not None
+    assert second.new is not None
+    assert (2 < first.new.version < second.new.version, first.old, second.old) == (True, None, None)
+
+
+async def test_feed_shows_the_removal_of_an_expired_item(records: RecordStore) -> None:
+    await expiring(records, "x", -1)
+    await do(records, Put("Tickets", {"id": "x", "expires": 10**10}))
+    await do(records, Put("Tickets", {"id": "x", "colour": "red"}))
+    found = (await records.read_changes(None)).changes
+    images = [[one is not None for one in (change.old, change.new)] for change in found]
+    assert images == [[False, True], [True, False], [False, True], [True, True]]
+
+
+async def test_expired_items_are_removed(records: RecordStore, request: pytest.FixtureRequest) -> None:
+    if "dynamodb" in request.node.callspec.params.values():
+        pytest.skip("DynamoDB removes them by itself: tests/unit/stores/test_dynamodb_expiry.py")
+    await asyncio.gather(*(expiring(records, str(number), -1) for number in range(450)))
+    await expiring(records, "stays", 600)
+    await records.tidy()
+    removed = [change for change in await all_changes(records) if change.new is None]
+    assert len(removed) == 450
+    assert await ticket_ids(records, index="by_colour", partition="red") == ["stays"]
+    await records.tidy()
+    assert len([change for change in await all_changes(records) if change.new is None]) == 450
+
+
+async def all_changes(store: RecordStore) -> list[Change]:
+    found: list[Change] = []
+    position = None
+    while True:
+        page = await store.read_changes(position)
+        if not page.changes:
+            return found
+        found += page.changes
+        position = page.position

@@ -137,11 +137,16 @@ class MemoryRecordStore:
                     raise InvalidParams("two actions of a transaction are about one item")
                 old = rows[place].record if place in rows else None
                 floor = 0 if old is not None else floors.get((table.name, bucket_of(*place[1:])), 0)
+                if old is not None and table.has_expired(old.item, now / 1_000_000):
+                    floor, old = old.version, None
                 planned[place] = Written(old, evaluate_action(action, table, old, floor))
         except (Conflict, InvalidParams) as error:
             return error
         for place, written in planned.items():
             if written.new is not written.old:
+                if written.old is None and place in rows:
+                    # An expired item: the feed shows its removal first.
+                    self._store(place, None, now)
                 self._store(place, written.new, now)
             if written.new is None and written.old is not None:
                 bucket = (place[0], bucket_of(*place[1:]))
@@ -164,6 +169,8 @@ class MemoryRecordStore:
             table = self._tables.get_table(ask.table)
             check_key(table, ask.key, alone=True)
             row = self._database.rows.get((table.name, *item_keys(table, ask.tenant, ask.key)))
+            if row is not None and table.has_expired(row.record.item, time.time()):
+                row = None
             if room is not None:
                 room -= ITEM_BYTES + (0 if row is None else text_bytes(row.document))
                 if room < 0 and found:
@@ -179,7 +186,9 @@ class MemoryRecordStore:
         if query.index is not None:
             table.get_index(query.index)
         found = sorted(
-            (order, row) for place, row in self._database.rows.items() if (order := _order_of(table, query, place, row))
+            (order, row)
+            for place, row in self._database.rows.items()
+            if (order := _order_of(table, query, place, row)) and not table.has_expired(row.record.item, time.time())
         )
         if query.descending:
             found.reverse()
@@ -213,6 +222,12 @@ class MemoryRecordStore:
 
     async def tidy(self) -> None:
         """See `RecordStore.tidy`."""
+        now = time.time_ns() // 1000
+        for place, row in list(self._database.rows.items()):
+            if self._tables[place[0]].has_expired(row.record.item, now / 1_000_000):
+                self._store(place, None, now)
+                bucket = (place[0], bucket_of(*place[1:]))
+                self._database.floors[bucket] = max(self._database.floors.get(bucket, 0), row.version)
 
     async def close(self) -> None:
         """See `RecordStore.close`."""

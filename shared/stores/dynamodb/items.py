@@ -1,9 +1,10 @@
 """Items of DynamoDB: the members of a record, and the members that the store adds."""
 
+import math
 import time
 from typing import Any
 
-from shared.domain.records import RESERVED, Record, Table
+from shared.domain.records import RESERVED, Record, Table, is_number
 from shared.stores.dynamodb.values import AttributeValue, from_item, from_value, to_item, to_value
 from shared.stores.keys import index_keys, partition_text, tenant_of
 
@@ -25,6 +26,8 @@ GONE = "comanda:x"
 Until then the mark has the removed version, so that a new item gets a higher one; afterwards the highest removed
 version of the table is used (`shared.stores.dynamodb.removals`).
 """
+EXPIRES = "comanda:e"
+"""True in an item that expires. Its expiry is in `GONE` as well, since a table has one time to live."""
 KEPT_SECONDS = 24 * 60 * 60
 
 
@@ -63,6 +66,8 @@ def raw_item(table: Table, partition: str, sort: str, record: Record, write: str
     for index in table.indexes:
         if (place := index_keys(table, index, tenant_of(partition), record.item)) is not None:
             raw[index_partition(index.name)], raw[index_sort(index.name)] = map(to_value, place)
+    if table.expires is not None and is_number(expires := record.item.get(table.expires)):
+        raw[EXPIRES], raw[GONE] = to_value(True), to_value(math.ceil(expires))
     return raw
 
 
@@ -73,11 +78,17 @@ def removed_item(table: Table, partition: str, sort: str, version: int, write: s
 
 
 def record_of(raw: Raw | None) -> Record | None:
-    """Returns the record of an item; None if it was removed."""
-    if raw is None or GONE in raw:
+    """Returns the record of an item, even if it has expired; None if it was removed."""
+    if raw is None or (GONE in raw and EXPIRES not in raw):
         return None
     item = from_item({name: value for name, value in raw.items() if not name.startswith(RESERVED)})
     return Record(item, from_value(raw[VERSION]))
+
+
+def live_record(table: Table, raw: Raw | None) -> Record | None:
+    """Returns the record of an item; None if it was removed or has expired."""
+    record = record_of(raw)
+    return None if record is not None and table.has_expired(record.item, time.time()) else record
 
 
 def text_member(raw: Raw, member: str) -> str:

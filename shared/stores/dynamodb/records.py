@@ -7,6 +7,7 @@ twice. If another server has written in between, the outcome is unknown, and the
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,9 +23,9 @@ from shared.stores.dynamodb.items import (
     VERSION,
     WRITE,
     Raw,
+    live_record,
     raw_item,
     raw_key,
-    record_of,
     removed_item,
     text_member,
 )
@@ -252,21 +253,27 @@ class DynamoRecordStore:
                     hint="put them together, or send two transactions",
                 )
             raw = current[place]
-            old = record_of(raw)
+            old = live_record(table, raw)
             written = None if raw is None else text_member(raw, WRITE)
             floor = 0 if old is not None else await self._read_floor(table, place, raw, by)
             steps[place] = _ItemStep(place, table, old, evaluate_action(action, table, old, floor), written)
         return list(steps.values())
 
     async def _read_floor(self, table: Table, place: _Place, raw: Raw | None, by: float) -> int:
-        """Returns the highest version that may have existed at a place without an item."""
+        """Returns the highest version that may have existed at a place without an item.
+
+        DynamoDB removes expired items by itself, so their versions begin at the time in milliseconds instead: no item
+        changes more often than that.
+        """
         removed = 0 if raw is None else from_value(raw[VERSION])
+        if table.expires is not None:
+            return max(removed, time.time_ns() // 1_000_000)
         return max(removed, await self._removals.highest_version(table, *place[1:], by))
 
     async def _write_steps(self, group: _TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
         """Writes the steps atomically; returns False if an item has changed since it was read. Raises StoreError."""
         for step in steps:
-            if step.new is None and step.old is not None:
+            if step.new is None and step.old is not None and step.table.expires is None:
                 await self._removals.raise_version(step.table, *step.place[1:], step.old.version, by)
         requests = [(step, request) for step in steps for request in self._step_requests(step, group.name)]
         try:
@@ -330,7 +337,8 @@ class DynamoRecordStore:
             table = self._tables.get_table(ask.table)
             check_key(table, ask.key, alone=True)
             places.append((table.name, *item_keys(table, ask.tenant, ask.key)))
-        found = [record_of(raw) for raw in await self._read_items(places, self._dynamo.next_deadline())]
+        raws = await self._read_items(places, self._dynamo.next_deadline())
+        found = [live_record(self._tables[place[0]], raw) for place, raw in zip(places, raws, strict=True)]
         if room is not None:
             for place, record in enumerate(found):
                 room -= _answer_bytes(record)
@@ -396,7 +404,7 @@ class DynamoRecordStore:
             for item in answer["Items"]:
                 if not selection.includes(item):
                     continue
-                record = record_of(item)
+                record = live_record(table, item)
                 if record is None:
                     continue
                 size += _answer_bytes(record)

@@ -56,6 +56,7 @@ class StreamFeed:
         self._tables = tables
         self._streams = streams
         self._names = [table.name for table in declared.values() if table.feed]
+        self._expiring = {table.name for table in declared.values() if table.expires is not None}
         self._arns: dict[str, str] = {}
         self._shards: dict[str, _Shards] = {}
         # Iterators also advance over parts of a shard without records, which positions cannot express.
@@ -83,7 +84,9 @@ class StreamFeed:
                     # The records of the remaining shards are read again.
                     break
                 size += sum(int(record["dynamodb"].get("SizeBytes", 0)) for record in page.records)
-                found += filter(None, (_decode_change(name, record) for record in page.records))
+                for record in page.records:
+                    if (change := _decode_change(name, record)) is not None:
+                        found += _split_change(change) if name in self._expiring else [change]
                 position[name][shard] = page.place
                 # The records may contain no reported change.
                 ended = ended or page.place == _FINISHED or bool(page.records)
@@ -227,6 +230,14 @@ def _decode_change(table: str, record: Mapping[str, Any]) -> Change | None:
         return None
     at: datetime = images["ApproximateCreationDateTime"]
     return Change(table, tenant_of(text_member(latest, PARTITION)), before, behind, int(at.timestamp()) * 1_000_000)
+
+
+def _split_change(change: Change) -> list[Change]:
+    """Returns the removal of an expired item and the insertion of the next one if a change is both."""
+    old, new = change.old, change.new
+    if old is None or new is None or new.version == old.version + 1:
+        return [change]
+    return [change._replace(new=None), change._replace(old=None)]
 
 
 def _encode_position(position: Mapping[str, _Places]) -> str:

@@ -85,7 +85,11 @@ class Changes(NamedTuple):
 
 
 class RecordStore(Protocol):
-    """Tables of items."""
+    """Tables of items.
+
+    An item that has expired (`Table.expires`) is absent for reads, conditions and actions. The feed shows its removal
+    when the store removes it, or before the insertion of another item with its key.
+    """
 
     async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         """Executes transactions in order; each takes effect or is refused as a whole.
@@ -113,7 +117,7 @@ class RecordStore(Protocol):
         """The position behind everything that was written before this call."""
 
     async def tidy(self) -> None:
-        """Deletes changes after their retention; to be called periodically."""
+        """Deletes changes after their retention, and expired items; to be called periodically."""
 
     async def close(self) -> None:
         """Releases the store."""

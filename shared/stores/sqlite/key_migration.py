@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from shared.domain.records import Index, Item, Record, Table
+from shared.domain.records import RESERVED, Index, Item, Record, Table
 from shared.domain.tables import REMOVALS, Tables
 from shared.runtime.clock import read_clock
-from shared.stores.keys import bucket_of, index_keys, item_keys, tenant_of
+from shared.stores.keys import bucket_of, expiry_keys, index_keys, item_keys, tenant_of
 from shared.stores.name_merging import merge_records, separate_key
 from shared.stores.ports.records import STORE_TENANT
 from shared.stores.sqlite.database import Connection, Writer, translate_errors
@@ -62,6 +62,19 @@ def fill_indexes(connection: Connection, table: Table, indexes: Sequence[Index],
             if (place := index_keys(table, index, tenant, item)) is not None:
                 number = names[f"{table.name}/{index.name}"]
                 connection.execute(ENTER, (number, *place, partition, sort))
+
+
+def expiry_name(table: Table) -> str:
+    """Returns the name of the order of expiry of a table, which is stored like an index."""
+    return f"{table.name}/{RESERVED}expires"
+
+
+def fill_expiry(connection: Connection, table: Table, names: Mapping[str, int]) -> None:
+    """Adds every item of a table to the empty order of expiry."""
+    rows = connection.execute("SELECT partition, sort, document FROM items WHERE collection = ?", (names[table.name],))
+    for partition, sort, document in rows:
+        if (place := expiry_keys(table, decode_item(document))) is not None:
+            connection.execute(ENTER, (names[expiry_name(table)], *place, partition, sort))
 
 
 def floor_row(names: Mapping[str, int], table: str, bucket: int, version: int) -> tuple[int, str, str, int, str]:

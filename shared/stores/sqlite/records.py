@@ -6,8 +6,10 @@ which would cost more than a read. Longer queries and changes are read through a
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +24,12 @@ from shared.stores.evaluation import evaluate_action, key_of
 from shared.stores.keys import (
     ALL,
     bucket_of,
+    expiry_keys,
     fold_query,
     index_keys,
     is_at_same_place,
     item_keys,
+    key_text,
     partition_key,
     tenant_of,
 )
@@ -41,7 +45,7 @@ from shared.stores.ports.records import (
 )
 from shared.stores.sqlite.busy_retry import BusyRetry
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translate_errors
-from shared.stores.sqlite.key_migration import ENTER, fill_indexes, floor_row, fold_keys
+from shared.stores.sqlite.key_migration import ENTER, expiry_name, fill_expiry, fill_indexes, floor_row, fold_keys
 from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.record_changes import CHANGED, NEWEST, NO_IMAGE, read_changes, skip_changes
 from shared.stores.sqlite.selection import SqliteSelection
@@ -59,7 +63,12 @@ WHERE collection = ? AND partition = ? AND sort = ? AND item_partition = ? AND i
 _ROWS = """
 SELECT collection, partition, sort, version, document FROM items
 WHERE (collection, partition, sort) > (?, ?, ?) ORDER BY collection, partition, sort LIMIT ?"""
+_EXPIRED = """
+SELECT item_partition, item_sort FROM entries
+WHERE collection = ? AND partition = ? AND sort <= ? ORDER BY sort LIMIT ?"""
 _TIDY_ROWS = 10_000
+# Few enough that requests hardly wait for a removal.
+_EXPIRED_AT_ONCE = 200
 # Longer pages are read in another thread; for short ones the switch would cost more than the read.
 _SHORT_PAGE = 200
 _ROWS_AT_ONCE = 64
@@ -90,10 +99,11 @@ class _WriteSet:
 class _PageBuilder:
     """Builds a page from rows."""
 
-    def __init__(self, limit: int, decode: Callable[[str], Item]) -> None:
+    def __init__(self, limit: int, decode: Callable[[str], Item | None]) -> None:
         self.records: list[Record] = []
         self._limit = limit
         self._decode = decode
+        """Returns None for the text of an item that has expired."""
         self._after: ItemPosition | None = None
         self._size = 0
 
@@ -101,10 +111,12 @@ class _PageBuilder:
         """Adds rows; returns the page when there is a row that does not fit."""
         records, decode = self.records, self._decode
         for version, document, *place in rows:
+            if (item := decode(document)) is None:
+                continue
             self._size += ITEM_BYTES + text_bytes(document)
             if len(records) == self._limit or (records and self._size > PAGE_BYTES):
                 return RecordPage(records, self._after)
-            records.append(Record(decode(document), version))
+            records.append(Record(item, version))
             self._after = ItemPosition(*place)
         return None
 
@@ -151,13 +163,18 @@ class SqliteRecordStore:
         with self._writer.transaction(1) as connection:
             known = {name for (name,) in connection.execute("SELECT name FROM names")}
             for table in self._tables.values():
-                for name in (table.name, *(f"{table.name}/{index.name}" for index in table.indexes)):
+                indexes = [f"{table.name}/{index.name}" for index in table.indexes]
+                if table.expires is not None:
+                    indexes.append(expiry_name(table))
+                for name in (table.name, *indexes):
                     connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
             names = dict(connection.execute("SELECT name, id FROM names").fetchall())
             for table in self._tables.values():
                 new = [index for index in table.kept_indexes if f"{table.name}/{index.name}" not in known]
                 if table.name in known and new:
                     fill_indexes(connection, table, new, names)
+                if table.name in known and table.expires is not None and expiry_name(table) not in known:
+                    fill_expiry(connection, table, names)
         return names
 
     def _read_floors(self) -> dict[tuple[str, int], int]:
@@ -197,20 +214,29 @@ class SqliteRecordStore:
                 row = self._find_item(work, place)
                 old = None if row is None else row.record
                 floor = 0 if old is not None else self._get_floor(work, (table.name, bucket_of(*place[1:])))
+                if old is not None and table.has_expired(old.item, now / 1_000_000):
+                    # The version of the next item with this key is higher.
+                    floor, old = old.version, None
                 planned[place] = (table, old, evaluate_action(action, table, old, floor))
         except (Conflict, InvalidParams) as error:
             return error
         for place, (table, old, new) in planned.items():
             if new is not old:
+                if old is None and self._find_item(work, place) is not None:
+                    # An expired item: the feed shows its removal first.
+                    self._change_item(work, place, table, None, now)
                 self._change_item(work, place, table, new, now)
             if new is None and old is not None:
-                bucket = (table.name, bucket_of(*place[1:]))
-                if old.version > self._get_floor(work, bucket):
-                    work.floors[bucket] = old.version
+                self._raise_floor(work, place, old.version)
         return [Written(old, new) for _, old, new in planned.values()]
 
     def _get_floor(self, work: _WriteSet, bucket: tuple[str, int]) -> int:
         return work.floors.get(bucket) or self._floors.get(bucket, 0)
+
+    def _raise_floor(self, work: _WriteSet, place: _Place, removed: int) -> None:
+        bucket = (place[0], bucket_of(*place[1:]))
+        if removed > self._get_floor(work, bucket):
+            work.floors[bucket] = removed
 
     def _append_journal(self, work: _WriteSet, tenant: str, journal: Put) -> None:
         """Adds a journal entry; its key is new, so no lookup is needed."""
@@ -250,6 +276,7 @@ class SqliteRecordStore:
             else:
                 puts.append((self._names[name], *keys, row.record.version, row.document))
             table, tenant, found = self._tables[name], tenant_of(keys[0]), work.found[place]
+            moves: list[tuple[str, tuple[str, str] | None, tuple[str, str] | None]] = []
             for index in table.kept_indexes:
                 if (
                     found is not None
@@ -259,8 +286,14 @@ class SqliteRecordStore:
                     continue
                 before = None if found is None else index_keys(table, index, tenant, found.record.item)
                 behind = None if row is None else index_keys(table, index, tenant, row.record.item)
+                moves.append((f"{name}/{index.name}", before, behind))
+            if table.expires is not None:
+                before = None if found is None else expiry_keys(table, found.record.item)
+                behind = None if row is None else expiry_keys(table, row.record.item)
+                moves.append((expiry_name(table), before, behind))
+            for entries, before, behind in moves:
                 if before != behind:
-                    number = self._names[f"{name}/{index.name}"]
+                    number = self._names[entries]
                     if before is not None:
                         leave.append((number, *before, *keys))
                     if behind is not None:
@@ -293,12 +326,25 @@ class SqliteRecordStore:
         keys = item_keys(table, ask.tenant, ask.key)
         row: tuple[int, str] | None
         row = self._writer.connection.execute(_ITEM, (self._names[table.name], *keys)).fetchone()
+        if row is not None and table.expires is not None and table.has_expired(self._decode(row[1]), time.time()):
+            return None
         return row
+
+    def _live_items(self, table: Table) -> Callable[[str], Item | None]:
+        """Returns the function that decodes an item, or returns None if it has expired."""
+        if table.expires is None:
+            return self._decode
+        now, decode = time.time(), self._decode
+
+        def decode_live(document: str) -> Item | None:
+            return None if table.has_expired(item := decode(document), now) else item
+
+        return decode_live
 
     async def query(self, query: RecordQuery) -> RecordPage:
         """See `RecordStore.query`. A page of a `rare` index may be short: it ends after a limited number of items."""
         selection = self._select_items(query)
-        filling = _PageBuilder(query.limit, self._decode)
+        filling = _PageBuilder(query.limit, self._live_items(self._tables.get_table(query.table)))
         with translate_errors(self._path):
             if selection.member is None and query.limit <= _SHORT_PAGE:
                 with contextlib.closing(self._writer.connection.execute(*selection.select_statement(None))) as short:
@@ -360,6 +406,29 @@ class SqliteRecordStore:
             with self._writer.transaction(_TIDY_ROWS) as connection:
                 connection.execute("DELETE FROM changes WHERE sequence <= ?", (last,))
                 connection.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", (last,))
+        for table in self._tables.values():
+            if table.expires is not None:
+                while await self._writing.run_write(partial(self._remove_expired, table)) == _EXPIRED_AT_ONCE:
+                    await asyncio.sleep(0)
+
+    async def _remove_expired(self, table: Table) -> int:
+        """Removes some expired items of a table; returns how many were due."""
+        now = read_clock()
+        values = (self._names[expiry_name(table)], ALL, key_text(now // 1_000_000), _EXPIRED_AT_ONCE)
+        with translate_errors(self._path):
+            due = self._writer.connection.execute(_EXPIRED, values).fetchall()
+        if due:
+            work = _WriteSet()
+            for keys in due:
+                place = (table.name, *keys)
+                row = self._find_item(work, place)
+                assert row is not None
+                self._change_item(work, place, table, None, now)
+                self._raise_floor(work, place, row.record.version)
+            with self._writer.transaction(4 * len(due)) as connection:
+                self._store_changes(connection, work)
+            self._floors |= work.floors
+        return len(due)
 
     # Moving to another store.
 
