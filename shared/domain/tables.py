@@ -113,6 +113,44 @@ API_KEYS = Table("ApiKeys", partition="key", indexes=(Index("all", sort="key"),)
 LOGIN_FAILURES = Table("LoginFailures", partition="subject", feed=False, expires="expires")
 """Failed sign-ins of an account or an address: `count`, and `until`, when it may try again."""
 
+BOOKS = Table(
+    "Books",
+    partition="book",
+    numbers=frozenset({"shard"}),
+    indexes=(Index("by_shard", partition="shard", sort="listed"),),
+)
+"""Books of a shop (`shared.domain.books.Book`). `listed` is the id of a book that was not deleted: the index over all
+listed books, oldest first in each of its partitions, rebuilds what is derived from them."""
+
+BOOK_ISBNS = Table("BookIsbns", partition="isbn", feed=False)
+"""Claims of books: the `book` of each ISBN, which makes ISBNs unique in a shop.
+
+A book that was loaded without an ISBN claims its title, author and year.
+"""
+
+BOOK_LOADS = Table("BookLoads", partition="load", indexes=(Index("by_time", sort="begun"),), feed=False)
+"""Loaded files of books, by the SHA-256 of their bytes: `name`, `begun`, `state`, and the counts of their rows."""
+
+BOOK_LOAD_ROWS = Table("BookLoadRows", partition="load", sort="number", numbers=frozenset({"number"}), feed=False)
+"""The `books` that a load has added, in chunks that were each added in one transaction."""
+
+FAVORITES = Table(
+    "Favorites", partition="user", sort="book", indexes=(Index("by_time", partition="user", sort="added_at"),)
+)
+"""Favourite books of users: `added_at`."""
+
+WISHES = Table(
+    "Wishes",
+    partition="user",
+    sort="book",
+    indexes=(Index("by_rank", partition="user", sort="rank"), Index("by_book", partition="book", sort="user")),
+)
+"""Wishlists of users: `added_at`, `priority` (1 is the most wanted), `price_when_added` in minor units, and `rank`, the
+priority and the time, which sorts them."""
+
+SHOP_STATE = Table("ShopState", partition="name", feed=False)
+"""State of a shop. `books` has the last assigned `seq` of a book, and the number of `listed` books."""
+
 SECRETS = Table("Secrets", partition="name", feed=False)
 """Secrets that the instances of a server share."""
 
@@ -142,9 +180,11 @@ CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="cha
 
 _INVENTORY = (STOCK, STORES, MOVEMENTS, IMPORTS, IMPORT_ROWS, IMPORT_FILES, ALERTS, RESERVATIONS, INVENTORY)
 
+_SHOP = (BOOKS, BOOK_ISBNS, BOOK_LOADS, BOOK_LOAD_ROWS, FAVORITES, WISHES, SHOP_STATE)
+
 _PRIVATE = (CREDENTIALS, ACCOUNT_EMAILS, SESSIONS, PASSWORD_RESETS, API_KEYS, LOGIN_FAILURES)
 
-OPEN = frozenset(table.name for table in (SCORES, TASKS, TASK_NUMBERS, USERS, TENANTS, ACCOUNTS, *_INVENTORY))
+OPEN = frozenset(table.name for table in (SCORES, TASKS, TASK_NUMBERS, USERS, TENANTS, ACCOUNTS, *_INVENTORY, *_SHOP))
 """Tables that other services may read and write freely."""
 
 PRIVATE = frozenset(table.name for table in _PRIVATE)
@@ -182,4 +222,5 @@ def suite_tables(data: str, log: str) -> Tables:
         ACCOUNTS,
         *_PRIVATE,
         *_INVENTORY,
+        *_SHOP,
     )

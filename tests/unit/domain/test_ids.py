@@ -6,7 +6,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.ids import OrderRange, new_node, parse_id
+from shared.domain.ids import OrderRange, new_node, new_uuid7, parse_id
 
 RUNS = st.builds(
     OrderRange,
@@ -51,3 +51,10 @@ def test_select_holds_just_the_given_sequences(sequences: set[int]) -> None:
     held = [sequence for part in parts for sequence in part.sequences]
     assert held == sorted(sequences)
     assert all(left.stop < right.first for left, right in itertools.pairwise(parts))
+
+
+def test_new_uuids_sort_by_their_time() -> None:
+    made = [new_uuid7(milliseconds) for milliseconds in (0, 1, 1_764_000_000_000, 2**48 - 1)]
+    assert made == sorted(made)
+    assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in made} == {(7, uuid.RFC_4122)}
+    assert new_uuid7(5) != new_uuid7(5)
