@@ -53,6 +53,12 @@ class Refused(ClientError):
         return str(self.reply.get("error", "internal_error"))
 
     @property
+    def action(self) -> int | None:
+        """The index of the action that a condition refused, in an answer to `transact` or `batch`."""
+        value = self.reply.get("action")
+        return value if isinstance(value, int) else None
+
+    @property
     def retry_after_ms(self) -> int | None:
         """Milliseconds until a retry makes sense, for `queue_full`; None for other errors."""
         value = self.reply.get("retry_after_ms")

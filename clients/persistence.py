@@ -57,11 +57,11 @@ class _Items(Struct, frozen=True):
 class StoredChange(Struct, frozen=True):
     """One change of one item: the item before and after it; None before an insertion and after a removal."""
 
+    tenant: str
     table: str
     at: str
     old: StoredItem | None
     new: StoredItem | None
-    tenant: str = MAIN
 
 
 class ChangePage(Struct, frozen=True):
@@ -213,9 +213,17 @@ class PersistenceClient(BaseClient):
             for result in members["results"]
         ]
 
-    async def changes(self, after: str | None, *, limit: int = 1000) -> ChangePage:
-        """Returns changes of a tenant's items after a position; None begins at the oldest change that is kept."""
+    async def changes(
+        self, after: str | None, *, tenant: str | msgspec.UnsetType | None = msgspec.UNSET, limit: int = 1000
+    ) -> ChangePage:
+        """Returns changes of items after a position; None begins at the oldest change that is kept.
+
+        They are changes of this client's tenant, of another `tenant`, or of all tenants if it is None. A page may have
+        fewer changes than there are: the end is a page whose position is the one before.
+        """
         request = {"action": "changes", "after": after, "limit": limit, **self._tenant}
+        if tenant is not msgspec.UNSET:
+            request["tenant"] = None if tenant is None else check_tenant_name(tenant)
         return await self._request_reply(ChangePage, request)
 
     async def query(

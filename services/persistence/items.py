@@ -9,7 +9,7 @@ from msgspec import Meta, field
 
 from services.persistence.audit import TENANT
 from services.persistence.server import Limit, Outcome, PersistenceServer, RecordsRequest, Step, take_written
-from shared.domain.errors import ComandaError, InvalidParams, Unauthorized
+from shared.domain.errors import ComandaError, Conflict, InvalidParams, Unauthorized
 from shared.domain.orders import iso_time
 from shared.domain.records import (
     MAX_ACTIONS,
@@ -29,6 +29,7 @@ from shared.domain.records import (
 )
 from shared.domain.scores import UserId, is_record
 from shared.domain.tables import OPEN, PRIVATE, SCORES
+from shared.domain.tenants import MAIN
 from shared.net.connection import Connection
 from shared.server.actions import ActionRegistry, Members
 from shared.stores.ports.records import Change, ItemLookup, RecordQuery
@@ -77,7 +78,7 @@ def plan_save_score(server: PersistenceServer, request: SaveScore, _: str) -> St
 class ItemRequest(RecordsRequest, frozen=True, kw_only=True):
     """A request about the items of one tenant."""
 
-    tenant: Tenant = "main"
+    tenant: Tenant = MAIN
 
 
 class GetItem(ItemRequest, frozen=True, tag="get_item"):
@@ -174,6 +175,9 @@ def plan_transact(server: PersistenceServer, request: Transact, _: str) -> Step:
     _open_tables(server, request.actions)
 
     def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
+        (outcome,) = outcomes
+        if isinstance(outcome, Conflict) and outcome.action is not None:
+            raise _describe_conflict(server, outcome, request.actions, outcome.action)
         return {"items": [_show_written(written) for written in take_written(outcomes)]}
 
     return Step((Transaction(request.tenant, request.actions),), (), answer)
@@ -191,12 +195,12 @@ def plan_batch(server: PersistenceServer, request: Batch, _: str) -> Step:
     _open_tables(server, request.actions)
 
     def answer(outcomes: list[Outcome], _: list[Record | None]) -> Members:
-        return {
-            "results": [
-                error_reply(outcome) if isinstance(outcome, ComandaError) else success_reply(_show_written(outcome[0]))
-                for outcome in outcomes
-            ]
-        }
+        return {"results": [show_outcome(number, outcome) for number, outcome in enumerate(outcomes)]}
+
+    def show_outcome(number: int, outcome: Outcome) -> Members:
+        if isinstance(outcome, Conflict):
+            outcome = _describe_conflict(server, outcome, request.actions, number)
+        return error_reply(outcome) if isinstance(outcome, ComandaError) else success_reply(_show_written(outcome[0]))
 
     return Step([Transaction(request.tenant, [action]) for action in request.actions], (), answer)
 
@@ -233,9 +237,11 @@ async def query_items(server: PersistenceServer, request: QueryItems, _: Connect
     return await server.read_page(query, request.cursor, _show_versioned)
 
 
-class ListChanges(ItemRequest, frozen=True, tag="changes"):
+class ListChanges(RecordsRequest, frozen=True, tag="changes"):
     """Changes of all tables of a tenant after a position; without one, from the oldest stored change."""
 
+    tenant: Tenant | None = MAIN
+    """None for the changes of all tenants."""
     after: str | None = None
     limit: Limit = 1000
 
@@ -245,7 +251,9 @@ async def list_changes(server: PersistenceServer, request: ListChanges, _: Conne
     """Reads changes of the public tables."""
     found = await server.store.read_changes(request.after, limit=request.limit)
     shown = [
-        _show_change(change) for change in found.changes if change.tenant == request.tenant and change.table in OPEN
+        _show_change(change)
+        for change in found.changes
+        if change.table in OPEN and request.tenant in (None, change.tenant)
     ]
     return {"changes": shown, "position": found.position}
 
@@ -278,6 +286,18 @@ def _open_table(server: PersistenceServer, table: str) -> str:
 def _open_tables(server: PersistenceServer, actions: Sequence[Action]) -> None:
     for action in actions:
         _open_table(server, action.table)
+
+
+def _describe_conflict(
+    server: PersistenceServer, conflict: Conflict, actions: Sequence[Action], number: int
+) -> Conflict:
+    """Adds the index of the refused action to a conflict, with the table and the key of its item."""
+    action = actions[number]
+    table = server.tables.get_table(action.table)
+    members = action.item if isinstance(action, Put) else action.key
+    key = {name: members[name] for name in (table.partition, table.sort) if name is not None}
+    conflict.details |= {"action": number, "table": table.name, "key": key}
+    return conflict
 
 
 def _read_cursor(cursor: str, keys: int) -> int:
@@ -322,6 +342,7 @@ def _show_items(start: int, keys: int, _: list[Outcome], found: list[Record | No
 
 def _show_change(change: Change) -> Members:
     return {
+        "tenant": change.tenant,
         "table": change.table,
         "at": iso_time(change.at),
         "old": None if change.old is None else _show_versioned(change.old),

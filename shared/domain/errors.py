@@ -83,6 +83,8 @@ class Conflict(RequestError):
     """The stored data contradicts the request."""
 
     code = "conflict"
+    action: int | None = None
+    """The index of the refused action in its transaction, if a store has refused one."""
 
 
 class Gone(RequestError):

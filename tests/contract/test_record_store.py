@@ -618,3 +618,13 @@ async def all_changes(store: RecordStore) -> list[Change]:
             return found
         found += page.changes
         position = page.position
+
+
+async def test_conflict_names_the_refused_action(records: RecordStore) -> None:
+    await do(records, put("b"))
+    new = Condition(exists=False)
+    actions: list[Action] = [put("a", new), put("c"), put("b", new), put("d", Condition(version=5))]
+    error = await refused(records, *actions)
+    assert isinstance(error, Conflict)
+    assert error.action == 2
+    assert await read(records, "a") is None

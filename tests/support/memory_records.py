@@ -140,7 +140,10 @@ class MemoryRecordStore:
                 if old is not None and table.has_expired(old.item, now / 1_000_000):
                     floor, old = old.version, None
                 planned[place] = Written(old, evaluate_action(action, table, old, floor))
-        except (Conflict, InvalidParams) as error:
+        except Conflict as error:
+            error.action = len(planned)
+            return error
+        except InvalidParams as error:
             return error
         for place, written in planned.items():
             if written.new is not written.old:

@@ -256,7 +256,12 @@ class DynamoRecordStore:
             old = live_record(table, raw)
             written = None if raw is None else text_member(raw, WRITE)
             floor = 0 if old is not None else await self._read_floor(table, place, raw, by)
-            steps[place] = _ItemStep(place, table, old, evaluate_action(action, table, old, floor), written)
+            try:
+                new = evaluate_action(action, table, old, floor)
+            except Conflict as error:
+                error.action = len(steps)
+                raise
+            steps[place] = _ItemStep(place, table, old, new, written)
         return list(steps.values())
 
     async def _read_floor(self, table: Table, place: _Place, raw: Raw | None, by: float) -> int:

@@ -95,7 +95,7 @@ class RecordStore(Protocol):
         """Executes transactions in order; each takes effect or is refused as a whole.
 
         The outcome of each is the records before and after its actions, or the Conflict or InvalidParams that refused
-        it.
+        it. A Conflict has the index of the refused action.
         """
 
     async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:

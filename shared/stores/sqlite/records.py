@@ -218,7 +218,10 @@ class SqliteRecordStore:
                     # The version of the next item with this key is higher.
                     floor, old = old.version, None
                 planned[place] = (table, old, evaluate_action(action, table, old, floor))
-        except (Conflict, InvalidParams) as error:
+        except Conflict as error:
+            error.action = len(planned)
+            return error
+        except InvalidParams as error:
             return error
         for place, (table, old, new) in planned.items():
             if new is not old:

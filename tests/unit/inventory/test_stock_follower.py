@@ -19,7 +19,7 @@ def item(count: int | None, version: int = 1, **members: Any) -> StoredItem | No
 
 
 def change(before: StoredItem | None, after: StoredItem | None) -> StoredChange:
-    return StoredChange("Stock", "2026-01-01T00:00:00.000000Z", before, after)
+    return StoredChange("main", "Stock", "2026-01-01T00:00:00.000000Z", before, after)
 
 
 def alerts(*counts: int | None) -> list[tuple[str, int]]:

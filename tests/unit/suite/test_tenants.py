@@ -8,7 +8,7 @@ from clients.access import Access
 from clients.errors import Refused
 from clients.persistence import PersistenceClient
 from shared.domain.errors import InvalidParams
-from shared.domain.records import Condition, Put
+from shared.domain.records import Action, Check, Condition, Put
 from shared.domain.tables import PRIVATE
 from tests.support.in_process import Suite
 
@@ -75,3 +75,37 @@ async def test_private_table_is_open_with_the_token(suite: Suite) -> None:
     async with PersistenceClient("127.0.0.1", port, Access(TOKEN)) as client:
         await client.put_item("AccountEmails", {"email": "ana@example.com", "user": "u1"}, when=Condition(exists=False))
         assert (await client.changes(None)).changes == []
+
+
+async def test_changes_of_all_tenants_name_theirs(client: PersistenceClient) -> None:
+    for tenant in ("main", "acme", "main", "other"):
+        await client.of(tenant).put_item("Scores", {"user_id": 1, "tenant": tenant})
+    page = await client.changes(None, tenant=None)
+    assert [change.tenant for change in page.changes] == ["main", "acme", "main", "other"]
+    assert all(change.new is not None and change.new.item for change in page.changes)
+    assert [change.tenant for change in (await client.changes(None)).changes] == ["main", "main"]
+    assert [change.tenant for change in (await client.changes(None, tenant="other")).changes] == ["other"]
+    own = await client.of("acme").changes(None)
+    assert [change.tenant for change in own.changes] == ["acme"]
+    assert own.position == page.position
+    assert [one.tenant for one in (await client.of("acme").changes(None, tenant="main")).changes] == ["main", "main"]
+    with pytest.raises(InvalidParams):
+        await client.changes(None, tenant="*")
+
+
+async def test_conflict_names_the_refused_action(client: PersistenceClient) -> None:
+    new = Condition(exists=False)
+    await client.put_item("Stock", {"store": "A", "item": "x", "count": 1})
+    check = Check("Stock", {"store": "A", "item": "x"}, Condition(at_least={"count": 2}))
+    actions: list[Action] = [
+        Put("Scores", {"user_id": 1}, new),
+        Put("Stock", {"store": "A", "item": "y", "count": 1}, new),
+        check,
+    ]
+    with pytest.raises(Refused) as caught:
+        await client.transact(actions)
+    assert caught.value.action == 2
+    assert (caught.value.reply["table"], caught.value.reply["key"]) == ("Stock", {"store": "A", "item": "x"})
+    results = await client.batch([*actions, Put("Scores", {"user_id": 1}, new)])
+    found = [(one.action, one.reply["key"]) for one in results if isinstance(one, Refused)]
+    assert found == [(2, {"store": "A", "item": "x"}), (3, {"user_id": 1})]
