@@ -13,7 +13,7 @@ from clients.connection import ClientConnection
 from clients.connector import connect_to_server
 from clients.errors import AnswerTimeout, ConnectionLost, Unreachable
 from clients.replies import Members, read_answer
-from clients.request_context import get_request_context
+from clients.request_context import add_request_user, get_request_context
 from shared.runtime.backoff import Backoff
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class BaseClient:
 
     Requests raise Refused when the server answers with an error, Unreachable when no server accepts the connection,
     AnswerTimeout, and ConnectionLost where a repetition would not be safe. Each request carries the task's
-    `RequestContext`.
+    `RequestContext` and user.
     """
 
     def __init__(
@@ -121,6 +121,7 @@ class BaseClient:
 
     async def _send_document(self, document: Any, *, safe: bool) -> bytes:
         """Sends a document and returns the line of its answer."""
+        document = add_request_user(document)
         if (context := get_request_context()) is None:
             deadline = self._compute_deadline()
         else:

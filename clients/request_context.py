@@ -1,4 +1,4 @@
-"""The context of the request that a task serves: its trace and deadline, which all clients add to their requests."""
+"""The context of the request that a task serves: its trace, deadline and user, which clients add to their requests."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -26,6 +26,7 @@ class RequestContext(NamedTuple):
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
+_user: ContextVar[str | None] = ContextVar("request_user", default=None)
 
 
 def get_request_context() -> RequestContext | None:
@@ -36,3 +37,16 @@ def get_request_context() -> RequestContext | None:
 def set_request_context(context: RequestContext) -> None:
     """Sets the context of all later requests of the running task."""
     _current.set(context)
+
+
+def set_request_user(user: str) -> None:
+    """Sets the name under which the audit logs of the servers record what the running task changes from now on."""
+    _user.set(user)
+
+
+def add_request_user(document: Any) -> Any:
+    """Returns a copy of a document that has an action, with its `user` if there is one; other documents unchanged."""
+    user = _user.get()
+    if user is None or not isinstance(document, dict) or "action" not in document:
+        return document
+    return {**document, "user": user}

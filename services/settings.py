@@ -15,6 +15,7 @@ from shared.net.listeners import check_exposure
 from shared.net.tls import server_tls
 from shared.runtime.logs import LogFormat, LogLevel
 from shared.runtime.settings import Port, Prefix, Seconds, Token
+from shared.stores.audit_log import FOLDER, AuditLog
 from shared.stores.dynamodb.settings import DynamoSettings
 
 RequestIdScope = Literal["client", "address"]
@@ -22,6 +23,8 @@ RequestIdScope = Literal["client", "address"]
 
 Stage = Literal["dev", "prod"]
 """Development on one machine, or production with authenticated users."""
+
+AuditLogMib = Annotated[int, Meta(ge=1)]
 
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
@@ -41,6 +44,7 @@ class ServerSettings(LimitSettings, frozen=True):
     tls_cert: str | None = None
     tls_key: str | None = None
     otel_exporter_otlp_endpoint: str | None = None
+    audit_log_mib: AuditLogMib = 64
     shutdown_seconds: Seconds = 10.0
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
@@ -58,6 +62,10 @@ class ServerSettings(LimitSettings, frozen=True):
             attempt_seconds=self.store_seconds * 0.4,
             deadline_seconds=self.store_seconds,
         )
+
+    def open_audit_log(self, server: str) -> AuditLog:
+        """Returns the audit log of a server."""
+        return AuditLog(Path(self.data_dir) / FOLDER, server, max_bytes=self.audit_log_mib * 2**20)
 
     @property
     def orders_file(self) -> Path:

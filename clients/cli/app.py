@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
+from clients.cli.operating_user import name_operating_user
 from clients.cli.order_input import (
     LocatedObject,
     Members,
@@ -26,6 +27,7 @@ from clients.cli.text import decode_typed_text, prepare_streams
 from clients.cli.times import parse_time, to_wire
 from clients.errors import ClientError, ConnectionLost, WrongUsage
 from clients.intake import IntakeClient
+from clients.request_context import set_request_user
 from shared import VERSION
 from shared.domain.errors import ComandaError
 from shared.runtime.programs import client_command
@@ -87,6 +89,11 @@ app.command(
     help="Examine this installation, and suggest a cure for each problem.",
 )
 app.command("clients.cli.token:make_token", name="token", help="Make a bearer token for the gateway.")
+app.command(
+    "clients.cli.audit_log:show_audit_log",
+    name="audit-log",
+    help="Show who changed what, who signed in, and who was refused.",
+)
 app.command(
     "clients.cli.audit:audit_statistics", name="audit", help="Prove that the statistics have counted every order."
 )
@@ -265,6 +272,7 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         prepare_streams()
+        set_request_user(name_operating_user())
         result = app([decode_typed_text(word) for word in argv], exit_on_error=False, backend="asyncio")
         # Flushed here, so that a write error is reported as an error of this command.
         sys.stdout.flush()

@@ -117,6 +117,10 @@ def get_notifications(server: DistributedServer, request: GetNotifications) -> M
     return {"notifications": shown, "no_leidas": unread, "cursor": following}
 
 
+def _describe_player(_: DistributedServer, request: "MarkRead | AddNotification") -> Members | None:
+    return None if request.user is None else {"player": request.user_id}
+
+
 class MarkRead(Request, frozen=True, tag="mark_read"):
     """Mark notifications of a user as read: the named ones, or all."""
 
@@ -125,7 +129,10 @@ class MarkRead(Request, frozen=True, tag="mark_read"):
 
 
 @ACTIONS.batched(
-    MarkRead, verb=Verb("user_id"), usage=[("mark_read USER", 'marks them as read; with "ids", some of them')]
+    MarkRead,
+    verb=Verb("user_id"),
+    usage=[("mark_read USER", 'marks them as read; with "ids", some of them')],
+    audited=_describe_player,
 )
 def mark_read(server: DistributedServer, request: MarkRead, _: list[PlainEvent]) -> Members:
     """Marks notifications as read, in the transaction of the turn."""
@@ -143,6 +150,7 @@ class AddNotification(Request, frozen=True, tag="add_notification"):
 @ACTIONS.batched(
     AddNotification,
     usage=[('{"action":"add_notification","user_id":1,"message":"...","type":"info"}', "")],
+    audited=_describe_player,
 )
 def add_notification(server: DistributedServer, request: AddNotification, events: list[PlainEvent]) -> Members:
     """Adds a notification, in the transaction of the turn, and its event to `events`."""

@@ -72,11 +72,19 @@ class Distributed:
         metrics = ServerMetrics()
         metrics.add_gauge("comanda_events", "Events told so far.", lambda: read_model.log.next - 1)
         requests = DistributedServer(read_model, observers, metrics, relay.state)
+        audit = settings.open_audit_log("distributed")
         dispatcher = Dispatcher(
-            requests, PickleParser(codecs), NotificationBatch(requests), metrics, turn_weight=_TURN_REQUESTS
+            requests,
+            PickleParser(codecs),
+            NotificationBatch(requests),
+            metrics,
+            turn_weight=_TURN_REQUESTS,
+            audit=audit,
         )
         server = self._server = TcpServer(
-            require_token(dispatcher, settings.service_token), self._limits, settings.build_tls()
+            require_token(dispatcher, settings.service_token, on_refusal=audit.record_refused_client),
+            self._limits,
+            settings.build_tls(),
         )
         await server.start(listeners)
         port = listeners[0].getsockname()[1]
@@ -86,6 +94,7 @@ class Distributed:
         parts = ServiceParts()
         dispatching = parts.start(dispatcher.run(), "dispatcher")
         parts.start(relay.run(), "relay")
+        parts.start(audit.run(), "audit log")
         parts.start(repeat_work("expired_rows_not_deleted", _TRIM_SECONDS, self._delete_expired), "trim")
         try:
             await parts.wait(stop)
@@ -98,6 +107,7 @@ class Distributed:
         closing = closing_seconds(settings.shutdown_seconds)
         await asyncio.wait([dispatching], timeout=settings.shutdown_seconds - closing)
         await server.stop(closing)
+        await audit.close()
         if traces is not None:
             traces.close()
         self._log.info("stopped")

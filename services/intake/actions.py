@@ -226,6 +226,10 @@ def unwatch_orders(server: IntakeServer, _: Unwatch, connection: Connection) -> 
     return {"watching": None}
 
 
+def _describe_order(_: IntakeServer, request: "CancelOrder | RetryOrder") -> Members:
+    return {"id": request.id.lower()}
+
+
 class CancelOrder(Request, frozen=True, tag="cancel"):
     """Takes back an order that no worker has begun, or discards one that has failed."""
 
@@ -237,6 +241,7 @@ class CancelOrder(Request, frozen=True, tag="cancel"):
     verb=Verb("id"),
     usage=[("cancel ID", "takes back an order that is en cola, discards one that is fallido")],
     example=_ID,
+    audited=_describe_order,
 )
 @_require_reader
 async def cancel_order(server: IntakeServer, request: CancelOrder, _: Connection) -> Members:
@@ -259,7 +264,11 @@ class RetryOrder(Request, frozen=True, tag="retry"):
 
 
 @ACTIONS.aside(
-    RetryOrder, verb=Verb("id"), usage=[("retry ID", "one more attempt for an order that is fallido")], example=_ID
+    RetryOrder,
+    verb=Verb("id"),
+    usage=[("retry ID", "one more attempt for an order that is fallido")],
+    example=_ID,
+    audited=_describe_order,
 )
 @_require_reader
 async def retry_order(server: IntakeServer, request: RetryOrder, _: Connection) -> Members:

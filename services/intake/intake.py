@@ -92,6 +92,7 @@ class Intake:
         self._batch = IntakeBatch(
             self._requests, metrics, self._traces, clock, by_address=settings.request_id_scope == "address"
         )
+        self._audit = settings.open_audit_log("intake")
         self._dispatcher = Dispatcher(
             self._requests,
             OrderParser(settings.max_array_orders),
@@ -99,6 +100,7 @@ class Intake:
             metrics,
             turn_weight=_TURN_ORDERS,
             greeting=self._greeting(limits),
+            audit=self._audit,
         )
         self._server = TcpServer(self._dispatcher, limits, settings.build_tls())
 
@@ -159,6 +161,7 @@ class Intake:
         parts.start(heartbeat, "heartbeat")
         adoption = repeat_work("orphan_check_failed", heartbeat_seconds, self._adopt_orphans, fatal=Superseded)
         parts.start(adoption, "adoption")
+        parts.start(self._audit.run(), "audit log")
         parts.watch(self._fault)
         shutdown_seconds = settings.shutdown_seconds
         try:
@@ -207,6 +210,7 @@ class Intake:
         if not dispatching.done():
             await dispatching
         await self._server.stop(closing)
+        await self._audit.close()
         self._sum_up(uptime)
 
     def _sum_up(self, seconds: float) -> None:

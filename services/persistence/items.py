@@ -1,6 +1,6 @@
 """The actions of other services: items of their tables, scores, and the change feed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any
@@ -39,6 +39,8 @@ from shared.wire.strict_json import shorten_text
 _CHANGES = ("create", "set", "remove", "add", "largest", "when")
 _QUERY = ("tenant", "table", "index", "partition", "prefix", "low", "high", "descending", "limit")
 _SMALL_PAGE = 8
+# Of a request with more writes, the audit log has their number.
+_AUDITED_ITEMS = 5
 
 Score = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 Actions = Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)]
@@ -53,7 +55,11 @@ class SaveScore(RecordsRequest, frozen=True, tag="save_score"):
     puntaje: Score
 
 
-@ITEMS.batched(SaveScore, usage=[('{"action":"save_score","user_id":1,"puntaje":100}', "")])
+@ITEMS.batched(
+    SaveScore,
+    usage=[('{"action":"save_score","user_id":1,"puntaje":100}', "")],
+    audited=lambda _, request: None if request.user is None else {"player": request.user_id},
+)
 def plan_save_score(server: PersistenceServer, request: SaveScore, _: str) -> Step:
     """Plans storing a score."""
     update = Update(
@@ -79,6 +85,34 @@ class ItemRequest(RecordsRequest, frozen=True, kw_only=True):
     """A request about the items of one tenant."""
 
     tenant: Tenant = MAIN
+
+
+def _describe_write(server: PersistenceServer, request: "PutItem | DeleteItem | UpdateItem") -> Members | None:
+    """Returns the written item for the audit log; None for the suite's own writes, which are for nobody."""
+    if request.user is None:
+        return None
+    key = request.item if isinstance(request, PutItem) else request.key
+    return {"tenant": request.tenant, "items": [_describe_key(server, request.table, key)]}
+
+
+def _describe_writes(server: PersistenceServer, request: "Transact | Batch") -> Members | None:
+    """Returns the first written items for the audit log; None for the suite's own writes."""
+    if request.user is None:
+        return None
+    return {
+        "tenant": request.tenant,
+        "items": [
+            _describe_key(server, action.table, action.item if isinstance(action, Put) else action.key)
+            for action in request.actions[:_AUDITED_ITEMS]
+        ],
+        "writes": len(request.actions),
+    }
+
+
+def _describe_key(server: PersistenceServer, name: str, item: Mapping[str, Value]) -> Members:
+    """Returns table and key of an item, and nothing else of it: other members may be secrets."""
+    table = server.tables.get_table(name)
+    return {"table": name} | {member: item.get(member) for member in (table.partition, table.sort) if member}
 
 
 class GetItem(ItemRequest, frozen=True, tag="get_item"):
@@ -123,7 +157,7 @@ class PutItem(ItemRequest, frozen=True, tag="put_item"):
     when: Condition | None = None
 
 
-@ITEMS.batched(PutItem)
+@ITEMS.batched(PutItem, audited=_describe_write)
 def plan_put_item(server: PersistenceServer, request: PutItem, _: str) -> Step:
     """Plans storing an item. Raises InvalidParams."""
     return _plan_write(server, request, Put(request.table, request.item, request.when))
@@ -137,7 +171,7 @@ class DeleteItem(ItemRequest, frozen=True, tag="delete_item"):
     when: Condition | None = None
 
 
-@ITEMS.batched(DeleteItem)
+@ITEMS.batched(DeleteItem, audited=_describe_write)
 def plan_delete_item(server: PersistenceServer, request: DeleteItem, _: str) -> Step:
     """Plans removing an item. Raises InvalidParams."""
     return _plan_write(server, request, Delete(request.table, request.key, request.when))
@@ -156,7 +190,7 @@ class UpdateItem(ItemRequest, frozen=True, tag="update_item"):
     when: Condition | None = None
 
 
-@ITEMS.batched(UpdateItem)
+@ITEMS.batched(UpdateItem, audited=_describe_write)
 def plan_update_item(server: PersistenceServer, request: UpdateItem, _: str) -> Step:
     """Plans changing an item. Raises InvalidParams."""
     change = {name: getattr(request, name) for name in _CHANGES}
@@ -169,7 +203,7 @@ class Transact(ItemRequest, frozen=True, tag="transact"):
     actions: Actions
 
 
-@ITEMS.batched(Transact)
+@ITEMS.batched(Transact, audited=_describe_writes)
 def plan_transact(server: PersistenceServer, request: Transact, _: str) -> Step:
     """Plans one transaction of all actions. Raises InvalidParams."""
     _open_tables(server, request.actions)
@@ -189,7 +223,7 @@ class Batch(ItemRequest, frozen=True, tag="batch"):
     actions: Actions
 
 
-@ITEMS.batched(Batch)
+@ITEMS.batched(Batch, audited=_describe_writes)
 def plan_batch(server: PersistenceServer, request: Batch, _: str) -> Step:
     """Plans a transaction for each action. Raises InvalidParams."""
     _open_tables(server, request.actions)

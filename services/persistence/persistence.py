@@ -29,6 +29,7 @@ from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.parts import ServiceParts
 from shared.runtime.waiting import repeat_work
 from shared.server.dispatcher import Dispatcher
+from shared.stores.audit_log import AuditLog
 from shared.stores.ports.records import ItemLookup, RecordStore
 from shared.wire.cursors import Cursors
 
@@ -45,10 +46,15 @@ def tables(settings: PersistenceSettings) -> Tables:
     return suite_tables(settings.corporate_data, settings.corporate_log)
 
 
-def make_dispatcher(server: PersistenceServer, limits: Limits) -> Dispatcher[PersistenceServer]:
+def make_dispatcher(server: PersistenceServer, limits: Limits, audit_log: AuditLog) -> Dispatcher[PersistenceServer]:
     """Returns the dispatcher of the server's requests."""
     return Dispatcher(
-        server, RecordsParser(limits.depth), RecordBatch(server), server.metrics, turn_weight=_TURN_REQUESTS
+        server,
+        RecordsParser(limits.depth),
+        RecordBatch(server),
+        server.metrics,
+        turn_weight=_TURN_REQUESTS,
+        audit=audit_log,
     )
 
 
@@ -99,9 +105,12 @@ class Persistence:
             metrics=ServerMetrics(),
             opens_private_tables=settings.opens_private_tables,
         )
-        dispatcher = make_dispatcher(requests, self._limits)
+        audit_log = settings.open_audit_log("persistence")
+        dispatcher = make_dispatcher(requests, self._limits, audit_log)
         server = self._server = TcpServer(
-            require_token(dispatcher, settings.service_token), self._limits, settings.build_tls()
+            require_token(dispatcher, settings.service_token, on_refusal=audit_log.record_refused_client),
+            self._limits,
+            settings.build_tls(),
         )
         await server.start(listeners)
         port = listeners[0].getsockname()[1]
@@ -111,6 +120,7 @@ class Persistence:
         parts = ServiceParts()
         dispatching = parts.start(dispatcher.run(), "dispatcher")
         parts.start(observers.run(), "observers")
+        parts.start(audit_log.run(), "audit log")
         parts.start(repeat_work("tidying_failed", _TIDY_SECONDS, store.tidy), "tidy")
         if settings.keep_audit_days and settings.store == "sqlite":
             folder = settings.records_file.with_name("audit")
@@ -124,6 +134,7 @@ class Persistence:
         closing = closing_seconds(settings.shutdown_seconds)
         await asyncio.wait([dispatching], timeout=settings.shutdown_seconds - closing)
         await server.stop(closing)
+        await audit_log.close()
         self._log.info("stopped")
         parts.raise_failure()
 

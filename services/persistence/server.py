@@ -93,7 +93,8 @@ class PersistenceServer(CommonServer):
     ) -> Put:
         """Returns the entry of the audit log about a request."""
         action = str(request.__struct_config__.tag)
-        return self.audit.append_entry(action, details, record=record, who=request.uuid, session=session, now=self.now)
+        who = request.user or request.uuid
+        return self.audit.append_entry(action, details, record=record, who=who, session=session, now=self.now)
 
     async def read_page(self, query: RecordQuery, cursor: str | None, show: Callable[[Record], Members]) -> Members:
         """Returns the members of a page that a sealed cursor continues. Raises InvalidParams and StoreError."""

@@ -21,6 +21,9 @@ Trace = Annotated[str, Meta(min_length=1, max_length=128)]
 DeadlineMs = Annotated[int, Meta(ge=1, le=86_400_000)]
 """The deadline of a request, in milliseconds from its arrival; a server does not process it later."""
 
+UserName = Annotated[str, Meta(min_length=1, max_length=128)]
+"""The user or program on whose behalf a request is sent, for the audit log."""
+
 MAX_PRICE = Decimal(10**12)
 PRICE_DECIMALS = 6
 

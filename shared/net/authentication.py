@@ -5,6 +5,7 @@ other request, or a wrong token, is answered with an error, and the connection i
 """
 
 import hmac
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
@@ -34,8 +35,9 @@ _decode = msgspec.json.Decoder(_Authenticate).decode
 class TokenAuthentication:
     """Implements `Service` for connections that have to authenticate before `service` gets their requests."""
 
-    def __init__(self, service: Service, token: str) -> None:
+    def __init__(self, service: Service, token: str, on_refusal: Callable[[str], None]) -> None:
         self._service = service
+        self._on_refusal = on_refusal
         self._token = token.encode()
         self._admitted: set[Connection] = set()
 
@@ -63,6 +65,7 @@ class TokenAuthentication:
             return
         message = _REFUSED if found is None else "the token is wrong"
         request_id = None if found is None else found.request_id
+        self._on_refusal(connection.peer_address)
         connection.answer(encode_line(error_reply(Unauthorized(message, hint=_HINT), request_id)))
         connection.finish()
 
@@ -85,6 +88,9 @@ def _parse_authentication(frame: Frame) -> _Authenticate | None:
     return None
 
 
-def require_token(service: Service, token: str | None) -> Service:
-    """Returns the service with token authentication if there is a token."""
-    return service if token is None else TokenAuthentication(service, token)
+def require_token(service: Service, token: str | None, *, on_refusal: Callable[[str], None]) -> Service:
+    """Returns the service with token authentication if there is a token.
+
+    `on_refusal` gets the address of each client that is refused.
+    """
+    return service if token is None else TokenAuthentication(service, token, on_refusal)

@@ -17,6 +17,7 @@ NAMES = frozenset(
         "ATTEMPTS_KEPT",
         "AWS_ENDPOINT_URL",
         "AWS_REGION",
+        "AUDIT_LOG_MIB",
         "BACKEND_CONNECTIONS",
         "CORPORATE_DATA",
         "CORPORATE_LOG",

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from shared.domain.errors import InvalidParams, UnknownAction
-from shared.domain.orders import DeadlineMs, RequestId, Trace
+from shared.domain.orders import DeadlineMs, RequestId, Trace, UserName
 from shared.net.connection import Connection
 from shared.wire.replies import encode_line
 from shared.wire.strict_json import decode_strictly, did_you_mean, read_decimal, shorten_text, translate_error
@@ -31,6 +31,8 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, tag_field="action
     request_id: RequestId | None = None
     trace: Trace | None = None
     deadline_ms: DeadlineMs | None = None
+    user: UserName | None = None
+    """On whose behalf it is sent, for the audit log."""
 
 
 class Followed(NamedTuple):
@@ -45,6 +47,12 @@ HelpLine = tuple[str, str]
 """What to type, and what it does; a line that continues the one above has nothing to type."""
 
 Usage = Sequence[HelpLine]
+
+Audited = Callable[[Any, Any], Members | None]
+"""Returns what a request changes, from the server and the request; None for a request that needs no audit entry.
+
+The members may contain no secrets.
+"""
 
 S = TypeVar("S")
 R = TypeVar("R", bound=Request)
@@ -86,6 +94,8 @@ class Action(Struct, frozen=True, kw_only=True, eq=False):
     """Says of a request whether its answer may be large."""
     prepare: Callable[..., Any] | None = None
     """The part that the batch of the turn has in an action that is answered aside."""
+    audited: Audited | None = None
+    """Makes the members of the audit entry about a request that was carried out."""
 
 
 class ParsedRequest(Struct, frozen=True, gc=False):
@@ -111,13 +121,19 @@ class ActionRegistry(Generic[S]):
     # Declarations.
 
     def immediate(
-        self, request: type[R], *, verb: Verb | None = None, usage: Usage = (), example: Members | None = None
+        self,
+        request: type[R],
+        *,
+        verb: Verb | None = None,
+        usage: Usage = (),
+        example: Members | None = None,
+        audited: Audited | None = None,
     ) -> Callable[[Immediate[S, R]], Immediate[S, R]]:
         """Declares an action that is answered from memory, as soon as all before it on its connection are answered.
 
         Its handler gets the server, the request and the connection.
         """
-        return self._declare(request, verb, usage, example, is_immediate=True)
+        return self._declare(request, verb, usage, example, is_immediate=True, audited=audited)
 
     def batched(
         self,
@@ -128,12 +144,15 @@ class ActionRegistry(Generic[S]):
         example: Members | None = None,
         reads: bool = False,
         is_page: Callable[[Any], bool] | None = None,
+        audited: Audited | None = None,
     ) -> Callable[[F], F]:
         """Declares an action that is carried out together with all that arrived in the same turn.
 
         The batch of the server calls its handler, with arguments of its choice.
         """
-        return self._declare(request, verb, usage, example, is_batched=True, reads=reads, is_page=is_page)
+        return self._declare(
+            request, verb, usage, example, is_batched=True, reads=reads, is_page=is_page, audited=audited
+        )
 
     def aside(
         self,
@@ -144,13 +163,16 @@ class ActionRegistry(Generic[S]):
         example: Members | None = None,
         prepare: Callable[..., Any] | None = None,
         is_named: bool = True,
+        audited: Audited | None = None,
     ) -> Callable[[Aside[S, R]], Aside[S, R]]:
         """Declares an action that a task of its own carries out, while later requests of its connection wait.
 
         Its handler gets the server, the request and the connection. The batch of the turn calls `prepare` first, and
         may refuse it. An action that is not named can only be asked for in another dialect.
         """
-        return self._declare(request, verb, usage, example, is_named=is_named, is_aside=True, prepare=prepare)
+        return self._declare(
+            request, verb, usage, example, is_named=is_named, is_aside=True, prepare=prepare, audited=audited
+        )
 
     def include(self, other: "ActionRegistry[S]") -> None:
         """Adds the actions of another registry."""

@@ -21,6 +21,7 @@ from shared.runtime.logs import log_internal_error
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import Followed, ParsedRequest, Reply
 from shared.server.parser import Item, RequestParser
+from shared.stores.audit_log import AuditLog
 from shared.wire.framing import Frame
 from shared.wire.immediate_replies import ImmediateReply
 from shared.wire.replies import encode_line, error_reply, success_reply
@@ -82,6 +83,7 @@ class Dispatcher(Generic[S]):
         *,
         turn_weight: int,
         greeting: bytes = b"",
+        audit: AuditLog | None = None,
     ) -> None:
         self._server = server
         self._parse_frame = parser.parse_frame
@@ -91,6 +93,7 @@ class Dispatcher(Generic[S]):
         # More than this waits for the next turn, so that a turn stays short and others get theirs.
         self._turn_weight = turn_weight
         self._greeting = greeting
+        self._audit = audit
         self._inbox: deque[Entry] = deque()
         self._held: dict[Connection, deque[Entry]] = {}
         self._gone: set[Connection] = set()
@@ -275,9 +278,21 @@ class Dispatcher(Generic[S]):
         self._metrics.count_request(parsed.action.name, outcome)
         if request.trace is not None:
             self._log.debug("request_answered", action=parsed.action.name, outcome=outcome, trace=request.trace)
+        if self._audit is not None and (outcome == "unauthorized" or parsed.action.audited is not None):
+            self._record_audit(self._audit, connection, parsed, outcome)
         connection.answer(parsed.encode(members))
         if then is not None:
             then()
+
+    def _record_audit(self, audit: AuditLog, connection: Connection, parsed: ParsedRequest, outcome: str) -> None:
+        action, request = parsed.action, parsed.request
+        members = {"user": request.user, "address": connection.peer_address, "trace": request.trace}
+        if outcome == "unauthorized":
+            audit.record_access(action.name, **members, outcome="refused")
+        elif outcome == "ok" and action.audited is not None:
+            changed = action.audited(self._server, request)
+            if changed is not None:
+                audit.record_change(action.name, **members, **changed)
 
     # Beside the turns.
 
