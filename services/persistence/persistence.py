@@ -6,6 +6,7 @@ import secrets
 import time
 from typing import Any
 
+import msgspec
 import structlog
 
 from services.persistence.audit import TENANT, Audit
@@ -17,12 +18,14 @@ from services.persistence.server import PersistenceServer
 from services.persistence.settings import PersistenceSettings
 from shared.domain.errors import StartupError, StoreError
 from shared.domain.records import Condition, Put, Transaction
-from shared.domain.tables import SECRETS, Tables, suite_tables
+from shared.domain.tables import SECRETS, TENANTS, Tables, suite_tables
+from shared.domain.tenants import MAIN, TenantRecord
 from shared.net.authentication import require_token
 from shared.net.fanout import Fanout
 from shared.net.limits import Limits
 from shared.net.listeners import open_listeners
 from shared.net.server import TcpServer
+from shared.runtime.clock import iso_now
 from shared.runtime.lifecycle import closing_seconds
 from shared.runtime.metrics import ServerMetrics
 from shared.runtime.parent import announce_ready, shown_address
@@ -85,7 +88,7 @@ class Persistence:
         audit = Audit(store, log, chain)
         try:
             await audit.load_end()
-            cursors = Cursors(await self._cursor_key())
+            cursors = Cursors(await self._prepare_store())
         except StoreError as error:
             raise StartupError(f"the store cannot be read: {error.message}", hint=error.hint) from error
         observers = RecordObservers(
@@ -138,10 +141,21 @@ class Persistence:
         self._log.info("stopped")
         parts.raise_failure()
 
-    async def _cursor_key(self) -> bytes:
-        """Returns the key with which all servers of this store seal cursors; the first server generates it."""
+    async def _prepare_store(self) -> bytes:
+        """Returns the key with which all servers of this store seal cursors.
+
+        The first server of a store generates it, and adds the first tenant.
+        """
         drawn = {"name": "cursors", "key": secrets.token_hex(_KEY_BYTES)}
-        await self._store.write([Transaction(TENANT, [Put(SECRETS.name, drawn, Condition(exists=False))])])
+        now = iso_now()
+        first = msgspec.to_builtins(TenantRecord(MAIN, name=MAIN, created_at=now, updated_at=now))
+        new = Condition(exists=False)
+        await self._store.write(
+            [
+                Transaction(TENANT, [Put(SECRETS.name, drawn, new)]),
+                Transaction(MAIN, [Put(TENANTS.name, first, new)]),
+            ]
+        )
         (record,) = await self._store.get([ItemLookup(TENANT, SECRETS.name, {"name": "cursors"})])
         assert record is not None
         return bytes.fromhex(record.item["key"])

@@ -158,6 +158,8 @@ def _feed_faults(session: Session) -> list[str]:
             break
         position = page["position"]
         for change in page["changes"]:
+            if change["table"] != "Scores":
+                continue
             user, version = change["new"]["item"]["user_id"], change["new"]["version"]
             if version != seen[user] + 1:
                 faults.append(f"the feed has version {version} of user {user} behind {seen[user]}")

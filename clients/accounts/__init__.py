@@ -1,0 +1,1 @@
+"""Tenants, accounts and their sessions for client programs, stored by the persistence server."""
