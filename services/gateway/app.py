@@ -24,8 +24,9 @@ from services.gateway.http.origins import HostFilter
 from services.gateway.http.router import Router
 from services.gateway.http.routes import collect_routes
 from services.gateway.http.static_files import StaticFiles
-from services.gateway.identity.developer import authenticate_developer
-from services.gateway.middleware.authentication import Authenticator
+from services.gateway.identity.authenticator import Authenticator, NoCredentials
+from services.gateway.identity.players import PlayerTokens
+from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.rate_limits import RateLimiter
 from services.gateway.middleware.request_log import RequestLog
@@ -46,25 +47,32 @@ def build_app(
     persistence: Backend[PersistenceClient],
     distributed: Backend[DistributedClient],
     hub: EventHub,
-    traces: Traces | None,
     *,
+    tenants: TenantDirectory,
+    traces: Traces | None,
     encrypted: bool,
 ) -> App:
     """Returns the application. Raises StartupError."""
     metrics = GatewayMetrics()
     metrics.streams.set_function(lambda: hub.listeners)
-    authenticator = Authenticator(settings.jwt_secret, development=settings.stage == "dev")
+    authenticator = Authenticator(
+        PlayerTokens(settings.jwt_secret),
+        NoCredentials(),
+        tenants,
+        stage=settings.stage,
+        encrypted=encrypted,
+        is_network_closed=settings.open_internal_ports,
+    )
     native = [
         *collect_routes(OrderRoutes(intake, by_address=settings.request_id_scope == "address")),
         *collect_routes(
             EventRoutes(
                 hub,
-                authenticator,
                 max_streams=settings.max_event_streams,
                 max_per_address=settings.max_event_streams_per_address,
             )
         ),
-        *collect_routes(ScoreRoutes(persistence, distributed, authenticator)),
+        *collect_routes(ScoreRoutes(persistence, distributed)),
         *collect_routes(TaskRoutes(persistence)),
         *collect_routes(StockRoutes(persistence, low=settings.low_stock, request_seconds=settings.request_seconds)),
         *collect_routes(
@@ -89,7 +97,7 @@ def build_app(
     router = Router(
         routes,
         rate_limiter.check_rate,
-        authenticate_developer,
+        authenticator.authenticate,
         StaticFiles("/static/", FILES),
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
@@ -99,7 +107,7 @@ def build_app(
         _with_cors(router, _split_list(settings.cors_origins)),
         metrics,
         traces,
-        HostFilter(_split_list(settings.allowed_hosts)),
+        HostFilter(_split_list(settings.allowed_hosts), tenants.is_host),
         RequestLog(settings.log_requests, slow_seconds=settings.slow_request_seconds, clock=time.monotonic),
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,

@@ -15,6 +15,7 @@ from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from services.gateway.app import build_app
 from services.gateway.http.server import HttpServer
+from services.gateway.identity.tenants import TenantDirectory, read_tenants
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
@@ -76,8 +77,19 @@ class Gateway:
             "distributed", DistributedClient, settings.distributed_host, settings.distributed_port, access, absent
         )
         hub = EventHub(follow, absent=absent)
+        # Over a connection of its own: it says nothing about the server to the circuit breakers.
+        tenant_client = PersistenceClient(
+            reachable_host(settings.tcp_persist_host),
+            settings.tcp_persist_port,
+            access,
+            timeout=settings.request_seconds,
+            patience=_PATIENCE_SECONDS,
+        )
+        tenants = TenantDirectory(partial(read_tenants, tenant_client), asyncio.get_running_loop().time)
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
-        app = build_app(settings, intake, persistence, distributed, hub, traces, encrypted=encrypted)
+        app = build_app(
+            settings, intake, persistence, distributed, hub, tenants=tenants, traces=traces, encrypted=encrypted
+        )
         host, port, setting = settings.listening
         listeners = open_listeners(host, port, "MAIN_SERVER_PORT")
         port = listeners[0].getsockname()[1]
@@ -95,6 +107,8 @@ class Gateway:
         await server.serve_until(stop, listeners)
         self._log.info("stopping")
         closing.cancel()
+        tenants.close()
+        tenant_client.close()
         for backend in (intake, persistence, distributed):
             backend.close()
         if traces is not None:

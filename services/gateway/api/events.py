@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from services.gateway.http.parameters import AskingUser
-from services.gateway.http.principal import INSTALLATION_VIEWERS
+from services.gateway.http.principal import INSTALLATION_VIEWERS, check_access
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
-from services.gateway.middleware.authentication import Authenticator
+from services.gateway.identity.players import require_player
 from services.gateway.upstream.event_hub import PERSONAL, TOPICS, EventFilter, EventHub
 from shared.domain.errors import InvalidParams, Unavailable
 from shared.net.addresses import address_key, is_own_host
@@ -40,9 +40,8 @@ class LastEvent(Struct, frozen=True, rename={"number": "last-event-id"}):
 class EventRoutes:
     """The stream of events; at most `max_streams` are open at a time, of one address `max_per_address`."""
 
-    def __init__(self, hub: EventHub, authenticator: Authenticator, *, max_streams: int, max_per_address: int) -> None:
+    def __init__(self, hub: EventHub, *, max_streams: int, max_per_address: int) -> None:
         self._hub = hub
-        self._authenticator = authenticator
         self._max_streams = max_streams
         self._max_per_address = max_per_address
         self._streams_by_address: Counter[str] = Counter()
@@ -67,7 +66,9 @@ class EventRoutes:
         if not chosen or not chosen <= set(TOPICS):
             unknown = ", ".join(sorted(chosen - set(TOPICS))) or "nothing"
             raise InvalidParams(f"no topics: {unknown}", field="topics", hint=f"topics: {', '.join(TOPICS)}")
-        user = self._authenticator.require_user(request, query.user_id) if chosen & PERSONAL else None
+        if chosen - PERSONAL:
+            check_access(request.principal, INSTALLATION_VIEWERS)
+        user = require_player(request.principal, query.user_id) if chosen & PERSONAL else None
         if self._hub.listeners >= self._max_streams:
             raise Unavailable(
                 f"{self._hub.listeners} streams of events are open already", hint="the limit is MAX_EVENT_STREAMS"

@@ -91,6 +91,7 @@ class ImportRoutes:
         errors=("conflict", *UPSTREAM_ERRORS),
     )
     async def _upload_file(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         query: UploadQuery = request.query
         length = request.header(b"content-length")
         if length is not None and int(length) > self._max_bytes + _FORM_BYTES:
@@ -107,12 +108,14 @@ class ImportRoutes:
             self._room.release()
         if isinstance(found, Report):
             return json_response(found)
-        found = await imports.wait_for_import(self._records.lookups, found.id, seconds=_WAIT_SECONDS)
+        found = await imports.wait_for_import(records.lookups, found.id, seconds=_WAIT_SECONDS)
         done = found.state is not ImportState.ACCEPTED
         return json_response(found, status=201 if done else 202, location=f"{_PATH}/{found.id}")
 
     async def _read_file(self, request: HttpRequest, query: UploadQuery) -> Import | Report:
-        records = long_request_client(self._records, request.request_id, seconds=self._request_seconds)
+        records = long_request_client(
+            self._records.of(request.principal.tenant), request.request_id, seconds=self._request_seconds
+        )
         body = FileBody(request.header(b"content-type") or "", request.body)
         upload: Upload | None = None
         try:
@@ -154,8 +157,9 @@ class ImportRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _list_imports(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         query: ImportQuery = request.query
-        page = await imports.list_imports(self._records.lists, limit=query.limit, cursor=query.cursor)
+        page = await imports.list_imports(records.lists, limit=query.limit, cursor=query.cursor)
         return json_response(ImportPage(page.imports, page.cursor))
 
     @route(
@@ -170,7 +174,8 @@ class ImportRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _show_import(self, request: HttpRequest) -> HttpResponse:
-        return json_response(await imports.get_import(self._records.lookups, request.id))
+        records = self._records.of(request.principal.tenant)
+        return json_response(await imports.get_import(records.lookups, request.id))
 
     @route(
         "POST",
@@ -184,7 +189,8 @@ class ImportRoutes:
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _undo_import(self, request: HttpRequest) -> HttpResponse:
-        found = await imports.undo_import(self._records.lookups, request.id)
+        records = self._records.of(request.principal.tenant)
+        found = await imports.undo_import(records.lookups, request.id)
         if found.state is ImportState.UNDOING:
-            found = await imports.wait_for_import(self._records.lookups, request.id, seconds=_WAIT_SECONDS)
+            found = await imports.wait_for_import(records.lookups, request.id, seconds=_WAIT_SECONDS)
         return json_response(found, status=202 if found.state is ImportState.UNDOING else 200)

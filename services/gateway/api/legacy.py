@@ -92,9 +92,12 @@ class LegacyRoutes:
     """Arrays of items and tasks below PREFIX."""
 
     def __init__(self, persistence: Backend[PersistenceClient]) -> None:
-        self._records = persistence
-        self._tasks = TaskRecords(persistence)
-        self._numbers = TaskNumbers(persistence)
+        self._persistence = persistence
+
+    def _tasks_of(self, request: HttpRequest) -> tuple[TaskRecords, TaskNumbers]:
+        """Returns the tasks of the request's tenant, and their numbers."""
+        persistence = self._persistence.of(request.principal.tenant)
+        return TaskRecords(persistence), TaskNumbers(persistence)
 
     @route(
         "GET",
@@ -120,9 +123,10 @@ class LegacyRoutes:
     )
     async def _list_items(self, request: HttpRequest) -> HttpResponse:
         query: PlainQuery = request.query
+        records = self._persistence.of(request.principal.tenant)
         store = check_store(request.path_values["store"]) if "store" in request.path_values else None
         try:
-            page = await list_stock(self._records.lists, store, limit=query.limit, cursor=query.cursor)
+            page = await list_stock(records.lists, store, limit=query.limit, cursor=query.cursor)
         except NotFound:
             page = StoredStockPage([], None)
         items = [stored.item for stored in page.items if stored.item is not None]
@@ -142,11 +146,12 @@ class LegacyRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _list_tasks(self, request: HttpRequest) -> HttpResponse:
+        tasks, numbers = self._tasks_of(request)
         query: PlainQuery = request.query
-        page = await self._tasks.list(None, newest_first=False, limit=query.limit, cursor=query.cursor)
-        numbers = await self._numbers.numbers([stored.item["id"] for stored in page.tasks if stored.item is not None])
-        tasks = [_plain_task(stored, number) for stored, number in zip(page.tasks, numbers, strict=True)]
-        return _array_response(tasks, query, page.cursor)
+        page = await tasks.list(None, newest_first=False, limit=query.limit, cursor=query.cursor)
+        found = await numbers.numbers([stored.item["id"] for stored in page.tasks if stored.item is not None])
+        shown = [_plain_task(stored, number) for stored, number in zip(page.tasks, found, strict=True)]
+        return _array_response(shown, query, page.cursor)
 
     @route(
         "POST",
@@ -161,7 +166,8 @@ class LegacyRoutes:
         errors=("conflict", *UPSTREAM_ERRORS),
     )
     async def _add_task(self, request: HttpRequest) -> HttpResponse:
-        stored, number = await self._numbers.add(new_task(_task_members(request.body)))
+        _, numbers = self._tasks_of(request)
+        stored, number = await numbers.add(new_task(_task_members(request.body)))
         return json_response(
             _plain_task(stored, number), status=201, etag=etag_of_task(stored), location=f"tasks/{number}"
         )
@@ -178,11 +184,12 @@ class LegacyRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _show_task(self, request: HttpRequest) -> HttpResponse:
-        stored = await self._tasks.get(await self._numbers.find(request.id))
+        tasks, numbers = self._tasks_of(request)
+        stored = await tasks.get(await numbers.find(request.id))
         etag = etag_of_task(stored)
         if is_named(etag, request.headers.if_none_match):
             return not_modified(etag)
-        return await self._task_response(stored)
+        return await _task_response(numbers, stored)
 
     @route(
         "PUT",
@@ -211,15 +218,11 @@ class LegacyRoutes:
         errors=_CHANGE_ERRORS,
     )
     async def _change_task(self, request: HttpRequest) -> HttpResponse:
-        task = await self._numbers.find(request.id)
-        return await self._task_response(
-            await self._tasks.change(task, _task_members(request.body), request.headers.if_match)
+        tasks, numbers = self._tasks_of(request)
+        task = await numbers.find(request.id)
+        return await _task_response(
+            numbers, await tasks.change(task, _task_members(request.body), request.headers.if_match)
         )
-
-    async def _task_response(self, stored: StoredItem) -> HttpResponse:
-        assert stored.item is not None
-        (number,) = await self._numbers.numbers([stored.item["id"]])
-        return json_response(_plain_task(stored, number), etag=etag_of_task(stored))
 
     @route(
         "DELETE",
@@ -233,9 +236,16 @@ class LegacyRoutes:
         errors=_CHANGE_ERRORS,
     )
     async def _remove_task(self, request: HttpRequest) -> HttpResponse:
-        task = await self._numbers.find(request.id)
-        await self._tasks.remove(task, request.headers.if_match, await self._numbers.removal(task))
+        tasks, numbers = self._tasks_of(request)
+        task = await numbers.find(request.id)
+        await tasks.remove(task, request.headers.if_match, await numbers.removal(task))
         return HttpResponse(204, [], b"")
+
+
+async def _task_response(numbers: TaskNumbers, stored: StoredItem) -> HttpResponse:
+    assert stored.item is not None
+    (number,) = await numbers.numbers([stored.item["id"]])
+    return json_response(_plain_task(stored, number), etag=etag_of_task(stored))
 
 
 def add_legacy_paths(native: Sequence[Route], legacy: Sequence[Route], *, at_root: bool) -> list[Route]:

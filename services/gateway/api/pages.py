@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from services.gateway.http.principal import PUBLIC
+from services.gateway.http.principal import INSTALLATION_PUBLIC
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
 from shared import VERSION
@@ -38,7 +38,7 @@ class PageRoutes:
         "/",
         id="root_get_pages",
         tag="pages",
-        access=PUBLIC,
+        access=INSTALLATION_PUBLIC,
         summary="What is here",
         responses={200: ResponseSpec(Welcome, "To programs; browsers get the dashboard")},
         limited=False,
@@ -57,7 +57,7 @@ class PageRoutes:
         "/docs",
         id="show_docs_get_pages",
         tag="pages",
-        access=PUBLIC,
+        access=INSTALLATION_PUBLIC,
         summary="The API in a browser",
         responses={200: ResponseSpec(str, "The page", _HTML)},
         listed=False,
@@ -70,7 +70,7 @@ class PageRoutes:
         "/openapi.json",
         id="openapi_get_pages",
         tag="pages",
-        access=PUBLIC,
+        access=INSTALLATION_PUBLIC,
         summary="The API for programs",
         responses={200: ResponseSpec(dict, "Its description")},
         listed=False,

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
 from clients.persistence import PersistenceClient
-from services.gateway.http.principal import INSTALLATION_VIEWERS, PUBLIC
+from services.gateway.http.principal import INSTALLATION_PUBLIC, INSTALLATION_VIEWERS
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.middleware.metrics import merge_expositions
@@ -70,7 +70,7 @@ class ProbeRoutes:
         "/health",
         id="health_get_probes",
         tag="probes",
-        access=PUBLIC,
+        access=INSTALLATION_PUBLIC,
         summary="Is it alive?",
         responses={200: ResponseSpec(Health, "It is")},
         limited=False,
@@ -83,7 +83,7 @@ class ProbeRoutes:
         "/ready",
         id="ready_get_probes",
         tag="probes",
-        access=PUBLIC,
+        access=INSTALLATION_PUBLIC,
         summary="Can it work?",
         responses={
             200: ResponseSpec(Readiness, "It can"),

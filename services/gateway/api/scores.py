@@ -10,7 +10,7 @@ from services.gateway.http.parameters import AskingUser, AsUser, UserId
 from services.gateway.http.principal import INSTALLATION_VIEWERS, PLAYER
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
-from services.gateway.middleware.authentication import Authenticator
+from services.gateway.identity.players import named_player, require_player
 from services.gateway.upstream.backend import Backend
 
 NotificationNumber = Annotated[int, Meta(ge=1, le=2**62)]
@@ -81,15 +81,9 @@ class ReadAnswer(Struct, frozen=True, rename={"marked": "marcadas"}):
 class ScoreRoutes:
     """Saving needs the persistence server alone; the others need the distributed service."""
 
-    def __init__(
-        self,
-        persistence: Backend[PersistenceClient],
-        distributed: Backend[DistributedClient],
-        authenticator: Authenticator,
-    ) -> None:
+    def __init__(self, persistence: Backend[PersistenceClient], distributed: Backend[DistributedClient]) -> None:
         self._persistence = persistence
         self._distributed = distributed
-        self._authenticator = authenticator
 
     @route(
         "POST",
@@ -105,7 +99,7 @@ class ScoreRoutes:
     )
     async def _save_score(self, request: HttpRequest) -> HttpResponse:
         game: ScoreRequest = request.body
-        user = self._authenticator.require_user(request, game.user_id)
+        user = require_player(request.principal, game.user_id)
         saved = await self._persistence.lookups.save_score(user, game.score)
         message = f"New record: {saved.best}" if saved.record else f"Saved; the record is {saved.best}"
         return json_response(ScoreAnswer(message, saved.record, saved.best))
@@ -122,7 +116,7 @@ class ScoreRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _show_user(self, request: HttpRequest) -> HttpResponse:
-        user = self._authenticator.require_user(request, request.query.user_id)
+        user = require_player(request.principal, request.query.user_id)
         return json_response(StatsAnswer(await self._distributed.lookups.get_user_stats(user)))
 
     @route(
@@ -152,7 +146,7 @@ class ScoreRoutes:
     )
     async def _list_notifications(self, request: HttpRequest) -> HttpResponse:
         query: NotificationQuery = request.query
-        user = self._authenticator.named_user(request, query.user_id)
+        user = named_player(request.principal, query.user_id)
         page = await self._distributed.lists.get_notification_page(
             user, unread=query.unread, page_size=query.limit, order=query.order, cursor=query.cursor
         )
@@ -173,5 +167,5 @@ class ScoreRoutes:
     )
     async def _mark_read(self, request: HttpRequest) -> HttpResponse:
         read: ReadRequest = request.body
-        user = self._authenticator.require_user(request, read.user_id)
+        user = require_player(request.principal, read.user_id)
         return json_response(ReadAnswer(await self._distributed.lookups.mark_read(user, read.ids)))

@@ -114,8 +114,9 @@ class StockRoutes:
         errors=("invalid_params", *UPSTREAM_ERRORS),
     )
     async def _list_all(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         query: PageQuery = request.query
-        return self._stock_page(await stock.list_stock(self._records.lists, limit=query.limit, cursor=query.cursor))
+        return self._stock_page(await stock.list_stock(records.lists, limit=query.limit, cursor=query.cursor))
 
     @route(
         "GET",
@@ -129,11 +130,10 @@ class StockRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _list_store(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         query: PageQuery = request.query
         store = check_store(request.path_values["store"])
-        return self._stock_page(
-            await stock.list_stock(self._records.lists, store, limit=query.limit, cursor=query.cursor)
-        )
+        return self._stock_page(await stock.list_stock(records.lists, store, limit=query.limit, cursor=query.cursor))
 
     def _stock_page(self, page: stock.StoredStockPage) -> HttpResponse:
         return json_response(StockPage([self._stock_item(stored) for stored in page.items], page.cursor))
@@ -158,7 +158,9 @@ class StockRoutes:
     )
     async def _export_stock(self, request: HttpRequest) -> HttpResponse:
         store: str | None = request.query.store
-        records = long_request_client(self._records, request.request_id, seconds=self._request_seconds)
+        records = long_request_client(
+            self._records.of(request.principal.tenant), request.request_id, seconds=self._request_seconds
+        )
         rows = stock.iterate_stock(records, store)
         # Refused here, or not at all.
         first = await anext(rows, None)
@@ -180,8 +182,9 @@ class StockRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _show_item(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         store, item = check_store(request.path_values["store"]), check_item(request.path_values["item"])
-        stored = await stock.get_stock(self._records.lookups, store, item)
+        stored = await stock.get_stock(records.lookups, store, item)
         etag = f'"{stored.version}"'
         if is_named(etag, request.headers.if_none_match):
             return not_modified(etag)
@@ -201,9 +204,10 @@ class StockRoutes:
         errors=("precondition_failed", "conflict", *UPSTREAM_ERRORS),
     )
     async def _set_count(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         store, item = check_store(request.path_values["store"]), check_item(request.path_values["item"])
         version = seen_version(request.headers.if_match)
-        stored = await stock.set_count(self._records.lookups, store, item, request.body.count, version=version)
+        stored = await stock.set_count(records.lookups, store, item, request.body.count, version=version)
         return json_response(self._stock_item(stored), etag=f'"{stored.version}"')
 
     @route(
@@ -219,9 +223,10 @@ class StockRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _list_movements(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         query: PageQuery = request.query
         movements, cursor = await stock.list_movements(
-            self._records.lists,
+            records.lists,
             check_store(request.path_values["store"]),
             check_item(request.path_values["item"]),
             limit=query.limit,
@@ -242,10 +247,9 @@ class StockRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _list_stores(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         query: PageQuery = request.query
-        return json_response(
-            StorePage(*await stock.list_stores(self._records.lists, limit=query.limit, cursor=query.cursor))
-        )
+        return json_response(StorePage(*await stock.list_stores(records.lists, limit=query.limit, cursor=query.cursor)))
 
     @route(
         "GET",
@@ -259,8 +263,9 @@ class StockRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _list_alerts(self, request: HttpRequest) -> HttpResponse:
+        records = self._records.of(request.principal.tenant)
         query: AlertQuery = request.query
-        found = await stock.list_alerts(self._records.lists, query.state, limit=query.limit, cursor=query.cursor)
+        found = await stock.list_alerts(records.lists, query.state, limit=query.limit, cursor=query.cursor)
         return json_response(AlertPage(*found))
 
     @route(
@@ -276,9 +281,8 @@ class StockRoutes:
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _acknowledge_alert(self, request: HttpRequest) -> HttpResponse:
-        return json_response(
-            await stock.acknowledge_alert(self._records.lookups, request.body.store, request.body.item)
-        )
+        records = self._records.of(request.principal.tenant)
+        return json_response(await stock.acknowledge_alert(records.lookups, request.body.store, request.body.item))
 
 
 async def _export_rows(

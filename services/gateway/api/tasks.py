@@ -64,8 +64,10 @@ class TaskRoutes:
     """Routes below /tasks."""
 
     def __init__(self, persistence: Backend[PersistenceClient]) -> None:
-        self._records = TaskRecords(persistence)
-        self._numbers = TaskNumbers(persistence)
+        self._persistence = persistence
+
+    def _records_of(self, request: HttpRequest) -> TaskRecords:
+        return TaskRecords(self._persistence.of(request.principal.tenant))
 
     @route(
         "GET",
@@ -80,7 +82,9 @@ class TaskRoutes:
     )
     async def _list_tasks(self, request: HttpRequest) -> HttpResponse:
         query: TaskQuery = request.query
-        page = await self._records.list(query.completed, newest_first=True, limit=query.limit, cursor=query.cursor)
+        page = await self._records_of(request).list(
+            query.completed, newest_first=True, limit=query.limit, cursor=query.cursor
+        )
         return json_response(TaskPage([_public_task(stored) for stored in page.tasks], page.cursor))
 
     @route(
@@ -96,7 +100,7 @@ class TaskRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _add_task(self, request: HttpRequest) -> HttpResponse:
-        stored = await self._records.add(task_members(to_builtins(request.body)))
+        stored = await self._records_of(request).add(task_members(to_builtins(request.body)))
         task = _public_task(stored)
         return json_response(task, status=201, etag=etag_of_task(stored), location=f"/tasks/{task.id}")
 
@@ -112,7 +116,7 @@ class TaskRoutes:
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _show_task(self, request: HttpRequest) -> HttpResponse:
-        stored = await self._records.get(request.id)
+        stored = await self._records_of(request).get(request.id)
         etag = etag_of_task(stored)
         return (
             not_modified(etag)
@@ -148,7 +152,7 @@ class TaskRoutes:
     )
     async def _change_task(self, request: HttpRequest) -> HttpResponse:
         members = task_members(to_builtins(request.body))
-        stored = await self._records.change(request.id, members, request.headers.if_match)
+        stored = await self._records_of(request).change(request.id, members, request.headers.if_match)
         return json_response(_public_task(stored), etag=etag_of_task(stored))
 
     @route(
@@ -163,8 +167,8 @@ class TaskRoutes:
         errors=_CHANGES,
     )
     async def _remove_task(self, request: HttpRequest) -> HttpResponse:
-        number = await self._numbers.removal(request.id)
-        await self._records.remove(request.id, request.headers.if_match, number)
+        number = await TaskNumbers(self._persistence.of(request.principal.tenant)).removal(request.id)
+        await self._records_of(request).remove(request.id, request.headers.if_match, number)
         return HttpResponse(204, [], b"")
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from services.gateway.http.principal import MAIN_TENANT, RouteAccess
+from services.gateway.http.principal import RouteAccess
 from services.gateway.http.problems import MEDIA_TYPE, STATUS, TITLES, Problem
 from services.gateway.http.routes import Route, placeholders
 from shared import VERSION
 from shared.domain.stock import MAX_ITEM_CHARACTERS
+from shared.domain.tenants import MAIN
 
 _INTRODUCTION = """Orders, stock, scores and tasks over HTTP. Every error is `application/problem+json`: `error` is its
 code, `detail` says what is wrong, `field` where, `hint` how to mend it. An order that was answered is on disk."""
@@ -95,7 +96,7 @@ def _describe_access(access: RouteAccess, open_to_all: bool) -> dict[str, Any]:
     if access.players:
         found["x-players"] = True
     if access.installation:
-        found["x-tenant"] = MAIN_TENANT
+        found["x-tenant"] = MAIN
     return found
 
 

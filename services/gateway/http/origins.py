@@ -6,7 +6,7 @@ may have its own name lead to this machine (DNS rebinding): then the name says w
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import SplitResult, urlsplit
 
 from services.gateway.http.problems import BadRequest
@@ -21,25 +21,36 @@ _SAFE_SITES = (b"same-origin", b"none")
 def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Iterable[str]) -> None:
     """Raises Forbidden for a request that a page of another site has made a browser send, and BadRequest."""
     found = dict(headers)
+    site_header = found.get(b"sec-fetch-site")
     if (sent := found.get(b"origin")) is None:
-        return
+        if site_header is None or site_header in _SAFE_SITES:
+            return
+        raise _refuse_page()
     origin = sent.decode("latin-1")
     site = _parse_authority(origin, "Origin")
-    if found.get(b"sec-fetch-site") in _SAFE_SITES or origin in allowed:
+    if site_header in _SAFE_SITES or origin in allowed:
         return
-    if b"sec-fetch-site" not in found and site.netloc.encode("latin-1") == found.get(b"host"):
+    if site_header is None and site.netloc.encode("latin-1") == found.get(b"host"):
         return
-    raise Forbidden("a page of another site has sent this", field="Origin", hint="allow the site in CORS_ORIGINS")
+    raise _refuse_page()
+
+
+def _refuse_page() -> Forbidden:
+    return Forbidden("a page of another site has sent this", field="Origin", hint="allow the site in CORS_ORIGINS")
 
 
 class HostFilter:
-    """The names by which the gateway may be asked: any address, any name of one word, and `names`; `*` is any."""
+    """The names by which the gateway may be asked: any address, any name of one word, and `names`; `*` is any.
 
-    def __init__(self, names: Iterable[str]) -> None:
+    `is_tenant_host` says whether a name is that of a tenant.
+    """
+
+    def __init__(self, names: Iterable[str], is_tenant_host: Callable[[str], Awaitable[bool]]) -> None:
+        self._is_tenant_host = is_tenant_host
         self._names = {name.lower() for name in names}
         self._known: set[bytes] = set()
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]], http_version: str) -> None:
+    async def check(self, headers: Iterable[tuple[bytes, bytes]], http_version: str) -> None:
         """Raises Forbidden for a name that may be another site's, and BadRequest where there is not one name.
 
         An Origin that is no address is a bad request as well, whatever is asked for.
@@ -55,14 +66,16 @@ class HostFilter:
             raise BadRequest(message, field="Host", hint="RFC 9112, section 3.2: a request of HTTP/1.1 has one")
         for value in hosts:
             if value not in self._known:
-                self._check_host(value)
+                await self._check_host(value)
 
-    def _check_host(self, value: bytes) -> None:
+    async def _check_host(self, value: bytes) -> None:
         if _HOST.fullmatch(value) is None:
             raise _no_address("Host")
         found = _parse_authority(f"//{value.decode('latin-1')}", "Host")
         host = (found.hostname or "").rstrip(".")
         if "." in host and not _is_address(host) and not self._names & {host, "*"}:
+            if await self._is_tenant_host(host):
+                return
             raise Forbidden(f"this is not {host[:100]}", field="Host", hint="add the name to ALLOWED_HOSTS")
         if len(self._known) < _KNOWN:
             self._known.add(value)

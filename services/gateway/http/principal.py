@@ -9,23 +9,19 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shared.domain.accounts import ROLES, Role
 from shared.domain.errors import Forbidden, Unauthorized
-
-MAIN_TENANT = "main"
-"""The tenant of the installation itself, to which orders, events, workers and notifications belong."""
-
-Role = Literal["viewer", "operator", "admin", "customer", "staff"]
-"""What an account or an API key may do within its tenant."""
+from shared.domain.tenants import MAIN
 
 PrincipalKind = Literal["anonymous", "account", "api_key", "player", "developer"]
 
-ALL_ROLES: frozenset[Role] = frozenset(("viewer", "operator", "admin", "customer", "staff"))
+ALL_ROLES: frozenset[Role] = frozenset(ROLES)
 
 
 class Principal(Struct, frozen=True, kw_only=True):
     """The sender of a request. A `player` is the numeric subject of a token for scores and notifications."""
 
-    tenant: str = MAIN_TENANT
+    tenant: str = MAIN
     kind: PrincipalKind = "anonymous"
     user: str | None = None
     """Id of the account; None for API keys, players and developers."""
@@ -49,7 +45,7 @@ class RouteAccess(Struct, frozen=True, kw_only=True):
     """Whether every account of the tenant is admitted."""
     roles: frozenset[Role] = frozenset()
     installation: bool = False
-    """Whether roles and accounts count in the tenant `main` only."""
+    """Whether it is of the installation as a whole: then roles and accounts of the tenant `main` only are admitted."""
 
     def for_installation(self) -> "RouteAccess":
         """Returns this access for things of the installation, which belong to the tenant `main`."""
@@ -63,7 +59,7 @@ class RouteAccess(Struct, frozen=True, kw_only=True):
         """Whether a principal may use the route."""
         if self.public or (self.players and principal.kind in ("player", "developer")):
             return True
-        if self.installation and principal.tenant != MAIN_TENANT:
+        if self.installation and principal.tenant != MAIN:
             return False
         return (self.signed_in and principal.user is not None) or not self.roles.isdisjoint(principal.roles)
 
@@ -74,7 +70,9 @@ def roles(*names: Role) -> RouteAccess:
 
 
 PUBLIC = RouteAccess(public=True)
-"""Everybody: probes, pages, registration and sign-in."""
+"""Everybody: registration and sign-in, for one tenant."""
+INSTALLATION_PUBLIC = PUBLIC.for_installation()
+"""Everybody, without naming a tenant: probes and pages."""
 PLAYER = RouteAccess(players=True)
 """Players, by a token that `python -m clients token` makes."""
 SIGNED_IN = RouteAccess(signed_in=True)
@@ -96,9 +94,7 @@ def check_access(principal: Principal, access: RouteAccess) -> None:
         return
     if principal.kind in ("anonymous", "developer"):
         raise Unauthorized("this needs a sign-in", hint="sign in, or send a header Authorization: Bearer TOKEN")
-    if access.installation and principal.tenant != MAIN_TENANT:
-        raise Forbidden(
-            f"this belongs to the tenant {MAIN_TENANT}", hint=f"use an account or a key of the tenant {MAIN_TENANT}"
-        )
+    if access.installation and principal.tenant != MAIN:
+        raise Forbidden(f"this belongs to the tenant {MAIN}", hint=f"use an account or a key of the tenant {MAIN}")
     needed = ", ".join(sorted(access.roles)) or ("an account" if access.signed_in else "the token of a player")
     raise Forbidden(f"{principal.name} may not do this", hint=f"it needs one of: {needed}")

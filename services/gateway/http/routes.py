@@ -66,6 +66,17 @@ class HttpRequest:
         client = self._scope.get("client")
         return "unknown" if client is None else plain_address(client[0])
 
+    @property
+    def method(self) -> str:
+        """The method, in capitals."""
+        return str(self._scope["method"])
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """All headers in the order in which they were sent, with names in lower case."""
+        headers: list[tuple[bytes, bytes]] = self._scope["headers"]
+        return headers
+
     def header(self, name: bytes) -> str | None:
         """Returns a header by its name in lower case."""
         for found, value in self._scope["headers"]:

@@ -1,1 +1,1 @@
-"""Steps that every request passes: request ids, deadlines, the request log, metrics, rate limits and bearer tokens."""
+"""Steps that every request passes: request ids, deadlines, the request log, metrics and rate limits."""

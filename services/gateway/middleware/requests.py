@@ -65,7 +65,7 @@ class RequestMiddleware:
         exchange = _Exchange(self, scope["headers"], receive, send)
         scope["request_id"] = exchange.request_id
         try:
-            self._hosts.check(scope["headers"], scope["http_version"])
+            await self._hosts.check(scope["headers"], scope["http_version"])
             if self.at_work > self._max_requests:
                 raise Unavailable(
                     f"{self._max_requests} requests are at work already", hint="try again later; nothing was done"

@@ -1,12 +1,14 @@
 """A server behind the gateway: its connections, the bound on waiting requests, and its circuit breakers."""
 
 import asyncio
+import copy
 import enum
+import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from operator import methodcaller
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import structlog
 
@@ -14,6 +16,7 @@ from clients.base_client import BaseClient
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from services.gateway.upstream.breaker import Breaker, BreakerState
 from shared.domain.errors import ComandaError, DeadlineExceeded, NotOffered, Unavailable
+from shared.domain.tenants import MAIN
 
 C = TypeVar("C", bound=BaseClient)
 T = TypeVar("T")
@@ -55,10 +58,14 @@ class Backend(Generic[C]):
         self._places = dict.fromkeys(WorkKind, max_waiting) | {WorkKind.LIST: -(-max_waiting // 2)}
         self._waiting = dict.fromkeys(WorkKind, 0)
         """Requests of each kind that wait for a response."""
-        self._next = 0
+        self._turns = itertools.cycle(range(1, len(clients)))
+        self._tenant: str | None = None
         clock = asyncio.get_running_loop().time
         self._breakers = {kind: Breaker(clock) for kind in WorkKind}
         self._log = structlog.get_logger()
+        self._make_clients()
+
+    def _make_clients(self) -> None:
         self.at_once = self._client_for(WorkKind.AT_ONCE)
         """The client for requests that make no other request on their connection wait, above all new orders."""
         self.lookups = self._client_for(WorkKind.LOOKUP)
@@ -78,6 +85,18 @@ class Backend(Generic[C]):
             for work in WorkKind
         }
 
+    def of(self, tenant: str) -> Self:
+        """Returns a view of this server for the items of a tenant, with the same connections, places and breakers.
+
+        The clients have to have tenants, as `PersistenceClient` does.
+        """
+        if tenant == MAIN:
+            return self
+        view = copy.copy(self)
+        view._tenant = tenant
+        view._make_clients()
+        return view
+
     async def ask(self, question: Callable[[C], Awaitable[T]], work: WorkKind = WorkKind.LOOKUP) -> T:
         """Returns the result of `question`, called with a client; `work` is the kind of request.
 
@@ -94,7 +113,10 @@ class Backend(Generic[C]):
             raise self._unavailable(f"{waiting} requests wait for {self.name} already", 1.0)
         self._waiting[work] += 1
         try:
-            answer = await question(self._clients[0] if work is WorkKind.AT_ONCE else self._next_client())
+            client = self._clients[0] if work is WorkKind.AT_ONCE else self._clients[next(self._turns)]
+            if self._tenant is not None:
+                client = client.of(self._tenant)  # type: ignore[attr-defined]
+            answer = await question(client)
         except Refused as refusal:
             raise self._translate_refusal(refusal, breaker) from None
         except Unreachable as error:
@@ -118,10 +140,6 @@ class Backend(Generic[C]):
 
     def _client_for(self, work: WorkKind) -> C:
         return cast(C, GuardedClient(partial(self.ask, work=work)))
-
-    def _next_client(self) -> C:
-        self._next = self._next % (len(self._clients) - 1) + 1
-        return self._clients[self._next]
 
     def close(self) -> None:
         """Closes the connections."""

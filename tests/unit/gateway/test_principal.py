@@ -13,10 +13,10 @@ from services.gateway.http.principal import (
     SIGNED_IN,
     VIEWERS,
     Principal,
-    Role,
     RouteAccess,
     check_access,
 )
+from shared.domain.accounts import Role
 from shared.domain.errors import Forbidden, RequestError, Unauthorized
 
 
