@@ -83,6 +83,7 @@ app.command("clients.cli.statistics:show_statistics", name="stats", help="Show t
 app.command("clients.cli.statistics:show_notifications", name="notifications", help="Show a user's notifications.")
 app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: upload files, list counts, undo imports.")
 app.command("clients.cli.tenant:tenant", name="tenant", help="Tenants: add, list and change them.")
+app.command("clients.cli.shop:shop", name="shop", help="The bookstore: load and undo files of books.")
 app.command("clients.cli.readiness:show_readiness", name="ready", help="Check whether all required servers can work.")
 app.command(
     "clients.tools.doctor.command:run_doctor",

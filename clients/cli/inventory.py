@@ -12,9 +12,9 @@ from typing import Annotated, BinaryIO
 import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
+from clients.cli.files import CHUNK_BYTES, DEFAULT_UPLOAD_BYTES, create_progress, name_source, open_source
 from clients.cli.output import Output, print_error
 from clients.cli.targets import PERSISTENCE, read_setting, resolve_target
 from clients.errors import ClientError
@@ -30,9 +30,7 @@ from shared.runtime.programs import server_command
 
 inventory = App(name="inventory", help="Stock: upload files, list counts, undo imports.")
 
-_CHUNK_BYTES = 256 * 1024
 _EXPORT_ROWS = 1000
-_DEFAULT_UPLOAD_BYTES = "33554432"
 _LOOK_SECONDS = 0.5
 _PARTIAL = "--partial takes the other rows"
 _COLUMNS = ("id", "state", "rows", "applied", "name")
@@ -86,14 +84,15 @@ async def upload_file(
     taken then. A --dry-run ends as the same command without it would.
     """
     output = Output(json=options.json)
-    most = int(read_setting("MAX_UPLOAD_BYTES", _DEFAULT_UPLOAD_BYTES))
-    with _open_source(file) as source, _create_progress() as progress:
+    most = int(read_setting("MAX_UPLOAD_BYTES", DEFAULT_UPLOAD_BYTES))
+    with open_source(file) as source, create_progress() as progress:
         async with options.open_client() as records:
-            name = "standard input" if file == "-" else Path(file).name
-            sent = Upload(records, name=name, source="cli", max_bytes=most, dry_run=dry_run, partial=partial)
+            sent = Upload(
+                records, name=name_source(file), source="cli", max_bytes=most, dry_run=dry_run, partial=partial
+            )
             try:
                 reading = progress.add_task("reading", total=None)
-                while data := await asyncio.to_thread(source.read, _CHUNK_BYTES):
+                while data := await asyncio.to_thread(source.read, CHUNK_BYTES):
                     await sent.feed(data)
                     progress.update(reading, completed=sent.rows)
                 found = await sent.finish(again=again)
@@ -123,7 +122,7 @@ async def undo_import(import_id: ImportId, /, *, options: StockOptions = _OPTION
     """Undo an import: reverts its changes of counts; sales in the meantime stay."""
     async with options.open_client() as records:
         found = await imports.undo_import(records, import_id)
-        with _create_progress() as progress:
+        with create_progress() as progress:
             found = await _wait_until_final(records, found, progress, "taking back")
     Output(json=options.json).print_rows([_import_members(found)], shown=_COLUMNS)
     return 0
@@ -251,28 +250,6 @@ async def _wait_until_final(records: PersistenceClient, found: Import, progress:
                 f"import {found.id} is stored, and goes on as soon as the inventory service runs",
                 hint=f"start it: {server_command('inventory')}",
             )
-
-
-def _open_source(file: str) -> BinaryIO:
-    if file == "-":
-        return sys.stdin.buffer
-    try:
-        return Path(file).open("rb")
-    except OSError as error:
-        raise ClientError(f"{file} cannot be read: {error.strerror}") from None
-
-
-def _create_progress() -> Progress:
-    """Returns progress bars for standard error, disabled if that is no terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
 
 
 def _import_members(found: Import) -> dict[str, object]:

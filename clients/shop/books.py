@@ -46,7 +46,7 @@ async def create_book(records: PersistenceClient, members: Mapping[str, Any], st
     isbn: str = members["isbn"]
     number = await reserve_numbers(records, 1)
     book = build_book(members, claim=isbn, seq=number)
-    actions = [*addition_of(book, stock, Condition(exists=False)), advance_catalogue(), count_listed(1)]
+    actions = [*addition_of(book, stock), advance_catalogue(), count_listed(1)]
     try:
         # A second attempt after a lost answer finds the claim of the first.
         written = await records.transact(actions, safe=True)
@@ -73,13 +73,14 @@ def build_book(members: Mapping[str, Any], *, claim: str, seq: int) -> Book:
     return Book(book=book, **members, claim=claim, seq=seq, shard=shard_of(book), created_at=now, updated_at=now)
 
 
-def addition_of(book: Book, stock: int, when: Condition) -> list[Action]:
-    """Returns the three actions that add a book, its claim, and its copies in stock."""
-    return [
-        Put(BOOKS.name, {**msgspec.structs.asdict(book), "listed": book.book}, when),
-        Put(BOOK_ISBNS.name, {"isbn": book.claim, "book": book.book}, Condition(exists=False)),
-        _set_stock(book.book, stock),
+def addition_of(book: Book, stock: int | None) -> list[Action]:
+    """Returns the actions that add a book, its claim, and its copies in stock unless `stock` is None."""
+    new = Condition(exists=False)
+    actions: list[Action] = [
+        Put(BOOKS.name, {**msgspec.structs.asdict(book), "listed": book.book}, new),
+        Put(BOOK_ISBNS.name, {"isbn": book.claim, "book": book.book}, new),
     ]
+    return actions if stock is None else [*actions, _set_stock(book.book, stock)]
 
 
 def count_listed(change: int) -> Update:
@@ -103,7 +104,7 @@ async def count_books(records: PersistenceClient) -> int:
 async def get_book(records: PersistenceClient, book: str) -> StoredBook:
     """Returns one listed book. Raises NotFound, also for a deleted one."""
     stored, stock = await asyncio.gather(
-        records.get_item(BOOKS.name, {"book": book}), records.get_item(STOCK.name, _stock_key(book))
+        records.get_item(BOOKS.name, {"book": book}), records.get_item(STOCK.name, stock_key(book))
     )
     found = _join(stored, stock)
     if found is None or not found.book.active:
@@ -126,7 +127,7 @@ async def get_books(records: PersistenceClient, books: Sequence[str]) -> list[St
         return []
     stored, stock = await asyncio.gather(
         records.get_items(BOOKS.name, [{"book": book} for book in books]),
-        records.get_items(STOCK.name, [_stock_key(book) for book in books]),
+        records.get_items(STOCK.name, [stock_key(book) for book in books]),
     )
     return [_join(one, copies) for one, copies in zip(stored, stock, strict=True)]
 
@@ -138,7 +139,7 @@ async def iterate_books(
     for shard in shards:
         async for page in records.iterate_pages(BOOKS.name, "by_shard", partition=shard, page_size=_PAGE):
             found = [stored for stored in page.items if stored.item is not None]
-            keys = [_stock_key(stored.item["book"]) for stored in found if stored.item is not None]
+            keys = [stock_key(stored.item["book"]) for stored in found if stored.item is not None]
             stock = await records.get_items(STOCK.name, keys) if keys else []
             joined = (_join(one, copies) for one, copies in zip(found, stock, strict=True))
             yield [one for one in joined if one is not None]
@@ -215,10 +216,11 @@ def removal_of(book: Book, when: Condition) -> list[Action]:
 
 def _set_stock(book: str, count: int, when: Condition | None = None) -> Update:
     change = {"count": count, "cause": Cause.EDIT.value, "reference": None, "changed": iso_now()}
-    return Update(STOCK.name, _stock_key(book), set=change, remove=["orders"], when=when)
+    return Update(STOCK.name, stock_key(book), set=change, remove=["orders"], when=when)
 
 
-def _stock_key(book: str) -> dict[str, str]:
+def stock_key(book: str) -> dict[str, str]:
+    """Returns the key of a book's copies in `Stock`."""
     return {"store": MAIN_STORE, "item": book}
 
 

@@ -131,8 +131,8 @@ A book that was loaded without an ISBN claims its title, author and year.
 BOOK_LOADS = Table("BookLoads", partition="load", indexes=(Index("by_time", sort="begun"),), feed=False)
 """Loaded files of books, by the SHA-256 of their bytes: `name`, `begun`, `state`, and the counts of their rows."""
 
-BOOK_LOAD_ROWS = Table("BookLoadRows", partition="load", sort="number", numbers=frozenset({"number"}), feed=False)
-"""The `books` that a load has added, in chunks that were each added in one transaction."""
+BOOK_LOAD_ROWS = Table("BookLoadRows", partition="load", sort="chunk", feed=False)
+"""The `books` that a load has added, in chunks (UUIDv7) that were each added in one transaction."""
 
 FAVORITES = Table(
     "Favorites", partition="user", sort="book", indexes=(Index("by_time", partition="user", sort="added_at"),)

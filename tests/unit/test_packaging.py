@@ -23,6 +23,7 @@ COMMANDS = [
     "order_input",
     "order_sender",
     "readiness",
+    "shop",
     "statistics",
     "token",
 ]
