@@ -27,6 +27,7 @@ from services.gateway.http.static_files import StaticFiles
 from services.gateway.identity.authenticator import Authenticator, NoCredentials
 from services.gateway.identity.players import PlayerTokens
 from services.gateway.identity.tenants import TenantDirectory
+from services.gateway.middleware.audit import RequestAudit
 from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.rate_limits import RateLimiter
 from services.gateway.middleware.request_log import RequestLog
@@ -35,6 +36,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
 from shared.runtime.traces import Traces
+from shared.stores.audit_log import AuditLog
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"]
@@ -50,6 +52,7 @@ def build_app(
     *,
     tenants: TenantDirectory,
     traces: Traces | None,
+    audit_log: AuditLog,
     encrypted: bool,
 ) -> App:
     """Returns the application. Raises StartupError."""
@@ -109,6 +112,7 @@ def build_app(
         traces,
         HostFilter(_split_list(settings.allowed_hosts), tenants.is_host),
         RequestLog(settings.log_requests, slow_seconds=settings.slow_request_seconds, clock=time.monotonic),
+        RequestAudit(audit_log),
         request_seconds=settings.request_seconds,
         max_requests=settings.max_requests,
         encrypted=encrypted,

@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -25,6 +26,7 @@ from shared.net.listeners import is_open_to_others, open_listeners
 from shared.net.tls import server_tls
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
+from shared.stores.audit_log import FOLDER, AuditLog
 
 C = TypeVar("C", bound=BaseClient)
 
@@ -87,8 +89,17 @@ class Gateway:
         )
         tenants = TenantDirectory(partial(read_tenants, tenant_client), asyncio.get_running_loop().time)
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
+        audit_log = AuditLog(Path(settings.data_dir) / FOLDER, "gateway", max_bytes=settings.audit_log_mib * 2**20)
         app = build_app(
-            settings, intake, persistence, distributed, hub, tenants=tenants, traces=traces, encrypted=encrypted
+            settings,
+            intake,
+            persistence,
+            distributed,
+            hub,
+            tenants=tenants,
+            traces=traces,
+            audit_log=audit_log,
+            encrypted=encrypted,
         )
         host, port, setting = settings.listening
         listeners = open_listeners(host, port, "MAIN_SERVER_PORT")
@@ -104,11 +115,14 @@ class Gateway:
         server = self._server = HttpServer(app, settings)
         self._backends = [intake, persistence, distributed]
         closing = asyncio.create_task(_close_streams_at(stop, hub), name="close streams")
+        auditing = asyncio.create_task(audit_log.run(), name="audit log")
         await server.serve_until(stop, listeners)
         self._log.info("stopping")
         closing.cancel()
         tenants.close()
         tenant_client.close()
+        auditing.cancel()
+        await audit_log.close()
         for backend in (intake, persistence, distributed):
             backend.close()
         if traces is not None:

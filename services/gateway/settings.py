@@ -4,7 +4,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from services.settings import ListenAddress, NeighbourSettings, RequestIdScope, Stage, choose_listen_address
+from services.settings import (
+    AuditLogMib,
+    ListenAddress,
+    NeighbourSettings,
+    RequestIdScope,
+    Stage,
+    choose_listen_address,
+)
 from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
 from shared.runtime.settings import Count, Key, Port, Seconds, SecretUrl
@@ -23,6 +30,8 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     stage: Stage = "prod"
     open_internal_ports: bool = False
     jwt_secret: Key | None = None
+    data_dir: str = "data"
+    audit_log_mib: AuditLogMib = 64
     cors_origins: str = ""
     trusted_proxies: str = ""
     allowed_hosts: str = ""

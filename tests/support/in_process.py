@@ -162,6 +162,7 @@ class Suite:
                 "main_server_port": 0,
                 "stage": "dev",
                 "rate_limit": "none",
+                "data_dir": str(self.folder),
                 **settings,
             },
             **{"server_port": 1, "tcp_persist_port": 2, "distributed_port": 3, **self._known()},

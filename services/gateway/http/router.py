@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from msgspec import Struct
 
+from clients.request_context import set_request_user
 from services.gateway.http.asgi import Receive, Scope, Send
 from services.gateway.http.bodies import BodyReader, check_media_type
 from services.gateway.http.origins import check_origin
@@ -101,8 +102,10 @@ class Router:
         operation, named = self._find_route(scope["method"], path, scope["raw_path"])
         scope["route"] = operation.path
         await self._admit(scope, operation)
-        request = HttpRequest(scope, scope["request_id"], named)
-        request.principal = await self._authenticate(request, operation)
+        request = scope["http_request"] = HttpRequest(scope, scope["request_id"], named)
+        principal = request.principal = await self._authenticate(request, operation)
+        if principal.kind != "anonymous":
+            set_request_user(principal.name)
         if operation.query is not None:
             request.query = _convert_query(scope["query_string"], operation.query)
         if operation.headers is not None:

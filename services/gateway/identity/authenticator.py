@@ -112,6 +112,8 @@ class Authenticator:
             raise Unauthorized("these credentials are not of this tenant", hint="sign in to this tenant")
         else:
             await self._check_tenant(principal.tenant)
+        # Also a refusal names its user in the audit log.
+        request.principal = principal
         check_access(principal, access)
         return principal
 

@@ -9,6 +9,7 @@ from clients.request_context import RequestContext, set_request_context
 from services.gateway.http.asgi import App, Message, Receive, Scope, Send
 from services.gateway.http.origins import HostFilter
 from services.gateway.http.problems import problem_response
+from services.gateway.middleware.audit import RequestAudit
 from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.request_log import RequestLog
 from shared.domain.errors import ComandaError, Unavailable
@@ -40,6 +41,7 @@ class RequestMiddleware:
         traces: Traces | None,
         hosts: HostFilter,
         log: RequestLog,
+        audit: RequestAudit,
         *,
         request_seconds: float,
         max_requests: int,
@@ -55,6 +57,7 @@ class RequestMiddleware:
         self.at_work = 0
         self._clock = asyncio.get_running_loop().time
         self._log = log
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -86,6 +89,7 @@ class RequestMiddleware:
             exchange.done()
             seconds = time.perf_counter() - began
             route = scope.get("route", "none")
+            self._audit.record_request(scope, exchange.status, exchange.request_id, exchange.location)
             self._metrics.record_request(scope["method"], route, exchange.status, seconds)
             if self._traces is not None:
                 attributes = {"http.request.method": scope["method"], "http.response.status_code": exchange.status}
@@ -107,7 +111,18 @@ class RequestMiddleware:
 class _Exchange:
     """One request and its response."""
 
-    __slots__ = ("_at_work", "_edge", "_reading", "_receive", "_send", "caller", "request_id", "status", "streamed")
+    __slots__ = (
+        "_at_work",
+        "_edge",
+        "_reading",
+        "_receive",
+        "_send",
+        "caller",
+        "location",
+        "request_id",
+        "status",
+        "streamed",
+    )
 
     def __init__(
         self, edge: RequestMiddleware, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
@@ -121,6 +136,8 @@ class _Exchange:
         self.request_id, self.caller = _identify_request(headers)
         self.status = 0
         """The status of the answer; 0 until there is one."""
+        self.location: bytes | None = None
+        """The address of what the request has created."""
         self.streamed = False
         """Whether the answer is a stream of events."""
 
@@ -142,6 +159,7 @@ class _Exchange:
             self.status = message["status"]
             headers = list(message["headers"])
             names = dict(headers)
+            self.location = names.get(b"location")
             headers += self._edge.headers
             headers.append((b"x-request-id", self.request_id.encode()))
             if b"content-security-policy" not in names:

@@ -10,6 +10,7 @@ from clients.request_context import set_request_user
 from shared.stores.audit_log import AuditKind, list_audit_files
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
+from tests.support.in_process_http import InProcessHttp
 from tests.support.orders import ORDER
 
 LATER = {**ORDER, "no_antes_de": "2099-01-01T00:00:00Z"}
@@ -91,6 +92,35 @@ async def test_persistence_records_keys_of_what_users_change_and_no_other_member
         ("delete_item", "shop", [{"table": "Tasks", "id": "1"}], None),
         ("save_score", None, None, 7),
     ]
+    assert "secret" not in str(told)
+
+
+async def test_gateway_records_changes_with_the_user_and_passes_the_user_on(suite: Suite) -> None:
+    await suite.start_intake()
+    await suite.start_persistence()
+    http = InProcessHttp(await suite.start_gateway())
+    order = (await http.post("/api/v1/orders", LATER)).json["id"]
+    assert (await http.ask("DELETE", f"/api/v1/orders/{order}", headers={"X-Request-ID": "t1"})).status < 300
+    assert (await http.post("/tasks", {"title": "a secret title"})).status == 201
+    assert (await http.post("/tasks", {"titel": "x"})).status == 422
+    await http.get("/tasks")
+    for name in ("main_server_port", "server_port", "tcp_persist_port"):
+        await suite.stop(name)
+    told = [
+        {name: entry.get(name) for name in ("server", "user", "action", "status", "id", "path", "trace")}
+        for entry in read_entries(suite.folder, "changes")
+    ]
+    gateway = [entry for entry in told if entry["server"] == "gateway"]
+    assert [(entry["action"], entry["user"], entry["status"]) for entry in gateway] == [
+        ("POST /api/v1/orders", "developer", 201),
+        ("DELETE /api/v1/orders/{id}", "developer", 200),
+        ("POST /tasks", "developer", 201),
+    ]
+    assert (gateway[1]["path"], gateway[1]["trace"]) == (f"/api/v1/orders/{order}", "t1")
+    (cancelled,) = [entry for entry in told if entry["server"] == "intake"]
+    assert (cancelled["user"], cancelled["id"], cancelled["trace"]) == ("developer", order, "t1")
+    (stored,) = [entry for entry in told if entry["server"] == "persistence"]
+    assert stored["user"] == "developer"
     assert "secret" not in str(told)
 
 
