@@ -102,6 +102,8 @@ async def update_tenant(records: PersistenceClient, tenant: str, members: Mappin
 
     Raises NotFound, InvalidParams, and Conflict if another tenant has one of the hosts.
     """
+    if tenant == MAIN and not members.get("active", True):
+        raise InvalidParams(f"the tenant {MAIN} is that of the installation, and stays active", field="active")
     if fixed := next((name for name in _FIXED if name in members), None):
         raise InvalidParams(f"{fixed} cannot be changed", field=fixed)
     for _ in range(_ATTEMPTS):
@@ -124,7 +126,7 @@ async def update_tenant(records: PersistenceClient, tenant: str, members: Mappin
 
 
 async def _check_hosts(records: PersistenceClient, record: TenantRecord) -> None:
-    """Raises Conflict if another tenant has one of the hosts. Two changes at once can both succeed; see the gateway."""
+    """Raises Conflict if another tenant has one of the hosts. Two changes at once can both succeed."""
     if not record.hosts:
         return
     async for other in iterate_tenants(records):

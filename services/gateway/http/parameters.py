@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 Limit = Annotated[int, Meta(ge=1, le=1000, description="How many, at most")]
-Cursor = Annotated[str, Meta(max_length=200, description="From the page before")]
+Cursor = Annotated[str, Meta(max_length=600, description="From the page before")]
 UserId = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 AskingUser = Annotated[UserId | None, Meta(description="In development alone; else the token says it")]
 

@@ -51,6 +51,7 @@ async def test_tenant_is_added_and_changed(cli: InProcessCli) -> None:
         (["set", "nobody", "--title", "x"], "there is no tenant nobody"),
         (["set", "main", "--limit", "read=fast"], "limits"),
         (["set", "main", "--currency", "pesos"], "currency"),
+        (["set", "main", "--no-active"], "stays active"),
         (["set", "main", "--tax", "books"], "is not NAME=VALUE"),
         (["set", "main"], "no setting was given"),
     ],

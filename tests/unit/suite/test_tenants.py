@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from clients.access import Access
 from clients.errors import Refused
 from clients.persistence import PersistenceClient
+from services.gateway.http.parameters import Cursor
 from shared.domain.errors import InvalidParams
 from shared.domain.records import Action, Check, Condition, Put
 from shared.domain.tables import PRIVATE
@@ -110,3 +112,17 @@ async def test_conflict_names_the_refused_action(client: PersistenceClient) -> N
     results = await client.batch([*actions, Put("Scores", {"user_id": 1}, new)])
     found = [(one.action, one.reply["key"]) for one in results if isinstance(one, Refused)]
     assert found == [(2, {"store": "A", "item": "x"}), (3, {"user_id": 1})]
+
+
+async def test_cursor_of_a_long_tenant_fits_the_gateway(client: PersistenceClient) -> None:
+    view = client.of("t" * 40)
+    items = [{"store": "s" * 40, "item": f"{n:040}", "count": 1} for n in range(3)]
+    await view.batch([Put("Stock", item) for item in items])
+    page = await view.query("Stock", "all", page_size=1)
+    cursor = msgspec.convert(page.cursor, Cursor)
+    # The limit was 200 once.
+    assert len(cursor) > 200
+    following = await view.query("Stock", "all", page_size=1, cursor=cursor)
+    assert [one.item for one in following.items] == items[1:2]
+    with pytest.raises(Refused):
+        await client.query("Stock", "all", page_size=1, cursor=cursor)
