@@ -19,7 +19,7 @@ from clients.errors import Refused
 from clients.persistence import PersistenceClient
 from services.inventory.file_import import CHUNK_BYTES, FileOutcome, import_stock_file
 from shared.domain.errors import ComandaError, RequestError
-from shared.stores.durable_files import PRIVATE_FOLDER, write_file
+from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
 
 _CLEAN_SECONDS = 3600.0
 _ENDINGS = (".csv", ".tsv", ".txt")

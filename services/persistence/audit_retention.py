@@ -20,7 +20,7 @@ from shared.domain.errors import StoreError
 from shared.domain.orders import iso_time
 from shared.domain.records import MAX_ACTIONS, Delete, Item, Transaction, Update
 from shared.domain.tables import CHAINS
-from shared.stores.durable_files import PRIVATE_FOLDER, write_file
+from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
 from shared.stores.ports.records import RecordQuery, RecordStore
 
 _EVERY_SECONDS = 3600.0

@@ -15,7 +15,7 @@ from clients.tools.backup.manifest import CopiedFile, Facts, Manifest, write_man
 from shared import VERSION
 from shared.domain.orders import iso_time
 from shared.runtime.clock import read_clock
-from shared.stores.durable_files import sync_folder
+from shared.runtime.durable_files import sync_folder
 from shared.stores.sqlite.archives import archived_names
 from shared.stores.sqlite.database import open_copy
 from shared.stores.sqlite.snapshot import Snapshot

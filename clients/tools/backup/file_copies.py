@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from shared.stores.durable_files import PRIVATE, sync_file
+from shared.runtime.durable_files import PRIVATE, sync_file
 from shared.stores.sqlite.database import Connection, open_target, translate_errors
 
 ProgressCallback = Callable[[int], None]

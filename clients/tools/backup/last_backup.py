@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from shared.stores.durable_files import write_file
+from shared.runtime.durable_files import write_file
 
 _NAME = "last-backup.json"
 

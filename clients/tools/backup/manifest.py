@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from clients.errors import ClientError
 from clients.tools.backup.locations import MANIFEST
+from shared.runtime.durable_files import write_file
 from shared.runtime.programs import client_command
-from shared.stores.durable_files import write_file
 
 FORMAT = 1
 PRODUCT = "comanda"

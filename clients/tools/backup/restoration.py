@@ -20,7 +20,7 @@ from clients.errors import ClientError
 from clients.tools.backup.file_copies import ProgressCallback, Throttle, copy_file
 from clients.tools.backup.locations import StoreLocations, servers_stopped
 from clients.tools.backup.manifest import Manifest
-from shared.stores.durable_files import sync_folder, write_file
+from shared.runtime.durable_files import sync_folder, write_file
 from shared.stores.sqlite.files import RESTORE_MARK
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")

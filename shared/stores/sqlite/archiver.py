@@ -22,8 +22,8 @@ import msgspec
 
 from shared.domain.errors import StartupError
 from shared.domain.orders import FailedAttempt, Order
+from shared.runtime.durable_files import PRIVATE, sync_folder
 from shared.stores.archive_format import ArchiveContents, ArchivedOrder, encode_archive
-from shared.stores.durable_files import PRIVATE, sync_folder
 from shared.stores.orders import DONE, STATES
 from shared.stores.sqlite.archives import add_archive, archive_name
 from shared.stores.sqlite.database import Writer, migrate, translate_errors

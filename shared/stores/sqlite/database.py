@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.domain.errors import StartupError, StoreError
-from shared.stores.durable_files import PRIVATE
+from shared.runtime.durable_files import PRIVATE
 
 try:
     import pysqlite3 as sqlite

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from shared.domain.errors import StartupError
-from shared.stores.durable_files import PRIVATE_FOLDER
+from shared.runtime.durable_files import PRIVATE_FOLDER
 
 
 class StoreFiles(Struct, frozen=True):

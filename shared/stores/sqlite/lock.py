@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from shared.domain.errors import StoreError
-from shared.stores.durable_files import PRIVATE
+from shared.runtime.durable_files import PRIVATE
 
 
 class FileLock:
