@@ -173,3 +173,11 @@ class StoreError(ComandaError):
     """An error of the server: the store refused. Nothing of the request has been stored."""
 
     code = "db_error"
+
+
+class IndexMissing(Unavailable):
+    """The search index of a tenant is missing, damaged, or of another version, and is being built."""
+
+
+class IndexBehind(Unavailable):
+    """The search index of a tenant cannot store changes, as its disk is full or fails; it answers with older data."""

@@ -14,6 +14,7 @@ WRONG_IMPORTS = {
     ),
     "shared/domain/orders.py": ("aioboto3", "shared.domain.orders imports aioboto3"),
     "shared/wire/replies.py": ("asyncio", "shared.wire.replies imports asyncio"),
+    "shared/search/pages.py": ("tantivy", "shared.search.pages -> tantivy"),
     "workers/backlog.py": ("services.settings", "workers is not allowed to import services"),
     "services/gateway/http/router.py": (
         "services.gateway.api.orders",

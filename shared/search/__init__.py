@@ -1,0 +1,1 @@
+"""The search of books: the port, the analysis of texts, and an adapter for each search engine."""

@@ -1,0 +1,83 @@
+"""Disjunctive facets: which counts are made under which filters.
+
+The counts of a dimension ignore the filter on it, so that the user of a page sees what else could be chosen, and obey
+all other filters.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from shared.domain.errors import InvalidParams
+from shared.search.port import FacetRange, Facets, FacetValue
+from shared.search.queries import Condition, Dimension
+
+NAME_FACETS: tuple[Dimension, ...] = ("category", "subcategory", "language", "author")
+"""Dimensions that are counted by name; the field of the names has the name of the dimension."""
+
+RANGE_FACETS: tuple[Dimension, ...] = ("price", "rating")
+"""Dimensions that are counted by ranges."""
+
+FACET_VALUES = 50
+"""Names that a facet has at most, the most frequent ones."""
+
+_RATING_BANDS = (100, 200, 300, 400)
+
+
+class FacetGroup(NamedTuple):
+    """Dimensions that are counted under the same conditions."""
+
+    dimensions: tuple[Dimension, ...]
+    conditions: tuple[Condition, ...]
+
+
+def group_facets(conditions: Sequence[Condition]) -> list[FacetGroup]:
+    """Returns the groups of dimensions to count: one for all without a filter, and one for each other."""
+    counted = (*NAME_FACETS, *RANGE_FACETS)
+    filtered = {condition.dimension for condition in conditions}
+    free = tuple(dimension for dimension in counted if dimension not in filtered)
+    groups = [FacetGroup(free, tuple(conditions))] if free else []
+    for dimension in counted:
+        if dimension in filtered:
+            others = tuple(condition for condition in conditions if condition.dimension != dimension)
+            groups.append(FacetGroup((dimension,), others))
+    return groups
+
+
+def list_bands(dimension: Dimension, price_bands: Sequence[int]) -> list[tuple[int | None, int | None]]:
+    """Returns the ranges of a dimension that is counted by ranges. Raises InvalidParams for bounds out of order."""
+    bounds = price_bands if dimension == "price" else _RATING_BANDS
+    if any(high <= low for low, high in itertools.pairwise(bounds)):
+        raise InvalidParams("the bounds of the price bands do not ascend", field="price_bands")
+    return list(zip((None, *bounds), (*bounds, None), strict=True))
+
+
+def sort_values(counts: Iterable[tuple[str, int]]) -> tuple[FacetValue, ...]:
+    """Returns the most frequent names first, names of equal count in alphabetical order."""
+    ordered = sorted((item for item in counts if item[1] and item[0]), key=lambda item: (-item[1], item[0]))
+    return tuple(FacetValue(value, count) for value, count in ordered[:FACET_VALUES])
+
+
+def make_ranges(
+    dimension: Dimension, bands: Sequence[tuple[int | None, int | None]], counts: Sequence[int]
+) -> tuple[FacetRange, ...]:
+    """Returns the ranges with their counts; those of ratings are in stars."""
+    unit = 100 if dimension == "rating" else 1
+    return tuple(
+        FacetRange(None if low is None else low // unit, None if high is None else high // unit, count)
+        for (low, high), count in zip(bands, counts, strict=True)
+    )
+
+
+def make_facets(
+    names: Mapping[Dimension, tuple[FacetValue, ...]], ranges: Mapping[Dimension, tuple[FacetRange, ...]]
+) -> Facets:
+    """Returns the facets of all dimensions."""
+    return Facets(
+        category=names["category"],
+        subcategory=names["subcategory"],
+        language=names["language"],
+        author=names["author"],
+        price=ranges["price"],
+        rating=ranges["rating"],
+    )

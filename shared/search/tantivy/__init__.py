@@ -1,0 +1,1 @@
+"""The search of books with tantivy: one index in a folder of files for each tenant."""

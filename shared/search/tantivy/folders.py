@@ -1,0 +1,103 @@
+"""The folder of a tenant: its index, a pointer to it, and an index that is being built.
+
+    ROOT/TENANT/current        names the folder of the index that answers
+    ROOT/TENANT/index-1-4/     version 1 of the schema, the fourth index that was built
+
+A pointer is replaced atomically, so a reader finds the old index or the new one. An index of another version of the
+schema counts as missing.
+"""
+
+import contextlib
+import re
+import shutil
+from pathlib import Path
+
+from shared.domain.errors import IndexBehind, IndexMissing
+from shared.domain.tenants import check_tenant_name
+from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
+from shared.search.fields import SCHEMA_VERSION
+
+_POINTER = "current"
+_DAMAGED = "damaged"
+_NAME = re.compile(r"index-([0-9]{1,9})-([0-9]{1,9})")
+
+FileState = tuple[int, int, int]
+"""Changes when a file is replaced: time of change in nanoseconds, inode, and size."""
+
+
+def read_state(path: Path) -> FileState | None:
+    """Returns the state of a file, or None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+class TenantFolder:
+    """The files of one tenant. Raises InvalidParams for what is not the name of a tenant."""
+
+    def __init__(self, root: Path, tenant: str) -> None:
+        self.path = root / check_tenant_name(tenant)
+        self.tenant = tenant
+        self.pointer = self.path / _POINTER
+
+    def find_index(self) -> Path:
+        """Returns the folder of the index that answers. Raises IndexMissing if there is no usable one."""
+        try:
+            name = self.pointer.read_text()
+        except (OSError, UnicodeDecodeError):
+            raise self.missing("has not been built") from None
+        match = _NAME.fullmatch(name)
+        if match is None or int(match[1]) != SCHEMA_VERSION:
+            raise self.missing("is of another version")
+        if (self.path / name / _DAMAGED).exists():
+            raise self.missing("is damaged")
+        return self.path / name
+
+    def missing(self, reason: str) -> IndexMissing:
+        """Returns the error for an index that cannot be used."""
+        return IndexMissing(
+            f"the search index of {self.tenant} {reason}", hint="it is built by itself; try again in some minutes"
+        )
+
+    def behind(self, reason: str) -> IndexBehind:
+        """Returns the error for changes that cannot be stored."""
+        return IndexBehind(
+            f"the search index of {self.tenant} {reason}", hint="check the free space of its disk; changes are kept"
+        )
+
+    def make_next(self) -> Path:
+        """Makes the folder of a new index, and deletes those that were never completed."""
+        self.path.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        self._delete_indexes_except(self._read_pointer())
+        numbers = [int(match[2]) for path in self.path.iterdir() if (match := _NAME.fullmatch(path.name))]
+        made = self.path / f"index-{SCHEMA_VERSION}-{max(numbers, default=0) + 1}"
+        made.mkdir(PRIVATE_FOLDER)
+        return made
+
+    def activate(self, index: Path) -> None:
+        """Makes an index the one that answers, durably, and deletes the others. Raises OSError."""
+        write_file(self.pointer, index.name.encode())
+        self._delete_indexes_except(index.name)
+
+    def mark_damaged(self, index: Path) -> None:
+        """Lets all processes know that an index cannot be read, so that it is built again."""
+        with contextlib.suppress(OSError):
+            (index / _DAMAGED).touch()
+
+    def delete(self) -> None:
+        """Deletes all files; the pointer is the first."""
+        self.pointer.unlink(missing_ok=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _read_pointer(self) -> str | None:
+        try:
+            return self.pointer.read_text()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def _delete_indexes_except(self, kept: str | None) -> None:
+        for path in self.path.iterdir():
+            if path.name != kept and _NAME.fullmatch(path.name):
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,139 @@
+"""Queries of tantivy, built from words and conditions; no text of a user is ever parsed as a query."""
+
+from collections.abc import Iterable, Sequence
+
+import tantivy
+from tantivy import FieldType, Occur, Query
+
+from shared.search.pages import Boundary
+from shared.search.queries import Condition, NameCondition, QueryText, QueryWord, spelling_distance
+from shared.search.tantivy.schema import POSITION_ID, TITLE_HEAD, TITLE_REST, number_title
+
+# The precise word in a title counts most, a word in a description least. tantivy scores misspelt words by a constant
+# (tantivy#563), below every precise one.
+_TITLE, _AUTHOR, _TITLE_LIGHT, _TEXT_LIGHT, _MISSPELT = 4.0, 3.0, 2.0, 1.0, 0.5
+
+
+class QueryBuilder:
+    """Builds queries for one schema."""
+
+    def __init__(self, schema: tantivy.Schema) -> None:
+        self._schema = schema
+
+    def match_text(self, text: QueryText, *, fuzzy: bool) -> Query:
+        """Returns the query of the books that have all words, or the ISBN."""
+        if text.isbn is not None:
+            return self._match_term("isbn", text.isbn)
+        if text.is_empty:
+            return Query.empty_query()
+        return _all_of(self._match_word(word, fuzzy=fuzzy) for word in text.words)
+
+    def match_everything(self) -> Query:
+        """Returns the query of all books."""
+        position = self._match_term("book", POSITION_ID)
+        return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, position)])
+
+    def narrow(self, query: Query, conditions: Sequence[Condition]) -> Query:
+        """Returns a query of those books that meet all conditions too, with unchanged scores."""
+        if not conditions:
+            return query
+        unscored = [Query.const_score_query(self._meet(condition), 0.0) for condition in conditions]
+        return _all_of([query, *unscored])
+
+    def exclude(self, query: Query, other: Query) -> Query:
+        """Returns a query of the books of `query` that `other` does not find."""
+        return Query.boolean_query([(Occur.Must, query), (Occur.MustNot, other)])
+
+    def continue_behind(self, query: Query, field: str, boundary: Boundary, *, descending: bool) -> Query:
+        """Returns a query of the books behind a boundary; with `by_title` also of those that begin like it."""
+        if isinstance(boundary.key, str):
+            return _all_of([query, self._begin_like_or_behind(boundary.key, descending=descending)])
+        shown = Query.term_set_query(self._schema, "book", list(boundary.books))
+        reached = self._be_behind(field, boundary.key, descending=descending, included=True)
+        return Query.boolean_query([(Occur.Must, query), (Occur.Must, reached), (Occur.MustNot, shown)])
+
+    def match_typed(self, words: Sequence[str], *, fuzzy: bool) -> Query:
+        """Returns the query of the books that a text of which the last word is incomplete may lead to."""
+        *complete, last = words
+        parts = [
+            _any_of(self._match_term(field, word) for field in ("title", "author"))
+            if not fuzzy
+            else _any_of(self._match_misspelt(field, word, spelling_distance(word)) for field in ("title", "author"))
+            for word in complete
+        ]
+        distance = spelling_distance(last) if fuzzy else 0
+        begun = _any_of(
+            Query.fuzzy_term_query(self._schema, field, last, distance=distance, prefix=True)
+            for field in ("title", "author")
+        )
+        return _all_of([*parts, begun])
+
+    def match_any(self, words: Iterable[str]) -> Query:
+        """Returns the query of the books that have one of these words in their light forms; the score adds them up."""
+        fields = ("title_light", "text_light")
+        terms = [Query.disjunction_max_query([self._match_term(field, word) for field in fields]) for word in words]
+        return _any_of(terms)
+
+    def match_books(self, books: Sequence[str]) -> Query:
+        """Returns the query of the books with these ids."""
+        return Query.term_set_query(self._schema, "book", list(books))
+
+    def match_position(self) -> Query:
+        """Returns the query of the position's document."""
+        return self._match_term("book", POSITION_ID)
+
+    def _match_word(self, word: QueryWord, *, fuzzy: bool) -> Query:
+        alternatives = [
+            self._match_term("title", word.folded, _TITLE),
+            self._match_term("author", word.folded, _AUTHOR),
+            self._match_term("title_light", word.light, _TITLE_LIGHT),
+            self._match_term("text_light", word.light, _TEXT_LIGHT),
+        ]
+        if fuzzy and word.distance:
+            for field in ("title", "author"):
+                misspelt = self._match_misspelt(field, word.folded, word.distance)
+                alternatives.append(Query.const_score_query(misspelt, _MISSPELT))
+        return Query.disjunction_max_query(alternatives)
+
+    def _match_misspelt(self, field: str, word: str, distance: int) -> Query:
+        return Query.fuzzy_term_query(self._schema, field, word, distance=distance)
+
+    def _match_term(self, field: str, term: str, boost: float = 1.0) -> Query:
+        query = Query.term_query(self._schema, field, term, index_option="freq")
+        return query if boost == 1.0 else Query.boost_query(query, boost)
+
+    def _meet(self, condition: Condition) -> Query:
+        if isinstance(condition, NameCondition):
+            return Query.term_set_query(self._schema, condition.field, list(condition.keys))
+        kind = FieldType.Integer if condition.field == "year" else FieldType.Unsigned
+        low = condition.low if condition.low is None or kind == FieldType.Integer else max(condition.low, 0)
+        if kind == FieldType.Unsigned and condition.high is not None and condition.high < 0:
+            return Query.empty_query()
+        return Query.range_query(self._schema, condition.field, kind, low, condition.high)
+
+    def _be_behind(self, field: str, key: int, *, descending: bool, included: bool) -> Query:
+        low, high = (None, key) if descending else (key, None)
+        return Query.range_query(
+            self._schema,
+            field,
+            FieldType.Unsigned,
+            low,
+            high,
+            include_lower=included or low is None,
+            include_upper=included or high is None,
+        )
+
+    def _begin_like_or_behind(self, key: str, *, descending: bool) -> Query:
+        head, rest = number_title(key)
+        same_head = Query.range_query(self._schema, TITLE_HEAD, FieldType.Unsigned, head, head)
+        later_rest = self._be_behind(TITLE_REST, rest, descending=descending, included=True)
+        later_head = self._be_behind(TITLE_HEAD, head, descending=descending, included=False)
+        return _any_of([later_head, _all_of([same_head, later_rest])])
+
+
+def _all_of(queries: Iterable[Query]) -> Query:
+    return Query.boolean_query([(Occur.Must, query) for query in queries])
+
+
+def _any_of(queries: Iterable[Query]) -> Query:
+    return Query.boolean_query([(Occur.Should, query) for query in queries])
