@@ -18,7 +18,7 @@ import structlog
 
 from shared.domain.orders import iso_time
 from shared.runtime.clock import read_clock
-from shared.stores.durable_files import PRIVATE, PRIVATE_FOLDER
+from shared.runtime.durable_files import PRIVATE, PRIVATE_FOLDER
 
 AuditKind = Literal["access", "changes"]
 KINDS: tuple[AuditKind, ...] = ("access", "changes")
