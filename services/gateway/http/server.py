@@ -37,7 +37,9 @@ class _Gathering:
         self.reading = False
 
     def write(self, data: bytes) -> None:
-        """Sends `data` at the end of this turn of the event loop."""
+        """Sends `data` at the end of this turn of the event loop; drops it after `close`."""
+        if self._closed:
+            return
         if not self._parts:
             self._loop.call_soon(self._flush_writes)
         self._parts.append(data)
@@ -89,6 +91,10 @@ class _LimitedProtocol(HttpToolsProtocol):
     _address: str | None = None
     _header_bytes = 0
     _in_header = False
+    _unanswered = 0
+    """Requests whose header has come and whose response is not complete."""
+    _refusal: ComandaError | None = None
+    """The answer to a refused request, due after those to the requests before it."""
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -116,7 +122,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._gathering.is_closing():
+        if self._gathering.is_closing() or self._refusal is not None:
             return
         self._header_bytes += len(data)
         super().data_received(data)
@@ -127,7 +133,7 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._stop_timer()
             self._timer = self.loop.call_later(self.request_seconds, self._end_slow_request)
         if self._in_header and self._header_bytes > self.max_header_bytes:
-            self._send_problem(
+            self._refuse(
                 HeadersTooLarge(
                     f"the headers are larger than {self.max_header_bytes} bytes", hint="the limit is MAX_HEADER_BYTES"
                 )
@@ -139,6 +145,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_header = False
+        self._unanswered += 1
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -146,8 +153,14 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        self._unanswered -= 1
+        super().on_response_complete()
+        if self._refusal is not None and not self._unanswered:
+            self._send_problem(self._refusal)
+
     def send_400_response(self, msg: str) -> None:
-        self._send_problem(BadRequest(TITLES["bad_request"], hint="the port speaks HTTP/1.1"))
+        self._refuse(BadRequest(TITLES["bad_request"], hint="the port speaks HTTP/1.1"))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -163,9 +176,24 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(self.request_seconds, self._end_slow_request)
         elif self._gathering.reading:
             message = f"the request did not come within {self.request_seconds:g} s"
-            self._send_problem(Timeout(message, hint="send it in one go; the limit is REQUEST_SECONDS"))
+            self._refuse(Timeout(message, hint="send it in one go; the limit is REQUEST_SECONDS"))
         else:
             self.transport.close()
+
+    def _refuse(self, error: ComandaError) -> None:
+        """Answers the request that is being read with `error`, after the answers to the complete requests before it."""
+        before = self._unanswered
+        if self._gathering.reading and not self._in_header and before:
+            # Its header was accepted, so it is one of them; if it waits behind others, it is not started.
+            before -= 1
+            if self.pipeline and self.pipeline[0][0] is self.cycle:
+                self.pipeline.popleft()
+                self._unanswered -= 1
+        if before:
+            self._stop_timer()
+            self._refusal = error
+        else:
+            self._send_problem(error)
 
     def _send_problem(self, error: ComandaError) -> None:
         """Sends a problem document without the application, and closes the connection."""

@@ -27,11 +27,12 @@ OVERRIDES: dict[str, Callable[..., Any] | None] = {
     "on_message_begin": None,
     "on_headers_complete": None,
     "on_message_complete": None,
+    "on_response_complete": HttpToolsProtocol.on_headers_complete,
     "send_400_response": HttpToolsProtocol.data_received,
 }
 # What uvicorn sets on each part that the gateway reads.
 ATTRIBUTES = {
-    HttpToolsProtocol: {"client", "connections", "cycle", "flow", "loop", "scope", "transport"},
+    HttpToolsProtocol: {"client", "connections", "cycle", "flow", "loop", "pipeline", "scope", "transport"},
     RequestResponseCycle: {"response_started", "response_complete"},
     FlowControl: {"read_paused"},
     ServerState: {"connections", "tasks"},
