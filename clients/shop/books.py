@@ -69,7 +69,7 @@ async def create_book(records: PersistenceClient, members: Mapping[str, Any], st
 
 def build_book(members: Mapping[str, Any], *, claim: str, seq: int) -> Book:
     """Returns a new book with an id; `claim` is its key in `BookIsbns`, `seq` its number in the shop."""
-    book, now = new_uuid7(time.time_ns() // 1_000_000), iso_now()
+    book, now = new_uuid7(time.time_ns()), iso_now()
     return Book(book=book, **members, claim=claim, seq=seq, shard=shard_of(book), created_at=now, updated_at=now)
 
 
@@ -138,11 +138,17 @@ async def iterate_books(
     """Yields all listed books of some shards in lists of up to 1,000, for what is derived from them."""
     for shard in shards:
         async for page in records.iterate_pages(BOOKS.name, "by_shard", partition=shard, page_size=_PAGE):
-            found = [stored for stored in page.items if stored.item is not None]
-            keys = [stock_key(stored.item["book"]) for stored in found if stored.item is not None]
-            stock = await records.get_items(STOCK.name, keys) if keys else []
-            joined = (_join(one, copies) for one, copies in zip(found, stock, strict=True))
-            yield [one for one in joined if one is not None]
+            yield await attach_stock(records, page.items)
+
+
+async def attach_stock(records: PersistenceClient, items: Sequence[StoredItem]) -> list[StoredBook]:
+    """Returns up to 1,000 items of the table `Books` as books, with their copies."""
+    keys = [stock_key(stored.item["book"]) for stored in items if stored.item is not None]
+    if not keys:
+        return []
+    stock = await records.get_items(STOCK.name, keys)
+    joined = (_join(one, copies) for one, copies in zip(items, stock, strict=True))
+    return [one for one in joined if one is not None]
 
 
 async def change_book(

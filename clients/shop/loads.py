@@ -204,7 +204,7 @@ class BookLoad:
             books = [
                 build_book(self._complete(row), claim=row.claim, seq=number) for number, row in enumerate(rows, seq)
             ]
-            chunk = {"load": self.load, "chunk": new_uuid7(time.time_ns() // 1_000_000)}
+            chunk = {"load": self.load, "chunk": new_uuid7(time.time_ns())}
             actions: list[Action] = [
                 Put(BOOK_LOAD_ROWS.name, {**chunk, "books": [book.book for book in books]}, Condition(exists=False)),
                 Update(BOOK_LOADS.name, {"load": self.load}, add={"books": len(books)}),

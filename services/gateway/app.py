@@ -16,6 +16,8 @@ from services.gateway.api.orders import OrderRoutes
 from services.gateway.api.pages import FILES, PageRoutes
 from services.gateway.api.probes import ProbeRoutes
 from services.gateway.api.scores import ScoreRoutes
+from services.gateway.api.shop.books import BookRoutes
+from services.gateway.api.shop.lists import ShopListRoutes
 from services.gateway.api.stock import StockRoutes
 from services.gateway.api.tasks import TaskRoutes
 from services.gateway.http.asgi import App
@@ -87,6 +89,8 @@ def build_app(
                 request_seconds=settings.request_seconds,
             )
         ),
+        *collect_routes(BookRoutes(persistence, tenants)),
+        *collect_routes(ShopListRoutes(persistence, tenants)),
         *collect_routes(
             ProbeRoutes(
                 [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode(), persistence

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 NODE_BITS = 26
 SEQUENCE_BITS = 48
+_NANOSECONDS = 1_000_000
 
 _ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7([0-9a-f]{3})-([89ab][0-9a-f]{3})-([0-9a-f]{12})", re.IGNORECASE)
 
@@ -65,9 +66,14 @@ class OrderRange(Struct, frozen=True, array_like=True, gc=False):
         return parts
 
 
-def new_uuid7(milliseconds: int) -> str:
-    """Returns a new UUID of version 7 (RFC 9562) for a time in milliseconds since 1970: later ones sort behind it."""
-    bits = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
+def new_uuid7(nanoseconds: int) -> str:
+    """Returns a new UUID of version 7 for a time in nanoseconds since 1970: later ones sort behind it.
+
+    Its 12 bits after the milliseconds are their fraction (RFC 9562, section 6.2, method 3), a quarter of a microsecond.
+    """
+    milliseconds, rest = divmod(nanoseconds, _NANOSECONDS)
+    fraction = (rest << 12) // _NANOSECONDS
+    bits = milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | secrets.randbits(62)
     digits = f"{bits:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

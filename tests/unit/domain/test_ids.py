@@ -54,7 +54,7 @@ def test_select_holds_just_the_given_sequences(sequences: set[int]) -> None:
 
 
 def test_new_uuids_sort_by_their_time() -> None:
-    made = [new_uuid7(milliseconds) for milliseconds in (0, 1, 1_764_000_000_000, 2**48 - 1)]
+    made = [new_uuid7(time) for time in (0, 300, 999_999, 10**6, 1_764_000_000_000_000_000, (2**48 - 1) * 10**6)]
     assert made == sorted(made)
     assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in made} == {(7, uuid.RFC_4122)}
     assert new_uuid7(5) != new_uuid7(5)
