@@ -24,11 +24,21 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$", re.DOTALL)
 _ENUM = re.compile(r"Invalid (?:enum )?value (?P<value>.+)$", re.DOTALL)
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]')
+# Pairs and other escapes are matched so that a backslash within them begins none.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 _SHOWN_CHARACTERS = 40
 _MESSAGE_CHARACTERS = 300
 _NO_DECIMAL = "Invalid decimal string"
 _OUT_OF_RANGE = ("Number out of range", "Integer value out of range")
+_PLACE = " - at `$"
+# What msgspec writes in a place for the key of an object that may have any keys.
+_ANY_KEY = "[...]"
 _UNREAD: Final = object()
+_LARGE_NUMBER: Final = object()
+_INFINITY = float("inf")
 _NOT_A_NUMBER = Decimal("NaN")
 # More digits than any whole number that a type accepts.
 _SHORT_DIGITS = 20
@@ -95,7 +105,11 @@ def decode_strictly(decoder: "msgspec.json.Decoder[T]", document: bytes, *, exam
     try:
         return decoder.decode(document)
     except msgspec.ValidationError as error:
-        raise translate_error(str(error), kind, example=example) from None
+        message = str(error)
+        reason, _, place = message.partition(_PLACE)
+        if reason in _OUT_OF_RANGE and _ANY_KEY in place and (found := _find_large_number(document)) is not None:
+            message = f"{reason}{_PLACE}{found}`"
+        raise translate_error(message, kind, example=example) from None
     except msgspec.DecodeError as error:
         raise _syntax_error(document, str(error)) from None
     except RecursionError:
@@ -118,8 +132,8 @@ def read_decimal(text: str) -> Decimal:
 
 def translate_error(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
     """Translates msgspec's message about a value of type `kind` to the protocol's terms."""
-    text, _, path = message.partition(" - at `$")
-    where = path.rstrip("`").removeprefix(".").replace(".productos", "productos")
+    text, _, path = message.partition(_PLACE)
+    where = path.rstrip("`").removeprefix(".")
     where = re.sub(r"^\[\.\.\.\]\.?|^\[\d+\]\.?", "", where)
     if found := _MISSING.match(text):
         name = f"{where}.{found['name']}" if where else found["name"]
@@ -184,6 +198,33 @@ def _short_number(text: str) -> int | None:
     return int(text) if len(text) <= _SHORT_DIGITS and text.lstrip("-").isdigit() else None
 
 
+def _find_large_number(document: bytes) -> str | None:
+    """Returns the place of the first number that no Python number can hold, such as `.data.a[1]`; None without one."""
+    open_: list[tuple[str, Any]] = [
+        ("", json.loads(document, parse_int=_mark_large_int, parse_float=_mark_large_float))
+    ]
+    while open_:
+        place, value = open_.pop()
+        if value is _LARGE_NUMBER:
+            return place
+        if isinstance(value, dict):
+            open_ += reversed([(f"{place}.{shorten_text(key)}", one) for key, one in value.items()])
+        elif isinstance(value, list):
+            open_ += reversed([(f"{place}[{number}]", one) for number, one in enumerate(value)])
+    return None
+
+
+def _mark_large_int(text: str) -> object:
+    try:
+        return int(text)
+    except ValueError:
+        return _LARGE_NUMBER
+
+
+def _mark_large_float(text: str) -> object:
+    return _LARGE_NUMBER if abs(float(text)) == _INFINITY else None
+
+
 # A float may be out of range (1e400); the types report that.
 _look = msgspec.json.Decoder(float_hook=lambda _: 0.0).decode
 
@@ -245,7 +286,15 @@ def _not_utf8(document: bytes) -> InvalidJson:
         return InvalidJson(
             "the text is not valid UTF-8", **_byte_position(document, error.start), hint="send UTF-8, or \\u escapes"
         )
-    return InvalidJson("a \\u escape is half of a surrogate pair")
+    return _half_pair(document)
+
+
+def _half_pair(document: bytes) -> InvalidJson:
+    """Returns the error for the first escape that is half of a surrogate pair; the document has to have one."""
+    start = next(found.start() for found in _ESCAPE.finditer(document) if found["half"])
+    return InvalidJson(
+        "a \\u escape is half of a surrogate pair", **_byte_position(document, start), hint="send the character itself"
+    )
 
 
 def _syntax_error(document: bytes, message: str) -> InvalidJson:
@@ -260,7 +309,10 @@ def _syntax_error(document: bytes, message: str) -> InvalidJson:
         return _too_deep()
     except ValueError as error:
         return InvalidJson(f"not valid JSON: {error}", **_byte_position(document, _error_offset(message)))
-    # The standard library is less strict than RFC 8259: if it finds no error, use msgspec's message.
+    # The standard library is less strict than RFC 8259. If it finds no error, it is a surrogate pair, or else use
+    # msgspec's message, which takes a text that ends with half of a pair for the end of the document.
+    if any(found["half"] for found in _ESCAPE.finditer(document)):
+        return _half_pair(document)
     reason = re.sub(r"^JSON is malformed: | \(byte \d+\)", "", message)
     return InvalidJson(f"not valid JSON: {reason}", **_byte_position(document, _error_offset(message)))
 

@@ -9,7 +9,7 @@ from services.distributed.actions import ACTIONS as DISTRIBUTED
 from services.gateway.api.scores import NotificationQuery
 from services.intake.actions import ACTIONS as INTAKE
 from services.persistence.actions import ACTIONS as PERSISTENCE
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import InvalidJson, InvalidParams
 from shared.wire.orders import OrderDecoder
 from shared.wire.strict_json import decode_strictly, parse_json
 
@@ -86,3 +86,49 @@ def test_a_number_beyond_every_type_is_told_what_its_member_takes(ask: Any, mess
 def test_any_number_of_json_can_be_looked_at(value: str) -> None:
     found = parse_json(f'{{"a":{value},"request_id":7,"b":"c"}}'.encode())
     assert (found["request_id"], found["b"]) == (7, "c")
+
+
+LARGE = b"9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        (b'{"action":"set","id":"a","data":{"v":%s}}', "data.v"),
+        (b'{"action":"set","id":"a","data":{"v":1,"a":{"productos":[{},[1,%s]]}}}', "data.a.productos[1][1]"),
+        (b'{"action":"put_item","table":"Tasks","item":{"id":"x","z":-%s}}', "item.z"),
+        (
+            b'{"action":"batch","actions":[{"do":"put","table":"Tasks","item":{"z":%s}}]}',
+            "actions[0].item.z",
+        ),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_told_by_its_place(document: bytes, field: str) -> None:
+    name = parse_json(document % b"1")["action"]
+    with pytest.raises(InvalidParams) as caught:
+        PERSISTENCE.decode(document % LARGE, name)
+    assert (caught.value.message, caught.value.field) == (f"{field} is out of range", field)
+
+
+@pytest.mark.parametrize("number", [LARGE, b"1e400"])
+def test_numbers_in_any_document_are_told_by_their_place(number: bytes) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        decode_strictly(Decoder(dict[str, Any]), b'{"b":0.5,"a":[{"c":%s}]}' % number)
+    assert caught.value.field == "a[0].c"
+
+
+@pytest.mark.parametrize(
+    ("document", "line", "column"),
+    [
+        (b'{"a":"\\ud800"}', 1, 7),
+        (b'{"a":"\\ud800 and more"}', 1, 7),
+        (b'{"a":"\\ud83d\\ude00\\udc00"}', 1, 19),
+        (b'{"a":"\\\\ud800",\n"\\udbff":1}', 2, 2),
+        ('{"ñ":"\\ud800\\u0041"}'.encode(), 1, 7),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_told_by_its_place(document: bytes, line: int, column: int) -> None:
+    with pytest.raises(InvalidJson) as caught:
+        parse_json(document)
+    assert "surrogate pair" in caught.value.message
+    assert (caught.value.line, caught.value.column) == (line, column)
