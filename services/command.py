@@ -43,5 +43,5 @@ def choose_stage(environ: MutableMapping[str, str]) -> None:
     `.env.local` of the project does the same, but other folders have no such file.
     """
     sources = (environ, *(values for _, values in read_settings_files(environ)))
-    if not any(source.get(name) for source in sources for name in ("STAGE", "JWT_SECRET")):
+    if not any(source.get(name) for source in sources for name in ("STAGE", "JWT_KEYS", "JWT_SECRET")):
         environ["STAGE"] = "dev"

@@ -21,10 +21,14 @@ from shared.stores.dynamodb.settings import DynamoSettings
 RequestIdScope = Literal["client", "address"]
 """The scope of a `request_id` without a `client_id`: one namespace for all clients, or one for each address."""
 
-Stage = Literal["dev", "prod"]
-"""Development on one machine, or production with authenticated users."""
+Stage = Literal["dev", "test", "prod"]
+"""Development on one machine, a test installation, or production; the last two with authenticated users."""
 
 AuditLogMib = Annotated[int, Meta(ge=1)]
+
+DEFAULT_PREFIX = "comanda-"
+TEST_PREFIX = "comanda-test-"
+"""The prefix of tables with STAGE=test, unless another one than the default is set."""
 
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
@@ -37,7 +41,7 @@ class ServerSettings(LimitSettings, frozen=True):
     db_path: str | None = None
     corporate_data: TableName = "CorporateData"
     dynamodb_endpoint: str | None = None
-    dynamodb_prefix: Prefix = "comanda-"
+    dynamodb_prefix: Prefix = DEFAULT_PREFIX
     aws_region: str | None = None
     store_seconds: Seconds = 5.0
     store_lock_seconds: Annotated[float, Meta(ge=0)] = 60.0
@@ -48,6 +52,7 @@ class ServerSettings(LimitSettings, frozen=True):
     shutdown_seconds: Seconds = 10.0
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
+    stage: Stage = "prod"
 
     def build_tls(self) -> ssl.SSLContext | None:
         """Returns the TLS context of the server's port; None without TLS. Raises StartupError."""
@@ -58,7 +63,7 @@ class ServerSettings(LimitSettings, frozen=True):
         return DynamoSettings(
             endpoint=self.dynamodb_endpoint,
             region=self.aws_region,
-            prefix=self.dynamodb_prefix,
+            prefix=self.table_prefix,
             attempt_seconds=self.store_seconds * 0.4,
             deadline_seconds=self.store_seconds,
         )
@@ -66,6 +71,16 @@ class ServerSettings(LimitSettings, frozen=True):
     def open_audit_log(self, server: str) -> AuditLog:
         """Returns the audit log of a server."""
         return AuditLog(Path(self.data_dir) / FOLDER, server, max_bytes=self.audit_log_mib * 2**20)
+
+    @property
+    def table_prefix(self) -> str:
+        """Prefix of the names of tables of DynamoDB. A test installation does not write into other tables by default.
+
+        An empty prefix, and any other one that is set, stays as it is.
+        """
+        if self.stage == "test" and self.dynamodb_prefix == DEFAULT_PREFIX:
+            return TEST_PREFIX
+        return self.dynamodb_prefix
 
     @property
     def orders_file(self) -> Path:

@@ -16,6 +16,8 @@ from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from services.gateway.app import build_app
 from services.gateway.http.server import HttpServer
+from services.gateway.identity.requirements import check_requirements
+from services.gateway.identity.stored_keys import resolve_keys
 from services.gateway.identity.tenants import TenantDirectory, read_tenants
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
@@ -53,7 +55,8 @@ class Gateway:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`. Raises StartupError."""
         settings = self._settings
-        settings.check_stage()
+        settings = await resolve_keys(settings)
+        check_requirements(settings)
         encrypted = server_tls(settings.tls_cert, settings.tls_key) is not None
         access = settings.build_access()
         intake = self._connect_backend(

@@ -12,9 +12,8 @@ from services.settings import (
     Stage,
     choose_listen_address,
 )
-from shared.domain.errors import StartupError
 from shared.domain.stock import MAX_COUNT
-from shared.runtime.settings import Count, Key, Port, Seconds, SecretUrl
+from shared.runtime.settings import Count, Key, Port, Seconds, SecretText, SecretUrl
 
 NonNegative = Annotated[int, Meta(ge=0)]
 LogRequests = Literal["slow", "all"]
@@ -29,6 +28,9 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     tls_key: str | None = None
     stage: Stage = "prod"
     open_internal_ports: bool = False
+    aws_region: str | None = None
+    aws_endpoint_url: str | None = None
+    jwt_keys: SecretText | None = None
     jwt_secret: Key | None = None
     data_dir: str = "data"
     audit_log_mib: AuditLogMib = 64
@@ -57,14 +59,6 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     backend_connections: Annotated[int, Meta(ge=2)] = 4
     log_requests: LogRequests = "slow"
     slow_request_seconds: Seconds = 1.0
-
-    def check_stage(self) -> None:
-        """Raises StartupError if users could not be authenticated."""
-        if self.stage == "prod" and self.jwt_secret is None:
-            raise StartupError(
-                "JWT_SECRET is not set, so users could not authenticate",
-                hint="set JWT_SECRET to at least 32 characters; or STAGE=dev, where a user_id is taken at its word",
-            )
 
     @property
     def listening(self) -> ListenAddress:

@@ -137,6 +137,7 @@ class Intake:
         settings, store = self._settings, self._store
         host, port, setting = settings.listening
         listeners = open_listeners(host, port, "SERVER_PORT")
+        settings.check_exposure(listeners)
         began = time.monotonic()
         self._resume()
         await self._lifecycle.start()

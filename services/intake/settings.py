@@ -1,5 +1,7 @@
 """The intake's settings; `.env.local` explains each."""
 
+import socket
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
@@ -8,10 +10,11 @@ from services.settings import (
     ListenAddress,
     RequestIdScope,
     ServerSettings,
-    Stage,
     choose_listen_address,
     reachable_host,
 )
+from shared.domain.errors import StartupError
+from shared.net.listeners import is_open_to_others
 from shared.runtime.settings import Count, Port, Seconds, Token
 from workers.handlers import Kit, Unstocked
 
@@ -22,7 +25,6 @@ class IntakeSettings(ServerSettings, frozen=True):
     server_bind: str | None = None
     server_host: str = "::"
     server_port: Port = 8888
-    stage: Stage = "prod"
     open_internal_ports: bool = False
     worker_count: Annotated[int, Meta(ge=1, le=256)] = 2
     keep_final_days: Annotated[float, Meta(ge=0)] = 0.0
@@ -63,6 +65,19 @@ class IntakeSettings(ServerSettings, frozen=True):
             service_token=self.service_token,
             trusted=self.tls_ca or self.tls_cert,
             unstocked_items=self.unstocked_items,
+        )
+
+    def check_exposure(self, listeners: Sequence[socket.socket]) -> None:
+        """Raises StartupError with STAGE=prod if strangers could read and cancel orders; closes the listeners then."""
+        guarded = self.stage != "prod" or self.intake_read_token is not None or self.open_internal_ports
+        if guarded or not is_open_to_others(listeners):
+            return
+        for listener in listeners:
+            listener.close()
+        raise StartupError(
+            f"{self.listening.setting} lets other machines see, cancel and retry all orders without authentication",
+            hint="set INTAKE_READ_TOKEN, or SERVER_BIND=localhost, or OPEN_INTERNAL_PORTS=true if the network keeps "
+            "others out",
         )
 
     @property

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import InternalSettings, ListenAddress, Stage, TableName, choose_listen_address
+from services.settings import InternalSettings, ListenAddress, TableName, choose_listen_address
 from shared.runtime.settings import Port
 
 
@@ -14,7 +14,6 @@ class PersistenceSettings(InternalSettings, frozen=True):
     tcp_persist_bind: str | None = None
     tcp_persist_host: str = "127.0.0.1"
     tcp_persist_port: Port = 6000
-    stage: Stage = "prod"
     corporate_log: TableName = "CorporateLog"
     keep_audit_days: Annotated[float, Meta(ge=0)] = 0.0
     max_transaction_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304

@@ -33,6 +33,7 @@ NAMES = frozenset(
         "EVENT_SECONDS",
         "IDLE_SECONDS",
         "INTAKE_READ_TOKEN",
+        "JWT_KEYS",
         "JWT_SECRET",
         "KEEP_FINAL_DAYS",
         "KEEP_AUDIT_DAYS",

@@ -23,6 +23,7 @@ Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Token = Annotated[str, Meta(min_length=16, extra={"secret": True})]
 Key = Annotated[str, Meta(min_length=32, extra={"secret": True})]
+SecretText = Annotated[str, Meta(extra={"secret": True})]
 SecretUrl = Annotated[str, Meta(extra={"secret": True})]
 """A URL that may contain a password."""
 Prefix = Annotated[str, Meta(extra={"may_be_empty": True})]

@@ -39,6 +39,8 @@ from workers.handlers import load_handler
 from workers.worker import Worker
 
 OPEN_FILES = 20_000
+JWT_KEYS = "tests:VGhlIGtleSBvZiB0aGUgdGVzdHMsIG9mIDMyIGJ5dGVzLg=="
+SERVICE_TOKEN = "the token of the tests"
 _KILLED = -9
 
 
@@ -163,6 +165,8 @@ class Suite:
                 "stage": "dev",
                 "rate_limit": "none",
                 "data_dir": str(self.folder),
+                "jwt_keys": JWT_KEYS,
+                "service_token": SERVICE_TOKEN if settings.get("stage") == "prod" else None,
                 **settings,
             },
             **{"server_port": 1, "tcp_persist_port": 2, "distributed_port": 3, **self._known()},

@@ -152,7 +152,7 @@ class IntakeProcess(ServerProcess):
 
     module = "services.intake"
     port_setting = "SERVER_PORT"
-    defaults: Mapping[str, str] = {"PROCESSING_SECONDS": "0", "WORKER_COUNT": "2"}
+    defaults: Mapping[str, str] = {"PROCESSING_SECONDS": "0", "WORKER_COUNT": "2", "STAGE": "test"}
 
     def workers(self) -> list[int]:
         """The pids of its worker processes, once all are ready."""

@@ -42,7 +42,10 @@ class Dependency(Struct, frozen=True, omit_defaults=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Readiness of the gateway: `degraded` without a useful server, `unavailable` without a required one."""
+    """Readiness of the gateway: `degraded` without a useful server, `unavailable` without a required one.
+
+    `dependencies` is empty for others than viewers of the tenant `main`.
+    """
 
     status: Literal["ok", "degraded", "unavailable"]
     dependencies: dict[str, Dependency]
@@ -91,15 +94,21 @@ class ProbeRoutes:
         },
         limited=False,
     )
-    async def _check_readiness(self, _: HttpRequest) -> HttpResponse:
+    async def _check_readiness(self, request: HttpRequest) -> HttpResponse:
+        readiness = await self._find_readiness()
+        if not INSTALLATION_VIEWERS.admits(request.principal):
+            readiness = Readiness(readiness.status, {})
+        return json_response(readiness, status=503 if readiness.status == "unavailable" else 200)
+
+    async def _find_readiness(self) -> Readiness:
         states = await asyncio.gather(*map(_check_dependency, self._backends))
         found = {backend.name: state for backend, state in zip(self._backends, states, strict=True)}
         if any(found[backend.name].status == "away" for backend in self._needed):
-            return json_response(Readiness("unavailable", found), status=503)
+            return Readiness("unavailable", found)
         if (inventory := await self._check_inventory()) is not None:
             found[_INVENTORY] = inventory
         whole = all(state.status == "ok" for state in found.values())
-        return json_response(Readiness("ok" if whole else "degraded", found))
+        return Readiness("ok" if whole else "degraded", found)
 
     async def _check_inventory(self) -> Dependency | None:
         """Returns the state of the inventory service by its last heartbeat, or None if it has never sent one."""

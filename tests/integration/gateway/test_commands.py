@@ -21,7 +21,7 @@ def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
 def test_a_token_that_is_made_is_taken(suite: Suite, tmp_path: Path) -> None:
     made = run("token", "--user", "41", JWT_SECRET=SECRET)
     assert made.returncode == 0, made.stderr
-    settings = {"STAGE": "prod", "JWT_SECRET": SECRET}
+    settings = {"STAGE": "test", "JWT_SECRET": SECRET}
     with GatewayProcess(tmp_path, [suite.persistence], settings) as gateway:
         bearer = {"Authorization": f"Bearer {made.stdout.strip()}"}
         saved = Http(gateway).ask("POST", "/api/guardar_puntaje", {"puntaje": 9}, headers=bearer)

@@ -220,7 +220,7 @@ async def test_token_is_made_with_the_secret_of_the_gateway(
     status, made, _ = await cli.show("token", "--user", "41")
     assert status == 0
     await suite.start_persistence()
-    http = InProcessHttp(await suite.start_gateway(stage="prod", jwt_secret=secret))
+    http = InProcessHttp(await suite.start_gateway(stage="test", jwt_secret=secret))
     bearer = {"Authorization": f"Bearer {made.strip()}"}
     saved = await http.ask("POST", "/api/guardar_puntaje", {"puntaje": 9}, headers=bearer)
     assert saved.json["puntaje_maximo"] == 9

@@ -6,7 +6,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.support.in_process import Suite
+from tests.support.in_process import SERVICE_TOKEN, Suite
 from tests.support.in_process_http import InProcessHttp
 from tests.support.simulation import pass_time_until
 
@@ -115,8 +115,8 @@ async def test_a_wrong_score_is_told_by_field(http: InProcessHttp, body: Any, fi
 
 
 async def test_in_production_the_token_says_who_asks(suite: Suite) -> None:
-    await suite.start_persistence()
-    await suite.start_distributed()
+    await suite.start_persistence(service_token=SERVICE_TOKEN)
+    await suite.start_distributed(service_token=SERVICE_TOKEN)
     http = InProcessHttp(await suite.start_gateway(stage="prod", jwt_secret=SECRET))
     bearer = {"Authorization": f"Bearer {token('21')}"}
     saved = await http.ask("POST", "/api/guardar_puntaje", {"puntaje": 5}, headers=bearer)
