@@ -9,6 +9,7 @@ from services.distributed.actions import DistributedServer
 from services.distributed.events import PlainEvent
 from shared.domain.errors import ComandaError, StoreError
 from shared.net.connection import Connection
+from shared.runtime.log_quota import LogQuota
 from shared.runtime.logs import log_internal_error
 from shared.server.actions import ParsedRequest, Reply
 from shared.server.dispatcher import Entry, Result, run_handler
@@ -21,6 +22,7 @@ class NotificationBatch:
     def __init__(self, server: DistributedServer) -> None:
         self._server = server
         self._log = structlog.get_logger()
+        self._quota = LogQuota()
 
     async def carry_out(self, entries: Sequence[Entry], now: float) -> Sequence[Result]:
         """See `TurnBatch.carry_out`. Blocks for one fsync where something is written."""
@@ -68,7 +70,9 @@ class NotificationBatch:
                 commit(events)
             nonces.confirm_saved()
         except StoreError as error:
-            self._log.error("requests_refused_by_store", requests=len(writes), reason=error.message)
+            if self._quota.admit():
+                values = {"reason": error.message, **self._quota.take_left_out()}
+                self._log.error("requests_refused_by_store", requests=len(writes), **values)
             return [error] * len(writes), error
         except Exception:
             fault = log_internal_error("requests_failed", requests=len(writes))

@@ -17,6 +17,7 @@ from shared.domain.deadlines import is_late, too_late
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, QueueFull, StoreError, Unavailable
 from shared.domain.orders import OrderRequest, Priority
 from shared.net.connection import Connection
+from shared.runtime.log_quota import LogQuota
 from shared.runtime.traces import Traces
 from shared.server.dispatcher import Entry, Result
 from shared.stores.ports.orders import Acceptance, OrderBatch
@@ -46,6 +47,7 @@ class IntakeBatch:
         self._refusing = False
         self._has_orders = False
         self._log = structlog.get_logger()
+        self._quota = LogQuota()
 
     def refuse_orders(self) -> None:
         """Accepts no more orders; everything else goes on."""
@@ -137,7 +139,9 @@ class IntakeBatch:
             acceptance, ahead, seconds = await lifecycle.accept(batch, received)
         except StoreError as error:
             traces = sorted({order.trace for order in requests if order.trace is not UNSET})[:_LOGGED_TRACES]
-            self._log.error("orders_refused_by_store", orders=len(requests), reason=error.message, traces=traces)
+            if self._quota.admit():
+                values = {"reason": error.message, "traces": traces, **self._quota.take_left_out()}
+                self._log.error("orders_refused_by_store", orders=len(requests), **values)
             self._server.store_trouble = error.message
             return self._refuse(requests, error)
         self._server.store_trouble = None if acceptance.refused is None else acceptance.refused.message

@@ -10,6 +10,7 @@ from services.persistence.server import Outcome, PersistenceServer, Step
 from shared.domain.errors import ComandaError, StoreError
 from shared.domain.records import Record, Transaction
 from shared.net.connection import Connection
+from shared.runtime.log_quota import LogQuota
 from shared.runtime.logs import log_internal_error
 from shared.server.actions import Members, ParsedRequest
 from shared.server.dispatcher import Entry, Result
@@ -27,6 +28,7 @@ class RecordBatch:
         self._audit_is_known = True
         self._sessions: dict[Connection, str] = {}
         self._log = structlog.get_logger()
+        self._quota = LogQuota()
 
     async def carry_out(self, entries: Sequence[Entry], now: float) -> Sequence[Result]:
         """See `TurnBatch.carry_out`."""
@@ -103,7 +105,9 @@ class RecordBatch:
         try:
             outcomes = await server.store.write(transactions if end is None else [*transactions, end])
         except StoreError as error:
-            self._log.error("requests_refused_by_store", requests=len(transactions), reason=error.message)
+            if self._quota.admit():
+                values = {"reason": error.message, **self._quota.take_left_out()}
+                self._log.error("requests_refused_by_store", requests=len(transactions), **values)
             server.trouble = error.message
             self._audit_is_known = False
             return [error] * len(transactions)

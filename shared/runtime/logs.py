@@ -10,6 +10,7 @@ from typing import Any, Literal
 import structlog
 
 from shared.domain.errors import ComandaError
+from shared.runtime.log_quota import LogQuota
 
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -51,7 +52,9 @@ def configure_logging(*, form: LogFormat, level: LogLevel, service: str) -> None
     structlog.contextvars.bind_contextvars(service=service)
     handler = logging.StreamHandler(sys.stderr)
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    foreign = [*shared, _cut_event]
+    quota = LogQuota()
+    handler.addFilter(lambda _: quota.admit())
+    foreign = [*shared, _cut_event, lambda _, __, entry: entry | quota.take_left_out()]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[strip, *renderers], foreign_pre_chain=foreign))
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
     sys.excepthook = _log_uncaught

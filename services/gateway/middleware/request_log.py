@@ -6,9 +6,7 @@ from typing import Any
 import structlog
 
 from services.gateway.settings import LogRequests
-
-# Where every request fails, the first ones of each second say why.
-_LINES_PER_SECOND = 20
+from shared.runtime.log_quota import LogQuota
 
 
 class RequestLog:
@@ -17,30 +15,15 @@ class RequestLog:
     def __init__(self, which: LogRequests, *, slow_seconds: float, clock: Callable[[], float]) -> None:
         self._all = which == "all"
         self._slow_seconds = slow_seconds
-        self._clock = clock
-        self._second = 0
-        self._lines = 0
-        self._left_out = 0
+        self._quota = LogQuota(clock)
         self._log = structlog.get_logger().bind()
 
     def should_log(self, status: int, seconds: float, *, streamed: bool) -> bool:
         """Whether to log a request. An event stream that is open for long is not slow."""
         if self._all:
             return True
-        return (status >= 500 or not status or (seconds >= self._slow_seconds and not streamed)) and self._has_room()
+        return (status >= 500 or not status or (seconds >= self._slow_seconds and not streamed)) and self._quota.admit()
 
     def write(self, **values: Any) -> None:
         """Writes one request, and how many were left out before it."""
-        if self._left_out:
-            values["left_out"], self._left_out = self._left_out, 0
-        self._log.info("request", **values)
-
-    def _has_room(self) -> bool:
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._lines = second, 0
-        self._lines += 1
-        if self._lines <= _LINES_PER_SECOND:
-            return True
-        self._left_out += 1
-        return False
+        self._log.info("request", **values, **self._quota.take_left_out())

@@ -103,3 +103,22 @@ structlog.get_logger().info("ready", port=8888)
     (written,) = ended.stdout.splitlines()
     assert "ready" in written
     assert written.endswith("\\n'")
+
+
+def test_other_libraries_write_a_few_lines_in_each_second_and_the_rest_is_counted() -> None:
+    program = """
+import logging
+import time
+from shared.runtime import logs
+
+logs.configure_logging(form="json", level="info", service="test")
+for _ in range(1000):
+    logging.getLogger("library").warning("again")
+time.sleep(1)
+logging.getLogger("library").warning("the last")
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    entries = [json.loads(line) for line in found.stderr.splitlines()]
+    assert 20 <= len(entries) <= 100
+    assert entries[-1]["event"] == "the last"
+    assert len(entries) + sum(entry.get("left_out", 0) for entry in entries) == 1001

@@ -162,6 +162,18 @@ async def test_store_that_refuses_is_told_of_and_counts_nothing(
     assert any(entry.get("reason") == "the disk is full" for entry in log)
 
 
+async def test_full_disk_is_not_filled_by_the_log_of_refused_orders(
+    suite: Suite, log: list[MutableMapping[str, Any]]
+) -> None:
+    await suite.start_intake()
+    suite.orders.failing = StoreError("the disk is full")
+    async with suite.connect(SERVER) as lines:
+        for _ in range(200):
+            assert (await lines.ask(ORDER))["error"] == "db_error"
+    # Up to 20 in each of the seconds that this may take.
+    assert 20 <= sum(entry["event"] == "orders_refused_by_store" for entry in log) <= 100
+
+
 async def test_order_that_waited_longer_than_its_deadline_is_not_stored(suite: Suite) -> None:
     await suite.start_intake()
     suite.orders.accept_seconds = 1.0
