@@ -48,25 +48,8 @@ def test_order_from_flags_is_followed_to_the_end(intake: IntakeProcess) -> None:
     assert run(intake, "explain", final["id"])[1][0]["pasos"]
 
 
-@pytest.mark.parametrize(
-    ("words", "status"),
-    [
-        (["bogus"], 2),
-        (["list", "--limite", "x"], 2),
-        (["list", "--limite", "0"], 2),
-        (["order"], 2),
-        (["order", "--cliente", "a", "--file", "-"], 2),
-        (["order", "--producto", "a:2b"], 2),
-        (["loadtest", "--connections", "0"], 2),
-        (["ping", "--port", "99999"], 2),
-        (["status", "no"], 1),
-        (["watch", "no"], 1),
-        (["order", "--file", "/nowhere"], 1),
-        (["loadtest", "--input", "/nowhere"], 1),
-        (["loadtest", "--baseline", "/dev/null"], 1),
-        (["loadtest", "--report", "/nowhere/page.html"], 1),
-    ],
-)
+# The other kinds are tried in one process: tests/unit/suite/test_cli_orders.py.
+@pytest.mark.parametrize(("words", "status"), [(["list", "--limite", "0"], 2), (["status", "no"], 1)])
 def test_exit_status_tells_wrong_usage_from_errors(intake: IntakeProcess, words: list[str], status: int) -> None:
     ended, results, told = run(intake, *words)
     assert (ended, results) == (status, [])
