@@ -1,7 +1,7 @@
 """Rules for new passwords, by NIST SP 800-63B-4, section 3.1.1.2: length and a blocklist, no composition rules."""
 
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Container, Iterable
 
 from shared.domain.errors import InvalidParams
 
@@ -36,7 +36,7 @@ def normalize_password(text: str) -> str:
 
 
 def check_new_password(
-    text: str, *, minimum: int, frequent: Collection[str], personal: Iterable[str] = (), field: str = "password"
+    text: str, *, minimum: int, frequent: Container[str], personal: Iterable[str] = (), field: str = "password"
 ) -> str:
     """Returns a new password in NFKC. Raises InvalidParams, which names the rule that it breaks.
 
