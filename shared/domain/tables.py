@@ -96,22 +96,22 @@ ACCOUNTS = Table(
 index of all accounts over partitions."""
 
 CREDENTIALS = Table("Credentials", partition="user", feed=False)
-"""Password hashes of accounts: `hash`, `changed` and `generation`."""
+"""Password hashes of accounts: `hash` and `changed`."""
 
 ACCOUNT_EMAILS = Table("AccountEmails", partition="email", feed=False)
 """Claims of e-mail addresses in normal form: the `user` of each. They make addresses unique."""
 
 SESSIONS = Table("Sessions", partition="user", sort="session", feed=False, expires="expires")
-"""Sessions of accounts: `secret` (a digest), `number` (of rotations), `rotated_at`, `kind`, `agent`, `created_at`."""
+"""Sessions of accounts, as `clients.accounts.sessions.Session` has them; `secret` is a digest."""
 
 PASSWORD_RESETS = Table("PasswordResets", partition="digest", feed=False, expires="expires")
-"""Requested password resets by the digest of their token: `user`."""
+"""Requested password resets by the digest of their token: `user`, and the `generation` of the account."""
 
 API_KEYS = Table("ApiKeys", partition="key", indexes=(Index("all", sort="key"),), feed=False, expires="expires")
 """API keys of programs: `digest`, `name`, `role`, `created_at` and `created_by`."""
 
 LOGIN_FAILURES = Table("LoginFailures", partition="subject", feed=False, expires="expires")
-"""Failed sign-ins of an account or an address: `count`, and `until`, when it may try again."""
+"""Failed sign-ins, by a digest of the account or of account and network: `count`, and `last` in Unix milliseconds."""
 
 BOOKS = Table(
     "Books",

@@ -1,0 +1,1 @@
+"""Mail: a port, and its adapters for SMTP and for a folder."""
