@@ -64,8 +64,8 @@ async def create_api_key(
 
 async def list_api_keys(records: PersistenceClient) -> Sequence[ApiKey]:
     """Returns all keys of a tenant that have not expired, oldest first."""
-    pages = [page async for page in records.iterate_pages(API_KEYS.name, "all", page_size=MAX_KEYS)]
-    return [msgspec.convert(stored.item, ApiKey) for page in pages for stored in page.items]
+    page = await records.query(API_KEYS.name, "all", page_size=MAX_KEYS)
+    return [msgspec.convert(stored.item, ApiKey) for stored in page.items]
 
 
 async def load_api_key(records: PersistenceClient, key: str) -> ApiKey | None:

@@ -6,6 +6,7 @@ time cannot slip through. Addresses without an account are counted alike.
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -96,5 +97,5 @@ def _refuse(pause: float) -> RateLimited:
     return RateLimited(
         "too many failed sign-ins",
         hint="wait, or set a new password",
-        details={"retry_after_ms": max(int(pause * 1000), 1)},
+        details={"retry_after_ms": math.ceil(pause * 1000)},
     )
