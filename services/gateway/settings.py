@@ -12,11 +12,13 @@ from services.settings import (
     Stage,
     choose_listen_address,
 )
+from shared.domain.passwords import LEAST_MINIMUM
 from shared.domain.stock import MAX_COUNT
 from shared.runtime.settings import Count, Key, Port, Seconds, SecretText, SecretUrl
 
 NonNegative = Annotated[int, Meta(ge=0)]
 LogRequests = Literal["slow", "all"]
+_PASSWORD_MIN = 15
 
 
 class GatewaySettings(NeighbourSettings, frozen=True):
@@ -34,6 +36,15 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     jwt_secret: Key | None = None
     data_dir: str = "data"
     audit_log_mib: AuditLogMib = 64
+    password_min: Annotated[int, Meta(ge=LEAST_MINIMUM, le=64)] | None = None
+    password_memory_kib: Annotated[int, Meta(ge=7168, le=65_536)] = 19_456
+    password_rounds: Annotated[int, Meta(ge=1, le=16)] = 2
+    refresh_token_days: Annotated[float, Meta(gt=0, le=365)] = 30.0
+    session_cookie_hours: Annotated[float, Meta(gt=0, le=8760)] = 12.0
+    max_sessions_per_account: Annotated[int, Meta(ge=1, le=900)] = 50
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s#?]+$")] = "http://localhost:5000"
+    smtp_url: SecretUrl | None = None
+    mail_from: Annotated[str, Meta(pattern=r"^[^\r\n]*@[^\r\n]*$")] = "Comanda <no-reply@localhost>"
     cors_origins: str = ""
     trusted_proxies: str = ""
     allowed_hosts: str = ""
@@ -59,6 +70,13 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     backend_connections: Annotated[int, Meta(ge=2)] = 4
     log_requests: LogRequests = "slow"
     slow_request_seconds: Seconds = 1.0
+
+    @property
+    def least_password(self) -> int:
+        """Minimum length of new passwords: NIST SP 800-63B-4 asks for 15 characters where nothing else is checked."""
+        if self.password_min is not None:
+            return self.password_min
+        return _PASSWORD_MIN if self.stage == "prod" else LEAST_MINIMUM
 
     @property
     def listening(self) -> ListenAddress:

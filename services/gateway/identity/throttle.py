@@ -24,6 +24,8 @@ ACCOUNT_FACTOR = 10
 MAX_PAUSE_SECONDS = 900
 _KEPT_SECONDS = 86_400
 _MAX_DOUBLINGS = 10
+_MAX_MAILS = 3
+_MAIL_SECONDS = 3600
 
 
 class Attempt(NamedTuple):
@@ -49,7 +51,7 @@ class LoginThrottle:
 
         `email` is in normal form.
         """
-        attempt = Attempt(_digest("pair", email, address_key(address)), _digest("account", email))
+        attempt = _name_counters(email, address)
         now = self._clock()
         stored = await records.get_items(LOGIN_FAILURES.name, [{"subject": one} for one in attempt.subjects])
         seen = [0 if one.item is None else int(one.item["count"]) for one in stored]
@@ -73,6 +75,25 @@ class LoginThrottle:
         removed: list[Action] = [Delete(LOGIN_FAILURES.name, {"subject": one}) for one in attempt.subjects]
         await records.transact(removed, safe=True)
 
+    async def clear(self, records: PersistenceClient, email: str, address: str) -> None:
+        """Removes the counts of an account and a network after its password was set anew."""
+        await self.end_attempt(records, _name_counters(email, address))
+
+    async def may_mail(self, records: PersistenceClient, email: str) -> bool:
+        """Counts a message to an address; returns False beyond three in an hour: nobody can flood a mailbox."""
+        counted = await records.transact(
+            [
+                Update(
+                    LOGIN_FAILURES.name,
+                    {"subject": _digest("mail", email)},
+                    add={"count": 1},
+                    create={"expires": int(self._clock()) + _MAIL_SECONDS},
+                )
+            ]
+        )
+        item = counted[0].item
+        return item is not None and int(item["count"]) <= _MAX_MAILS
+
     def _count(self, subject: str, now: float) -> Update:
         return Update(
             LOGIN_FAILURES.name,
@@ -86,6 +107,10 @@ def compute_pause(failures: int, factor: int = 1) -> int:
     """Returns the pause in seconds after this many failures: none for the first ones, then 1, 2, 4 and so on to 900."""
     beyond = failures - FREE_FAILURES * factor
     return 0 if beyond < 0 else min(2 ** min(beyond, _MAX_DOUBLINGS), MAX_PAUSE_SECONDS)
+
+
+def _name_counters(email: str, address: str) -> Attempt:
+    return Attempt(_digest("pair", email, address_key(address)), _digest("account", email))
 
 
 def _digest(*parts: str) -> str:
