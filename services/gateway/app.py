@@ -9,24 +9,29 @@ from starlette.middleware.cors import CORSMiddleware
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
+from services.gateway.api.accounts import AccountRoutes
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.imports import ImportRoutes
 from services.gateway.api.legacy import LegacyRoutes, add_legacy_paths
 from services.gateway.api.orders import OrderRoutes
 from services.gateway.api.pages import FILES, PageRoutes
+from services.gateway.api.passwords import PasswordRoutes
 from services.gateway.api.probes import ProbeRoutes
+from services.gateway.api.profiles import ProfileRoutes
 from services.gateway.api.scores import ScoreRoutes
 from services.gateway.api.shop.books import BookRoutes
 from services.gateway.api.shop.lists import ShopListRoutes
 from services.gateway.api.stock import StockRoutes
 from services.gateway.api.tasks import TaskRoutes
+from services.gateway.api.users import UserRoutes
 from services.gateway.http.asgi import App
 from services.gateway.http.openapi import describe_api
 from services.gateway.http.origins import HostFilter
 from services.gateway.http.router import Router
 from services.gateway.http.routes import collect_routes
 from services.gateway.http.static_files import StaticFiles
-from services.gateway.identity.authenticator import Authenticator, NoCredentials
+from services.gateway.identity.account_services import AccountServices
+from services.gateway.identity.authenticator import Authenticator
 from services.gateway.identity.players import PlayerTokens
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.middleware.audit import RequestAudit
@@ -53,6 +58,7 @@ def build_app(
     hub: EventHub,
     *,
     tenants: TenantDirectory,
+    accounts: AccountServices,
     traces: Traces | None,
     audit_log: AuditLog,
     encrypted: bool,
@@ -62,7 +68,7 @@ def build_app(
     metrics.streams.set_function(lambda: hub.listeners)
     authenticator = Authenticator(
         PlayerTokens(settings.jwt_secret),
-        NoCredentials(),
+        accounts.credentials,
         tenants,
         stage=settings.stage,
         encrypted=encrypted,
@@ -78,6 +84,10 @@ def build_app(
             )
         ),
         *collect_routes(ScoreRoutes(persistence, distributed)),
+        *collect_routes(AccountRoutes(accounts, authenticator)),
+        *collect_routes(PasswordRoutes(accounts, authenticator)),
+        *collect_routes(ProfileRoutes(accounts)),
+        *collect_routes(UserRoutes(accounts)),
         *collect_routes(TaskRoutes(persistence)),
         *collect_routes(StockRoutes(persistence, low=settings.low_stock, request_seconds=settings.request_seconds)),
         *collect_routes(

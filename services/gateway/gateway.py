@@ -18,6 +18,7 @@ from services.gateway.app import build_app
 from services.gateway.http.server import HttpServer
 from services.gateway.identity.requirements import check_requirements
 from services.gateway.identity.stored_keys import resolve_keys
+from services.gateway.identity.account_services import AccountServices
 from services.gateway.identity.tenants import TenantDirectory, read_tenants
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
@@ -93,6 +94,7 @@ class Gateway:
         tenants = TenantDirectory(partial(read_tenants, tenant_client), asyncio.get_running_loop().time)
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         audit_log = AuditLog(Path(settings.data_dir) / FOLDER, "gateway", max_bytes=settings.audit_log_mib * 2**20)
+        accounts = AccountServices(settings, persistence, encrypted=encrypted)
         app = build_app(
             settings,
             intake,
@@ -100,6 +102,7 @@ class Gateway:
             distributed,
             hub,
             tenants=tenants,
+            accounts=accounts,
             traces=traces,
             audit_log=audit_log,
             encrypted=encrypted,
@@ -123,6 +126,7 @@ class Gateway:
         self._log.info("stopping")
         closing.cancel()
         tenants.close()
+        accounts.close()
         tenant_client.close()
         auditing.cancel()
         await audit_log.close()

@@ -44,22 +44,6 @@ class Credentials(Protocol):
         ...
 
 
-class NoCredentials:
-    """Stands for the accounts of an installation that has none."""
-
-    async def authenticate_token(self, token: str) -> Principal:
-        """Raises Unauthorized."""
-        raise _refuse_credentials()
-
-    async def authenticate_session(self, token: str) -> Principal:
-        """Raises Unauthorized."""
-        raise _refuse_credentials()
-
-    async def authenticate_key(self, token: str) -> Principal:
-        """Raises Unauthorized."""
-        raise _refuse_credentials()
-
-
 class _UnverifiedClaims(Struct):
     """The claim that tells the access token of an account from the token of a player."""
 
@@ -116,6 +100,16 @@ class Authenticator:
         request.principal = principal
         check_access(principal, access)
         return principal
+
+    async def resolve_tenant(self, request: HttpRequest, named: str | None = None) -> str:
+        """Returns the tenant of a request without credentials, which its body or a token of its body may name too.
+
+        Raises Forbidden if the request names different ones, and NotFound for an unknown one.
+        """
+        said = await self._find_said_tenant(read_identity_headers(request.raw_headers, self._cookie))
+        if named is not None and said not in (None, named):
+            raise Forbidden("the body names another tenant than the header or the host", field="tenant_id")
+        return (await self._assign_tenant(_ANONYMOUS, named or said)).tenant
 
     async def _authenticate_public(
         self, headers: IdentityHeaders, request: HttpRequest, said: str | None, *, of_tenant: bool
@@ -207,7 +201,3 @@ def _unknown_tenant() -> NotFound:
     return NotFound(
         "there is no such tenant", field="X-Tenant-Id", hint="name a tenant by its host name or by X-Tenant-Id"
     )
-
-
-def _refuse_credentials() -> Unauthorized:
-    return Unauthorized("the credentials are not valid", hint="sign in again")
