@@ -82,6 +82,7 @@ app.command(
 app.command("clients.cli.statistics:show_statistics", name="stats", help="Show the statistics of users and orders.")
 app.command("clients.cli.statistics:show_notifications", name="notifications", help="Show a user's notifications.")
 app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: upload files, list counts, undo imports.")
+app.command("clients.cli.user:user", name="user", help="Accounts of users: add, list and block them, give roles.")
 app.command("clients.cli.tenant:tenant", name="tenant", help="Tenants: add, list and change them.")
 app.command("clients.cli.shop:shop", name="shop", help="The bookstore: load and undo files of books.")
 app.command("clients.cli.readiness:show_readiness", name="ready", help="Check whether all required servers can work.")

@@ -19,6 +19,7 @@ from services.gateway.http.server import HttpServer
 from services.gateway.identity.requirements import check_requirements
 from services.gateway.identity.stored_keys import resolve_keys
 from services.gateway.identity.account_services import AccountServices
+from services.gateway.identity.first_administrator import announce_first_administrator
 from services.gateway.identity.tenants import TenantDirectory, read_tenants
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
@@ -122,9 +123,13 @@ class Gateway:
         self._backends = [intake, persistence, distributed]
         closing = asyncio.create_task(_close_streams_at(stop, hub), name="close streams")
         auditing = asyncio.create_task(audit_log.run(), name="audit log")
+        inviting = asyncio.create_task(
+            announce_first_administrator(tenant_client, settings.public_url), name="first administrator"
+        )
         await server.serve_until(stop, listeners)
         self._log.info("stopping")
         closing.cancel()
+        inviting.cancel()
         tenants.close()
         accounts.close()
         tenant_client.close()

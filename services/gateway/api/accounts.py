@@ -69,8 +69,12 @@ class AccountRoutes:
         opened = services.sign_ins.prepare_session(account, _client_of(request, with_cookie=body.cookie))
         with services.hashing.reserve() as place:
             if await find_user(records, email) is not None:
-                raise Conflict("El usuario ya existe", field="email", hint="sign in, or set a new password")
-            await create_account(records, account, password_hash=await place.hash(password), also=[opened.action])
+                raise _refuse_taken()
+            password_hash = await place.hash(password)
+        try:
+            await create_account(records, account, password_hash=password_hash, also=[opened.action])
+        except Conflict:
+            raise _refuse_taken() from None
         signed_in = services.sign_ins.describe_session(tenant, account, opened)
         return self._respond(request, "Usuario registrado exitosamente", signed_in)
 
@@ -167,6 +171,10 @@ def sign_in_response(request: HttpRequest, message: str, signed_in: SignedIn, *,
     if signed_in.kind == "cookie":
         response.headers.append(set_session_cookie(signed_in.secret, seconds=signed_in.seconds, encrypted=encrypted))
     return response
+
+
+def _refuse_taken() -> Conflict:
+    return Conflict("El usuario ya existe", field="email", hint="sign in, or set a new password")
 
 
 def _client_of(request: HttpRequest, *, with_cookie: bool) -> Client:

@@ -8,7 +8,8 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -42,8 +43,6 @@ class PasswordHashing:
 
     def __init__(self, *, memory_kib: int = MEMORY_KIB, rounds: int = ROUNDS) -> None:
         self._hasher = PasswordHasher(time_cost=rounds, memory_cost=memory_kib, parallelism=1, type=Type.ID)
-        # Verified for accounts that do not exist, so that they take as long as those that do.
-        self._dummy = self._hasher.hash(secrets.token_hex())
         threads = min(_MAX_THREADS, os.cpu_count() or 1)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="password")
         self._places = threads + _MAX_WAITING
@@ -62,9 +61,9 @@ class PasswordHashing:
         """Ends the threads after the running hashes."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def submit(self, function: Callable[..., T], *values: Any) -> "Future[T]":
+    def submit(self, function: Callable[..., T], *values: Any) -> "asyncio.Future[T]":
         """Starts a function in one of the threads."""
-        return self._executor.submit(function, *values)
+        return asyncio.get_running_loop().run_in_executor(self._executor, function, *values)
 
     def release(self) -> None:
         """Returns one place."""
@@ -76,13 +75,19 @@ class PasswordHashing:
 
     def verify_hash(self, stored: str | None, password: str) -> bool:
         """Whether a password belongs to a stored hash; blocks as long without one."""
+        dummy = self._dummy
         if stored is not None and not has_bounded_parameters(stored):
             self._log.error("password_hash_out_of_bounds")
             stored = None
         try:
-            return self._hasher.verify(stored or self._dummy, password) and stored is not None
+            return self._hasher.verify(stored or dummy, password) and stored is not None
         except (Argon2Error, InvalidHashError):
             return False
+
+    @cached_property
+    def _dummy(self) -> str:
+        """The hash that is verified for accounts that do not exist, so that they take as long as those that do."""
+        return self._hasher.hash(secrets.token_hex())
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether a hash has other parameters than new ones."""
@@ -94,7 +99,7 @@ class HashingPlace:
 
     def __init__(self, hashing: PasswordHashing) -> None:
         self._hashing = hashing
-        self._running: Future[Any] | None = None
+        self._running: asyncio.Future[Any] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -107,8 +112,7 @@ class HashingPlace:
             self._hashing.release()
             return
         # The task was cancelled, and the thread still works.
-        loop = asyncio.get_running_loop()
-        asyncio.wrap_future(running, loop=loop).add_done_callback(self._release_late)
+        running.add_done_callback(self._release_late)
 
     async def hash(self, password: str) -> str:
         """Returns the hash of a password."""
@@ -124,8 +128,8 @@ class HashingPlace:
 
     async def _run(self, function: Callable[..., T], *values: Any) -> T:
         running = self._running = self._hashing.submit(function, *values)
-        # Shielded: cancelling the wrapper would take a hash that waits for a thread out of the queue.
-        return await asyncio.shield(asyncio.wrap_future(running))
+        # Shielded: a client that has gone must not make room while its hash runs.
+        return await asyncio.shield(running)
 
     def _release_late(self, ended: "asyncio.Future[Any]") -> None:
         if not ended.cancelled():

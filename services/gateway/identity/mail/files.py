@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.gateway.identity.mail.port import Mail, MailError
 from services.gateway.identity.mail.smtp import compose_message
-from shared.stores.durable_files import PRIVATE_FOLDER, write_file
+from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
 
 MAX_FILES = 1000
 
