@@ -16,10 +16,10 @@ from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from services.gateway.app import build_app
 from services.gateway.http.server import HttpServer
-from services.gateway.identity.requirements import check_requirements
-from services.gateway.identity.stored_keys import resolve_keys
 from services.gateway.identity.account_services import AccountServices
 from services.gateway.identity.first_administrator import announce_first_administrator
+from services.gateway.identity.requirements import check_requirements
+from services.gateway.identity.stored_keys import resolve_keys
 from services.gateway.identity.tenants import TenantDirectory, read_tenants
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
