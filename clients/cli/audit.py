@@ -27,7 +27,8 @@ async def audit_statistics(
 ) -> int:
     """Compare the intake's orders with what the distributed service has counted. Exit status 1 where they differ.
 
-    Also shows each repair of the intake's files: lost orders, and the file that has their progress.
+    Also shows each repair of the intake's files (lost orders, and the file that has their progress), and when changes
+    of records were last missing, for example because `records.db` was restored.
     """
     output = Output(json=options.json)
     async with (
@@ -49,7 +50,7 @@ async def audit_statistics(
             output.print_rows(
                 [{"orders": name, "intake": known[name], "distributed": counted.get(name)} for name in known]
             )
-        for repair in stats.get("reparaciones", ()):
+        for repair in (*stats.get("reparaciones", ()), *(await client.health()).get("reparaciones", ())):
             output.print_members({"repair": repair})
         if sound:
             return 0

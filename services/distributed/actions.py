@@ -41,10 +41,12 @@ class DistributedServer(CommonServer):
     def describe_health(self) -> Members:
         """See `CommonServer.describe_health`."""
         relay = self._relay()
+        gap = self.read_model.load_last_gap()
         return {
             "status": "ok" if relay.get("trouble") is None else "degraded",
             "relay": relay,
             "eventos": self.read_model.log.next - 1,
+            "reparaciones": [] if gap is None else [{"cuando": gap, "motivos": ["record_changes_expired"]}],
         }
 
 

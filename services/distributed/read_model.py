@@ -15,6 +15,8 @@ from shared.domain.errors import StartupError
 from shared.stores.sqlite.database import Writer, migrate, never_wait, translate_errors
 from shared.stores.sqlite.lock import FileLock
 
+_LAST_GAP = "records_gap"
+
 T = TypeVar("T")
 
 Commit = Callable[[Sequence[Entry]], None]
@@ -81,6 +83,14 @@ class ReadModel:
     def save_position(self, source: str, position: str) -> None:
         """Stores the position of a source within the transaction."""
         self._writer.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (source, position))
+
+    def save_last_gap(self, time: str) -> None:
+        """Stores within the transaction when changes of records were missing, so that the records were read again."""
+        self.save_position(_LAST_GAP, time)
+
+    def load_last_gap(self) -> str | None:
+        """Returns when changes of records were last missing; None if they never were. Raises StoreError."""
+        return self.load_position(_LAST_GAP)
 
     def delete_expired(self) -> bool:
         """Deletes expired rows, some at a time; returns whether there are more. Raises StoreError."""

@@ -19,6 +19,7 @@ from services.distributed.stock_events import StockEvents
 from shared.domain.errors import Gone, StoreError
 from shared.domain.scores import is_record
 from shared.domain.tables import SCORES, USERS
+from shared.runtime.clock import iso_now
 from shared.runtime.traces import Traces
 from shared.stores.ports.feeds import OrderEvents, OrderFeed, OrderStateChange, RecordFeed
 from shared.stores.ports.records import Change, Changes
@@ -141,6 +142,7 @@ class Relay:
                 # The persistence server reads it: numbers up to there were given, whatever its file still knows.
                 earlier = self._read_model.load_position(RECORDS_BEFORE)
                 self._read_model.save_position(RECORDS_BEFORE, max(before, earlier or "0", key=int))
+                self._read_model.save_last_gap(iso_now())
             self._read_model.ranking.reset()
         async for page in self._records.read_items(USERS):
             with self._read_model.transaction(len(page)):

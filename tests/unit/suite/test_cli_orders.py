@@ -178,6 +178,28 @@ async def test_audit_names_orders_that_differ(suite: Suite, cli: InProcessCli) -
     assert [(one["id"], one["intake"], one["distributed"]) for one in others] == [(accepted["id"], "fallido", "listo")]
 
 
+async def test_audit_tells_that_changes_of_records_were_missing(suite: Suite, cli: InProcessCli) -> None:
+    """As after `records.db` was restored: the numbers of users no longer come from every change."""
+    await suite.start_persistence()
+    await suite.start_distributed()
+    async with suite.persistence() as records:
+        await records.save_score(7, 50)
+        async with suite.distributed() as distributed:
+            while not (await distributed.get_global_stats())["total_usuarios"]:
+                await asyncio.sleep(0.1)
+        assert len((await cli.run("audit"))[1]) == 1
+        await suite.stop("distributed_port")
+        await records.save_score(7, 60)
+        suite.records.forgotten = len(suite.records.feed)
+        await suite.start_distributed()
+        async with suite.distributed() as distributed:
+            while (await distributed.get_user_stats(7))["puntaje_maximo"] != 60:
+                await asyncio.sleep(0.1)
+    status, (found, told), _ = await cli.run("audit")
+    assert (status, found["sound"], told["repair"]["motivos"]) == (0, True, ["record_changes_expired"])
+    assert told["repair"]["cuando"].endswith("Z")
+
+
 async def test_commands_say_what_is_not_there(suite: Suite, cli: InProcessCli, monkeypatch: pytest.MonkeyPatch) -> None:
     await suite.stop("server_port")
     status, _, told = await cli.run("ping", "-p", "9")
