@@ -24,7 +24,8 @@ _INITIALS = re.compile(r"\b(?:[^\W\d_]\.\s?){2,}")
 
 def fold_text(text: str) -> str:
     """Returns a text without case and accents. Composed and decomposed forms of a text have the same result."""
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFC", text).casefold())
+    # Folding comes between two normalisations: each of them finds work that the other one leaves.
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     if decomposed.isascii():
         return decomposed
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))

@@ -11,6 +11,11 @@ from shared.search.port import MAX_TEXT_LETTERS, MAX_WORDS, BookFilters, BookSea
 EXACT_ENOUGH = 5
 """With `fuzzy="auto"` misspelt words are looked for if fewer books have exactly the words of the query."""
 
+WORD_WEIGHTS = (("title", 4.0), ("author", 3.0), ("title_light", 2.0), ("text_light", 1.0))
+"""Fields of words by weight: the precise word in a title counts most, a similar one in a description least."""
+MISSPELT_WEIGHT = 0.5
+MISSPELT_FIELDS = ("title", "author")
+
 MAX_SUGGESTIONS = 20
 MAX_SIMILAR = 100
 _ISBN = re.compile(r"[0-9]{9}[0-9Xx]|97[89][0-9]{10}")
@@ -27,6 +32,10 @@ class QueryWord(NamedTuple):
     light: str
     distance: int
     """How many letters a word of a book may differ by, if misspelt words are looked for."""
+
+    def get_form(self, field: str) -> str:
+        """Returns the form of the word that a field has."""
+        return self.light if field.endswith("_light") else self.folded
 
 
 class QueryText(NamedTuple):

@@ -6,12 +6,17 @@ import tantivy
 from tantivy import FieldType, Occur, Query
 
 from shared.search.pages import Boundary
-from shared.search.queries import Condition, NameCondition, QueryText, QueryWord, spelling_distance
+from shared.search.queries import (
+    MISSPELT_FIELDS,
+    MISSPELT_WEIGHT,
+    WORD_WEIGHTS,
+    Condition,
+    NameCondition,
+    QueryText,
+    QueryWord,
+    spelling_distance,
+)
 from shared.search.tantivy.schema import POSITION_ID, TITLE_HEAD, TITLE_REST, number_title
-
-# The precise word in a title counts most, a word in a description least. tantivy scores misspelt words by a constant
-# (tantivy#563), below every precise one.
-_TITLE, _AUTHOR, _TITLE_LIGHT, _TEXT_LIGHT, _MISSPELT = 4.0, 3.0, 2.0, 1.0, 0.5
 
 
 class QueryBuilder:
@@ -56,15 +61,15 @@ class QueryBuilder:
         """Returns the query of the books that a text of which the last word is incomplete may lead to."""
         *complete, last = words
         parts = [
-            _any_of(self._match_term(field, word) for field in ("title", "author"))
+            _any_of(self._match_term(field, word) for field in MISSPELT_FIELDS)
             if not fuzzy
-            else _any_of(self._match_misspelt(field, word, spelling_distance(word)) for field in ("title", "author"))
+            else _any_of(self._match_misspelt(field, word, spelling_distance(word)) for field in MISSPELT_FIELDS)
             for word in complete
         ]
         distance = spelling_distance(last) if fuzzy else 0
         begun = _any_of(
             Query.fuzzy_term_query(self._schema, field, last, distance=distance, prefix=True)
-            for field in ("title", "author")
+            for field in MISSPELT_FIELDS
         )
         return _all_of([*parts, begun])
 
@@ -83,16 +88,12 @@ class QueryBuilder:
         return self._match_term("book", POSITION_ID)
 
     def _match_word(self, word: QueryWord, *, fuzzy: bool) -> Query:
-        alternatives = [
-            self._match_term("title", word.folded, _TITLE),
-            self._match_term("author", word.folded, _AUTHOR),
-            self._match_term("title_light", word.light, _TITLE_LIGHT),
-            self._match_term("text_light", word.light, _TEXT_LIGHT),
-        ]
+        alternatives = [self._match_term(field, word.get_form(field), weight) for field, weight in WORD_WEIGHTS]
         if fuzzy and word.distance:
-            for field in ("title", "author"):
+            for field in MISSPELT_FIELDS:
+                # tantivy scores misspelt words by a constant (tantivy#563).
                 misspelt = self._match_misspelt(field, word.folded, word.distance)
-                alternatives.append(Query.const_score_query(misspelt, _MISSPELT))
+                alternatives.append(Query.const_score_query(misspelt, MISSPELT_WEIGHT))
         return Query.disjunction_max_query(alternatives)
 
     def _match_misspelt(self, field: str, word: str, distance: int) -> Query:
