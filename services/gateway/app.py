@@ -1,6 +1,7 @@
 """Builds the application: all routes, and the middleware around them."""
 
 import time
+from pathlib import Path
 from typing import cast
 
 from prometheus_client import generate_latest
@@ -20,6 +21,7 @@ from services.gateway.api.probes import ProbeRoutes
 from services.gateway.api.profiles import ProfileRoutes
 from services.gateway.api.scores import ScoreRoutes
 from services.gateway.api.shop.books import BookRoutes
+from services.gateway.api.shop.covers import CoverRoutes
 from services.gateway.api.shop.lists import ShopListRoutes
 from services.gateway.api.stock import StockRoutes
 from services.gateway.api.tasks import TaskRoutes
@@ -34,6 +36,8 @@ from services.gateway.identity.account_services import AccountServices
 from services.gateway.identity.authenticator import Authenticator
 from services.gateway.identity.players import PlayerTokens
 from services.gateway.identity.tenants import TenantDirectory
+from services.gateway.images.covers import CoverFiles
+from services.gateway.images.scaling import CoverScaler
 from services.gateway.middleware.audit import RequestAudit
 from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.rate_limits import RateLimiter
@@ -45,6 +49,8 @@ from services.gateway.upstream.event_hub import EventHub
 from shared.runtime.traces import Traces
 from shared.stores.audit_log import AuditLog
 
+# Decoding the largest image takes a second of processor time; the machine may be busy.
+_SCALE_SECONDS = 20.0
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"]
 _SHOWN_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
@@ -101,6 +107,18 @@ def build_app(
         ),
         *collect_routes(BookRoutes(persistence, tenants)),
         *collect_routes(ShopListRoutes(persistence, tenants)),
+        *collect_routes(
+            CoverRoutes(
+                persistence,
+                tenants,
+                CoverFiles(Path(settings.data_dir) / "covers"),
+                CoverScaler(at_once=settings.max_covers_at_once, seconds=_SCALE_SECONDS),
+                max_bytes=settings.max_cover_bytes,
+                max_uploads=settings.max_uploads,
+                upload_seconds=settings.upload_seconds,
+                request_seconds=settings.request_seconds,
+            )
+        ),
         *collect_routes(
             ProbeRoutes(
                 [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode(), persistence

@@ -64,6 +64,8 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     max_upload_bytes: Annotated[int, Meta(ge=1024)] = 33_554_432
     max_uploads: Count = 4
     upload_seconds: Seconds = 300.0
+    max_cover_bytes: Annotated[int, Meta(ge=1024)] = 5_242_880
+    max_covers_at_once: Count = 1
     low_stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 5
     request_seconds: Seconds = 10.0
     idle_seconds: Seconds = 300.0

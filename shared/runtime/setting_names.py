@@ -59,6 +59,8 @@ NAMES = frozenset(
         "MAX_BODY_BYTES",
         "MAX_CONNECTIONS",
         "MAX_CONNECTIONS_PER_ADDRESS",
+        "MAX_COVERS_AT_ONCE",
+        "MAX_COVER_BYTES",
         "MAX_DEPTH",
         "MAX_DOCUMENT_BYTES",
         "MAX_EVENTS",

@@ -184,11 +184,13 @@ def compare(shown: Any, found: Any) -> None:
 
 
 def run_command(suite: SuiteProcess, command: str, folder: Path) -> None:
-    """Runs a command of a shell in a folder that has orders in a file."""
+    """Runs a command of a shell in a folder that has orders in a file, and the samples."""
     (folder / "orders.ndjson").write_text('{"cliente":"a","productos":["x"],"direccion":"d"}\n' * 2)
     if any(re.search(pattern, command) for pattern in NOT_RUN):
         parse_client_command(command)
         return
+    if not (folder / "docs").exists():
+        (folder / "docs").symlink_to(ROOT / "docs")
     command = re.sub(r"\bpython -m", f"{shlex.quote(sys.executable)} -m", command)
     ended = subprocess.run(
         ["bash", "-c", command],

@@ -158,7 +158,7 @@ class BookRoutes:
         return json_response(
             BookAdded("Libro creado exitosamente", view.book_id, view),
             status=201,
-            etag=_etag_of(stored),
+            etag=etag_of(stored),
             location=f"{_PATH}/{view.book_id}",
         )
 
@@ -197,7 +197,7 @@ class BookRoutes:
         return await self._show(request, await shop.get_book(records, request.id))
 
     async def _show(self, request: HttpRequest, stored: StoredBook) -> HttpResponse:
-        etag = _etag_of(stored)
+        etag = etag_of(stored)
         if is_named(etag, request.headers.if_none_match):
             return not_modified(etag)
         tenant = request.principal.tenant
@@ -226,10 +226,10 @@ class BookRoutes:
         currency = await load_currency(self._tenants, tenant)
         members = check_book_change(sent, exponent=currency.exponent, this_year=_this_year())
         stock = sent.stock_quantity if isinstance(sent.stock_quantity, int) else None
-        seen = _seen_versions(request.headers.if_match)
+        seen = seen_versions(request.headers.if_match)
         stored = await shop.change_book(self._records.of(tenant).lookups, request.id, members, stock, seen=seen)
         view = show_book(stored, tenant, currency)
-        return json_response(BookChanged("Libro actualizado exitosamente", view), etag=_etag_of(stored))
+        return json_response(BookChanged("Libro actualizado exitosamente", view), etag=etag_of(stored))
 
     @route(
         "DELETE",
@@ -247,7 +247,7 @@ class BookRoutes:
     async def _delete_book(self, request: HttpRequest) -> HttpResponse:
         tenant = request.principal.tenant
         check_tenant(tenant, request.query.tenant_id)
-        seen = _seen_versions(request.headers.if_match)
+        seen = seen_versions(request.headers.if_match)
         await shop.delete_book(self._records.of(tenant).lookups, request.id, seen=seen)
         return json_response(Done("Libro eliminado exitosamente"))
 
@@ -256,12 +256,12 @@ def _this_year() -> int:
     return datetime.datetime.now(datetime.UTC).year
 
 
-def _etag_of(stored: StoredBook) -> str:
+def etag_of(stored: StoredBook) -> str:
     """Returns the entity tag of a book: the versions of its record and of its copies."""
     return f'"{stored.version}.{stored.stock_version}"'
 
 
-def _seen_versions(if_match: str | None) -> tuple[int, int] | None:
+def seen_versions(if_match: str | None) -> tuple[int, int] | None:
     """Returns the versions in the ETag that a client has seen, None for any. Raises PreconditionFailed."""
     if if_match is None or if_match.strip() == "*":
         return None

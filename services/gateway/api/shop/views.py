@@ -1,15 +1,19 @@
 """Books as the bookstore's routes show them: with prices in the shop's currency and their copies in stock."""
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from clients.shop.books import StoredBook
 from services.gateway.identity.tenants import TenantDirectory
+from services.gateway.images.covers import name_small
 from shared.domain.books import Obstacle, obstacle_to_sale
 from shared.domain.money import to_decimal
 from shared.domain.tenants import TenantRecord
+
+COVERS: Final = "/api/v1/covers"
+"""Uploaded covers are below this path, each in the folder of its tenant."""
 
 
 class Currency(NamedTuple):
@@ -34,6 +38,7 @@ class BookView(Struct, frozen=True):
     currency: str
     description: str
     cover_image_url: str
+    thumbnail_url: str
     stock_quantity: int
     publication_year: int | None
     language: str
@@ -59,6 +64,22 @@ def show_price(price: int | None, currency: Currency) -> Decimal | None:
     return None if price is None else to_decimal(price, currency.exponent)
 
 
+def cover_path(tenant: str, name: str) -> str:
+    """Returns the address of an uploaded cover."""
+    return f"{COVERS}/{tenant}/{name}"
+
+
+def uploaded_name(url: str, tenant: str) -> str | None:
+    """Returns the name of an uploaded cover by its address; None for an address elsewhere."""
+    prefix = cover_path(tenant, "")
+    return url.removeprefix(prefix) if url.startswith(prefix) else None
+
+
+def show_thumbnail(url: str) -> str:
+    """Returns the address of the small size of a cover; that of the cover itself if it was not uploaded."""
+    return name_small(url) if url.startswith(f"{COVERS}/") else url
+
+
 def show_book(stored: StoredBook, tenant: str, currency: Currency) -> BookView:
     """Returns a book as routes show it."""
     book = stored.book
@@ -76,6 +97,7 @@ def show_book(stored: StoredBook, tenant: str, currency: Currency) -> BookView:
         currency=currency.code,
         description=book.description,
         cover_image_url=book.cover_image_url,
+        thumbnail_url=show_thumbnail(book.cover_image_url),
         stock_quantity=stored.stock,
         publication_year=book.publication_year,
         language=book.language,
