@@ -11,7 +11,7 @@ from clients.persistence import PersistenceClient, StoredItem
 from shared.domain.errors import Conflict, InvalidParams, NotFound
 from shared.domain.records import Condition
 from shared.domain.tables import TENANTS
-from shared.domain.tenants import MAIN, TenantRecord, check_tenant_name
+from shared.domain.tenants import MAIN, RESERVED_NAMES, TenantRecord, check_tenant_name
 from shared.runtime.clock import iso_now
 from shared.wire.strict_json import translate_error
 
@@ -58,6 +58,8 @@ async def add_tenant(records: PersistenceClient, tenant: str, members: Mapping[s
 
 def build_tenant(tenant: str, members: Mapping[str, Any]) -> TenantRecord:
     """Returns the record of a new tenant, by default named like its key. Raises InvalidParams."""
+    if tenant in RESERVED_NAMES:
+        raise InvalidParams(f"{tenant} is reserved", field="tenant", hint="choose another name")
     now = iso_now()
     fixed = {"tenant": check_tenant_name(tenant), "created_at": now, "updated_at": now}
     return _convert_record({"name": tenant, **members, **fixed})

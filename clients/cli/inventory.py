@@ -26,6 +26,7 @@ from clients.persistence import PersistenceClient
 from shared.csv.export import HEAD, export_lines
 from shared.domain.errors import InvalidParams
 from shared.domain.stock import MAX_COUNT, ImportState, check_item, check_store
+from shared.domain.tenants import MAIN
 from shared.runtime.programs import server_command
 
 inventory = App(name="inventory", help="Stock: upload files, list counts, undo imports.")
@@ -51,12 +52,13 @@ class StockOptions:
     host: Annotated[str | None, Parameter(help="The persistence server's name; else TCP_PERSIST_HOST.")] = None
     port: Annotated[int | None, Parameter(alias="-p", help="Its port; else TCP_PERSIST_PORT.")] = None
     json: Annotated[bool, Parameter(negative="", show_default=False, help="JSON lines, also on a terminal.")] = False
+    tenant: Annotated[str, Parameter(help="The tenant whose stock it is.")] = MAIN
 
     @contextlib.asynccontextmanager
     async def open_client(self) -> AsyncIterator[PersistenceClient]:
-        """Connects to the selected persistence server."""
+        """Connects to the selected persistence server. Raises InvalidParams for an invalid tenant."""
         async with PersistenceClient(*resolve_target(self.host, self.port, PERSISTENCE)) as client:
-            yield client
+            yield client.of(self.tenant)
 
 
 _OPTIONS = StockOptions()

@@ -23,6 +23,7 @@ from services.inventory.releaser import ReservationReleaser
 from services.inventory.settings import InventorySettings
 from services.inventory.stock_checker import StockChecker
 from services.inventory.stock_follower import StockFollower
+from services.inventory.tenant_folders import TenantFolders
 from services.settings import reachable_host
 from shared.domain.tables import INVENTORY
 from shared.runtime.clock import iso_now
@@ -75,13 +76,16 @@ class InventoryService:
             self._connect_client(),
             levels,
             on_import=applier.wake,
-            on_alert=publisher.wake if publisher is not None else lambda: None,
+            on_alert=publisher.wake if publisher is not None else lambda _: None,
             on_loss=checker.wake,
             publish_alerts=publisher is not None,
         )
         parts["follow"] = follower.run()
         files = self._connect_client()
         parts["folder"] = FolderImporter(
+            files, settings.uploads_folder, max_bytes=settings.max_upload_bytes, keep_days=settings.keep_uploads_days
+        ).run()
+        parts["tenant folders"] = TenantFolders(
             files, settings.uploads_folder, max_bytes=settings.max_upload_bytes, keep_days=settings.keep_uploads_days
         ).run()
         if settings.uploads_queue_url:

@@ -16,10 +16,12 @@ import structlog
 from clients.errors import ClientError, Refused
 from clients.persistence import PersistenceClient, StoredItem
 from services.inventory.server_retry import ServerRetry
+from services.inventory.tenants import list_tenant_names, view_of
 from shared.domain.orders import iso_time
 from shared.domain.records import MAX_ACTIONS, Action, Condition, Delete, Put
 from shared.domain.stock import Cause, ledger_of
 from shared.domain.tables import MOVEMENTS, STOCK
+from shared.domain.tenants import MAIN
 
 _INTERVAL_SECONDS = 86_400.0
 _INITIAL_DELAY_SECONDS = 600.0
@@ -43,7 +45,9 @@ class MovementRetention:
         await asyncio.sleep(_INITIAL_DELAY_SECONDS)
         while True:
             try:
-                removed = await self.fold_movements()
+                removed = 0
+                for tenant in await list_tenant_names(self._client):
+                    removed += await self.fold_movements(tenant)
             except ClientError as error:
                 await self._server_retry.wait_after_error(error)
                 continue
@@ -51,33 +55,35 @@ class MovementRetention:
             self._log.info("movements_removed", movements=removed)
             await asyncio.sleep(_INTERVAL_SECONDS)
 
-    async def fold_movements(self) -> int:
-        """Folds the movements of all items. Returns the number of deleted movements. Raises ClientError."""
+    async def fold_movements(self, tenant: str = MAIN) -> int:
+        """Folds the movements of all items of a tenant. Returns the number of deleted movements. Raises ClientError."""
+        records = view_of(self._client, tenant)
         before = iso_time(round((time.time() - self._keep_seconds) * 1e6))
         removed = 0
-        async for page in self._client.iterate_pages(STOCK.name, "all", page_size=_ITEMS):
+        async for page in records.iterate_pages(STOCK.name, "all", page_size=_ITEMS):
             for stored in page.items:
                 assert stored.item is not None
-                removed += await self._fold_ledger(ledger_of(stored.item["store"], stored.item["item"]), before)
+                removed += await _fold_ledger(records, ledger_of(stored.item["store"], stored.item["item"]), before)
         return removed
 
-    async def _fold_ledger(self, ledger: str, before: str) -> int:
-        removed = 0
-        while True:
-            began = time.monotonic()
-            page = await self._client.query(MOVEMENTS.name, partition=ledger, page_size=MAX_ACTIONS)
-            old = [one for one in page.items if one.item is not None and one.item["at"] < before]
-            if len(old) < 2:
-                return removed
-            try:
-                await self._client.transact(_build_fold(old))
-            except Refused as refusal:
-                if refusal.error != "conflict":
-                    raise
-                # Another service was faster. The rest is left to the next day.
-                return removed
-            removed += len(old) - 1
-            await asyncio.sleep((time.monotonic() - began) * _PAUSE_RATIO)
+
+async def _fold_ledger(records: PersistenceClient, ledger: str, before: str) -> int:
+    removed = 0
+    while True:
+        began = time.monotonic()
+        page = await records.query(MOVEMENTS.name, partition=ledger, page_size=MAX_ACTIONS)
+        old = [one for one in page.items if one.item is not None and one.item["at"] < before]
+        if len(old) < 2:
+            return removed
+        try:
+            await records.transact(_build_fold(old))
+        except Refused as refusal:
+            if refusal.error != "conflict":
+                raise
+            # Another service was faster. The rest is left to the next day.
+            return removed
+        removed += len(old) - 1
+        await asyncio.sleep((time.monotonic() - began) * _PAUSE_RATIO)
 
 
 def _build_fold(movements: Sequence[StoredItem]) -> list[Action]:

@@ -13,7 +13,8 @@ T = TypeVar("T")
 _DELAY_SECONDS = 0.5
 # Servers that start at the same time are not reported as unavailable.
 _WARN_AFTER_FAILURES = 5
-_PERMANENT_ERRORS = {"conflict", "gone", "invalid_params", "not_found", "too_large", "unknown_action"}
+PERMANENT_ERRORS = {"conflict", "gone", "invalid_params", "not_found", "too_large", "unknown_action"}
+"""Codes of errors that a retry cannot resolve."""
 
 
 class ServerRetry:
@@ -42,7 +43,7 @@ class ServerRetry:
 
     async def wait_after_error(self, error: ClientError) -> None:
         """Waits before the next attempt. Raises the error if a retry cannot resolve it."""
-        if isinstance(error, Refused) and error.error in _PERMANENT_ERRORS:
+        if isinstance(error, Refused) and error.error in PERMANENT_ERRORS:
             raise error
         self._failures += 1
         if self._failures == _WARN_AFTER_FAILURES:

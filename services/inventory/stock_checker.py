@@ -1,5 +1,7 @@
 """Checks once a day that each count is the sum of its movements, and the sums of each store those of its items.
 
+All tenants are checked, one after the other.
+
 A difference is logged and corrected by a movement. The count stays as it is, since clients have seen it.
 """
 
@@ -13,11 +15,13 @@ import structlog
 from clients.errors import ClientError, Refused
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
-from services.inventory.server_retry import ServerRetry
+from services.inventory.server_retry import PERMANENT_ERRORS, ServerRetry
+from services.inventory.tenants import list_tenant_names, view_of
 from shared.domain.names import fold_names
 from shared.domain.records import Condition, Put
 from shared.domain.stock import Cause, StockThresholds, count_of, ledger_of
 from shared.domain.tables import INVENTORY, MOVEMENTS, STOCK, STORES
+from shared.domain.tenants import MAIN
 from shared.runtime.clock import iso_now
 from shared.runtime.waiting import wait_for_event
 
@@ -67,7 +71,9 @@ class StockChecker:
             try:
                 if self._woken.is_set() or await self._is_due():
                     self._woken.clear()
-                    await self.check_stock()
+                    # The result of `main` comes last: it tells when all tenants were checked.
+                    for tenant in await list_tenant_names(self._client):
+                        await self._check_tenant(tenant)
                 self._server_retry.record_answer()
             except ClientError as error:
                 self._woken.set()
@@ -81,20 +87,30 @@ class StockChecker:
             return True
         return datetime.now(UTC) - datetime.fromisoformat(stored.item["at"]) > _INTERVAL
 
-    async def check_stock(self) -> list[CountMismatch]:
-        """Checks all items and stores, corrects differences, and stores the result. Raises ClientError."""
+    async def _check_tenant(self, tenant: str) -> None:
+        try:
+            await self.check_stock(tenant)
+        except Refused as refusal:
+            if tenant == MAIN or refusal.error not in PERMANENT_ERRORS:
+                raise
+            # The invalid records of one tenant must not hold up the others.
+            self._log.error("tenant_check_failed", tenant=tenant, reason=refusal.message)
+
+    async def check_stock(self, tenant: str = MAIN) -> list[CountMismatch]:
+        """Checks all items and stores of a tenant, corrects differences, and stores the result. Raises ClientError."""
+        records = view_of(self._client, tenant)
         began = time.monotonic()
         items = 0
         found: list[CountMismatch] = []
         # Read before the items are counted: sums that change meanwhile are left to the next check.
-        stores = await self._load_store_sums()
+        stores = await _load_store_sums(records)
         sums: dict[str, dict[str, int]] = {}
         cursor: str | None = None
         while True:
             worked = time.monotonic()
-            page = await self._client.query(STOCK.name, "all", page_size=_PAGE, cursor=cursor)
+            page = await records.query(STOCK.name, "all", page_size=_PAGE, cursor=cursor)
             for stored in page.items:
-                mismatch = await self._check_item(stored, sums)
+                mismatch = await self._check_item(records, stored, sums)
                 items += 1
                 if mismatch is not None:
                     found.append(mismatch)
@@ -103,10 +119,13 @@ class StockChecker:
             if cursor is None:
                 break
         for mismatch in found:
-            self._log.error("count_mismatch_corrected", **mismatch._asdict())
+            self._log.error("count_mismatch_corrected", tenant=tenant, **mismatch._asdict())
         corrected = 0
         for store in stores.keys() | sums.keys():
-            corrected += await self._correct_sums(store, stores.get(store, StoredItem(None, 0)), sums.get(store, {}))
+            stored_sums = stores.get(store, StoredItem(None, 0))
+            corrected += await self._correct_sums(records, tenant, store, stored_sums, sums.get(store, {}))
+        if tenant != MAIN and not (items or stores):
+            return []
         wrong = [mismatch._asdict() for mismatch in found[:_EXAMPLES]]
         report = {
             **CHECK_KEY,
@@ -116,19 +135,23 @@ class StockChecker:
             "examples": wrong,
             "stores": corrected,
         }
-        await self._client.put_item(INVENTORY.name, report)
-        self._log.info("stock_checked", items=items, wrong=len(found), seconds=round(time.monotonic() - began, 1))
+        await records.put_item(INVENTORY.name, report)
+        self._log.info(
+            "stock_checked", tenant=tenant, items=items, wrong=len(found), seconds=round(time.monotonic() - began, 1)
+        )
         return found
 
-    async def _check_item(self, stored: StoredItem, sums: dict[str, dict[str, int]]) -> CountMismatch | None:
+    async def _check_item(
+        self, records: PersistenceClient, stored: StoredItem, sums: dict[str, dict[str, int]]
+    ) -> CountMismatch | None:
         """Compares an item's count with its movements. Corrects and returns a mismatch; None if they agree."""
         assert stored.item is not None
         store, item = stored.item["store"], stored.item["item"]
         key = {"store": store, "item": item}
         count = total = version = 0
         for _ in range(_READS):
-            total = await self._sum_movements(ledger_of(store, item))
-            again = await self._client.get_item(STOCK.name, key)
+            total = await _sum_movements(records, ledger_of(store, item))
+            again = await records.get_item(STOCK.name, key)
             found = count_of(again.item)
             if found is None:
                 return None
@@ -152,34 +175,38 @@ class StockChecker:
             "version": version,
             "cause": Cause.CORRECTION.value,
         }
-        await self._client.put_item(MOVEMENTS.name, movement)
+        await records.put_item(MOVEMENTS.name, movement)
         return CountMismatch(store, item, count, total)
 
-    async def _sum_movements(self, ledger: str) -> int:
-        total: int = 0
-        async for page in self._client.iterate_pages(MOVEMENTS.name, partition=ledger, page_size=1000):
-            total += sum(stored.item["change"] for stored in page.items if stored.item is not None)
-        return total
-
-    async def _load_store_sums(self) -> dict[str, StoredItem]:
-        """Returns the stored sums of each store by its folded name."""
-        found: dict[str, StoredItem] = {}
-        async for page in self._client.iterate_pages(STORES.name, "all", page_size=_PAGE):
-            found |= {fold_names(stored.item["store"]): stored for stored in page.items if stored.item is not None}
-        return found
-
-    async def _correct_sums(self, store: str, stored: StoredItem, counted: dict[str, int]) -> bool:
+    async def _correct_sums(
+        self, records: PersistenceClient, tenant: str, store: str, stored: StoredItem, counted: dict[str, int]
+    ) -> bool:
         """Replaces a store's sums if they differ from the counted ones and are unchanged. Returns whether it did."""
         item = stored.item or {}
         if all(item.get(name, 0) == counted.get(name, 0) for name in ("items", "units", "low")):
             return False
         sums = {"store": item.get("store", store), "items": 0, "units": 0, "low": 0, **counted}
         try:
-            await self._client.transact([Put(STORES.name, sums, Condition(version=stored.version))])
+            await records.transact([Put(STORES.name, sums, Condition(version=stored.version))])
         except Refused as refusal:
             if not is_conflict(refusal):
                 raise
             # The stock has changed since; the next check compares again.
             return False
-        self._log.warning("store_sums_corrected", store=store, were=item, are=sums)
+        self._log.warning("store_sums_corrected", tenant=tenant, store=store, were=item, are=sums)
         return True
+
+
+async def _sum_movements(records: PersistenceClient, ledger: str) -> int:
+    total: int = 0
+    async for page in records.iterate_pages(MOVEMENTS.name, partition=ledger, page_size=1000):
+        total += sum(stored.item["change"] for stored in page.items if stored.item is not None)
+    return total
+
+
+async def _load_store_sums(records: PersistenceClient) -> dict[str, StoredItem]:
+    """Returns the stored sums of each store by its folded name."""
+    found: dict[str, StoredItem] = {}
+    async for page in records.iterate_pages(STORES.name, "all", page_size=_PAGE):
+        found |= {fold_names(stored.item["store"]): stored for stored in page.items if stored.item is not None}
+    return found

@@ -1,14 +1,15 @@
 """Derives movements, alerts and the sums of each store from the change feed.
 
 Writing movements inside each stock transaction would double its size and miss changes by other clients. Their keys are
-computed from the change, so that writing them again is idempotent. Alerts and sums are stored in one transaction with
-the position in the feed.
+computed from the change, so that writing them again is idempotent. Alerts and sums of the tenant `main` are stored in
+one transaction with the position in the feed, those of each other tenant in one with its progress
+(`services.inventory.tenant_progress`). The feed of all tenants is read once.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -17,11 +18,14 @@ from clients.errors import ClientError, Refused
 from clients.inventory.catalogue import advance_catalogue
 from clients.inventory.request_errors import UNCERTAIN, is_conflict
 from clients.persistence import ChangePage, PersistenceClient, StoredChange
-from services.inventory.server_retry import ServerRetry
+from services.inventory.server_retry import PERMANENT_ERRORS, ServerRetry
+from services.inventory.tenant_progress import ProgressRecords, TenantProgress
+from services.inventory.tenants import view_of
 from shared.domain.names import fold_names
 from shared.domain.records import Action, Condition, Put, Update
 from shared.domain.stock import AlertState, Cause, StockThresholds, count_of, ledger_of
 from shared.domain.tables import ALERTS, IMPORTS, INVENTORY, MOVEMENTS, STOCK, STORES
+from shared.domain.tenants import MAIN, is_tenant_name
 
 _POSITION = {"name": "changes"}
 _POLL_SECONDS = 0.1
@@ -32,6 +36,7 @@ _PAGE_CHANGES = 500
 _SMALL_PAGE_CHANGES = 45
 _ACTIONS = 100
 _MOVEMENTS_AT_ONCE = 100
+_TENANTS_AT_ONCE = 50
 # An unchanged position is stored from time to time, so that it does not expire from the feed.
 _POSITION_SECONDS = 30.0
 
@@ -50,11 +55,19 @@ class CountChange(NamedTuple):
         return fold_names(self.store), fold_names(self.item)
 
 
-class StockFollower:
-    """Keeps movements, alerts and sums up to date until cancelled.
+class _TenantPage(NamedTuple):
+    """A page's changes of a tenant's stock that were not processed before, and the actions derived from them."""
 
-    `on_import` is called after a change of an import, `on_alert` after a change of an alert, and `on_loss` if the
-    derived data has to be counted again. With `publish_alerts`, new alerts are marked as unpublished.
+    changes: Sequence[StoredChange]
+    actions: Sequence[Action]
+
+
+class StockFollower:
+    """Keeps movements, alerts and sums of all tenants up to date until cancelled.
+
+    `on_import` is called with the tenant after a change of an import, `on_alert` with the tenant after a change of an
+    alert, and `on_loss` if the derived data has to be counted again. With `publish_alerts`, new alerts are marked as
+    unpublished.
     """
 
     def __init__(
@@ -62,8 +75,8 @@ class StockFollower:
         client: PersistenceClient,
         levels: StockThresholds,
         *,
-        on_import: Callable[[], None],
-        on_alert: Callable[[], None],
+        on_import: Callable[[str], None],
+        on_alert: Callable[[str], None],
         on_loss: Callable[[], None],
         publish_alerts: bool,
     ) -> None:
@@ -77,6 +90,9 @@ class StockFollower:
         """The stored position."""
         self._position: str | None = None
         self._stored_at = 0.0
+        self._progress = ProgressRecords()
+        self._failed: set[str] = set()
+        """Tenants whose records could not be processed."""
         self._server_retry = ServerRetry("movements")
         self._log = structlog.get_logger()
 
@@ -94,6 +110,7 @@ class StockFollower:
             await asyncio.sleep((time.monotonic() - began) * _PAUSE_RATIO if busy else _POLL_SECONDS)
 
     async def _load_position(self) -> None:
+        self._progress.forget()
         stored = await self._client.get_item(INVENTORY.name, _POSITION)
         if stored.item is None:
             self._position = self._stored = None
@@ -106,7 +123,7 @@ class StockFollower:
     async def process_page(self) -> bool:
         """Processes a page of changes. Returns whether there may be more. Raises ClientError."""
         try:
-            page, actions = await self._read_page()
+            page, found = await self._read_page()
         except Refused as refusal:
             if refusal.error not in ("gone", "invalid_params"):
                 raise
@@ -115,28 +132,95 @@ class StockFollower:
             self._position = None
             self._on_loss()
             return True
-        await self._store_movements(_stock_changes(page))
-        due = actions or time.monotonic() > self._stored_at + _POSITION_SECONDS
-        if due and not await self._commit_page(page.position, actions):
+        others = [tenant for tenant in found if tenant != MAIN]
+        for start in range(0, len(others), _TENANTS_AT_ONCE):
+            some = others[start : start + _TENANTS_AT_ONCE]
+            committed = await asyncio.gather(*(self._process_tenant(tenant, found[tenant]) for tenant in some))
+            if not all(committed):
+                await self._load_position()
+                return True
+        main = found.get(MAIN, _TenantPage([], []))
+        await _store_movements(self._client, _movement_puts(main.changes))
+        due = any(one.actions for one in found.values()) or time.monotonic() > self._stored_at + _POSITION_SECONDS
+        if due and not await self._commit_page(page.position, main.actions):
             await self._load_position()
             return True
         self._position = page.position
-        if any(change.table == IMPORTS.name for change in page.changes):
-            self._on_import()
-        if any(action.table == ALERTS.name for action in actions):
-            self._on_alert()
+        for tenant in {change.tenant for change in page.changes if change.table == IMPORTS.name}:
+            if is_tenant_name(tenant):
+                self._on_import(tenant)
+        for tenant, one in found.items():
+            if any(action.table == ALERTS.name for action in one.actions):
+                self._on_alert(tenant)
         return len(page.changes) >= _SMALL_PAGE_CHANGES
 
-    async def _read_page(self) -> tuple[ChangePage, Sequence[Action]]:
-        """Returns the next changes and the actions derived from them, as many as fit into one transaction."""
+    async def _read_page(self) -> tuple[ChangePage, Mapping[str, _TenantPage]]:
+        """Returns the next changes, and those of each tenant's stock with the actions derived from them.
+
+        The actions of each tenant fit into one transaction.
+        """
         limit = _PAGE_CHANGES
         while True:
-            page = await self._client.changes(self._position, limit=limit)
-            crossings, limit = await self._find_crossings(page)
-            actions = [*crossings, *self._sum_changes(page)]
-            if limit == len(page.changes) and len(actions) < _ACTIONS:
-                return page, actions
+            page = await self._client.changes(self._position, tenant=None, limit=limit)
+            places: dict[str, list[int]] = {}
+            for place, change in enumerate(page.changes):
+                # Other programs may have written items of tenants that cannot exist.
+                if change.table == STOCK.name and is_tenant_name(change.tenant):
+                    places.setdefault(change.tenant, []).append(place)
+            found: dict[str, _TenantPage] = {}
+            limit = len(page.changes)
+            tenants = list(places)
+            for start in range(0, len(tenants), _TENANTS_AT_ONCE):
+                some = tenants[start : start + _TENANTS_AT_ONCE]
+                plans = await asyncio.gather(*(self._plan_tenant(one, page, places[one]) for one in some))
+                for tenant, (planned, covered) in zip(some, plans, strict=True):
+                    found[tenant] = planned
+                    limit = min(limit, covered)
+            if limit == len(page.changes) and all(len(one.actions) < _ACTIONS for one in found.values()):
+                return page, found
             limit = min(limit, _SMALL_PAGE_CHANGES)
+
+    async def _plan_tenant(self, tenant: str, page: ChangePage, places: Sequence[int]) -> tuple[_TenantPage, int]:
+        """Returns a tenant's part of a page, and the number of the page's changes that it covers."""
+        records = view_of(self._client, tenant)
+        if tenant != MAIN:
+            progress = await self._progress.load_progress(records, tenant)
+            places = [place for place in places if progress.is_new(page.changes[place])]
+        changes = [page.changes[place] for place in places]
+        crossings, covered = await self._find_crossings(records, changes)
+        actions = [*crossings, *self._sum_changes(changes)]
+        return _TenantPage(changes, actions), places[covered] if covered < len(places) else len(page.changes)
+
+    async def _process_tenant(self, tenant: str, page: _TenantPage) -> bool:
+        """Stores what is derived from the changes of a tenant other than `main`, exactly once.
+
+        Returns False if that is uncertain: the page has to be read again.
+        """
+        records = view_of(self._client, tenant)
+        try:
+            puts = _movement_puts(page.changes)
+            if not page.actions or len(puts) + len(page.actions) >= _ACTIONS:
+                await _store_movements(records, puts)
+                puts = []
+            if not page.actions:
+                return True
+            since = self._stored or ""
+            update, ranks = (await self._progress.load_progress(records, tenant)).build_update(since, page.changes)
+            stored = await records.transact([update, *page.actions, *puts])
+        except Refused as refusal:
+            if is_conflict(refusal):
+                return False
+            if refusal.error not in PERMANENT_ERRORS:
+                raise
+            # The invalid records of one tenant must not hold up the others.
+            if tenant not in self._failed:
+                self._failed.add(tenant)
+                self._log.error("tenant_stock_skipped", tenant=tenant, reason=refusal.message)
+            return True
+        except UNCERTAIN:
+            return False
+        self._progress.remember(tenant, TenantProgress(since, ranks, stored[0].version))
+        return True
 
     async def _commit_page(self, position: str, actions: Sequence[Action]) -> bool:
         """Stores actions together with the position behind their changes, exactly once.
@@ -161,12 +245,12 @@ class StockFollower:
 
     # Derived actions.
 
-    def _sum_changes(self, page: ChangePage) -> list[Action]:
+    def _sum_changes(self, changes: Iterable[StoredChange]) -> list[Action]:
         """Returns the updates of the stores' sums, and of the catalogue if a client has changed the items itself."""
         sums: dict[str, Counter[str]] = {}
         spelled: dict[str, str] = {}
         comes_or_goes = False
-        for change in _stock_changes(page):
+        for change in changes:
             count = _count_change(change)
             # Items may have different spellings of their store.
             spelled.setdefault(key := fold_names(count.store), count.store)
@@ -183,21 +267,18 @@ class StockFollower:
                 updates.append(Update(STORES.name, {"store": spelled[key]}, add=by))
         return [*updates, advance_catalogue()] if comes_or_goes else updates
 
-    async def _find_crossings(self, page: ChangePage) -> tuple[list[Action], int]:
+    async def _find_crossings(
+        self, records: PersistenceClient, changes: Sequence[StoredChange]
+    ) -> tuple[list[Action], int]:
         """Returns the alerts that open or close, and the number of changes that they cover.
 
         An item that crosses its threshold twice has two alerts to publish, so the second one is left to the next page.
         """
-        changes = page.changes
-        near = [
-            place
-            for place, change in enumerate(changes)
-            if change.table == STOCK.name and self._is_near(_count_change(change))
-        ]
+        near = [place for place, change in enumerate(changes) if self._is_near(_count_change(change))]
         if not near:
             return [], len(changes)
         keys = list({_count_change(changes[place]).compared_names: None for place in near})
-        found = await self._client.get_items(ALERTS.name, [{"store": store, "item": item} for store, item in keys])
+        found = await records.get_items(ALERTS.name, [{"store": store, "item": item} for store, item in keys])
         alerts = dict(zip(keys, found, strict=True))
         planned: dict[tuple[str, str], Put] = {}
         for place in near:
@@ -218,16 +299,6 @@ class StockFollower:
         """Whether an alert may open or close with this change."""
         numbers = [number for number in (count.before, count.after) if number is not None]
         return any(not self._levels.is_enough(number) for number in numbers)
-
-    # Movements.
-
-    async def _store_movements(self, changes: Sequence[StoredChange]) -> None:
-        puts = [Put(MOVEMENTS.name, movement) for movement in map(build_movement, changes) if movement is not None]
-        chunks = [puts[start : start + _MOVEMENTS_AT_ONCE] for start in range(0, len(puts), _MOVEMENTS_AT_ONCE)]
-        for results in await asyncio.gather(*(self._client.batch(chunk, safe=True) for chunk in chunks)):
-            for result in results:
-                if isinstance(result, Refused):
-                    raise result
 
 
 def next_alert(
@@ -270,8 +341,16 @@ def build_movement(change: StoredChange) -> dict[str, Any] | None:
     return {**movement, "entry": entry, "count": count.after, "version": last.version, **details}
 
 
-def _stock_changes(page: ChangePage) -> list[StoredChange]:
-    return [change for change in page.changes if change.table == STOCK.name]
+def _movement_puts(changes: Iterable[StoredChange]) -> list[Put]:
+    return [Put(MOVEMENTS.name, movement) for movement in map(build_movement, changes) if movement is not None]
+
+
+async def _store_movements(records: PersistenceClient, puts: Sequence[Put]) -> None:
+    chunks = [puts[start : start + _MOVEMENTS_AT_ONCE] for start in range(0, len(puts), _MOVEMENTS_AT_ONCE)]
+    for results in await asyncio.gather(*(records.batch(chunk, safe=True) for chunk in chunks)):
+        for result in results:
+            if isinstance(result, Refused):
+                raise result
 
 
 def _count_change(change: StoredChange) -> CountChange:

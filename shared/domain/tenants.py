@@ -14,6 +14,9 @@ TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}$"
 TenantName = Annotated[str, Meta(pattern=TENANT_PATTERN)]
 """The name of a tenant. It is also a safe name of a folder, an S3 prefix and a part of a table's name."""
 
+RESERVED_NAMES = ("done", "rejected")
+"""Names that no tenant may have: folders of uploads beside those of tenants."""
+
 _NAME = re.compile(TENANT_PATTERN)
 _SHOWN = 80
 
@@ -53,13 +56,18 @@ class TenantRecord(Struct, frozen=True):
     updated_at: str = ""
 
 
+def is_tenant_name(name: str) -> bool:
+    """Whether a text is the name of a tenant."""
+    # A pattern that ends in `$` would accept a line break after the name.
+    return _NAME.fullmatch(name) is not None
+
+
 def check_tenant_name(name: str) -> str:
     """Returns the name of a tenant unchanged. Raises InvalidParams for one that is not safe.
 
     To be called where a name arrives, and again where a path is made of it.
     """
-    # A pattern that ends in `$` would accept a line break after the name.
-    if _NAME.fullmatch(name) is None:
+    if not is_tenant_name(name):
         shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
         raise InvalidParams(
             f"{shown!r} is not the name of a tenant",

@@ -74,8 +74,9 @@ async def test_an_alert_is_published_once(cloud: Cloud, client: PersistenceClien
         [other] = await cloud.received(queue, 1)
     assert message["Subject"] == "Low stock: Echo Dot"
     told = {name: alert()[name] for name in ("store", "item", "count", "threshold", "number", "since")}
-    assert json.loads(message["Message"]) == told
+    assert json.loads(message["Message"]) == {"tenant": "main", **told}
     assert message["MessageAttributes"] == {
+        "tenant": {"Type": "String", "Value": "main"},
         "store": {"Type": "String", "Value": "Berlin"},
         "item": {"Type": "String", "Value": "Echo Dot"},
     }

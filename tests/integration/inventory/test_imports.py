@@ -186,7 +186,7 @@ async def test_the_check_finds_and_mends_what_does_not_add_up(
     mine = PersistenceClient("127.0.0.1", persistence.port)
     checker = StockChecker(client, LEVELS, read_again_seconds=0.02)
     follower = StockFollower(
-        mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
+        mine, LEVELS, on_import=lambda _: None, on_alert=lambda _: None, on_loss=lambda: None, publish_alerts=False
     )
     for item, count in (("x", 10), ("y", 3), ("z", 8)):
         await stock.set_count(client, "A", item, count, version=None)
@@ -275,7 +275,7 @@ async def test_another_threshold_counts_anew_what_is_low(
 async def test_names_that_are_too_long_stop_nothing(client: PersistenceClient, persistence: PersistenceProcess) -> None:
     mine = PersistenceClient("127.0.0.1", persistence.port)
     follower = StockFollower(
-        mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
+        mine, LEVELS, on_import=lambda _: None, on_alert=lambda _: None, on_loss=lambda: None, publish_alerts=False
     )
     await client.put_item(STOCK.name, {"store": "s" * 1000, "item": "i" * 500, "count": 3})
     async with running(follower.run()):
@@ -294,7 +294,7 @@ async def test_a_record_without_a_count_stops_nothing(
     await client.put_item(STOCK.name, odd)
     mine = PersistenceClient("127.0.0.1", persistence.port)
     follower = StockFollower(
-        mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
+        mine, LEVELS, on_import=lambda _: None, on_alert=lambda _: None, on_loss=lambda: None, publish_alerts=False
     )
     async with running(ImportApplier(client).run()), running(follower.run()):
         assert await StockChecker(client, LEVELS).check_stock() == []

@@ -22,7 +22,7 @@ async def test_old_movements_become_one_that_carries_their_sum(
 ) -> None:
     mine = PersistenceClient("127.0.0.1", persistence.port)
     follower = StockFollower(
-        mine, LEVELS, on_import=lambda: None, on_alert=lambda: None, on_loss=lambda: None, publish_alerts=False
+        mine, LEVELS, on_import=lambda _: None, on_alert=lambda _: None, on_loss=lambda: None, publish_alerts=False
     )
     for count in range(1, 131):
         await stock.set_count(client, "A", "x", count * 3, version=None)

@@ -17,10 +17,11 @@ ALERT = {
 
 
 def test_a_message_has_all_that_is_known_of_an_alert() -> None:
-    message = build_message({**ALERT, "state": "open", "untold": "2026-01-02T03:04:05Z"})
+    message = build_message("main", {**ALERT, "state": "open", "untold": "2026-01-02T03:04:05Z"})
     assert message["Subject"] == "Low stock: Echo Dot"
-    assert json.loads(message["Message"]) == ALERT
+    assert json.loads(message["Message"]) == {"tenant": "main", **ALERT}
     assert message["MessageAttributes"] == {
+        "tenant": {"DataType": "String", "StringValue": "main"},
         "store": {"DataType": "String", "StringValue": "Berlin"},
         "item": {"DataType": "String", "StringValue": "Echo Dot"},
     }
@@ -31,8 +32,8 @@ def test_a_message_has_all_that_is_known_of_an_alert() -> None:
     [("Piñata", "Low stock: Pinata"), ("Кофе №1", "Low stock: ???? No1"), ("a\nb", "Low stock: a?b")],
 )
 def test_a_subject_is_ascii(item: str, subject: str) -> None:
-    assert build_message({**ALERT, "item": item})["Subject"] == subject
+    assert build_message("main", {**ALERT, "item": item})["Subject"] == subject
 
 
 def test_a_subject_has_less_than_100_characters() -> None:
-    assert build_message({**ALERT, "item": "x" * 200})["Subject"] == "Low stock: " + "x" * 88
+    assert build_message("main", {**ALERT, "item": "x" * 200})["Subject"] == "Low stock: " + "x" * 88

@@ -44,6 +44,7 @@ async def test_tenant_is_added_and_changed(cli: InProcessCli) -> None:
     [
         (["add", ".."], "is not the name of a tenant"),
         (["add", "A/b"], "is not the name of a tenant"),
+        (["add", "done"], "done is reserved"),
         (["add", "x" * 41], "is not the name of a tenant"),
         (["show", "."], "is not the name of a tenant"),
         (["add", "main"], "there is a tenant main already"),
