@@ -2,10 +2,8 @@
 
 import time
 from pathlib import Path
-from typing import cast
 
 from prometheus_client import generate_latest
-from starlette.middleware.cors import CORSMiddleware
 
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
@@ -33,14 +31,17 @@ from services.gateway.http.router import Router
 from services.gateway.http.routes import collect_routes
 from services.gateway.http.static_files import StaticFiles
 from services.gateway.identity.account_services import AccountServices
+from services.gateway.identity.admission import Admission
 from services.gateway.identity.authenticator import Authenticator
+from services.gateway.identity.cross_origin import CrossOriginPolicy
 from services.gateway.identity.players import PlayerTokens
+from services.gateway.identity.tenant_limits import TenantRateLimiter
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.images.covers import CoverFiles
 from services.gateway.images.scaling import CoverScaler
 from services.gateway.middleware.audit import RequestAudit
 from services.gateway.middleware.metrics import GatewayMetrics
-from services.gateway.middleware.rate_limits import RateLimiter
+from services.gateway.middleware.rate_limits import RateLimiter, RequestCounter
 from services.gateway.middleware.request_log import RequestLog
 from services.gateway.middleware.requests import RequestMiddleware
 from services.gateway.settings import GatewaySettings
@@ -51,9 +52,6 @@ from shared.stores.audit_log import AuditLog
 
 # Decoding the largest image takes a second of processor time; the machine may be busy.
 _SCALE_SECONDS = 20.0
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"]
-_SHOWN_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"]
 
 
 def build_app(
@@ -128,18 +126,19 @@ def build_app(
     ]
     routes = add_legacy_paths(native, collect_routes(LegacyRoutes(persistence)), at_root=settings.legacy_routes)
     description = describe_api(routes, open_to_all=settings.stage == "dev")
-    rate_limiter = RateLimiter(settings.rate_limit, settings.redis_url)
+    counter = RequestCounter(settings.redis_url)
+    cross_origin = CrossOriginPolicy(tenants, _split_list(settings.cors_origins))
+    admission = Admission(authenticator, cross_origin, TenantRateLimiter(settings.tenant_limits, counter, tenants))
     router = Router(
         routes,
-        rate_limiter.check_rate,
-        authenticator.authenticate,
+        RateLimiter(settings.rate_limit, counter).check_rate,
+        admission.admit,
         StaticFiles("/static/", FILES),
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
-        origins=_split_list(settings.cors_origins),
     )
     middleware = RequestMiddleware(
-        _with_cors(router, _split_list(settings.cors_origins)),
+        cross_origin.wrap(router),
         metrics,
         traces,
         HostFilter(_split_list(settings.allowed_hosts), tenants.is_host),
@@ -156,19 +155,3 @@ def build_app(
 def _split_list(named: str) -> list[str]:
     """Returns the members of a comma-separated list."""
     return [origin.strip() for origin in named.split(",") if origin.strip()]
-
-
-def _with_cors(app: App, allowed: list[str]) -> App:
-    """Returns the application with CORS for these origins."""
-    if not allowed:
-        return app
-    return cast(
-        App,
-        CORSMiddleware(
-            app,
-            allow_origins=allowed,
-            allow_methods=_METHODS,
-            allow_headers=_HEADERS,
-            expose_headers=_SHOWN_HEADERS,
-        ),
-    )

@@ -51,6 +51,9 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     request_id_scope: RequestIdScope = "client"
     legacy_routes: bool = False
     rate_limit: str = "2000/second"
+    tenant_limits: str = (
+        "read=500/second,search=100/second,write=50/second,checkout=20/second,login=20/minute,sql=10/minute"
+    )
     redis_url: SecretUrl | None = None
     otel_exporter_otlp_endpoint: str | None = None
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 1_048_576

@@ -116,6 +116,7 @@ NAMES = frozenset(
         "TCP_PERSIST_BIND",
         "TCP_PERSIST_HOST",
         "TCP_PERSIST_PORT",
+        "TENANT_LIMITS",
         "TLS_CA",
         "TLS_CERT",
         "TLS_KEY",

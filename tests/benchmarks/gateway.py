@@ -68,7 +68,7 @@ class Gateway(Server):
 
     def environment(self) -> dict[str, str]:
         root = str(Path(__file__).parents[2])
-        settings = {"STAGE": "dev", "RATE_LIMIT": "none", "LOG_LEVEL": "warning"}
+        settings = {"STAGE": "dev", "RATE_LIMIT": "none", "TENANT_LIMITS": "none", "LOG_LEVEL": "warning"}
         return {"PYTHONPATH": root, "ENV_FILE": "/dev/null", **settings, **self._ports}
 
 

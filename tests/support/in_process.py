@@ -164,6 +164,7 @@ class Suite:
                 "main_server_port": 0,
                 "stage": "dev",
                 "rate_limit": "none",
+                "tenant_limits": "none",
                 "data_dir": str(self.folder),
                 "jwt_keys": JWT_KEYS,
                 "service_token": SERVICE_TOKEN if settings.get("stage") == "prod" else None,

@@ -206,7 +206,7 @@ class GatewayProcess(ServerProcess):
 
     module = "services.gateway"
     port_setting = "MAIN_SERVER_PORT"
-    defaults: Mapping[str, str] = {"STAGE": "dev", "RATE_LIMIT": "none", "LOG_REQUESTS": "all"}
+    defaults: Mapping[str, str] = {"STAGE": "dev", "RATE_LIMIT": "none", "TENANT_LIMITS": "none", "LOG_REQUESTS": "all"}
 
     def __init__(
         self, data_dir: Path, servers: Sequence[ServerProcess], settings: Mapping[str, Any] | None = None

@@ -35,6 +35,17 @@ def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Iterable[str])
     raise _refuse_page()
 
 
+def find_foreign_origin(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Returns the origin of the page of another site that has sent a request, or None. Raises BadRequest."""
+    found = dict(headers)
+    if (sent := found.get(b"origin")) is None or found.get(b"sec-fetch-site") in _SAFE_SITES:
+        return None
+    origin = sent.decode("latin-1")
+    site = _parse_authority(origin, "Origin")
+    is_own = b"sec-fetch-site" not in found and site.netloc.encode("latin-1") == found.get(b"host")
+    return None if is_own else origin
+
+
 def _refuse_page() -> Forbidden:
     return Forbidden("a page of another site has sent this", field="Origin", hint="allow the site in CORS_ORIGINS")
 

@@ -13,7 +13,6 @@ from msgspec import Struct
 from clients.request_context import set_request_user
 from services.gateway.http.asgi import Receive, Scope, Send
 from services.gateway.http.bodies import BodyReader, check_media_type
-from services.gateway.http.origins import check_origin
 from services.gateway.http.principal import Principal
 from services.gateway.http.problems import MethodNotAllowed
 from services.gateway.http.routes import PLACEHOLDER, HttpRequest, Route
@@ -57,7 +56,7 @@ class Router:
 
     `authenticate` then returns the principal of the request, or raises what refuses it on this route.
 
-    Below the prefix of `files` there are files, and nothing else. Pages of `origins` may do what its own may.
+    Below the prefix of `files` there are files, and nothing else.
     """
 
     def __init__(
@@ -69,11 +68,9 @@ class Router:
         *,
         max_body_bytes: int,
         max_orders: int,
-        origins: Sequence[str] = (),
     ) -> None:
         self._admit = admit
         self._authenticate = authenticate
-        self._origins = origins
         self._files = files
         self._max_body_bytes = max_body_bytes
         self._bodies = BodyReader(max_orders=max_orders)
@@ -112,8 +109,6 @@ class Router:
             names = self._header_names[operation.headers]
             sent = {names[name]: str(value, "latin-1") for name, value in scope["headers"] if name in names}
             request.headers = _convert_members(sent, operation.headers)
-        if operation.body is None and scope["method"] == "POST":
-            check_origin(scope["headers"], self._origins)
         if operation.upload:
             check_media_type(request.header(b"content-type"), operation.upload)
             # The server below holds it to a pace then, and not to a time.

@@ -14,6 +14,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -77,6 +78,10 @@ class HttpRequest:
         headers: list[tuple[bytes, bytes]] = self._scope["headers"]
         return headers
 
+    def add_response_headers(self, *headers: tuple[bytes, bytes]) -> None:
+        """Adds headers to the response, also if it is an error."""
+        self._scope["response_headers"].extend(headers)
+
     def header(self, name: bytes) -> str | None:
         """Returns a header by its name in lower case."""
         for found, value in self._scope["headers"]:
@@ -117,9 +122,15 @@ class Route(Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
     """Codes of the errors in which it can end, beside those that every route has."""
     limited: bool = True
-    """Whether the rate limit applies."""
+    """Whether rate limits apply."""
+    limit_group: str = ""
+    """Group of operations with which it shares a tenant's limit: `read` or `write` by its method if left out."""
     listed: bool = True
     """Whether the API description shows it."""
+
+    def __post_init__(self) -> None:
+        if not self.limit_group:
+            msgspec.structs.force_setattr(self, "limit_group", "read" if self.method == "GET" else "write")
 
 
 def route(method: str, path: str, **options: Any) -> Callable[[H], H]:

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import UNSET, Struct, structs
 
-from services.gateway.http.origins import check_origin
 from services.gateway.http.principal import ALL_ROLES, DEVELOPER, Principal, check_access
 from services.gateway.http.routes import HttpRequest, Route
 from services.gateway.identity.headers import IdentityHeaders, read_identity_headers, session_cookie_name
@@ -23,7 +22,6 @@ from shared.domain.tenants import MAIN
 from shared.net.addresses import is_own_host
 
 API_KEY_PREFIX = "ck."
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _MAX_TOKEN_CHARACTERS = 8192
 _ANONYMOUS = Principal()
 
@@ -80,7 +78,7 @@ class Authenticator:
         """Returns the principal of a request.
 
         Raises BadRequest for headers that contradict each other in form, Unauthorized without valid credentials,
-        Forbidden for a missing role, another tenant or another site's page, and NotFound for an unknown tenant.
+        Forbidden for a missing role or another tenant, and NotFound for an unknown tenant.
         """
         headers = read_identity_headers(request.raw_headers, self._cookie)
         access = route.access
@@ -97,6 +95,8 @@ class Authenticator:
         else:
             await self._check_tenant(principal.tenant)
         # Also a refusal names its user in the audit log.
+        request.principal = principal
+        # Also the record of a refusal names the principal.
         request.principal = principal
         check_access(principal, access)
         return principal
@@ -142,11 +142,7 @@ class Authenticator:
         if headers.authorization is not None:
             return await self._authenticate_bearer(headers.authorization, request)
         if headers.session is not None:
-            principal = await self._credentials.authenticate_session(headers.session)
-            if request.method not in _SAFE_METHODS:
-                # Browsers send cookies along with what pages of other sites make them send.
-                check_origin(request.raw_headers, ())
-            return principal
+            return await self._credentials.authenticate_session(headers.session)
         return DEVELOPER if self._is_developer(request) else _ANONYMOUS
 
     async def _authenticate_bearer(self, header: str, request: HttpRequest) -> Principal:

@@ -67,6 +67,7 @@ class RequestMiddleware:
         began = time.perf_counter()
         exchange = _Exchange(self, scope["headers"], receive, send)
         scope["request_id"] = exchange.request_id
+        scope["response_headers"] = exchange.added
         try:
             await self._hosts.check(scope["headers"], scope["http_version"])
             if self.at_work > self._max_requests:
@@ -117,6 +118,7 @@ class _Exchange:
         "_reading",
         "_receive",
         "_send",
+        "added",
         "caller",
         "location",
         "request_id",
@@ -136,6 +138,8 @@ class _Exchange:
         self.request_id, self.caller = _identify_request(headers)
         self.status = 0
         """The status of the answer; 0 until there is one."""
+        self.added: list[tuple[bytes, bytes]] = []
+        """Headers that limits and origins add to the response."""
         self.location: bytes | None = None
         """The address of what the request has created."""
         self.streamed = False
@@ -161,6 +165,7 @@ class _Exchange:
             names = dict(headers)
             self.location = names.get(b"location")
             headers += self._edge.headers
+            headers += self.added
             headers.append((b"x-request-id", self.request_id.encode()))
             if b"content-security-policy" not in names:
                 headers.append(_POLICY)

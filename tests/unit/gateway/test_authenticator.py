@@ -198,19 +198,6 @@ async def test_a_player_opens_scores_and_nothing_else() -> None:
         await authenticate(PLAYER, bearer(player_token(tenant="main", secret="another secret of the tests, as long")))
 
 
-async def test_a_cookie_does_not_serve_pages_of_other_sites() -> None:
-    session = cookie("t.shop")
-    own = {"origin": "http://localhost:5000"}
-    other = {"origin": "https://evil.example"}
-    assert await authenticate(OPERATORS, {**session, **own}, method="POST") == account("shop")
-    assert await authenticate(OPERATORS, session, method="DELETE") == account("shop")
-    for sent in (other, {"origin": "null"}, {"sec-fetch-site": "cross-site"}, {**own, "sec-fetch-site": "same-site"}):
-        with pytest.raises(Forbidden):
-            await authenticate(OPERATORS, {**session, **sent}, method="POST")
-    # A bearer token is not sent along by browsers.
-    assert await authenticate(OPERATORS, {**bearer("ck.shop"), **other}, method="POST") == account("shop")
-
-
 async def test_the_directory_is_read_again_when_it_is_old() -> None:
     now, reads = 0.0, 0
     tenants = [TenantRecord("a", "A", hosts=["a.example"], origins=["https://a.example"])]

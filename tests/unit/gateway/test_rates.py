@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.middleware.rate_limits import RateLimiter, client_of
+from services.gateway.middleware.rate_limits import RequestCounter, client_of
 from shared.domain.errors import StartupError
 
 
@@ -27,6 +27,6 @@ def test_a_client_without_an_address_is_unknown() -> None:
 
 def test_password_of_redis_is_not_shown() -> None:
     with pytest.raises(StartupError) as refused:
-        RateLimiter("2/second", "nothing://user:hunter2@host")
+        RequestCounter("nothing://user:hunter2@host")
     assert "REDIS_URL" in refused.value.message
     assert "hunter2" not in f"{refused.value.message} {refused.value.hint}"
