@@ -44,7 +44,7 @@ from services.gateway.middleware.metrics import GatewayMetrics
 from services.gateway.middleware.rate_limits import RateLimiter, RequestCounter
 from services.gateway.middleware.request_log import RequestLog
 from services.gateway.middleware.requests import RequestMiddleware
-from services.gateway.settings import GatewaySettings
+from services.gateway.settings import GatewaySettings, split_list
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
 from shared.runtime.traces import Traces
@@ -127,7 +127,7 @@ def build_app(
     routes = add_legacy_paths(native, collect_routes(LegacyRoutes(persistence)), at_root=settings.legacy_routes)
     description = describe_api(routes, open_to_all=settings.stage == "dev")
     counter = RequestCounter(settings.redis_url)
-    cross_origin = CrossOriginPolicy(tenants, _split_list(settings.cors_origins))
+    cross_origin = CrossOriginPolicy(tenants)
     admission = Admission(authenticator, cross_origin, TenantRateLimiter(settings.tenant_limits, counter, tenants))
     router = Router(
         routes,
@@ -141,7 +141,7 @@ def build_app(
         cross_origin.wrap(router),
         metrics,
         traces,
-        HostFilter(_split_list(settings.allowed_hosts), tenants.is_host),
+        HostFilter(split_list(settings.allowed_hosts), tenants.is_host),
         RequestLog(settings.log_requests, slow_seconds=settings.slow_request_seconds, clock=time.monotonic),
         RequestAudit(audit_log),
         request_seconds=settings.request_seconds,
@@ -150,8 +150,3 @@ def build_app(
     )
     metrics.at_work.set_function(lambda: middleware.at_work)
     return middleware
-
-
-def _split_list(named: str) -> list[str]:
-    """Returns the members of a comma-separated list."""
-    return [origin.strip() for origin in named.split(",") if origin.strip()]

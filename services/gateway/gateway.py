@@ -92,7 +92,9 @@ class Gateway:
             timeout=settings.request_seconds,
             patience=_PATIENCE_SECONDS,
         )
-        tenants = TenantDirectory(partial(read_tenants, tenant_client), asyncio.get_running_loop().time)
+        tenants = TenantDirectory(
+            partial(read_tenants, tenant_client), asyncio.get_running_loop().time, settings.list_origins()
+        )
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         audit_log = AuditLog(Path(settings.data_dir) / FOLDER, "gateway", max_bytes=settings.audit_log_mib * 2**20)
         accounts = AccountServices(settings, persistence, encrypted=encrypted)

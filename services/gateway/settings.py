@@ -12,6 +12,7 @@ from services.settings import (
     Stage,
     choose_listen_address,
 )
+from shared.domain.errors import StartupError
 from shared.domain.passwords import LEAST_MINIMUM
 from shared.domain.stock import MAX_COUNT
 from shared.runtime.settings import Count, Key, Port, Seconds, SecretText, SecretUrl
@@ -89,3 +90,15 @@ class GatewaySettings(NeighbourSettings, frozen=True):
         return choose_listen_address(
             "MAIN_SERVER", bind=self.main_server_bind, host=self.main_server_host, port=self.main_server_port
         )
+
+    def list_origins(self) -> list[str]:
+        """Returns the origins of CORS_ORIGINS. Raises StartupError for `*`."""
+        origins = split_list(self.cors_origins)
+        if "*" in origins:
+            raise StartupError("CORS_ORIGINS=* would open the API to every page", hint="name the origins")
+        return origins
+
+
+def split_list(named: str) -> list[str]:
+    """Returns the members of a comma-separated list."""
+    return [member.strip() for member in named.split(",") if member.strip()]

@@ -74,6 +74,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteProcess]:
         "JWT_SECRET": "a secret of at least 32 characters",
         "ORDER_HANDLER": "services.inventory.reserving:Reserving",
         "RATE_LIMIT": "none",
+        "TENANT_LIMITS": "none",
     }
     with SuiteProcess(folder / "data", settings) as process:
         yield process

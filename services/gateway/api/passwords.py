@@ -12,6 +12,7 @@ from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpRespo
 from services.gateway.identity.account_services import AccountServices
 from services.gateway.identity.authenticator import Authenticator
 from services.gateway.identity.sign_in import Client
+from services.gateway.identity.tenant_limits import LOGIN
 from shared.domain.accounts import normalize_email
 from shared.domain.errors import Gone, InvalidParams, Unauthorized
 from shared.domain.passwords import normalize_password
@@ -71,6 +72,7 @@ class PasswordRoutes:
         "/api/v1/users/password/reset",
         id="reset_post_users",
         access=INSTALLATION_PUBLIC,
+        limit_group=LOGIN,
         tag="users",
         summary="Ask for a link that sets a new password",
         description="The response is 202 whether or not the address has an account. Without a mail server nothing is "
@@ -95,6 +97,7 @@ class PasswordRoutes:
         "/api/v1/users/password/reset/confirm",
         id="confirm_reset_post_users",
         access=INSTALLATION_PUBLIC,
+        limit_group=LOGIN,
         tag="users",
         summary="Set a new password by the token of a link",
         description="A token is good once and for a limited time. All sessions of the user end.",

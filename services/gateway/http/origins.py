@@ -25,14 +25,14 @@ def check_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Iterable[str])
     if (sent := found.get(b"origin")) is None:
         if site_header is None or site_header in _SAFE_SITES:
             return
-        raise _refuse_page()
+        raise refuse_page()
     origin = sent.decode("latin-1")
     site = _parse_authority(origin, "Origin")
     if site_header in _SAFE_SITES or origin in allowed:
         return
     if site_header is None and site.netloc.encode("latin-1") == found.get(b"host"):
         return
-    raise _refuse_page()
+    raise refuse_page()
 
 
 def find_foreign_origin(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -46,8 +46,13 @@ def find_foreign_origin(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None if is_own else origin
 
 
-def _refuse_page() -> Forbidden:
-    return Forbidden("a page of another site has sent this", field="Origin", hint="allow the site in CORS_ORIGINS")
+def refuse_page() -> Forbidden:
+    """Returns the error for a request of a page of another site."""
+    return Forbidden(
+        "a page of another site has sent this",
+        field="Origin",
+        hint="add its origin to the tenant, or for main to CORS_ORIGINS",
+    )
 
 
 class HostFilter:

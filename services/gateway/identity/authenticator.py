@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import UNSET, Struct, structs
 
+from services.gateway.http.origins import find_foreign_origin, refuse_page
 from services.gateway.http.principal import ALL_ROLES, DEVELOPER, Principal, check_access
 from services.gateway.http.routes import HttpRequest, Route
 from services.gateway.identity.headers import IdentityHeaders, read_identity_headers, session_cookie_name
@@ -96,20 +97,23 @@ class Authenticator:
             await self._check_tenant(principal.tenant)
         # Also a refusal names its user in the audit log.
         request.principal = principal
-        # Also the record of a refusal names the principal.
-        request.principal = principal
         check_access(principal, access)
         return principal
 
     async def resolve_tenant(self, request: HttpRequest, named: str | None = None) -> str:
         """Returns the tenant of a request without credentials, which its body or a token of its body may name too.
 
-        Raises Forbidden if the request names different ones, and NotFound for an unknown one.
+        Raises Forbidden if the request names different ones or is of a page of an origin that is not the tenant's, and
+        NotFound for an unknown one.
         """
         said = await self._find_said_tenant(read_identity_headers(request.raw_headers, self._cookie))
         if named is not None and said not in (None, named):
             raise Forbidden("the body names another tenant than the header or the host", field="tenant_id")
-        return (await self._assign_tenant(_ANONYMOUS, named or said)).tenant
+        tenant = (await self._assign_tenant(_ANONYMOUS, named or said)).tenant
+        origin = find_foreign_origin(request.raw_headers)
+        if origin is not None and origin not in self._tenants.find_origins(tenant):
+            raise refuse_page()
+        return tenant
 
     async def _authenticate_public(
         self, headers: IdentityHeaders, request: HttpRequest, said: str | None, *, of_tenant: bool

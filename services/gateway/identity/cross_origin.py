@@ -7,12 +7,10 @@ its origin is one of its tenant's. Cookies are never accepted from other origins
 from collections.abc import Collection
 
 from services.gateway.http.asgi import App, Receive, Scope, Send
-from services.gateway.http.origins import check_origin, find_foreign_origin
+from services.gateway.http.origins import check_origin, find_foreign_origin, refuse_page
 from services.gateway.http.principal import Principal
 from services.gateway.http.routes import HttpRequest, Route
 from services.gateway.identity.tenants import TenantDirectory
-from shared.domain.errors import Forbidden, StartupError
-from shared.domain.tenants import MAIN
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _METHODS = b"GET, POST, PUT, PATCH, DELETE"
@@ -25,16 +23,10 @@ _VARY = (b"vary", b"Origin")
 
 
 class CrossOriginPolicy:
-    """Origins that may call the API: those of each tenant, and `own_origins` for the tenant `main`.
+    """Admits pages of the origins of each tenant."""
 
-    Raises StartupError for `*`.
-    """
-
-    def __init__(self, tenants: TenantDirectory, own_origins: Collection[str]) -> None:
-        if "*" in own_origins:
-            raise StartupError("CORS_ORIGINS=* would open the API to every page", hint="name the origins")
+    def __init__(self, tenants: TenantDirectory) -> None:
         self._tenants = tenants
-        self._own_origins = frozenset(own_origins)
 
     def wrap(self, app: App) -> App:
         """Returns the application with answers to preflights."""
@@ -46,18 +38,22 @@ class CrossOriginPolicy:
         return serve
 
     async def check(self, request: HttpRequest, route: Route, principal: Principal) -> None:
-        """Adds the headers for a page of another origin of the principal's tenant. Raises Forbidden for other pages."""
-        if route.access.public and route.access.installation and request.method in _SAFE_METHODS:
+        """Adds the headers for a page of another origin of the principal's tenant. Raises Forbidden for other pages.
+
+        For a sign-in the origin may be any tenant's: `Authenticator.resolve_tenant` checks it with the tenant that the
+        body names.
+        """
+        of_any_tenant = route.access.public and route.access.installation
+        if of_any_tenant and request.method in _SAFE_METHODS:
             return
         allowed: Collection[str] = ()
         origin = find_foreign_origin(request.raw_headers)
         if origin is not None:
             request.add_response_headers(_VARY)
-            allowed = await self._find_origins(principal.tenant)
+            await self._tenants.refresh_if_possible()
+            allowed = self._tenants.origins if of_any_tenant else self._tenants.find_origins(principal.tenant)
             if origin not in allowed or (principal.session is not None and not request.header(b"authorization")):
-                raise Forbidden(
-                    "a page of another site has sent this", field="Origin", hint="the tenant has to allow the origin"
-                )
+                raise refuse_page()
             request.add_response_headers(
                 (b"access-control-allow-origin", origin.encode("latin-1")),
                 (b"access-control-expose-headers", _EXPOSED),
@@ -73,10 +69,9 @@ class CrossOriginPolicy:
             return False
         scope["response_headers"].append(_VARY)
         text = origin.decode("latin-1")
-        if text not in self._own_origins:
-            await self._tenants.refresh_if_possible()
-            if text not in self._tenants.origins:
-                return False
+        await self._tenants.refresh_if_possible()
+        if text not in self._tenants.origins:
+            return False
         headers = [
             (b"access-control-allow-origin", origin),
             (b"access-control-allow-methods", _METHODS),
@@ -86,9 +81,3 @@ class CrossOriginPolicy:
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
         return True
-
-    async def _find_origins(self, tenant: str) -> Collection[str]:
-        await self._tenants.refresh_if_possible()
-        record = self._tenants.find(tenant)
-        named = () if record is None else record.origins
-        return {*named, *self._own_origins} if tenant == MAIN else named

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextvars import Context
 
 import msgspec
@@ -11,7 +11,7 @@ import structlog
 from clients.persistence import PersistenceClient
 from shared.domain.errors import ComandaError, Unavailable
 from shared.domain.tables import TENANTS
-from shared.domain.tenants import TenantRecord
+from shared.domain.tenants import MAIN, TenantRecord
 
 FRESH_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
@@ -24,15 +24,22 @@ _PAGE = 1000
 class TenantDirectory:
     """All tenants, read again when they are needed and older than FRESH_SECONDS.
 
-    `read_tenants` yields them. While the store is away, the directory answers with what it read last.
+    `read_tenants` yields them. While the store is away, the directory answers with what it read last. `own_origins` are
+    those of the tenant `main` that a setting names.
     """
 
-    def __init__(self, read_tenants: Callable[[], AsyncIterator[TenantRecord]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        read_tenants: Callable[[], AsyncIterator[TenantRecord]],
+        clock: Callable[[], float],
+        own_origins: Collection[str] = (),
+    ) -> None:
         self._read_tenants = read_tenants
         self._clock = clock
         self._records: dict[str, TenantRecord] = {}
         self._hosts: dict[str, str] = {}
-        self.origins: frozenset[str] = frozenset()
+        self._own_origins = frozenset(own_origins)
+        self.origins = self._own_origins
         """Origins of the pages of any active tenant."""
         self._next_load = -1.0
         self._loaded = False
@@ -70,6 +77,12 @@ class TenantDirectory:
         """Returns the tenant to which requests for a host name belong, or None."""
         return self._hosts.get(host)
 
+    def find_origins(self, tenant: str) -> Collection[str]:
+        """Returns the origins of pages that may call the API for a tenant."""
+        record = self.find(tenant)
+        named = () if record is None else record.origins
+        return {*named, *self._own_origins} if tenant == MAIN else named
+
     async def is_host(self, host: str) -> bool:
         """Whether a host name is that of a tenant."""
         await self.refresh_if_possible()
@@ -105,7 +118,8 @@ class TenantDirectory:
         active = [record for record in records.values() if record.active]
         # A host that two tenants name belongs to the first by name: `tenant set` refuses the second.
         self._hosts = {host: record.tenant for record in reversed(active) for host in record.hosts}
-        self.origins = frozenset(origin for record in active for origin in record.origins)
+        named = frozenset(origin for record in active for origin in record.origins)
+        self.origins = self._own_origins | named
 
 
 async def read_tenants(records: PersistenceClient) -> AsyncIterator[TenantRecord]:

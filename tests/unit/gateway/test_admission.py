@@ -13,6 +13,7 @@ from services.gateway.identity.cross_origin import CrossOriginPolicy
 from services.gateway.identity.tenant_limits import TenantRateLimiter, parse_limits
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.middleware.rate_limits import RequestCounter
+from services.gateway.settings import GatewaySettings
 from shared.domain.errors import Forbidden, RateLimited, StartupError
 from shared.domain.tenants import TenantRecord
 
@@ -26,7 +27,7 @@ async def tenants() -> TenantDirectory:
         yield TenantRecord("rival", "Rival", origins=[RIVAL])
         yield TenantRecord("main", "Main", limits={"search": "1/minute"})
 
-    found = TenantDirectory(read, asyncio.get_running_loop().time)
+    found = TenantDirectory(read, asyncio.get_running_loop().time, [OWN])
     await found.refresh()
     return found
 
@@ -97,7 +98,7 @@ def account(tenant: str, session: str | None = "s") -> Principal:
 async def test_a_tenant_allows_its_own_origins(
     tenants: TenantDirectory, tenant: str, origin: str, allowed: bool
 ) -> None:
-    policy = CrossOriginPolicy(tenants, [OWN])
+    policy = CrossOriginPolicy(tenants)
     for method in ("GET", "POST"):
         request, added = make_request({"origin": origin, "authorization": "Bearer x"}, method=method)
         if allowed:
@@ -132,7 +133,7 @@ async def test_a_tenant_allows_its_own_origins(
 async def test_a_cookie_does_not_serve_pages_of_other_sites(
     tenants: TenantDirectory, headers: dict[str, str], method: str, allowed: bool
 ) -> None:
-    policy = CrossOriginPolicy(tenants, [OWN])
+    policy = CrossOriginPolicy(tenants)
     request, _ = make_request({**headers, "cookie": "comanda_session=t"}, method=method)
     if allowed:
         await policy.check(request, make_route(method=method), account("shop"))
@@ -143,13 +144,24 @@ async def test_a_cookie_does_not_serve_pages_of_other_sites(
 
 async def test_any_page_may_look_whether_it_is_alive(tenants: TenantDirectory) -> None:
     request, added = make_request({"origin": "https://stranger.example"})
-    await CrossOriginPolicy(tenants, []).check(request, make_route(INSTALLATION_PUBLIC), Principal())
+    await CrossOriginPolicy(tenants).check(request, make_route(INSTALLATION_PUBLIC), Principal())
     assert "access-control-allow-origin" not in added
 
 
-async def test_no_page_is_every_page(tenants: TenantDirectory) -> None:
+def test_no_setting_stands_for_every_page() -> None:
     with pytest.raises(StartupError, match="CORS_ORIGINS"):
-        CrossOriginPolicy(tenants, ["*"])
+        GatewaySettings(cors_origins="https://a.example, *").list_origins()
+    assert GatewaySettings(cors_origins="https://a.example, ").list_origins() == ["https://a.example"]
+
+
+async def test_a_page_of_any_tenant_may_sign_in(tenants: TenantDirectory) -> None:
+    policy, route = CrossOriginPolicy(tenants), make_route(INSTALLATION_PUBLIC, method="POST")
+    for origin in (SHOP, RIVAL, OWN):
+        request, added = make_request({"origin": origin}, method="POST")
+        await policy.check(request, route, Principal())
+        assert added["access-control-allow-origin"] == origin
+    with pytest.raises(Forbidden):
+        await policy.check(make_request({"origin": "https://stranger.example"}, method="POST")[0], route, Principal())
 
 
 async def test_a_preflight_is_answered_for_the_origins_of_all_tenants(tenants: TenantDirectory) -> None:
@@ -169,7 +181,7 @@ async def test_a_preflight_is_answered_for_the_origins_of_all_tenants(tenants: T
 
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         scope: Scope = {"method": "OPTIONS", "headers": encoded, "response_headers": []}
-        await CrossOriginPolicy(tenants, [OWN]).wrap(app)(scope, receive, send)
+        await CrossOriginPolicy(tenants).wrap(app)(scope, receive, send)
         return dict(sent[0]["headers"]) if sent else None
 
     asked = {"access-control-request-method": "PUT"}

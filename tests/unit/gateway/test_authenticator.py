@@ -70,31 +70,33 @@ def directory(*tenants: TenantRecord) -> TenantDirectory:
     return TenantDirectory(read, asyncio.get_running_loop().time)
 
 
-async def authenticate(
-    access: RouteAccess,
-    headers: dict[str, str] | None = None,
-    *,
-    stage: Stage = "prod",
-    method: str = "GET",
-    address: str = "192.0.2.1",
-) -> Principal:
+def make_authenticator(stage: Stage) -> Authenticator:
     tenants = directory(
-        TenantRecord("shop", "Shop", hosts=["shop.example"]),
+        TenantRecord("shop", "Shop", hosts=["shop.example"], origins=["https://page.example"]),
         TenantRecord("rival", "Rival", hosts=["rival.example"]),
         TenantRecord("gone", "Gone", hosts=["gone.example"], active=False),
     )
-    authenticator = Authenticator(
+    return Authenticator(
         PlayerTokens(SECRET), FakeCredentials(), tenants, stage=stage, encrypted=False, is_network_closed=False
     )
+
+
+def make_request(headers: dict[str, str] | None, *, method: str = "GET", address: str = "192.0.2.1") -> HttpRequest:
     sent = {"host": "localhost:5000", **(headers or {})}
     scope = {
         "method": method,
         "client": (address, 1),
         "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
     }
+    return HttpRequest(scope, "r", {})
+
+
+async def authenticate(
+    access: RouteAccess, headers: dict[str, str] | None = None, *, stage: Stage = "prod", address: str = "192.0.2.1"
+) -> Principal:
     spec: Any = {"id": "i", "tag": "t", "summary": "s", "responses": {200: ResponseSpec(None, "it is")}}
-    route = Route(method=method, path="/x", handler=None, access=access, **spec)  # type: ignore[arg-type]
-    return await authenticator.authenticate(HttpRequest(scope, "r", {}), route)
+    route = Route(method="GET", path="/x", handler=None, access=access, **spec)  # type: ignore[arg-type]
+    return await make_authenticator(stage).authenticate(make_request(headers, address=address), route)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -236,3 +238,22 @@ async def test_tenants_that_were_never_read_are_unavailable_and_not_unknown() ->
     with pytest.raises(Unavailable):
         await found.refresh()
     await found.refresh_if_possible()
+
+
+async def test_the_body_of_a_sign_in_may_name_the_tenant() -> None:
+    authenticator = make_authenticator("prod")
+    assert await authenticator.resolve_tenant(make_request({"x-tenant-id": "shop"})) == "shop"
+    assert await authenticator.resolve_tenant(make_request({}), "shop") == "shop"
+    for named, refusal in ((None, NotFound), ("unknown", NotFound), ("gone", NotFound)):
+        with pytest.raises(refusal):
+            await authenticator.resolve_tenant(make_request({}), named)
+    with pytest.raises(Forbidden):
+        await authenticator.resolve_tenant(make_request({"host": "shop.example"}), "rival")
+
+
+async def test_a_page_signs_in_to_its_own_tenant() -> None:
+    authenticator = make_authenticator("prod")
+    page = make_request({"origin": "https://page.example"}, method="POST")
+    assert await authenticator.resolve_tenant(page, "shop") == "shop"
+    with pytest.raises(Forbidden):
+        await authenticator.resolve_tenant(page, "rival")
