@@ -95,9 +95,11 @@ class AccountRoutes:
     )
     async def _login(self, request: HttpRequest) -> HttpResponse:
         body: Login = request.body
-        tenant = await self._authenticator.resolve_tenant(request, _text_or_none(body.tenant_id))
-        client = _client_of(request, with_cookie=body.cookie)
-        signed_in = await self._services.sign_ins.sign_in(tenant, body.email, body.password, client)
+        # First of all: refusing the surplus of a flood has to be cheap.
+        with self._services.hashing.reserve() as place:
+            tenant = await self._authenticator.resolve_tenant(request, _text_or_none(body.tenant_id))
+            client = _client_of(request, with_cookie=body.cookie)
+            signed_in = await self._services.sign_ins.sign_in(place, tenant, body.email, body.password, client)
         return self._respond(request, "Login exitoso", signed_in)
 
     @route(

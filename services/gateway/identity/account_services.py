@@ -35,7 +35,6 @@ class AccountServices:
         self.throttle = LoginThrottle()
         self.sign_ins = SignIns(
             backend,
-            self.hashing,
             signer,
             self.credentials,
             self.throttle,

@@ -5,8 +5,11 @@ A hash takes 17 ms of CPU and 19 MiB (OWASP's parameters; the library's default 
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -28,6 +31,7 @@ ROUNDS = 2
 _MAX_THREADS = 2
 _MAX_WAITING = 16
 _RETRY_MS = 1000
+_NICENESS = 10
 # Bounds of stored parameters: a hash from elsewhere must not take the machine's memory or minutes of a thread.
 _MAX_MEMORY_KIB = 65_536
 _MAX_ROUNDS = 16
@@ -44,7 +48,7 @@ class PasswordHashing:
     def __init__(self, *, memory_kib: int = MEMORY_KIB, rounds: int = ROUNDS) -> None:
         self._hasher = PasswordHasher(time_cost=rounds, memory_cost=memory_kib, parallelism=1, type=Type.ID)
         threads = min(_MAX_THREADS, os.cpu_count() or 1)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="password")
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="password", initializer=_lower_priority)
         self._places = threads + _MAX_WAITING
         self._log = structlog.get_logger()
 
@@ -136,6 +140,13 @@ class HashingPlace:
             # Marked as seen: nobody waits for the result.
             ended.exception()
         self._hashing.release()
+
+
+def _lower_priority() -> None:
+    """Lets the event loop go first where all cores are busy. On Linux a priority is that of a thread."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def has_bounded_parameters(stored: str) -> bool:

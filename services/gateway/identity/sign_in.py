@@ -7,7 +7,7 @@ from clients.accounts.accounts import StoredHash, find_user, load_account, load_
 from clients.accounts.secret_tokens import format_token, parse_token
 from clients.accounts.sessions import OpenedSession, SessionKind, make_room, open_session, rotate_session
 from clients.persistence import PersistenceClient
-from services.gateway.identity.hashing import HashingPlace, PasswordHashing
+from services.gateway.identity.hashing import HashingPlace
 from services.gateway.identity.sessions import AccountCredentials
 from services.gateway.identity.throttle import LoginThrottle
 from services.gateway.identity.tokens import TokenSigner
@@ -51,7 +51,6 @@ class SignIns:
     def __init__(
         self,
         backend: Backend[PersistenceClient],
-        hashing: PasswordHashing,
         signer: TokenSigner,
         credentials: AccountCredentials,
         throttle: LoginThrottle,
@@ -61,31 +60,28 @@ class SignIns:
         max_sessions: int,
     ) -> None:
         self._backend = backend
-        self._hashing = hashing
         self._signer = signer
         self._credentials = credentials
         self._throttle = throttle
         self._seconds: dict[SessionKind, int] = {"token": refresh_seconds, "cookie": cookie_seconds}
         self._max_sessions = max_sessions
 
-    async def sign_in(self, tenant: str, email: str, password: str, client: Client) -> SignedIn:
-        """Returns an account that has signed in with its password.
+    async def sign_in(self, place: HashingPlace, tenant: str, email: str, password: str, client: Client) -> SignedIn:
+        """Returns an account that has signed in with its password, which is checked in `place`.
 
         Unknown, blocked and passwordless accounts, and wrong passwords, end in the same Unauthorized after the same
-        time. Raises Unavailable if too many hashes wait, before anything is looked up, RateLimited during a pause,
-        and InvalidParams for what cannot be an address or a password.
+        time. Raises RateLimited during a pause, and InvalidParams for what cannot be an address or a password.
         """
         address, password = normalize_email(email), normalize_password(password)
         records = self._backend.lookups.of(tenant)
-        with self._hashing.reserve() as place:
-            attempt = await self._throttle.begin_attempt(records, address, client.address)
-            user = await find_user(records, address) or _NOBODY
-            account, stored = await asyncio.gather(load_account(records, user), load_hash(records, user))
-            usable = stored if account is not None and account.active else None
-            right = await place.verify(None if usable is None else usable.hash, password)
-            if not right or account is None or usable is None:
-                raise Unauthorized("Credenciales inválidas", hint="check the e-mail address and the password")
-            await self._renew_hash(records, place, user, usable, password)
+        attempt = await self._throttle.begin_attempt(records, address, client.address)
+        user = await find_user(records, address) or _NOBODY
+        account, stored = await asyncio.gather(load_account(records, user), load_hash(records, user))
+        usable = stored if account is not None and account.active else None
+        right = await place.verify(None if usable is None else usable.hash, password)
+        if not right or account is None or usable is None:
+            raise Unauthorized("Credenciales inválidas", hint="check the e-mail address and the password")
+        await self._renew_hash(records, place, user, usable, password)
         await self._throttle.end_attempt(records, attempt)
         opened = self.prepare_session(account, client)
         await records.transact([opened.action])
