@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import report
+from tests.benchmarks.accounts import accounts
 from tests.benchmarks.bars import Figures, bars
 from tests.benchmarks.dashboard import dashboard
 from tests.benchmarks.dashboard import missing as dashboard_misses
@@ -72,6 +73,7 @@ def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> F
         if needed is None:
             parts["asked"] = run.measure("HTTP", lambda: gateway(rounds, seconds, orders))
             parts["stock"] = run.measure("stock", lambda: inventory(rounds, seconds, orders, number))
+        parts["accounts"] = run.measure("accounts", accounts)
         if absent is None:
             parts["page"] = run.measure("the dashboard", lambda: dashboard(10 * seconds))
         if dynamo_needs is None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
+from tests.benchmarks.accounts import AccountFigures
 from tests.benchmarks.dashboard import DashboardFigures
 from tests.benchmarks.documents import Bar
 from tests.benchmarks.dynamodb import DynamoFigures
@@ -31,6 +32,7 @@ class Figures(NamedTuple):
     told: EventFigures | None = None
     asked: GatewayFigures | None = None
     stock: InventoryFigures | None = None
+    accounts: AccountFigures | None = None
     page: DashboardFigures | None = None
     dynamo: DynamoFigures | None = None
 
@@ -60,6 +62,7 @@ def bars(figures: Figures) -> list[Bar]:
     found += [] if figures.told is None else _event_bars(figures.told)
     found += [] if figures.asked is None else _gateway_bars(figures.asked)
     found += [] if figures.stock is None else _inventory_bars(figures.stock)
+    found += [] if figures.accounts is None else _account_bars(figures.accounts)
     return found + ([] if figures.page is None else _page_bars(figures.page))
 
 
@@ -130,6 +133,19 @@ def _gateway_bars(asked: GatewayFigures) -> list[Bar]:
     found.append(Bar("memory of 1,000 event streams over HTTP", f"{grown:.0f} MB", "60 MB", grown <= 60))
     found.append(Bar("p99 from commit to their clients", f"{late:.0f} ms", "150 ms", late <= 150))
     return found
+
+
+def _account_bars(accounts: AccountFigures) -> list[Bar]:
+    lookup, late = accounts.lookup_p99_ms, accounts.health_max_ms
+    refused, grown = accounts.refused_p99_ms, accounts.memory_mb
+    added = accounts.bearer_us / accounts.anonymous_us - 1
+    return [
+        Bar("300 sign-ins at once: p99 of other requests", f"{lookup:.0f} ms", "50 ms", lookup <= 50),
+        Bar("longest answer of the event loop meanwhile", f"{late:.0f} ms", "100 ms", late <= 100),
+        Bar("p99 of the sign-ins that are refused", f"{refused:.0f} ms", "50 ms", refused <= 50),
+        Bar("memory that they add", f"{grown:.0f} MB", "80 MB", grown <= 80),
+        Bar("CPU that a bearer token adds to a GET", f"{added:.0%}", "15 %", added <= 0.15),
+    ]
 
 
 def _event_bars(told: EventFigures) -> list[Bar]:

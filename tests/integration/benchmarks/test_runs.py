@@ -12,6 +12,7 @@ import pytest
 
 from tests.benchmarks import __main__ as bench
 from tests.benchmarks import report
+from tests.benchmarks.accounts import AccountFigures
 from tests.benchmarks.documents import count_rows, machine, replace_report
 from tests.benchmarks.queues import __main__ as peers
 from tests.benchmarks.queues import report as peers_report
@@ -133,6 +134,7 @@ def test_bench_without_tools_says_so_first_and_writes_what_it_has(
         big_start=lambda: BigStartFigures(1000, 50, 0.5, 100.0),
         records=last,
         events=last,
+        accounts=lambda: AccountFigures(85.0, 282, 30.0, 20.0, 40.0, 40.0, 300.0, 310.0),
     )
     said = capsys.readouterr().out
     assert status == 1
@@ -150,7 +152,7 @@ def test_bench_without_tools_says_so_first_and_writes_what_it_has(
 
 
 def test_bench_of_which_nothing_works_still_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("_accept", "end_to_end", "footprint", "recovery", "big_start", "records", "events")
+    names = ("_accept", "end_to_end", "footprint", "recovery", "big_start", "records", "events", "accounts")
     parts = dict.fromkeys(names, fail)
     assert run_bench(monkeypatch, tmp_path, **parts) == 1
     assert json.loads((tmp_path / "data" / "bench.json").read_text())["rates"] == []
