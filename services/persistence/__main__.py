@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import sys
 from collections.abc import AsyncIterator, Sequence
 
@@ -41,6 +42,9 @@ async def _create(settings: PersistenceSettings, _: asyncio.Event, __: StateDump
 
 
 async def _serve(settings: PersistenceSettings, stop: asyncio.Event, dump: StateDump) -> None:
+    # A document of MAX_TRANSACTION_BYTES can have two million values. The default would look through them a thousand
+    # times while it is decoded, and all connections wait for that.
+    gc.set_threshold(50_000, 20, 100)
     limits = settings.build_limits(document_bytes=settings.max_transaction_bytes, open_files=raise_file_limit())
     async with open_store(settings, stop) as store:
         server = Persistence(settings, store, limits)

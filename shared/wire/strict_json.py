@@ -250,7 +250,7 @@ def _duplicate_key(document: bytes) -> InvalidJson:
         elif text in "}]":
             open_.pop()
         elif text not in ",:" and before in "{," and (keys := open_[-1]) is not None:
-            key = json.loads(text)
+            key = json.loads(text) if "\\" in text else text[1:-1]
             if key in keys:
                 return InvalidJson(
                     f"the key {shorten_text(key)!r} stands twice in one object",
