@@ -119,6 +119,7 @@ class Comanda(Peer):
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "ENV_FILE": "/dev/null",
             "DATA_DIR": str(self.folder / "data"),
+            "SERVER_BIND": "127.0.0.1",
             "ORDER_HANDLER": "workers.handlers:nothing",
             "MAX_PEDIDOS_EN_COLA": "100000000",
             **self._settings,
