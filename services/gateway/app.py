@@ -75,7 +75,7 @@ def build_app(
         accounts.credentials,
         tenants,
         stage=settings.stage,
-        encrypted=encrypted,
+        encrypted=accounts.encrypted,
         is_network_closed=settings.open_internal_ports,
     )
     native = [

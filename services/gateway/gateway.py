@@ -97,7 +97,7 @@ class Gateway:
         )
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         audit_log = AuditLog(Path(settings.data_dir) / FOLDER, "gateway", max_bytes=settings.audit_log_mib * 2**20)
-        accounts = AccountServices(settings, persistence, encrypted=encrypted)
+        accounts = AccountServices(settings, persistence)
         app = build_app(
             settings,
             intake,

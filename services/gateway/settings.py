@@ -78,6 +78,11 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     slow_request_seconds: Seconds = 1.0
 
     @property
+    def has_encrypted_clients(self) -> bool:
+        """Whether browsers reach the gateway over TLS only: its own, or that of the proxy in PUBLIC_URL."""
+        return self.tls_key is not None or self.public_url.startswith("https://")
+
+    @property
     def least_password(self) -> int:
         """Minimum length of new passwords: NIST SP 800-63B-4 asks for 15 characters where nothing else is checked."""
         if self.password_min is not None:

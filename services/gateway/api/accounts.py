@@ -25,7 +25,7 @@ from services.gateway.identity.cookies import clear_session_cookie, set_session_
 from services.gateway.identity.sign_in import REFRESH_PREFIX, Client, SignedIn
 from services.gateway.identity.tenant_limits import LOGIN
 from shared.domain.accounts import normalize_email
-from shared.domain.errors import Conflict, Unauthorized
+from shared.domain.errors import Conflict, Forbidden, NotFound, Unauthorized
 
 _SIGN_IN_ERRORS = ("unauthorized", "rate_limited", "forbidden", "not_found", *UPSTREAM_ERRORS)
 _AGENT = b"user-agent"
@@ -158,8 +158,9 @@ class AccountRoutes:
         token = header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else header.strip()
         try:
             claims = self._services.credentials.read_claims(token)
+            await self._authenticator.resolve_tenant(request, claims.tenant)
             await self._services.credentials.authenticate_token(token)
-        except Unauthorized as error:
+        except (Unauthorized, Forbidden, NotFound) as error:
             return json_response(TokenState(False, reason=error.message))
         return json_response(TokenState(True, claims.user_id, claims.tenant_id, claims.exp))
 

@@ -6,7 +6,7 @@ from clients.accounts.accounts import load_account, load_hash, require_account, 
 from clients.accounts.resets import load_reset, tenant_of_reset
 from services.gateway.api.account_bodies import Message, PasswordChange, ResetConfirmation, ResetRequest, SignedInBody
 from services.gateway.api.accounts import sign_in_response
-from services.gateway.http.principal import INSTALLATION_PUBLIC, SIGNED_IN
+from services.gateway.http.principal import INSTALLATION_PUBLIC, SIGNED_IN, Principal
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.identity.account_services import AccountServices
@@ -119,6 +119,8 @@ class PasswordRoutes:
             account = None if reset is None else await load_account(records, reset.user)
             if reset is None or account is None or account.generation != reset.generation:
                 raise _refuse_link()
+            # The audit log names whose password it is.
+            request.principal = Principal(tenant=tenant, kind="account", user=account.user, name=account.email)
             password = services.check_password(body.password, account, tenant)
             await set_password(records, account, await place.hash(password), also=[reset.action])
         services.credentials.forget(tenant, account.user)

@@ -24,9 +24,9 @@ _HOUR_SECONDS = 3600
 class AccountServices:
     """The parts behind accounts: hashing, tokens, sessions, pauses, and mail where it is set. Raises StartupError."""
 
-    def __init__(self, settings: GatewaySettings, backend: Backend[PersistenceClient], *, encrypted: bool) -> None:
+    def __init__(self, settings: GatewaySettings, backend: Backend[PersistenceClient]) -> None:
         self.backend = backend
-        self.encrypted = encrypted
+        self.encrypted = settings.has_encrypted_clients
         self.hashing = PasswordHashing(memory_kib=settings.password_memory_kib, rounds=settings.password_rounds)
         # Without a key, which is for development, access tokens end with the process; sessions do not.
         keys = parse_keys(settings.jwt_keys, settings.jwt_secret) or {"start": secrets.token_bytes(_KEY_BYTES)}

@@ -10,9 +10,11 @@ from typing import Any
 import jwt
 import pytest
 
-from clients.accounts import accounts
+from clients.accounts import accounts, tenants
+from clients.persistence import PersistenceClient
 from services.gateway.identity import hashing
 from services.gateway.identity.first_administrator import FIRST_EMAIL
+from services.gateway.identity.hashing import PasswordHashing as Hashing
 from shared.domain.accounts import Role
 from shared.domain.tables import PRIVATE
 from tests.support.http import Reply
@@ -221,6 +223,62 @@ async def test_a_session_cookie_signs_a_browser_in_and_out(http: InProcessHttp) 
     assert (out.status, out.headers["set-cookie"].split("; ")[0]) == (200, "comanda_session=")
     assert (await http.get(f"{API}/users/profile", Cookie=cookie)).status == 401
     assert (await http.post(f"{API}/users/logout", None, Cookie=cookie)).status == 200
+
+
+async def test_behind_a_proxy_with_tls_the_cookie_is_secure(suite: Suite) -> None:
+    await suite.start_persistence()
+    http = InProcessHttp(await suite.start_gateway(**SETTINGS, public_url="https://shop.example"))
+    await register(http)
+    cookie, *attributes = (await login(http, cookie=True)).headers["set-cookie"].split("; ")
+    assert cookie.startswith("__Host-comanda_session=main.")
+    assert "Secure" in attributes
+    assert (await http.get(f"{API}/users/profile", Cookie=cookie)).status == 200
+
+
+async def test_a_token_is_not_valid_at_another_tenant(http: InProcessHttp, suite: Suite) -> None:
+    async with suite.persistence() as client:
+        await tenants.add_tenant(client, "acme", {})
+    made = await register(http)
+    headers = {**bearer(made["token"]), "X-Tenant-Id": "acme"}
+    assert (await http.ask("GET", f"{API}/users/profile", headers=headers)).status == 401
+    reply = await http.ask("POST", f"{API}/users/validate-token", headers=headers)
+    assert (reply.status, reply.json["valid"]) == (200, False)
+    refresh = {"refresh_token": made["refresh_token"]}
+    assert (await http.ask("POST", f"{API}/users/refresh", refresh, headers=headers)).status == 403
+    body = {"email": "ana@x.es", "password": PASSWORD, "tenant_id": "main"}
+    assert (await http.post(f"{API}/users/login", body, X_Tenant_Id="acme")).status == 403
+    assert (await login(http, tenant_id="acme")).status == 401
+    assert (await login(http, tenant_id="nobody")).status == 404
+    assert (await register(http, tenant_id="acme"))["user"]["tenant_id"] == "acme"
+    assert (await login(http, tenant_id="acme")).status == 200
+
+
+async def test_unknown_wrong_and_blocked_cost_the_same_work(
+    http: InProcessHttp, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await register(http)
+    await register(http, email="bea@x.es")
+    async with suite.persistence() as client:
+        await accounts.change_account(client, made["user_id"], active=False)
+    work: list[str] = []
+    for kind, names in ((PersistenceClient, ("get_item", "get_items", "transact")), (Hashing, ("verify_hash",))):
+        for name in names:
+            monkeypatch.setattr(kind, name, recording(work, name, getattr(kind, name)))
+    seen = []
+    for email, password in (("nobody@x.es", OTHER), ("bea@x.es", OTHER), ("ana@x.es", PASSWORD)):
+        work.clear()
+        assert (await login(http, password, email=email)).status == 401
+        seen.append(list(work))
+    assert seen[0] == ["get_items", "transact", "get_item", "get_item", "get_item", "verify_hash"]
+    assert seen[1:] == seen[:1] * 2
+
+
+def recording(work: list[str], name: str, method: Any) -> Any:
+    def call(*values: Any, **members: Any) -> Any:
+        work.append(name)
+        return method(*values, **members)
+
+    return call
 
 
 async def test_a_logout_refuses_the_access_token_at_once(http: InProcessHttp) -> None:
