@@ -15,6 +15,7 @@ from services.gateway.api.legacy import LegacyRoutes, add_legacy_paths
 from services.gateway.api.orders import OrderRoutes
 from services.gateway.api.pages import FILES, PageRoutes
 from services.gateway.api.passwords import PasswordRoutes
+from services.gateway.api.principals import PrincipalRoutes
 from services.gateway.api.probes import ProbeRoutes
 from services.gateway.api.profiles import ProfileRoutes
 from services.gateway.api.scores import ScoreRoutes
@@ -122,6 +123,7 @@ def build_app(
                 [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode(), persistence
             )
         ),
+        *collect_routes(PrincipalRoutes(development=settings.stage == "dev")),
         *collect_routes(PageRoutes(lambda: description)),
     ]
     routes = add_legacy_paths(native, collect_routes(LegacyRoutes(persistence)), at_root=settings.legacy_routes)

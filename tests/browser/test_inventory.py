@@ -47,21 +47,21 @@ def test_a_file_is_looked_at_imported_and_undone(suite: Suite, page: Page) -> No
     name = f"{store}.csv"
     imports = page.locator("tr[data-import]").filter(has_text=name)
     choose(page, text, name)
-    report = page.get_by_role("region", name="What the file would do")
+    report = page.get_by_role("region", name="Preview of the import")
     expect(report).to_contain_text(name)
     expect(report.locator("tbody tr").nth(0)).to_contain_text("12")
     assert items(suite, store) == {}
     page.get_by_role("button", name="Import 2 rows").click()
-    expect(page.get_by_text("2 rows are imported")).to_be_visible()
+    expect(page.get_by_text("2 rows imported")).to_be_visible()
     assert items(suite, store) == {"agua": 3, "pan": 12}
 
     choose(page, text, name)
-    expect(report).to_contain_text("imported already")
+    expect(report).to_contain_text("already imported")
     page.get_by_role("button", name="Import again").click()
-    expect(report).to_contain_text("same: 2")
+    expect(report).to_contain_text("unchanged: 2")
 
     expect(imports).to_have_count(2)
-    expect(imports.nth(0)).to_contain_text("0 new, 0 changed, 2 same")
+    expect(imports.nth(0)).to_contain_text("0 new, 0 changed, 2 unchanged")
     page.get_by_role("button", name=f"Undo the import {name}").nth(1).click()
     page.get_by_role("dialog").get_by_role("button", name="Undo").click()
     expect(imports.nth(1)).to_contain_text("undone")
@@ -71,11 +71,11 @@ def test_a_file_is_looked_at_imported_and_undone(suite: Suite, page: Page) -> No
 def test_bad_rows_are_told_and_the_good_ones_imported(suite: Suite, page: Page) -> None:
     store = f"{store_of(page)} bad"
     choose(page, f"{HEAD}{store};pan;12\n{store};agua;-4\n")
-    faults = page.get_by_role("table", name="Bad rows")
+    faults = page.get_by_role("table", name="Invalid rows")
     expect(faults.locator("tbody tr")).to_have_count(1)
     expect(faults).to_contain_text("-4")
-    page.get_by_role("button", name="Import the 1 good row only").click()
-    expect(page.get_by_text("1 row is imported")).to_be_visible()
+    page.get_by_role("button", name="Import only the 1 valid row").click()
+    expect(page.get_by_text("1 row imported")).to_be_visible()
     assert items(suite, store) == {"pan": 12}
 
 
@@ -95,7 +95,7 @@ def test_a_count_is_corrected_unless_somebody_else_was_faster(suite: Suite, visi
     expect(page.get_by_text("pan: now 3")).to_be_visible()
     expect(page.locator("tr.low")).to_contain_text("low")
     page.get_by_role("button", name="Movements of pan").click()
-    expect(page.get_by_role("dialog").locator("li").first).to_contain_text("Counted by hand")
+    expect(page.get_by_role("dialog").locator("li").first).to_contain_text("Manual count")
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="detached")
 
@@ -103,7 +103,7 @@ def test_a_count_is_corrected_unless_somebody_else_was_faster(suite: Suite, visi
     suite.http.ask("PUT", "/items/Lima/pan", {"count": 70})
     page.get_by_label("Count of pan", exact=True).fill("4")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("pan has changed in the meantime")).to_be_visible()
+    expect(page.get_by_text("pan changed in the meantime")).to_be_visible()
     expect(page.locator("tbody tr")).to_contain_text("70")
 
 
@@ -111,7 +111,7 @@ def test_an_alert_comes_by_itself_and_is_seen_to(suite: Suite, visitor: Visitor)
     page = visitor().go("#/inventory/alerts")
     bring(suite, "Quito", miel=1)
     page.get_by_role("button", name="Acknowledge the alert of miel").click()
-    expect(page.get_by_text("Seen: miel")).to_be_visible()
+    expect(page.get_by_text("Alert of miel acknowledged")).to_be_visible()
     expect(page.get_by_role("button", name="Acknowledge the alert of miel")).to_have_count(0)
     page.get_by_role("button", name="acknowledged").click()
     expect(page.locator(".lines li", has_text="miel")).to_contain_text("Quito")

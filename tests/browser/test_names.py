@@ -105,7 +105,7 @@ def test_many_stores_are_counted_and_found(suite: Suite, visitor: Visitor) -> No
     page.get_by_role("link", name="Kiosk 0299é").click()
     expect(page.locator("tbody tr")).to_have_count(1)
     page.get_by_label("Find a store").fill("nobody")
-    expect(page.get_by_text("No store is called that")).to_be_visible()
+    expect(page.get_by_text("No store with this name")).to_be_visible()
     # The one that is looked at stays.
     expect(page.locator(".stores [aria-current]")).to_contain_text("Kiosk 0299é")
     page.get_by_label("Find a store").fill("kiosk")
@@ -115,7 +115,7 @@ def test_many_stores_are_counted_and_found(suite: Suite, visitor: Visitor) -> No
     others = stock_many(suite, 300, 1010)
     visit.go("#/inventory")
     expect(whole).to_contain_text("stores: 1,000+")
-    expect(page.get_by_text("These are the first 1,000 stores")).to_be_visible()
+    expect(page.get_by_text("Only the first 1,000 stores are shown")).to_be_visible()
     for one in (others, some):
         assert suite.http.post(f"/imports/{one}/undo").status in (200, 202)
     expect(whole).to_contain_text(f"stores: {before}")
@@ -130,6 +130,6 @@ def test_an_orders_id_is_shown_whole_and_copied(suite: Suite, visitor: Visitor, 
     page = visit.go(place)
     page.evaluate("navigator.clipboard.writeText('')")
     expect(page.get_by_text(order_id, exact=True)).to_be_visible()
-    page.get_by_role("button", name=f"Copy the id {order_id}").click()
-    expect(page.get_by_text("The id is copied")).to_be_visible()
+    page.get_by_role("button", name=f"Copy ID {order_id}").click()
+    expect(page.get_by_text("ID copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == order_id

@@ -46,7 +46,7 @@ def test_what_is_wrong_is_told_at_its_field(visitor: Visitor) -> None:
     page.get_by_role("button", name="Place order").click()
     address = page.get_by_label("Address")
     expect(address).to_be_focused()
-    expect(address).to_have_accessible_description("A value is wrong: direccion must be text with length >= 1")
+    expect(address).to_have_accessible_description("A value is not valid: direccion must be text with length >= 1")
     address.fill("Calle Mayor 1")
     page.get_by_label("Quantity").fill("0")
     page.get_by_role("button", name="Place order").click()
@@ -94,11 +94,11 @@ def test_a_failed_order_is_edited_and_replaced(suite: Suite, visitor: Visitor) -
     letter(page, failed).get_by_role("button", name="Edit and replay").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Customer", exact=True).fill("Nadie")
-    dialog.get_by_role("button", name="As JSON").click()
+    dialog.get_by_role("button", name="Edit as JSON").click()
     assert '"cliente": "Nadie"' in dialog.get_by_label("The order as JSON").input_value()
-    dialog.get_by_role("button", name="As fields").click()
+    dialog.get_by_role("button", name="Edit as form").click()
     dialog.get_by_role("button", name="Replay").click()
-    expect(page.get_by_text("takes the place of")).to_be_visible()
+    expect(page.get_by_text(" replaces ")).to_be_visible()
     expect(letter(page, failed)).to_have_count(0)
     assert look(suite, failed)["estado"] == "cancelado"
     placed = suite.http.get("/api/v1/orders?cliente=Nadie").json["pedidos"]
@@ -119,7 +119,7 @@ def test_a_failed_order_is_tried_again_as_it_is(suite: Suite, visitor: Visitor) 
     failed = place(suite, "rejected")
     page = visitor().go("#/orders/failed")
     letter(page, failed).get_by_role("button", name="Retry").click()
-    expect(page.get_by_text("The order is queued again")).to_be_visible()
+    expect(page.get_by_text("Order queued again")).to_be_visible()
     # Its only attempt and one more.
     expect(letter(page, failed)).to_contain_text("2 attempts")
 

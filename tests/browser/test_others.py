@@ -57,19 +57,19 @@ def test_the_page_goes_on_when_the_gateway_is_back(suite: Suite, visitor: Visito
         missing = visitor(gateway=nobody).go()
         expect(missing.get_by_role("alert").first).to_contain_text("Not available now")
         missing = visitor(gateway=nobody).go("#/inventory")
-        expect(missing.get_by_text("The inventory is away")).to_be_visible()
+        expect(missing.get_by_text("Inventory unavailable")).to_be_visible()
     with another(suite) as gateway:
         page = visitor(gateway=gateway).go()
         page.wait_for_selector('.signal[data-connection="live"]', state="attached")
         suite.http.post("/api/v1/orders", {"cliente": "Before", "productos": ["pan"], "direccion": "x"})
         page.wait_for_selector('.card:has-text("Before")')
         gateway.kill()
-        expect(page.get_by_text("The live connection is lost")).to_be_visible()
+        expect(page.get_by_text("Live connection lost")).to_be_visible()
         # What was known stays.
         expect(page.locator(".tiles .tile")).to_have_count(5)
         suite.http.post("/api/v1/orders", {"cliente": "Meanwhile", "productos": ["pan"], "direccion": "x"})
         gateway.start()
-        expect(page.get_by_text("The live connection is lost")).to_have_count(0)
+        expect(page.get_by_text("Live connection lost")).to_have_count(0)
         page.wait_for_selector('.card:has-text("Meanwhile")')
         Http(gateway).post("/api/v1/orders", {"cliente": "Afterwards", "productos": ["pan"], "direccion": "x"})
         page.wait_for_selector('.card:has-text("Afterwards")')
@@ -77,13 +77,13 @@ def test_the_page_goes_on_when_the_gateway_is_back(suite: Suite, visitor: Visito
 
 def test_a_server_that_asks_for_a_token_gets_one(suite: Suite, visitor: Visitor) -> None:
     secret = "a secret of at least thirty-two characters"
-    with another(suite, {"STAGE": "prod", "JWT_SECRET": secret}) as gateway:
+    with another(suite, {"STAGE": "test", "JWT_SECRET": secret}) as gateway:
         page = visitor(gateway=gateway).go("#/notifications")
         page.get_by_role("button", name="Open the settings").click()
         page.get_by_label("Token").fill(_token(secret))
         page.keyboard.press("Escape")
-        expect(page.get_by_text("What you were told.")).to_be_visible()
-        expect(page.get_by_text("The inbox is empty")).to_be_visible()
+        expect(page.get_by_text("Your notifications.")).to_be_visible()
+        expect(page.get_by_text("No notifications")).to_be_visible()
 
 
 def _token(secret: str) -> str:

@@ -20,6 +20,7 @@ PAGES = {
     "#/tasks": ("Tasks", "Tareas"),
     "#/notifications": ("Inbox", "Avisos"),
     "#/ranking": ("Ranking", "Ranking"),
+    "#/account": ("Account", "Cuenta"),
 }
 
 

@@ -4,6 +4,7 @@ import { stockVersion } from "./events.js";
 import { html, useState } from "./html.js";
 import { moment, plural, t } from "./i18n.js";
 import { Icon } from "./icons.js";
+import { mayOperate } from "./principal.js";
 import { usePages } from "./resource.js";
 import { attempt, Blank, Button, Loaded, Mark, Pager } from "./ui.js";
 
@@ -27,9 +28,10 @@ export function Alerts() {
             <span class="round warn"><${Icon} name="warning" /></span>
             <span class="grow"><strong>${alert.item}</strong><span class="note">${alert.store} · ${t("alerts.since", { time: moment(alert.since) })}</span></span>
             <${Mark} kind="warn">${plural("alerts.left", alert.count, { threshold: alert.threshold })}<//>
-            ${alert.state === "open"
-              ? html`<${Button} icon="check" label=${t("alerts.acknowledge_of", { item: alert.item })} onClick=${() => acknowledge(alert)}>${t("alerts.acknowledge")}<//>`
-              : html`<${Mark} icon="check">${t("alerts.acknowledged")}<//>`}
+            ${alert.state !== "open"
+              ? html`<${Mark} icon="check">${t("alerts.acknowledged")}<//>`
+              : mayOperate.value &&
+                html`<${Button} icon="check" label=${t("alerts.acknowledge_of", { item: alert.item })} onClick=${() => acknowledge(alert)}>${t("alerts.acknowledge")}<//>`}
           </li>`,
         )}
       </ul>`}

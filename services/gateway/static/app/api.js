@@ -4,6 +4,8 @@ import { token, userId } from "./settings.js";
 const PATIENCE_MS = 15_000;
 const PAGE = 500;
 const MOST_PAGES = 10;
+/** Routes that answer 401 to a wrong password, too. */
+const ACCOUNTS = "/api/v1/users/";
 
 class Problem extends Error {
   constructor(status, told) {
@@ -14,6 +16,8 @@ class Problem extends Error {
     this.hint = told.hint;
     this.report = told.report;
     this.retryAfter = told.retry_after_ms;
+    /** Whether it is about something of players, whose tokens are in the settings. */
+    this.ofPlayers = false;
   }
 }
 
@@ -23,9 +27,30 @@ export function problemOf(status, body) {
   return new Problem(status, body && body.error ? body : { error: code, detail: "" });
 }
 
-/** The headers that say who asks. */
-function credentials() {
-  return token.value ? { Authorization: `Bearer ${token.value}` } : {};
+// Scores and notifications belong to players, who have tokens of their own. Everything else goes by the session's cookie.
+const OF_PLAYERS = /^\/api\/(notificaciones|guardar_puntaje)/;
+
+/** The player's token, for the paths that know it. */
+function credentials(path) {
+  return token.value && OF_PLAYERS.test(path) ? { Authorization: `Bearer ${token.value}` } : {};
+}
+
+let unauthorized = () => undefined;
+
+/** Has `listener` called when the server refuses a request for the lack of a session. */
+export function onUnauthorized(listener) {
+  unauthorized = listener;
+}
+
+/** The problem of an answer for a path. */
+function refusal(status, path, told) {
+  const problem = problemOf(status, told);
+  problem.ofPlayers = OF_PLAYERS.test(path);
+  return problem;
+}
+
+function hearRefusal(status, path) {
+  if (status === 401 && !OF_PLAYERS.test(path) && !path.startsWith(ACCOUNTS)) unauthorized();
 }
 
 /** The parameter or member that says who asks where no token does. */
@@ -46,7 +71,7 @@ export function query(values) {
 
 /** Asks, and gives what was answered. Raises Problem. */
 async function call(method, path, { body, headers = {} } = {}) {
-  const sent = { ...credentials(), ...headers };
+  const sent = { ...credentials(path), ...headers };
   let payload;
   if (body !== undefined) {
     sent["Content-Type"] = "application/json";
@@ -61,8 +86,9 @@ async function call(method, path, { body, headers = {} } = {}) {
   } catch {
     throw problemOf(answer ? answer.status : 0, null);
   }
-  if (!answer.ok) throw problemOf(answer.status, told);
-  return told;
+  if (answer.ok) return told;
+  hearRefusal(answer.status, path);
+  throw refusal(answer.status, path, told);
 }
 
 export const get = (path, values = {}) => call("GET", path + query(values));
@@ -91,7 +117,7 @@ export function upload(path, file, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
-    for (const [name, value] of Object.entries({ ...credentials(), "Content-Type": "text/csv" })) {
+    for (const [name, value] of Object.entries({ ...credentials(path), "Content-Type": "text/csv" })) {
       request.setRequestHeader(name, value);
     }
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
@@ -104,7 +130,10 @@ export function upload(path, file, progress) {
         // Whatever stands in between has answered in its own way.
       }
       if (request.status >= 200 && request.status < 300 && told) resolve(told);
-      else reject(problemOf(request.status, told));
+      else {
+        hearRefusal(request.status, path);
+        reject(problemOf(request.status, told));
+      }
     };
     request.send(file);
   });

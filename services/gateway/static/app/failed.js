@@ -6,6 +6,7 @@ import { moment, plural, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { goods } from "./orderlist.js";
 import { formOf, isAtField, OrderFields, orderOf } from "./placing.js";
+import { mayOperate } from "./principal.js";
 import { usePages, useResource } from "./resource.js";
 import { attempt, Blank, briefId, Button, Confirm, Dialog, Field, Loaded, OrderId, Pager, sayProblem, tell } from "./ui.js";
 
@@ -121,10 +122,11 @@ export function Failed() {
             <p class="fault"><${Icon} name="fault" /><span>${order.detalle}</span></p>
             <p class="note">${goods(order)} · ${order.direccion} · ${plural("failed.attempts", order.intentos)}</p>
             <footer>
-              <${Button} icon="retry" onClick=${() => again(order)}>${t("failed.retry")}<//>
-              <${Button} icon="edit" onClick=${async () => setMended(await attempt(() => get(`/api/v1/orders/${order.id}`)))}>${t("failed.edit")}<//>
+              ${mayOperate.value &&
+              html`<${Button} icon="retry" onClick=${() => again(order)}>${t("failed.retry")}<//>
+                <${Button} icon="edit" onClick=${async () => setMended(await attempt(() => get(`/api/v1/orders/${order.id}`)))}>${t("failed.edit")}<//>`}
               <${Button} kind="quiet" icon="history" onClick=${() => setExplained(order)}>${t("failed.attempts")}<//>
-              <${Button} kind="quiet" icon="trash" onClick=${() => setDiscarded(order)}>${t("failed.discard")}<//>
+              ${mayOperate.value && html`<${Button} kind="quiet" icon="trash" onClick=${() => setDiscarded(order)}>${t("failed.discard")}<//>`}
             </footer>
           </li>`,
         )}

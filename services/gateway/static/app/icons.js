@@ -8,6 +8,8 @@ const PATHS = {
   tasks: "M4 6l2 2 3-4M4 13l2 2 3-4M4 20l2 2 3-4M12 6h8M12 13h8M12 20h8",
   notifications: "M6 16V11a6 6 0 0112 0v5l2 2H4zM10 21h4",
   ranking: "M8 4h8v6a4 4 0 01-8 0zM8 6H4c0 3 1.500 5 4 5M16 6h4c0 3-1.500 5-4 5M12 14v4M8 21h8",
+  account: "M12 4a4 4 0 100 8 4 4 0 000-8zM4 20a8 8 0 0116 0",
+  leave: "M10 4H5v16h5M9 12h11M16 8l4 4-4 4",
   settings: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
   plus: "M12 5v14M5 12h14",
   close: "M6 6l12 12M18 6L6 18",

@@ -5,6 +5,7 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { number, plural, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Imports } from "./imports.js";
+import { mayOperate } from "./principal.js";
 import { Blank, Button, Mark, sayProblem } from "./ui.js";
 
 const POLL_MS = 250;
@@ -141,6 +142,8 @@ export function Importing({ reload }) {
   const duplicate = report?.duplicate_of;
   const usable = report && report.rows > 0;
   const options = duplicate ? { again: true } : {};
+  const imports = html`<${Imports} version=${version + epoch.value} reload=${reload} />`;
+  if (!mayOperate.value) return imports;
   return html`<section class="panel">
       <h2>${t("import.title")}</h2>
       <${Drop} take=${look} busy=${phase !== null} />
@@ -167,5 +170,5 @@ export function Importing({ reload }) {
         <p>${t("import.done.of", { new: done.new, changed: done.changed, same: done.same })}</p>
       <//></div>`}
     </section>
-    <${Imports} version=${version + epoch.value} reload=${reload} />`;
+    ${imports}`;
 }

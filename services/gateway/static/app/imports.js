@@ -3,6 +3,7 @@ import { post } from "./api.js";
 import { stockVersion } from "./events.js";
 import { html, useState } from "./html.js";
 import { moment, number, t } from "./i18n.js";
+import { mayOperate } from "./principal.js";
 import { usePages } from "./resource.js";
 import { attempt, Blank, Button, Confirm, Loaded, Mark, Pager } from "./ui.js";
 
@@ -35,7 +36,7 @@ export function Imports({ version, reload }) {
             <td class="figure" data-label=${t("imports.rows")}>${number(one.rows)}</td>
             <td data-label=${t("imports.changes")}>${t("imports.summary", { new: one.new, changed: one.changed, same: one.same, faults: one.faults })}</td>
             <td class="when" data-label=${t("imports.received")}><time datetime=${one.received}>${moment(one.received)}</time></td>
-            <td class="end">${one.state === "applied" && html`<${Button} kind="quiet" icon="undo" label=${t("import.undo_of", { name: one.name })} onClick=${() => setUndone(one)}>${t("import.undo")}<//>`}</td>
+            <td class="end">${one.state === "applied" && mayOperate.value && html`<${Button} kind="quiet" icon="undo" label=${t("import.undo_of", { name: one.name })} onClick=${() => setUndone(one)}>${t("import.undo")}<//>`}</td>
           </tr>`,
         )}</tbody>
       </table></div>`}

@@ -7,6 +7,7 @@ import { moment, number, plural, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Overview } from "./overview.js";
 import { Preferences } from "./preferences.js";
+import { isOpen, isSignedIn, loadPrincipal, maySeeOrders, mayView, principal, rememberPlace, unknown } from "./principal.js";
 import { path, to } from "./router.js";
 import { settingsOpen, Tellings, Trouble, Waiting } from "./ui.js";
 import { problemOf } from "./api.js";
@@ -18,15 +19,33 @@ const LATER = {
   tasks: () => import("./tasks.js"),
   notifications: () => import("./notifications.js"),
   ranking: () => import("./ranking.js"),
+  account: () => import("./account.js"),
 };
+// Pages without the others beside them, for those who are not signed in; one module has them all.
+const ENTRIES = ["sign-in", "register", "password"];
 const AHEAD_MS = 3000;
-const PLACES = ["overview", ...Object.keys(LATER)];
 const loaded = { overview: Overview };
+let entries = null;
+
+// Pages of the installation, of the tenant, and of players, who have tokens instead of accounts.
+const OF_ORDERS = ["overview", "orders"];
+const OF_TENANT = ["inventory", "tasks"];
+const OF_PLAYERS = ["notifications", "ranking"];
+
+/** The pages that are offered to the principal. */
+function places() {
+  if (maySeeOrders.value) return [...OF_ORDERS, ...OF_TENANT, ...OF_PLAYERS];
+  if (mayView.value) return OF_TENANT;
+  return isSignedIn.value ? ["account"] : OF_PLAYERS;
+}
 // Whether a page was gone to from another: the focus goes along then.
 let gone = false;
 
 async function bring(name) {
-  loaded[name] = (await LATER[name]()).default;
+  if (ENTRIES.includes(name)) {
+    entries ??= (await import("./signin.js")).default;
+    loaded[name] = entries[name];
+  } else loaded[name] = (await LATER[name]()).default;
 }
 
 function Page({ name }) {
@@ -46,7 +65,7 @@ function Page({ name }) {
   useEffect(() => {
     if (!there) return;
     if (gone) {
-      document.querySelector("h1").focus({ preventScroll: true });
+      document.querySelector("h1")?.focus({ preventScroll: true });
       scrollTo(0, 0);
     }
     gone = true;
@@ -60,7 +79,7 @@ function Places({ current }) {
   return html`<nav class="places" aria-label=${t("nav.label")}>
     <a class="brand" href=${to()}><img src="/static/icon.svg" alt="" width="28" height="28" /><span>Comanda</span></a>
     <ul>
-      ${PLACES.map(
+      ${places().map(
         (name) => html`<li key=${name}>
           <a href=${name === "overview" ? to() : to(name)} aria-current=${name === current ? "page" : undefined}>
             <${Icon} name=${name} /><span>${t(`nav.${name}`)}</span>
@@ -71,10 +90,13 @@ function Places({ current }) {
         </li>`,
       )}
     </ul>
+    ${principal.value.kind === "account" || isOpen.value
+      ? html`<a class="account" href=${to("account")} aria-current=${current === "account" ? "page" : undefined}><${Icon} name="account" /><span title=${principal.value.name}>${isSignedIn.value ? principal.value.name : t("nav.open")}</span></a>`
+      : html`<a class="account" href=${to("sign-in")}><${Icon} name="account" /><span>${t("signin.go")}</span></a>`}
     <button type="button" class="settings" onClick=${() => (settingsOpen.value = true)}>
       <${Icon} name="settings" /><span>${t("settings.title")}</span>
     </button>
-    <p class="signal" data-connection=${connection.value}><span class="dot" data-connection=${connection.value}></span>${t(`connection.${connection.value}`)}</p>
+    ${maySeeOrders.value && html`<p class="signal" data-connection=${connection.value}><span class="dot" data-connection=${connection.value}></span>${t(`connection.${connection.value}`)}</p>`}
   </nav>`;
 }
 
@@ -85,15 +107,30 @@ function Lost() {
   </div>`;
 }
 
+/** The page that is shown for an address: the one that it names, if the principal may see that. */
+function choosePage(name) {
+  const offered = places();
+  if (ENTRIES.includes(name) || offered.includes(name)) return name;
+  if (principal.value.kind === "anonymous") return "sign-in";
+  return name === "account" ? name : offered[0];
+}
+
 function App() {
-  const name = PLACES.includes(path.value[0]) ? path.value[0] : "overview";
+  const named = path.value[0] ?? "overview";
+  const name = principal.value && choosePage(named);
+  const isEntry = ENTRIES.includes(name);
   useEffect(() => {
-    document.title = `${t(`nav.${name}`)} · Comanda`;
+    if (name) document.title = `${isEntry ? t(`page.${name}`) : t(`nav.${name}`)} · Comanda`;
+    // Where the sign-in stands in for a page, it leads there afterwards.
+    if (isEntry && named !== name) rememberPlace();
   });
+  if (!name) {
+    return html`<main class="entry"><h1 class="unseen">Comanda</h1><${Trouble} problem=${unknown.value} retry=${() => location.reload()} /></main>`;
+  }
   return html`<a class="skip" href="#main" onClick=${skip}>${t("nav.skip")}</a>
-    <${Places} current=${name} />
-    <main id="main" tabindex="-1" data-place=${path.value.join("/")} class=${connection.value === "lost" ? "stale" : ""}>
-      <${Lost} />
+    ${isEntry ? null : html`<${Places} current=${name} />`}
+    <main id="main" tabindex="-1" data-place=${isEntry ? name : path.value.join("/")} class=${isEntry ? "entry" : maySeeOrders.value && connection.value === "lost" ? "stale" : ""}>
+      ${maySeeOrders.value && !isEntry ? html`<${Lost} />` : null}
       <${Page} name=${name} />
     </main>
     <${Tellings} />
@@ -105,11 +142,14 @@ function skip(event) {
   document.getElementById("main").focus();
 }
 
-follow();
-keepFigures();
-fillBoard();
+await loadPrincipal();
 const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${App} />`, root);
+if (maySeeOrders.value) {
+  follow();
+  keepFigures();
+  fillBoard();
+}
 // The other pages are here before anybody goes there.
-setTimeout(() => Promise.allSettled(Object.keys(LATER).map(bring)), AHEAD_MS);
+setTimeout(() => principal.value && Promise.allSettled(places().filter((name) => name in LATER).map(bring)), AHEAD_MS);

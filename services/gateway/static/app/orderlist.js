@@ -4,6 +4,7 @@ import { STATES } from "./board.js";
 import { html, useState } from "./html.js";
 import { moment, number, stateName, t } from "./i18n.js";
 import { usePages } from "./resource.js";
+import { mayOperate } from "./principal.js";
 import { path, to } from "./router.js";
 import { attempt, Blank, Button, Loaded, OrderId, Pager, State } from "./ui.js";
 
@@ -45,7 +46,7 @@ export function OrderList() {
               <td data-label=${t("order.state")}><${State} state=${order.estado} /></td>
               <td data-label=${t("order.received")} class="when"><time datetime=${order.recibido}>${moment(order.recibido)}</time></td>
               <td class="end">
-                ${order.estado === "en cola" &&
+                ${order.estado === "en cola" && mayOperate.value &&
                 html`<${Button}
                   kind="quiet"
                   icon="ban"

@@ -5,16 +5,18 @@ import { Failed } from "./failed.js";
 import { figures } from "./figures.js";
 import { OrderList } from "./orderlist.js";
 import { NewOrder } from "./placing.js";
+import { mayOperate } from "./principal.js";
 import { path, to } from "./router.js";
 import { Heading, Tabs } from "./ui.js";
 
 const PARTS = { "": NewOrder, list: OrderList, failed: Failed };
 
 export default function Orders() {
-  const part = Object.hasOwn(PARTS, path.value[1]) ? path.value[1] : "";
+  const named = Object.hasOwn(PARTS, path.value[1]) ? path.value[1] : "";
+  const part = named || mayOperate.value ? named : "list";
   const Part = PARTS[part];
   const tabs = [
-    [to("orders"), t("orders.new"), null],
+    ...(mayOperate.value ? [[to("orders"), t("orders.new"), null]] : []),
     [to("orders", "list"), t("orders.list"), null],
     [to("orders", "failed"), t("orders.failed"), figures.value?.pedidos.fallido],
   ];

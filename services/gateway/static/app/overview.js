@@ -6,6 +6,7 @@ import { figures, percentiles, trouble } from "./figures.js";
 import { html, useEffect } from "./html.js";
 import { duration, moment, number, t, uptime } from "./i18n.js";
 import { Lanes } from "./lanes.js";
+import { isOpen, mayOperate } from "./principal.js";
 import { to } from "./router.js";
 import { Icon } from "./icons.js";
 import { Blank, Heading, Meter, sayProblem, Trouble, Waiting } from "./ui.js";
@@ -30,8 +31,8 @@ function Tiles() {
       <dd><${Meter} value=${open} limit=${limit} label=${t("tile.open")} /></dd>
     <//>
     <${Tile} label=${t("tile.rate")} value=${number(told.por_segundo, 1)} note=${t("tile.rate.note")} />
-    <${Tile} label=${t("tile.wait")} value=${duration(wait?.p50)} note=${t("tile.p95", { value: duration(wait?.p95) })} />
-    <${Tile} label=${t("tile.work")} value=${duration(work?.p50)} note=${t("tile.p95", { value: duration(work?.p95) })} />
+    <${Tile} label=${t("tile.wait")} value=${duration(wait?.p50)} note=${wait && t("tile.p95", { value: duration(wait.p95) })} />
+    <${Tile} label=${t("tile.work")} value=${duration(work?.p50)} note=${work && t("tile.p95", { value: duration(work.p95) })} />
     <${Tile} label=${t("tile.accepted")} value=${number(told.aceptados)} note=${t("tile.accepted.note", { held })} />
   </dl>`;
 }
@@ -73,8 +74,9 @@ export function Overview() {
       .catch(() => undefined);
   }, [epoch.value]);
   return html`<${Heading} title=${t("overview.title")} hint=${t("overview.hint")}>
-      <a class="button primary" href=${to("orders")}><${Icon} name="plus" /><span>${t("orders.new")}</span></a>
+      ${mayOperate.value && html`<a class="button primary" href=${to("orders")}><${Icon} name="plus" /><span>${t("orders.new")}</span></a>`}
     <//>
+    ${isOpen.value && html`<p class="stage"><${Icon} name="warning" /><span>${t("stage.open")}</span><a href=${to("sign-in")}>${t("signin.go")}</a></p>`}
     <${Tiles} />
     <h2 class="unseen">${t("lanes.title")}</h2>
     <${Lanes} />

@@ -1,8 +1,10 @@
 // The settings of the person in front of the page.
 import { html } from "./html.js";
 import { t } from "./i18n.js";
+import { isSignedIn, principal, signOut } from "./principal.js";
+import { to } from "./router.js";
 import { language, theme, token, userId } from "./settings.js";
-import { Dialog, Field, settingsOpen } from "./ui.js";
+import { attempt, Button, Dialog, Field, settingsOpen } from "./ui.js";
 
 function Choice({ legend, name, value, choices }) {
   return html`<fieldset class="choice">
@@ -21,6 +23,11 @@ function Choice({ legend, name, value, choices }) {
 export function Preferences() {
   const close = () => (settingsOpen.value = false);
   return html`<${Dialog} title=${t("settings.title")} close=${close}>
+    ${principal.value && html`<p class="whose"><span>${isSignedIn.value ? principal.value.name : t("account.none")}</span>
+      ${isSignedIn.value
+        ? html`<a class="button" href=${to("account")} onClick=${close}><span>${t("nav.account")}</span></a><${Button} icon="leave" onClick=${() => attempt(signOut)}>${t("account.leave")}<//>`
+        : html`<a class="button" href=${to("sign-in")} onClick=${close}><span>${t("signin.go")}</span></a>`}
+    </p>`}
     <form onSubmit=${(event) => (event.preventDefault(), close())}>
     <${Choice} legend=${t("settings.language")} name="language" value=${language} choices=${[["es", "Español"], ["en", "English"]]} />
     <${Choice}

@@ -5,6 +5,7 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { amount, moment, number, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Movements } from "./movements.js";
+import { mayOperate } from "./principal.js";
 import { usePages } from "./resource.js";
 import { path, to } from "./router.js";
 import { Blank, Button, Loaded, Mark, Pager, sayProblem, tell } from "./ui.js";
@@ -60,7 +61,7 @@ function Row({ row, all, reload, show }) {
     <td class=${`level-of ${row.low ? "is-low" : ""}`} data-label=${t("stock.level")}>${row.low ? html`<${Mark} kind="warn" icon="warning">${t("stock.low")}<//>` : html`<span class="note">${t("stock.enough")}</span>`}</td>
     <td class="when" data-label=${t("stock.when")}><time datetime=${row.changed}>${moment(row.changed)}</time></td>
     <td class="end">
-      <${Button} kind="quiet" icon="edit" label=${t("stock.edit_of", { item: row.item })} onClick=${() => setEdited(true)} />
+      ${mayOperate.value && html`<${Button} kind="quiet" icon="edit" label=${t("stock.edit_of", { item: row.item })} onClick=${() => setEdited(true)} />`}
       <${Button} kind="quiet" icon="history" label=${t("stock.movements_of", { item: row.item })} onClick=${() => show(row)} />
     </td>
   </tr>`;
@@ -107,7 +108,8 @@ export function Stock({ stores, reload }) {
   const [shown, setShown] = useState(null);
   if (stores.rows.length === 0) {
     return html`<div class="panel"><${Blank} icon="inventory" title=${t("stock.none")}>
-      <p>${t("stock.none.hint")}</p><a class="button primary" href=${to("inventory", "import")}><${Icon} name="upload" /><span>${t("inventory.import")}</span></a>
+      ${mayOperate.value &&
+      html`<p>${t("stock.none.hint")}</p><a class="button primary" href=${to("inventory", "import")}><${Icon} name="upload" /><span>${t("inventory.import")}</span></a>`}
     <//></div>`;
   }
   const again = () => (pages.reload(), reload());

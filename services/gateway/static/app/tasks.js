@@ -2,6 +2,7 @@
 import { patch, post, remove } from "./api.js";
 import { html, useState } from "./html.js";
 import { moment, t } from "./i18n.js";
+import { mayOperate } from "./principal.js";
 import { usePages } from "./resource.js";
 import { attempt, Blank, Button, Confirm, Dialog, Field, Heading, Loaded, Pager, sayProblem } from "./ui.js";
 
@@ -59,25 +60,27 @@ export default function Tasks() {
     setBusy(null);
   };
   return html`<${Heading} title=${t("nav.tasks")} hint=${t("tasks.hint")} />
-    <form class="panel inline" onSubmit=${add} novalidate>
+    ${mayOperate.value &&
+    html`<form class="panel inline" onSubmit=${add} novalidate>
       <${Field} label=${t("tasks.new")} value=${title} onValue=${setTitle} error=${problem && sayProblem(problem)} />
       <button type="submit" class="button primary"><span>${t("tasks.add")}</span></button>
-    </form>
+    </form>`}
     <section class="panel">
       <div class="pills" role="group" aria-label=${t("tasks.filter")}>
         ${Object.keys(FILTERS).map(
           (key) => html`<button type="button" aria-pressed=${key === filter} onClick=${() => setFilter(key)} key=${key}>${t(`tasks.${key}`)}</button>`,
         )}
       </div>
-      <${Loaded} resource=${pages} empty=${html`<${Blank} icon="tasks" title=${t("tasks.none")}><p>${t("tasks.none.hint")}</p><//>`}>
+      <${Loaded} resource=${pages} empty=${html`<${Blank} icon="tasks" title=${t("tasks.none")}>${mayOperate.value && html`<p>${t("tasks.none.hint")}</p>`}<//>`}>
         ${() => html`<ul class="lines">
           ${pages.rows.map(
             (task) => html`<li key=${task.id} class=${task.completed ? "done" : ""}>
-              <input type="checkbox" id=${task.id} checked=${task.completed !== (busy === task.id)} disabled=${busy === task.id} onChange=${() => complete(task)} />
+              <input type="checkbox" id=${task.id} checked=${task.completed !== (busy === task.id)} disabled=${busy === task.id || !mayOperate.value} onChange=${() => complete(task)} />
               <label for=${task.id}><span>${task.title}</span>${task.description && html`<span class="note">${task.description}</span>`}</label>
               <time class="note" datetime=${task.created_at}>${moment(task.created_at)}</time>
-              <${Button} kind="quiet" icon="edit" label=${t("tasks.edit_of", { title: task.title })} onClick=${() => setEdited(task)} />
-              <${Button} kind="quiet" icon="trash" label=${t("tasks.delete_of", { title: task.title })} onClick=${() => setRemoved(task)} />
+              ${mayOperate.value &&
+              html`<${Button} kind="quiet" icon="edit" label=${t("tasks.edit_of", { title: task.title })} onClick=${() => setEdited(task)} />
+                <${Button} kind="quiet" icon="trash" label=${t("tasks.delete_of", { title: task.title })} onClick=${() => setRemoved(task)} />`}
             </li>`,
           )}
         </ul>`}

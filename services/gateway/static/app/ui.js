@@ -103,7 +103,7 @@ export function Blank({ icon = "empty", title, children }) {
 
 /** Why something could not be had, and the way to try again. */
 export function Trouble({ problem, retry, title }) {
-  const token = problem.status === 401;
+  const token = problem.ofPlayers && (problem.status === 401 || problem.status === 403);
   return html`<div class="blank" role="alert">
     <${Icon} name="away" />
     <p class="title">${title ?? t(token ? "state.token" : "state.trouble")}</p>
