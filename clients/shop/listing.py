@@ -10,7 +10,7 @@ from shared.domain.books import SHARDS
 from shared.domain.tables import BOOKS
 
 _SHARDS_AT_ONCE: Final = 8
-_SMALLEST_PAGE: Final = 4
+_SURPLUS: Final = 4
 
 
 async def list_newest(
@@ -29,7 +29,7 @@ async def _merge(
     records: PersistenceClient, limit: int, skip: int, *, bound: str | None, descending: bool
 ) -> list[StoredBook]:
     # Ids are random within a partition, so each has about the same share of a page.
-    size = max(_SMALLEST_PAGE, 2 * (skip + limit) // SHARDS)
+    size = (skip + limit) // SHARDS + _SURPLUS
     shards = [_Shard(records, number, bound=bound, descending=descending, page_size=size) for number in range(SHARDS)]
     for start in range(0, SHARDS, _SHARDS_AT_ONCE):
         await asyncio.gather(*(shard.fill() for shard in shards[start : start + _SHARDS_AT_ONCE]))

@@ -169,7 +169,7 @@ async def test_pages_have_all_members_of_the_envelope(http: InProcessHttp) -> No
     assert last["pagination"]["next_cursor"] is None
     assert titles((await http.get(f"{BOOKS}?page=9")).json) == []
     assert len((await http.get(f"{BOOKS}?limit=500")).json["data"]) == 25
-    for query in ("limit=0", "limit=x", "page=0", "page=101", "page=99999", "cursor=x", "odd=1"):
+    for query in ("limit=0", "limit=x", "page=0", "page=51", "page=99999", "cursor=x", "odd=1"):
         assert (await http.get(f"{BOOKS}?{query}")).problem["error"] == "invalid_params"
 
 

@@ -148,3 +148,23 @@ async def test_wishes_tell_what_became_cheaper_or_is_gone(records: PersistenceCl
 async def test_lists_need_an_account(http: InProcessHttp) -> None:
     for method, path in (("GET", FAVORITES), ("POST", f"{FAVORITES}/x"), ("GET", WISHES), ("DELETE", f"{WISHES}/x")):
         assert (await http.ask(method, path)).problem["error"] == "unauthorized"
+
+
+async def test_a_customer_keeps_lists_and_changes_no_book(suite: Suite) -> None:
+    await suite.start_persistence()
+    http = InProcessHttp(await suite.start_gateway(password_memory_kib=7168, password_rounds=1))
+    person = {"email": "ana@x.es", "password": "siete gatos verdes", "first_name": "Ana", "last_name": "Paz"}
+    token = (await http.post("/api/v1/users/register", person)).json["token"]
+    signed_in = {"Authorization": f"Bearer {token}"}
+    async with suite.persistence() as records:
+        (book,) = await add_books(records, 1)
+    assert (await http.ask("POST", f"{FAVORITES}/{book}", headers=signed_in)).status == 200
+    assert (await http.ask("POST", f"{WISHES}/{book}?priority=9", headers=signed_in)).status == 200
+    assert ids((await http.ask("GET", FAVORITES, headers=signed_in)).json) == [book]
+    assert (await http.ask("GET", WISHES, headers=signed_in)).json["data"][0]["priority"] == 5
+    path = f"/api/v1/books/{book}"
+    assert (await http.ask("GET", path, headers=signed_in)).status == 200
+    for method, body in (("PUT", {"price": 1}), ("DELETE", None)):
+        assert (await http.ask(method, path, body, headers=signed_in)).problem["error"] == "forbidden"
+    assert (await http.ask("POST", f"{path}/cover", b"x", headers=signed_in)).problem["error"] == "forbidden"
+    assert (await http.get(path)).json["price"] == 12.9

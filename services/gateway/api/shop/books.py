@@ -32,7 +32,7 @@ from shared.domain.books import BookChange, NewBook, check_book_change, check_ne
 from shared.domain.errors import PreconditionFailed
 
 _PATH: Final = "/api/v1/books"
-_DEEPEST: Final = 2000
+_DEEPEST: Final = 1000
 """Books that page numbers reach: each page is read from the newest book on."""
 _DIGITS: Final = 15
 _EXAMPLE: Final = {
