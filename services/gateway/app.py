@@ -48,6 +48,7 @@ from services.gateway.middleware.requests import RequestMiddleware
 from services.gateway.settings import GatewaySettings, split_list
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
+from shared.domain.covers import COVERS
 from shared.runtime.traces import Traces
 from shared.stores.audit_log import AuditLog
 
@@ -110,7 +111,7 @@ def build_app(
             CoverRoutes(
                 persistence,
                 tenants,
-                CoverFiles(Path(settings.data_dir) / "covers"),
+                CoverFiles(Path(settings.data_dir) / COVERS),
                 CoverScaler(at_once=settings.max_covers_at_once, seconds=_SCALE_SECONDS),
                 max_bytes=settings.max_cover_bytes,
                 max_uploads=settings.max_uploads,

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from clients.errors import ClientError
@@ -13,6 +13,7 @@ from clients.tools.backup.file_copies import ProgressCallback, Throttle, copy_da
 from clients.tools.backup.locations import ARCHIVE, MANIFEST, PROGRESS, StoreLocations
 from clients.tools.backup.manifest import CopiedFile, Facts, Manifest, write_manifest
 from shared import VERSION
+from shared.domain.covers import COVERS, is_cover_file
 from shared.domain.orders import iso_time
 from shared.runtime.clock import read_clock
 from shared.runtime.durable_files import sync_folder
@@ -24,7 +25,8 @@ from shared.stores.sqlite.snapshot import Snapshot
 def source_bytes(locations: StoreLocations) -> int:
     """Returns the approximate number of bytes to copy and to read again."""
     archived = sum(path.stat().st_size for path in locations.orders.archive.glob("*/*"))
-    return archived + 2 * sum(one.path.stat().st_size for one in locations.store_files if one.path.exists())
+    covers = sum(path.stat().st_size for path in _list_covers(locations))
+    return archived + covers + 2 * sum(one.path.stat().st_size for one in locations.store_files if one.path.exists())
 
 
 def take_backup(locations: StoreLocations, folder: Path, throttle: Throttle, step: ProgressCallback) -> Manifest:
@@ -50,6 +52,7 @@ def take_backup(locations: StoreLocations, folder: Path, throttle: Throttle, ste
                 schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
             copied.append(CopiedFile(one.name, schema, path.stat().st_size, digest_file(path, throttle, step)))
         copied += _copy_archives(locations, folder, throttle, step)
+        copied += _copy_covers(locations, folder, throttle, step)
         facts: Facts = gather_facts({one.name: folder / one.name for one in sources})
         manifest = Manifest(VERSION, iso_time(taken), copied, facts)
         sync_folder(folder)
@@ -80,6 +83,28 @@ def _copy_archives(
     return copied
 
 
+def _copy_covers(
+    locations: StoreLocations, folder: Path, throttle: Throttle, step: ProgressCallback
+) -> list[CopiedFile]:
+    """Copies the covers of books. They never change; one that was replaced since the copy of the records is missing."""
+    copied = []
+    for source in _list_covers(locations):
+        name = f"{COVERS}/{source.relative_to(locations.covers)}"
+        target = folder / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            digest = copy_file(source, target, throttle, step)
+            copied.append(CopiedFile(name, 0, target.stat().st_size, digest))
+    for parent in {(folder / one.name).parent for one in copied}:
+        sync_folder(parent)
+    return copied
+
+
+def _list_covers(locations: StoreLocations) -> list[Path]:
+    found = sorted(locations.covers.glob("*/*/*"))
+    return [path for path in found if is_cover_file(path.relative_to(locations.covers).as_posix())]
+
+
 @contextmanager
 def _claim_folder(folder: Path, names: set[str]) -> Iterator[None]:
     """Creates and locks a folder for a backup, and removes an unfinished one. Raises ClientError and OSError."""
@@ -94,13 +119,13 @@ def _claim_folder(folder: Path, names: set[str]) -> Iterator[None]:
             raise ClientError(
                 f"{folder} has a backup already", hint="name another folder, such as backups/$(date +%F-%H%M)"
             )
-        leftovers = names | {f"{name}-journal" for name in names} | {f"{MANIFEST}.part", ARCHIVE}
+        leftovers = names | {f"{name}-journal" for name in names} | {f"{MANIFEST}.part", ARCHIVE, COVERS}
         if strangers := sorted({path.name for path in folder.iterdir()} - leftovers):
             raise ClientError(
                 f"{folder} has other files, such as {strangers[0]}", hint="name a folder that is empty or not there"
             )
         for path in folder.iterdir():
-            if path.name == ARCHIVE:
+            if path.name in (ARCHIVE, COVERS):
                 shutil.rmtree(path)
             else:
                 path.unlink()

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from clients.errors import ClientError, WrongUsage
+from shared.domain.covers import COVERS, is_cover_file
 from shared.runtime.settings import load_settings
 from shared.stores.sqlite.archives import is_archive_name
 from shared.stores.sqlite.files import StoreFiles
@@ -61,7 +62,14 @@ class StoreLocations(NamedTuple):
         if name.startswith(f"{ARCHIVE}/"):
             path = self.orders.archive / name.removeprefix(f"{ARCHIVE}/")
             return path if is_archive_name(name.removeprefix(f"{ARCHIVE}/")) else None
+        if name.startswith(f"{COVERS}/"):
+            return self.data / name if is_cover_file(name.removeprefix(f"{COVERS}/")) else None
         return next((one.path for one in self.store_files if one.name == name), None)
+
+    @property
+    def covers(self) -> Path:
+        """The folder of covers of books."""
+        return self.data / COVERS
 
     @property
     def lock_files(self) -> tuple[Path, ...]:

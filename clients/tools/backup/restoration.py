@@ -104,7 +104,7 @@ def _former_files(locations: StoreLocations) -> list[Path]:
     families += sorted(orders.parent.glob(f"{orders.stem}-*{orders.suffix}"))
     paths = [path.with_name(path.name + suffix) for path in dict.fromkeys(families) for suffix in _SUFFIXES]
     found = [path for path in paths if path.is_file()]
-    return [*found, locations.orders.archive] if locations.orders.archive.is_dir() else found
+    return [*found, *(path for path in (locations.orders.archive, locations.covers) if path.is_dir())]
 
 
 def _read_mark(locations: StoreLocations) -> _RestoreProgress | None:

@@ -1,27 +1,18 @@
-"""Stored covers: the port, and the adapter that keeps them in files.
-
-A name is derived from a book and the content of its cover. So a name never has another content, browsers may keep it
-for good, and removing the cover of one book takes nothing from another.
-"""
+"""Stored covers: the port, and the adapter that keeps them in files."""
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from services.gateway.images.scaling import Cover
+from shared.domain.covers import COVER_DIGITS, cover_file, is_cover_name, small_cover
 from shared.domain.errors import NotFound, StoreError
 from shared.domain.tenants import check_tenant_name
 from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
 
 T = TypeVar("T")
-
-SMALL_SUFFIX: Final = "-small"
-_NAME = re.compile(r"[0-9a-f]{40}(-small)?\.webp", re.ASCII)
-_NAME_DIGITS: Final = 40
-_FOLDER_DIGITS: Final = 2
 
 
 class CoverStore(Protocol):
@@ -42,22 +33,17 @@ class CoverStore(Protocol):
 
 def name_cover(book: str, cover: Cover) -> str:
     """Returns the name of a book's cover."""
-    return f"{hashlib.sha256(book.encode() + cover.large).hexdigest()[:_NAME_DIGITS]}.webp"
-
-
-def name_small(name: str) -> str:
-    """Returns the name of the small size of a cover."""
-    return name.replace(".webp", f"{SMALL_SUFFIX}.webp")
+    return f"{hashlib.sha256(book.encode() + cover.large).hexdigest()[:COVER_DIGITS]}.webp"
 
 
 class CoverFiles:
-    """Covers as files below a folder: TENANT/AB/NAME, spread over 256 folders by the first digits of their names."""
+    """Covers as files below a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def save(self, tenant: str, name: str, cover: Cover) -> None:
-        large, small = self._path(tenant, name), self._path(tenant, name_small(name))
+        large, small = self._path(tenant, name), self._path(tenant, small_cover(name))
 
         def write() -> None:
             large.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -75,7 +61,7 @@ class CoverFiles:
             raise _no_image() from None
 
     async def remove(self, tenant: str, name: str) -> None:
-        large, small = self._path(tenant, name), self._path(tenant, name_small(name))
+        large, small = self._path(tenant, name), self._path(tenant, small_cover(name))
 
         def unlink() -> None:
             large.unlink(missing_ok=True)
@@ -85,9 +71,9 @@ class CoverFiles:
 
     def _path(self, tenant: str, name: str) -> Path:
         """Returns the path of an image. Raises NotFound for a name that is none, and InvalidParams for no tenant."""
-        if not _NAME.fullmatch(name):
+        if not is_cover_name(name):
             raise _no_image()
-        return self._folder / check_tenant_name(tenant) / name[:_FOLDER_DIGITS] / name
+        return self._folder / cover_file(check_tenant_name(tenant), name)
 
 
 async def _use_files(work: Callable[[], T], done: str) -> T:

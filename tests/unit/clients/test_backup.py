@@ -18,6 +18,7 @@ from clients.tools.backup.locations import MANIFEST, StoreLocations
 from clients.tools.backup.manifest import FORMAT, read_manifest
 from clients.tools.backup.restoration import restore_backup
 from clients.tools.backup.verification import check_backup
+from shared.domain.covers import small_cover
 from shared.domain.errors import StartupError
 from shared.stores.sqlite.archiver import Archiver
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, newest_schema
@@ -159,11 +160,34 @@ def test_archived_orders_belong_to_a_backup(locations: StoreLocations, tmp_path:
         check_backup(tmp_path / "b", locations, FAST, nothing)
 
 
+def test_covers_of_books_belong_to_a_backup(locations: StoreLocations, tmp_path: Path) -> None:
+    name = f"{'0' * 40}.webp"
+    for path, data in (
+        (f"main/00/{name}", b"large"),
+        (f"main/00/{small_cover(name)}", b"small"),
+        ("main/00/x", b"odd"),
+    ):
+        (locations.covers / path).parent.mkdir(parents=True, exist_ok=True)
+        (locations.covers / path).write_bytes(data)
+    manifest = take_backup(locations, tmp_path / "b", FAST, nothing)
+    assert sorted(file.name for file in manifest.files if file.name.startswith("covers/")) == [
+        f"covers/main/00/{small_cover(name)}",
+        f"covers/main/00/{name}",
+    ]
+    check_backup(tmp_path / "b", locations, FAST, nothing)
+    restored = empty(tmp_path)
+    restore_backup(tmp_path / "b", manifest, restored, FAST, nothing, replace=False)
+    assert (restored.covers / "main/00" / name).read_bytes() == b"large"
+    assert not (restored.covers / "main/00/x").exists()
+    restore_backup(tmp_path / "b", manifest, locations, FAST, nothing, replace=True)
+    assert len(list(locations.covers.glob("*/*/*"))) == 2
+
+
 def test_a_manifest_leads_nowhere_else(locations: StoreLocations, tmp_path: Path) -> None:
     take_backup(locations, tmp_path / "b", FAST, nothing)
     path = tmp_path / "b" / MANIFEST
     manifest = msgspec.json.decode(path.read_bytes())
-    for name in ("../letter", "archive/../../letter", "archive/2030-01/../../orders.db", "letter"):
+    for name in ("../letter", "archive/../../letter", "archive/2030-01/../../orders.db", "letter", "covers/../x"):
         path.write_bytes(msgspec.json.encode({**manifest, "files": [{**manifest["files"][0], "name": name}]}))
         with pytest.raises(ClientError, match="does not know"):
             check_backup(tmp_path / "b", locations, FAST, nothing)

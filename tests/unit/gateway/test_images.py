@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services.gateway.images.covers import CoverFiles, name_cover, name_small
+from services.gateway.images.covers import CoverFiles, name_cover
 from services.gateway.images.scaler import RefusedImage, scale_image
 from services.gateway.images.scaling import Cover, CoverScaler
+from shared.domain.covers import small_cover
 from shared.domain.errors import InvalidParams, NotFound, StoreError, Unavailable
 
 
@@ -116,13 +117,13 @@ async def test_files_are_stored_read_and_removed(tmp_path: Path) -> None:
     assert name_cover("other", cover) != name
     for _ in range(2):
         await store.save("main", name, cover)
-    assert (await store.load("main", name), await store.load("main", name_small(name))) == (b"large", b"small")
+    assert (await store.load("main", name), await store.load("main", small_cover(name))) == (b"large", b"small")
     assert (tmp_path / "covers" / "main" / name[:2] / name).stat().st_mode & 0o077 == 0
     with pytest.raises(NotFound):
         await store.load("other", name)
     await store.remove("main", name)
     await store.remove("main", name)
-    for gone in (name, name_small(name)):
+    for gone in (name, small_cover(name)):
         with pytest.raises(NotFound):
             await store.load("main", gone)
 

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from clients.shop.books import StoredBook
 from services.gateway.identity.tenants import TenantDirectory
-from services.gateway.images.covers import name_small
 from shared.domain.books import Obstacle, obstacle_to_sale
+from shared.domain.covers import small_cover
 from shared.domain.money import to_decimal
 from shared.domain.tenants import TenantRecord
 
@@ -77,7 +77,7 @@ def uploaded_name(url: str, tenant: str) -> str | None:
 
 def show_thumbnail(url: str) -> str:
     """Returns the address of the small size of a cover; that of the cover itself if it was not uploaded."""
-    return name_small(url) if url.startswith(f"{COVERS}/") else url
+    return small_cover(url) if url.startswith(f"{COVERS}/") else url
 
 
 def show_book(stored: StoredBook, tenant: str, currency: Currency) -> BookView:
