@@ -65,7 +65,14 @@ async def list_users(*, tenant: Tenant = MAIN, options: TenantOptions = _OPTIONS
 
 
 @user.command(name="role")
-async def change_role(email: Email, role: Role, /, *, tenant: Tenant = MAIN, options: TenantOptions = _OPTIONS) -> int:
+async def change_role(
+    email: Email,
+    role: Annotated[Role, Parameter(help="What the account may do.")],
+    /,
+    *,
+    tenant: Tenant = MAIN,
+    options: TenantOptions = _OPTIONS,
+) -> int:
     """Give an account a role, in force within 10 seconds."""
     async with options.open_client() as client:
         records = client.of(tenant)
