@@ -13,7 +13,9 @@ from shared.domain.errors import ComandaError, Unavailable
 from shared.domain.tables import TENANTS
 from shared.domain.tenants import MAIN, TenantRecord
 
-FRESH_SECONDS = 10.0
+FRESH_SECONDS = 5.0
+STALE_SECONDS = 10.0
+"""Age at which requests wait for the tenants to be read again, as after an hour without requests."""
 _RETRY_SECONDS = 1.0
 # Reading all tenants takes at most this part of the time, however many there are.
 _LOAD_SHARE = 0.05
@@ -22,9 +24,10 @@ _PAGE = 1000
 
 
 class TenantDirectory:
-    """All tenants, read again when they are needed and older than FRESH_SECONDS.
+    """All tenants, read again in the background when they are needed and older than FRESH_SECONDS.
 
-    `read_tenants` yields them. While the store is away, the directory answers with what it read last. `own_origins` are
+    `read_tenants` yields them. Requests wait up to `wait_seconds` for tenants older than STALE_SECONDS, so a change is
+    in force within that time. While the store is away, the directory answers with what it read last. `own_origins` are
     those of the tenant `main` that a setting names.
     """
 
@@ -33,16 +36,22 @@ class TenantDirectory:
         read_tenants: Callable[[], AsyncIterator[TenantRecord]],
         clock: Callable[[], float],
         own_origins: Collection[str] = (),
+        *,
+        wait_seconds: float = 1.0,
     ) -> None:
         self._read_tenants = read_tenants
         self._clock = clock
+        self._wait_seconds = wait_seconds
         self._records: dict[str, TenantRecord] = {}
         self._hosts: dict[str, str] = {}
         self._own_origins = frozenset(own_origins)
         self.origins = self._own_origins
         """Origins of the pages of any active tenant."""
         self._next_load = -1.0
+        self._stale_at = -1.0
         self._loaded = False
+        self._answers = True
+        """Whether the last attempt to read the tenants was answered in time."""
         self._loading: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
 
@@ -56,6 +65,10 @@ class TenantDirectory:
                 await asyncio.shield(self._loading)
             if not self._loaded:
                 raise Unavailable("the tenants cannot be read", hint="try again later; nothing was done")
+        elif self._answers and self._loading is not None and self._clock() >= self._stale_at:
+            # One wait is enough to learn that the store is away.
+            done, _ = await asyncio.wait([self._loading], timeout=self._wait_seconds)
+            self._answers = self._answers and bool(done)
 
     async def refresh_if_possible(self) -> None:
         """Reads the tenants if they are not fresh; goes on without them if the store is away."""
@@ -104,6 +117,7 @@ class TenantDirectory:
                     break
         except ComandaError as error:
             self._log.warning("tenants_unreadable", reason=error.message)
+            self._answers = False
             self._next_load = self._clock() + _RETRY_SECONDS
             return
         finally:
@@ -111,6 +125,8 @@ class TenantDirectory:
         self._take(records)
         now = self._clock()
         self._next_load = now + max(FRESH_SECONDS, (now - began) / _LOAD_SHARE)
+        self._stale_at = max(began + STALE_SECONDS, self._next_load)
+        self._answers = True
 
     def _take(self, records: dict[str, TenantRecord]) -> None:
         self._records = records

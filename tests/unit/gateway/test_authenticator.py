@@ -257,3 +257,31 @@ async def test_a_page_signs_in_to_its_own_tenant() -> None:
     assert await authenticator.resolve_tenant(page, "shop") == "shop"
     with pytest.raises(Forbidden):
         await authenticator.resolve_tenant(page, "rival")
+
+
+async def test_tenants_are_not_stale_after_a_time_without_requests() -> None:
+    now = 0.0
+    active, answers = True, asyncio.Event()
+    answers.set()
+
+    async def read() -> AsyncIterator[TenantRecord]:
+        await answers.wait()
+        yield TenantRecord("a", "A", active=active)
+
+    found = TenantDirectory(read, lambda: now, wait_seconds=0.01)
+    await found.refresh()
+    active = False
+    now = FRESH_SECONDS + 1
+    answers.clear()
+    await found.refresh()
+    assert found.find("a") is not None, "it is read in the background while it is not stale"
+    answers.set()
+    now = 3600.0
+    await found.refresh()
+    assert found.find("a") is None
+    # Where the store hangs, the first requests wait a moment, and the others go on at once.
+    answers.clear()
+    now = 7200.0
+    await asyncio.gather(*(found.refresh() for _ in range(9)))
+    await found.refresh()
+    found.close()

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from clients.accounts.tenants import add_tenant
 from clients.errors import ConnectionLost
 from clients.inventory import stock
-from clients.persistence import PersistenceClient, StoredItem
+from clients.persistence import ChangePage, PersistenceClient, StoredItem
+from services.inventory.reservations import Reserver
 from services.inventory.stock_checker import StockChecker
 from services.inventory.stock_follower import StockFollower
 from services.inventory.tenant_folders import tenant_folder
@@ -20,6 +22,7 @@ from shared.domain.stock import StockThresholds
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
 from tests.support.simulation import pass_time_until
+from tests.unit.inventory.orders import job
 
 LEVELS = StockThresholds(5, 2)
 SHEET = "store,item,count\nA,pan,3\nB,agua,40\n"
@@ -158,7 +161,7 @@ async def test_each_change_counts_once_whatever_is_lost(suite: Suite, client: Pe
     tenants = ["main", "acme", "zoo"]
     lossy = _LossyClient("127.0.0.1", suite.ports["tcp_persist_port"])
     follower = follower_of(lossy)
-    for _ in range(60):
+    for _ in range(20):
         for _ in range(chance.randrange(12)):
             records, item = client.of(chance.choice(tenants)), chance.choice("xyz")
             if chance.random() < 0.2:
@@ -200,3 +203,44 @@ async def test_checker_corrects_the_stock_of_every_tenant(
     assert await sums(client.of("acme")) == [(1, 9, 0)]
     assert await StockChecker(client, LEVELS, read_again_seconds=0.0).check_stock("acme") == []
     assert [entry["tenant"] for entry in log if entry["event"] == "count_mismatch_corrected"] == ["acme"]
+
+
+class _CountingClient(PersistenceClient):
+    """A client that counts the pages of changes that it reads."""
+
+    pages = 0
+
+    async def changes(
+        self, after: str | None, *, tenant: str | msgspec.UnsetType | None = msgspec.UNSET, limit: int = 1000
+    ) -> ChangePage:
+        type(self).pages += 1
+        assert tenant is None
+        return await super().changes(after, tenant=tenant, limit=limit)
+
+
+async def test_feed_is_read_once_for_all_tenants(suite: Suite, client: PersistenceClient) -> None:
+    for number in range(200):
+        await client.of(f"t{number}").put_item("Stock", {"store": "A", "item": "pan", "count": 9})
+    counting = _CountingClient("127.0.0.1", suite.ports["tcp_persist_port"])
+    follower = follower_of(counting)
+    while await follower.process_page():
+        pass
+    # One page has 500 changes, and the last one may be empty.
+    assert _CountingClient.pages <= 2
+    assert await movements(client.of("t0"), "pan") == await movements(client.of("t199"), "pan") == [("edit", 9)]
+    counting.close()
+
+
+async def test_reservations_are_those_of_the_client_of_a_tenant(client: PersistenceClient) -> None:
+    acme = client.of("acme")
+    await stock.set_count(acme, "A", "pan", 9, version=None)
+    await stock.set_count(client, "A", "pan", 9, version=None)
+    order = job(1, "pan", "pan")
+    assert await Reserver(acme).reserve_orders([order]) == {}
+    assert [[row async for row in stock.iterate_stock(one)] for one in (acme, client)] == [
+        [("A", "pan", 7)],
+        [("A", "pan", 9)],
+    ]
+    assert await Reserver(client).load_held([order.id]) == {}
+    assert await Reserver(acme).release_order(order.id, order.request.items)
+    assert [row async for row in stock.iterate_stock(acme)] == [("A", "pan", 9)]
