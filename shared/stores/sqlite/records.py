@@ -68,7 +68,7 @@ SELECT item_partition, item_sort FROM entries
 WHERE collection = ? AND partition = ? AND sort <= ? ORDER BY sort LIMIT ?"""
 _TIDY_ROWS = 10_000
 # Few enough that requests hardly wait for a removal.
-_EXPIRED_AT_ONCE = 200
+_EXPIRED_AT_ONCE = 100
 # Longer pages are read in another thread; for short ones the switch would cost more than the read.
 _SHORT_PAGE = 200
 _ROWS_AT_ONCE = 64

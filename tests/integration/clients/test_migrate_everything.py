@@ -32,7 +32,7 @@ ORDER = {"cliente": "Ana", "productos": ["pan", {"producto": "agua", "cantidad":
 TABLES = {"Scores": 7, "Users": 7, "Tasks": None, "Stock": "Berlin", "Stores": "Berlin", "StockAlerts": "Berlin"}
 
 # What is about the running process and not about what is stored, and what changes something.
-NOT_SHOWN = {"help", "ping", "health", "metrics", "quit", "watch", "unwatch", "unsubscribe"}
+NOT_SHOWN = {"authenticate", "help", "ping", "health", "metrics", "quit", "watch", "unwatch", "unsubscribe"}
 CHANGING = {"set", "delete", "save_score", "put_item", "delete_item", "update_item", "transact", "batch"}
 CHANGING |= {"cancel", "retry", "add_notification", "mark_read"}
 ROUTES_NOT_SHOWN = {"/", "/docs", "/health", "/metrics", "/openapi.json", "/ready", "/api/v1/events"}
