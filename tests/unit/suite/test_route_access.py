@@ -32,7 +32,8 @@ OF_MAIN = "main only"
 # The routes by the senders that they admit. It repeats what the routes declare: no declaration changes unnoticed.
 EXPECTED: dict[frozenset[str], str] = {
     frozenset({PUBLIC}): """
-        GET /health, GET /ready, GET /, GET /docs, GET /openapi.json, GET /api/v1/books, GET /api/v1/books/{id},
+        GET /health, GET /ready, GET /, GET /docs, GET /openapi.json, GET /api/v1/principal,
+        GET /api/v1/books, GET /api/v1/books/{id},
         GET /api/v1/books/by-isbn/{isbn}, GET /api/v1/covers/{tenant}/{name}, POST /api/v1/users/register,
         POST /api/v1/users/login, POST /api/v1/users/refresh, POST /api/v1/users/logout,
         POST /api/v1/users/validate-token, POST /api/v1/users/password/reset,
