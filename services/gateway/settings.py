@@ -53,7 +53,8 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     legacy_routes: bool = False
     rate_limit: str = "2000/second"
     tenant_limits: str = (
-        "read=500/second,search=100/second,write=50/second,checkout=20/second,login=20/minute,sql=10/minute"
+        "read=500/second,search=100/second,write=50/second,checkout=20/second,login=20/minute,register=5/hour,"
+        "sql=10/minute"
     )
     redis_url: SecretUrl | None = None
     otel_exporter_otlp_endpoint: str | None = None

@@ -23,7 +23,7 @@ from services.gateway.identity.account_services import AccountServices
 from services.gateway.identity.authenticator import Authenticator
 from services.gateway.identity.cookies import clear_session_cookie, set_session_cookie
 from services.gateway.identity.sign_in import REFRESH_PREFIX, Client, SignedIn
-from services.gateway.identity.tenant_limits import LOGIN
+from services.gateway.identity.tenant_limits import LOGIN, REGISTER
 from shared.domain.accounts import normalize_email
 from shared.domain.errors import Conflict, Forbidden, NotFound, Unauthorized
 
@@ -44,7 +44,7 @@ class AccountRoutes:
         "/api/v1/users/register",
         id="register_post_users",
         access=INSTALLATION_PUBLIC,
-        limit_group=LOGIN,
+        limit_group=REGISTER,
         tag="users",
         summary="Register",
         description="Where mail is sent, the response is 202 whether or not the address has an account, and the "

@@ -12,7 +12,7 @@ from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpRespo
 from services.gateway.identity.account_services import AccountServices
 from services.gateway.identity.authenticator import Authenticator
 from services.gateway.identity.sign_in import Client
-from services.gateway.identity.tenant_limits import LOGIN
+from services.gateway.identity.tenant_limits import LOGIN, REGISTER
 from shared.domain.accounts import normalize_email
 from shared.domain.errors import Gone, InvalidParams, Unauthorized
 from shared.domain.passwords import normalize_password
@@ -72,7 +72,7 @@ class PasswordRoutes:
         "/api/v1/users/password/reset",
         id="reset_post_users",
         access=INSTALLATION_PUBLIC,
-        limit_group=LOGIN,
+        limit_group=REGISTER,
         tag="users",
         summary="Ask for a link that sets a new password",
         description="The response is 202 whether or not the address has an account. Without a mail server nothing is "

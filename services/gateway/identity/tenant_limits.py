@@ -1,7 +1,7 @@
 """Rate limits of tenants: a tenant at its limit costs the others nothing.
 
-Operations of a kind share one limit. Sign-ins are counted for each address. The response headers `RateLimit` and
-`RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers-10.
+Operations of a kind share one limit. Sign-ins and registrations are counted for each address. The response headers
+`RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers-10.
 """
 
 import math
@@ -20,7 +20,10 @@ from shared.domain.tenants import MAIN
 from shared.net.addresses import address_key
 
 LOGIN = "login"
-"""The group of sign-ins, registrations and password resets."""
+"""The group of sign-ins, and of passwords set by a link."""
+REGISTER = "register"
+"""The group of registrations and forgotten passwords, which may show or write to the addresses of others."""
+_BY_ADDRESS = (LOGIN, REGISTER)
 _HINT = "write it like read=500/second,write=50/second, or none"
 _parse = lru_cache(maxsize=1000)(parse)
 
@@ -29,7 +32,7 @@ class TenantRateLimiter:
     """Limits the requests of each tenant by the group of their route. Raises StartupError.
 
     `limits` are the defaults (`read=500/second,…`, or `none`); a tenant's record may have others. The tenant `main`,
-    which is the installation itself, only has those of its record, and that of sign-ins.
+    which is the installation itself, only has those of its record, and those that are counted for each address.
     """
 
     def __init__(self, limits: str, counter: RequestCounter, tenants: TenantDirectory) -> None:
@@ -45,7 +48,7 @@ class TenantRateLimiter:
         limit = self._find_limit(tenant, group)
         if limit is None:
             return
-        client = address_key(request.address) if group == LOGIN else ""
+        client = address_key(request.address) if group in _BY_ADDRESS else ""
         allowed = await self._counter.count(limit, tenant, group, client)
         stats = await self._counter.read_window(limit, tenant, group, client)
         seconds = max(math.ceil(stats.reset_time - time.time()), 1)
@@ -67,7 +70,7 @@ class TenantRateLimiter:
         record = self._tenants.find(tenant)
         if record is not None and group in record.limits:
             return _parse(record.limits[group])
-        return self._defaults.get(group) if tenant != MAIN or group == LOGIN else None
+        return self._defaults.get(group) if tenant != MAIN or group in _BY_ADDRESS else None
 
 
 def parse_limits(text: str) -> Mapping[str, RateLimitItem]:

@@ -544,5 +544,16 @@ async def test_a_link_does_not_unblock(suite: Suite, mail: Path) -> None:
     assert (await login(http, OTHER)).status == 401
 
 
+async def test_an_address_registers_and_forgets_passwords_five_times_an_hour(suite: Suite) -> None:
+    await suite.start_persistence()
+    port = await suite.start_gateway(**SETTINGS, tenant_limits="login=20/minute,register=5/hour")
+    http, other = InProcessHttp(port, peer="192.0.2.1"), InProcessHttp(port, peer="192.0.2.2")
+    asked = [("register", person(email="x")), ("password/reset", {"email": "x"})] * 3
+    seen = [(await http.post(f"{API}/users/{path}", body)).status for path, body in asked]
+    assert seen == [422, 422, 422, 422, 422, 429]
+    assert (await other.post(f"{API}/users/register", person())).status == 200
+    assert (await login(http)).status == 200
+
+
 def test_the_defaults_are_those_of_owasp() -> None:
     assert (hashing.MEMORY_KIB, hashing.ROUNDS) == (19_456, 2)
