@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -74,6 +74,15 @@ class Done(Struct, frozen=True):
     message: str
 
 
+class _FoundPage(NamedTuple):
+    """Books of a page, its number, and whether there are others after it and before it."""
+
+    books: Sequence[StoredBook]
+    page: int
+    following: bool
+    before: bool
+
+
 class BookRoutes:
     """Everything below /api/v1/books. A shop's catalogue is public; its staff changes it."""
 
@@ -97,41 +106,25 @@ class BookRoutes:
         tenant = request.principal.tenant
         check_tenant(tenant, query.tenant_id)
         records = self._records.of(tenant).lists
-        limit, page = cut_limit(query.limit), query.page
         scope = {"list": "books", "tenant": tenant}
-        currency = await load_currency(self._tenants, tenant)
-        if query.cursor is None:
-            skip = check_depth(page, limit, _DEEPEST)
-            found, total = await asyncio.gather(
-                list_newest(records, limit=limit + 1, skip=skip), shop.count_books(records)
-            )
-            following, before = len(found) > limit, page > 1
-        else:
-            position = open_cursor(scope, query.cursor)
-            page = position.page
-            if position.back:
-                reading = list_oldest(records, limit=limit + 1, newer_than=position.item)
-            else:
-                reading = list_newest(records, limit=limit + 1, older_than=position.item)
-            found, total = await asyncio.gather(reading, shop.count_books(records))
-            others = len(found) > limit
-            following, before = (True, others) if position.back else (others, True)
-            if position.back:
-                page = page if others else 1
-        shown = found[:limit]
-        if query.cursor is not None and position.back:
-            shown.reverse()
+        limit = cut_limit(query.limit)
+        found, total, currency = await asyncio.gather(
+            _read_page(records, query, scope, limit),
+            shop.count_books(records),
+            load_currency(self._tenants, tenant),
+        )
+        books = found.books
         pagination = build_pagination(
             scope,
-            page=page,
+            page=found.page,
             limit=limit,
             total=total,
-            first=shown[0].book.book if shown else None,
-            last=shown[-1].book.book if shown else None,
-            following=following,
-            before=before,
+            first=books[0].book.book if books else None,
+            last=books[-1].book.book if books else None,
+            following=found.following,
+            before=found.before,
         )
-        return json_response(BookPage([show_book(one, tenant, currency) for one in shown], pagination))
+        return json_response(BookPage([show_book(one, tenant, currency) for one in books], pagination))
 
     @route(
         "POST",
@@ -250,6 +243,21 @@ class BookRoutes:
         seen = seen_versions(request.headers.if_match)
         await shop.delete_book(self._records.of(tenant).lookups, request.id, seen=seen)
         return json_response(Done("Libro eliminado exitosamente"))
+
+
+async def _read_page(records: PersistenceClient, query: ListQuery, scope: object, limit: int) -> _FoundPage:
+    """Reads a page and one book more, which tells whether others follow."""
+    if query.cursor is None:
+        skip = check_depth(query.page, limit, _DEEPEST)
+        found = await list_newest(records, limit=limit + 1, skip=skip)
+        return _FoundPage(found[:limit], query.page, len(found) > limit, query.page > 1)
+    position = open_cursor(scope, query.cursor)
+    if not position.back:
+        found = await list_newest(records, limit=limit + 1, older_than=position.item)
+        return _FoundPage(found[:limit], position.page, len(found) > limit, True)
+    found = await list_oldest(records, limit=limit + 1, newer_than=position.item)
+    others = len(found) > limit
+    return _FoundPage(found[:limit][::-1], position.page if others else 1, True, others)
 
 
 def _this_year() -> int:
