@@ -1,7 +1,6 @@
 """Builds the application: all routes, and the middleware around them."""
 
 import time
-from pathlib import Path
 
 from prometheus_client import generate_latest
 
@@ -38,7 +37,7 @@ from services.gateway.identity.cross_origin import CrossOriginPolicy
 from services.gateway.identity.players import PlayerTokens
 from services.gateway.identity.tenant_limits import TenantRateLimiter
 from services.gateway.identity.tenants import TenantDirectory
-from services.gateway.images.covers import CoverFiles
+from services.gateway.images.covers import CoverStore
 from services.gateway.images.scaling import CoverScaler
 from services.gateway.middleware.audit import RequestAudit
 from services.gateway.middleware.metrics import GatewayMetrics
@@ -48,7 +47,6 @@ from services.gateway.middleware.requests import RequestMiddleware
 from services.gateway.settings import GatewaySettings, split_list
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
-from shared.domain.covers import COVERS
 from shared.runtime.traces import Traces
 from shared.stores.audit_log import AuditLog
 
@@ -56,7 +54,7 @@ from shared.stores.audit_log import AuditLog
 _SCALE_SECONDS = 20.0
 
 
-def build_app(
+def build_app(  # noqa: PLR0913 -- it puts all parts together
     settings: GatewaySettings,
     intake: Backend[IntakeClient],
     persistence: Backend[PersistenceClient],
@@ -65,6 +63,7 @@ def build_app(
     *,
     tenants: TenantDirectory,
     accounts: AccountServices,
+    covers: CoverStore,
     traces: Traces | None,
     audit_log: AuditLog,
     encrypted: bool,
@@ -111,7 +110,7 @@ def build_app(
             CoverRoutes(
                 persistence,
                 tenants,
-                CoverFiles(Path(settings.data_dir) / COVERS),
+                covers,
                 CoverScaler(at_once=settings.max_covers_at_once, seconds=_SCALE_SECONDS),
                 max_bytes=settings.max_cover_bytes,
                 max_uploads=settings.max_uploads,

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from services.gateway.identity.first_administrator import announce_first_adminis
 from services.gateway.identity.requirements import check_requirements
 from services.gateway.identity.stored_keys import resolve_keys
 from services.gateway.identity.tenants import TenantDirectory, read_tenants
+from services.gateway.images.bucket import open_cover_store
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
@@ -98,6 +100,8 @@ class Gateway:
         traces = open_traces("gateway", settings.otel_exporter_otlp_endpoint)
         audit_log = AuditLog(Path(settings.data_dir) / FOLDER, "gateway", max_bytes=settings.audit_log_mib * 2**20)
         accounts = AccountServices(settings, persistence)
+        stack = AsyncExitStack()
+        covers = await stack.enter_async_context(open_cover_store(settings))
         app = build_app(
             settings,
             intake,
@@ -106,6 +110,7 @@ class Gateway:
             hub,
             tenants=tenants,
             accounts=accounts,
+            covers=covers,
             traces=traces,
             audit_log=audit_log,
             encrypted=encrypted,
@@ -134,6 +139,7 @@ class Gateway:
         inviting.cancel()
         tenants.close()
         accounts.close()
+        await stack.aclose()
         tenant_client.close()
         auditing.cancel()
         await audit_log.close()

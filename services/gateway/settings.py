@@ -1,5 +1,6 @@
 """The settings of the gateway; `.env.local` explains each."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -12,6 +13,7 @@ from services.settings import (
     Stage,
     choose_listen_address,
 )
+from shared.domain.covers import COVERS
 from shared.domain.errors import StartupError
 from shared.domain.passwords import LEAST_MINIMUM
 from shared.domain.stock import MAX_COUNT
@@ -71,6 +73,7 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     upload_seconds: Seconds = 300.0
     max_cover_bytes: Annotated[int, Meta(ge=1024)] = 5_242_880
     max_covers_at_once: Count = 1
+    covers_bucket: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
     low_stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 5
     request_seconds: Seconds = 10.0
     idle_seconds: Seconds = 300.0
@@ -89,6 +92,11 @@ class GatewaySettings(NeighbourSettings, frozen=True):
         if self.password_min is not None:
             return self.password_min
         return _PASSWORD_MIN if self.stage == "prod" else LEAST_MINIMUM
+
+    @property
+    def covers_folder(self) -> Path:
+        """The folder of covers of books."""
+        return Path(self.data_dir) / COVERS
 
     @property
     def listening(self) -> ListenAddress:

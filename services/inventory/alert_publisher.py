@@ -15,7 +15,7 @@ import structlog
 from clients.errors import Refused
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
-from services.inventory.aws import AwsClient, AwsError, open_aws_client
+from services.aws import AwsClient, AwsError, open_aws_client
 from services.inventory.retry_backoff import LONGEST_RETRY_SECONDS, RetryBackoff
 from services.inventory.tenants import TenantQueue, view_of
 from shared.domain.errors import ComandaError

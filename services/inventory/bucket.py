@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import structlog
 
 from clients.persistence import PersistenceClient
-from services.inventory.aws import AwsClient, AwsError, open_aws_client
+from services.aws import AwsClient, AwsError, open_aws_client
 from services.inventory.bucket_events import S3Object, created_objects
 from services.inventory.file_import import CHUNK_BYTES, import_stock_file
 from services.inventory.retry_backoff import LONGEST_RETRY_SECONDS, RetryBackoff

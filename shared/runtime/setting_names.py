@@ -22,6 +22,7 @@ NAMES = frozenset(
         "CORPORATE_DATA",
         "CORPORATE_LOG",
         "CORS_ORIGINS",
+        "COVERS_BUCKET",
         "DATA_DIR",
         "DB_PATH",
         "DISK_RESERVE_MIB",

@@ -58,7 +58,7 @@ class CoverFiles:
         try:
             return await _use_files(path.read_bytes, "read")
         except FileNotFoundError:
-            raise _no_image() from None
+            raise no_image() from None
 
     async def remove(self, tenant: str, name: str) -> None:
         large, small = self._path(tenant, name), self._path(tenant, small_cover(name))
@@ -72,7 +72,7 @@ class CoverFiles:
     def _path(self, tenant: str, name: str) -> Path:
         """Returns the path of an image. Raises NotFound for a name that is none, and InvalidParams for no tenant."""
         if not is_cover_name(name):
-            raise _no_image()
+            raise no_image()
         return self._folder / cover_file(check_tenant_name(tenant), name)
 
 
@@ -85,5 +85,6 @@ async def _use_files(work: Callable[[], T], done: str) -> T:
         raise StoreError(f"the image cannot be {done}: {error.strerror}") from error
 
 
-def _no_image() -> NotFound:
+def no_image() -> NotFound:
+    """Returns the error for an image that is not stored."""
     return NotFound("there is no such image")

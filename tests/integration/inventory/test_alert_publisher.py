@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from clients.persistence import PersistenceClient
+from services.aws import AwsClient
 from services.inventory.alert_publisher import AlertPublisher
-from services.inventory.aws import AwsClient
 from shared.domain.tables import ALERTS
 from tests.support.cloud import REGION, Cloud, cloud_at
 from tests.support.dynamodb import DynamoServer

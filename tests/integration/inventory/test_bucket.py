@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from clients.inventory.imports import Import, list_imports
 from clients.persistence import PersistenceClient
-from services.inventory.aws import AwsClient, AwsError
+from services.aws import AwsClient, AwsError
 from services.inventory.bucket import BucketImporter
 from tests.support.cloud import REGION, Cloud, cloud_at
 from tests.support.dynamodb import DynamoServer
