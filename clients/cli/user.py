@@ -18,7 +18,6 @@ from shared.domain.tenants import MAIN
 user = App(name="user", help="Accounts of users: add, list and block them, give roles, and set passwords by links.")
 
 _COLUMNS = ("email", "roles", "active", "first_name", "last_name", "user")
-_PUBLIC_URL = "http://localhost:5000"
 
 Email = Annotated[str, Parameter(help="The account's e-mail address.")]
 Tenant = Annotated[str, Parameter(help="The tenant that the account belongs to.")]
@@ -121,7 +120,9 @@ async def _find_account(records: PersistenceClient, email: str) -> Account:
 
 
 def _link_of(token: str) -> str:
-    return link_to_reset(read_setting("PUBLIC_URL", _PUBLIC_URL), token)
+    scheme = "https" if read_setting("TLS_CERT", "") else "http"
+    this_machine = f"{scheme}://localhost:{read_setting('MAIN_SERVER_PORT', '5000')}"
+    return link_to_reset(read_setting("PUBLIC_URL", this_machine), token)
 
 
 def _print_account(options: TenantOptions, account: Account, *, link: str | None = None) -> None:

@@ -131,7 +131,7 @@ class Gateway:
         closing = asyncio.create_task(_close_streams_at(stop, hub), name="close streams")
         auditing = asyncio.create_task(audit_log.run(), name="audit log")
         inviting = asyncio.create_task(
-            announce_first_administrator(tenant_client, settings.public_url), name="first administrator"
+            announce_first_administrator(tenant_client, settings.link_base), name="first administrator"
         )
         await server.serve_until(stop, listeners)
         self._log.info("stopping")

@@ -45,7 +45,7 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     refresh_token_days: Annotated[float, Meta(gt=0, le=365)] = 30.0
     session_cookie_hours: Annotated[float, Meta(gt=0, le=8760)] = 12.0
     max_sessions_per_account: Annotated[int, Meta(ge=1, le=900)] = 50
-    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s#?]+$")] = "http://localhost:5000"
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s#?]+$")] | None = None
     smtp_url: SecretUrl | None = None
     mail_from: Annotated[str, Meta(pattern=r"^[^\r\n]*@[^\r\n]*$")] = "Comanda <no-reply@localhost>"
     cors_origins: str = ""
@@ -84,7 +84,13 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     @property
     def has_encrypted_clients(self) -> bool:
         """Whether browsers reach the gateway over TLS only: its own, or that of the proxy in PUBLIC_URL."""
-        return self.tls_key is not None or self.public_url.startswith("https://")
+        return self.tls_key is not None or self.link_base.startswith("https://")
+
+    @property
+    def link_base(self) -> str:
+        """The address with which links to the dashboard begin: PUBLIC_URL, or the port of this machine."""
+        scheme = "http" if self.tls_key is None else "https"
+        return self.public_url or f"{scheme}://localhost:{self.main_server_port}"
 
     @property
     def least_password(self) -> int:

@@ -45,7 +45,7 @@ class AccountServices:
         self.mail: AccountMail | None = None
         self._outbox = open_outbox(settings.smtp_url, settings.mail_from)
         if self._outbox is not None:
-            self.mail = AccountMail(backend, self._outbox, self.throttle, public_url=settings.public_url)
+            self.mail = AccountMail(backend, self._outbox, self.throttle, public_url=settings.link_base)
         self._frequent = FrequentPasswords()
         self._least_password = settings.least_password
 

@@ -4,6 +4,7 @@ import base64
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,3 +97,16 @@ def test_strangers_do_not_read_orders_in_production(settings: dict[str, str | bo
 def test_a_test_installation_has_tables_of_its_own(stage: Stage, prefix: str, expected: str) -> None:
     settings = PersistenceSettings(stage=stage, dynamodb_prefix=prefix)
     assert settings.dynamo_settings().prefix == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "http://localhost:5000"),
+        ({"main_server_port": 5050}, "http://localhost:5050"),
+        ({"main_server_port": 5050, "tls_key": "key.pem"}, "https://localhost:5050"),
+        ({"main_server_port": 5050, "public_url": "https://shop.example/orders"}, "https://shop.example/orders"),
+    ],
+)
+def test_links_lead_to_this_gateway_unless_an_address_is_set(settings: dict[str, Any], expected: str) -> None:
+    assert GatewaySettings(**settings).link_base == expected
