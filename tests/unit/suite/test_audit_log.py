@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.access import Access
+from clients.accounts import accounts
 from clients.request_context import set_request_user
 from shared.stores.audit_log import AuditKind, list_audit_files
 from tests.support.in_process import Suite
@@ -169,3 +170,37 @@ async def test_command_shows_the_newest_entries_of_all_servers(
     assert (await cli.run("audit-log", "--kind", "access"))[1] == []
     status, table, _ = await cli.show_on_terminal("audit-log", "--limit", "1")
     assert (status, "player=2" in table, "save_score" in table) == (0, True, True)
+
+
+async def test_sign_ins_refusals_and_roles_are_recorded_without_secrets(suite: Suite) -> None:
+    await suite.start_intake()
+    await suite.start_persistence(service_token=TOKEN)
+    closed = {"stage": "test", "service_token": TOKEN, "jwt_secret": "a secret of at least thirty-two characters"}
+    http = InProcessHttp(await suite.start_gateway(**closed, password_memory_kib=7168, password_rounds=1))
+    user = {"email": "ana@x.es", "password": "siete gatos verdes", "first_name": "Ana", "last_name": "Paz"}
+    registered = (await http.post("/api/v1/users/register", {**user, "tenant_id": "main"})).json
+    login = {"email": "ana@x.es", "tenant_id": "main"}
+    assert (await http.post("/api/v1/users/login", {**login, "password": "otra clave secreta"})).status == 401
+    bearer = {"Authorization": f"Bearer {registered['token']}"}
+    assert (await http.ask("GET", "/api/v1/orders", headers=bearer)).status == 403
+    assert (await http.ask("GET", "/api/v1/orders")).status == 401
+    async with suite.persistence(access=Access(TOKEN)) as client:
+        await accounts.change_account(client, registered["user_id"], roles=["admin"])
+    reply = await http.post("/api/v1/users/login", {**login, "password": "siete gatos verdes"})
+    bearer = {"Authorization": f"Bearer {reply.json['token']}"}
+    eva = (await http.post("/api/v1/users/register", {**user, "email": "eva@x.es", "tenant_id": "main"})).json
+    path = f"/api/v1/users/{eva['user_id']}/role"
+    assert (await http.ask("PUT", path, {"role": "viewer"}, headers=bearer)).status == 200
+    await suite.stop("main_server_port")
+    told = read_entries(suite.folder, "access")
+    assert [(entry["action"], entry["user"], entry["status"]) for entry in told] == [
+        ("POST /api/v1/users/register", "ana@x.es", 200),
+        ("POST /api/v1/users/login", "anonymous", 401),
+        ("GET /api/v1/orders", "ana@x.es", 403),
+        ("GET /api/v1/orders", "anonymous", 401),
+        ("POST /api/v1/users/login", "ana@x.es", 200),
+        ("POST /api/v1/users/register", "eva@x.es", 200),
+        ("PUT /api/v1/users/{id}/role", "ana@x.es", 200),
+    ]
+    assert told[-1]["path"] == path
+    assert not any(secret in str(told) for secret in ("gatos", "secreta", registered["token"]))
