@@ -10,6 +10,7 @@ UNKNOWN = "unknown"
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+@lru_cache(maxsize=4096)
 def plain_address(address: str) -> str:
     """Returns an address without its zone, and an IPv4-mapped one as IPv4. Any other text is returned unchanged."""
     ip = _parse_address(address)

@@ -36,6 +36,9 @@ _MAX_TEXT = 256
 
 _encode = msgspec.json.Encoder().encode
 
+_Entry = tuple[int, str, dict[str, Any]]
+"""Time in microseconds, action, and members of an entry."""
+
 
 class AuditFiles:
     """The files of one kind of entries of one server: together at most `max_bytes`, the oldest ones are removed."""
@@ -79,7 +82,7 @@ class AuditLog:
     def __init__(self, folder: Path, server: str, *, max_bytes: int) -> None:
         self._server = server
         self._files = {kind: AuditFiles(folder, f"{server}-{kind}", max_bytes=max_bytes) for kind in KINDS}
-        self._waiting: dict[AuditKind, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+        self._waiting: dict[AuditKind, list[_Entry]] = {kind: [] for kind in KINDS}
         self._lost = 0
         self._writing: asyncio.Future[None] | None = None
         self._wakeup = asyncio.Event()
@@ -102,11 +105,7 @@ class AuditLog:
         if len(waiting) >= _WAITING_ENTRIES:
             self._lost += 1
             return
-        entry: dict[str, Any] = {"at": read_clock(), "server": self._server, "action": action}
-        for name, value in members.items():
-            if value is not None:
-                entry[name] = value[:_MAX_TEXT] if type(value) is str else value
-        waiting.append(entry)
+        waiting.append((read_clock(), action, members))
         if not self._wakeup.is_set():
             self._wakeup.set()
 
@@ -132,12 +131,12 @@ class AuditLog:
         self._writing = asyncio.get_running_loop().run_in_executor(None, self._write_entries, taken, lost)
         return self._writing
 
-    def _write_entries(self, entries: dict[AuditKind, list[dict[str, Any]]], lost: int) -> None:
+    def _write_entries(self, entries: dict[AuditKind, list[_Entry]], lost: int) -> None:
         reason = "more entries than could be written"
         for kind, taken in entries.items():
             if taken:
                 try:
-                    self._files[kind].append_lines(_encode_lines(taken))
+                    self._files[kind].append_lines(_encode_lines(self._server, taken))
                 except OSError as error:
                     lost += len(taken)
                     reason = str(error)
@@ -145,8 +144,20 @@ class AuditLog:
             self._log.error("audit_entries_lost", entries=lost, reason=reason)
 
 
-def _encode_lines(entries: Iterable[dict[str, Any]]) -> bytes:
-    return b"".join(_encode({**entry, "at": iso_time(entry["at"])}) + b"\n" for entry in entries)
+def _encode_lines(server: str, entries: Iterable[_Entry]) -> bytes:
+    lines = []
+    second, text = 0, ""
+    for at, action, members in entries:
+        if at // 1_000_000 != second:
+            second = at // 1_000_000
+            text = iso_time(second * 1_000_000)[:-7]
+        entry = {"at": f"{text}{at % 1_000_000:06d}Z", "server": server, "action": action}
+        for name, value in members.items():
+            if value is not None:
+                entry[name] = value[:_MAX_TEXT] if type(value) is str else value
+        lines.append(_encode(entry))
+    lines.append(b"")
+    return b"\n".join(lines)
 
 
 def list_audit_files(folder: Path, kinds: Iterable[AuditKind]) -> list[Path]:

@@ -100,6 +100,9 @@ class AccountRoutes:
             tenant = await self._authenticator.resolve_tenant(request, _text_or_none(body.tenant_id))
             client = _client_of(request, with_cookie=body.cookie)
             signed_in = await self._services.sign_ins.sign_in(place, tenant, body.email, body.password, client)
+        if body.cookie and request.header(b"authorization") is None:
+            # The new cookie replaces the one that named this session.
+            await self._end_session(request.principal)
         return self._respond(request, "Login exitoso", signed_in)
 
     @route(
@@ -134,10 +137,7 @@ class AccountRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _logout(self, request: HttpRequest) -> HttpResponse:
-        principal = request.principal
-        if principal.user is not None and principal.session is not None:
-            await end_session(self._services.backend.lookups.of(principal.tenant), principal.user, principal.session)
-            self._services.credentials.forget(principal.tenant, principal.user, principal.session)
+        await self._end_session(request.principal)
         response = json_response(Message("Sesión cerrada"))
         response.headers.append(clear_session_cookie(encrypted=self._services.encrypted))
         return response
@@ -163,6 +163,12 @@ class AccountRoutes:
         except (Unauthorized, Forbidden, NotFound) as error:
             return json_response(TokenState(False, reason=error.message))
         return json_response(TokenState(True, claims.user_id, claims.tenant_id, claims.exp))
+
+    async def _end_session(self, principal: Principal) -> None:
+        """Ends the session of a principal, if it has one."""
+        if principal.user is not None and principal.session is not None:
+            await end_session(self._services.backend.lookups.of(principal.tenant), principal.user, principal.session)
+            self._services.credentials.forget(principal.tenant, principal.user, principal.session)
 
     def _respond(self, request: HttpRequest, message: str, signed_in: SignedIn) -> HttpResponse:
         return sign_in_response(request, message, signed_in, encrypted=self._services.encrypted)

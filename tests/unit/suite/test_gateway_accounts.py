@@ -225,6 +225,17 @@ async def test_a_session_cookie_signs_a_browser_in_and_out(http: InProcessHttp) 
     assert (await http.post(f"{API}/users/logout", None, Cookie=cookie)).status == 200
 
 
+async def test_a_new_sign_in_ends_the_session_of_the_cookie_that_it_replaces(http: InProcessHttp) -> None:
+    made = await register(http)
+    credentials = {"email": "ana@x.es", "password": PASSWORD, "cookie": True}
+    first = (await login(http, cookie=True)).headers["set-cookie"].partition(";")[0]
+    again = await http.post(f"{API}/users/login", credentials, Cookie=first)
+    second = again.headers["set-cookie"].partition(";")[0]
+    assert (await http.get(f"{API}/users/profile", Cookie=first)).status == 401
+    assert (await http.get(f"{API}/users/profile", Cookie=second)).status == 200
+    assert (await get(http, "/users/profile", made["token"])).status == 200
+
+
 async def test_behind_a_proxy_with_tls_the_cookie_is_secure(suite: Suite) -> None:
     await suite.start_persistence()
     http = InProcessHttp(await suite.start_gateway(**SETTINGS, public_url="https://shop.example"))
