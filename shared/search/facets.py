@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.errors import InvalidParams
-from shared.search.port import FacetRange, Facets, FacetValue
-from shared.search.queries import Condition, Dimension
+from shared.search.port import FacetDimension, FacetRange, Facets, FacetValue
+from shared.search.queries import Condition
 
-NAME_FACETS: tuple[Dimension, ...] = ("category", "subcategory", "language", "author")
+NAME_FACETS: tuple[FacetDimension, ...] = ("category", "subcategory", "language", "author")
 """Dimensions that are counted by name; the field of the names has the name of the dimension."""
 
-RANGE_FACETS: tuple[Dimension, ...] = ("price", "rating")
+RANGE_FACETS: tuple[FacetDimension, ...] = ("price", "rating")
 """Dimensions that are counted by ranges."""
 
 FACET_VALUES = 50
@@ -27,13 +27,12 @@ _RATING_BANDS = (100, 200, 300, 400)
 class FacetGroup(NamedTuple):
     """Dimensions that are counted under the same conditions."""
 
-    dimensions: tuple[Dimension, ...]
+    dimensions: tuple[FacetDimension, ...]
     conditions: tuple[Condition, ...]
 
 
-def group_facets(conditions: Sequence[Condition]) -> list[FacetGroup]:
+def group_facets(counted: Sequence[FacetDimension], conditions: Sequence[Condition]) -> list[FacetGroup]:
     """Returns the groups of dimensions to count: one for all without a filter, and one for each other."""
-    counted = (*NAME_FACETS, *RANGE_FACETS)
     filtered = {condition.dimension for condition in conditions}
     free = tuple(dimension for dimension in counted if dimension not in filtered)
     groups = [FacetGroup(free, tuple(conditions))] if free else []
@@ -44,7 +43,7 @@ def group_facets(conditions: Sequence[Condition]) -> list[FacetGroup]:
     return groups
 
 
-def list_bands(dimension: Dimension, price_bands: Sequence[int]) -> list[tuple[int | None, int | None]]:
+def list_bands(dimension: FacetDimension, price_bands: Sequence[int]) -> list[tuple[int | None, int | None]]:
     """Returns the ranges of a dimension that is counted by ranges. Raises InvalidParams for bounds out of order."""
     bounds = price_bands if dimension == "price" else _RATING_BANDS
     if any(high <= low for low, high in itertools.pairwise(bounds)):
@@ -59,7 +58,7 @@ def sort_values(counts: Iterable[tuple[str, int]]) -> tuple[FacetValue, ...]:
 
 
 def make_ranges(
-    dimension: Dimension, bands: Sequence[tuple[int | None, int | None]], counts: Sequence[int]
+    dimension: FacetDimension, bands: Sequence[tuple[int | None, int | None]], counts: Sequence[int]
 ) -> tuple[FacetRange, ...]:
     """Returns the ranges with their counts; those of ratings are in stars."""
     unit = 100 if dimension == "rating" else 1
@@ -70,14 +69,14 @@ def make_ranges(
 
 
 def make_facets(
-    names: Mapping[Dimension, tuple[FacetValue, ...]], ranges: Mapping[Dimension, tuple[FacetRange, ...]]
+    names: Mapping[FacetDimension, tuple[FacetValue, ...]], ranges: Mapping[FacetDimension, tuple[FacetRange, ...]]
 ) -> Facets:
-    """Returns the facets of all dimensions."""
+    """Returns the facets of the dimensions that were counted."""
     return Facets(
-        category=names["category"],
-        subcategory=names["subcategory"],
-        language=names["language"],
-        author=names["author"],
-        price=ranges["price"],
-        rating=ranges["rating"],
+        category=names.get("category", ()),
+        subcategory=names.get("subcategory", ()),
+        language=names.get("language", ()),
+        author=names.get("author", ()),
+        price=ranges.get("price", ()),
+        rating=ranges.get("rating", ()),
     )

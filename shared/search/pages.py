@@ -45,7 +45,7 @@ class Pager:
         self._by_offset = choose_order(query)[0] == "relevance"
         self._scope: Any = [
             tenant,
-            msgspec.to_builtins(msgspec.structs.replace(query, page=1, cursor=None, facets=False)),
+            msgspec.to_builtins(msgspec.structs.replace(query, page=1, cursor=None, facets=())),
         ]
         self.window = self._open_window()
 
@@ -72,7 +72,7 @@ class Pager:
             next_cursor=self._encode_cursor(shown, page + 1, backward=False) if after else None,
             previous_cursor=self._encode_cursor(shown, max(page - 1, 1), backward=True) if before and shown else None,
             corrected=corrected,
-            facets=facets,
+            facets=facets or Facets(),
         )
 
     def _open_window(self) -> Window:

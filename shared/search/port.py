@@ -19,6 +19,8 @@ MAX_DEPTH = 10_000
 Fuzziness = Literal["auto", "always", "never"]
 """`auto` also finds misspelt words if fewer than five books have exactly the words of the query."""
 
+FacetDimension = Literal["category", "subcategory", "language", "author", "price", "rating"]
+
 BookSort = Literal["relevance", "title", "price", "rating", "year", "added", "popularity"]
 
 
@@ -94,7 +96,8 @@ class BookSearch(msgspec.Struct, frozen=True, kw_only=True):
     page: Annotated[int, Meta(ge=1)] = 1
     cursor: str | None = None
     """Continues after, or before, the page that had this cursor; `page` is ignored."""
-    facets: bool = False
+    facets: tuple[FacetDimension, ...] = ()
+    """Dimensions to count. `author` costs as much as all others together, since most books have another author."""
     price_bands: Annotated[tuple[int, ...], Meta(max_length=20)] = (1000, 2000, 3000, 5000)
     """Bounds of the price ranges that the facet `price` counts, ascending."""
 
@@ -122,14 +125,17 @@ class FacetRange(msgspec.Struct, frozen=True):
 
 
 class Facets(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts by dimension. Those of a dimension ignore its own filter and obey all others."""
+    """Counts by dimension; one that was not asked for is empty.
 
-    category: tuple[FacetValue, ...]
-    subcategory: tuple[FacetValue, ...]
-    language: tuple[FacetValue, ...]
-    author: tuple[FacetValue, ...]
-    price: tuple[FacetRange, ...]
-    rating: tuple[FacetRange, ...]
+    The counts of a dimension ignore its own filter and obey all others.
+    """
+
+    category: tuple[FacetValue, ...] = ()
+    subcategory: tuple[FacetValue, ...] = ()
+    language: tuple[FacetValue, ...] = ()
+    author: tuple[FacetValue, ...] = ()
+    price: tuple[FacetRange, ...] = ()
+    rating: tuple[FacetRange, ...] = ()
     """By whole stars: from 1 to less than 2, and so on."""
 
 
@@ -144,7 +150,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     previous_cursor: str | None
     corrected: bool
     """Whether books were added whose words only resemble those of the query; they follow the exact ones."""
-    facets: Facets | None = None
+    facets: Facets = Facets()
 
 
 class Suggestion(msgspec.Struct, frozen=True):

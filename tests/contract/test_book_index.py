@@ -17,6 +17,7 @@ from shared.search.port import (
     BookFilters,
     BookIndex,
     BookSearch,
+    FacetDimension,
     FacetRange,
     FacetValue,
     Found,
@@ -33,6 +34,7 @@ from tests.support.search_servers import search_server
 
 CURSORS = Cursors(b"k" * 32)
 NOVEL = "Novela"
+FACETS: tuple[FacetDimension, ...] = ("category", "subcategory", "language", "author", "price", "rating")
 
 
 SERVERS = [pytest.param(kind, marks=pytest.mark.server) for kind in ("osmem", "noida")]
@@ -176,9 +178,8 @@ async def test_short_words_and_numbers_are_never_corrected(index: BookIndex) -> 
 @pytest.mark.parametrize("text", ["", "   ", "©♭", "%", "***", "¿?", "_", "\u0301", "\u200b", "🎵", "(", '"', "\\"])
 async def test_a_text_without_words_finds_nothing(index: BookIndex, text: str) -> None:
     await titles(index, "Uno", "Dos")
-    found = await index.search("main", BookSearch(text=text, facets=True))
+    found = await index.search("main", BookSearch(text=text, facets=FACETS))
     assert (found.hits, found.total, found.next_cursor) == ((), 0, None)
-    assert found.facets is not None
     assert found.facets.category == ()
 
 
@@ -259,17 +260,15 @@ async def test_filters(index: BookIndex, filters: dict[str, Any], expected: list
 
 async def test_counts_of_a_dimension_ignore_its_own_filter(index: BookIndex) -> None:
     await fill(index, FILTERED)
-    query = BookSearch(facets=True, price_bands=(1500, 2001), filters=BookFilters(categories=(NOVEL,)))
+    query = BookSearch(facets=FACETS, price_bands=(1500, 2001), filters=BookFilters(categories=(NOVEL,)))
     facets = (await index.search("main", query)).facets
-    assert facets is not None
     assert facets.category == (FacetValue("Poesía", 2), FacetValue(NOVEL, 1))
     assert facets.subcategory == (FacetValue("Histórica", 1),)
     assert facets.language == (FacetValue("es", 1),)
     assert facets.author == (FacetValue("Ana Gil", 1), FacetValue("José Paz", 1))
     assert facets.price == (FacetRange(None, 1500, 1), FacetRange(1500, 2001, 0), FacetRange(2001, None, 0))
-    query = BookSearch(facets=True, filters=BookFilters(languages=("es",), rating_from=4), price_bands=(1500, 2001))
+    query = BookSearch(facets=FACETS, filters=BookFilters(languages=("es",), rating_from=4), price_bands=(1500, 2001))
     facets = (await index.search("main", query)).facets
-    assert facets is not None
     assert facets.language == (FacetValue("en-US", 1), FacetValue("es", 1))
     assert facets.category == (FacetValue(NOVEL, 1),)
     assert [(band.low, band.count) for band in facets.rating] == [(None, 0), (1, 0), (2, 0), (3, 1), (4, 1)]
@@ -278,11 +277,13 @@ async def test_counts_of_a_dimension_ignore_its_own_filter(index: BookIndex) -> 
 
 async def test_facets_obey_the_text(index: BookIndex) -> None:
     await fill(index, FILTERED)
-    facets = (await index.search("main", BookSearch(text="tres", facets=True))).facets
-    assert facets is not None
+    facets = (await index.search("main", BookSearch(text="tres", facets=("price", "category")))).facets
     assert facets.category == (FacetValue("Poesía", 1),)
+    assert sum(band.count for band in facets.price) == 1
+    assert facets.language == facets.author == ()
+    assert facets.rating == ()
     with pytest.raises(InvalidParams, match="ascend"):
-        await index.search("main", BookSearch(facets=True, price_bands=(2, 1)))
+        await index.search("main", BookSearch(facets=FACETS, price_bands=(2, 1)))
 
 
 @pytest.mark.parametrize(
@@ -457,7 +458,7 @@ async def test_an_index_that_is_missing_says_so(index: BookIndex) -> None:
 
 async def test_an_index_of_no_books_finds_none(index: BookIndex) -> None:
     await fill(index, [])
-    found = await index.search("main", BookSearch(facets=True))
+    found = await index.search("main", BookSearch(facets=FACETS))
     assert (found.hits, found.total) == ((), 0)
     assert await index.suggest("main", "a", 5) == []
     assert await index.similar("main", "a", 5) == []
@@ -498,9 +499,8 @@ async def test_tenants_are_apart(index: BookIndex) -> None:
     await fill(
         index, [make_book(f"b{n}", "El faro", category="B", authors=("Faro Gil",)) for n in range(3)], "tenant-b"
     )
-    found = await index.search("tenant-a", BookSearch(text="faro", facets=True))
+    found = await index.search("tenant-a", BookSearch(text="faro", facets=FACETS))
     assert ([hit.book for hit in found.hits], found.total) == (["a1"], 1)
-    assert found.facets is not None
     assert (found.facets.category, found.facets.author) == ((FacetValue("A", 1),), ())
     assert await index.suggest("tenant-a", "far", 5) == [Suggestion("book", "El faro", "a1")]
     assert await index.similar("tenant-a", "faro", 5) == ["a1"]

@@ -166,7 +166,7 @@ async def test_a_damaged_index_is_missing_until_it_is_built_again(
     opened = open_index(tmp_path)
     for _ in range(2):
         with pytest.raises(IndexMissing):
-            await opened.search("main", BookSearch(text="libro", facets=True))
+            await opened.search("main", BookSearch(text="libro", facets=("language",)))
         assert await opened.position("main") is None
     with pytest.raises((IndexMissing, IndexBehind)):
         await opened.apply("main", books, "p1")

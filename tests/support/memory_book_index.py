@@ -23,6 +23,7 @@ from shared.search.fields import KEY_FIELDS, BookFields, make_fields
 from shared.search.pages import Pager
 from shared.search.port import (
     BookSearch,
+    FacetDimension,
     FacetRange,
     Facets,
     FacetValue,
@@ -37,7 +38,6 @@ from shared.search.queries import (
     MAX_SIMILAR,
     MAX_SUGGESTIONS,
     Condition,
-    Dimension,
     NameCondition,
     QueryText,
     QueryWord,
@@ -108,7 +108,7 @@ class MemoryBookIndex:
             matched = [entry for entry in entries if _has_text(entry, text, fuzzy=True)]
             found = [entry for entry in matched if _meets(entry, conditions)]
             total = len(found)
-        facets = _count_facets(matched, conditions, query.price_bands) if query.facets else None
+        facets = _count_facets(matched, conditions, query) if query.facets else None
         hits = _sort(found, query, lambda entry: ranks.get(entry.book.book, 0) + _score(entry, text))
         shown = _cut(hits, query, pager)
         return pager.make_page(shown, total, corrected=total > exact_total, facets=facets)
@@ -226,10 +226,10 @@ def _cut(hits: list[Hit], query: BookSearch, pager: Pager) -> list[Hit]:
     return behind[: pager.hits_wanted]
 
 
-def _count_facets(entries: list[_Entry], conditions: Sequence[Condition], price_bands: Sequence[int]) -> Facets:
-    names: dict[Dimension, tuple[FacetValue, ...]] = {}
-    ranges: dict[Dimension, tuple[FacetRange, ...]] = {}
-    for group in group_facets(conditions):
+def _count_facets(entries: list[_Entry], conditions: Sequence[Condition], query: BookSearch) -> Facets:
+    names: dict[FacetDimension, tuple[FacetValue, ...]] = {}
+    ranges: dict[FacetDimension, tuple[FacetRange, ...]] = {}
+    for group in group_facets(query.facets, conditions):
         counted = [entry for entry in entries if _meets(entry, group.conditions)]
         for dimension in group.dimensions:
             if dimension in NAME_FACETS:
@@ -237,7 +237,7 @@ def _count_facets(entries: list[_Entry], conditions: Sequence[Condition], price_
                 names[dimension] = sort_values(values.items())
             else:
                 assert dimension in RANGE_FACETS
-                bands = list_bands(dimension, price_bands)
+                bands = list_bands(dimension, query.price_bands)
                 numbers = [int(getattr(entry.fields, dimension)) for entry in counted]
                 counts = [
                     sum((low is None or number >= low) and (high is None or number < high) for number in numbers)
@@ -247,7 +247,7 @@ def _count_facets(entries: list[_Entry], conditions: Sequence[Condition], price_
     return make_facets(names, ranges)
 
 
-def _list_names(book: IndexedBook, dimension: Dimension) -> tuple[str, ...]:
+def _list_names(book: IndexedBook, dimension: FacetDimension) -> tuple[str, ...]:
     return book.authors if dimension == "author" else (str(getattr(book, dimension)),)
 
 

@@ -61,7 +61,7 @@ def make_search(query: BookSearch, window: Window, matched: Body, conditions: Se
 
 def make_counts(query: BookSearch, matched: Body, conditions: Sequence[Condition]) -> Body:
     """Returns the body of a search for the facets of a query, which has no hits."""
-    return {"size": 0, "query": matched, "aggs": _count_facets(conditions, query.price_bands)}
+    return {"size": 0, "query": matched, "aggs": _count_facets(query, conditions)}
 
 
 def make_completion(words: Sequence[str], limit: int, *, fuzzy: bool) -> Body:
@@ -134,16 +134,16 @@ def _sort(query: BookSearch, window: Window) -> list[Body]:
     return [{KEY_FIELDS[sort]: direction}, {"book": direction}]
 
 
-def _count_facets(conditions: Sequence[Condition], price_bands: Sequence[int]) -> Body:
+def _count_facets(query: BookSearch, conditions: Sequence[Condition]) -> Body:
     counted: Body = {}
-    for number, group in enumerate(group_facets(conditions)):
+    for number, group in enumerate(group_facets(query.facets, conditions)):
         dimensions: Body = {}
         for dimension in group.dimensions:
             if dimension in NAME_FACETS:
                 field = _AGGREGATED.get(dimension, dimension)
                 dimensions[dimension] = {"terms": {"field": field, "size": FACET_VALUES}}
             else:
-                bands = enumerate(list_bands(dimension, price_bands))
+                bands = enumerate(list_bands(dimension, query.price_bands))
                 ranges = [_make_band(index, low, high) for index, (low, high) in bands]
                 dimensions[dimension] = {"range": {"field": dimension, "ranges": ranges}}
         filters = [_meet(condition) for condition in group.conditions]

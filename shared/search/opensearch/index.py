@@ -28,6 +28,7 @@ from shared.search.opensearch.mapping import make_index_body, make_source
 from shared.search.pages import Pager
 from shared.search.port import (
     BookSearch,
+    FacetDimension,
     FacetRange,
     Facets,
     FacetValue,
@@ -41,7 +42,6 @@ from shared.search.port import (
 from shared.search.queries import (
     MAX_SIMILAR,
     MAX_SUGGESTIONS,
-    Dimension,
     check_limit,
     choose_order,
     choose_similar_words,
@@ -225,9 +225,9 @@ class OpenSearchBookIndex:
 
     async def _count_facets(self, tenant: str, query: BookSearch, body: Body) -> Facets:
         counted = (await self._search(tenant, body)).document["aggregations"]
-        names: dict[Dimension, tuple[FacetValue, ...]] = {}
-        ranges: dict[Dimension, tuple[FacetRange, ...]] = {}
-        for number, group in enumerate(group_facets(list_conditions(query.filters))):
+        names: dict[FacetDimension, tuple[FacetValue, ...]] = {}
+        ranges: dict[FacetDimension, tuple[FacetRange, ...]] = {}
+        for number, group in enumerate(group_facets(query.facets, list_conditions(query.filters))):
             for dimension in group.dimensions:
                 buckets = counted[str(number)][dimension]["buckets"]
                 if dimension in NAME_FACETS:

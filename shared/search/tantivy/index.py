@@ -45,8 +45,10 @@ class TantivyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """After so long without a change a writer is closed."""
     commit_seconds: Annotated[float, Meta(ge=0)] = 0.1
     """Changes wait so long at most for others that are committed with them."""
-    writer_bytes: Annotated[int, Meta(ge=3_000_000)] = 32_000_000
-    """Memory in which a writer collects documents."""
+    writer_bytes: Annotated[int, Meta(ge=15_000_000)] = 16_000_000
+    """Memory in which a writer collects changed books."""
+    build_bytes: Annotated[int, Meta(ge=15_000_000)] = 128_000_000
+    """Memory in which a new index is built. The more there is, the fewer segments it has, and the faster it is."""
 
 
 class TantivyBookIndex:
@@ -138,7 +140,7 @@ class TantivyBookIndex:
     async def _build(self, folder: TenantFolder, books: AsyncIterable[Sequence[IndexedBook]], position: str) -> None:
         made = await self._write(folder, folder.make_next)
         try:
-            writer = await self._write(folder, lambda: IndexWriter(create_index(made), self._options.writer_bytes))
+            writer = await self._write(folder, lambda: IndexWriter(create_index(made), self._options.build_bytes))
             async for batch in books:
                 for start in range(0, len(batch), _BUILD_BOOKS):
                     await self._write(folder, partial(writer.add_books, batch[start : start + _BUILD_BOOKS]))

@@ -7,7 +7,6 @@ from tantivy import FieldType, Occur, Query
 
 from shared.search.pages import Boundary
 from shared.search.queries import (
-    MISSPELT_FIELDS,
     MISSPELT_WEIGHT,
     WORD_WEIGHTS,
     Condition,
@@ -16,7 +15,7 @@ from shared.search.queries import (
     QueryWord,
     spelling_distance,
 )
-from shared.search.tantivy.schema import POSITION_ID, TITLE_HEAD, TITLE_REST, number_title
+from shared.search.tantivy.schema import HEAD_LETTERS, HEADS, NAMED, POSITION_ID, TITLE_HEAD, TITLE_REST, number_title
 
 
 class QueryBuilder:
@@ -60,18 +59,10 @@ class QueryBuilder:
     def match_typed(self, words: Sequence[str], *, fuzzy: bool) -> Query:
         """Returns the query of the books that a text of which the last word is incomplete may lead to."""
         *complete, last = words
-        parts = [
-            _any_of(self._match_term(field, word) for field in MISSPELT_FIELDS)
-            if not fuzzy
-            else _any_of(self._match_misspelt(field, word, spelling_distance(word)) for field in MISSPELT_FIELDS)
-            for word in complete
-        ]
-        distance = spelling_distance(last) if fuzzy else 0
-        begun = _any_of(
-            Query.fuzzy_term_query(self._schema, field, last, distance=distance, prefix=True)
-            for field in MISSPELT_FIELDS
-        )
-        return _all_of([*parts, begun])
+        parts = [self._match_name(word, spelling_distance(word) if fuzzy else 0) for word in complete]
+        if len(last) <= HEAD_LETTERS:
+            return _all_of([*parts, self._match_term(HEADS, last)])
+        return _all_of([*parts, self._match_name(last, spelling_distance(last) if fuzzy else 0, prefix=True)])
 
     def match_any(self, words: Iterable[str]) -> Query:
         """Returns the query of the books that have one of these words in their light forms; the score adds them up."""
@@ -90,14 +81,16 @@ class QueryBuilder:
     def _match_word(self, word: QueryWord, *, fuzzy: bool) -> Query:
         alternatives = [self._match_term(field, word.get_form(field), weight) for field, weight in WORD_WEIGHTS]
         if fuzzy and word.distance:
-            for field in MISSPELT_FIELDS:
-                # tantivy scores misspelt words by a constant (tantivy#563).
-                misspelt = self._match_misspelt(field, word.folded, word.distance)
-                alternatives.append(Query.const_score_query(misspelt, MISSPELT_WEIGHT))
+            misspelt = Query.fuzzy_term_query(self._schema, NAMED, word.folded, distance=word.distance)
+            # tantivy scores misspelt words by a constant anyway (tantivy#563).
+            alternatives.append(Query.const_score_query(misspelt, MISSPELT_WEIGHT))
         return Query.disjunction_max_query(alternatives)
 
-    def _match_misspelt(self, field: str, word: str, distance: int) -> Query:
-        return Query.fuzzy_term_query(self._schema, field, word, distance=distance)
+    def _match_name(self, word: str, distance: int, *, prefix: bool = False) -> Query:
+        """Returns the query of the books with a word, or the beginning of one, in their title or authors."""
+        if distance or prefix:
+            return Query.fuzzy_term_query(self._schema, NAMED, word, distance=distance, prefix=prefix)
+        return self._match_term(NAMED, word)
 
     def _match_term(self, field: str, term: str, boost: float = 1.0) -> Query:
         query = Query.term_query(self._schema, field, term, index_option="freq")
@@ -105,7 +98,8 @@ class QueryBuilder:
 
     def _meet(self, condition: Condition) -> Query:
         if isinstance(condition, NameCondition):
-            return Query.term_set_query(self._schema, condition.field, list(condition.keys))
+            terms = [self._match_term(condition.field, key) for key in condition.keys]
+            return terms[0] if len(terms) == 1 else _any_of(terms)
         kind = FieldType.Integer if condition.field == "year" else FieldType.Unsigned
         low = condition.low if condition.low is None or kind == FieldType.Integer else max(condition.low, 0)
         if kind == FieldType.Unsigned and condition.high is not None and condition.high < 0:

@@ -20,6 +20,13 @@ It is a document so that the position and the books it belongs to are always com
 TITLE_HEAD, TITLE_REST = "title_head", "title_rest"
 """The beginning of `by_title` as two numbers: tantivy finds ranges of numbers, and not of texts."""
 
+NAMED = "named"
+"""The words of titles and authors together: looking for misspelt words in one field takes half the time of two."""
+
+HEADS = "heads"
+HEAD_LETTERS = 3
+"""The first one to three letters of each word are terms, since a search for all words that begin so is slow."""
+
 _WORD_FIELDS = ("title", "author", "title_light", "text_light")
 _NAME_KEYS = ("category_key", "subcategory_key", "language_key", "author_key")
 _NAMES = ("category", "subcategory", "language", "author_name")
@@ -59,6 +66,8 @@ def make_schema() -> tantivy.Schema:
     for name in (*_NUMBERS, *_ORDERS):
         builder.add_unsigned_field(name, fast=True)
     builder.add_integer_field("year", fast=True)
+    for name in (NAMED, HEADS):
+        builder.add_text_field(name, tokenizer_name="whitespace", index_option="basic")
     builder.add_float_field("weight", fast=True)
     return builder.build()
 
@@ -90,6 +99,8 @@ def make_document(book: IndexedBook) -> tantivy.Document:
         "language": book.language,
         "by_title": fields.by_title,
         "isbn": book.isbn or "",
+        NAMED: f"{fields.title} {fields.author}",
+        HEADS: " ".join(_list_heads(f"{fields.title} {fields.author}")),
     }
     document = tantivy.Document()
     document.add_bytes("stored", _encode(StoredBook(book.book, book.title, book.authors)))
@@ -121,6 +132,10 @@ def make_position_document(position: str) -> tantivy.Document:
 def read_stored(document: tantivy.Document) -> StoredBook:
     """Returns what is stored of a book; the title of the position's document is the position."""
     return _decode(bytes(document.get_first("stored") or b""))
+
+
+def _list_heads(words: str) -> set[str]:
+    return {word[:letters] for word in words.split() for letters in range(1, HEAD_LETTERS + 1)}
 
 
 def number_title(key: str) -> tuple[int, int]:

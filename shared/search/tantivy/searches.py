@@ -19,10 +19,19 @@ from shared.search.facets import (
 )
 from shared.search.fields import KEY_FIELDS
 from shared.search.pages import Pager
-from shared.search.port import MAX_DEPTH, BookSearch, FacetRange, Facets, FacetValue, Found, Hit, Suggestion
+from shared.search.port import (
+    MAX_DEPTH,
+    BookSearch,
+    FacetDimension,
+    FacetRange,
+    Facets,
+    FacetValue,
+    Found,
+    Hit,
+    Suggestion,
+)
 from shared.search.queries import (
     Condition,
-    Dimension,
     QueryText,
     choose_order,
     choose_similar_words,
@@ -68,7 +77,9 @@ class BookSearcher:
                 hits, total = self._append_misspelt(hits, exact_total, self._queries.exclude(fuzzy, exact), pager)
             else:
                 hits, total = self._fetch_page(fuzzy, query, pager)
-        facets = self._count_facets(matched, conditions, query.price_bands) if query.facets else None
+        # The document that is no book has nothing to count, and all documents are found faster than all but one.
+        counted = Query.all_query() if text is None else matched
+        facets = self._count_facets(counted, conditions, query) if query.facets else None
         return pager.make_page(hits, total, corrected=total > exact_total, facets=facets)
 
     def complete_text(self, words: Sequence[str], limit: int) -> list[Suggestion]:
@@ -98,7 +109,7 @@ class BookSearcher:
         everything = self._queries.match_everything()
         for field in KEY_FIELDS.values():
             self._read_entries(self._searcher.search(everything, 3, order_by_field=field).hits)
-        self._count_facets(everything, [], ())
+        self._count_facets(everything, [], BookSearch(facets=(*NAME_FACETS, *RANGE_FACETS)))
         read_position(self._searcher, self._queries)
         self.find_similar("a", 1)
 
@@ -145,11 +156,11 @@ class BookSearcher:
                 return self._read_entries(passed[:wanted])
             fetched = min(4 * fetched, MAX_DEPTH)
 
-    def _count_facets(self, matched: Query, conditions: Sequence[Condition], price_bands: Sequence[int]) -> Facets:
-        names: dict[Dimension, tuple[FacetValue, ...]] = {}
-        ranges: dict[Dimension, tuple[FacetRange, ...]] = {}
-        bands = {dimension: list_bands(dimension, price_bands) for dimension in RANGE_FACETS}
-        for group in group_facets(conditions):
+    def _count_facets(self, matched: Query, conditions: Sequence[Condition], query: BookSearch) -> Facets:
+        names: dict[FacetDimension, tuple[FacetValue, ...]] = {}
+        ranges: dict[FacetDimension, tuple[FacetRange, ...]] = {}
+        bands = {dimension: list_bands(dimension, query.price_bands) for dimension in RANGE_FACETS}
+        for group in group_facets(query.facets, conditions):
             result = self._aggregate(matched, group, bands)
             for dimension in group.dimensions:
                 buckets = result[dimension]["buckets"]
@@ -162,7 +173,7 @@ class BookSearcher:
         return make_facets(names, ranges)
 
     def _aggregate(
-        self, matched: Query, group: FacetGroup, bands: dict[Dimension, list[tuple[int | None, int | None]]]
+        self, matched: Query, group: FacetGroup, bands: dict[FacetDimension, list[tuple[int | None, int | None]]]
     ) -> dict[str, Any]:
         wanted: dict[str, Any] = {}
         for dimension in group.dimensions:
