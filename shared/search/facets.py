@@ -21,6 +21,7 @@ RANGE_FACETS: tuple[FacetDimension, ...] = ("price", "rating")
 FACET_VALUES = 50
 """Names that a facet has at most, the most frequent ones."""
 
+_HIGHEST_BOUND = 2**31
 _RATING_BANDS = (100, 200, 300, 400)
 
 
@@ -46,8 +47,8 @@ def group_facets(counted: Sequence[FacetDimension], conditions: Sequence[Conditi
 def list_bands(dimension: FacetDimension, price_bands: Sequence[int]) -> list[tuple[int | None, int | None]]:
     """Returns the ranges of a dimension that is counted by ranges. Raises InvalidParams for bounds out of order."""
     bounds = price_bands if dimension == "price" else _RATING_BANDS
-    if any(high <= low for low, high in itertools.pairwise(bounds)):
-        raise InvalidParams("the bounds of the price bands do not ascend", field="price_bands")
+    if any(high <= low for low, high in itertools.pairwise((0, *bounds, _HIGHEST_BOUND))):
+        raise InvalidParams("the bounds of the price bands do not ascend from 1", field="price_bands")
     return list(zip((None, *bounds), (*bounds, None), strict=True))
 
 

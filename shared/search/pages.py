@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.domain.errors import InvalidParams
-from shared.search.port import MAX_DEPTH, BookSearch, Facets, Found, Hit
-from shared.search.queries import choose_order
+from shared.search.port import MAX_DEPTH, MAX_LIMIT, BookSearch, Facets, Found, Hit
+from shared.search.queries import check_limit, choose_order
 from shared.wire.cursors import Cursors
 
 Key = int | str
@@ -39,7 +39,8 @@ class Pager:
     """Finds the window of a query, and makes the cursors of its page."""
 
     def __init__(self, cursors: Cursors, tenant: str, query: BookSearch) -> None:
-        """Raises InvalidParams for a cursor of another query, and for a page that is too deep."""
+        """Raises InvalidParams for a cursor of another query, and for a page that is too deep or too large."""
+        check_limit(query.limit, MAX_LIMIT)
         self._cursors = cursors
         self._query = query
         self._by_offset = choose_order(query)[0] == "relevance"
@@ -88,6 +89,8 @@ class Pager:
 
     def _open_offset(self, offset: int) -> Window:
         limit = self._query.limit
+        if offset < 0:
+            raise InvalidParams("pages are counted from 1", field="page")
         if offset + limit > MAX_DEPTH:
             raise InvalidParams(
                 f"the page ends after {offset + limit} results, which is too deep",

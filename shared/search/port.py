@@ -13,6 +13,8 @@ from msgspec import Meta
 
 MAX_TEXT_LETTERS = 200
 MAX_WORDS = 16
+MAX_LIMIT = 100
+"""Books on a page."""
 MAX_DEPTH = 10_000
 """Pages by number, and pages by relevance, end after so many hits; cursors of the other orders lead on."""
 
@@ -76,7 +78,7 @@ class BookFilters(msgspec.Struct, frozen=True, kw_only=True):
     price_to: int | None = None
     year_from: int | None = None
     year_to: int | None = None
-    rating_from: float | None = None
+    rating_from: Annotated[float, Meta(ge=0, le=5)] | None = None
     in_stock: bool = False
 
 
@@ -92,7 +94,7 @@ class BookSearch(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool | None = None
     """By default titles and prices ascend, all others descend; `relevance` always descends. Books without a year count
     as the oldest."""
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 20
     page: Annotated[int, Meta(ge=1)] = 1
     cursor: str | None = None
     """Continues after, or before, the page that had this cursor; `page` is ignored."""

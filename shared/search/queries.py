@@ -112,7 +112,7 @@ def spelling_distance(word: str) -> int:
 
 
 def list_conditions(filters: BookFilters) -> list[Condition]:
-    """Returns the filters as conditions on the fields of an index."""
+    """Returns the filters as conditions on the fields of an index. Raises InvalidParams for a rating beyond 0 to 5."""
     return [*_list_name_conditions(filters), *_list_range_conditions(filters)]
 
 
@@ -155,7 +155,12 @@ def _list_name_conditions(filters: BookFilters) -> Iterator[Condition]:
 
 
 def _list_range_conditions(filters: BookFilters) -> Iterator[Condition]:
-    rating = None if filters.rating_from is None else round(filters.rating_from * 100)
+    rating = None
+    if filters.rating_from is not None:
+        # NaN is no number from 0 to 5 either.
+        if not 0 <= filters.rating_from <= 5:
+            raise InvalidParams(f"rating_from is {filters.rating_from}", field="rating_from", hint="from 0 to 5")
+        rating = round(filters.rating_from * 100)
     ranges: tuple[tuple[Dimension, str, int | None, int | None], ...] = (
         ("price", "price", filters.price_from, filters.price_to),
         ("year", "year", filters.year_from, filters.year_to),
@@ -164,7 +169,12 @@ def _list_range_conditions(filters: BookFilters) -> Iterator[Condition]:
     )
     for dimension, field, low, high in ranges:
         if low is not None or high is not None:
-            yield RangeCondition(dimension, field, low, high)
+            yield RangeCondition(dimension, field, _bound(low), _bound(high))
+
+
+def _bound(number: int | None) -> int | None:
+    """Returns a bound that engines can hold; the numbers of books are less than 2 to the power of 31."""
+    return None if number is None else max(-(2**31), min(number, 2**31))
 
 
 def _complete_isbn(number: str) -> str:

@@ -249,6 +249,8 @@ FILTERED = [
         ({"year_from": 1999}, ["b2", "b3"]),
         ({"year_to": 0}, ["b1"]),
         ({"rating_from": 4.5}, ["b1"]),
+        ({"price_from": 10**30}, []),
+        ({"price_from": -(10**30), "price_to": 10**30, "year_from": -(10**30), "year_to": 10**30}, ["b1", "b2", "b3"]),
         ({"in_stock": True}, ["b1", "b3"]),
         ({"in_stock": True, "languages": ("es",), "price_to": 1500}, ["b1"]),
     ],
@@ -282,8 +284,12 @@ async def test_facets_obey_the_text(index: BookIndex) -> None:
     assert sum(band.count for band in facets.price) == 1
     assert facets.language == facets.author == ()
     assert facets.rating == ()
-    with pytest.raises(InvalidParams, match="ascend"):
-        await index.search("main", BookSearch(facets=FACETS, price_bands=(2, 1)))
+    for bands in ((2, 1), (0, 1), (-1, 5), (10**400,)):
+        with pytest.raises(InvalidParams, match="ascend"):
+            await index.search("main", BookSearch(facets=FACETS, price_bands=bands))
+    for rating in (float("nan"), float("inf"), -1.0, 5.1):
+        with pytest.raises(InvalidParams, match="rating_from"):
+            await index.search("main", BookSearch(filters=BookFilters(rating_from=rating)))
 
 
 @pytest.mark.parametrize(
@@ -402,6 +408,9 @@ async def test_pages_by_number_end_at_ten_thousand(index: BookIndex) -> None:
     assert (last.hits, last.total) == ((), 1)
     with pytest.raises(InvalidParams, match="too deep"):
         await index.search("main", BookSearch(limit=100, page=101))
+    for odd in (BookSearch(limit=101), BookSearch(limit=0), BookSearch(page=0)):
+        with pytest.raises(InvalidParams):
+            await index.search("main", odd)
 
 
 async def test_an_older_version_never_replaces_a_newer_one(index: BookIndex) -> None:

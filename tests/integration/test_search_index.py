@@ -129,7 +129,10 @@ async def test_a_commit_is_found_by_other_readers_at_once(tmp_path: Path, index:
 
 def _truncate(folder: Path, pattern: str) -> None:
     for path in folder.glob(pattern):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        # A file that is cut while it is mapped ends the process that reads it.
+        half = path.with_name("half")
+        half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        half.replace(path)
 
 
 def _delete(folder: Path, pattern: str) -> None:
@@ -177,6 +180,34 @@ async def test_a_damaged_index_is_missing_until_it_is_built_again(
     assert await count(opened) == 8
     assert sorted(path.name[:6] for path in (tmp_path / "main").iterdir()) == ["curren", "index-"]
     await opened.close()
+
+
+async def test_a_deleted_index_is_noticed_by_those_who_have_it_open(tmp_path: Path, index: TantivyBookIndex) -> None:
+    await index.build("main", iterate_batches([]), "0")
+    await index.apply("main", [make_book("b1")], "1")
+    assert await count(index) == 1
+    shutil.rmtree(tmp_path / "main")
+    with pytest.raises(IndexMissing):
+        await index.apply("main", [make_book("b2")], "2")
+    with pytest.raises(IndexMissing):
+        await count(index)
+    assert await index.position("main") is None
+    await index.build("main", iterate_batches([make_book("b1")]), "2")
+    assert await count(index) == 1
+
+
+async def test_damage_that_a_reader_finds_is_known_to_the_writer(tmp_path: Path, index: TantivyBookIndex) -> None:
+    await index.build("main", iterate_batches([make_book(f"b{number}") for number in range(100)]), "0")
+    await index.apply("main", [make_book("b1", version=2)], "1")
+    assert await count(index) == 100
+    _truncate(tmp_path / "main", "index-*/*.store")
+    reader = open_index(tmp_path)
+    with pytest.raises(IndexMissing):
+        await count(reader)
+    assert await index.position("main") is None
+    with pytest.raises(IndexMissing):
+        await index.apply("main", [], "2")
+    await reader.close()
 
 
 async def test_only_one_process_writes_an_index(tmp_path: Path, index: TantivyBookIndex) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from shared.domain.errors import IndexBehind
 from shared.search.port import IndexChange
 from shared.search.tantivy.failures import translated
+from shared.search.tantivy.folders import FileState
 from shared.search.tantivy.threads import BoundedThreads
 from shared.search.tantivy.writer import IndexWriter
 
@@ -28,7 +29,14 @@ class GroupCommitter:
     began. A failed commit leaves the writer unusable: `failed` is set, and the writer has to be opened again.
     """
 
-    def __init__(self, behind: IndexBehind, writer: IndexWriter, threads: BoundedThreads, seconds: float) -> None:
+    def __init__(
+        self,
+        behind: IndexBehind,
+        writer: IndexWriter,
+        threads: BoundedThreads,
+        seconds: float,
+        pointer: FileState | None,
+    ) -> None:
         self._behind = behind
         self._writer = writer
         self._threads = threads
@@ -37,6 +45,8 @@ class GroupCommitter:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_commit = float("-inf")
+        self.pointer = pointer
+        """The state of the pointer to the index when it was opened."""
         self.failed = False
         self.used = asyncio.get_running_loop().time()
         """When the last changes arrived, in the time of the event loop."""

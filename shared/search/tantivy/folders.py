@@ -81,10 +81,16 @@ class TenantFolder:
         write_file(self.pointer, index.name.encode())
         self._delete_indexes_except(index.name)
 
-    def mark_damaged(self, index: Path) -> None:
-        """Lets all processes know that an index cannot be read, so that it is built again."""
-        with contextlib.suppress(OSError):
-            (index / _DAMAGED).touch()
+    def mark_damaged(self, pointer: FileState | None) -> None:
+        """Marks the index as damaged for all processes, so that it is built again.
+
+        Does nothing if another index has taken its place: `pointer` is the state of the pointer to the damaged one.
+        A new time of the pointer makes readers and writers that have the index open look at it again.
+        """
+        with contextlib.suppress(OSError, IndexMissing):
+            if read_state(self.pointer) == pointer:
+                (self.find_index() / _DAMAGED).touch()
+                self.pointer.touch()
 
     def delete(self) -> None:
         """Deletes all files; the pointer is the first."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
-import structlog
 from msgspec import Meta
 
 from shared.domain.errors import ComandaError, IndexMissing
@@ -18,8 +17,8 @@ from shared.search.pages import Pager
 from shared.search.port import BookSearch, Found, IndexChange, IndexedBook, Suggestion
 from shared.search.queries import MAX_SIMILAR, MAX_SUGGESTIONS, check_limit, choose_suggestion_words
 from shared.search.tantivy.committer import GroupCommitter
-from shared.search.tantivy.failures import is_engine_failure, translated
-from shared.search.tantivy.folders import TenantFolder
+from shared.search.tantivy.failures import is_engine_failure, shows_damage, translated
+from shared.search.tantivy.folders import TenantFolder, read_state
 from shared.search.tantivy.reader import IndexReader
 from shared.search.tantivy.searches import BookSearcher, read_position
 from shared.search.tantivy.threads import BoundedThreads
@@ -170,17 +169,16 @@ class TantivyBookIndex:
         except BaseException as error:
             if not is_engine_failure(error) or await self._is_healthy(reader):
                 raise
-            structlog.get_logger().warning("search_index_damaged", tenant=reader.folder.tenant, error=str(error))
-            reader.mark_damaged()
+            reader.mark_damaged(error)
             raise reader.folder.missing("is damaged") from error
 
     async def _is_healthy(self, reader: IndexReader) -> bool:
         try:
             await self._searches.run(lambda: BookSearcher(*reader.get_searcher()).check_health())
         except BaseException as error:
-            if is_engine_failure(error):
-                return False
-            raise
+            if not is_engine_failure(error):
+                raise
+            return not shows_damage(error)
         return True
 
     def _get_reader(self, tenant: str) -> IndexReader:
@@ -195,7 +193,9 @@ class TantivyBookIndex:
     async def _open_committer(self, folder: TenantFolder, tenant: str) -> GroupCommitter:
         """Returns the open writer of a tenant, or opens it; the one that was used least recently makes room."""
         committer = self._committers.get(tenant)
-        if committer is not None and committer.failed:
+        pointer = read_state(folder.pointer)
+        if committer is not None and (committer.failed or committer.pointer != pointer):
+            # Its index was damaged, deleted or replaced, perhaps by another process.
             await self._close_committer(tenant)
             committer = None
         if committer is None:
@@ -203,7 +203,7 @@ class TantivyBookIndex:
                 await self._close_committer(next(iter(self._committers)))
             writer = await self._open_writer(folder)
             behind = folder.behind("cannot store changes")
-            committer = GroupCommitter(behind, writer, self._writes, self._options.commit_seconds)
+            committer = GroupCommitter(behind, writer, self._writes, self._options.commit_seconds, pointer)
             self._committers[tenant] = committer
             if self._closing is None:
                 self._closing = asyncio.create_task(self._close_idle())
@@ -212,9 +212,15 @@ class TantivyBookIndex:
 
     async def _open_writer(self, folder: TenantFolder) -> IndexWriter:
         def open_writer() -> IndexWriter:
-            with translated(folder.missing("cannot be read")):
-                index = open_index(folder.find_index())
+            pointer = read_state(folder.pointer)
             with translated(folder.behind("is locked by another process, or cannot be written")):
+                try:
+                    index = open_index(folder.find_index())
+                except BaseException as error:
+                    if not shows_damage(error):
+                        raise
+                    folder.mark_damaged(pointer)
+                    raise folder.missing("is damaged") from error
                 return IndexWriter(index, self._options.writer_bytes)
 
         return await self._writes.run(open_writer)

@@ -4,10 +4,11 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+import structlog
 import tantivy
 
-from shared.domain.errors import IndexMissing
-from shared.search.tantivy.failures import translated
+from shared.domain.errors import IndexMissing, Unavailable
+from shared.search.tantivy.failures import is_engine_failure, shows_damage
 from shared.search.tantivy.folders import FileState, TenantFolder, read_state
 from shared.search.tantivy.queries import QueryBuilder
 from shared.search.tantivy.writer import open_index
@@ -46,31 +47,40 @@ class IndexReader:
                 opened = self._reload()
             return opened.handle.searcher(), opened.queries
 
-    def mark_damaged(self) -> None:
-        """Marks the open index as damaged, for all processes, unless another one has taken its place."""
-        with self._lock:
-            opened, self._open = self._open, None
-            if opened is not None and read_state(self.folder.pointer) == self._pointer:
-                self.folder.mark_damaged(opened.folder)
+    def mark_damaged(self, error: BaseException) -> None:
+        """Marks the index that is open as damaged, for all processes."""
+        structlog.get_logger().warning("search_index_damaged", tenant=self.folder.tenant, error=str(error))
+        self.folder.mark_damaged(self._pointer)
 
     def _reload(self) -> OpenIndex:
-        with translated(self.folder.missing("cannot be read")):
-            pointer = read_state(self.folder.pointer)
-            if self._open is None or pointer is None or pointer != self._pointer:
-                self._open, self._commit = self._open_index()
-                self._pointer = pointer
-            commit = read_state(self._open.folder / "meta.json")
-            if commit is None:
-                raise self.folder.missing("has been deleted")
-            if commit != self._commit:
-                self._open.handle.reload()
-                self._commit = commit
-            return self._open
+        pointer = read_state(self.folder.pointer)
+        if self._open is not None and pointer != self._pointer:
+            self._open = None
+        self._pointer = pointer
+        try:
+            return self._open_newest()
+        except BaseException as error:
+            if not is_engine_failure(error):
+                raise
+            self._open = None
+            if not shows_damage(error):
+                raise Unavailable(f"the search index cannot be read now: {error}", hint="try again later") from error
+            self.mark_damaged(error)
+            raise self.folder.missing("is damaged") from error
 
-    def _open_index(self) -> tuple[OpenIndex, FileState | None]:
-        folder = self.folder.find_index()
-        commit = read_state(folder / "meta.json")
-        index = open_index(folder)
-        index.config_reader("manual")
-        index.reload()
-        return OpenIndex(folder, index, QueryBuilder(index.schema)), commit
+    def _open_newest(self) -> OpenIndex:
+        if self._open is None:
+            folder = self.folder.find_index()
+            self._commit = read_state(folder / "meta.json")
+            index = open_index(folder)
+            index.config_reader("manual")
+            index.reload()
+            self._open = OpenIndex(folder, index, QueryBuilder(index.schema))
+            return self._open
+        commit = read_state(self._open.folder / "meta.json")
+        if commit is None:
+            raise self.folder.missing("has been deleted")
+        if commit != self._commit:
+            self._open.handle.reload()
+            self._commit = commit
+        return self._open
