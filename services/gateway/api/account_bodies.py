@@ -1,6 +1,7 @@
 """Bodies of requests and responses about accounts, as existing clients of the shop know them."""
 
-from typing import Annotated
+import math
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -146,6 +147,7 @@ class Export(Struct, frozen=True):
 
     user: ListedUser
     sessions: list[Session]
+    belongings: Annotated[dict[str, list[dict[str, Any]]], Meta(description="Items of the user by table")]
 
 
 class SignedInBody(Struct, frozen=True):
@@ -227,4 +229,5 @@ def signed_in_body(message: str, signed_in: SignedIn, now: float) -> SignedInBod
     user = public_user(account, signed_in.tenant)
     if signed_in.kind == "cookie":
         return SignedInBody(message, account.user, user)
-    return SignedInBody(message, account.user, user, signed_in.token, signed_in.secret, int(signed_in.expires - now))
+    seconds = math.ceil(signed_in.expires - now)
+    return SignedInBody(message, account.user, user, signed_in.token, signed_in.secret, seconds)

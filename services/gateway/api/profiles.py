@@ -3,6 +3,7 @@
 from msgspec import UNSET, to_builtins
 
 from clients.accounts.accounts import change_account, delete_account, load_hash, require_account
+from clients.accounts.belongings import delete_belongings, export_belongings
 from clients.accounts.sessions import Session as StoredSession
 from clients.accounts.sessions import end_session, end_sessions, list_sessions
 from clients.persistence import PersistenceClient
@@ -94,12 +95,14 @@ class ProfileRoutes:
         access=SIGNED_IN,
         tag="users",
         summary="Everything that is stored of the account",
-        responses={200: ResponseSpec(Export, "The account and its sessions")},
+        responses={200: ResponseSpec(Export, "The account, its sessions, and its lists")},
         errors=("not_found", *UPSTREAM_ERRORS),
     )
     async def _export(self, request: HttpRequest) -> HttpResponse:
         account = await self._load_account(request.principal)
-        return json_response(Export(listed_user(account, request.principal.tenant), await self._list(request)))
+        belongings = await export_belongings(self._records_of(request.principal), account.user)
+        user = listed_user(account, request.principal.tenant)
+        return json_response(Export(user, await self._list(request), belongings))
 
     @route(
         "DELETE",
@@ -124,6 +127,8 @@ class ProfileRoutes:
             if not await place.verify(None if stored is None else stored.hash, password):
                 raise InvalidParams("La contraseña no es correcta", field="password", hint="type it again")
         await self._services.throttle.end_attempt(records, attempt)
+        # The account goes last: until then the user can repeat this.
+        await delete_belongings(records, account.user)
         await delete_account(records, account)
         self._services.credentials.forget(principal.tenant, account.user)
         # They are void already.

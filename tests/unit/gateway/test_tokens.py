@@ -110,6 +110,7 @@ def test_the_secret_without_a_name_verifies_tokens_without_a_name(clock: Clock) 
         ({}, OLD, "HS256"),
         ({}, NEW * 2, "HS512"),
         ({}, None, "none"),
+        ({}, NEW, "RS256"),
     ],
 )
 def test_a_token_that_is_not_of_this_server_is_refused(
@@ -124,7 +125,7 @@ def test_a_token_that_is_not_of_this_server_is_refused(
 
 def encode(payload: dict[str, Any], key: bytes | None, algorithm: str) -> str:
     # By hand where PyJWT would refuse to sign.
-    if isinstance(payload.get("sub"), int) or algorithm == "none":
+    if isinstance(payload.get("sub"), int) or algorithm in ("none", "RS256"):
         parts = [{"alg": algorithm, "typ": "JWT", "kid": "a"}, payload]
         signed = ".".join(base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=") for one in parts)
         signature = b"" if key is None else jwt.algorithms.HMACAlgorithm("sha256").sign(signed.encode(), key)  # type: ignore[arg-type]

@@ -378,11 +378,26 @@ async def test_an_account_is_exported_and_removed(http: InProcessHttp) -> None:
     assert exported["user"]["email"] == "ana@x.es"
     assert len(exported["sessions"]) == 1
     assert not {"secret", "key", "hash"} & exported["sessions"][0].keys()
+    assert exported["belongings"] == {"Favorites": [], "Wishes": []}
     assert (await send(http, "DELETE", "/users/me", {"password": OTHER}, made["token"])).status == 422
     assert (await send(http, "DELETE", "/users/me", {"password": PASSWORD}, made["token"])).status == 200
     assert (await get(http, "/users/profile", made["token"])).status == 401
     assert (await login(http)).status == 401
     assert (await register(http))["user_id"] != made["user_id"]
+
+
+async def test_lists_are_exported_and_removed_with_the_account(http: InProcessHttp, suite: Suite) -> None:
+    made = await register(http)
+    async with suite.persistence() as client:
+        for number in range(130):
+            favorite = {"user": made["user_id"], "book": f"b{number:03}", "added_at": "2026-11-27T00:00:00Z"}
+            await client.put_item("Favorites", favorite)
+        await client.put_item("Favorites", {**favorite, "user": "other"})
+        exported = (await get(http, "/users/export", made["token"])).json["belongings"]
+        assert len(exported["Favorites"]) == 130
+        assert (await send(http, "DELETE", "/users/me", {"password": PASSWORD}, made["token"])).status == 200
+        assert (await client.query("Favorites", partition=made["user_id"])).items == []
+        assert len((await client.query("Favorites", partition="other")).items) == 1
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "Bearer", "x" * 8192, "eyJhbGciOiJub25lIn0.e30.", "[" * 5000])
@@ -534,6 +549,7 @@ async def test_with_mail_a_registration_does_not_show_who_has_an_account(suite: 
     assert [(reply.status, reply.json) for reply in replies] == [(202, replies[0].json)] * 2
     welcome, taken = await wait_for_mail(mail, 2)
     assert "terminar el registro" in welcome
+    assert "Ana" not in welcome
     assert "ya tiene una cuenta" in taken
     assert (await login(http)).status == 401
     confirm = {"token": token_in(welcome), "password": OTHER}

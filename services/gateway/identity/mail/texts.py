@@ -1,4 +1,7 @@
-"""The texts of mail about accounts, in Spanish and in English."""
+"""The texts of mail about accounts, in Spanish and in English.
+
+They have no names: anybody can register the address of somebody else under a name that advertises something.
+"""
 
 from services.gateway.identity.mail.port import Mail
 from shared.domain.accounts import Account
@@ -6,37 +9,37 @@ from shared.domain.accounts import Account
 _RESET = {
     "es": (
         "Contraseña nueva",
-        "Hola, {name}:\n\nAlguien pidió una contraseña nueva para esta cuenta. Si fue usted, elíjala aquí en los "
+        "Hola:\n\nAlguien pidió una contraseña nueva para esta cuenta. Si fue usted, elíjala aquí en los "
         "próximos 30 minutos:\n\n{link}\n\nSi no fue usted, no tiene que hacer nada: la contraseña sigue igual.\n",
     ),
     "en": (
         "New password",
-        "Hello {name},\n\nSomebody asked for a new password for this account. If it was you, choose it here within 30 "
+        "Hello,\n\nSomebody asked for a new password for this account. If it was you, choose it here within 30 "
         "minutes:\n\n{link}\n\nIf it was not you, there is nothing to do: the password stays as it is.\n",
     ),
 }
 _WELCOME = {
     "es": (
         "Su cuenta nueva",
-        "Hola, {name}:\n\nPara terminar el registro, elija aquí su contraseña en las próximas 24 horas:\n\n{link}\n\n"
+        "Hola:\n\nPara terminar el registro, elija aquí su contraseña en las próximas 24 horas:\n\n{link}\n\n"
         "Si no se registró, no tiene que hacer nada.\n",
     ),
     "en": (
         "Your new account",
-        "Hello {name},\n\nTo complete the registration, choose your password here within 24 hours:\n\n{link}\n\n"
+        "Hello,\n\nTo complete the registration, choose your password here within 24 hours:\n\n{link}\n\n"
         "If you did not register, there is nothing to do.\n",
     ),
 }
 _TAKEN = {
     "es": (
         "Ya tiene una cuenta",
-        "Hola, {name}:\n\nAlguien quiso registrarse con esta dirección, que ya tiene una cuenta. Si fue usted y olvidó "
+        "Hola:\n\nAlguien quiso registrarse con esta dirección, que ya tiene una cuenta. Si fue usted y olvidó "
         "la contraseña, elija otra aquí en los próximos 30 minutos:\n\n{link}\n\nSi no fue usted, no tiene que hacer "
         "nada.\n",
     ),
     "en": (
         "You already have an account",
-        "Hello {name},\n\nSomebody tried to register with this address, which already has an account. If it was you "
+        "Hello,\n\nSomebody tried to register with this address, which already has an account. If it was you "
         "and you forgot the password, choose a new one here within 30 minutes:\n\n{link}\n\nIf it was not you, there "
         "is nothing to do.\n",
     ),
@@ -60,4 +63,4 @@ def write_taken(account: Account, link: str) -> Mail:
 
 def _write(texts: dict[str, tuple[str, str]], account: Account, link: str) -> Mail:
     subject, text = texts["es" if account.preferences.language.startswith("es") else "en"]
-    return Mail(account.email, subject, text.format(name=account.first_name, link=link))
+    return Mail(account.email, subject, text.format(link=link))

@@ -1,0 +1,38 @@
+"""What belongs to a user beside the account: items whose partition is the user."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from clients.persistence import PersistenceClient
+from shared.domain.records import Action, Delete, Table
+from shared.domain.tables import FAVORITES, WISHES
+
+TABLES: tuple[Table, ...] = (FAVORITES, WISHES)
+_BATCH = 100
+
+
+async def export_belongings(records: PersistenceClient, user: str) -> dict[str, list[dict[str, Any]]]:
+    """Returns all items of a user by table."""
+    return {
+        table.name: [item async for page in _iterate_items(records, table, user) for item in page] for table in TABLES
+    }
+
+
+async def delete_belongings(records: PersistenceClient, user: str) -> None:
+    """Removes all items of a user; may be repeated."""
+    for table in TABLES:
+        assert table.sort is not None
+        async for page in _iterate_items(records, table, user):
+            removed: list[Action] = [Delete(table.name, {"user": user, table.sort: item[table.sort]}) for item in page]
+            await records.batch(removed, safe=True)
+
+
+async def _iterate_items(records: PersistenceClient, table: Table, user: str) -> AsyncIterator[list[dict[str, Any]]]:
+    cursor: str | None = None
+    while True:
+        page = await records.query(table.name, partition=user, page_size=_BATCH, cursor=cursor)
+        if items := [stored.item for stored in page.items if stored.item is not None]:
+            yield items
+        cursor = page.cursor
+        if cursor is None:
+            return
