@@ -92,7 +92,7 @@ class StockFollower:
         self._stored_at = 0.0
         self._progress = ProgressRecords()
         self._failed: set[str] = set()
-        """Tenants whose records could not be processed."""
+        """Tenants whose last changes could not be processed."""
         self._server_retry = ServerRetry("movements")
         self._log = structlog.get_logger()
 
@@ -220,6 +220,7 @@ class StockFollower:
         except UNCERTAIN:
             return False
         self._progress.remember(tenant, TenantProgress(since, ranks, stored[0].version))
+        self._failed.discard(tenant)
         return True
 
     async def _commit_page(self, position: str, actions: Sequence[Action]) -> bool:

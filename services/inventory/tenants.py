@@ -11,8 +11,8 @@ from clients.errors import ClientError
 from clients.persistence import PersistenceClient
 from shared.domain.tenants import MAIN
 
-_SWEEP_SECONDS = 60.0
-"""Interval in which all tenants are looked at, for work that nobody has reported."""
+_SWEEP_SECONDS = 300.0
+"""Interval in which all tenants are looked at, for work that nobody has reported: abandoned uploads, lost reports."""
 
 
 def view_of(client: PersistenceClient, tenant: str) -> PersistenceClient:
@@ -29,7 +29,7 @@ async def list_tenant_names(client: PersistenceClient) -> Sequence[str]:
 class TenantQueue:
     """Tenants that may have work, each once, and never one that is being worked for.
 
-    `main` comes every `poll_seconds`, the others when `wake` reports them, and all of them every minute.
+    `main` comes every `poll_seconds`, the others when `wake` reports them, and all of them every five minutes.
     """
 
     def __init__(self, client: PersistenceClient, *, poll_seconds: float) -> None:
