@@ -104,7 +104,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
                 request_seconds=settings.request_seconds,
             )
         ),
-        *collect_routes(BookRoutes(persistence, tenants)),
+        *collect_routes(BookRoutes(persistence, tenants, covers)),
         *collect_routes(ShopListRoutes(persistence, tenants)),
         *collect_routes(
             CoverRoutes(

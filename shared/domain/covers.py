@@ -1,7 +1,7 @@
 """Names of covers of books, and where they are stored.
 
-A name is derived from a book and the content of its cover. So a name never has another content, browsers may keep it
-for good, and removing the cover of one book takes nothing from another.
+A name has digits of its book and of its content. So a name never has another content, browsers may keep it for good,
+and removing the cover of one book takes nothing from another.
 """
 
 import re

@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
+
+import structlog
 
 from services.gateway.images.scaling import Cover
 from shared.domain.covers import COVER_DIGITS, cover_file, is_cover_name, small_cover
@@ -13,6 +15,8 @@ from shared.domain.tenants import check_tenant_name
 from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
 
 T = TypeVar("T")
+
+_BOOK_DIGITS: Final = 16
 
 
 class CoverStore(Protocol):
@@ -32,8 +36,23 @@ class CoverStore(Protocol):
 
 
 def name_cover(book: str, cover: Cover) -> str:
-    """Returns the name of a book's cover."""
-    return f"{hashlib.sha256(book.encode() + cover.large).hexdigest()[:COVER_DIGITS]}.webp"
+    """Returns the name of a book's cover: digits of the book, then digits of the image."""
+    return f"{_book_digits(book)}{hashlib.sha256(cover.large).hexdigest()[: COVER_DIGITS - _BOOK_DIGITS]}.webp"
+
+
+async def remove_unused(store: CoverStore, tenant: str, book: str, name: str) -> None:
+    """Removes a cover that a book refers to no more; leaves that of another book, whose address was copied."""
+    if not (is_cover_name(name) and name.startswith(_book_digits(book))):
+        return
+    try:
+        await store.remove(tenant, name)
+    except StoreError as error:
+        # It only takes room.
+        structlog.get_logger().warning("cover_not_removed", tenant=tenant, name=name, reason=error.message)
+
+
+def _book_digits(book: str) -> str:
+    return hashlib.sha256(book.encode()).hexdigest()[:_BOOK_DIGITS]
 
 
 class CoverFiles:

@@ -89,6 +89,27 @@ async def test_a_new_cover_has_a_new_name_and_takes_the_old_one_away(
 
 
 @pytest.mark.usefixtures("scaled")
+async def test_an_address_of_another_kind_takes_the_upload_away(
+    http: InProcessHttp, book: dict[str, Any], suite: Suite
+) -> None:
+    path = f"{BOOKS}/{book['book_id']}"
+    url = (await upload(http, book, b"one")).json["book"]["cover_image_url"]
+    assert (await http.ask("PUT", path, {"price": 1, "cover_image_url": url})).status == 200
+    assert (await http.get(url)).status == 200
+    shown = (await http.ask("PUT", path, {"cover_image_url": "https://x.example/a.png"})).json["book"]
+    assert shown["cover_image_url"] == shown["thumbnail_url"] == "https://x.example/a.png"
+    assert not stored(suite)
+
+
+@pytest.mark.usefixtures("scaled")
+async def test_a_copied_address_takes_nothing_from_another_book(http: InProcessHttp, book: dict[str, Any]) -> None:
+    url = (await upload(http, book, b"one")).json["book"]["cover_image_url"]
+    other = (await add(http, 1, cover_image_url=url)).json["book"]
+    assert (await upload(http, other, b"two")).json["book"]["cover_image_url"] != url
+    assert (await http.get(url)).body == b"large one"
+
+
+@pytest.mark.usefixtures("scaled")
 async def test_an_upload_that_is_not_taken_changes_nothing(
     http: InProcessHttp, book: dict[str, Any], suite: Suite
 ) -> None:

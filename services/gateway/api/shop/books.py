@@ -21,12 +21,13 @@ from services.gateway.api.shop.envelope import (
     cut_limit,
     open_cursor,
 )
-from services.gateway.api.shop.views import BookView, load_currency, show_book
+from services.gateway.api.shop.views import BookView, load_currency, show_book, uploaded_name
 from services.gateway.http.parameters import Match, NoneMatch
 from services.gateway.http.principal import PUBLIC, STAFF
 from services.gateway.http.responses import is_named, json_response, not_modified
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.identity.tenants import TenantDirectory
+from services.gateway.images.covers import CoverStore, remove_unused
 from services.gateway.upstream.backend import Backend
 from shared.domain.books import BookChange, NewBook, check_book_change, check_new_book
 from shared.domain.errors import PreconditionFailed
@@ -86,9 +87,10 @@ class _FoundPage(NamedTuple):
 class BookRoutes:
     """Everything below /api/v1/books. A shop's catalogue is public; its staff changes it."""
 
-    def __init__(self, persistence: Backend[PersistenceClient], tenants: TenantDirectory) -> None:
+    def __init__(self, persistence: Backend[PersistenceClient], tenants: TenantDirectory, covers: CoverStore) -> None:
         self._records = persistence
         self._tenants = tenants
+        self._covers = covers
 
     @route(
         "GET",
@@ -220,7 +222,13 @@ class BookRoutes:
         members = check_book_change(sent, exponent=currency.exponent, this_year=_this_year())
         stock = sent.stock_quantity if isinstance(sent.stock_quantity, int) else None
         seen = seen_versions(request.headers.if_match)
-        stored = await shop.change_book(self._records.of(tenant).lookups, request.id, members, stock, seen=seen)
+        records = self._records.of(tenant).lookups
+        old: str | None = None
+        if "cover_image_url" in members:
+            old = uploaded_name((await shop.get_book(records, request.id)).book.cover_image_url, tenant)
+        stored = await shop.change_book(records, request.id, members, stock, seen=seen)
+        if old is not None and old != uploaded_name(stored.book.cover_image_url, tenant):
+            await remove_unused(self._covers, tenant, request.id, old)
         view = show_book(stored, tenant, currency)
         return json_response(BookChanged("Libro actualizado exitosamente", view), etag=etag_of(stored))
 

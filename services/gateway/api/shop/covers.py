@@ -4,8 +4,6 @@ import asyncio
 from contextlib import aclosing
 from typing import Final
 
-import structlog
-
 from clients.persistence import PersistenceClient
 from clients.shop import books as shop
 from services.gateway.api.shop.books import BookChanged, etag_of, seen_versions
@@ -17,11 +15,11 @@ from services.gateway.http.responses import is_named, json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.http.uploads import FORM, FileBody
 from services.gateway.identity.tenants import TenantDirectory
-from services.gateway.images.covers import CoverStore, name_cover
+from services.gateway.images.covers import CoverStore, name_cover, remove_unused
 from services.gateway.images.scaling import CoverScaler
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.deadlines import long_request_client
-from shared.domain.errors import InvalidParams, NotFound, RequestError, StoreError, Timeout, TooLarge, Unavailable
+from shared.domain.errors import InvalidParams, RequestError, Timeout, TooLarge, Unavailable
 
 _MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp", "application/octet-stream", FORM)
 _IMAGE: Final = "image/webp"
@@ -53,7 +51,6 @@ class CoverRoutes:
         self._room = asyncio.Semaphore(max_uploads)
         self._upload_seconds = upload_seconds
         self._request_seconds = request_seconds
-        self._log = structlog.get_logger()
 
     @route(
         "POST",
@@ -96,10 +93,10 @@ class CoverRoutes:
         except RequestError:
             # The book has not changed, so nothing refers to the new image.
             if name != old:
-                await self._remove_unused(tenant, name)
+                await remove_unused(self._covers, tenant, request.id, name)
             raise
         if old is not None and old != name:
-            await self._remove_unused(tenant, old)
+            await remove_unused(self._covers, tenant, request.id, old)
         view = show_book(stored, tenant, currency)
         return json_response(BookChanged("Portada actualizada exitosamente", view), etag=etag_of(stored))
 
@@ -121,13 +118,6 @@ class CoverRoutes:
         if not image:
             raise InvalidParams("there is no image", field="image", hint="curl --data-binary @COVER.jpg …")
         return bytes(image)
-
-    async def _remove_unused(self, tenant: str, name: str) -> None:
-        try:
-            await self._covers.remove(tenant, name)
-        except (StoreError, NotFound) as error:
-            # It only takes room.
-            self._log.warning("cover_not_removed", tenant=tenant, name=name, reason=error.message)
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the image is larger than {self._max_bytes} bytes", hint="the limit is MAX_COVER_BYTES")
