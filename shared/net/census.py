@@ -89,7 +89,11 @@ class Census:
         most = max(self._held.values(), key=len)
         if len(most) <= held and not own_host:
             return False
-        idle = [one for one in most if one.silence(now) >= (_PASSIVE_SECONDS if one.is_passive else _IDLE_SECONDS)]
+        idle = [
+            one
+            for one in most
+            if one.state.silence(now) >= (_PASSIVE_SECONDS if one.state.is_passive else _IDLE_SECONDS)
+        ]
         wanted = _EVICTIONS if own_host else min(_EVICTIONS, len(most) - held)
         # A random choice: the order of age would prefer the suite's own connections or the newest ones.
         evicted = random.sample(idle, min(wanted, len(idle)))

@@ -20,6 +20,7 @@ class Peer:
         self.peer_address = peer
         self.heard = heard
         self.is_passive = False
+        self.state = self
         self.evicted: Unavailable | None = None
 
     def silence(self, now: float) -> float:

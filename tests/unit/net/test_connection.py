@@ -22,6 +22,8 @@ class Transport:
         self.closed = False
 
     def write(self, data: bytes) -> None:
+        if self.ended.is_set():
+            raise RuntimeError("Cannot call write() after write_eof()")
         self.written += data
 
     def write_eof(self) -> None:
@@ -132,6 +134,23 @@ async def test_a_client_that_asks_again_is_no_one_shot_client() -> None:
     assert not transport.ended.is_set()
 
 
+async def test_an_observer_that_is_finished_gets_no_more_events() -> None:
+    """A service may send events until the peer, which has said `quit`, ends its side too."""
+    loop = asyncio.get_running_loop()
+    connection, transport = Connection(Server(Slow(), limits()), loop), Transport()
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.data_received(b"watch\nquit\n")
+    connection.observing = True
+    connection.finish()
+    connection.send(b"event\n")
+    connection.answer(b"{}\n{}\n", 2)
+    connection.send(b"event\n")
+    assert transport.written == b"event\n{}\n{}\n"
+    assert (transport.ended.is_set(), transport.closed) == (True, False)
+    connection.eof_received()
+    assert transport.closed
+
+
 PING = b'{"action":"ping"}\n'
 
 
@@ -160,6 +179,15 @@ async def test_a_pipe_that_is_silent_gets_the_end_of_the_stream(parts: list[byte
         connection.answer(b"{}\n")
     connection.sweep(loop.time() + 2)
     assert transport.ended.is_set() is ends
+
+
+async def test_a_connection_that_is_idle_is_told_before_its_stream_ends() -> None:
+    loop = asyncio.get_running_loop()
+    connection, transport = Connection(Server(Slow(), limits(idle_seconds=5)), loop), Transport()
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.sweep(loop.time() + 6)
+    assert b"nothing was sent for 5 s" in transport.written
+    assert transport.ended.is_set()
 
 
 async def test_silence_in_the_middle_of_a_document_is_not_the_end_of_a_pipe() -> None:
