@@ -84,6 +84,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         *collect_routes(
             EventRoutes(
                 hub,
+                authenticator,
                 max_streams=settings.max_event_streams,
                 max_per_address=settings.max_event_streams_per_address,
             )

@@ -12,13 +12,13 @@ import msgspec
 from msgspec import UNSET, Struct, structs
 
 from services.gateway.http.origins import find_foreign_origin, refuse_page
-from services.gateway.http.principal import ALL_ROLES, DEVELOPER, Principal, check_access
+from services.gateway.http.principal import ALL_ROLES, DEVELOPER, Principal, RouteAccess, check_access
 from services.gateway.http.routes import HttpRequest, Route
 from services.gateway.identity.headers import IdentityHeaders, read_identity_headers, session_cookie_name
 from services.gateway.identity.players import HINT, PlayerTokens
 from services.gateway.identity.tenants import TenantDirectory
 from services.settings import Stage
-from shared.domain.errors import Forbidden, NotFound, Unauthorized
+from shared.domain.errors import ComandaError, Forbidden, NotFound, Unauthorized
 from shared.domain.tenants import MAIN
 from shared.net.addresses import is_own_host
 
@@ -81,8 +81,21 @@ class Authenticator:
         Raises BadRequest for headers that contradict each other in form, Unauthorized without valid credentials,
         Forbidden for a missing role or another tenant, and NotFound for an unknown tenant.
         """
+        return await self._authenticate(request, route.access)
+
+    async def is_still_admitted(self, request: HttpRequest, access: RouteAccess) -> bool:
+        """Whether the credentials of a request that was admitted, such as an open stream, are valid now."""
+        try:
+            await self._authenticate(request, access)
+        except (Unauthorized, Forbidden, NotFound):
+            return False
+        except ComandaError:
+            # The store is away. That says nothing about the credentials.
+            return True
+        return True
+
+    async def _authenticate(self, request: HttpRequest, access: RouteAccess) -> Principal:
         headers = read_identity_headers(request.raw_headers, self._cookie)
-        access = route.access
         said = await self._find_said_tenant(headers)
         if access.public:
             return await self._authenticate_public(headers, request, said, of_tenant=not access.installation)

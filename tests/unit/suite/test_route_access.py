@@ -1,5 +1,6 @@
 """Who may do what: all routes, for all kinds of senders, in all stages."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, get_args
@@ -214,3 +215,27 @@ async def test_smuggled_headers_are_bad_requests(suite: Suite, sent: str) -> Non
             f"GET {path} HTTP/1.1\r\n{host}{sent}Connection: close\r\n\r\n".encode("latin-1")
         )
         assert (status, problem["error"]) == (400, "bad_request"), path
+
+
+@pytest.mark.parametrize("kind", ["token", "cookie"])
+async def test_a_stream_of_events_ends_with_its_session(suite: Suite, kind: str) -> None:
+    await suite.start_persistence()
+    await suite.start_distributed()
+    await suite.start_inventory()
+    http = InProcessHttp(await suite.start_gateway(stage="test"))
+    async with suite.persistence() as records:
+        member = await add_member(records, "main", "operator")
+    credentials: dict[str, str] = getattr(member, kind)
+
+    async def sell_out(item: str) -> None:
+        reply = await http.ask("PUT", f"/items/A/{item}", {"count": 1}, headers=member.key)
+        assert reply.status == 200, reply.body
+
+    async with http.stream("?topics=stock", **credentials) as events:
+        for item in ("pan", "agua"):
+            await sell_out(item)
+            assert (await events.next("stock.low"))[0]["item"] == item
+            await asyncio.sleep(2)
+        await http.ask("POST", "/api/v1/users/logout", headers=credentials)
+        await sell_out("sal")
+        assert await events.read() is None

@@ -270,10 +270,15 @@ async def test_stock_events_of_tenants_do_not_reach_the_installation(rivals: Riv
         member = await add_member(records, "main", "viewer")
     http = InProcessHttp(suite.ports["main_server_port"])
     async with http.stream("?topics=stock", **member.token) as events:
-        await rivals.rival.ask("PUT", f"/items/{STORE}/{ITEM}", {"count": 1})
+        await rivals.rival.ask("PUT", f"/items/{STORE}/{ITEM}2", {"count": 1})
+        await pass_time_until(lambda: _has_alert(rivals.rival, f"{ITEM}2"))
         async with suite.persistence() as records:
             operator = await add_member(records, "main", "operator")
         await http.ask("PUT", "/items/own/thing", {"count": 2}, headers=operator.token)
         event = await events.read()
         assert event is not None
         assert event["store"] == "own", event
+
+
+async def _has_alert(tenant: Tenant, item: str) -> bool:
+    return item in {one["item"] for one in (await tenant.ask("GET", "/alerts")).json["alerts"]}
