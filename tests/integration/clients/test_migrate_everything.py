@@ -31,6 +31,16 @@ KITCHEN = {"ORDER_HANDLER": "tests.support.kitchens:fussy", "MAX_ATTEMPTS": "1"}
 ORDER = {"cliente": "Ana", "productos": ["pan", {"producto": "agua", "cantidad": 2}], "direccion": "Mayor 1"}
 TABLES = {"Scores": 7, "Users": 7, "Tasks": None, "Stock": "Berlin", "Stores": "Berlin", "StockAlerts": "Berlin"}
 
+BOOK = {
+    "isbn": "9780439023481",
+    "title": "The Hunger Games",
+    "author": "Collins",
+    "editorial": "Scholastic",
+    "category": "novels",
+    "price": 12.9,
+    "stock_quantity": 3,
+}
+
 # What is about the running process and not about what is stored, and what changes something.
 NOT_SHOWN = {"authenticate", "help", "ping", "health", "metrics", "quit", "watch", "unwatch", "unsubscribe"}
 CHANGING = {"set", "delete", "save_score", "put_item", "delete_item", "update_item", "transact", "batch"}
@@ -93,6 +103,7 @@ def fill(folder: Path) -> None:
                 records.ask({"action": "save_score", "user_id": user, "puntaje": score})
             records.ask({"action": "put_item", "table": "Users", "item": {"user_id": 7, "nombre": "Ana"}})
         http.post("/tasks", {"title": "sweep"})
+        assert http.post("/api/v1/books", BOOK).status == 201
         sheet = b"store,item,count\nBerlin,Echo Dot,1\nBerlin,Kindle,50\nOviedo,Kindle,7\n"
         http.ask("POST", "/items/upload", sheet, headers={"Content-Type": "text/csv"})
         until(lambda: http.get("/items/Berlin/Kindle/movements").json["movements"], bool)
@@ -171,6 +182,7 @@ def of_routes(http: Http) -> dict[str, Any]:
     ids = {
         "/api/v1/orders/{id}": [order["id"] for order in orders],
         "/tasks/{id}": [one["id"] for one in http.get("/tasks").json["tasks"]],
+        "/api/v1/books/{id}": [one["book_id"] for one in http.get("/api/v1/books").json["data"]],
         "/imports/{id}": [one["id"] for one in http.get("/imports").json["imports"]],
     }
     queries = {"/api/stats/usuario": "?user_id=7", "/api/notificaciones": "?user_id=7"}
