@@ -142,7 +142,15 @@ def test_viewer_is_offered_nothing_that_changes_something(closed: Suite, visitor
     visit = visitor(gateway=closed.gateway)
     page = enter(visit, "#/orders", "viewer@x.es")
     expect(page.get_by_role("link", name="All orders")).to_have_attribute("aria-current", "page")
-    for place in ("", "#/orders/failed", "#/inventory", "#/inventory/import", "#/inventory/alerts", "#/tasks"):
+    for place in (
+        "",
+        "#/orders/failed",
+        "#/inventory",
+        "#/inventory/import",
+        "#/inventory/alerts",
+        "#/tasks",
+        "#/ranking",
+    ):
         page = visit.go(place)
         expect(page.locator(".button.primary, main form input:not([type=search]), input[type=file]")).to_have_count(0)
 

@@ -4,6 +4,7 @@ import { stockVersion } from "./events.js";
 import { html } from "./html.js";
 import { moment, plural, t } from "./i18n.js";
 import { Icon } from "./icons.js";
+import { mayPlay } from "./principal.js";
 import { usePages } from "./resource.js";
 import { token, userId } from "./settings.js";
 import { attempt, Blank, Button, Heading, Loaded, Pager } from "./ui.js";
@@ -26,7 +27,7 @@ export default function Notifications() {
     if (marked) pages.reload();
   };
   return html`<${Heading} title=${t("nav.notifications")} hint=${token.value ? t("notifications.yours") : t("notifications.of", { user: userId.value })}>
-      <${Button} icon="check" disabled=${!unread} onClick=${() => read(null)}>${t("notifications.all")}<//>
+      ${mayPlay.value && html`<${Button} icon="check" disabled=${!unread} onClick=${() => read(null)}>${t("notifications.all")}<//>`}
     <//>
     ${!token.value &&
     html`<form class="panel inline narrow" onSubmit=${(event) => event.preventDefault()}>
@@ -44,7 +45,7 @@ export default function Notifications() {
               <span class="grow"><span>${message}</span><time class="note" datetime=${timestamp}>${moment(timestamp)}</time></span>
               ${leida
                 ? null
-                : html`<span class="dot unread"><span class="unseen">${t("notifications.new")}</span></span><${Button} kind="quiet" icon="check" label=${t("notifications.read_of", { message })} onClick=${() => read([id])} />`}
+                : html`<span class="dot unread"><span class="unseen">${t("notifications.new")}</span></span>${mayPlay.value && html`<${Button} kind="quiet" icon="check" label=${t("notifications.read_of", { message })} onClick=${() => read([id])} />`}`}
             </li>`,
           )}
         </ul>`}

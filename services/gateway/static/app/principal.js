@@ -2,6 +2,7 @@
 import { get, onUnauthorized, post } from "./api.js";
 import { computed, signal } from "./html.js";
 import { to } from "./router.js";
+import { token } from "./settings.js";
 
 /** The principal: kind, name, user, tenant, roles, development; null before it is known. */
 export const principal = signal(null);
@@ -24,6 +25,9 @@ export const maySeeOrders = computed(() => mayView.value && principal.value.tena
 export const isSignedIn = computed(() => principal.value?.kind === "account");
 /** Whether the server is in development and wants no sign-in from this machine. */
 export const isOpen = computed(() => principal.value?.kind === "developer");
+
+/** Whether this person may save scores and mark notifications as read, which belong to players. */
+export const mayPlay = computed(() => isOpen.value || token.value !== "");
 
 /** Loads the principal. */
 export async function loadPrincipal() {

@@ -2,6 +2,7 @@
 import { asking, get, post } from "./api.js";
 import { html, useState } from "./html.js";
 import { number, t } from "./i18n.js";
+import { mayPlay } from "./principal.js";
 import { useResource } from "./resource.js";
 import { token, userId } from "./settings.js";
 import { Blank, Field, Heading, Loaded, sayProblem, tell } from "./ui.js";
@@ -37,7 +38,7 @@ export default function Ranking() {
   // What was saved is counted a moment later.
   const soon = () => setTimeout(resource.reload, 400);
   return html`<${Heading} title=${t("nav.ranking")} hint=${t("ranking.hint")} />
-    <div class="columns form">
+    <div class=${mayPlay.value ? "columns form" : "columns"}>
       <section class="panel">
         <${Loaded} resource=${resource}>
           ${({ stats }) => {
@@ -66,6 +67,6 @@ export default function Ranking() {
           }}
         <//>
       </section>
-      <${Save} saved=${soon} />
+      ${mayPlay.value && html`<${Save} saved=${soon} />`}
     </div>`;
 }
