@@ -148,6 +148,26 @@ WISHES = Table(
 """Wishlists of users: `added_at`, `priority` (1 is the most wanted), `price_when_added` in minor units, and `rank`, the
 priority and the time, which sorts them."""
 
+CARTS = Table("Carts", partition="user", feed=False, expires="expires")
+"""Carts by their owner (`shared.domain.carts`): a member for each line, and the number of `lines`. Those of guests have
+`expires`. A cart has no prices of its own but those of the time when its lines were added."""
+
+CHECKOUTS = Table("Checkouts", partition="user", sort="key", feed=False, expires="expires")
+"""Idempotency keys of checkouts: the `purchase` that a user made with a key, and the `digest` of the request."""
+
+PURCHASES = Table(
+    "Purchases",
+    partition="user",
+    sort="purchase",
+    indexes=(
+        Index("by_status", partition="user_status", sort="purchase"),
+        Index("by_day", partition="day", sort="purchase"),
+        Index("pending", partition="pending", sort="purchase"),
+    ),
+)
+"""Purchases of users (`shared.domain.purchases.Purchase`), by ids that sort by time. `user_status` joins user and
+status, `day` has one of 16 shards of a day, and `pending`, which only pending purchases have, one of 16 shards."""
+
 SHOP_STATE = Table("ShopState", partition="name", feed=False)
 """State of a shop. `books` has the last assigned `seq` of a book, and the number of `listed` books."""
 
@@ -180,7 +200,7 @@ CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="cha
 
 _INVENTORY = (STOCK, STORES, MOVEMENTS, IMPORTS, IMPORT_ROWS, IMPORT_FILES, ALERTS, RESERVATIONS, INVENTORY)
 
-_SHOP = (BOOKS, BOOK_ISBNS, BOOK_LOADS, BOOK_LOAD_ROWS, FAVORITES, WISHES, SHOP_STATE)
+_SHOP = (BOOKS, BOOK_ISBNS, BOOK_LOADS, BOOK_LOAD_ROWS, FAVORITES, WISHES, CARTS, CHECKOUTS, PURCHASES, SHOP_STATE)
 
 _PRIVATE = (CREDENTIALS, ACCOUNT_EMAILS, SESSIONS, PASSWORD_RESETS, API_KEYS, LOGIN_FAILURES)
 

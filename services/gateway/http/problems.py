@@ -108,6 +108,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     example: Any = None
     retry_after_ms: int | None = None
     report: Annotated[Any, Meta(description="Of a file: everything that was found in it")] = None
+    cart: Annotated[Any, Meta(description="Of a cart: the `reason`, and the lines that cannot be bought")] = None
 
 
 class Refusal(Struct, frozen=True):
@@ -145,6 +146,7 @@ def problem(error: ComandaError, request_id: str) -> Problem:
         example=example,
         retry_after_ms=retry,
         report=details.get("report"),
+        cart=details.get("cart"),
     )
 
 
