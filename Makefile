@@ -13,7 +13,7 @@ INSTALL_ITSELF := $(BIN)/pip install --quiet --disable-pip-version-check --no-bu
 COVERED := 78
 # Rules about the repository itself are left to `make test`.
 UNIT_TESTS := --ignore-glob='tests/unit/test_*.py' -m 'not server' --hypothesis-profile=quick tests/unit \
-	$(addprefix tests/contract/test_,order_store.py order_feed.py record_store.py record_names.py)
+	$(addprefix tests/contract/test_,order_store.py order_feed.py record_store.py record_names.py book_index.py)
 # What behaves differently from one version of Python to the next: the parts by themselves, pickles, signals, spawned
 # processes, SQLite.
 VERSION_TESTS := -m 'not server' tests/unit tests/contract tests/integration/test_startup.py \

@@ -33,6 +33,7 @@ class BookFields(NamedTuple):
     author: str
     title_light: str
     text_light: str
+    """All words of the book, so that one list of books answers which ones have a word."""
     category_key: str
     subcategory_key: str
     language_key: str
@@ -55,7 +56,7 @@ def make_fields(book: IndexedBook) -> BookFields:
     initials = [word for name in book.authors for word in join_initials(name)]
     author = [*(word for words in authors for word in words), *initials]
     others = (book.description, book.category, book.subcategory, book.editorial)
-    text = [*author, *(word for other in others for word in split_words(other))]
+    text = [*title, *author, *(word for other in others for word in split_words(other))]
     return BookFields(
         title=" ".join(title),
         author=" ".join(author),

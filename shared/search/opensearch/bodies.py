@@ -87,7 +87,7 @@ def make_completion(words: Sequence[str], limit: int, *, fuzzy: bool) -> Body:
 def make_similar(words: Sequence[str], limit: int) -> Body:
     """Returns the body of a search for books that have the rarest of some words."""
     similar = {
-        "fields": ["title_light", "text_light"],
+        "fields": ["text_light"],
         "like": " ".join(words),
         "min_term_freq": 1,
         "min_doc_freq": 1,

@@ -24,13 +24,13 @@ class QueryBuilder:
     def __init__(self, schema: tantivy.Schema) -> None:
         self._schema = schema
 
-    def match_text(self, text: QueryText, *, fuzzy: bool) -> Query:
-        """Returns the query of the books that have all words, or the ISBN."""
+    def match_text(self, text: QueryText, *, fuzzy: bool, scored: bool) -> Query:
+        """Returns the query of the books that have all words, or the ISBN; what only counts needs no scores."""
         if text.isbn is not None:
             return self._match_term("isbn", text.isbn)
         if text.is_empty:
             return Query.empty_query()
-        return _all_of(self._match_word(word, fuzzy=fuzzy) for word in text.words)
+        return _all_of(self._match_word(word, fuzzy=fuzzy, scored=scored) for word in text.words)
 
     def match_everything(self) -> Query:
         """Returns the query of all books."""
@@ -66,9 +66,7 @@ class QueryBuilder:
 
     def match_any(self, words: Iterable[str]) -> Query:
         """Returns the query of the books that have one of these words in their light forms; the score adds them up."""
-        fields = ("title_light", "text_light")
-        terms = [Query.disjunction_max_query([self._match_term(field, word) for field in fields]) for word in words]
-        return _any_of(terms)
+        return _any_of(self._match_term("text_light", word) for word in words)
 
     def match_books(self, books: Sequence[str]) -> Query:
         """Returns the query of the books with these ids."""
@@ -78,13 +76,18 @@ class QueryBuilder:
         """Returns the query of the position's document."""
         return self._match_term("book", POSITION_ID)
 
-    def _match_word(self, word: QueryWord, *, fuzzy: bool) -> Query:
-        alternatives = [self._match_term(field, word.get_form(field), weight) for field, weight in WORD_WEIGHTS]
-        if fuzzy and word.distance:
-            misspelt = Query.fuzzy_term_query(self._schema, NAMED, word.folded, distance=word.distance)
-            # tantivy scores misspelt words by a constant anyway (tantivy#563).
-            alternatives.append(Query.const_score_query(misspelt, MISSPELT_WEIGHT))
-        return Query.disjunction_max_query(alternatives)
+    def _match_word(self, word: QueryWord, *, fuzzy: bool, scored: bool) -> Query:
+        """Returns the query of the books with a word: `text_light` decides which, the other fields in what order."""
+        found = self._match_term("text_light", word.light)
+        if scored:
+            fields = [(field, weight) for field, weight in WORD_WEIGHTS if field != "text_light"]
+            better = [self._match_term(field, word.get_form(field), weight) for field, weight in fields]
+            found = Query.boolean_query([(Occur.Must, found), (Occur.Should, Query.disjunction_max_query(better))])
+        if not fuzzy or not word.distance:
+            return found
+        misspelt = Query.fuzzy_term_query(self._schema, NAMED, word.folded, distance=word.distance)
+        # tantivy scores misspelt words by a constant anyway (tantivy#563).
+        return Query.disjunction_max_query([found, Query.const_score_query(misspelt, MISSPELT_WEIGHT)])
 
     def _match_name(self, word: str, distance: int, *, prefix: bool = False) -> Query:
         """Returns the query of the books with a word, or the beginning of one, in their title or authors."""

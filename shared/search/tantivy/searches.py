@@ -66,20 +66,21 @@ class BookSearcher:
         """Returns a page of results."""
         conditions = list_conditions(query.filters)
         text = None if query.text is None else parse_text(query.text)
-        matched = self._match_text(text, fuzzy=False)
-        exact = self._queries.narrow(matched, conditions)
+        scored = choose_order(query)[0] == "relevance"
+        exact = self._queries.narrow(self._match_text(text, fuzzy=False, scored=scored), conditions)
         hits, total = self._fetch_page(exact, query, pager)
         exact_total = total
-        if text is not None and may_correct(query, text, exact_total):
-            matched = self._match_text(text, fuzzy=True)
-            fuzzy = self._queries.narrow(matched, conditions)
-            if choose_order(query)[0] == "relevance":
-                hits, total = self._append_misspelt(hits, exact_total, self._queries.exclude(fuzzy, exact), pager)
+        corrects = text is not None and may_correct(query, text, exact_total)
+        if corrects:
+            fuzzy = self._queries.narrow(self._match_text(text, fuzzy=True, scored=scored), conditions)
+            if scored:
+                others = self._queries.exclude(fuzzy, self._match_text(text, fuzzy=False, scored=False))
+                hits, total = self._append_misspelt(hits, exact_total, others, pager)
             else:
                 hits, total = self._fetch_page(fuzzy, query, pager)
-        # The document that is no book has nothing to count, and all documents are found faster than all but one.
-        counted = Query.all_query() if text is None else matched
-        facets = self._count_facets(counted, conditions, query) if query.facets else None
+        facets = None
+        if query.facets:
+            facets = self._count_facets(self._match_text(text, fuzzy=corrects, scored=False), conditions, query)
         return pager.make_page(hits, total, corrected=total > exact_total, facets=facets)
 
     def complete_text(self, words: Sequence[str], limit: int) -> list[Suggestion]:
@@ -94,10 +95,7 @@ class BookSearcher:
 
     def find_similar(self, text: str, limit: int) -> list[str]:
         """Returns the ids of books with the same rare words."""
-        counted = [
-            (self._searcher.doc_freq("title_light", word) + self._searcher.doc_freq("text_light", word), word)
-            for word in choose_similar_words(text)
-        ]
+        counted = [(self._searcher.doc_freq("text_light", word), word) for word in choose_similar_words(text)]
         rare = [word for count, word in sorted(counted) if count][:_SIMILAR_WORDS]
         if not rare:
             return []
@@ -113,8 +111,10 @@ class BookSearcher:
         read_position(self._searcher, self._queries)
         self.find_similar("a", 1)
 
-    def _match_text(self, text: QueryText | None, *, fuzzy: bool) -> Query:
-        return self._queries.match_everything() if text is None else self._queries.match_text(text, fuzzy=fuzzy)
+    def _match_text(self, text: QueryText | None, *, fuzzy: bool, scored: bool) -> Query:
+        if text is None:
+            return self._queries.match_everything()
+        return self._queries.match_text(text, fuzzy=fuzzy, scored=scored)
 
     def _fetch_page(self, matched: Query, query: BookSearch, pager: Pager) -> tuple[list[Hit], int]:
         """Returns the hits of a window, one more than the page has, and how many books match."""

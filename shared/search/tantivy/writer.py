@@ -67,7 +67,12 @@ class IndexWriter:
             self._add_change(book)
 
     def finish_build(self, position: str) -> None:
-        """Commits the books of a new index, and waits until its segments are merged."""
+        """Commits the books of a new index, and waits until its segments are merged.
+
+        The position comes into a segment of its own: it has no numbers, and numbers that every document of a segment
+        has are read twice as fast.
+        """
+        self._writer.commit()
         self._commit_position(position)
         self._writer.wait_merging_threads()
 
