@@ -167,10 +167,11 @@ class IntakeProcess(ServerProcess):
 
 
 class PersistenceProcess(ServerProcess):
-    """`python -m services.persistence`."""
+    """`python -m services.persistence`, whose tables of accounts are open without a token."""
 
     module = "services.persistence"
     port_setting = "TCP_PERSIST_PORT"
+    defaults: Mapping[str, str] = {"STAGE": "test"}
 
     def connect(self) -> "Session":
         """A new connection."""

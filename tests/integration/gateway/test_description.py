@@ -14,7 +14,7 @@ from services.gateway.http.problems import STATUS
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import Http
 
-_EXAMPLES = 40
+_EXAMPLES = 20
 # Rules that a schema cannot say refuse what it allows; and what it forbids may be refused for another reason first.
 _OTHERS = [positive_data_acceptance, negative_data_rejection]
 _SETTINGS = settings(
@@ -22,6 +22,7 @@ _SETTINGS = settings(
 )
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: str(mode.value))
 def test_every_answer_is_described(suite: Suite, mode: GenerationMode) -> None:
     description = schemathesis.openapi.from_url(f"http://127.0.0.1:{suite.gateway.port}/openapi.json")
