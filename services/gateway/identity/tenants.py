@@ -60,15 +60,13 @@ class TenantDirectory:
         if self._clock() < self._next_load and self._loaded:
             return
         self.refresh_soon()
-        if not self._loaded:
-            if self._loading is not None:
-                await asyncio.shield(self._loading)
-            if not self._loaded:
-                raise Unavailable("the tenants cannot be read", hint="try again later; nothing was done")
-        elif self._answers and self._loading is not None and self._clock() >= self._stale_at:
-            # One wait is enough to learn that the store is away.
+        if self._answers and self._loading is not None and (not self._loaded or self._clock() >= self._stale_at):
+            # One wait is enough to learn that the store is away. Requests that need no tenant, such as new orders, must
+            # not wait for it longer.
             done, _ = await asyncio.wait([self._loading], timeout=self._wait_seconds)
             self._answers = self._answers and bool(done)
+        if not self._loaded:
+            raise Unavailable("the tenants cannot be read", hint="try again later; nothing was done")
 
     async def refresh_if_possible(self) -> None:
         """Reads the tenants if they are not fresh; goes on without them if the store is away."""

@@ -240,6 +240,20 @@ async def test_tenants_that_were_never_read_are_unavailable_and_not_unknown() ->
     await found.refresh_if_possible()
 
 
+async def test_a_store_that_never_answers_does_not_hold_up_what_needs_no_tenant() -> None:
+    async def read() -> AsyncIterator[TenantRecord]:
+        await asyncio.Event().wait()
+        yield TenantRecord("main", "Main")
+
+    found = TenantDirectory(read, asyncio.get_running_loop().time, wait_seconds=0.01)
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            await found.refresh_if_possible()
+            with pytest.raises(Unavailable):
+                await found.refresh()
+    found.close()
+
+
 async def test_the_body_of_a_sign_in_may_name_the_tenant() -> None:
     authenticator = make_authenticator("prod")
     assert await authenticator.resolve_tenant(make_request({"x-tenant-id": "shop"})) == "shop"
