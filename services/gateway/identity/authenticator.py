@@ -148,7 +148,7 @@ class Authenticator:
     async def _find_said_tenant(self, headers: IdentityHeaders) -> str | None:
         """Returns the tenant that the host name and X-Tenant-Id say. Raises Forbidden if they say different ones."""
         by_host: str | None = None
-        if headers.host is not None and "." in headers.host and not headers.host.startswith("["):
+        if headers.host is not None and _may_be_tenant_host(headers.host):
             await self._tenants.refresh_if_possible()
             by_host = self._tenants.find_by_host(headers.host)
         if by_host is not None and headers.tenant not in (None, by_host):
@@ -196,6 +196,12 @@ class Authenticator:
         await self._tenants.refresh()
         if self._tenants.find(tenant) is None:
             raise _unknown_tenant()
+
+
+def _may_be_tenant_host(host: str) -> bool:
+    """Whether a host can be a name of a tenant. Addresses are not looked up: probes must not wait for the store."""
+    last = host.rpartition(".")[2]
+    return "." in host and not host.startswith("[") and not last.isdigit()
 
 
 def _names_tenant(token: str) -> bool:
