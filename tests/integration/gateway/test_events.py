@@ -35,7 +35,11 @@ def test_an_order_is_followed_to_its_end(suite: Suite, http: Http) -> None:
 
 
 def test_a_client_has_its_share_of_streams(suite: Suite, tmp_path: Path) -> None:
-    settings = {"TRUSTED_PROXIES": "127.0.0.1", "MAX_EVENT_STREAMS_PER_ADDRESS": 1}
+    settings = {
+        "TRUSTED_PROXIES": "127.0.0.1",
+        "OPEN_INTERNAL_PORTS": "true",
+        "MAX_EVENT_STREAMS_PER_ADDRESS": 1,
+    }
     with GatewayProcess(tmp_path, [suite.intake, suite.persistence, suite.distributed], settings) as gateway:
         http = Http(gateway)
         client = {"X_Forwarded_For": "192.0.2.1"}
