@@ -21,7 +21,7 @@ class PersistenceSettings(InternalSettings, frozen=True):
     @property
     def opens_private_tables(self) -> bool:
         """Whether tables with credentials and sessions are open: to authenticated programs, or in development."""
-        return self.service_token is not None or self.stage != "prod"
+        return self.service_token is not None or self.stage == "dev"
 
     @property
     def listening(self) -> ListenAddress:

@@ -20,7 +20,11 @@ class PlayerTokens:
     def verify(self, token: str) -> int:
         """Returns the player of a token. Raises Unauthorized."""
         if self._secret is None:
-            raise Unauthorized("tokens cannot be checked: JWT_SECRET is not set", hint="set it, or send a user_id")
+            raise Unauthorized(
+                "the token is not one of an account, and tokens of players cannot be checked: JWT_SECRET is not set",
+                field="Authorization",
+                hint="sign in again, or set JWT_SECRET",
+            )
         try:
             claims = jwt.decode(
                 token,
