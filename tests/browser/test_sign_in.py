@@ -26,7 +26,14 @@ from tests.support.intake import (
 PASSWORD = "siete gatos verdes"
 # The cheapest that is allowed.
 HASHING = {"PASSWORD_ROUNDS": 1, "PASSWORD_MEMORY_KIB": 7168}
-CLOSED = {"STAGE": "test", "JWT_SECRET": "a secret of the tests, long enough", "SHUTDOWN_SECONDS": 1, **HASHING}
+TOKEN = {"SERVICE_TOKEN": "a token of the tests, long enough"}
+CLOSED = {
+    "STAGE": "test",
+    "JWT_SECRET": "a secret of the tests, long enough",
+    "SHUTDOWN_SECONDS": 1,
+    **TOKEN,
+    **HASHING,
+}
 ENTRIES = {
     "#/sign-in": ("Sign in", "Iniciar sesión"),
     "#/register": ("Create an account", "Crear una cuenta"),
@@ -39,9 +46,9 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A suite in which nothing is open without an account."""
     folder = tmp_path_factory.mktemp("closed")
     with ExitStack() as stack:
-        behind = [IntakeProcess(folder), PersistenceProcess(folder, {"STAGE": "test"}), DistributedProcess(folder)]
+        behind = [IntakeProcess(folder), PersistenceProcess(folder, TOKEN), DistributedProcess(folder, TOKEN)]
         servers = [stack.enter_context(server) for server in behind]
-        stack.enter_context(InventoryProcess(folder, servers))
+        stack.enter_context(InventoryProcess(folder, servers, TOKEN))
         gateway = stack.enter_context(GatewayProcess(folder, servers, CLOSED))
         yield Suite(servers, gateway, Http(gateway), folder)
 
@@ -50,7 +57,7 @@ def add_account(suite: Suite, email: str, role: str) -> None:
     """Adds an account with PASSWORD, as an administrator at the command line would."""
     ports = {server.port_setting: str(server.port) for server in suite.servers}
     words = [sys.executable, "-m", "clients", "user", "add", email, "--role", role, "--json"]
-    environ = {**os.environ, "ENV_FILE": "/dev/null", **ports}
+    environ = {**os.environ, "ENV_FILE": "/dev/null", **TOKEN, **ports}
     added = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=True)
     token = json.loads(added.stdout)["link"].partition("token=")[2]
     body = {"token": token, "password": PASSWORD}

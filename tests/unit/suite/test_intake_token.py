@@ -8,6 +8,7 @@ from clients.access import Access
 from clients.errors import Refused
 from services.intake.actions import ACTIONS
 from tests.support.in_process import Suite
+from tests.support.in_process_cli import InProcessCli
 from tests.support.in_process_http import InProcessHttp
 from tests.support.lines import Lines
 from tests.support.orders import ORDER
@@ -94,3 +95,12 @@ async def test_gateway_reads_orders_with_the_token(suite: Suite, token: str | No
     http = InProcessHttp(await suite.start_gateway(intake_read_token=token))
     assert (await http.post("/api/v1/orders", ORDER)).status == 201
     assert (await http.get("/api/v1/orders")).status == status
+
+
+async def test_command_line_sends_the_token(suite: Suite, cli: InProcessCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    await suite.start_intake(intake_read_token=TOKEN)
+    status, _, told = await cli.run("list")
+    assert status == 1
+    assert "INTAKE_READ_TOKEN" in told
+    monkeypatch.setenv("INTAKE_READ_TOKEN", TOKEN)
+    assert (await cli.run("list"))[:2] == (0, [])
