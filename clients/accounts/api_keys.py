@@ -1,6 +1,5 @@
 """API keys of programs: a role in a tenant until an expiry. Only the digest of the secret is stored."""
 
-import hmac
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -84,8 +83,3 @@ async def delete_api_key(records: PersistenceClient, key: str) -> None:
 def parse_api_key(text: str) -> SecretToken | None:
     """Returns the parts of an API key; None for other text."""
     return parse_token(text, PREFIX, 1)
-
-
-def is_secret_of(key: ApiKey, secret: str) -> bool:
-    """Whether a secret is the key's."""
-    return hmac.compare_digest(digest_secret(secret), key.digest)
