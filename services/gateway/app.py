@@ -19,8 +19,10 @@ from services.gateway.api.probes import ProbeRoutes
 from services.gateway.api.profiles import ProfileRoutes
 from services.gateway.api.scores import ScoreRoutes
 from services.gateway.api.shop.books import BookRoutes
+from services.gateway.api.shop.carts import CartRoutes
 from services.gateway.api.shop.covers import CoverRoutes
 from services.gateway.api.shop.lists import ShopListRoutes
+from services.gateway.api.shop.purchases import PurchaseRoutes
 from services.gateway.api.stock import StockRoutes
 from services.gateway.api.tasks import TaskRoutes
 from services.gateway.api.users import UserRoutes
@@ -107,6 +109,8 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         ),
         *collect_routes(BookRoutes(persistence, tenants, covers)),
         *collect_routes(ShopListRoutes(persistence, tenants)),
+        *collect_routes(CartRoutes(persistence, tenants)),
+        *collect_routes(PurchaseRoutes(persistence, tenants)),
         *collect_routes(
             CoverRoutes(
                 persistence,

@@ -15,9 +15,10 @@ from services.gateway.identity.tenants import TenantDirectory
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _METHODS = b"GET, POST, PUT, PATCH, DELETE"
 _HEADERS = (
-    b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Request-ID, X-Tenant-Id"
+    b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Cart-Token, "
+    b"X-Request-ID, X-Tenant-Id"
 )
-_EXPOSED = b"ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
+_EXPOSED = b"ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Cart-Token, X-Request-ID"
 _PREFLIGHT_SECONDS = b"600"
 _VARY = (b"vary", b"Origin")
 

@@ -38,7 +38,8 @@ EXPECTED: dict[frozenset[str], str] = {
         GET /api/v1/books/by-isbn/{isbn}, GET /api/v1/covers/{tenant}/{name}, POST /api/v1/users/register,
         POST /api/v1/users/login, POST /api/v1/users/refresh, POST /api/v1/users/logout,
         POST /api/v1/users/validate-token, POST /api/v1/users/password/reset,
-        POST /api/v1/users/password/reset/confirm
+        POST /api/v1/users/password/reset/confirm, GET /api/v1/cart, POST /api/v1/cart/add,
+        PUT /api/v1/cart/update/{id}, DELETE /api/v1/cart/remove/{id}, DELETE /api/v1/cart/clear
     """,
     frozenset({PLAYERS}): "POST /api/guardar_puntaje, POST /api/notificaciones/leidas",
     READERS | {OF_MAIN, PLAYERS}: "GET /api/v1/events, GET /api/stats/usuario, GET /api/notificaciones",
@@ -73,7 +74,9 @@ EXPECTED: dict[frozenset[str], str] = {
         PUT /api/v1/users/preferences, GET /api/v1/users/export, DELETE /api/v1/users/me, GET /api/v1/sessions,
         DELETE /api/v1/sessions/{id}, DELETE /api/v1/sessions, GET /api/v1/users/favorites,
         POST /api/v1/users/favorites/{id}, DELETE /api/v1/users/favorites/{id}, GET /api/v1/users/wishlist,
-        POST /api/v1/users/wishlist/{id}, DELETE /api/v1/users/wishlist/{id}
+        POST /api/v1/users/wishlist/{id}, DELETE /api/v1/users/wishlist/{id}, POST /api/v1/cart/merge,
+        POST /api/v1/purchases/checkout, GET /api/v1/purchases, GET /api/v1/purchases/{id},
+        POST /api/v1/purchases/{id}/cancel, GET /api/v1/purchases/analytics/summary
     """,
 }
 Admit = Callable[[HttpRequest, Route], Awaitable[Principal]]

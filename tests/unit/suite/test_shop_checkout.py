@@ -287,7 +287,7 @@ async def test_a_purchase_keeps_the_title_and_the_price_of_its_day(records: Pers
     assert (found.items[0].title, found.items[0].unit_price) == ("Libro 1", 1299)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 async def test_nothing_is_lost_or_sold_twice_in_any_interleaving(records: PersistenceClient, seed: int) -> None:
     choose = random.Random(seed)
     start = 12
@@ -318,7 +318,7 @@ async def test_nothing_is_lost_or_sold_twice_in_any_interleaving(records: Persis
         ]
         return choose.choice(steps)()
 
-    for _ in range(12):
+    for _ in range(10):
         outcomes = await asyncio.gather(*(draw_step() for _ in range(15)), return_exceptions=True)
         assert all(isinstance(one, ComandaError) for one in outcomes if isinstance(one, BaseException)), outcomes
         sold = dict.fromkeys(books, 0)

@@ -91,6 +91,11 @@ async def _fill(rival: Tenant) -> dict[str, str]:
         for path in ("favorites", "wishlist"):
             await rival.ask("POST", f"/api/v1/users/{path}/{one.json['book_id']}")
 
+        await rival.ask("POST", "/api/v1/cart/add", {"book_id": one.json["book_id"], "quantity": 1})
+        address = {"payment_method": "card", "shipping_address": {"street": MARK}}
+        bought = await rival.ask("POST", "/api/v1/purchases/checkout", address)
+        assert bought.status == 201, bought.body
+
     async def has_movements_and_alerts() -> bool:
         movements = await rival.ask("GET", f"/items/{STORE}/{ITEM}/movements")
         alerts = await rival.ask("GET", "/alerts")
@@ -108,6 +113,7 @@ async def _fill(rival: Tenant) -> dict[str, str]:
         "/api/v1/books/by-isbn": str(BOOK["isbn"]),
         "/api/v1/users/favorites": book.json["book_id"],
         "/api/v1/users/wishlist": book.json["book_id"],
+        "/api/v1/purchases": bought.json["purchase_id"],
         "/api/v1/users": rival.member.user,
         "/api/v1/api-keys": _first_id(keys),
         "/api/v1/sessions": _first_id(sessions),

@@ -1,13 +1,17 @@
 """Pages of the bookstore's lists: `data`, and `pagination` with page numbers, exact totals, and cursors both ways."""
 
 import math
-from typing import Annotated, Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec import Meta, Struct
 
 from services.gateway.http.parameters import Cursor
+from services.gateway.http.routes import HttpRequest
 from shared.domain.errors import Forbidden, InvalidParams
 from shared.wire.cursors import Cursors
+
+T = TypeVar("T")
 
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 20
@@ -33,6 +37,17 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: PageLimit = DEFAULT_LIMIT
     cursor: Cursor | None = None
     tenant_id: TenantId | None = None
+
+
+class PageQuery(Protocol):
+    """The position and the size of a page, in any query that has them."""
+
+    @property
+    def page(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def cursor(self) -> str | None: ...
 
 
 class Pagination(Struct, frozen=True):
@@ -84,6 +99,50 @@ def build_pagination(
         seal_position(scope, Position(last, False, page + 1)) if following and last is not None else None,
         seal_position(scope, Position(first, True, max(page - 1, 1))) if before and first is not None else None,
     )
+
+
+def cut_page(
+    query: PageQuery, scope: Any, entries: Sequence[T], key: Callable[[T], str], *, descending: bool
+) -> tuple[Sequence[T], Pagination]:
+    """Returns the page of a whole list that a query asks for, sorted by `key`, and its position."""
+    limit, page = cut_limit(query.limit), query.page
+    ordered = sorted(entries, key=key, reverse=descending)
+    start = (page - 1) * limit
+    stop = start + limit
+    if query.cursor is not None:
+        position = open_cursor(scope, query.cursor)
+        page = position.page
+        keys = [key(entry) for entry in ordered]
+        if position.back:
+            stop = sum((one > position.item) if descending else (one < position.item) for one in keys)
+            start = max(stop - limit, 0)
+            page = page if start else 1
+        else:
+            start = sum((one >= position.item) if descending else (one <= position.item) for one in keys)
+            stop = start + limit
+    shown = ordered[start:stop]
+    pagination = build_pagination(
+        scope,
+        page=page,
+        limit=limit,
+        total=len(ordered),
+        first=key(shown[0]) if shown else None,
+        last=key(shown[-1]) if shown else None,
+        following=stop < len(ordered),
+        before=start > 0,
+    )
+    return shown, pagination
+
+
+def own_account(request: HttpRequest, *said: str | None) -> tuple[str, str]:
+    """Returns the tenant and the user of a request for a route that admits accounts alone.
+
+    Raises Forbidden if the query or the body names another tenant.
+    """
+    principal = request.principal
+    check_tenant(principal.tenant, request.query.tenant_id, *said)
+    assert principal.user is not None
+    return principal.tenant, principal.user
 
 
 def check_tenant(tenant: str, *said: str | None) -> None:

@@ -15,10 +15,8 @@ from services.gateway.api.shop.envelope import (
     Pagination,
     TenantId,
     TenantQuery,
-    build_pagination,
-    check_tenant,
-    cut_limit,
-    open_cursor,
+    cut_page,
+    own_account,
 )
 from services.gateway.api.shop.views import Currency, load_currency, show_price
 from services.gateway.http.principal import SIGNED_IN
@@ -107,7 +105,7 @@ class ShopListRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _list_favorites(self, request: HttpRequest) -> HttpResponse:
-        tenant, user = _own(request)
+        tenant, user = own_account(request)
         entries = await lists.list_favorites(self._records.of(tenant).lists, user)
         found = await self._cut_page(request, "favorites", entries, lambda one: f"{one.added_at} {one.book}", True)
         shown = [FavoriteView(**_members(one, tenant, user, found.currency)) for one in found.entries]
@@ -125,7 +123,7 @@ class ShopListRoutes:
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _add_favorite(self, request: HttpRequest) -> HttpResponse:
-        tenant, user = _own(request)
+        tenant, user = own_account(request)
         await lists.add_favorite(self._records.of(tenant).lookups, user, request.id)
         return json_response(Done("Libro agregado a favoritos"))
 
@@ -141,7 +139,7 @@ class ShopListRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _remove_favorite(self, request: HttpRequest) -> HttpResponse:
-        tenant, user = _own(request)
+        tenant, user = own_account(request)
         await lists.remove_favorite(self._records.of(tenant).lookups, user, request.id)
         return json_response(Done("Libro removido de favoritos"))
 
@@ -157,7 +155,7 @@ class ShopListRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _list_wishes(self, request: HttpRequest) -> HttpResponse:
-        tenant, user = _own(request)
+        tenant, user = own_account(request)
         entries = await lists.list_wishes(self._records.of(tenant).lists, user)
         found = await self._cut_page(
             request, "wishlist", entries, lambda one: f"{one.priority} {one.added_at} {one.book}", False
@@ -179,7 +177,7 @@ class ShopListRoutes:
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _add_wish(self, request: HttpRequest) -> HttpResponse:
-        tenant, user = _own(request)
+        tenant, user = own_account(request)
         priority = min(max(request.query.priority, FIRST_PRIORITY), LAST_PRIORITY)
         await lists.add_wish(self._records.of(tenant).lookups, user, request.id, priority)
         return json_response(Done("Libro agregado a lista de deseos"))
@@ -196,7 +194,7 @@ class ShopListRoutes:
         errors=UPSTREAM_ERRORS,
     )
     async def _remove_wish(self, request: HttpRequest) -> HttpResponse:
-        tenant, user = _own(request)
+        tenant, user = own_account(request)
         await lists.remove_wish(self._records.of(tenant).lookups, user, request.id)
         return json_response(Done("Libro removido de lista de deseos"))
 
@@ -210,44 +208,11 @@ class ShopListRoutes:
     ) -> _Listed:
         """Returns the page of a list that a request asks for, sorted by `key` or `down`, with its books."""
         query: ListQuery = request.query
-        tenant, user = _own(request)
+        tenant, user = own_account(request)
         scope = {"list": name, "tenant": tenant, "user": user}
-        limit, page = cut_limit(query.limit), query.page
-        ordered = sorted(entries, key=key, reverse=down)
-        start = (page - 1) * limit
-        stop = start + limit
-        if query.cursor is not None:
-            position = open_cursor(scope, query.cursor)
-            page = position.page
-            keys = [key(entry) for entry in ordered]
-            if position.back:
-                stop = sum((one > position.item) if down else (one < position.item) for one in keys)
-                start = max(stop - limit, 0)
-                page = page if start else 1
-            else:
-                start = sum((one >= position.item) if down else (one <= position.item) for one in keys)
-                stop = start + limit
-        shown = await lists.attach_books(self._records.of(tenant).lists, ordered[start:stop])
-        pagination = build_pagination(
-            scope,
-            page=page,
-            limit=limit,
-            total=len(ordered),
-            first=key(shown[0]) if shown else None,
-            last=key(shown[-1]) if shown else None,
-            following=stop < len(ordered),
-            before=start > 0,
-        )
+        listed, pagination = cut_page(query, scope, entries, key, descending=down)
+        shown = await lists.attach_books(self._records.of(tenant).lists, listed)
         return _Listed(shown, pagination, await load_currency(self._tenants, tenant))
-
-
-def _own(request: HttpRequest) -> tuple[str, str]:
-    """Returns the tenant and the user of a request. Raises Forbidden if it names another tenant."""
-    principal = request.principal
-    check_tenant(principal.tenant, request.query.tenant_id)
-    # The route admits accounts alone.
-    assert principal.user is not None
-    return principal.tenant, principal.user
 
 
 def _members(entry: ListedBook, tenant: str, user: str, currency: Currency) -> dict[str, Any]:

@@ -54,9 +54,14 @@ class BookView(Struct, frozen=True):
 
 async def load_currency(tenants: TenantDirectory, tenant: str) -> Currency:
     """Returns the currency of a shop. Raises Unavailable while the tenants cannot be read."""
-    await tenants.refresh()
-    record = tenants.find(tenant) or TenantRecord(tenant, tenant)
+    record = await load_shop(tenants, tenant)
     return Currency(record.currency, record.exponent)
+
+
+async def load_shop(tenants: TenantDirectory, tenant: str) -> TenantRecord:
+    """Returns the settings of a shop. Raises Unavailable while the tenants cannot be read."""
+    await tenants.refresh()
+    return tenants.find(tenant) or TenantRecord(tenant, tenant)
 
 
 def show_price(price: int | None, currency: Currency) -> Decimal | None:
