@@ -29,6 +29,11 @@ def small_cover(name: str) -> str:
     return name.replace(".webp", "-small.webp")
 
 
+def is_small_cover(name: str) -> bool:
+    """Whether the name of a cover is that of its small size."""
+    return name.endswith("-small.webp")
+
+
 def cover_file(tenant: str, name: str) -> str:
     """Returns the path of a cover below the folder of covers, which spreads files over 256 folders of a tenant."""
     return f"{tenant}/{name[:_FOLDER_DIGITS]}/{name}"

@@ -33,6 +33,7 @@ _TITLE_WORDS = (2, 6)
 _DESCRIPTION_WORDS = 25
 _BATCH = 5_000
 _QUERIES = 300
+_EDITS = 30
 _CATEGORIES = ["Novela", "Poesía", "Ensayo", "Historia", "Infantil", "Ciencia", "Arte", "Cocina"]
 _FACETS: tuple[FacetDimension, ...] = ("category", "subcategory", "language", "price", "rating")
 _CURSORS = Cursors(b"benchmark" * 4)
@@ -111,13 +112,13 @@ class Library:
         )
 
 
-def measure_search(count: int, titles: Path | None) -> SearchFigures:
-    """Makes an index of so many books, and measures it."""
+def measure_search(count: int, titles: Path | None, *, queries: int = _QUERIES, edits: int = _EDITS) -> SearchFigures:
+    """Makes an index of so many books, and measures it with so many edits, and so many queries of each kind."""
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_measure(Path(folder), Library(count, titles)))
+        return asyncio.run(_measure(Path(folder), Library(count, titles), queries, edits))
 
 
-async def _measure(root: Path, library: Library) -> SearchFigures:
+async def _measure(root: Path, library: Library, queries: int, edits: int) -> SearchFigures:
     index = TantivyBookIndex(root, _CURSORS, TantivyOptions(commit_seconds=0))
     batches = library.make_batches()
     began, began_cpu = time.perf_counter(), time.process_time()
@@ -125,12 +126,12 @@ async def _measure(root: Path, library: Library) -> SearchFigures:
     indexed = library.count / (time.perf_counter() - began)
     indexed_by_cpu = library.count / (time.process_time() - began_cpu)
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) / 2**20  # noqa: ASYNC240
-    edits = []
-    for number in range(30):
+    taken = []
+    for number in range(edits):
         book = library.make_book(library.count + number)
         began = time.perf_counter()
         await index.apply("main", [book], str(number))
-        edits.append((time.perf_counter() - began) * 1000)
+        taken.append((time.perf_counter() - began) * 1000)
     await index.close()
     reader = IndexReader(TenantFolder(root, "main"))
     searcher = BookSearcher(*reader.get_searcher())
@@ -139,8 +140,8 @@ async def _measure(root: Path, library: Library) -> SearchFigures:
         indexed,
         indexed_by_cpu,
         size,
-        Times("edit", statistics.median(edits), max(edits)),
-        list(_measure_queries(searcher, library)),
+        Times("edit", statistics.median(taken), max(taken)),
+        list(_measure_queries(searcher, library, queries)),
         _measure_recall(searcher, library),
     )
 
@@ -150,7 +151,7 @@ async def _iterate(batches: Sequence[Sequence[IndexedBook]]) -> AsyncIterator[Se
         yield batch
 
 
-def _measure_queries(searcher: BookSearcher, library: Library) -> Iterator[Times]:
+def _measure_queries(searcher: BookSearcher, library: Library, queries: int) -> Iterator[Times]:
     chance = random.Random(7)
     filters = BookFilters(
         price_from=1000, price_to=5000, year_from=1990, rating_from=3, languages=("es",), in_stock=True
@@ -185,7 +186,7 @@ def _measure_queries(searcher: BookSearcher, library: Library) -> Iterator[Times
     for name, query in kinds.items():
         query()
         taken = []
-        for _ in range(_QUERIES):
+        for _ in range(queries):
             began = time.process_time()
             query()
             taken.append((time.process_time() - began) * 1000)

@@ -130,3 +130,35 @@ async def test_no_other_file_is_served(http: InProcessHttp, suite: Suite) -> Non
     put_secret(suite.folder / "covers" / "main")
     for path in ("main/secret", "main/..%2Fsecret", "..%2Fcovers/secret", f"other/{'0' * 40}.webp"):
         assert (await http.get(f"/api/v1/covers/{path}")).status in (404, 422)
+
+
+@pytest.mark.usefixtures("scaled")
+async def test_an_uploaded_cover_is_chosen_by_its_address(
+    http: InProcessHttp, book: dict[str, Any], suite: Suite
+) -> None:
+    url = (await upload(http, book, b"one")).json["book"]["cover_image_url"]
+    other = (await add(http, 1)).json["book"]["book_id"]
+    path = f"{BOOKS}/{other}/image"
+    first = (await upload(http, {"book_id": other}, b"two")).json["book"]["cover_image_url"]
+    answer = await http.ask("PUT", path, {"cover_image_url": url})
+    assert (answer.status, answer.json["book_id"], answer.json["cover_image_url"]) == (200, other, url)
+    assert answer.json["book"]["thumbnail_url"].endswith("-small.webp")
+    assert (await http.get(first)).problem["error"] == "not_found"
+    sent = {"cover_image_url": f"http://localhost{url}"}
+    assert (await http.ask("PUT", path, sent, headers={"Host": "localhost"})).status == 200
+    for wrong in (
+        "https://x.example/a.png",
+        f"https://x.example{url}",
+        f"//x.example{url}",
+        f"{url}?a=1",
+        url.replace("/main/", "/other/"),
+        url.replace(".webp", "-small.webp"),
+        f"/api/v1/covers/main/{'0' * 40}.webp",
+        "http://[x",
+        "",
+    ):
+        refused = await http.ask("PUT", path, {"cover_image_url": wrong})
+        assert (refused.status, refused.problem["field"]) == (422, "cover_image_url"), wrong
+    assert (await http.get(f"{BOOKS}/{other}")).json["cover_image_url"] == url
+    assert len(stored(suite)) == 2
+    assert (await http.ask("PUT", f"{BOOKS}/none/image", {"cover_image_url": url})).status == 404

@@ -63,7 +63,8 @@ EXPECTED: dict[frozenset[str], str] = {
         PUT /api/v1/tasks/{id}, PATCH /api/v1/tasks/{id}, DELETE /api/v1/tasks/{id}
     """,
     EDITORS: """
-        POST /api/v1/books, PUT /api/v1/books/{id}, DELETE /api/v1/books/{id}, POST /api/v1/books/{id}/cover
+        POST /api/v1/books, PUT /api/v1/books/{id}, DELETE /api/v1/books/{id}, POST /api/v1/books/{id}/cover,
+        PUT /api/v1/books/{id}/image
     """,
     frozenset({"admin"}): """
         GET /api/v1/users, PUT /api/v1/users/{id}/role, PUT /api/v1/users/{id}/block, GET /api/v1/api-keys,

@@ -2,13 +2,16 @@
 
 import asyncio
 from contextlib import aclosing
-from typing import Final
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
 
 from clients.persistence import PersistenceClient
 from clients.shop import books as shop
 from services.gateway.api.shop.books import BookChanged, etag_of, seen_versions
 from services.gateway.api.shop.envelope import TenantQuery, check_tenant
-from services.gateway.api.shop.views import cover_path, load_currency, show_book, uploaded_name
+from services.gateway.api.shop.views import BookView, cover_path, load_currency, show_book, uploaded_name
 from services.gateway.http.parameters import Match, NoneMatch
 from services.gateway.http.principal import PUBLIC, STAFF
 from services.gateway.http.responses import is_named, json_response
@@ -19,13 +22,34 @@ from services.gateway.images.covers import CoverStore, name_cover, remove_unused
 from services.gateway.images.scaling import CoverScaler
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.deadlines import long_request_client
-from shared.domain.errors import InvalidParams, RequestError, Timeout, TooLarge, Unavailable
+from shared.domain.books import MAX_URL, TenantId
+from shared.domain.covers import is_cover_name, is_small_cover
+from shared.domain.errors import InvalidParams, NotFound, RequestError, Timeout, TooLarge, Unavailable
 
 _MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp", "application/octet-stream", FORM)
 _IMAGE: Final = "image/webp"
 # What a form may have around its file.
 _FORM_BYTES: Final = 65_536
+_DONE: Final = "Portada actualizada exitosamente"
 _FOR_GOOD: Final = (b"cache-control", b"public, max-age=31536000, immutable")
+
+CoverAddress = Annotated[str, Meta(min_length=1, max_length=MAX_URL, description="The address of an uploaded cover")]
+
+
+class ChosenCover(Struct, frozen=True, forbid_unknown_fields=True):
+    """A cover that was uploaded before."""
+
+    cover_image_url: CoverAddress
+    tenant_id: TenantId | None = None
+
+
+class CoverChosen(Struct, frozen=True):
+    """A book with its new cover."""
+
+    message: str
+    book_id: str
+    cover_image_url: str
+    book: BookView
 
 
 class CoverRoutes:
@@ -98,7 +122,43 @@ class CoverRoutes:
         if old is not None and old != name:
             await remove_unused(self._covers, tenant, request.id, old)
         view = show_book(stored, tenant, currency)
-        return json_response(BookChanged("Portada actualizada exitosamente", view), etag=etag_of(stored))
+        return json_response(BookChanged(_DONE, view), etag=etag_of(stored))
+
+    @route(
+        "PUT",
+        "/api/v1/books/{id}/image",
+        id="choose_put_covers",
+        tag="books",
+        access=STAFF,
+        summary="Give a book a cover that was uploaded before",
+        description="For clients that send the address of an image. Images elsewhere are not fetched: upload them.",
+        body=ChosenCover,
+        query=TenantQuery,
+        headers=Match,
+        example={"cover_image_url": f"/api/v1/covers/main/{'0' * 40}.webp"},
+        responses={200: ResponseSpec(CoverChosen, "The book with its cover")},
+        errors=("not_found", "precondition_failed", "conflict", *UPSTREAM_ERRORS),
+    )
+    async def _choose_cover(self, request: HttpRequest) -> HttpResponse:
+        sent: ChosenCover = request.body
+        tenant = request.principal.tenant
+        check_tenant(tenant, request.query.tenant_id, sent.tenant_id)
+        seen = seen_versions(request.headers.if_match)
+        records = self._records.of(tenant).lookups
+        currency = await load_currency(self._tenants, tenant)
+        before = await shop.get_book(records, request.id)
+        old = uploaded_name(before.book.cover_image_url, tenant)
+        name = _read_address(sent.cover_image_url, tenant, request.header(b"host"))
+        try:
+            await self._covers.load(tenant, name)
+        except NotFound:
+            raise _unfit_address("there is no cover with this address") from None
+        url = cover_path(tenant, name)
+        stored = await shop.change_book(records, request.id, {"cover_image_url": url}, seen=seen)
+        if old is not None and old != name:
+            await remove_unused(self._covers, tenant, request.id, old)
+        view = show_book(stored, tenant, currency)
+        return json_response(CoverChosen(_DONE, view.book_id, url, view), etag=etag_of(stored))
 
     async def _read_image(self, request: HttpRequest) -> bytes:
         length = request.header(b"content-length")
@@ -143,3 +203,24 @@ class CoverRoutes:
         if is_named(etag, request.headers.if_none_match):
             return HttpResponse(304, headers, b"")
         return HttpResponse(200, [(b"content-type", _IMAGE.encode()), *headers], image)
+
+
+def _read_address(url: str, tenant: str, host: str | None) -> str:
+    """Returns the name of an uploaded cover by its address: a path, or a URL at `host`. Raises InvalidParams."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _unfit_address("cover_image_url is not an address") from None
+    own = not (parts.scheme or parts.netloc) or (parts.scheme in ("http", "https") and parts.netloc == host)
+    name = uploaded_name(parts.path, tenant) if own and not (parts.query or parts.fragment) else None
+    if name is None or not is_cover_name(name) or is_small_cover(name):
+        raise _unfit_address("cover_image_url is not the address of a cover that was uploaded to this shop")
+    return name
+
+
+def _unfit_address(message: str) -> InvalidParams:
+    return InvalidParams(
+        message,
+        field="cover_image_url",
+        hint="images elsewhere are not fetched; upload the image: POST /api/v1/books/{id}/cover",
+    )
