@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SERVERS_ALONE = {"aioboto3", "aiosqlite", "boto3", "botocore", "httptools", "limits", "multipart", "prometheus_client"}
-SERVERS_ALONE |= {"pysqlite3", "redis", "setproctitle", "starlette", "structlog", "uvicorn", "uvloop"}
+SERVERS_ALONE |= {"pysqlite3", "redis", "setproctitle", "structlog", "uvicorn", "uvloop"}
 COMMANDS = [
     "app",
     "data",
