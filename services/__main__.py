@@ -26,6 +26,7 @@ SERVERS = (
     ServerProcess("intake", "services.intake", stop_at=_INTAKE_AT, stop_by=_FRONT_BY),
     ServerProcess("distributed", "services.distributed", stop_at=_STORES_AT, stop_by=_STORES_BY),
     ServerProcess("inventory", "services.inventory", stop_by=_FRONT_BY),
+    ServerProcess("shop", "services.shop", stop_by=_FRONT_BY),
     ServerProcess("gateway", "services.gateway", stop_by=_FRONT_BY),
 )
 """All servers in the order of their start, with the share of the stop time that each one has."""

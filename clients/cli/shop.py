@@ -19,13 +19,15 @@ from clients.errors import ClientError, WrongUsage
 from clients.persistence import PersistenceClient
 from clients.shop import loads
 from clients.shop.loads import BookLoad, LoadDefaults, LoadReport
+from clients.shop.search_state import list_requested_indexes, request_index
 from shared.domain.books import check_price
 from shared.domain.errors import InvalidParams
 from shared.domain.stock import MAX_COUNT
 from shared.domain.tenants import MAIN
 
-shop = App(name="shop", help="The bookstore: load and undo files of books.")
+shop = App(name="shop", help="The bookstore: load and undo files of books; build its search index.")
 
+_REINDEX_POLL_SECONDS = 0.2
 _COLUMNS = ("load", "state", "rows", "books", "name")
 
 LoadId = Annotated[str, Parameter(help="The load's id, which `shop loads` lists.")]
@@ -154,6 +156,33 @@ async def list_loads(*, limit: Limit = 20, options: ShopOptions = _OPTIONS) -> i
     async with options.open_shop() as (records, _):
         found = await loads.list_loads(records, limit=limit)
     Output(json=options.json).print_rows([msgspec.to_builtins(one) for one in found], shown=(*_COLUMNS, "begun"))
+    return 0
+
+
+@shop.command(name="reindex")
+async def reindex(
+    *,
+    wait: Annotated[float, Parameter(validator=Number(gte=0, lte=86_400), help="Seconds to wait for it.")] = 600.0,
+    options: ShopOptions = _OPTIONS,
+) -> int:
+    """Build the search index anew from the records; the old one answers meanwhile. Exit status 1 if it takes longer.
+
+    The service shop builds it. A missing or damaged index is built without this command.
+    """
+    async with options.open_shop() as (records, _):
+        main = records.of(MAIN)
+        number = await request_index(main, options.tenant)
+        deadline = asyncio.get_running_loop().time() + wait
+        while (await list_requested_indexes(main)).get(options.tenant) == number:
+            if asyncio.get_running_loop().time() >= deadline:
+                return print_error(
+                    ClientError(
+                        f"the search index of {options.tenant} is not built after {wait:g} s",
+                        hint="see whether the service runs: python -m clients ready shop",
+                    )
+                )
+            await asyncio.sleep(_REINDEX_POLL_SECONDS)
+    Output(json=options.json).print_members({"tenant": options.tenant, "state": "built"})
     return 0
 
 

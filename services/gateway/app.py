@@ -18,11 +18,13 @@ from services.gateway.api.principals import PrincipalRoutes
 from services.gateway.api.probes import ProbeRoutes
 from services.gateway.api.profiles import ProfileRoutes
 from services.gateway.api.scores import ScoreRoutes
+from services.gateway.api.shop.book_finder import BookFinder
 from services.gateway.api.shop.books import BookRoutes
 from services.gateway.api.shop.carts import CartRoutes
 from services.gateway.api.shop.covers import CoverRoutes
 from services.gateway.api.shop.lists import ShopListRoutes
 from services.gateway.api.shop.purchases import PurchaseRoutes
+from services.gateway.api.shop.search import SearchRoutes
 from services.gateway.api.stock import StockRoutes
 from services.gateway.api.tasks import TaskRoutes
 from services.gateway.api.users import UserRoutes
@@ -50,6 +52,7 @@ from services.gateway.settings import GatewaySettings, split_list
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
 from shared.runtime.traces import Traces
+from shared.search.port import BookIndex
 from shared.stores.audit_log import AuditLog
 
 # Decoding the largest image takes a second of processor time; the machine may be busy.
@@ -66,6 +69,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
     tenants: TenantDirectory,
     accounts: AccountServices,
     covers: CoverStore,
+    books: BookIndex,
     traces: Traces | None,
     audit_log: AuditLog,
     encrypted: bool,
@@ -81,6 +85,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         encrypted=accounts.encrypted,
         is_network_closed=settings.open_internal_ports,
     )
+    finder = BookFinder(books, persistence, tenants)
     native = [
         *collect_routes(OrderRoutes(intake, by_address=settings.request_id_scope == "address")),
         *collect_routes(
@@ -107,7 +112,8 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
                 request_seconds=settings.request_seconds,
             )
         ),
-        *collect_routes(BookRoutes(persistence, tenants, covers)),
+        *collect_routes(BookRoutes(persistence, tenants, covers, finder)),
+        *collect_routes(SearchRoutes(books, finder)),
         *collect_routes(ShopListRoutes(persistence, tenants)),
         *collect_routes(CartRoutes(persistence, tenants)),
         *collect_routes(PurchaseRoutes(persistence, tenants)),

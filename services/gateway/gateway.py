@@ -32,6 +32,7 @@ from shared.net.listeners import is_open_to_others, open_listeners
 from shared.net.tls import server_tls
 from shared.runtime.parent import announce_ready, shown_address
 from shared.runtime.traces import open_traces
+from shared.search.port import BookIndex
 from shared.stores.audit_log import FOLDER, AuditLog
 
 C = TypeVar("C", bound=BaseClient)
@@ -43,8 +44,10 @@ _PATIENCE_SECONDS = 1.0
 class Gateway:
     """One gateway."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, books: BookIndex | None = None) -> None:
+        """Searches in `books`, by default in the index that the settings name."""
         self._settings = settings
+        self._books = books
         self._server: HttpServer | None = None
         self._backends: list[Backend[Any]] = []
         self._log = structlog.get_logger()
@@ -102,6 +105,8 @@ class Gateway:
         accounts = AccountServices(settings, persistence)
         stack = AsyncExitStack()
         covers = await stack.enter_async_context(open_cover_store(settings))
+        books = settings.open_book_index() if self._books is None else self._books
+        stack.push_async_callback(books.close)
         app = build_app(
             settings,
             intake,
@@ -111,6 +116,7 @@ class Gateway:
             tenants=tenants,
             accounts=accounts,
             covers=covers,
+            books=books,
             traces=traces,
             audit_log=audit_log,
             encrypted=encrypted,

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from services.search_settings import SearchSettings
 from services.settings import (
     AuditLogMib,
     ListenAddress,
-    NeighbourSettings,
     RequestIdScope,
     Stage,
     choose_listen_address,
@@ -24,7 +24,7 @@ LogRequests = Literal["slow", "all"]
 _PASSWORD_MIN = 15
 
 
-class GatewaySettings(NeighbourSettings, frozen=True):
+class GatewaySettings(SearchSettings, frozen=True):
     """Names are those of the environment, in lower case; times are seconds."""
 
     main_server_bind: str | None = None
@@ -37,7 +37,6 @@ class GatewaySettings(NeighbourSettings, frozen=True):
     aws_endpoint_url: str | None = None
     jwt_keys: SecretText | None = None
     jwt_secret: Key | None = None
-    data_dir: str = "data"
     audit_log_mib: AuditLogMib = 64
     password_min: Annotated[int, Meta(ge=LEAST_MINIMUM, le=64)] | None = None
     password_memory_kib: Annotated[int, Meta(ge=7168, le=65_536)] = 19_456

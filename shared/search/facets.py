@@ -18,9 +18,6 @@ NAME_FACETS: tuple[FacetDimension, ...] = ("category", "subcategory", "language"
 RANGE_FACETS: tuple[FacetDimension, ...] = ("price", "rating")
 """Dimensions that are counted by ranges."""
 
-FACET_VALUES = 50
-"""Names that a facet has at most, the most frequent ones."""
-
 _HIGHEST_BOUND = 2**31
 _RATING_BANDS = (100, 200, 300, 400)
 
@@ -52,10 +49,10 @@ def list_bands(dimension: FacetDimension, price_bands: Sequence[int]) -> list[tu
     return list(zip((None, *bounds), (*bounds, None), strict=True))
 
 
-def sort_values(counts: Iterable[tuple[str, int]]) -> tuple[FacetValue, ...]:
-    """Returns the most frequent names first, names of equal count in alphabetical order."""
+def sort_values(counts: Iterable[tuple[str, int]], limit: int) -> tuple[FacetValue, ...]:
+    """Returns the `limit` most frequent names first, names of equal count in alphabetical order."""
     ordered = sorted((item for item in counts if item[1] and item[0]), key=lambda item: (-item[1], item[0]))
-    return tuple(FacetValue(value, count) for value, count in ordered[:FACET_VALUES])
+    return tuple(FacetValue(value, count) for value, count in ordered[:limit])
 
 
 def make_ranges(

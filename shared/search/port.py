@@ -100,6 +100,8 @@ class BookSearch(msgspec.Struct, frozen=True, kw_only=True):
     """Continues after, or before, the page that had this cursor; `page` is ignored."""
     facets: tuple[FacetDimension, ...] = ()
     """Dimensions to count. `author` costs as much as all others together, since most books have another author."""
+    facet_values: Annotated[int, Meta(ge=1, le=10_000)] = 50
+    """Names that a facet has at most, the most frequent ones."""
     price_bands: Annotated[tuple[int, ...], Meta(max_length=20)] = (1000, 2000, 3000, 5000)
     """Bounds of the price ranges that the facet `price` counts, ascending."""
 

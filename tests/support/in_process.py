@@ -27,9 +27,13 @@ from services.inventory.inventory import InventoryService
 from services.inventory.settings import InventorySettings
 from services.persistence.persistence import Persistence, tables
 from services.persistence.settings import PersistenceSettings
+from services.shop.settings import ShopSettings
+from services.shop.shop import ShopService
 from shared.domain.tables import SCORES, USERS, corporate_data
 from shared.stores.sqlite.files import StoreFiles
+from shared.wire.cursors import Cursors
 from tests.support.lines import Lines, connect_lines
+from tests.support.memory_book_index import MemoryBookIndex
 from tests.support.memory_orders import MemoryOrderFeed, MemoryOrders, MemoryOrderStore, MemoryWorkStore
 from tests.support.memory_records import MemoryRecordFeed, MemoryRecords, MemoryRecordStore
 from tests.support.simulation import SimulatedLoop
@@ -89,6 +93,7 @@ class Suite:
     def __init__(self, folder: Path) -> None:
         self.orders = MemoryOrders()
         self.records = MemoryRecords()
+        self.books = MemoryBookIndex(Cursors(b"tests"))
         self.ports: dict[str, int] = {}
         self.workers: list[TaskWorker] = []
         self.folder = folder
@@ -172,13 +177,18 @@ class Suite:
             },
             **{"server_port": 1, "tcp_persist_port": 2, "distributed_port": 3, **self._known()},
         )
-        return await self._start("main_server_port", Gateway(chosen).serve)
+        return await self._start("main_server_port", Gateway(chosen, self.books).serve)
 
     async def start_inventory(self, **settings: Any) -> None:
         """Starts the inventory service, which listens nowhere, beside those servers that run."""
         chosen = InventorySettings(**{"data_dir": str(self.folder), **settings}, **self._known())
         chosen.uploads_folder.mkdir(exist_ok=True)
         await self._stack.enter_async_context(_serving(InventoryService(chosen, chosen.build_access()).serve))
+
+    async def start_shop(self) -> None:
+        """Starts the shop's service, which keeps the index `books` and listens nowhere."""
+        chosen = ShopSettings(data_dir=str(self.folder), **self._known())
+        await self._stack.enter_async_context(_serving(ShopService(chosen, chosen.build_access(), self.books).serve))
 
     @asynccontextmanager
     async def connect(self, name: str, **options: Any) -> AsyncIterator[Lines]:

@@ -234,7 +234,7 @@ def _count_facets(entries: list[_Entry], conditions: Sequence[Condition], query:
         for dimension in group.dimensions:
             if dimension in NAME_FACETS:
                 values = Counter(value for entry in counted for value in _list_names(entry.book, dimension))
-                names[dimension] = sort_values(values.items())
+                names[dimension] = sort_values(values.items(), query.facet_values)
             else:
                 assert dimension in RANGE_FACETS
                 bands = list_bands(dimension, query.price_bands)

@@ -15,6 +15,7 @@ from services.gateway.settings import GatewaySettings
 from services.intake.settings import IntakeSettings
 from services.inventory.settings import InventorySettings
 from services.persistence.settings import PersistenceSettings
+from services.shop.settings import ShopSettings
 
 ROOT = Path(__file__).parents[2]
 SERVERS: Mapping[str, type[msgspec.Struct]] = {
@@ -23,6 +24,7 @@ SERVERS: Mapping[str, type[msgspec.Struct]] = {
     "distributed": DistributedSettings,
     "gateway": GatewaySettings,
     "inventory": InventorySettings,
+    "shop": ShopSettings,
 }
 _HEAD = """# Settings
 

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
 from clients.persistence import PersistenceClient
+from clients.shop.search_state import read_heartbeat
 from services.gateway.http.principal import INSTALLATION_PUBLIC, INSTALLATION_VIEWERS
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
@@ -21,6 +22,7 @@ from shared.domain.errors import ComandaError
 
 _PATIENCE_SECONDS = 2.0
 _INVENTORY = "inventory"
+_SHOP = "shop"
 _METRICS_TYPE = CONTENT_TYPE_LATEST.partition(";")[0]
 
 
@@ -107,6 +109,8 @@ class ProbeRoutes:
             return Readiness("unavailable", found)
         if (inventory := await self._check_inventory()) is not None:
             found[_INVENTORY] = inventory
+        if (shop := await self._check_shop()) is not None:
+            found[_SHOP] = shop
         whole = all(state.status == "ok" for state in found.values())
         return Readiness("ok" if whole else "degraded", found)
 
@@ -122,6 +126,17 @@ class ProbeRoutes:
         if seconds > HEARTBEAT_TIMEOUT_SECONDS:
             return Dependency("away", ms=_ms_since(began), reason=f"it was last heard {seconds:.0f} s ago")
         return Dependency("ok", ms=_ms_since(began))
+
+    async def _check_shop(self) -> Dependency | None:
+        """Returns the state of the shop's service by its last heartbeat, or None if it has never sent one."""
+        began = time.perf_counter()
+        try:
+            heartbeat = await _call_with_timeout(read_heartbeat(self._persistence.lookups))
+        except ComandaError as error:
+            return Dependency("away", ms=_ms_since(began), reason=error.message)
+        if heartbeat is None:
+            return None
+        return Dependency(heartbeat.status, ms=_ms_since(began), reason=heartbeat.reason)
 
     @route(
         "GET",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from shared.search.facets import FACET_VALUES, NAME_FACETS, group_facets, list_bands
+from shared.search.facets import NAME_FACETS, group_facets, list_bands
 from shared.search.fields import KEY_FIELDS
 from shared.search.pages import Window
 from shared.search.port import BookSearch
@@ -141,7 +141,7 @@ def _count_facets(query: BookSearch, conditions: Sequence[Condition]) -> Body:
         for dimension in group.dimensions:
             if dimension in NAME_FACETS:
                 field = _AGGREGATED.get(dimension, dimension)
-                dimensions[dimension] = {"terms": {"field": field, "size": FACET_VALUES}}
+                dimensions[dimension] = {"terms": {"field": field, "size": query.facet_values}}
             else:
                 bands = enumerate(list_bands(dimension, query.price_bands))
                 ranges = [_make_band(index, low, high) for index, (low, high) in bands]

@@ -231,13 +231,17 @@ class OpenSearchBookIndex:
             for dimension in group.dimensions:
                 buckets = counted[str(number)][dimension]["buckets"]
                 if dimension in NAME_FACETS:
-                    names[dimension] = sort_values((bucket["key"], bucket["doc_count"]) for bucket in buckets)
+                    names[dimension] = sort_values(_read_counts(buckets), query.facet_values)
                 else:
                     counts = {bucket["key"]: int(bucket["doc_count"]) for bucket in buckets}
                     bands = list_bands(dimension, query.price_bands)
                     found = [counts.get(str(index), 0) for index in range(len(bands))]
                     ranges[dimension] = make_ranges(dimension, bands, found)
         return make_facets(names, ranges)
+
+
+def _read_counts(buckets: Sequence[Body]) -> Iterator[tuple[str, int]]:
+    return ((bucket["key"], bucket["doc_count"]) for bucket in buckets)
 
 
 def _make_lines(index: str, change: IndexChange) -> list[Body]:

@@ -1,13 +1,12 @@
 """Runs queries on one commit of an index. All functions block."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tantivy
 from tantivy import Order, Query
 
 from shared.search.facets import (
-    FACET_VALUES,
     NAME_FACETS,
     RANGE_FACETS,
     FacetGroup,
@@ -161,11 +160,11 @@ class BookSearcher:
         ranges: dict[FacetDimension, tuple[FacetRange, ...]] = {}
         bands = {dimension: list_bands(dimension, query.price_bands) for dimension in RANGE_FACETS}
         for group in group_facets(query.facets, conditions):
-            result = self._aggregate(matched, group, bands)
+            result = self._aggregate(matched, group, bands, query.facet_values)
             for dimension in group.dimensions:
                 buckets = result[dimension]["buckets"]
                 if dimension in NAME_FACETS:
-                    names[dimension] = sort_values((bucket["key"], bucket["doc_count"]) for bucket in buckets)
+                    names[dimension] = sort_values(_read_counts(buckets), query.facet_values)
                 else:
                     counts = {bucket["key"]: bucket["doc_count"] for bucket in buckets}
                     found = [counts.get(str(index), 0) for index in range(len(bands[dimension]))]
@@ -173,13 +172,17 @@ class BookSearcher:
         return make_facets(names, ranges)
 
     def _aggregate(
-        self, matched: Query, group: FacetGroup, bands: dict[FacetDimension, list[tuple[int | None, int | None]]]
+        self,
+        matched: Query,
+        group: FacetGroup,
+        bands: dict[FacetDimension, list[tuple[int | None, int | None]]],
+        names: int,
     ) -> dict[str, Any]:
         wanted: dict[str, Any] = {}
         for dimension in group.dimensions:
             if dimension in NAME_FACETS:
                 field = _AGGREGATED.get(dimension, dimension)
-                wanted[dimension] = {"terms": {"field": field, "size": FACET_VALUES}}
+                wanted[dimension] = {"terms": {"field": field, "size": names}}
             else:
                 ranges = [_make_band(index, *band) for index, band in enumerate(bands[dimension])]
                 wanted[dimension] = {"range": {"field": dimension, "ranges": ranges}}
@@ -191,6 +194,10 @@ class BookSearcher:
 
     def _read_entries(self, entries: Sequence[tuple[Any, tantivy.DocAddress]]) -> list[Hit]:
         return [Hit(read_stored(self._searcher.doc(address)).book, key) for key, address in entries]
+
+
+def _read_counts(buckets: Sequence[dict[str, Any]]) -> Iterator[tuple[str, int]]:
+    return ((bucket["key"], bucket["doc_count"]) for bucket in buckets)
 
 
 def _make_band(index: int, low: int | None, high: int | None) -> dict[str, Any]:

@@ -174,6 +174,7 @@ async def test_suite_that_does_not_run_is_no_error(monkeypatch: pytest.MonkeyPat
         ("distributed", "ok"),
         ("gateway", "ok"),
         ("inventory", "warning"),
+        ("shop", "ok"),
     ]
 
 

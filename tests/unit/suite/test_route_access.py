@@ -35,7 +35,9 @@ EXPECTED: dict[frozenset[str], str] = {
     frozenset({PUBLIC}): """
         GET /health, GET /ready, GET /, GET /docs, GET /openapi.json, GET /api/v1/principal,
         GET /api/v1/books, GET /api/v1/books/{id},
-        GET /api/v1/books/by-isbn/{isbn}, GET /api/v1/covers/{tenant}/{name}, POST /api/v1/users/register,
+        GET /api/v1/books/search, GET /api/v1/books/suggest, GET /api/v1/books/categories,
+        GET /api/v1/books/authors, GET /api/v1/books/by-isbn/{isbn}, GET /api/v1/covers/{tenant}/{name},
+        POST /api/v1/users/register,
         POST /api/v1/users/login, POST /api/v1/users/refresh, POST /api/v1/users/logout,
         POST /api/v1/users/validate-token, POST /api/v1/users/password/reset,
         POST /api/v1/users/password/reset/confirm, GET /api/v1/cart, POST /api/v1/cart/add,

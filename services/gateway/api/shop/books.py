@@ -11,9 +11,8 @@ from clients.persistence import PersistenceClient
 from clients.shop import books as shop
 from clients.shop.books import StoredBook
 from clients.shop.listing import list_newest, list_oldest
+from services.gateway.api.shop.book_finder import BookFinder, BookPage
 from services.gateway.api.shop.envelope import (
-    ListQuery,
-    Pagination,
     TenantQuery,
     build_pagination,
     check_depth,
@@ -21,6 +20,7 @@ from services.gateway.api.shop.envelope import (
     cut_limit,
     open_cursor,
 )
+from services.gateway.api.shop.search_query import FilterQuery
 from services.gateway.api.shop.views import BookView, load_currency, show_book, uploaded_name
 from services.gateway.http.parameters import Match, NoneMatch
 from services.gateway.http.principal import PUBLIC, STAFF
@@ -45,13 +45,6 @@ _EXAMPLE: Final = {
     "price": 12.9,
     "stock_quantity": 3,
 }
-
-
-class BookPage(Struct, frozen=True):
-    """Books, newest first."""
-
-    data: Sequence[BookView]
-    pagination: Pagination
 
 
 class BookAdded(Struct, frozen=True):
@@ -87,7 +80,14 @@ class _FoundPage(NamedTuple):
 class BookRoutes:
     """Everything below /api/v1/books. A shop's catalogue is public; its staff changes it."""
 
-    def __init__(self, persistence: Backend[PersistenceClient], tenants: TenantDirectory, covers: CoverStore) -> None:
+    def __init__(
+        self,
+        persistence: Backend[PersistenceClient],
+        tenants: TenantDirectory,
+        covers: CoverStore,
+        finder: BookFinder,
+    ) -> None:
+        self._finder = finder
         self._records = persistence
         self._tenants = tenants
         self._covers = covers
@@ -99,14 +99,18 @@ class BookRoutes:
         tag="books",
         access=PUBLIC,
         summary="List the books of a shop, newest first",
-        query=ListQuery,
+        description="Filters, another order and facets are answered by the search index, which has a change within a "
+        "second. Titles and prices ascend by default, all other orders descend.",
+        query=FilterQuery,
         responses={200: ResponseSpec(BookPage, "A page of books")},
         errors=("invalid_params", "forbidden", "not_found", *UPSTREAM_ERRORS),
     )
     async def _list_books(self, request: HttpRequest) -> HttpResponse:
-        query: ListQuery = request.query
+        query: FilterQuery = request.query
         tenant = request.principal.tenant
         check_tenant(tenant, query.tenant_id)
+        if not query.is_plain:
+            return json_response(await self._finder.find_page(tenant, query))
         records = self._records.of(tenant).lists
         scope = {"list": "books", "tenant": tenant}
         limit = cut_limit(query.limit)
@@ -253,7 +257,7 @@ class BookRoutes:
         return json_response(Done("Libro eliminado exitosamente"))
 
 
-async def _read_page(records: PersistenceClient, query: ListQuery, scope: object, limit: int) -> _FoundPage:
+async def _read_page(records: PersistenceClient, query: FilterQuery, scope: object, limit: int) -> _FoundPage:
     """Reads a page and one book more, which tells whether others follow."""
     if query.cursor is None:
         skip = check_depth(query.page, limit, _DEEPEST)
