@@ -31,6 +31,8 @@ class RecordsRequest(Request, frozen=True, kw_only=True):
 class Step(NamedTuple):
     """The part of a request in a turn. `answer` gets the outcomes of its transactions and the records it reads.
 
+    Transactions come first; a step whose records have no room in the turn goes on in a later one without them.
+
     It raises the ComandaError that is to be answered.
     """
 

@@ -19,6 +19,8 @@ Item = dict[str, Value]
 
 MAX_ITEM_BYTES = 400 * 1024
 MAX_ACTIONS = 100
+MAX_LEFT_BYTES = 4 * 2**20
+"""Maximum size of the items that the updates and checks of a request leave, as of a transaction of DynamoDB."""
 MAX_DIGITS = 38
 MAX_DEPTH = 32
 MAX_PARTITION_BYTES = 1024
@@ -172,6 +174,8 @@ class Transaction(NamedTuple):
     tenant: str
     actions: list[Action]
     journal: Put | None = None
+    room: "ReplyRoom | None" = None
+    """The room that the reply has for its items; the transactions of a request share it."""
 
 
 class Record(NamedTuple):
@@ -192,8 +196,43 @@ class Written(NamedTuple):
     new: Record | None
 
 
+class ReplyRoom:
+    """The room of a reply for items that its request does not contain: those that updates and checks leave.
+
+    A hundred updates of a few bytes would otherwise read, write and return 40 MB.
+    """
+
+    __slots__ = ("_sizes", "left")
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+        """The size of an action's item by the identity of the action: a store may evaluate an action repeatedly."""
+        self.left = MAX_LEFT_BYTES
+        """Bytes; negative after an item that had no room."""
+
+    def take(self, action: Action, size: int) -> None:
+        """Takes the room of the item that an action leaves. Raises InvalidParams if there is none."""
+        self.left += self._sizes.get(id(action), 0) - size
+        self._sizes[id(action)] = size
+        if self.left < 0:
+            raise self.full_error()
+
+    def full_error(self) -> InvalidParams:
+        """Returns the error about an item that has no room."""
+        return InvalidParams(
+            f"the items that the updates and checks of the request leave have more than {MAX_LEFT_BYTES} bytes",
+            field="actions",
+            hint="send fewer of them in one request",
+        )
+
+
 def check_item(table: Table, item: Item) -> Item:
     """Returns an item with numbers in canonical form, as all stores keep it. Raises InvalidParams naming the member."""
+    return measure_item(table, item)[0]
+
+
+def measure_item(table: Table, item: Item) -> tuple[Item, int]:
+    """Returns what `check_item` does, and the size of the item in bytes."""
     for name in (table.partition, table.sort):
         if name is not None and name not in item:
             raise InvalidParams(f"{name} is missing: it is in the key of {table.name}", field=name)
@@ -211,7 +250,7 @@ def check_item(table: Table, item: Item) -> Item:
         raise InvalidParams(
             f"the item has {size} bytes, and an item has at most {MAX_ITEM_BYTES}", hint="store it in parts"
         )
-    return checked
+    return checked, size
 
 
 def check_key(table: Table, key: Key, *, alone: bool = False) -> None:

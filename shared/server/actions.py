@@ -92,6 +92,8 @@ class Action(Struct, frozen=True, kw_only=True, eq=False):
     """Whether it sees what the batch has written, so that no later write of its connection may be in its turn."""
     is_page: Callable[[Any], bool] | None = None
     """Says of a request whether its answer may be large."""
+    weigh: Callable[[Any], int] | None = None
+    """Returns the part of a turn that a request takes; without it each takes 1."""
     prepare: Callable[..., Any] | None = None
     """The part that the batch of the turn has in an action that is answered aside."""
     audited: Audited | None = None
@@ -144,6 +146,7 @@ class ActionRegistry(Generic[S]):
         example: Members | None = None,
         reads: bool = False,
         is_page: Callable[[Any], bool] | None = None,
+        weigh: Callable[[Any], int] | None = None,
         audited: Audited | None = None,
     ) -> Callable[[F], F]:
         """Declares an action that is carried out together with all that arrived in the same turn.
@@ -151,7 +154,15 @@ class ActionRegistry(Generic[S]):
         The batch of the server calls its handler, with arguments of its choice.
         """
         return self._declare(
-            request, verb, usage, example, is_batched=True, reads=reads, is_page=is_page, audited=audited
+            request,
+            verb,
+            usage,
+            example,
+            is_batched=True,
+            reads=reads,
+            is_page=is_page,
+            weigh=weigh,
+            audited=audited,
         )
 
     def aside(

@@ -37,12 +37,21 @@ class RefusedRequest(Struct, frozen=True):
     error: ComandaError
 
 
+class Postponed(Struct, frozen=True):
+    """The result of a request that has no room in its turn: in the next one, `parsed` takes its place."""
+
+    parsed: ParsedRequest
+
+
 Entry = tuple[Connection, Item | RefusedRequest, float]
 """An item, where it came from, and when it arrived by the loop's clock."""
 Answers = tuple[bytes, int]
 """Answers that are encoded already, and their number."""
-Result = Reply | ComandaError | Answers | None
-"""What the batch has made of an item: a reply, an error, answers to an item of the server's own, or nothing."""
+Result = Reply | ComandaError | Answers | Postponed | None
+"""What the batch has made of an item: a reply, an error, answers to an item of the server's own, or nothing.
+
+A batch may postpone a request that reads; then the dispatcher does that with everything behind it on its connection.
+"""
 
 S = TypeVar("S")
 
@@ -204,8 +213,8 @@ class Dispatcher(Generic[S]):
                 held[connection] = deque([entry])
                 self._start(self._hold(connection))
                 continue
-            weight += 1
             action, request = item.action, item.request  # type: ignore[union-attr]
+            weight += 1 if action.weigh is None else action.weigh(request)
             if request.deadline_ms is not None and is_late(request.deadline_ms, now - arrived):
                 entries.append((connection, RefusedRequest(item, too_late()), arrived))  # type: ignore[arg-type]
                 continue
@@ -226,8 +235,15 @@ class Dispatcher(Generic[S]):
 
     async def _take_turn(self, entries: list[Entry], now: float) -> None:
         results = await self._batch.carry_out(entries, now)
-        for (connection, item, _), result in zip(entries, results, strict=True):
-            if type(result) is tuple:
+        postponed: list[Entry] = []
+        waiting: set[Connection] = set()
+        for (connection, item, arrived), result in zip(entries, results, strict=True):
+            if type(result) is Postponed:
+                item = result.parsed  # noqa: PLW2901
+                waiting.add(connection)
+            if waiting and connection in waiting:
+                postponed.append((connection, item, arrived))
+            elif type(result) is tuple:
                 connection.answer(result[0], result[1])  # type: ignore[arg-type]
             elif isinstance(item, ParsedRequest):
                 self._finish(connection, item, result)  # type: ignore[arg-type]
@@ -237,9 +253,18 @@ class Dispatcher(Generic[S]):
                     connection.finish()
             elif isinstance(item, RefusedRequest):
                 self._answer(connection, item.parsed, item.error)
+        if postponed:
+            self._put_back(postponed)
         self._batch.end_turn()
         if self._gone:
             self._forget_gone()
+
+    def _put_back(self, postponed: Sequence[Entry]) -> None:
+        """Returns entries to the front of the inbox, with the requests behind those that were to be answered aside."""
+        for connection, item, _ in postponed:
+            if isinstance(item, ParsedRequest) and item.action.is_aside:
+                self._inbox.extendleft(reversed(self._held.pop(connection)))
+        self._inbox.extendleft(reversed(postponed))
 
     def _forget_gone(self) -> None:
         for connection in [one for one in self._gone if not one.in_flight]:

@@ -15,12 +15,15 @@ from shared.domain.records import (
     Key,
     Put,
     Record,
+    ReplyRoom,
     Table,
     Update,
     check_item,
     check_key,
     check_value,
     is_number,
+    item_bytes,
+    measure_item,
 )
 
 _SUMS = Context(prec=MAX_DIGITS, traps=[Inexact])
@@ -35,23 +38,34 @@ def key_of(action: Action, table: Table) -> Key:
     return action.key
 
 
-def evaluate_action(action: Action, table: Table, current: Record | None, floor: int) -> Record | None:
+def check_room(action: Action, room: ReplyRoom | None) -> None:
+    """Raises InvalidParams if a reply has no room for the item of an action, so that it is not even read."""
+    if room is not None and room.left < 0 and isinstance(action, Update | Check):
+        raise room.full_error()
+
+
+def evaluate_action(
+    action: Action, table: Table, current: Record | None, floor: int, room: ReplyRoom | None = None
+) -> Record | None:
     """Returns the record after an action on `current`. Raises Conflict, and InvalidParams for an invalid item.
 
-    `floor` is the highest version that may have been removed from the key; the version of a new item is higher.
+    `floor` is the highest version that may have been removed from the key; the version of a new item is higher. The
+    items of updates and checks need `room`.
     """
     if action.when is not None:
         check_condition(action.when, table, current)
     version = (floor if current is None else current.version) + 1
     match action:
         case Check():
+            if room is not None and current is not None:
+                room.take(action, item_bytes(current.item))
             return current
         case Delete():
             return None
         case Put(item=item):
             return Record(check_item(table, _keep_names(table, item, current)), version)
         case Update():
-            return Record(_apply_update(action, table, current), version)
+            return Record(_apply_update(action, table, current, room), version)
 
 
 def check_condition(condition: Condition, table: Table, current: Record | None) -> None:
@@ -83,7 +97,7 @@ def _keep_names(table: Table, item: Item, current: Record | None) -> Item:
     return item | {name: current.item[name] for name in table.name_members}
 
 
-def _apply_update(action: Update, table: Table, current: Record | None) -> dict[str, Any]:
+def _apply_update(action: Update, table: Table, current: Record | None, room: ReplyRoom | None) -> dict[str, Any]:
     item = {**action.key, **action.create} if current is None else dict(current.item)
     item.update(action.set)
     for name in action.remove:
@@ -99,7 +113,10 @@ def _apply_update(action: Update, table: Table, current: Record | None) -> dict[
     for name in sorted(action.key):
         if not _is_key(table, name, item.get(name), action.key[name]):
             raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
-    return check_item(table, _keep_names(table, item, current))
+    checked, size = measure_item(table, _keep_names(table, item, current))
+    if room is not None:
+        room.take(action, size)
+    return checked
 
 
 def _is_key(table: Table, name: str, value: Any, key: Any) -> bool:

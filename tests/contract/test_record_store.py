@@ -20,6 +20,7 @@ from shared.domain.records import (
     Item,
     Put,
     Record,
+    ReplyRoom,
     Table,
     Transaction,
     Update,
@@ -27,7 +28,7 @@ from shared.domain.records import (
 )
 from shared.domain.tables import Tables
 from shared.stores.dynamodb.stores import dynamo_records
-from shared.stores.ports.records import Change, ItemLookup, RecordQuery, RecordStore
+from shared.stores.ports.records import Change, ItemLookup, ReadRoom, RecordQuery, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
 from tests.support.dynamodb import own_tables
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore
@@ -516,9 +517,10 @@ async def test_every_page_ends_before_a_mebibyte(records: RecordStore) -> None:
         query = replace(query, after=page.after)
     assert ([record.item["id"] for record in found], pages) == ([str(number) for number in range(7)], 3)
     asks = [ItemLookup("t", "Things", {"id": str(number)}) for number in range(7)]
-    assert [record and record.item["id"] for record in await records.get(asks, room=2**20)] == ["0", "1", "2"]
+    assert [record and record.item["id"] for record in await records.get(asks, room=ReadRoom(2**20))] == ["0", "1", "2"]
     # One that is larger than the room comes alone.
-    assert len(await records.get(asks, room=10)) == 1
+    room = ReadRoom(10)
+    assert (len(await records.get(asks, room=room)), room.left < 0) == (1, True)
     assert len(await records.get(asks)) == 7
 
 
@@ -628,3 +630,27 @@ async def test_conflict_names_the_refused_action(records: RecordStore) -> None:
     assert isinstance(error, Conflict)
     assert error.action == 2
     assert await read(records, "a") is None
+
+
+async def test_updates_and_checks_that_leave_more_than_a_reply_holds_change_nothing(records: RecordStore) -> None:
+    for number in range(12):
+        await do(records, Put("Quiet", {"id": str(number), "text": "x" * 400_000}))
+    updates: list[Action] = [Update("Quiet", {"id": str(number)}, set={"seen": True}) for number in range(10)]
+    checks: list[Action] = [Check("Quiet", {"id": str(number)}, Condition(exists=True)) for number in (10, 11)]
+    (outcome,) = await records.write([Transaction("t", [*updates, *checks], room=ReplyRoom())])
+    assert isinstance(outcome, InvalidParams)
+    assert (found := await read(records, "0", "Quiet")) is not None
+    assert found.version == 1
+    outcomes = await records.write([Transaction("t", [*updates, Delete("Quiet", {"id": "11"})], room=ReplyRoom())])
+    assert isinstance(outcomes[0], list)
+
+
+async def test_transactions_share_the_room_of_a_reply(records: RecordStore) -> None:
+    for number in range(12):
+        await do(records, Put("Quiet", {"id": str(number), "text": "x" * 400_000}))
+    room = ReplyRoom()
+    actions: list[Action] = [Update("Quiet", {"id": str(number)}, set={"seen": True}) for number in range(12)]
+    actions.append(Put("Quiet", {"id": "new"}))
+    outcomes = await records.write([Transaction("t", [action], room=room) for action in actions])
+    assert sum(isinstance(outcome, InvalidParams) for outcome in outcomes[:12]) == 2
+    assert isinstance(outcomes[12], list)

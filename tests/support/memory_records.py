@@ -33,6 +33,7 @@ from shared.stores.ports.records import (
     Changes,
     ItemLookup,
     ItemPosition,
+    ReadRoom,
     RecordPage,
     RecordQuery,
 )
@@ -139,7 +140,7 @@ class MemoryRecordStore:
                 floor = 0 if old is not None else floors.get((table.name, bucket_of(*place[1:])), 0)
                 if old is not None and table.has_expired(old.item, now / 1_000_000):
                     floor, old = old.version, None
-                planned[place] = Written(old, evaluate_action(action, table, old, floor))
+                planned[place] = Written(old, evaluate_action(action, table, old, floor, transaction.room))
         except Conflict as error:
             error.action = len(planned)
             return error
@@ -164,7 +165,7 @@ class MemoryRecordStore:
         if self._tables[place[0]].feed:
             self._database.feed.append(_Entry(place, now, old, new))
 
-    async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
+    async def get(self, asks: Sequence[ItemLookup], *, room: ReadRoom | None = None) -> list[Record | None]:
         """See `RecordStore.get`."""
         await self._database.begin()
         found: list[Record | None] = []
@@ -175,9 +176,10 @@ class MemoryRecordStore:
             if row is not None and table.has_expired(row.record.item, time.time()):
                 row = None
             if room is not None:
-                room -= ITEM_BYTES + (0 if row is None else text_bytes(row.document))
-                if room < 0 and found:
+                size = ITEM_BYTES + (0 if row is None else text_bytes(row.document))
+                if size > room.left and found:
                     break
+                room.left -= size
             found.append(None if row is None else row.record)
         return found
 

@@ -42,6 +42,7 @@ from shared.stores.ports.records import (
     Changes,
     ItemLookup,
     ItemPosition,
+    ReadRoom,
     RecordPage,
     RecordQuery,
 )
@@ -257,7 +258,7 @@ class DynamoRecordStore:
             written = None if raw is None else text_member(raw, WRITE)
             floor = 0 if old is not None else await self._read_floor(table, place, raw, by)
             try:
-                new = evaluate_action(action, table, old, floor)
+                new = evaluate_action(action, table, old, floor, transaction.room)
             except Conflict as error:
                 error.action = len(steps)
                 raise
@@ -335,7 +336,7 @@ class DynamoRecordStore:
 
     # Reading.
 
-    async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
+    async def get(self, asks: Sequence[ItemLookup], *, room: ReadRoom | None = None) -> list[Record | None]:
         """See `RecordStore.get`."""
         places: list[_Place] = []
         for ask in asks:
@@ -346,9 +347,10 @@ class DynamoRecordStore:
         found = [live_record(self._tables[place[0]], raw) for place, raw in zip(places, raws, strict=True)]
         if room is not None:
             for place, record in enumerate(found):
-                room -= _answer_bytes(record)
-                if room < 0 and place:
+                size = _answer_bytes(record)
+                if size > room.left and place:
                     return found[:place]
+                room.left -= size
         return found
 
     async def _read_marked(self, places: Sequence[_Place], by: float) -> list[Raw | None]:

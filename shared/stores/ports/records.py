@@ -38,6 +38,15 @@ class ItemPosition(NamedTuple):
     index_sort: str = ""
 
 
+class ReadRoom:
+    """The bytes that the items of one or several reads may have together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+
 class RecordQuery(Struct, frozen=True):
     """A query for items of one partition of a table or an index, in the order of their sort key.
 
@@ -98,10 +107,10 @@ class RecordStore(Protocol):
         it. A Conflict has the index of the refused action.
         """
 
-    async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
+    async def get(self, asks: Sequence[ItemLookup], *, room: ReadRoom | None = None) -> list[Record | None]:
         """Returns items by key, including all writes that have returned.
 
-        With `room` it returns only the first items that fit this number of bytes, but at least one.
+        With `room` it returns only the first items that fit, but at least one, and takes their size from it.
         """
 
     async def query(self, query: RecordQuery) -> RecordPage:

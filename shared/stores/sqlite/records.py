@@ -17,10 +17,19 @@ import aiosqlite
 import msgspec
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StartupError
-from shared.domain.records import Item, Put, Record, Table, Transaction, Written, check_key, text_bytes
+from shared.domain.records import (
+    Item,
+    Put,
+    Record,
+    Table,
+    Transaction,
+    Written,
+    check_key,
+    text_bytes,
+)
 from shared.domain.tables import REMOVALS, Tables
 from shared.runtime.clock import read_clock
-from shared.stores.evaluation import evaluate_action, key_of
+from shared.stores.evaluation import check_room, evaluate_action, key_of
 from shared.stores.keys import (
     ALL,
     bucket_of,
@@ -40,6 +49,7 @@ from shared.stores.ports.records import (
     Changes,
     ItemLookup,
     ItemPosition,
+    ReadRoom,
     RecordPage,
     RecordQuery,
 )
@@ -121,14 +131,18 @@ class _PageBuilder:
         return None
 
 
-def _take_fitting(rows: Iterable[tuple[int, str] | None], room: int) -> Iterator[tuple[int, str] | None]:
-    """Yields rows while their documents fit, and always the first one."""
-    left = room
-    for number, row in enumerate(rows):
-        left -= ITEM_BYTES + (0 if row is None else text_bytes(row[1]))
-        if left < 0 and number:
-            return
-        yield row
+def _take_fitting(rows: Iterable[tuple[int, str] | None], room: ReadRoom) -> list[tuple[int, str] | None]:
+    """Returns rows while their documents fit, and always the first one."""
+    taken: list[tuple[int, str] | None] = []
+    left = room.left
+    for row in rows:
+        size = ITEM_BYTES if row is None else ITEM_BYTES + text_bytes(row[1])
+        if size > left and taken:
+            break
+        left -= size
+        taken.append(row)
+    room.left = left
+    return taken
 
 
 class SqliteRecordStore:
@@ -202,8 +216,10 @@ class SqliteRecordStore:
         if transaction.journal is not None:
             self._append_journal(work, transaction.tenant, transaction.journal)
         planned: dict[_Place, tuple[Table, Record | None, Record | None]] = {}
+        room = transaction.room
         try:
             for action in transaction.actions:
+                check_room(action, room)
                 table = self._tables.get_table(action.table)
                 place = (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
                 if place in planned:
@@ -217,7 +233,7 @@ class SqliteRecordStore:
                 if old is not None and table.has_expired(old.item, now / 1_000_000):
                     # The version of the next item with this key is higher.
                     floor, old = old.version, None
-                planned[place] = (table, old, evaluate_action(action, table, old, floor))
+                planned[place] = (table, old, evaluate_action(action, table, old, floor, room))
         except Conflict as error:
             error.action = len(planned)
             return error
@@ -314,7 +330,7 @@ class SqliteRecordStore:
 
     # Reading.
 
-    async def get(self, asks: Sequence[ItemLookup], *, room: int | None = None) -> list[Record | None]:
+    async def get(self, asks: Sequence[ItemLookup], *, room: ReadRoom | None = None) -> list[Record | None]:
         """See `RecordStore.get`. Blocks for some microseconds per item."""
         with translate_errors(self._path):
             rows: Iterable[tuple[int, str] | None] = map(self._read_item, asks)

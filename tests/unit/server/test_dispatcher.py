@@ -15,7 +15,7 @@ from shared.net.server import TcpServer
 from shared.runtime.metrics import ServerMetrics
 from shared.server.actions import ActionRegistry, Followed, Members, ParsedRequest, Request, Verb
 from shared.server.common import CommonServer, Help, declare_common
-from shared.server.dispatcher import Dispatcher, Entry, Result, run_handler
+from shared.server.dispatcher import Dispatcher, Entry, Postponed, Result, run_handler
 from shared.server.parser import RequestParser
 
 ACTIONS: "ActionRegistry[Server]" = ActionRegistry()
@@ -41,6 +41,16 @@ class Write(Request, frozen=True, tag="write"):
 
 @ACTIONS.batched(Write, usage=[("write", "writes a number")])
 def write(server: Server, request: Write, values: list[int]) -> Members:
+    values.append(request.value)
+    return {"wrote": request.value}
+
+
+class Heavy(Request, frozen=True, tag="heavy"):
+    value: int
+
+
+@ACTIONS.batched(Heavy, weigh=lambda request: request.value)
+def write_heavy(server: Server, request: Heavy, values: list[int]) -> Members:
     values.append(request.value)
     return {"wrote": request.value}
 
@@ -98,7 +108,7 @@ class Batch:
         values: list[int] = []
         results: list[Result] = []
         for _, item, _ in entries:
-            if isinstance(item, ParsedRequest) and item.action.name == "write":
+            if isinstance(item, ParsedRequest) and item.action.name in ("write", "heavy"):
                 results.append(self.server.error or run_handler(item, self.server, item.request, values))
             else:
                 results.append(None)
@@ -106,7 +116,8 @@ class Batch:
             self.server.commits.append(values)
         for place, (_, item, _) in enumerate(entries):
             if isinstance(item, ParsedRequest) and item.action.name == "read":
-                results[place] = run_handler(item, self.server, item.request)
+                postpones = item.request.size < 0 and self.ended < -item.request.size
+                results[place] = Postponed(item) if postpones else run_handler(item, self.server, item.request)
         return results
 
     def end_turn(self) -> None:
@@ -216,6 +227,25 @@ async def test_a_turn_ends_at_its_weight(bench: Bench) -> None:
     client.send(*[{"action": "write", "value": value} for value in range(6)])
     await client.receive(6)
     assert bench.server.commits == [[0, 1, 2, 3], [4, 5]]
+
+
+async def test_a_turn_ends_behind_a_heavy_request(bench: Bench) -> None:
+    client = bench.connect()
+    client.send(*[{"action": "heavy", "value": value} for value in (1, 100, 1, 1)])
+    await client.receive(4)
+    assert bench.server.commits == [[1, 100], [1, 1]]
+
+
+async def test_what_is_behind_a_postponed_request_waits_and_other_connections_do_not(bench: Bench) -> None:
+    one, two = bench.connect(), bench.connect()
+    one.send("read -3", "ping", "slow", {"action": "write", "value": 1}, "read")
+    two.send({"action": "write", "value": 2}, "read")
+    assert [answer.get("read") for answer in await two.receive(2)] == [None, 1]
+    assert not one.answers
+    bench.server.gates["a"].set()
+    shown = [next(name for name in answer if name != "success") for answer in await one.receive(5)]
+    assert shown == ["read", "pong", "slow", "wrote", "read"]
+    assert bench.batch.ended > 3
 
 
 async def test_answers_keep_their_order_behind_a_slow_one_and_other_connections_do_not_wait(bench: Bench) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import StoreError
+from shared.domain.records import item_bytes
+from shared.stores.ports.records import ReadRoom
 from tests.support.in_process import Suite
 from tests.support.lines import Lines
+from tests.support.memory_records import MemoryRecordStore
 from tests.support.simulation import pass_time_until
 
 SERVER = "tcp_persist_port"
@@ -358,3 +361,56 @@ async def test_help_metrics_and_health(records: Lines) -> None:
     assert "comanda_" in (await records.ask("metrics"))["metrics"]
     health = await records.ask("health")
     assert (health["status"], health["store"]) == ("ok", "ok")
+
+
+async def test_a_turn_reads_four_mebibytes_and_the_rest_waits_for_its_turn(
+    suite: Suite, records: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    get = MemoryRecordStore.get
+
+    async def measure_get(store: MemoryRecordStore, asks: Any, *, room: ReadRoom | None = None) -> Any:
+        found = await get(store, asks, room=room)
+        sizes.append(sum(item_bytes(record.item) for record in found if record is not None))
+        return found
+
+    monkeypatch.setattr(MemoryRecordStore, "get", measure_get)
+    for name in ("a", "b"):
+        await put(records, name, text=name * 250_000)
+    keys: list[dict[str, Any]] = [
+        {"action": "get", "id": "ab"[number % 2], "request_id": number} for number in range(40)
+    ]
+    pages: list[dict[str, Any]] = [
+        {"action": "get_items", "table": "Stores", "keys": [{"store": "x"}], "request_id": "p"}
+    ] * 6
+    changes: list[dict[str, Any]] = [
+        {"action": "changes", "limit": 1, "request_id": "c"},
+        {"action": "ping", "request_id": "i"},
+    ]
+    requests = [*keys[:20], *pages, *changes, *keys[20:], {"action": "set", "id": "c", "data": {}, "request_id": "s"}]
+    records.send("".join(f"{json.dumps(request)}\n" for request in requests))
+    answers = [await records.read() for _ in requests]
+    assert [answer["request_id"] for answer in answers] == [request["request_id"] for request in requests]
+    assert all(answer["success"] for answer in answers)
+    read = [answer["data"]["text"][0] for answer in answers if answer["request_id"] in range(40)]
+    assert read == ["a", "b"] * 20
+    assert max(sizes) <= 4 * 2**20
+    assert sum(sizes) >= 40 * 250_000
+    logs = (await records.ask({"action": "list_logs", "limit": 100}))["items"]
+    assert sum(entry["action"] == "get" for entry in logs) == 40
+    assert (await records.ask("verify_log"))["valid"]
+
+
+async def test_updates_whose_items_are_too_large_for_an_answer_are_refused(records: Lines) -> None:
+    for number in range(12):
+        item = {"import": "i", "number": number, "rows": "x" * 400_000}
+        assert (await records.ask({"action": "put_item", "table": "StockImportRows", "item": item}))["success"]
+    keys = [{"import": "i", "number": number} for number in range(12)]
+    updates = [{"do": "update", "table": "StockImportRows", "key": key, "set": {"seen": True}} for key in keys]
+    answer = await records.ask({"action": "transact", "actions": updates})
+    assert (answer["error"], answer["field"]) == ("invalid_params", "actions")
+    assert (await records.ask({"action": "get_item", "table": "StockImportRows", "key": keys[0]}))["version"] == 1
+    removal = {"do": "delete", "table": "StockImportRows", "key": keys[11]}
+    results = (await records.ask({"action": "batch", "actions": [*updates, removal]}))["results"]
+    assert [result["success"] for result in results] == [True] * 10 + [False, False, True]
+    assert {result.get("error") for result in results[10:12]} == {"invalid_params"}
