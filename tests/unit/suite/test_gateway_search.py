@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from clients.accounts.tenants import add_tenant
+from shared.domain.errors import IndexBehind
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
 from tests.support.in_process_http import InProcessHttp
@@ -158,3 +159,26 @@ async def test_an_index_is_built_anew_when_it_is_asked_for(
     assert [entry["event"] for entry in log].count("search_index_built") == 2
     await found(shop, "q=soledad")
     assert (await cli.run("ready", "shop"))[0] == 0
+
+
+async def test_an_index_that_cannot_store_changes_is_behind_and_catches_up(
+    suite: Suite, shop: InProcessHttp, log: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise IndexBehind("the disk is full")
+
+    async def look() -> Any:
+        state = (await shop.get("/ready")).json["dependencies"]["shop"]
+        return state if state["status"] == "degraded" else None
+
+    await add(shop, 1)
+    await found(shop, "q=libro")
+    with monkeypatch.context() as patch:
+        patch.setattr(suite.books, "apply", refuse)
+        await add(shop, 2)
+        state = await pass_time_until(look)
+        assert state["reason"] == "the search index cannot store changes: main"
+        assert [entry["event"] for entry in log].count("search_index_behind") == 1
+        # It answers with older data.
+        await found(shop, "q=libro")
+    await found(shop, "q=libro", 2)
