@@ -27,6 +27,7 @@ from services.inventory.grants import (
 from services.inventory.server_retry import ServerRetry
 from services.inventory.stock_index import StockIndex
 from shared.domain.orders import Item
+from shared.domain.purchases import is_purchase_order
 from shared.domain.records import Action, Condition, Update
 from shared.domain.stock import Cause
 from shared.domain.tables import RESERVATIONS, STOCK
@@ -55,6 +56,10 @@ class Reserver:
 
         Raises Refused if the persistence server rejects the request.
         """
+        # Checkouts have taken the stock of purchases already.
+        jobs = [job for job in jobs if not is_purchase_order(job.request.request_id)]
+        if not jobs:
+            return {}
         await self._refresh_index(jobs)
         found: dict[str, Exception | str] = {}
         for job_id, text in find_unstocked(jobs, self._stock_index.stores).items():
