@@ -17,7 +17,7 @@ FLAGS = {"--data-dir": "DATA_DIR"}
 
 def main(argv: list[str]) -> int:
     """Runs the shop's service. Returns the exit status."""
-    description = "Keeps the search index of books of all tenants."
+    description = "Keeps the search index of books and fulfils the purchases of all tenants."
     return run_program(argv, ShopSettings, _serve, name="shop", description=description, flags=FLAGS)
 
 

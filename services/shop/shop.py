@@ -6,12 +6,16 @@ import gc
 import structlog
 
 from clients.access import Access
+from clients.distributed import DistributedClient
 from clients.errors import ClientError
+from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from clients.shop.search_state import HEARTBEAT_SECONDS, send_heartbeat
 from services.settings import reachable_host
+from services.shop.fulfilling_follower import PurchaseFollower
 from services.shop.index_follower import IndexFollower
 from services.shop.index_keeper import IndexKeeper
+from services.shop.payments import SimulatedPayments
 from services.shop.settings import ShopSettings
 from shared.runtime.parent import announce_ready
 from shared.runtime.parts import ServiceParts
@@ -22,7 +26,7 @@ _RETRY_SECONDS = 0.5
 
 
 class ShopService:
-    """The shop's service. It has no port: it works on records and on the search index."""
+    """The shop's service. It has no port: it works on records, orders and the search index."""
 
     def __init__(self, settings: ShopSettings, access: Access, index: BookIndex) -> None:
         self._settings = settings
@@ -40,6 +44,8 @@ class ShopService:
         parts.start(follower.store_positions(), "positions")
         parts.start(follower.check_indexes(), "check")
         parts.start(follower.serve_requests(), "requests")
+        purchases = self._create_purchase_follower()
+        parts.start(purchases.run(), "purchases")
         parts.start(self._send_heartbeats(self._connect_client(), keeper), "beat")
         self._log.info("working", search=self._settings.search)
         announce_ready(self._settings.search)
@@ -53,6 +59,22 @@ class ShopService:
             client.close()
         self._log.info("stopped")
         parts.raise_failure()
+
+    def _create_purchase_follower(self) -> PurchaseFollower:
+        settings = self._settings
+        access = self._access._replace(token=settings.intake_read_token)
+        intake = IntakeClient(reachable_host(settings.server_host), settings.server_port, access)
+        distributed = None
+        if settings.store == "sqlite":
+            host = reachable_host(settings.distributed_host)
+            distributed = DistributedClient(host, settings.distributed_port, self._access)
+        return PurchaseFollower(
+            self._connect_client(),
+            intake,
+            distributed,
+            SimulatedPayments(),
+            pending_seconds=settings.pending_minutes * 60,
+        )
 
     def _connect_client(self) -> PersistenceClient:
         """Returns a connection for one part. A lookup delays later requests on the same connection."""

@@ -92,6 +92,7 @@ NAMES = frozenset(
         "PASSWORD_MEMORY_KIB",
         "PASSWORD_MIN",
         "PASSWORD_ROUNDS",
+        "PENDING_MINUTES",
         "PICKLE_KEY",
         "PIPED_SECONDS",
         "PROCESSING_SECONDS",

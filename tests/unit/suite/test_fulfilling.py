@@ -235,3 +235,11 @@ async def test_reservations_pass_over_purchases(shop: Shop) -> None:
         order = (await intake.order(build_order("main", purchase))).id
         assert (await intake.follow(order)).state is State.DONE
     assert await shop.count() == 8
+
+
+async def test_the_service_shop_fulfils_purchases(shop: Shop) -> None:
+    await shop.suite.start_intake(order_handler=HANDLER)
+    await shop.suite.start_distributed()
+    purchase = await shop.buy()
+    await shop.suite.start_shop()
+    assert (await shop.wait_for(purchase, "completed")).total == 2598
