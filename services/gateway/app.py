@@ -35,7 +35,7 @@ from services.gateway.http.router import Router
 from services.gateway.http.routes import collect_routes
 from services.gateway.http.static_files import StaticFiles
 from services.gateway.identity.account_services import AccountServices
-from services.gateway.identity.admission import Admission
+from services.gateway.identity.admission import RequestAdmission
 from services.gateway.identity.authenticator import Authenticator
 from services.gateway.identity.cross_origin import CrossOriginPolicy
 from services.gateway.identity.players import PlayerTokens
@@ -141,7 +141,9 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
     description = describe_api(routes, open_to_all=settings.stage == "dev")
     counter = RequestCounter(settings.redis_url)
     cross_origin = CrossOriginPolicy(tenants)
-    admission = Admission(authenticator, cross_origin, TenantRateLimiter(settings.tenant_limits, counter, tenants))
+    admission = RequestAdmission(
+        authenticator, cross_origin, TenantRateLimiter(settings.tenant_limits, counter, tenants)
+    )
     router = Router(
         routes,
         RateLimiter(settings.rate_limit, counter).check_rate,

@@ -125,7 +125,7 @@ class UserPage(Struct, frozen=True):
     cursor: str | None
 
 
-class Session(Struct, frozen=True):
+class SessionView(Struct, frozen=True):
     """A session of the user; `current` is that of this request."""
 
     id: str
@@ -139,14 +139,14 @@ class Session(Struct, frozen=True):
 class SessionList(Struct, frozen=True):
     """The sessions of the user, oldest first."""
 
-    sessions: list[Session]
+    sessions: list[SessionView]
 
 
 class Export(Struct, frozen=True):
     """Everything that is stored of an account, except for digests of secrets."""
 
     user: ListedUser
-    sessions: list[Session]
+    sessions: list[SessionView]
     belongings: Annotated[dict[str, list[dict[str, Any]]], Meta(description="Items of the user by table")]
 
 
@@ -171,7 +171,7 @@ class TokenState(Struct, frozen=True):
     reason: str | UnsetType = UNSET
 
 
-class NewApiKey(Struct, frozen=True, forbid_unknown_fields=True):
+class ApiKeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A new API key."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -179,7 +179,7 @@ class NewApiKey(Struct, frozen=True, forbid_unknown_fields=True):
     days: Annotated[float, Meta(gt=0, le=3650, description="Days until it expires")] = 90.0
 
 
-class ApiKey(Struct, frozen=True):
+class ApiKeyView(Struct, frozen=True):
     """An API key."""
 
     id: str
@@ -190,7 +190,7 @@ class ApiKey(Struct, frozen=True):
     expires_at: int
 
 
-class ShownApiKey(ApiKey, frozen=True):
+class ShownApiKey(ApiKeyView, frozen=True):
     """A new API key with its text, which is not shown again."""
 
     api_key: str
@@ -199,7 +199,7 @@ class ShownApiKey(ApiKey, frozen=True):
 class ApiKeyList(Struct, frozen=True):
     """The API keys of the tenant, oldest first."""
 
-    api_keys: list[ApiKey]
+    api_keys: list[ApiKeyView]
 
 
 def public_user(account: Account, tenant: str) -> PublicUser:

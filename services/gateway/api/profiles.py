@@ -4,8 +4,7 @@ from msgspec import UNSET, to_builtins
 
 from clients.accounts.accounts import change_account, delete_account, load_hash, require_account
 from clients.accounts.belongings import delete_belongings, export_belongings
-from clients.accounts.sessions import Session as StoredSession
-from clients.accounts.sessions import end_session, end_sessions, list_sessions
+from clients.accounts.sessions import Session, end_session, end_sessions, list_sessions
 from clients.persistence import PersistenceClient
 from services.gateway.api.account_bodies import (
     AccountRemoval,
@@ -13,8 +12,8 @@ from services.gateway.api.account_bodies import (
     Message,
     ProfileChange,
     PublicUser,
-    Session,
     SessionList,
+    SessionView,
     listed_user,
     public_user,
 )
@@ -185,16 +184,16 @@ class ProfileRoutes:
         self._services.credentials.forget(principal.tenant, _user_of(principal))
         return HttpResponse(204, [], b"")
 
-    async def _list(self, request: HttpRequest) -> list[Session]:
+    async def _list(self, request: HttpRequest) -> list[SessionView]:
         current = request.principal.session
         account = await self._load_account(request.principal)
         return [
-            Session(one.session, one.kind, one.agent, one.created_at, one.expires, one.session == current)
+            SessionView(one.session, one.kind, one.agent, one.created_at, one.expires, one.session == current)
             for one in await self._load_sessions(request.principal)
             if one.generation == account.generation
         ]
 
-    async def _load_sessions(self, principal: Principal) -> list[StoredSession]:
+    async def _load_sessions(self, principal: Principal) -> list[Session]:
         return list(await list_sessions(self._records_of(principal), _user_of(principal), limit=_MAX_SESSIONS))
 
     async def _load_account(self, principal: Principal) -> Account:

@@ -7,11 +7,11 @@ from msgspec import Meta, Struct
 from clients.accounts import api_keys
 from clients.accounts.accounts import change_account, list_accounts
 from services.gateway.api.account_bodies import (
-    ApiKey,
     ApiKeyList,
+    ApiKeyRequest,
+    ApiKeyView,
     BlockChange,
     ListedUser,
-    NewApiKey,
     RoleChange,
     ShownApiKey,
     UserPage,
@@ -121,13 +121,13 @@ class UserRoutes:
         access=ADMINS,
         tag="users",
         summary="Make an API key",
-        body=NewApiKey,
+        body=ApiKeyRequest,
         example={"name": "caja 1", "role": "staff", "days": 90},
         responses={201: ResponseSpec(ShownApiKey, "The key; its text is not shown again")},
         errors=("conflict", *UPSTREAM_ERRORS),
     )
     async def _add_key(self, request: HttpRequest) -> HttpResponse:
-        body: NewApiKey = request.body
+        body: ApiKeyRequest = request.body
         principal = request.principal
         made = await api_keys.create_api_key(
             self._services.backend.lookups.of(principal.tenant),
@@ -138,7 +138,7 @@ class UserRoutes:
             created_by=principal.name,
         )
         key = _public_key(made.key)
-        members = {name: getattr(key, name) for name in ApiKey.__struct_fields__}
+        members = {name: getattr(key, name) for name in ApiKeyView.__struct_fields__}
         return json_response(
             ShownApiKey(**members, api_key=made.text), status=201, location=f"/api/v1/api-keys/{key.id}"
         )
@@ -166,5 +166,5 @@ def _check_other(principal: Principal, user: str) -> None:
         raise Conflict("this is your own account", field="id", hint="another administrator has to do this")
 
 
-def _public_key(key: api_keys.ApiKey) -> ApiKey:
-    return ApiKey(key.key, key.name, key.role, key.created_at, key.created_by, key.expires)
+def _public_key(key: api_keys.ApiKey) -> ApiKeyView:
+    return ApiKeyView(key.key, key.name, key.role, key.created_at, key.created_by, key.expires)

@@ -7,7 +7,7 @@ from services.gateway.identity.cross_origin import CrossOriginPolicy
 from services.gateway.identity.tenant_limits import TenantRateLimiter
 
 
-class Admission:
+class RequestAdmission:
     """Admits requests to their routes."""
 
     def __init__(

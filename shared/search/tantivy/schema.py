@@ -41,7 +41,7 @@ _LETTERS = 12
 """Letters that fit into 64 bits: 40 to the power of 12 is less than 2 to the power of 64."""
 
 
-class StoredBook(NamedTuple):
+class StoredHit(NamedTuple):
     """What the index returns of a book that it has found."""
 
     book: str
@@ -50,7 +50,7 @@ class StoredBook(NamedTuple):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(StoredBook).decode
+_decode = msgspec.msgpack.Decoder(StoredHit).decode
 
 
 def make_schema() -> tantivy.Schema:
@@ -103,7 +103,7 @@ def make_document(book: IndexedBook) -> tantivy.Document:
         HEADS: " ".join(_list_heads(f"{fields.title} {fields.author}")),
     }
     document = tantivy.Document()
-    document.add_bytes("stored", _encode(StoredBook(book.book, book.title, book.authors)))
+    document.add_bytes("stored", _encode(StoredHit(book.book, book.title, book.authors)))
     for name, text in texts.items():
         if text:
             document.add_text(name, text)
@@ -125,11 +125,11 @@ def make_position_document(position: str) -> tantivy.Document:
     """Returns the document of a position in the change feed."""
     document = tantivy.Document()
     document.add_text("book", POSITION_ID)
-    document.add_bytes("stored", _encode(StoredBook(POSITION_ID, position, ())))
+    document.add_bytes("stored", _encode(StoredHit(POSITION_ID, position, ())))
     return document
 
 
-def read_stored(document: tantivy.Document) -> StoredBook:
+def read_stored(document: tantivy.Document) -> StoredHit:
     """Returns what is stored of a book; the title of the position's document is the position."""
     return _decode(bytes(document.get_first("stored") or b""))
 

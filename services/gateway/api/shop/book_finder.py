@@ -21,8 +21,7 @@ from services.gateway.api.shop.views import BookView, Currency, load_currency, s
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
 from shared.search.analysis import make_name_key
-from shared.search.port import BookFilters, BookIndex, BookSearch, FacetDimension, FacetRange, FacetValue, Found
-from shared.search.port import Facets as FoundFacets
+from shared.search.port import BookFilters, BookIndex, BookSearch, FacetDimension, FacetRange, Facets, FacetValue, Found
 
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ class StarRange(Struct, frozen=True):
     count: int
 
 
-class Facets(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FacetsView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Counts of what was asked for. Those of a dimension ignore its own filter, and obey all others."""
 
     category: Sequence[FacetValue] | None = None
@@ -66,7 +65,7 @@ class BookPage(Struct, frozen=True, omit_defaults=True):
     data: Sequence[BookView]
     pagination: Pagination
     corrected: bool = False
-    facets: Facets | None = None
+    facets: FacetsView | None = None
 
 
 class CategoryView(Struct, frozen=True):
@@ -169,11 +168,11 @@ def _paginate(found: Found, search: BookSearch) -> Pagination:
     )
 
 
-def _show_facets(facets: FoundFacets, wanted: Sequence[FacetDimension], currency: Currency) -> Facets:
+def _show_facets(facets: Facets, wanted: Sequence[FacetDimension], currency: Currency) -> FacetsView:
     def price(one: FacetRange) -> PriceRange:
         return PriceRange(show_price(one.low, currency), show_price(one.high, currency), one.count)
 
-    return Facets(
+    return FacetsView(
         category=facets.category if "category" in wanted else None,
         subcategory=facets.subcategory if "subcategory" in wanted else None,
         language=facets.language if "language" in wanted else None,

@@ -11,6 +11,7 @@ from clients.persistence import PersistenceClient
 from clients.shop import books as shop
 from clients.shop.books import StoredBook
 from clients.shop.listing import list_newest, list_oldest
+from services.gateway.api.account_bodies import Message
 from services.gateway.api.shop.book_finder import BookFinder, BookPage
 from services.gateway.api.shop.envelope import (
     TenantQuery,
@@ -60,12 +61,6 @@ class BookChanged(Struct, frozen=True):
 
     message: str
     book: BookView
-
-
-class Done(Struct, frozen=True):
-    """Something was done that leaves nothing to show."""
-
-    message: str
 
 
 class _FoundPage(NamedTuple):
@@ -246,7 +241,7 @@ class BookRoutes:
         description="It stays readable in purchases and in the lists of users, and its ISBN becomes free.",
         query=TenantQuery,
         headers=Match,
-        responses={200: ResponseSpec(Done, "It is not listed any more")},
+        responses={200: ResponseSpec(Message, "It is not listed any more")},
         errors=("not_found", "precondition_failed", "conflict", "forbidden", *UPSTREAM_ERRORS),
     )
     async def _delete_book(self, request: HttpRequest) -> HttpResponse:
@@ -254,7 +249,7 @@ class BookRoutes:
         check_tenant(tenant, request.query.tenant_id)
         seen = seen_versions(request.headers.if_match)
         await shop.delete_book(self._records.of(tenant).lookups, request.id, seen=seen)
-        return json_response(Done("Libro eliminado exitosamente"))
+        return json_response(Message("Libro eliminado exitosamente"))
 
 
 async def _read_page(records: PersistenceClient, query: FilterQuery, scope: object, limit: int) -> _FoundPage:

@@ -39,7 +39,7 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     tenant_id: TenantId | None = None
 
 
-class PageQuery(Protocol):
+class PageRequest(Protocol):
     """The position and the size of a page, in any query that has them."""
 
     @property
@@ -102,7 +102,7 @@ def build_pagination(
 
 
 def cut_page(
-    query: PageQuery, scope: Any, entries: Sequence[T], key: Callable[[T], str], *, descending: bool
+    query: PageRequest, scope: Any, entries: Sequence[T], key: Callable[[T], str], *, descending: bool
 ) -> tuple[Sequence[T], Pagination]:
     """Returns the page of a whole list that a query asks for, sorted by `key`, and its position."""
     limit, page = cut_limit(query.limit), query.page

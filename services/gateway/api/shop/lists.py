@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from clients.persistence import PersistenceClient
 from clients.shop import lists
 from clients.shop.lists import DEFAULT_PRIORITY, FIRST_PRIORITY, LAST_PRIORITY, ListedBook
-from services.gateway.api.shop.books import Done
+from services.gateway.api.account_bodies import Message
 from services.gateway.api.shop.envelope import (
     ListQuery,
     Pagination,
@@ -119,13 +119,13 @@ class ShopListRoutes:
         access=SIGNED_IN,
         summary="Add a book to your favourites",
         query=TenantQuery,
-        responses={200: ResponseSpec(Done, "It is in the list")},
+        responses={200: ResponseSpec(Message, "It is in the list")},
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _add_favorite(self, request: HttpRequest) -> HttpResponse:
         tenant, user = own_account(request)
         await lists.add_favorite(self._records.of(tenant).lookups, user, request.id)
-        return json_response(Done("Libro agregado a favoritos"))
+        return json_response(Message("Libro agregado a favoritos"))
 
     @route(
         "DELETE",
@@ -135,13 +135,13 @@ class ShopListRoutes:
         access=SIGNED_IN,
         summary="Remove a book from your favourites",
         query=TenantQuery,
-        responses={200: ResponseSpec(Done, "It is not in the list")},
+        responses={200: ResponseSpec(Message, "It is not in the list")},
         errors=UPSTREAM_ERRORS,
     )
     async def _remove_favorite(self, request: HttpRequest) -> HttpResponse:
         tenant, user = own_account(request)
         await lists.remove_favorite(self._records.of(tenant).lookups, user, request.id)
-        return json_response(Done("Libro removido de favoritos"))
+        return json_response(Message("Libro removido de favoritos"))
 
     @route(
         "GET",
@@ -173,14 +173,14 @@ class ShopListRoutes:
         summary="Add a book to your wishlist, or change its priority",
         description="The price and the time of the first addition stay.",
         query=WishQuery,
-        responses={200: ResponseSpec(Done, "It is in the list")},
+        responses={200: ResponseSpec(Message, "It is in the list")},
         errors=("not_found", "conflict", *UPSTREAM_ERRORS),
     )
     async def _add_wish(self, request: HttpRequest) -> HttpResponse:
         tenant, user = own_account(request)
         priority = min(max(request.query.priority, FIRST_PRIORITY), LAST_PRIORITY)
         await lists.add_wish(self._records.of(tenant).lookups, user, request.id, priority)
-        return json_response(Done("Libro agregado a lista de deseos"))
+        return json_response(Message("Libro agregado a lista de deseos"))
 
     @route(
         "DELETE",
@@ -190,13 +190,13 @@ class ShopListRoutes:
         access=SIGNED_IN,
         summary="Remove a book from your wishlist",
         query=TenantQuery,
-        responses={200: ResponseSpec(Done, "It is not in the list")},
+        responses={200: ResponseSpec(Message, "It is not in the list")},
         errors=UPSTREAM_ERRORS,
     )
     async def _remove_wish(self, request: HttpRequest) -> HttpResponse:
         tenant, user = own_account(request)
         await lists.remove_wish(self._records.of(tenant).lookups, user, request.id)
-        return json_response(Done("Libro removido de lista de deseos"))
+        return json_response(Message("Libro removido de lista de deseos"))
 
     async def _cut_page(
         self,
