@@ -1,7 +1,7 @@
 """The base of the clients: one connection that all tasks share, opened on demand and reopened after a failure."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -121,13 +121,18 @@ class BaseClient:
 
     async def _send_document(self, document: Any, *, safe: bool) -> bytes:
         """Sends a document and returns the line of its answer."""
-        document = add_request_user(document)
+        (line,) = await self._send_documents((document,), safe=safe)
+        return line
+
+    async def _send_documents(self, documents: Sequence[Any], *, safe: bool) -> list[bytes]:
+        """Sends documents on one connection, without waiting between them; returns the lines of their answers."""
+        documents = [add_request_user(document) for document in documents]
         if (context := get_request_context()) is None:
             deadline = self._compute_deadline()
         else:
-            document = context.add_to_document(document)
+            documents = [context.add_to_document(document) for document in documents]
             deadline = min(context.clock() + self._timeout, context.deadline)
-        encoded = _encode(document)
+        encoded = [_encode(document) for document in documents]
         backoff: Backoff | None = None
         lost: ConnectionLost | None = None
         connection: ClientConnection | None = None
@@ -139,8 +144,9 @@ class BaseClient:
                     async with asyncio.timeout_at(deadline):
                         connection = await self._get_connection(deadline)
                 sent = connection.read_clock()
+                answers = [connection.send_request(one, deadline) for one in encoded]
                 try:
-                    return await connection.send_request(encoded, deadline)
+                    return await _collect_answers(answers)
                 except ConnectionLost as error:
                     if not safe:
                         raise
@@ -190,3 +196,14 @@ class BaseClient:
 
 def _timeout_error(timeout: float) -> AnswerTimeout:
     return AnswerTimeout(f"no answer within {timeout:g} s", hint="try again")
+
+
+async def _collect_answers(answers: "Sequence[asyncio.Future[bytes]]") -> list[bytes]:
+    try:
+        return [await answer for answer in answers]
+    except BaseException:
+        # Nobody waits for the later ones any more, whose errors asyncio would log.
+        for answer in answers:
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()
+        raise

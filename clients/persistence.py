@@ -18,7 +18,7 @@ from msgspec import Struct
 from clients.access import OPEN, Access
 from clients.base_client import BaseClient
 from clients.errors import ConnectionLost, Refused, Unreachable
-from clients.replies import Members
+from clients.replies import Members, read_answer
 from shared.domain.records import Action, Condition
 from shared.domain.tenants import MAIN, check_tenant_name
 
@@ -167,6 +167,15 @@ class PersistenceClient(BaseClient):
     async def get_item(self, table: str, key: Members) -> StoredItem:
         """Returns one item of another service's table."""
         return await self._request_reply(StoredItem, {"action": "get_item", "table": table, "key": key, **self._tenant})
+
+    async def get_pair(self, first: tuple[str, Members], second: tuple[str, Members]) -> tuple[StoredItem, StoredItem]:
+        """Returns two items of different tables, each named by its table and key, in the time of one."""
+        requests = [
+            {"action": "get_item", "table": table, "key": key, **self._tenant} for table, key in (first, second)
+        ]
+        lines = await self._send_documents(requests, safe=True)
+        one, other = (read_answer(StoredItem, line, exact=self._exact) for line in lines)
+        return one, other
 
     async def get_items(self, table: str, keys: Sequence[Members]) -> Sequence[StoredItem]:
         """Returns up to 1,000 items of another service's table, in the order of their keys."""

@@ -103,9 +103,7 @@ async def count_books(records: PersistenceClient) -> int:
 
 async def get_book(records: PersistenceClient, book: str) -> StoredBook:
     """Returns one listed book. Raises NotFound, also for a deleted one."""
-    stored, stock = await asyncio.gather(
-        records.get_item(BOOKS.name, {"book": book}), records.get_item(STOCK.name, stock_key(book))
-    )
+    stored, stock = await records.get_pair((BOOKS.name, {"book": book}), (STOCK.name, stock_key(book)))
     found = _join(stored, stock)
     if found is None or not found.book.active:
         raise _no_book(book)

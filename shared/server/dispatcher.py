@@ -8,7 +8,7 @@ order, and other connections do not notice.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -28,6 +28,9 @@ from shared.wire.replies import encode_line, error_reply, success_reply
 
 # After so many requests in a row a task that answers aside lets the event loop have a turn.
 _STRETCH = 64
+# Answers to one connection that are sent with one write. A large one is sent at once, as its peer can begin to read it.
+_ANSWERS_AT_ONCE = 64
+_LARGE_ANSWER = 65_536
 
 
 class RefusedRequest(Struct, frozen=True):
@@ -111,7 +114,8 @@ class Dispatcher(Generic[S]):
         self._wakeup: asyncio.Future[None] | None = None
         self._closed = False
         self._loop = asyncio.get_running_loop()
-        self._log = structlog.get_logger()
+        # Bound once: the lazy logger is bound anew for each entry, which takes longer than finding that it is left out.
+        self._log = structlog.get_logger().bind()
 
     # What connections call.
 
@@ -237,22 +241,21 @@ class Dispatcher(Generic[S]):
         results = await self._batch.carry_out(entries, now)
         postponed: list[Entry] = []
         waiting: set[Connection] = set()
+        # A write for each answer would cost more than most answers.
+        unsent: dict[Connection, list[bytes]] = {}
         for (connection, item, arrived), result in zip(entries, results, strict=True):
             if type(result) is Postponed:
                 item = result.parsed  # noqa: PLW2901
                 waiting.add(connection)
             if waiting and connection in waiting:
                 postponed.append((connection, item, arrived))
-            elif type(result) is tuple:
-                connection.answer(result[0], result[1])  # type: ignore[arg-type]
-            elif isinstance(item, ParsedRequest):
-                self._finish(connection, item, result)  # type: ignore[arg-type]
-            elif isinstance(item, ImmediateReply):
-                connection.answer(item.answer)
-                if item.last:
-                    connection.finish()
-            elif isinstance(item, RefusedRequest):
-                self._answer(connection, item.parsed, item.error)
+            elif type(item) is ParsedRequest and not (item.action.is_immediate or item.action.is_aside):
+                self._answer_later(connection, item, result, unsent)
+            else:
+                _send_answers(connection, unsent)
+                self._take_result(connection, item, result)
+        for connection in list(unsent):
+            _send_answers(connection, unsent)
         if postponed:
             self._put_back(postponed)
         self._batch.end_turn()
@@ -266,30 +269,61 @@ class Dispatcher(Generic[S]):
                 self._inbox.extendleft(reversed(self._held.pop(connection)))
         self._inbox.extendleft(reversed(postponed))
 
+    def _take_result(self, connection: Connection, item: Item | RefusedRequest, result: Any) -> None:
+        """Answers an item that is no request of the batch."""
+        if type(result) is tuple:
+            connection.answer(result[0], result[1])
+        elif isinstance(item, ParsedRequest):
+            self._finish(connection, item, result)
+        elif isinstance(item, ImmediateReply):
+            connection.answer(item.answer)
+            if item.last:
+                connection.finish()
+        elif isinstance(item, RefusedRequest):
+            self._answer(connection, item.parsed, item.error)
+
+    def _answer_later(
+        self, connection: Connection, parsed: ParsedRequest, result: Any, unsent: dict[Connection, list[bytes]]
+    ) -> None:
+        """Adds the answer to a request to the unsent ones of its connection, and sends them if they are enough."""
+        answer, then = self._prepare_answer(connection, parsed, result)
+        waiting = unsent.setdefault(connection, [])
+        waiting.append(answer)
+        if then is not None or len(answer) > _LARGE_ANSWER or len(waiting) >= _ANSWERS_AT_ONCE:
+            _send_answers(connection, unsent)
+            if then is not None:
+                then()
+
     def _forget_gone(self) -> None:
         for connection in [one for one in self._gone if not one.in_flight]:
             self._gone.remove(connection)
             self._batch.forget(connection)
 
-    def _finish(self, connection: Connection, parsed: ParsedRequest, result: Reply | ComandaError | None) -> None:
-        """Answers a request, or begins what it does aside."""
-        action = parsed.action
+    def _finish(self, connection: Connection, parsed: ParsedRequest, result: ComandaError | None) -> None:
+        """Answers a request that has no part in the batch, or begins it."""
         if isinstance(result, ComandaError):
             self._answer(connection, parsed, result)
-            if action.is_aside:
+            if parsed.action.is_aside:
                 self._release(connection)
-        elif action.is_immediate:
+        elif parsed.action.is_immediate:
             self._perform(connection, parsed)
-        elif action.is_aside:
-            self._start(self._answer_aside(connection, parsed))
         else:
-            assert result is not None, "the batch has a result for all that it carries out"
-            self._answer(connection, parsed, result)
+            assert parsed.action.is_aside, "the batch has a result for all that it carries out"
+            self._start(self._answer_aside(connection, parsed))
 
     def _perform(self, connection: Connection, parsed: ParsedRequest) -> None:
         self._answer(connection, parsed, run_handler(parsed, self._server, parsed.request, connection))
 
     def _answer(self, connection: Connection, parsed: ParsedRequest, result: Reply | ComandaError) -> None:
+        answer, then = self._prepare_answer(connection, parsed, result)
+        connection.answer(answer)
+        if then is not None:
+            then()
+
+    def _prepare_answer(
+        self, connection: Connection, parsed: ParsedRequest, result: Reply | ComandaError
+    ) -> tuple[bytes, Callable[[], None] | None]:
+        """Counts and logs a request; returns its answer, and what is to be done once that is written."""
         request = parsed.request
         then = None
         if isinstance(result, ComandaError):
@@ -305,9 +339,7 @@ class Dispatcher(Generic[S]):
             self._log.debug("request_answered", action=parsed.action.name, outcome=outcome, trace=request.trace)
         if self._audit is not None and (outcome == "unauthorized" or parsed.action.audited is not None):
             self._record_audit(self._audit, connection, parsed, outcome)
-        connection.answer(parsed.encode(members))
-        if then is not None:
-            then()
+        return parsed.encode(members), then
 
     def _record_audit(self, audit: AuditLog, connection: Connection, parsed: ParsedRequest, outcome: str) -> None:
         action, request = parsed.action, parsed.request
@@ -366,3 +398,10 @@ class Dispatcher(Generic[S]):
         """Lets the later requests of a connection go on."""
         self._inbox.extendleft(reversed(self._held.pop(connection)))
         self._wake()
+
+
+def _send_answers(connection: Connection, unsent: dict[Connection, list[bytes]]) -> None:
+    """Sends the answers to a connection that wait for others of the same turn."""
+    answers = unsent.pop(connection, None)
+    if answers is not None:
+        connection.answer(b"".join(answers), len(answers))

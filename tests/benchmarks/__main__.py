@@ -22,6 +22,7 @@ from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, Re
 from tests.benchmarks.records import records
 from tests.benchmarks.recovery import big_start, recovery
 from tests.benchmarks.runs import Run
+from tests.benchmarks.shop import shop
 from tests.benchmarks.trials import end_to_end, footprint
 from tests.support.dynamodb import DynamoServer
 
@@ -57,7 +58,15 @@ def main() -> int:
 def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> Figures:
     needed, absent, dynamo_needs = gateway_misses(), dashboard_misses(), DynamoServer.missing()
     run.say_missing((kind.name, kind.missing()) for kind in WINDOWS)
-    run.say_missing([("HTTP", needed), ("stock", needed), ("the dashboard", absent), ("DynamoDB", dynamo_needs)])
+    run.say_missing(
+        [
+            ("HTTP", needed),
+            ("the bookstore", needed),
+            ("stock", needed),
+            ("the dashboard", absent),
+            ("DynamoDB", dynamo_needs),
+        ]
+    )
     orders = sample_orders()
     rates: dict[tuple[str, int], list[float]] = {}
     parts: dict[str, Any] = {}
@@ -72,6 +81,7 @@ def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> F
         parts["told"] = run.measure("events", lambda: events(rounds, seconds, orders))
         if needed is None:
             parts["asked"] = run.measure("HTTP", lambda: gateway(rounds, seconds, orders))
+            parts["shop"] = run.measure("the bookstore", lambda: shop(rounds, seconds))
             parts["stock"] = run.measure("stock", lambda: inventory(rounds, seconds, orders, number))
         parts["accounts"] = run.measure("accounts", accounts)
         if absent is None:

@@ -13,6 +13,7 @@ from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
+from tests.benchmarks.shop import ShopFigures
 from tests.benchmarks.trials import EndToEnd, Footprint
 
 OURS = "Comanda"
@@ -33,6 +34,7 @@ class Figures(NamedTuple):
     asked: GatewayFigures | None = None
     stock: InventoryFigures | None = None
     accounts: AccountFigures | None = None
+    shop: ShopFigures | None = None
     page: DashboardFigures | None = None
     dynamo: DynamoFigures | None = None
 
@@ -63,6 +65,7 @@ def bars(figures: Figures) -> list[Bar]:
     found += [] if figures.asked is None else _gateway_bars(figures.asked)
     found += [] if figures.stock is None else _inventory_bars(figures.stock)
     found += [] if figures.accounts is None else _account_bars(figures.accounts)
+    found += [] if figures.shop is None else _shop_bars(figures.shop)
     return found + ([] if figures.page is None else _page_bars(figures.page))
 
 
@@ -133,6 +136,14 @@ def _gateway_bars(asked: GatewayFigures) -> list[Bar]:
     found.append(Bar("memory of 1,000 event streams over HTTP", f"{grown:.0f} MB", "60 MB", grown <= 60))
     found.append(Bar("p99 from commit to their clients", f"{late:.0f} ms", "150 ms", late <= 150))
     return found
+
+
+def _shop_bars(shop: ShopFigures) -> list[Bar]:
+    if not shop.peer_books:
+        return []
+    ratio = median(shop.books) / median(shop.peer_books)
+    what = "a book by its id, beside FastAPI + aiosqlite with the same columns"
+    return [Bar(what, f"{ratio:.1f} times", "2 times", ratio >= 2)]
 
 
 def _account_bars(accounts: AccountFigures) -> list[Bar]:

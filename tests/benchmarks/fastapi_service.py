@@ -13,6 +13,11 @@ from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 _COLUMNS = ("id", "title", "description", "completed", "created_at", "updated_at")
+_BOOK_COLUMNS = (
+    *("isbn", "title", "author", "editorial", "category", "subcategory", "price", "description", "cover_image_url"),
+    *("publication_year", "language", "pages", "rating", "ratings", "created_at", "updated_at"),
+)
+_BOOKS = f"SELECT book_id, {', '.join(_BOOK_COLUMNS)}, stock_quantity FROM books JOIN copies USING (book_id)"
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 
 
@@ -49,6 +54,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             "CREATE TABLE IF NOT EXISTS items (store TEXT, item TEXT, count INTEGER, version INTEGER, changed TEXT, "
             "PRIMARY KEY (store, item)) WITHOUT ROWID"
         )
+        await database.execute(
+            f"CREATE TABLE IF NOT EXISTS books (book_id TEXT PRIMARY KEY, {', '.join(_BOOK_COLUMNS)})"
+        )
+        await database.execute("CREATE TABLE IF NOT EXISTS copies (book_id TEXT PRIMARY KEY, stock_quantity INTEGER)")
         await database.execute("CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY, record TEXT, details TEXT)")
         app.state.database = database
         # A transaction of two statements must not be cut by another request's commit.
@@ -143,6 +152,93 @@ async def stock(store: str, limit: int = 100, cursor: str = "") -> StockPage:
             async for store, item, count, version, changed in found
         ]
     return StockPage(items=rows, cursor=rows[-1].item if len(rows) == limit else None)
+
+
+class StoredBook(BaseModel):
+    """A book as it is stored; the price is in cents."""
+
+    book_id: str
+    isbn: str | None
+    title: str
+    author: str
+    editorial: str
+    category: str
+    subcategory: str
+    price: int | None
+    description: str
+    cover_image_url: str
+    publication_year: int | None
+    language: str
+    pages: int | None
+    rating: float
+    ratings: int
+    created_at: str
+    updated_at: str
+    stock_quantity: int
+
+
+class Book(StoredBook):
+    """A book as it is shown."""
+
+    tenant_id: str = "main"
+    price: float | None  # type: ignore[assignment]
+    currency: str = "USD"
+    thumbnail_url: str
+    available: bool
+    reason: str | None
+    is_active: bool = True
+
+
+class BookPage(BaseModel):
+    """Books, newest first, and how many there are."""
+
+    data: list[Book]
+    pagination: dict[str, int]
+
+
+@app.put("/books")
+async def fill_shop(books: list[StoredBook]) -> dict[str, int]:
+    """Stores books."""
+    database, places = app.state.database, ", ".join("?" * (len(_BOOK_COLUMNS) + 1))
+    rows = [(book.book_id, *(getattr(book, name) for name in _BOOK_COLUMNS)) for book in books]
+    await database.executemany(f"INSERT INTO books VALUES ({places})", rows)
+    await database.executemany("INSERT INTO copies VALUES (?, ?)", [(one.book_id, one.stock_quantity) for one in books])
+    await database.commit()
+    return {"books": len(books)}
+
+
+@app.get("/books/{book_id}")
+async def show_book(book_id: str) -> Book:
+    """One book with its copies."""
+    async with app.state.database.execute(f"{_BOOKS} WHERE book_id = ?", (book_id,)) as cursor:
+        row = await cursor.fetchone()
+    if row is None:
+        raise HTTPException(404)
+    return _read_book(row)
+
+
+@app.get("/books")
+async def list_books(limit: int = 20, page: int = 1) -> BookPage:
+    """A page of books."""
+    query = f"{_BOOKS} ORDER BY book_id DESC LIMIT ? OFFSET ?"
+    async with app.state.database.execute(query, (limit, (page - 1) * limit)) as cursor:
+        books = [_read_book(row) async for row in cursor]
+    async with app.state.database.execute("SELECT count(*) FROM books") as cursor:
+        (total,) = await cursor.fetchone()
+    return BookPage(data=books, pagination={"current_page": page, "total_items": total, "items_per_page": limit})
+
+
+def _read_book(row: Any) -> Book:
+    members = dict(zip(("book_id", *_BOOK_COLUMNS, "stock_quantity"), row, strict=True))
+    price, stock = members.pop("price"), members["stock_quantity"]
+    reason = "no_price" if price is None else None if stock else "out_of_stock"
+    return Book(
+        **members,
+        price=None if price is None else price / 100,
+        thumbnail_url=members["cover_image_url"],
+        available=reason is None,
+        reason=reason,
+    )
 
 
 class Record(BaseModel):

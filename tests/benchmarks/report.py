@@ -16,6 +16,7 @@ from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
+from tests.benchmarks.shop import ShopFigures
 from tests.benchmarks.trials import EndToEnd
 
 _NOTES = "<!-- everything above is written by the benchmark -->\n"
@@ -52,6 +53,7 @@ def _members(figures: Figures) -> dict[str, Any]:
         "dashboard": figures.page,
         "inventory": figures.stock,
         "accounts": figures.accounts,
+        "shop": figures.shop,
     }
     return {"rates": rates, **{name: found and found._asdict() for name, found in members.items()}}
 
@@ -81,6 +83,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     lines += [] if figures.asked is None else _gateway_lines(figures.asked)
     lines += [] if figures.stock is None else _inventory_lines(figures.stock)
     lines += [] if figures.accounts is None else _account_lines(figures.accounts)
+    lines += [] if figures.shop is None else _shop_lines(figures.shop)
     lines += [] if figures.page is None else _page_lines(figures.page)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
@@ -251,6 +254,28 @@ def _account_lines(accounts: AccountFigures) -> list[str]:
         f"second, and {accounts.refused} sign-ins get 503. A GET takes {accounts.anonymous_us:.0f} µs of CPU without",
         f"an access token, and {accounts.bearer_us:.0f} µs with one.",
     ]
+
+
+def _shop_lines(shop: ShopFigures) -> list[str]:
+    lines = [
+        "",
+        "The bookstore with 2,000 books over HTTP: a book by its id with 64 connections, and the newest 20 with 8. The",
+        "peer joins two tables of SQLite. CPU is that of all processes of the server, for each request.",
+        "",
+        "| request | requests/s (median) | µs of CPU (median) | rounds |",
+        "|---|---|---|---|",
+    ]
+    named = (
+        ("`GET /api/v1/books/{id}`, Comanda", shop.books, shop.books_us),
+        ("`GET /books/{id}`, FastAPI + aiosqlite", shop.peer_books, shop.peer_books_us),
+        ("`GET /api/v1/books?limit=20`, Comanda", shop.pages, shop.pages_us),
+        ("`GET /books?limit=20`, FastAPI + aiosqlite", shop.peer_pages, shop.peer_pages_us),
+    )
+    for name, rounds, cpu in named:
+        if rounds:
+            each = ", ".join(f"{rate:,.0f}" for rate in rounds)
+            lines.append(f"| {name} | {median(rounds):,.0f} | {median(cpu):,.0f} | {each} |")
+    return lines
 
 
 def _page_lines(page: DashboardFigures) -> list[str]:

@@ -132,10 +132,12 @@ class Transport:
 
     def __init__(self) -> None:
         self.written = b""
+        self.writes = 0
         self.ended = False
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.writes += 1
 
     def write_eof(self) -> None:
         self.ended = True
@@ -175,6 +177,10 @@ class Client:
     @property
     def answers(self) -> list[Any]:
         return [json.loads(text) for text in self._transport.written.splitlines()]
+
+    @property
+    def writes(self) -> int:
+        return self._transport.writes
 
     @property
     def ended(self) -> bool:
@@ -246,6 +252,18 @@ async def test_what_is_behind_a_postponed_request_waits_and_other_connections_do
     shown = [next(name for name in answer if name != "success") for answer in await one.receive(5)]
     assert shown == ["read", "pong", "slow", "wrote", "read"]
     assert bench.batch.ended > 3
+
+
+async def test_the_answers_of_a_turn_are_one_write_to_each_connection_in_the_order_of_its_requests(
+    bench: Bench,
+) -> None:
+    one, two = bench.connect(), bench.connect()
+    one.send({"action": "write", "value": 1}, {"action": "write", "value": 2})
+    two.send({"action": "write", "value": 3}, "ping", {"action": "write", "value": 4})
+    await two.receive(2)
+    assert [answer["wrote"] for answer in one.answers] == [1, 2]
+    assert (one.writes, two.writes) == (1, 2)
+    assert [answer.get("wrote") for answer in await two.receive(3)] == [3, None, 4]
 
 
 async def test_answers_keep_their_order_behind_a_slow_one_and_other_connections_do_not_wait(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from clients.access import Target
 from clients.blocking import BlockingIntakeClient
 from clients.errors import AnswerTimeout, ConnectionLost, Refused, Unreachable
 from clients.intake import IntakeClient
+from clients.persistence import PersistenceClient
 from clients.tools.loadtest.generator import LoadGenerator
 from clients.tools.loadtest.measurements import Measurements
 from clients.tools.loadtest.plan import Plan
@@ -248,3 +249,19 @@ async def test_load_test_gives_up_a_connection_that_owes_answers_and_keeps_silen
     async with scripted(silent, well_behaved) as port:
         measure = await load(port, 20, keyed=True, check_seconds=0.005)
     assert (measure.accepted, measure.unknown, measure.reconnections) == (20, 0, 1)
+
+
+async def test_a_pair_of_items_is_asked_for_again_after_half_an_answer() -> None:
+    async def answer_one(peer: Peer) -> None:
+        await peer.read()
+        peer.send({"success": True, "item": {"name": "old"}, "version": 1})
+
+    async def answer_both(peer: Peer) -> None:
+        for _ in range(2):
+            request = await peer.read()
+            peer.send({"success": True, "item": {"name": request["table"]}, "version": 1})
+        await peer.gone()
+
+    async with scripted(answer_one, answer_both) as port, PersistenceClient(HOST, port, timeout=PATIENCE) as client:
+        found = await client.get_pair(("A", {"id": "1"}), ("B", {"id": "1"}))
+    assert [one.item for one in found] == [{"name": "A"}, {"name": "B"}]
