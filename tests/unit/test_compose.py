@@ -70,7 +70,7 @@ def test_ports_are_open_to_this_machine_alone(name: str) -> None:
 @pytest.mark.parametrize("name", WITH_SETTINGS)
 def test_every_setting_reaches_a_server_from_the_environment(name: str) -> None:
     environment: dict[str, str | None] = SERVICES[name]["environment"]
-    where = re.compile(r"(SERVER|TCP_PERSIST|DISTRIBUTED|MAIN_SERVER)_(HOST|BIND|PORT)|DATA_DIR|DB_PATH")
+    where = re.compile(r"(SERVER|TCP_PERSIST|DISTRIBUTED|MAIN_SERVER)_(HOST|BIND|PORT)|DATA_DIR|DB_PATH|PUBLIC_URL")
     store = {"STORE", "DYNAMODB_ENDPOINT", "AWS_REGION"} if name in ON_DYNAMODB else set()
     assert environment.keys() >= NAMES
     # Without a value, it is that of the environment of the command, or of .env.
@@ -93,6 +93,23 @@ def test_servers_find_each_other_at_the_ports_of_the_containers_network() -> Non
         # On this machine the port can be another.
         assert SERVICES[name]["ports"][0] == f"127.0.0.1:${{{setting}_PORT:-{inner}}}:{inner}"
     assert SERVICES["client"]["environment"]["SERVER_HOST"] == "intake"
+
+
+@pytest.mark.parametrize("name", ["gateway", *sorted(ON_DYNAMODB)])
+def test_links_lead_to_the_port_of_this_machine(name: str) -> None:
+    (outer,) = (port.removesuffix(":5000") for port in SERVICES[name]["ports"] if port.endswith(":5000"))
+    port = outer.removeprefix("127.0.0.1:")
+    assert SERVICES[name]["environment"]["PUBLIC_URL"] == (f"${{PUBLIC_URL:-http${{TLS_CERT:+s}}://localhost:{port}}}")
+    # Commands in other containers show links, too.
+    if name == "gateway":
+        assert {SERVICES[other]["environment"]["PUBLIC_URL"] for other in MODULES} == {
+            SERVICES[name]["environment"]["PUBLIC_URL"]
+        }
+
+
+def test_load_test_may_look_up_its_orders_and_the_client_may_not() -> None:
+    assert "INTAKE_READ_TOKEN" in SERVICES["loadtest"]["environment"]
+    assert "INTAKE_READ_TOKEN" not in SERVICES["client"]["environment"]
 
 
 @pytest.mark.parametrize("name", WITH_SETTINGS)

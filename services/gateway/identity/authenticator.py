@@ -218,5 +218,7 @@ def _names_tenant(token: str) -> bool:
 
 def _unknown_tenant() -> NotFound:
     return NotFound(
-        "there is no such tenant", field="X-Tenant-Id", hint="name a tenant by its host name or by X-Tenant-Id"
+        "the request names no tenant that exists",
+        field="X-Tenant-Id",
+        hint="send the header X-Tenant-Id: main, or the name of another tenant",
     )

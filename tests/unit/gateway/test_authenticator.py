@@ -145,13 +145,19 @@ async def test_without_credentials_host_or_header_name_the_tenant(
             await authenticate(PUBLIC, headers)
 
 
-async def test_unknown_and_inactive_tenants_get_the_same_answer() -> None:
+async def test_unknown_and_inactive_tenants_and_none_get_the_same_answer() -> None:
     texts = set()
-    for tenant in ("unknown", "gone"):
+    for headers in ({"x-tenant-id": "unknown"}, {"x-tenant-id": "gone"}, {}):
         with pytest.raises(NotFound) as refused:
-            await authenticate(PUBLIC, {"x-tenant-id": tenant})
+            await authenticate(PUBLIC, headers)
         texts.add((refused.value.message, refused.value.field, refused.value.hint))
-    assert len(texts) == 1
+    assert texts == {
+        (
+            "the request names no tenant that exists",
+            "X-Tenant-Id",
+            "send the header X-Tenant-Id: main, or the name of another tenant",
+        )
+    }
     with pytest.raises(NotFound):
         await authenticate(VIEWERS, bearer(access_token("gone")))
 
