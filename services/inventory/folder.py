@@ -19,7 +19,7 @@ from clients.errors import Refused
 from clients.persistence import PersistenceClient
 from services.inventory.file_import import CHUNK_BYTES, FileOutcome, import_stock_file
 from shared.domain.errors import ComandaError, RequestError
-from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
+from shared.runtime.durable_files import PRIVATE_FOLDER, make_private_folder, write_file
 
 _CLEAN_SECONDS = 3600.0
 _ENDINGS = (".csv", ".tsv", ".txt")
@@ -159,7 +159,7 @@ class FolderImporter:
 
 def _list_files(folder: Path) -> dict[str, _Fingerprint]:
     """Returns the files to import by name. Creates the folder. Raises OSError."""
-    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    make_private_folder(folder)
     found: dict[str, _Fingerprint] = {}
     with os.scandir(folder) as entries:
         for entry in entries:

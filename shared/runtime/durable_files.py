@@ -9,6 +9,19 @@ PRIVATE_FOLDER = 0o700
 """Mode of folders that only their owner may read."""
 
 
+def make_private_folder(folder: Path) -> None:
+    """Creates a folder, and those above it that are missing, readable by their owner only.
+
+    Folders that exist keep their mode. Raises OSError.
+    """
+    try:
+        folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+    except FileNotFoundError:
+        # mkdir(parents=True) would let everybody read those above.
+        make_private_folder(folder.parent)
+        folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Replaces the file `path` atomically. Raises OSError; `path` is then unchanged."""
     part = path.with_name(f"{path.name}.part")

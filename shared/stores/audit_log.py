@@ -18,7 +18,7 @@ import structlog
 
 from shared.domain.orders import iso_time
 from shared.runtime.clock import read_clock
-from shared.runtime.durable_files import PRIVATE, PRIVATE_FOLDER
+from shared.runtime.durable_files import PRIVATE, make_private_folder
 
 AuditKind = Literal["access", "changes"]
 KINDS: tuple[AuditKind, ...] = ("access", "changes")
@@ -63,7 +63,7 @@ class AuditFiles:
 
     def _begin_file(self) -> None:
         """Removes the oldest files and names a new one by time and process, since a server may run several times."""
-        self._folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         kept = 0
         for files, path in enumerate(sorted(self._folder.glob(f"{self._name}-*.jsonl"), reverse=True), 1):
             kept += path.stat().st_size

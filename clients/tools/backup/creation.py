@@ -16,7 +16,7 @@ from shared import VERSION
 from shared.domain.covers import COVERS, is_cover_file
 from shared.domain.orders import iso_time
 from shared.runtime.clock import read_clock
-from shared.runtime.durable_files import sync_folder
+from shared.runtime.durable_files import make_private_folder, sync_folder
 from shared.stores.sqlite.archives import archived_names
 from shared.stores.sqlite.database import open_copy
 from shared.stores.sqlite.snapshot import Snapshot
@@ -76,7 +76,7 @@ def _copy_archives(
             # The archive is being created: the file is complete, but not renamed yet.
             source = source.with_name(f"{source.name}.part")
         target = folder / ARCHIVE / name
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(target.parent)
         digest = copy_file(source, target, throttle, step)
         copied.append(CopiedFile(f"{ARCHIVE}/{name}", 0, target.stat().st_size, digest))
         sync_folder(target.parent)
@@ -91,7 +91,7 @@ def _copy_covers(
     for source in _list_covers(locations):
         name = f"{COVERS}/{source.relative_to(locations.covers)}"
         target = folder / name
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(target.parent)
         with suppress(FileNotFoundError):
             digest = copy_file(source, target, throttle, step)
             copied.append(CopiedFile(name, 0, target.stat().st_size, digest))
@@ -108,7 +108,7 @@ def _list_covers(locations: StoreLocations) -> list[Path]:
 @contextmanager
 def _claim_folder(folder: Path, names: set[str]) -> Iterator[None]:
     """Creates and locks a folder for a backup, and removes an unfinished one. Raises ClientError and OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

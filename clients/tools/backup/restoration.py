@@ -20,7 +20,7 @@ from clients.errors import ClientError
 from clients.tools.backup.file_copies import ProgressCallback, Throttle, copy_file
 from clients.tools.backup.locations import StoreLocations, servers_stopped
 from clients.tools.backup.manifest import Manifest
-from shared.runtime.durable_files import sync_folder, write_file
+from shared.runtime.durable_files import make_private_folder, sync_folder, write_file
 from shared.stores.sqlite.files import RESTORE_MARK
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -49,7 +49,7 @@ def restore_backup(
     files and `replace` is false.
     """
     for where in locations.store_folders:
-        where.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(where)
     with servers_stopped(locations):
         mark = _read_mark(locations)
         if mark is None:
@@ -89,7 +89,7 @@ def _copy_backup(
     for file in manifest.files:
         target = locations.find_location(file.name)
         assert target is not None, "a checked backup has no other files"
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(target.parent)
         if copy_file(folder / file.name, target, throttle, step) != file.sha256:
             raise ClientError(
                 f"{folder / file.name} has changed while it was copied", hint="run the restore again, or another backup"

@@ -12,7 +12,7 @@ from services.gateway.images.scaling import Cover
 from shared.domain.covers import COVER_DIGITS, cover_file, is_cover_name, small_cover
 from shared.domain.errors import NotFound, StoreError
 from shared.domain.tenants import check_tenant_name
-from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
+from shared.runtime.durable_files import make_private_folder, write_file
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class CoverFiles:
         large, small = self._path(tenant, name), self._path(tenant, small_cover(name))
 
         def write() -> None:
-            large.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+            make_private_folder(large.parent)
             # The large one last: where it is, both are.
             write_file(small, cover.small)
             write_file(large, cover.large)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shared.domain.errors import IndexBehind, IndexMissing
 from shared.domain.tenants import check_tenant_name
-from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
+from shared.runtime.durable_files import PRIVATE_FOLDER, make_private_folder, write_file
 from shared.search.fields import SCHEMA_VERSION
 
 _POINTER = "current"
@@ -69,7 +69,7 @@ class TenantFolder:
 
     def make_next(self) -> Path:
         """Makes the folder of a new index, and deletes those that were never completed."""
-        self.path.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        make_private_folder(self.path)
         self._delete_indexes_except(self._read_pointer())
         numbers = [int(match[2]) for path in self.path.iterdir() if (match := _NAME.fullmatch(path.name))]
         made = self.path / f"index-{SCHEMA_VERSION}-{max(numbers, default=0) + 1}"

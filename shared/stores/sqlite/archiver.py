@@ -22,7 +22,7 @@ import msgspec
 
 from shared.domain.errors import StartupError
 from shared.domain.orders import FailedAttempt, Order
-from shared.runtime.durable_files import PRIVATE, sync_folder
+from shared.runtime.durable_files import PRIVATE, make_private_folder, sync_folder
 from shared.stores.archive_format import ArchiveContents, ArchivedOrder, encode_archive
 from shared.stores.orders import DONE, STATES
 from shared.stores.sqlite.archives import add_archive, archive_name
@@ -181,7 +181,7 @@ class Archiver:
 
     def _write_part(self, name: str, data: bytes) -> Path:
         part = self._part_path(name)
-        part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(part.parent)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

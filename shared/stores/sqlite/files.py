@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from shared.domain.errors import StartupError
-from shared.runtime.durable_files import PRIVATE_FOLDER
+from shared.runtime.durable_files import make_private_folder
 
 
 class StoreFiles(Struct, frozen=True):
@@ -67,7 +67,7 @@ def make_folder(folder: Path) -> None:
     Raises StartupError if the folder or one of its files is not writable, or if a restore into it was interrupted.
     """
     try:
-        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise StartupError(
             f"the folder {folder} cannot be made: {error.strerror}", hint="point DATA_DIR at a folder you may write to"

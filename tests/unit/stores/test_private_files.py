@@ -1,6 +1,7 @@
 """Who may read and write the files of the suite."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from shared.domain.errors import StartupError
 from shared.stores.sqlite.database import Writer, connect
 from shared.stores.sqlite.files import make_folder
+
+ROOT = Path(__file__).parents[3]
 
 
 def mode(path: Path) -> int:
@@ -40,8 +43,8 @@ def test_database_of_an_older_version_becomes_its_owners_alone(tmp_path: Path) -
 
 
 def test_new_folder_is_its_owners_alone_and_another_keeps_its_mode(tmp_path: Path) -> None:
-    make_folder(tmp_path / "data")
-    assert mode(tmp_path / "data") == 0o700
+    make_folder(tmp_path / "new" / "above" / "data")
+    assert {mode(path) for path in tmp_path.rglob("*")} == {0o700}
     volume = tmp_path / "volume"
     volume.mkdir()
     volume.chmod(0o1777)
@@ -68,3 +71,9 @@ def test_other_files_in_the_folder_do_not_matter(tmp_path: Path, monkeypatch: py
     (tmp_path / "notes.txt").touch()
     monkeypatch.setattr(os, "access", lambda path, _: Path(path) == tmp_path)
     make_folder(tmp_path)
+
+
+def test_private_folders_are_not_made_with_parents_that_everybody_reads() -> None:
+    open_parents = re.compile(r"mkdir\((mode=)?(PRIVATE_FOLDER|0o700), parents=True")
+    programs = [path for top in ("clients", "services", "shared", "workers") for path in (ROOT / top).rglob("*.py")]
+    assert [str(path) for path in programs if open_parents.search(path.read_text())] == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.gateway.identity.mail.port import Mail, MailError
 from services.gateway.identity.mail.smtp import compose_message
-from shared.runtime.durable_files import PRIVATE_FOLDER, write_file
+from shared.runtime.durable_files import make_private_folder, write_file
 
 MAX_FILES = 1000
 
@@ -22,7 +22,7 @@ class FileMailer:
     def send(self, mail: Mail) -> None:
         """Writes one message. Raises MailError."""
         try:
-            self._folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             name = f"{time.time_ns():019d}-{secrets.token_hex(2)}.eml"
             write_file(self._folder / name, bytes(compose_message(mail, self._sender)))
             for old in sorted(self._folder.glob("*.eml"))[: -self._max_files]:
