@@ -22,10 +22,13 @@ Outcome = list[Written] | ComandaError
 """The result of a transaction, or its error."""
 
 
+_UNKNOWN = "unknown"
+
+
 class RecordsRequest(Request, frozen=True, kw_only=True):
     """A request of the persistence server; `uuid` identifies the client."""
 
-    uuid: Annotated[str, Meta(max_length=128)] = "unknown"
+    uuid: Annotated[str, Meta(max_length=128)] = _UNKNOWN
 
 
 class Step(NamedTuple):
@@ -93,9 +96,14 @@ class PersistenceServer(CommonServer):
     def make_entry(
         self, request: RecordsRequest, session: str, details: Mapping[str, Any], record: str | None = None
     ) -> Put:
-        """Returns the entry of the audit log about a request."""
+        """Returns the entry of the audit log about a request, under the client's `uuid` if it has sent one."""
         action = str(request.__struct_config__.tag)
-        who = request.user or request.uuid
+        who = request.uuid
+        if request.user is not None:
+            if who == _UNKNOWN:
+                who = request.user
+            else:
+                details = {**details, "user": request.user}
         return self.audit.append_entry(action, details, record=record, who=who, session=session, now=self.now)
 
     async def read_page(self, query: RecordQuery, cursor: str | None, show: Callable[[Record], Members]) -> Members:

@@ -414,3 +414,20 @@ async def test_updates_whose_items_are_too_large_for_an_answer_are_refused(recor
     results = (await records.ask({"action": "batch", "actions": [*updates, removal]}))["results"]
     assert [result["success"] for result in results] == [True] * 10 + [False, False, True]
     assert {result.get("error") for result in results[10:12]} == {"invalid_params"}
+
+
+@pytest.mark.parametrize(
+    ("members", "who", "named"),
+    [
+        ({"uuid": "cpu-1", "user": "ana"}, "cpu-1", "ana"),
+        ({"user": "ana"}, "ana", None),
+        ({"uuid": "cpu-1"}, "cpu-1", None),
+        ({}, "unknown", None),
+    ],
+)
+async def test_an_entry_has_the_client_and_the_user(
+    records: Lines, members: dict[str, str], who: str, named: str | None
+) -> None:
+    assert (await records.ask({"action": "set", "id": "x", "data": {}, **members}))["success"]
+    (entry,) = (await records.ask("history x"))["items"]
+    assert (entry["CPUid"], entry["details"].get("user")) == (who, named)
