@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
 
 import msgspec
 from cyclopts import App, Parameter
@@ -24,8 +24,11 @@ from shared.domain.books import check_price
 from shared.domain.errors import InvalidParams
 from shared.domain.stock import MAX_COUNT
 from shared.domain.tenants import MAIN
+from shared.recommendations.evaluation import evaluate_baskets
 
-shop = App(name="shop", help="The bookstore: load and undo files of books; build its search index.")
+shop = App(
+    name="shop", help="The bookstore: load and undo files of books; build its search index; measure recommendations."
+)
 
 _REINDEX_POLL_SECONDS = 0.2
 _COLUMNS = ("load", "state", "rows", "books", "name")
@@ -184,6 +187,38 @@ async def reindex(
             await asyncio.sleep(_REINDEX_POLL_SECONDS)
     Output(json=options.json).print_members({"tenant": options.tenant, "state": "built"})
     return 0
+
+
+@shop.command(name="evaluate")
+async def evaluate(
+    file: Annotated[str, Parameter(allow_leading_hyphen=True, help="Orders as JSON lines; - is standard input.")],
+    /,
+    *,
+    json: Annotated[bool, Flag, Parameter(help="JSON lines, also on a terminal.")] = False,
+) -> int:
+    """Measure recommendations on baskets: the `productos` of orders, oldest first.
+
+    The first 80 % are counted, and each product of the others is hidden in turn: how often is it among the first ten?
+    """
+    with open_source(file) as source:
+        result = evaluate_baskets(_read_baskets(source))
+    Output(json=json).print_members(result._asdict())
+    return 0
+
+
+def _read_baskets(source: BinaryIO) -> list[list[str]]:
+    baskets = []
+    for number, line in enumerate(source, 1):
+        try:
+            basket = msgspec.json.decode(line, type=_Basket)
+        except msgspec.DecodeError as error:
+            raise WrongUsage(f"line {number} is no order: {error}", hint='{"productos": ["pan", "leche"]}') from None
+        baskets.append(basket.productos)
+    return baskets
+
+
+class _Basket(msgspec.Struct):
+    productos: list[str]
 
 
 def _show_report(output: Output, load: str, report: LoadReport, *, dry_run: bool) -> None:

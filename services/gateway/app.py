@@ -1,6 +1,7 @@
 """Builds the application: all routes, and the middleware around them."""
 
 import time
+from pathlib import Path
 
 from prometheus_client import generate_latest
 
@@ -24,6 +25,7 @@ from services.gateway.api.shop.carts import CartRoutes
 from services.gateway.api.shop.covers import CoverRoutes
 from services.gateway.api.shop.lists import ShopListRoutes
 from services.gateway.api.shop.purchases import PurchaseRoutes
+from services.gateway.api.shop.recommendations import PairReader, RecommendationRoutes
 from services.gateway.api.shop.search import SearchRoutes
 from services.gateway.api.stock import StockRoutes
 from services.gateway.api.tasks import TaskRoutes
@@ -51,6 +53,7 @@ from services.gateway.middleware.requests import RequestMiddleware
 from services.gateway.settings import GatewaySettings, split_list
 from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.event_hub import EventHub
+from shared.recommendations.pair_file import FILE as PAIRS_FILE
 from shared.runtime.traces import Traces
 from shared.search.port import BookIndex
 from shared.stores.audit_log import AuditLog
@@ -114,6 +117,9 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         ),
         *collect_routes(BookRoutes(persistence, tenants, covers, finder)),
         *collect_routes(SearchRoutes(books, finder)),
+        *collect_routes(
+            RecommendationRoutes(persistence, tenants, books, PairReader(Path(settings.data_dir) / PAIRS_FILE))
+        ),
         *collect_routes(ShopListRoutes(persistence, tenants)),
         *collect_routes(CartRoutes(persistence, tenants)),
         *collect_routes(PurchaseRoutes(persistence, tenants)),

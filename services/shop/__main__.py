@@ -25,8 +25,7 @@ async def _serve(settings: ShopSettings, stop: asyncio.Event, _: StateDump) -> N
     # On a busy machine, accepting orders has priority.
     os.nice(_NICE)
     access = settings.build_access()
-    if settings.search == "tantivy":
-        make_folder(Path(settings.data_dir))
+    make_folder(Path(settings.data_dir))
     await ShopService(settings, access, settings.open_book_index()).serve(stop)
 
 

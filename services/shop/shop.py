@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from pathlib import Path
 
 import structlog
 
@@ -16,7 +17,9 @@ from services.shop.fulfilling_follower import PurchaseFollower
 from services.shop.index_follower import IndexFollower
 from services.shop.index_keeper import IndexKeeper
 from services.shop.payments import SimulatedPayments
+from services.shop.pair_follower import PairFollower
 from services.shop.settings import ShopSettings
+from shared.recommendations.pair_file import FILE as PAIRS_FILE
 from shared.runtime.parent import announce_ready
 from shared.runtime.parts import ServiceParts
 from shared.search.port import BookIndex
@@ -46,6 +49,8 @@ class ShopService:
         parts.start(follower.serve_requests(), "requests")
         purchases = self._create_purchase_follower()
         parts.start(purchases.run(), "purchases")
+        path = Path(self._settings.data_dir) / PAIRS_FILE
+        parts.start(PairFollower(self._connect_client(), path).run(), "pairs")
         parts.start(self._send_heartbeats(self._connect_client(), keeper), "beat")
         self._log.info("working", search=self._settings.search)
         announce_ready(self._settings.search)

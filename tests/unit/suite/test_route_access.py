@@ -36,7 +36,8 @@ EXPECTED: dict[frozenset[str], str] = {
         GET /health, GET /ready, GET /, GET /docs, GET /openapi.json, GET /api/v1/principal,
         GET /api/v1/books, GET /api/v1/books/{id},
         GET /api/v1/books/search, GET /api/v1/books/suggest, GET /api/v1/books/categories,
-        GET /api/v1/books/authors, GET /api/v1/books/by-isbn/{isbn}, GET /api/v1/covers/{tenant}/{name},
+        GET /api/v1/books/authors, GET /api/v1/books/{id}/related,
+        GET /api/v1/books/by-isbn/{isbn}, GET /api/v1/covers/{tenant}/{name},
         POST /api/v1/users/register,
         POST /api/v1/users/login, POST /api/v1/users/refresh, POST /api/v1/users/logout,
         POST /api/v1/users/validate-token, POST /api/v1/users/password/reset,
@@ -73,6 +74,7 @@ EXPECTED: dict[frozenset[str], str] = {
         POST /api/v1/api-keys, DELETE /api/v1/api-keys/{id}
     """,
     ACCOUNTS: """
+        GET /api/v1/books/recommendations/{id},
         POST /api/v1/users/password, GET /api/v1/users/profile, PUT /api/v1/users/profile,
         PUT /api/v1/users/preferences, GET /api/v1/users/export, DELETE /api/v1/users/me, GET /api/v1/sessions,
         DELETE /api/v1/sessions/{id}, DELETE /api/v1/sessions, GET /api/v1/users/favorites,

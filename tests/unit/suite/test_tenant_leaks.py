@@ -117,6 +117,7 @@ async def _fill(rival: Tenant) -> dict[str, str]:
         "/imports": uploads[0].json["id"],
         "/api/v1/books": book.json["book_id"],
         "/api/v1/books/by-isbn": str(BOOK["isbn"]),
+        "/api/v1/books/recommendations": rival.member.user,
         "/api/v1/users/favorites": book.json["book_id"],
         "/api/v1/users/wishlist": book.json["book_id"],
         "/api/v1/purchases": bought.json["purchase_id"],

@@ -1,0 +1,215 @@
+"""Recommendations: what is bought together with a book, or with what a user has, each with its reason."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+import structlog
+from msgspec import Meta, Struct
+
+from clients.accounts.accounts import load_account
+from clients.persistence import PersistenceClient
+from clients.shop import books as shop
+from clients.shop.carts import load_cart
+from clients.shop.lists import list_favorites
+from services.gateway.api.shop.envelope import TenantId, check_tenant
+from services.gateway.api.shop.views import BookView, load_currency, show_book
+from services.gateway.http.principal import PUBLIC, SIGNED_IN
+from services.gateway.http.responses import json_response
+from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
+from services.gateway.identity.tenants import TenantDirectory
+from services.gateway.upstream.backend import Backend
+from shared.domain.books import is_for_sale
+from shared.domain.errors import NotFound, StoreError
+from shared.recommendations.pair_file import open_pairs
+from shared.recommendations.scores import rank_books, score_books
+from shared.search.port import BookFilters, BookIndex, BookSearch
+
+Reason = Literal["bought_together", "similar", "category", "popular"]
+
+_FAVORITE_WEIGHT: Final = 0.5
+_FAVORITES: Final = 50
+_DESCRIBED: Final = 5
+"""Books of a user to which similar ones are looked for."""
+_SURPLUS: Final = 3
+"""Candidates are read for each place, as some cannot be bought."""
+_READS_AT_ONCE: Final = 4
+
+
+class RecommendationQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many books."""
+
+    limit: Annotated[int, Meta(ge=1, le=50, description="How many, at most")] = 10
+    tenant_id: TenantId | None = None
+
+
+class Recommendation(Struct, frozen=True):
+    """A book, and why it is recommended."""
+
+    book: BookView
+    reason: Reason
+
+
+class Recommendations(Struct, frozen=True):
+    """Books that can be bought, the best first."""
+
+    recommendations: Sequence[Recommendation]
+    total: int
+
+
+class _Known(NamedTuple):
+    """What is known of a user: books with their weights, and those that are not recommended."""
+
+    weights: Mapping[str, float]
+    excluded: set[str]
+    categories: Sequence[str]
+
+
+class PairReader:
+    """Reads what is bought together from the file that the service shop writes on this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places = asyncio.Semaphore(_READS_AT_ONCE)
+        self._failed = False
+
+    async def list_bought(self, tenant: str, user: str) -> tuple[list[str], set[str]]:
+        """Returns the last 50 books that a user has bought, and all of them."""
+
+        def read() -> tuple[list[str], set[str]]:
+            with open_pairs(self._path, tenant) as pairs:
+                return ([], set()) if pairs is None else pairs.list_bought(user)
+
+        async with self._places:
+            try:
+                return await asyncio.to_thread(read)
+            except StoreError as error:
+                self._report(error)
+                return [], set()
+
+    async def rank(self, tenant: str, known: Mapping[str, float]) -> list[str]:
+        """Returns books that were bought together with known ones, the best first."""
+
+        def read() -> list[str]:
+            with open_pairs(self._path, tenant) as pairs:
+                return [] if pairs is None else rank_books(score_books(known, pairs))
+
+        async with self._places:
+            try:
+                found = await asyncio.to_thread(read)
+            except StoreError as error:
+                self._report(error)
+                return []
+        self._failed = False
+        return found
+
+    def _report(self, error: StoreError) -> None:
+        if not self._failed:
+            structlog.get_logger().warning("recommendations_unreadable", reason=error.message)
+        self._failed = True
+
+
+class RecommendationRoutes:
+    """Recommendations. Where nothing is known, they are similar books, those of a category, and popular ones."""
+
+    def __init__(
+        self, persistence: Backend[PersistenceClient], tenants: TenantDirectory, index: BookIndex, pairs: PairReader
+    ) -> None:
+        self._records = persistence
+        self._tenants = tenants
+        self._index = index
+        self._pairs = pairs
+
+    @route(
+        "GET",
+        "/api/v1/books/recommendations/{id}",
+        id="recommend_get_books",
+        tag="books",
+        access=SIGNED_IN,
+        summary="Recommend books to you",
+        description="`id` is your own, or `me`. From what you have bought, your favourites and your cart.",
+        query=RecommendationQuery,
+        responses={200: ResponseSpec(Recommendations, "Books, the best first")},
+        errors=("not_found", "invalid_params", *UPSTREAM_ERRORS),
+        limit_group="search",
+    )
+    async def _recommend(self, request: HttpRequest) -> HttpResponse:
+        query: RecommendationQuery = request.query
+        tenant, user = request.principal.tenant, request.principal.user
+        check_tenant(tenant, query.tenant_id)
+        if user is None or request.id not in ("me", user):
+            raise NotFound("there is no such user", field="id", hint="your own id, or me")
+        return json_response(await self._fill(tenant, await self._load_known(tenant, user), query.limit))
+
+    @route(
+        "GET",
+        "/api/v1/books/{id}/related",
+        id="related_get_books",
+        tag="books",
+        access=PUBLIC,
+        summary="List books that go with a book",
+        query=RecommendationQuery,
+        responses={200: ResponseSpec(Recommendations, "Books, the best first")},
+        errors=("not_found", "invalid_params", "forbidden", *UPSTREAM_ERRORS),
+        limit_group="search",
+    )
+    async def _list_related(self, request: HttpRequest) -> HttpResponse:
+        query: RecommendationQuery = request.query
+        tenant = request.principal.tenant
+        check_tenant(tenant, query.tenant_id)
+        found = await shop.get_book(self._records.of(tenant).lookups, request.id)
+        categories = [found.book.category] if found.book.category else []
+        known = _Known({found.book.book: 1.0}, {found.book.book}, categories)
+        return json_response(await self._fill(tenant, known, query.limit))
+
+    async def _load_known(self, tenant: str, user: str) -> _Known:
+        records = self._records.of(tenant).lookups
+        (last, bought), favorites, cart, account = await asyncio.gather(
+            self._pairs.list_bought(tenant, user),
+            list_favorites(records, user),
+            load_cart(records, user),
+            load_account(records, user),
+        )
+        weights = {one.book: _FAVORITE_WEIGHT for one in favorites[:_FAVORITES]}
+        weights |= dict.fromkeys([*last, *cart.lines], 1.0)
+        categories = [] if account is None else account.preferences.categories
+        return _Known(weights, {*bought, *weights}, categories)
+
+    async def _fill(self, tenant: str, known: _Known, limit: int) -> Recommendations:
+        """Takes books from each step until there are enough."""
+        currency = await load_currency(self._tenants, tenant)
+        records = self._records.of(tenant).lookups
+        taken: dict[str, Recommendation] = {}
+
+        async def take(books: Iterable[str], reason: Reason) -> bool:
+            wanted = [book for book in dict.fromkeys(books) if book not in known.excluded and book not in taken]
+            for one in await shop.get_books(records, wanted[: _SURPLUS * limit]):
+                if len(taken) < limit and one is not None and is_for_sale(one.book, one.stock):
+                    taken[one.book.book] = Recommendation(show_book(one, tenant, currency), reason)
+            return len(taken) >= limit
+
+        done = bool(known.weights) and await take(await self._pairs.rank(tenant, known.weights), "bought_together")
+        done = done or await take(await self._find_similar(tenant, records, known, limit), "similar")
+        if not done and known.categories:
+            filters = BookFilters(categories=tuple(known.categories[:20]), in_stock=True)
+            done = await take(await self._find_popular(tenant, filters, limit, known), "category")
+        if not done:
+            await take(await self._find_popular(tenant, BookFilters(in_stock=True), limit, known), "popular")
+        return Recommendations(list(taken.values()), len(taken))
+
+    async def _find_similar(self, tenant: str, records: PersistenceClient, known: _Known, limit: int) -> Sequence[str]:
+        described = await shop.get_books(records, list(known.weights)[:_DESCRIBED])
+        texts = [
+            f"{one.book.title} {one.book.author} {one.book.category} {one.book.subcategory}"
+            for one in described
+            if one is not None
+        ]
+        if not texts:
+            return []
+        return await self._index.similar(tenant, " ".join(texts), min(_SURPLUS * limit, 100))
+
+    async def _find_popular(self, tenant: str, filters: BookFilters, limit: int, known: _Known) -> Sequence[str]:
+        wanted = min(_SURPLUS * limit + len(known.excluded), 100)
+        search = BookSearch(filters=filters, sort="popularity", limit=wanted)
+        return [hit.book for hit in (await self._index.search(tenant, search)).hits]
