@@ -88,6 +88,8 @@ async def _fill(rival: Tenant) -> dict[str, str]:
     book = await rival.ask("POST", "/api/v1/books", BOOK)
     assert book.status == 201, book.body
     other = await rival.ask("POST", "/api/v1/books", {**BOOK, "isbn": "9788437604947", "title": f"{MARK} 2"})
+    # It is on no list, and is recommended.
+    await rival.ask("POST", "/api/v1/books", {**BOOK, "isbn": "9788420412146", "title": f"{MARK} 3"})
     for one in (book, other):
         for path in ("favorites", "wishlist"):
             await rival.ask("POST", f"/api/v1/users/{path}/{one.json['book_id']}")
@@ -104,7 +106,7 @@ async def _fill(rival: Tenant) -> dict[str, str]:
 
     async def finds_its_books() -> bool:
         reply = await rival.ask("GET", f"/api/v1/books/search?q={MARK}")
-        return reply.status == 200 and bool(reply.json["pagination"]["total_items"] == 2)
+        return reply.status == 200 and bool(reply.json["pagination"]["total_items"] == 3)
 
     await pass_time_until(has_movements_and_alerts)
     await pass_time_until(finds_its_books)
