@@ -16,8 +16,8 @@ from services.settings import reachable_host
 from services.shop.fulfilling_follower import PurchaseFollower
 from services.shop.index_follower import IndexFollower
 from services.shop.index_keeper import IndexKeeper
-from services.shop.payments import SimulatedPayments
 from services.shop.pair_follower import PairFollower
+from services.shop.payments import SimulatedPayments
 from services.shop.settings import ShopSettings
 from shared.recommendations.pair_file import FILE as PAIRS_FILE
 from shared.runtime.parent import announce_ready
