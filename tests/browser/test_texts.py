@@ -2,7 +2,11 @@
 
 import re
 
+import pytest
+
 from services.gateway.api.pages import FILES
+from shared.domain.errors import InvalidParams
+from shared.domain.passwords import check_new_password
 
 APP = FILES / "app"
 SCRIPTS = {path.name: path.read_text() for path in APP.glob("*.js")}
@@ -45,3 +49,22 @@ def test_imports_lead_to_files_beside() -> None:
             for target in re.findall(r'(?:\bfrom ?|\bimport\()"([^"]+)"', path.read_text()):
                 assert target.startswith("."), (path, target)
                 assert (path.parent / target).is_file(), (path, target)
+
+
+@pytest.mark.parametrize(
+    ("rule", "password"),
+    [
+        ("short", "seven"),
+        ("long", "ab" * 200),
+        ("repeats", "abcabcabcabc"),
+        ("sequence", "abcdefghijkl"),
+        ("personal", "ana@example.com"),
+        ("frequent", "iloveyou123"),
+    ],
+)
+def test_a_refused_password_is_explained_in_both_languages(rule: str, password: str) -> None:
+    words = re.findall(r"^  (\w+): /(.+)/,$", SCRIPTS["signin.js"], re.MULTILINE)
+    with pytest.raises(InvalidParams) as refused:
+        check_new_password(password, minimum=8, frequent={"iloveyou"}, personal=["ana@example.com"])
+    assert [found for found, pattern in words if re.search(pattern, refused.value.message)] == [rule]
+    assert f"password.refused.{rule}" in TEXTS

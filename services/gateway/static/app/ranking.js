@@ -49,7 +49,7 @@ export default function Ranking() {
                 <div class="tile"><dt>${t("ranking.mean")}</dt><dd>${number(stats.puntaje_promedio, 1)}</dd></div>
               </dl>
               ${stats.ranking.length === 0
-                ? html`<${Blank} icon="ranking" title=${t("ranking.none")}><p>${t("ranking.none.hint")}</p><//>`
+                ? html`<${Blank} icon="ranking" title=${t("ranking.none")}>${mayPlay.value && html`<p>${t("ranking.none.hint")}</p>`}<//>`
                 : html`<div class="scroll"><table>
                     <caption class="unseen">${t("nav.ranking")}</caption>
                     <thead><tr><th scope="col" class="figure">#</th><th scope="col">${t("ranking.who")}</th><th scope="col">${t("ranking.score")}</th><th scope="col" class="figure">${t("ranking.games")}</th></tr></thead>

@@ -22,6 +22,24 @@ function Entry({ title, hint, children }) {
     </section>`;
 }
 
+/** The rules for new passwords, by the words in which the server refuses one. */
+const REFUSED = {
+  short: /has fewer than (\d+) characters/,
+  long: /has more than (\d+) characters/,
+  repeats: /repeats one character/,
+  sequence: /is a sequence of neighbouring/,
+  personal: /consists of the e-mail address/,
+  frequent: /attackers try first/,
+};
+
+function sayRefusal(problem) {
+  for (const [rule, words] of Object.entries(REFUSED)) {
+    const found = words.exec(problem.message);
+    if (found) return t(`password.refused.${rule}`, { count: found[1] });
+  }
+  return sayProblem(problem);
+}
+
 /** Sends a form: `busy` while it is sent, `problem` if it was refused; the first wrong field gets the focus. */
 export function useForm(send) {
   const [busy, setBusy] = useState(false);
@@ -44,7 +62,7 @@ export function useForm(send) {
     }
     setBusy(false);
   };
-  const wrong = (field) => (problem?.field === field ? sayProblem(problem) : null);
+  const wrong = (field) => (problem?.field === field ? sayRefusal(problem) : null);
   return { busy, problem, element, submit, wrong };
 }
 

@@ -136,6 +136,30 @@ export const texts = {
   "password.title": ["Set your password", "Elige tu contraseña"],
   "password.set.hint": ["This link works once. It ends all sessions of the account.", "Este enlace funciona una sola vez. Cierra todas las sesiones de la cuenta."],
   "password.new": ["New password", "Contraseña nueva"],
+  "password.refused.short": [
+    "The password has fewer than {count} characters.",
+    "La contraseña tiene menos de {count} caracteres.",
+  ],
+  "password.refused.long": [
+    "The password has more than {count} characters.",
+    "La contraseña tiene más de {count} caracteres.",
+  ],
+  "password.refused.repeats": [
+    "The password repeats one character or a short sequence.",
+    "La contraseña repite un carácter o una secuencia corta.",
+  ],
+  "password.refused.sequence": [
+    "The password is a sequence of neighbouring characters.",
+    "La contraseña es una secuencia de caracteres contiguos.",
+  ],
+  "password.refused.personal": [
+    "The password consists of the e-mail address, a name or the tenant.",
+    "La contraseña se compone del correo electrónico, de un nombre o de la organización.",
+  ],
+  "password.refused.frequent": [
+    "This password is one that attackers try first.",
+    "Esta contraseña es de las que los atacantes prueban primero.",
+  ],
   "password.hint": ["Use a long one, such as several unrelated words.", "Mejor larga; por ejemplo, varias palabras sin relación."],
   "password.show": ["Show the password", "Mostrar la contraseña"],
   "password.go": ["Set password", "Guardar contraseña"],
