@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Struct
 
 from clients.access import Access, client_tls
+from services.example_secrets import check_no_examples
 from shared.domain.errors import StartupError
 from shared.net.limits import LimitSettings
 from shared.net.listeners import check_exposure
@@ -103,6 +104,10 @@ class InternalSettings(ServerSettings, frozen=True):
 
     service_token: Token | None = None
     open_internal_ports: bool = False
+
+    def check_secrets(self) -> None:
+        """Raises StartupError with STAGE=prod if a secret is an example."""
+        check_no_examples(self.stage, {"SERVICE_TOKEN": self.service_token})
 
     def check_exposure(self, listeners: Sequence[socket.socket], setting: str) -> None:
         """Raises StartupError for an exposed port without a token; `setting` names the setting of its address."""

@@ -59,6 +59,7 @@ class Distributed:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`. Raises StartupError if it cannot listen."""
         settings, read_model = self._settings, self._read_model
+        settings.check_secrets()
         host, port, setting = settings.listening
         listeners = open_listeners(host, port, "DISTRIBUTED_PORT")
         settings.check_exposure(listeners, setting)

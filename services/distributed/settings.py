@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from services.example_secrets import check_no_examples
 from services.settings import InternalSettings, ListenAddress, choose_listen_address
 from shared.domain.scores import UserId
 from shared.runtime.settings import Count, Key, Port, Seconds
@@ -23,6 +24,11 @@ class DistributedSettings(InternalSettings, frozen=True):
     keep_notifications_days: Annotated[float, Meta(ge=0)] = 365.0
     max_products: Count = 100_000
     low_stock_user: UserId = 1
+
+    def check_secrets(self) -> None:
+        """Raises StartupError with STAGE=prod if a secret is an example."""
+        super().check_secrets()
+        check_no_examples(self.stage, {"PICKLE_KEY": self.pickle_key})
 
     @property
     def listening(self) -> ListenAddress:

@@ -135,6 +135,7 @@ class Intake:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`, then drains. Raises StartupError when the port cannot be had."""
         settings, store = self._settings, self._store
+        settings.check_secrets()
         host, port, setting = settings.listening
         listeners = open_listeners(host, port, "SERVER_PORT")
         settings.check_exposure(listeners)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from services.example_secrets import check_no_examples
 from services.settings import (
     ListenAddress,
     RequestIdScope,
@@ -65,6 +66,12 @@ class IntakeSettings(ServerSettings, frozen=True):
             service_token=self.service_token,
             trusted=self.tls_ca or self.tls_cert,
             unstocked_items=self.unstocked_items,
+        )
+
+    def check_secrets(self) -> None:
+        """Raises StartupError with STAGE=prod if a secret is an example."""
+        check_no_examples(
+            self.stage, {"SERVICE_TOKEN": self.service_token, "INTAKE_READ_TOKEN": self.intake_read_token}
         )
 
     def check_exposure(self, listeners: Sequence[socket.socket]) -> None:

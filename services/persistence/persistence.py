@@ -78,6 +78,7 @@ class Persistence:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serves until `stop`. Raises StartupError if the port or the store is not available."""
         settings, store = self._settings, self._store
+        settings.check_secrets()
         host, port, setting = settings.listening
         listeners = open_listeners(host, port, "TCP_PERSIST_PORT")
         settings.check_exposure(listeners, setting)

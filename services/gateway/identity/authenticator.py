@@ -165,7 +165,9 @@ class Authenticator:
     async def _authenticate_bearer(self, header: str, request: HttpRequest) -> Principal:
         scheme, _, token = header.partition(" ")
         token = token.strip()
-        if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_CHARACTERS:
+        # A tab or a byte beyond ASCII is no part of any token.
+        is_text = token.isascii() and token.isprintable()
+        if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_CHARACTERS or not is_text:
             raise Unauthorized("the header Authorization is not a bearer token", field="Authorization", hint=HINT)
         if token.startswith(API_KEY_PREFIX):
             return await self._credentials.authenticate_key(token)

@@ -3,13 +3,11 @@
 import base64
 import binascii
 
+from services.example_secrets import check_no_examples, is_example
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import StartupError
 
 _KEY_BYTES = 32
-# Words of example keys in docs and templates. Random keys do not contain them.
-_EXAMPLE_WORDS = tuple(b"example change-me changeme change_me replace at-least password 0123456789".split())
-_DISTINCT_BYTES = 8
 _MAKE_KEYS = 'set JWT_KEYS="2026a:$(openssl rand -base64 32)"; or STAGE=dev, which needs none on one machine'
 
 
@@ -34,18 +32,14 @@ def check_requirements(settings: GatewaySettings) -> None:
             "SERVICE_TOKEN is not set, so every program of this machine could read credentials and sessions",
             hint="set SERVICE_TOKEN to the same random text for all servers: openssl rand -hex 32",
         )
-    for setting, secret in (("SERVICE_TOKEN", settings.service_token), ("JWT_SECRET", settings.jwt_secret)):
-        if secret is not None and is_example(secret.encode()):
-            raise StartupError(
-                f"{setting} is an example that everybody knows",
-                hint=f"set {setting} to a new one: openssl rand -hex 32",
-            )
-
-
-def is_example(secret: bytes) -> bool:
-    """Whether a secret is an example of docs or templates, or a repetition of few characters."""
-    lowered = secret.lower()
-    return len(set(secret)) < _DISTINCT_BYTES or any(word in lowered for word in _EXAMPLE_WORDS)
+    check_no_examples(
+        settings.stage,
+        {
+            "SERVICE_TOKEN": settings.service_token,
+            "JWT_SECRET": settings.jwt_secret,
+            "INTAKE_READ_TOKEN": settings.intake_read_token,
+        },
+    )
 
 
 def _decode_key(encoded: str) -> bytes | None:

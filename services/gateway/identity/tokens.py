@@ -11,13 +11,15 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import jwt
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.domain.accounts import Role
 from shared.domain.errors import StartupError, Unauthorized
+from shared.domain.tenants import TENANT_PATTERN
 
 ISSUER = "comanda"
 ACCESS_SECONDS = 3600
@@ -27,6 +29,10 @@ _MIN_KEY_BYTES = 32
 _MAX_TOKEN_CHARACTERS = 4096
 _MAX_VERIFIED = 4096
 _REQUIRED = ["exp", "iat", "sub", "tenant"]
+# Names of stored items. The store would refuse others, with an answer that is not about the token. Unlike `$`,
+# `\Z` accepts no line break.
+_Name = Annotated[str, Meta(pattern=r"^[0-9a-z-]{1,40}\Z")]
+_Tenant = Annotated[str, Meta(pattern=TENANT_PATTERN.removesuffix("$") + r"\Z")]
 _KID = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
@@ -34,11 +40,11 @@ class Claims(Struct, frozen=True):
     """The claims of an access token; `user_id` and `tenant_id` repeat `sub` and `tenant` for older clients."""
 
     iss: str
-    sub: str
+    sub: _Name
     user_id: str
-    tenant: str
+    tenant: _Tenant
     tenant_id: str
-    sid: str
+    sid: _Name
     roles: list[Role]
     gen: int
     iat: int

@@ -176,6 +176,14 @@ async def test_stale_credentials_do_not_keep_from_signing_in() -> None:
         await authenticate(VIEWERS, {**shop, **cookie("t.stale")})
 
 
+@pytest.mark.parametrize("value", ["", " ", "Bearer", "Bearer \xff", "Bearer ñ", "Bearer a\tb", "Bearer ck.shop\xa0"])
+async def test_what_is_no_token_counts_as_an_invalid_one(value: str) -> None:
+    headers = {"authorization": value}
+    with pytest.raises(Unauthorized):
+        await authenticate(VIEWERS, headers)
+    assert await authenticate(INSTALLATION_PUBLIC, headers) == Principal()
+
+
 @pytest.mark.parametrize("stage", ["test", "prod"])
 async def test_without_credentials_only_public_routes_answer(stage: Stage) -> None:
     for headers in ({}, {"x-tenant-id": "shop"}, {"x-tenant-id": "unknown"}, {"x-tenant-id": "main"}):

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.gateway.identity.requirements import check_requirements, is_example
+from services.distributed.settings import DistributedSettings
+from services.example_secrets import is_example
+from services.gateway.identity.requirements import check_requirements
 from services.gateway.settings import GatewaySettings
 from services.intake.settings import IntakeSettings
 from services.persistence.settings import PersistenceSettings
@@ -38,6 +40,7 @@ def gateway(**settings: str | None) -> GatewaySettings:
         ({"service_token": None}, "SERVICE_TOKEN is not set"),
         ({"service_token": "change-me-please-now"}, "SERVICE_TOKEN is an example"),
         ({"jwt_secret": "0123456789abcdef0123456789abcdef"}, "JWT_SECRET is an example"),
+        ({"intake_read_token": "change-me-please-now"}, "INTAKE_READ_TOKEN is an example"),
     ],
 )
 def test_production_does_not_start_without_good_secrets(settings: dict[str, str | None], named: str) -> None:
@@ -60,6 +63,18 @@ def test_secrets_that_are_written_in_the_project_are_examples() -> None:
     written = [found for file in files for found in secret.findall(file.read_text())]
     literal = [one for one in written if "$" not in one and not one.startswith("ssm:") and ":BASE64" not in one]
     assert not [one for one in literal if not is_example(one.encode())]
+
+
+@pytest.mark.parametrize("kind", [DistributedSettings, IntakeSettings, PersistenceSettings])
+@pytest.mark.parametrize("setting", ["service_token", "intake_read_token", "pickle_key"])
+def test_no_server_of_production_accepts_an_example(kind: Any, setting: str) -> None:
+    if setting not in kind.__struct_fields__:
+        pytest.skip("it has no such setting")
+    example = {setting: "change-me-please-now-to-a-random-text"}
+    with pytest.raises(StartupError, match=f"{setting.upper()} is an example"):
+        kind(stage="prod", **example).check_secrets()
+    for chosen in (kind(stage="prod", **{setting: TOKEN * 2}), kind(stage="dev", **example), kind(stage="prod")):
+        chosen.check_secrets()
 
 
 @pytest.mark.parametrize(

@@ -168,3 +168,24 @@ def test_wrong_keys_stop_the_start_and_are_not_shown(text: str) -> None:
 def test_one_key_under_two_names_is_refused() -> None:
     with pytest.raises(StartupError, match="JWT_SECRET"):
         parse_keys(f"a:{base64.b64encode(OLD).decode()}", OLD.decode())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tenant": "..", "tenant_id": ".."},
+        {"tenant": "main\n", "tenant_id": "main\n"},
+        {"tenant": "", "tenant_id": ""},
+        {"sub": "", "user_id": ""},
+        {"sub": "x" * 41, "user_id": "x" * 41},
+        {"sid": ""},
+        {"sid": "s1\n"},
+        {"sid": "\ud83d"},
+        {"sid": "\x00"},
+    ],
+)
+def test_claims_that_name_nothing_stored_are_refused(clock: Clock, changed: dict[str, str]) -> None:
+    # Signed by the right key: else the store would refuse the names, with an answer that is not about the token.
+    token = jwt.encode(claims(**changed), NEW, algorithm="HS256", headers={"kid": "a"})
+    with pytest.raises(Unauthorized):
+        TokenSigner({"a": NEW}, clock=clock).verify(token)

@@ -409,6 +409,14 @@ async def test_validate_token_answers_200_for_anything(http: InProcessHttp, toke
     assert (reply.status, reply.json["valid"]) == (200, False)
 
 
+@pytest.mark.parametrize("header", [b"", b"\xff" * 8192, b"Bearer \xc3\xb1", b"Bearer a\tb"])
+async def test_validate_token_answers_200_for_any_bytes(http: InProcessHttp, header: bytes) -> None:
+    sent = f"POST {API}/users/validate-token HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode()
+    answer = await http.raw(sent + b"Authorization: " + header + b"\r\n\r\n")
+    assert b" 200 " in answer.split(b"\r\n")[0]
+    assert b'"valid":false' in answer
+
+
 async def test_validate_token_says_whose_it_is(http: InProcessHttp) -> None:
     made = await register(http)
     reply = await http.post(f"{API}/users/validate-token", None, Authorization=f"Bearer {made['token']}")
