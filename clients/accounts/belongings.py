@@ -1,29 +1,34 @@
-"""What belongs to a user beside the account: items whose partition is the user."""
+"""What belongs to a user beside the account: items whose partition is the user.
+
+Purchases are exported, and stay when an account is removed: the books of a shop need them.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 from clients.persistence import PersistenceClient
 from shared.domain.records import Action, Delete, Table
-from shared.domain.tables import FAVORITES, WISHES
+from shared.domain.tables import CARTS, CHECKOUTS, FAVORITES, PURCHASES, WISHES
 
-TABLES: tuple[Table, ...] = (FAVORITES, WISHES)
+_EXPORTED: tuple[Table, ...] = (CARTS, FAVORITES, PURCHASES, WISHES)
+_REMOVED: tuple[Table, ...] = (CARTS, CHECKOUTS, FAVORITES, WISHES)
 _BATCH = 100
 
 
 async def export_belongings(records: PersistenceClient, user: str) -> dict[str, list[dict[str, Any]]]:
     """Returns all items of a user by table."""
     return {
-        table.name: [item async for page in _iterate_items(records, table, user) for item in page] for table in TABLES
+        table.name: [item async for page in _iterate_items(records, table, user) for item in page]
+        for table in _EXPORTED
     }
 
 
 async def delete_belongings(records: PersistenceClient, user: str) -> None:
     """Removes all items of a user; may be repeated."""
-    for table in TABLES:
-        assert table.sort is not None
+    for table in _REMOVED:
+        names = [name for name in (table.partition, table.sort) if name is not None]
         async for page in _iterate_items(records, table, user):
-            removed: list[Action] = [Delete(table.name, {"user": user, table.sort: item[table.sort]}) for item in page]
+            removed: list[Action] = [Delete(table.name, {name: item[name] for name in names}) for item in page]
             await records.batch(removed, safe=True)
 
 

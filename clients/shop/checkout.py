@@ -70,10 +70,6 @@ async def check_out(records: PersistenceClient, shop: TenantRecord, user: str, r
     """
     purchase = new_uuid7(time.time_ns())
     digest = _digest(request)
-    if request.key is not None:
-        found = await _find_checkout(records, user, _key_of(request, 0), digest, purchase)
-        if found is not None:
-            return found
     for _ in range(_ATTEMPTS):
         cart = await load_cart(records, user)
         key = _key_of(request, cart.version if request.seen is None else request.seen)
@@ -82,7 +78,8 @@ async def check_out(records: PersistenceClient, shop: TenantRecord, user: str, r
             made = _build_purchase(shop, cart, stored, request, purchase)
             await records.transact(_build_actions(cart, made, key, digest), safe=True)
         except (Conflict, PreconditionFailed):
-            # An earlier request with this key may have consumed the cart.
+            # An earlier request with this key may have consumed the cart. It is looked up only now: the transaction
+            # refuses a known key, so that most checkouts need no request for it.
             found = await _find_checkout(records, user, key, digest, purchase)
             if found is None:
                 raise

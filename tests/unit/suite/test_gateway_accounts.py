@@ -378,7 +378,7 @@ async def test_an_account_is_exported_and_removed(http: InProcessHttp) -> None:
     assert exported["user"]["email"] == "ana@x.es"
     assert len(exported["sessions"]) == 1
     assert not {"secret", "key", "hash"} & exported["sessions"][0].keys()
-    assert exported["belongings"] == {"Favorites": [], "Wishes": []}
+    assert exported["belongings"] == {"Carts": [], "Favorites": [], "Purchases": [], "Wishes": []}
     assert (await send(http, "DELETE", "/users/me", {"password": OTHER}, made["token"])).status == 422
     assert (await send(http, "DELETE", "/users/me", {"password": PASSWORD}, made["token"])).status == 200
     assert (await get(http, "/users/profile", made["token"])).status == 401
@@ -393,11 +393,16 @@ async def test_lists_are_exported_and_removed_with_the_account(http: InProcessHt
             favorite = {"user": made["user_id"], "book": f"b{number:03}", "added_at": "2026-11-27T00:00:00Z"}
             await client.put_item("Favorites", favorite)
         await client.put_item("Favorites", {**favorite, "user": "other"})
+        await client.put_item("Carts", {"user": made["user_id"], "lines": 0})
+        await client.put_item("Purchases", {"user": made["user_id"], "purchase": "p1", "status": "completed"})
         exported = (await get(http, "/users/export", made["token"])).json["belongings"]
-        assert len(exported["Favorites"]) == 130
+        assert [len(exported[name]) for name in ("Favorites", "Carts", "Purchases")] == [130, 1, 1]
         assert (await send(http, "DELETE", "/users/me", {"password": PASSWORD}, made["token"])).status == 200
         assert (await client.query("Favorites", partition=made["user_id"])).items == []
         assert len((await client.query("Favorites", partition="other")).items) == 1
+        assert (await client.get_item("Carts", {"user": made["user_id"]})).item is None
+        # The books of the shop need its purchases.
+        assert len((await client.query("Purchases", partition=made["user_id"])).items) == 1
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "Bearer", "x" * 8192, "eyJhbGciOiJub25lIn0.e30.", "[" * 5000])
