@@ -14,6 +14,7 @@ from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.shop import ShopFigures
+from tests.benchmarks.shop_search import ShopSearchFigures
 from tests.benchmarks.trials import EndToEnd, Footprint
 
 OURS = "Comanda"
@@ -35,6 +36,7 @@ class Figures(NamedTuple):
     stock: InventoryFigures | None = None
     accounts: AccountFigures | None = None
     shop: ShopFigures | None = None
+    searched: ShopSearchFigures | None = None
     page: DashboardFigures | None = None
     dynamo: DynamoFigures | None = None
 
@@ -66,6 +68,7 @@ def bars(figures: Figures) -> list[Bar]:
     found += [] if figures.stock is None else _inventory_bars(figures.stock)
     found += [] if figures.accounts is None else _account_bars(figures.accounts)
     found += [] if figures.shop is None else _shop_bars(figures.shop)
+    found += [] if figures.searched is None else _search_bars(figures.searched)
     return found + ([] if figures.page is None else _page_bars(figures.page))
 
 
@@ -144,6 +147,13 @@ def _shop_bars(shop: ShopFigures) -> list[Bar]:
     ratio = median(shop.books) / median(shop.peer_books)
     what = "a book by its id, beside FastAPI + aiosqlite with the same columns"
     return [Bar(what, f"{ratio:.1f} times", "2 times", ratio >= 2)]
+
+
+def _search_bars(searched: ShopSearchFigures) -> list[Bar]:
+    if not searched.peer_searches:
+        return []
+    ratio = median(searched.searches) / median(searched.peer_searches)
+    return [Bar("searches with facets, beside FastAPI + FTS5", f"{ratio:.1f} times", "5 times", ratio >= 5)]
 
 
 def _account_bars(accounts: AccountFigures) -> list[Bar]:

@@ -142,6 +142,11 @@ def wrk(
     if orders:
         lines.unlink()
         script.unlink()
+    return read_wrk(told)
+
+
+def read_wrk(told: str) -> tuple[float, float]:
+    """The rate and the p99 in the output of wrk; raises for an answer that is no success."""
     if "Non-2xx" in told or "Socket errors" in told:
         raise RuntimeError(told)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", told)

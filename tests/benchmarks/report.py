@@ -17,6 +17,7 @@ from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.shop import ShopFigures
+from tests.benchmarks.shop_search import ShopSearchFigures
 from tests.benchmarks.trials import EndToEnd
 
 _NOTES = "<!-- everything above is written by the benchmark -->\n"
@@ -54,6 +55,7 @@ def _members(figures: Figures) -> dict[str, Any]:
         "inventory": figures.stock,
         "accounts": figures.accounts,
         "shop": figures.shop,
+        "search": figures.searched,
     }
     return {"rates": rates, **{name: found and found._asdict() for name, found in members.items()}}
 
@@ -84,6 +86,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     lines += [] if figures.stock is None else _inventory_lines(figures.stock)
     lines += [] if figures.accounts is None else _account_lines(figures.accounts)
     lines += [] if figures.shop is None else _shop_lines(figures.shop)
+    lines += [] if figures.searched is None else _search_lines(figures.searched)
     lines += [] if figures.page is None else _page_lines(figures.page)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
@@ -275,6 +278,26 @@ def _shop_lines(shop: ShopFigures) -> list[str]:
         if rounds:
             each = ", ".join(f"{rate:,.0f}" for rate in rounds)
             lines.append(f"| {name} | {median(rounds):,.0f} | {median(cpu):,.0f} | {each} |")
+    return lines
+
+
+def _search_lines(searched: ShopSearchFigures) -> list[str]:
+    lines = [
+        "",
+        "The search among 100,000 books with 64 connections: one or two words, a highest price,",
+        "and the counts of three dimensions. The peer has the same filter and counts, and no tolerance for typos.",
+        "",
+        "| request | requests/s (median) | p99 (median) | rounds |",
+        "|---|---|---|---|",
+    ]
+    named = (
+        ("`GET /api/v1/books/search`, Comanda", searched.searches, searched.searches_p99_ms),
+        ("`GET /books/search`, FastAPI + FTS5", searched.peer_searches, searched.peer_searches_p99_ms),
+    )
+    for name, rounds, late in named:
+        if rounds:
+            each = ", ".join(f"{rate:,.0f}" for rate in rounds)
+            lines.append(f"| {name} | {median(rounds):,.0f} | {median(late):,.0f} ms | {each} |")
     return lines
 
 
