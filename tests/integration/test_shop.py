@@ -126,6 +126,9 @@ async def test_kills_during_edits_leave_an_index_that_equals_the_records(
     with PersistenceProcess(tmp_path) as persistence:
         async with PersistenceClient("localhost", persistence.port) as client, index_of(tmp_path) as index:
             await add_tenant(client, "acme", {})
+            for tenant in TENANTS:
+                for _ in range(11):
+                    await add(client.of(tenant), numbers.next())
             stop = asyncio.Event()
             editing = asyncio.create_task(edit_until(stop, client))
             for _ in range(KILLS):
