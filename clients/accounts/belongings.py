@@ -8,10 +8,10 @@ from typing import Any
 
 from clients.persistence import PersistenceClient
 from shared.domain.records import Action, Delete, Table
-from shared.domain.tables import CARTS, CHECKOUTS, FAVORITES, PURCHASES, WISHES
+from shared.domain.tables import CARTS, CHECKOUTS, FAVORITES, NOTICES, PURCHASES, WISHES
 
-_EXPORTED: tuple[Table, ...] = (CARTS, FAVORITES, PURCHASES, WISHES)
-_REMOVED: tuple[Table, ...] = (CARTS, CHECKOUTS, FAVORITES, WISHES)
+_EXPORTED: tuple[Table, ...] = (CARTS, FAVORITES, NOTICES, PURCHASES, WISHES)
+_REMOVED: tuple[Table, ...] = (CARTS, CHECKOUTS, FAVORITES, NOTICES, WISHES)
 _BATCH = 100
 
 

@@ -24,6 +24,7 @@ from services.gateway.api.shop.books import BookRoutes
 from services.gateway.api.shop.carts import CartRoutes
 from services.gateway.api.shop.covers import CoverRoutes
 from services.gateway.api.shop.lists import ShopListRoutes
+from services.gateway.api.shop.notices import NoticeRoutes
 from services.gateway.api.shop.purchases import PurchaseRoutes
 from services.gateway.api.shop.recommendations import PairReader, RecommendationRoutes
 from services.gateway.api.shop.search import SearchRoutes
@@ -121,6 +122,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
             RecommendationRoutes(persistence, tenants, books, PairReader(Path(settings.data_dir) / PAIRS_FILE))
         ),
         *collect_routes(ShopListRoutes(persistence, tenants)),
+        *collect_routes(NoticeRoutes(persistence, tenants)),
         *collect_routes(CartRoutes(persistence, tenants)),
         *collect_routes(PurchaseRoutes(persistence, tenants)),
         *collect_routes(

@@ -148,6 +148,9 @@ WISHES = Table(
 """Wishlists of users: `added_at`, `priority` (1 is the most wanted), `price_when_added` in minor units, and `rank`, the
 priority and the time, which sorts them."""
 
+NOTICES = Table("Notices", partition="user", sort="notice", feed=False, expires="expires")
+"""Notices to users about books of their wishlists (`shared.domain.notices.Notice`), by ids that sort by time."""
+
 CARTS = Table("Carts", partition="user", feed=False, expires="expires")
 """Carts by their owner (`shared.domain.carts`): a member for each line, and the number of `lines`. Those of guests have
 `expires`. A cart has no prices of its own but those of the time when its lines were added."""
@@ -200,7 +203,19 @@ CHAINS = Table("AuditChains", partition="chain", indexes=(Index("all", sort="cha
 
 _INVENTORY = (STOCK, STORES, MOVEMENTS, IMPORTS, IMPORT_ROWS, IMPORT_FILES, ALERTS, RESERVATIONS, INVENTORY)
 
-_SHOP = (BOOKS, BOOK_ISBNS, BOOK_LOADS, BOOK_LOAD_ROWS, FAVORITES, WISHES, CARTS, CHECKOUTS, PURCHASES, SHOP_STATE)
+_SHOP = (
+    BOOKS,
+    BOOK_ISBNS,
+    BOOK_LOADS,
+    BOOK_LOAD_ROWS,
+    FAVORITES,
+    WISHES,
+    NOTICES,
+    CARTS,
+    CHECKOUTS,
+    PURCHASES,
+    SHOP_STATE,
+)
 
 _PRIVATE = (CREDENTIALS, ACCOUNT_EMAILS, SESSIONS, PASSWORD_RESETS, API_KEYS, LOGIN_FAILURES)
 

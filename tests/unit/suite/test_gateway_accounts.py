@@ -378,7 +378,7 @@ async def test_an_account_is_exported_and_removed(http: InProcessHttp) -> None:
     assert exported["user"]["email"] == "ana@x.es"
     assert len(exported["sessions"]) == 1
     assert not {"secret", "key", "hash"} & exported["sessions"][0].keys()
-    assert exported["belongings"] == {"Carts": [], "Favorites": [], "Purchases": [], "Wishes": []}
+    assert exported["belongings"] == {"Carts": [], "Favorites": [], "Notices": [], "Purchases": [], "Wishes": []}
     assert (await send(http, "DELETE", "/users/me", {"password": OTHER}, made["token"])).status == 422
     assert (await send(http, "DELETE", "/users/me", {"password": PASSWORD}, made["token"])).status == 200
     assert (await get(http, "/users/profile", made["token"])).status == 401

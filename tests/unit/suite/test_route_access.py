@@ -79,6 +79,7 @@ EXPECTED: dict[frozenset[str], str] = {
         PUT /api/v1/users/preferences, GET /api/v1/users/export, DELETE /api/v1/users/me, GET /api/v1/sessions,
         DELETE /api/v1/sessions/{id}, DELETE /api/v1/sessions, GET /api/v1/users/favorites,
         POST /api/v1/users/favorites/{id}, DELETE /api/v1/users/favorites/{id}, GET /api/v1/users/wishlist,
+        GET /api/v1/users/notices, DELETE /api/v1/users/notices/{id},
         POST /api/v1/users/wishlist/{id}, DELETE /api/v1/users/wishlist/{id}, POST /api/v1/cart/merge,
         POST /api/v1/purchases/checkout, GET /api/v1/purchases, GET /api/v1/purchases/{id},
         POST /api/v1/purchases/{id}/cancel, GET /api/v1/purchases/analytics/summary

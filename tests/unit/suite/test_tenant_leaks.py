@@ -93,7 +93,7 @@ async def _fill(rival: Tenant) -> dict[str, str]:
     for one in (book, other):
         for path in ("favorites", "wishlist"):
             await rival.ask("POST", f"/api/v1/users/{path}/{one.json['book_id']}")
-
+        assert (await rival.ask("PUT", f"/api/v1/books/{one.json['book_id']}", {"price": 9.5})).status == 200
         await rival.ask("POST", "/api/v1/cart/add", {"book_id": one.json["book_id"], "quantity": 1})
         address = {"payment_method": "card", "shipping_address": {"street": MARK}}
         bought = await rival.ask("POST", "/api/v1/purchases/checkout", address)
@@ -108,7 +108,11 @@ async def _fill(rival: Tenant) -> dict[str, str]:
         reply = await rival.ask("GET", f"/api/v1/books/search?q={MARK}")
         return reply.status == 200 and bool(reply.json["pagination"]["total_items"] == 3)
 
+    async def has_notices() -> bool:
+        return len((await rival.ask("GET", "/api/v1/users/notices")).json["data"]) == 2
+
     await pass_time_until(has_movements_and_alerts)
+    await pass_time_until(has_notices)
     await pass_time_until(finds_its_books)
     keys = await rival.ask("GET", "/api/v1/api-keys")
     sessions = await rival.ask("GET", "/api/v1/sessions")
@@ -122,6 +126,7 @@ async def _fill(rival: Tenant) -> dict[str, str]:
         "/api/v1/books/recommendations": rival.member.user,
         "/api/v1/users/favorites": book.json["book_id"],
         "/api/v1/users/wishlist": book.json["book_id"],
+        "/api/v1/users/notices": (await rival.ask("GET", "/api/v1/users/notices")).json["data"][0]["notice_id"],
         "/api/v1/purchases": bought.json["purchase_id"],
         "/api/v1/users": rival.member.user,
         "/api/v1/api-keys": _first_id(keys),
