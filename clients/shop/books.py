@@ -95,10 +95,22 @@ async def reserve_numbers(records: PersistenceClient, count: int) -> int:
     return int(written.item["seq"]) - count + 1
 
 
+class BookCount(NamedTuple):
+    """The number of listed books, and its version, which is another one after each addition and deletion."""
+
+    listed: int
+    version: int
+
+
 async def count_books(records: PersistenceClient) -> int:
     """Returns the number of listed books."""
+    return (await load_book_count(records)).listed
+
+
+async def load_book_count(records: PersistenceClient) -> BookCount:
+    """Returns the number of listed books with its version."""
     stored = await records.get_item(SHOP_STATE.name, _COUNTERS)
-    return 0 if stored.item is None else int(stored.item.get("listed", 0))
+    return BookCount(0 if stored.item is None else int(stored.item.get("listed", 0)), stored.version)
 
 
 async def get_book(records: PersistenceClient, book: str) -> StoredBook:

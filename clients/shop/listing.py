@@ -5,7 +5,6 @@ from collections import deque
 from typing import Final
 
 from clients.persistence import PersistenceClient, StoredItem
-from clients.shop.books import StoredBook, attach_stock
 from shared.domain.books import SHARDS
 from shared.domain.tables import BOOKS
 
@@ -15,35 +14,35 @@ _SURPLUS: Final = 4
 
 async def list_newest(
     records: PersistenceClient, *, limit: int, skip: int = 0, older_than: str | None = None
-) -> list[StoredBook]:
-    """Returns `limit` listed books, newest first, after `skip` of those that were added before a book."""
+) -> list[str]:
+    """Returns the ids of `limit` listed books, newest first, after `skip` of those that were added before a book."""
     return await _merge(records, limit, skip, bound=older_than, descending=True)
 
 
-async def list_oldest(records: PersistenceClient, *, limit: int, newer_than: str) -> list[StoredBook]:
-    """Returns `limit` listed books that were added after a book, oldest first."""
+async def list_oldest(records: PersistenceClient, *, limit: int, newer_than: str) -> list[str]:
+    """Returns the ids of `limit` listed books that were added after a book, oldest first."""
     return await _merge(records, limit, 0, bound=newer_than, descending=False)
 
 
 async def _merge(
     records: PersistenceClient, limit: int, skip: int, *, bound: str | None, descending: bool
-) -> list[StoredBook]:
+) -> list[str]:
     # Ids are random within a partition, so each has about the same share of a page.
     size = (skip + limit) // SHARDS + _SURPLUS
     shards = [_Shard(records, number, bound=bound, descending=descending, page_size=size) for number in range(SHARDS)]
     for start in range(0, SHARDS, _SHARDS_AT_ONCE):
         await asyncio.gather(*(shard.fill() for shard in shards[start : start + _SHARDS_AT_ONCE]))
-    found: list[StoredItem] = []
+    found: list[str] = []
     choose = max if descending else min
     for _ in range(skip + limit):
         filled = [shard for shard in shards if shard.waiting]
         if not filled:
             break
         best = choose(filled, key=_Shard.first_id)
-        found.append(best.waiting.popleft())
+        found.append(_id_of(best.waiting.popleft()))
         if not best.waiting:
             await best.fill()
-    return await attach_stock(records, found[skip:])
+    return found[skip:]
 
 
 class _Shard:

@@ -127,11 +127,9 @@ def _suite() -> Iterator[Gateway]:
         yield found
 
 
-def wrk(
-    port: int, path: str, seconds: float, orders: Sequence[bytes] = (), *, connections: int = _CONNECTIONS
-) -> tuple[float, float]:
+def wrk(port: int, path: str, seconds: float, orders: Sequence[bytes] = ()) -> tuple[float, float]:
     """Requests a second, and the p99 of their time in milliseconds; raises for an answer that is no success."""
-    words = ["wrk", "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "--latency"]
+    words = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{max(round(seconds), 1)}s", "--latency"]
     if orders:
         folder = Path("/tmp" if not Path("/dev/shm").is_dir() else "/dev/shm")
         lines, script = folder / f"comanda-{port}.ndjson", folder / f"comanda-{port}.lua"

@@ -262,8 +262,8 @@ def _account_lines(accounts: AccountFigures) -> list[str]:
 def _shop_lines(shop: ShopFigures) -> list[str]:
     lines = [
         "",
-        "The bookstore with 2,000 books over HTTP: a book by its id with 64 connections, and the newest 20 with 8. The",
-        "peer joins two tables of SQLite. CPU is that of all processes of the server, for each request.",
+        "The bookstore with 2,000 books over HTTP, 64 connections: a book by its id, and the newest 20. The peer joins",
+        "two tables of SQLite. CPU is that of all processes of the server, for each request.",
         "",
         "| request | requests/s (median) | µs of CPU (median) | rounds |",
         "|---|---|---|---|",

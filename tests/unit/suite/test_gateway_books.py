@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from clients.persistence import PersistenceClient
+from clients.shop.listing import list_newest
 from shared.domain.isbn import complete_isbn
 from tests.support.http import Reply
 from tests.support.in_process import Suite
@@ -220,3 +221,35 @@ async def test_a_loaded_catalogue_is_shown(http: InProcessHttp, suite: Suite, cl
         stock = await client.get_item("Stock", {"store": "Main", "item": found["A"]["book_id"]})
     assert stock.item is not None
     assert stock.item["count"] == 2
+
+
+async def test_a_page_that_was_kept_shows_what_has_changed_since(http: InProcessHttp) -> None:
+    await fill(http, 3)
+    assert titles((await http.get(f"{BOOKS}?limit=2")).json) == ["Libro 002", "Libro 001"]
+    newest, middle = (await http.get(f"{BOOKS}?limit=2")).json["data"]
+    await http.ask("PUT", f"{BOOKS}/{middle['book_id']}", {"title": "Otro", "stock_quantity": 77})
+    changed = (await http.get(f"{BOOKS}?limit=2")).json["data"][1]
+    assert (changed["title"], changed["stock_quantity"]) == ("Otro", 77)
+    await add(http, 3)
+    assert titles((await http.get(f"{BOOKS}?limit=2")).json) == ["Libro 003", "Libro 002"]
+    await http.ask("DELETE", f"{BOOKS}/{newest['book_id']}")
+    page = (await http.get(f"{BOOKS}?limit=2")).json
+    assert (titles(page), page["pagination"]["total_items"]) == (["Libro 003", "Otro"], 3)
+
+
+async def test_a_page_is_put_together_once_until_books_are_added(
+    http: InProcessHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(http, 1)
+    made = []
+
+    async def list_some(*_: Any, **options: Any) -> list[str]:
+        made.append(options)
+        return await list_newest(*_, **options)
+
+    monkeypatch.setattr("services.gateway.api.shop.books.list_newest", list_some)
+    for _ in range(3):
+        assert titles((await http.get(BOOKS)).json) == ["Libro 000"]
+    assert len(made) == 1
+    await http.get(f"{BOOKS}?limit=7")
+    assert len(made) == 2

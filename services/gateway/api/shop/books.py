@@ -2,8 +2,7 @@
 
 import asyncio
 import datetime
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
@@ -21,6 +20,7 @@ from services.gateway.api.shop.envelope import (
     cut_limit,
     open_cursor,
 )
+from services.gateway.api.shop.listed_pages import ListedPage, ListedPages
 from services.gateway.api.shop.search_query import FilterQuery
 from services.gateway.api.shop.views import BookView, load_currency, show_book, uploaded_name
 from services.gateway.http.parameters import Match, NoneMatch
@@ -63,15 +63,6 @@ class BookChanged(Struct, frozen=True):
     book: BookView
 
 
-class _FoundPage(NamedTuple):
-    """Books of a page, its number, and whether there are others after it and before it."""
-
-    books: Sequence[StoredBook]
-    page: int
-    following: bool
-    before: bool
-
-
 class BookRoutes:
     """Everything below /api/v1/books. A shop's catalogue is public; its staff changes it."""
 
@@ -83,6 +74,7 @@ class BookRoutes:
         finder: BookFinder,
     ) -> None:
         self._finder = finder
+        self._pages = ListedPages()
         self._records = persistence
         self._tenants = tenants
         self._covers = covers
@@ -109,23 +101,24 @@ class BookRoutes:
         records = self._records.of(tenant).lists
         scope = {"list": "books", "tenant": tenant}
         limit = cut_limit(query.limit)
-        found, total, currency = await asyncio.gather(
-            _read_page(records, query, scope, limit),
-            shop.count_books(records),
-            load_currency(self._tenants, tenant),
-        )
-        books = found.books
+        count, currency = await asyncio.gather(shop.load_book_count(records), load_currency(self._tenants, tenant))
+        asked = (tenant, query.page, limit, query.cursor)
+        found = self._pages.find(asked, count.version)
+        if found is None:
+            found = await _read_page(records, query, scope, limit)
+            self._pages.keep(asked, count.version, found)
         pagination = build_pagination(
             scope,
             page=found.page,
             limit=limit,
-            total=total,
-            first=books[0].book.book if books else None,
-            last=books[-1].book.book if books else None,
+            total=count.listed,
+            first=found.books[0] if found.books else None,
+            last=found.books[-1] if found.books else None,
             following=found.following,
             before=found.before,
         )
-        return json_response(BookPage([show_book(one, tenant, currency) for one in books], pagination))
+        books = await self._finder.read_books(tenant, found.books, currency)
+        return json_response(BookPage(books, pagination))
 
     @route(
         "POST",
@@ -252,19 +245,19 @@ class BookRoutes:
         return json_response(Message("Libro eliminado exitosamente"))
 
 
-async def _read_page(records: PersistenceClient, query: FilterQuery, scope: object, limit: int) -> _FoundPage:
+async def _read_page(records: PersistenceClient, query: FilterQuery, scope: object, limit: int) -> ListedPage:
     """Reads a page and one book more, which tells whether others follow."""
     if query.cursor is None:
         skip = check_depth(query.page, limit, _DEEPEST)
         found = await list_newest(records, limit=limit + 1, skip=skip)
-        return _FoundPage(found[:limit], query.page, len(found) > limit, query.page > 1)
+        return ListedPage(found[:limit], query.page, len(found) > limit, query.page > 1)
     position = open_cursor(scope, query.cursor)
     if not position.back:
         found = await list_newest(records, limit=limit + 1, older_than=position.item)
-        return _FoundPage(found[:limit], position.page, len(found) > limit, True)
+        return ListedPage(found[:limit], position.page, len(found) > limit, True)
     found = await list_oldest(records, limit=limit + 1, newer_than=position.item)
     others = len(found) > limit
-    return _FoundPage(found[:limit][::-1], position.page if others else 1, True, others)
+    return ListedPage(found[:limit][::-1], position.page if others else 1, True, others)
 
 
 def _this_year() -> int:
