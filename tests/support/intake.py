@@ -202,6 +202,12 @@ class InventoryProcess(ServerProcess):
         super().__init__(data_dir, {**ports, **(settings or {})})
 
 
+class ShopProcess(InventoryProcess):
+    """`python -m services.shop`, which works with `servers`; it listens nowhere."""
+
+    module = "services.shop"
+
+
 class GatewayProcess(ServerProcess):
     """`python -m services.gateway` in front of `servers`; with one left out, nobody is where that should be."""
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.http import Http
-from tests.support.intake import DistributedProcess, GatewayProcess, IntakeProcess, PersistenceProcess
+from tests.support.intake import DistributedProcess, GatewayProcess, IntakeProcess, PersistenceProcess, ShopProcess
 
 
 class Suite(NamedTuple):
@@ -23,9 +23,12 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """All four servers."""
     data_dir = tmp_path_factory.mktemp("suite")
     intake = IntakeProcess(data_dir, {"LOG_LEVEL": "debug"})
-    persistence = PersistenceProcess(data_dir, {"LOG_LEVEL": "debug"})
+    # As the gateway, which needs the private tables: without a token they are open in development only.
+    persistence = PersistenceProcess(data_dir, {"LOG_LEVEL": "debug", "STAGE": "dev"})
     distributed = DistributedProcess(data_dir, {"LOG_LEVEL": "debug"})
-    with intake, persistence, distributed:
+    shop = ShopProcess(data_dir, [persistence], {"STAGE": "dev"})
+    with intake, persistence, distributed, shop:
+        shop.wait_for_log("search_index_built")
         gateway = GatewayProcess(data_dir, [intake, persistence, distributed])
         with gateway:
             yield Suite(intake, persistence, distributed, gateway)
