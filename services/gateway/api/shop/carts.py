@@ -165,7 +165,7 @@ class CartRoutes:
         headers=CartHeaders,
         example={"book_id": "019ac5a2-0000-7000-8000-000000000000", "quantity": 1},
         responses={200: ResponseSpec(CartChanged, "They are in the cart")},
-        errors=("unauthorized", "not_found", "conflict", "precondition_failed", *UPSTREAM_ERRORS),
+        errors=("unauthorized", "forbidden", "not_found", "conflict", "precondition_failed", *UPSTREAM_ERRORS),
     )
     async def _add_line(self, request: HttpRequest) -> HttpResponse:
         sent: AddedLine = request.body
@@ -187,7 +187,7 @@ class CartRoutes:
         headers=CartHeaders,
         example={"quantity": 2},
         responses={200: ResponseSpec(CartChanged, "So many are in the cart")},
-        errors=("unauthorized", "not_found", "conflict", "precondition_failed", *UPSTREAM_ERRORS),
+        errors=("unauthorized", "forbidden", "not_found", "conflict", "precondition_failed", *UPSTREAM_ERRORS),
     )
     async def _set_quantity(self, request: HttpRequest) -> HttpResponse:
         sent: LineChange = request.body
@@ -207,7 +207,7 @@ class CartRoutes:
         query=TenantQuery,
         headers=CartHeaders,
         responses={200: ResponseSpec(CartChanged, "It is not in the cart")},
-        errors=("unauthorized", "conflict", "precondition_failed", *UPSTREAM_ERRORS),
+        errors=("unauthorized", "forbidden", "conflict", "precondition_failed", *UPSTREAM_ERRORS),
     )
     async def _remove_line(self, request: HttpRequest) -> HttpResponse:
         tenant, owner = _owner(request)
@@ -227,7 +227,7 @@ class CartRoutes:
         query=TenantQuery,
         headers=CartHeaders,
         responses={200: ResponseSpec(CartChanged, "The cart is empty")},
-        errors=("unauthorized", "precondition_failed", *UPSTREAM_ERRORS),
+        errors=("unauthorized", "forbidden", "precondition_failed", *UPSTREAM_ERRORS),
     )
     async def _clear_cart(self, request: HttpRequest) -> HttpResponse:
         tenant, owner = _owner(request)
