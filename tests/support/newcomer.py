@@ -80,8 +80,8 @@ class Newcomer:
         if block.kind == "python":
             self._type_python(block.text)
         elif block.kind == "shell":
-            for line in block.text.splitlines():
-                self._type_command(line)
+            for command in re.split(r"(?<!\\)\n", block.text.rstrip("\n")):
+                self._type_command(command)
         else:
             for text in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
                 if text.startswith("telnet"):
@@ -121,6 +121,8 @@ class Newcomer:
         # What it would install is there.
         command = re.sub(r"\bmake ", "make -o .venv/.runtime ", command)
         command = re.sub(r"\bcurl ", "curl -sS --fail-with-body ", command)
+        for example, real in self._ids.items():
+            command = command.replace(example, real)
         for number, port in self.ports.items():
             command = re.sub(rf"localhost(\"?[:, ] ?){number}\b", rf"localhost\g<1>{port}", command)
         return command
@@ -203,8 +205,12 @@ class Newcomer:
             return f"{command}: {ended}"
         lines = ended.stdout.decode().splitlines()
         for one, other in zip(shown, lines, strict=False):
-            if difference := find_difference(as_json(one), json.loads(other), self._ids):
+            answer, found = as_json(one), json.loads(other)
+            if difference := find_difference(answer, found, self._ids):
                 return f"{command}: {difference}"
+            if "token" in answer:
+                # It is copied into the commands behind it.
+                self._ids[answer["token"]] = found["token"]
         return None if len(lines) >= len(shown) else f"{command}: {lines}"
 
     @staticmethod
