@@ -117,7 +117,7 @@ def test_store_that_is_away_is_told_in_time_and_used_again(tmp_path: Path) -> No
     dynamo = DynamoServer()
     dynamo.start()
     try:
-        settings = {**settings_of(own_tables(dynamo.endpoint)), "STORE_SECONDS": "1"}
+        settings = {**CREDENTIALS, **settings_of(own_tables(dynamo.endpoint)), "STORE_SECONDS": "1"}
         with IntakeProcess(tmp_path, settings) as server, server.connect() as session:
             order(session, 1)
             document = {"cliente": "Ana", "productos": ["pan"], "direccion": "x"}
