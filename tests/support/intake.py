@@ -171,7 +171,7 @@ class PersistenceProcess(ServerProcess):
 
     module = "services.persistence"
     port_setting = "TCP_PERSIST_PORT"
-    defaults: Mapping[str, str] = {"STAGE": "test"}
+    defaults: Mapping[str, str] = {"STAGE": "dev"}
 
     def connect(self) -> "Session":
         """A new connection."""

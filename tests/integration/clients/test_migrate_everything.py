@@ -1,5 +1,6 @@
 """Whatever any port or route shows before a move is shown after it; and what happens in between is counted once."""
 
+import base64
 import contextlib
 import json
 from collections import Counter
@@ -41,6 +42,17 @@ BOOK = {
     "stock_quantity": 3,
 }
 
+PERSON = {
+    "email": "ana@example.com",
+    "password": "siete gatos verdes",
+    "first_name": "Ana",
+    "last_name": "Paz",
+    "tenant_id": "main",
+}
+ADDRESS = {"name": "Ana Paz", "street": "Mayor 1", "city": "Oviedo", "country": "ES"}
+KEYS = {"JWT_KEYS": f"a:{base64.b64encode(bytes(range(32))).decode()}"}
+"""With the same keys a token is good after the move, as is its session."""
+
 # What is about the running process and not about what is stored, and what changes something.
 NOT_SHOWN = {"authenticate", "help", "ping", "health", "metrics", "quit", "watch", "unwatch", "unsubscribe"}
 CHANGING = {"set", "delete", "save_score", "put_item", "delete_item", "update_item", "transact", "batch"}
@@ -75,7 +87,7 @@ def suite(folder: Path, settings: dict[str, str] | None = None) -> Iterator[dict
         for server in servers.values():
             stack.callback(server.kill_if_alive)
             stack.enter_context(server)
-        gateway = GatewayProcess(folder, list(servers.values()))
+        gateway = GatewayProcess(folder, list(servers.values()), KEYS)
         stack.enter_context(gateway)
         yield {**servers, "gateway": gateway}
 
@@ -85,8 +97,8 @@ def connect(server: ServerProcess) -> Session:
     return server.connect()
 
 
-def fill(folder: Path) -> None:
-    """Something of everything."""
+def fill(folder: Path) -> str:
+    """Something of everything; returns the access token of a customer."""
     with suite(folder) as servers, InventoryProcess(folder, list(servers.values())[:3]):
         http = Http(servers["gateway"])  # type: ignore[arg-type]
         with connect(servers["intake"]) as session:
@@ -103,7 +115,7 @@ def fill(folder: Path) -> None:
                 records.ask({"action": "save_score", "user_id": user, "puntaje": score})
             records.ask({"action": "put_item", "table": "Users", "item": {"user_id": 7, "nombre": "Ana"}})
         http.post("/tasks", {"title": "sweep"})
-        assert http.post("/api/v1/books", BOOK).status == 201
+        token = fill_shop(http)
         sheet = b"store,item,count\nBerlin,Echo Dot,1\nBerlin,Kindle,50\nOviedo,Kindle,7\n"
         http.ask("POST", "/items/upload", sheet, headers={"Content-Type": "text/csv"})
         until(lambda: http.get("/items/Berlin/Kindle/movements").json["movements"], bool)
@@ -113,9 +125,25 @@ def fill(folder: Path) -> None:
             service.ask({"action": "mark_read", "user_id": 7, "ids": [1]})
             service.wait_until("get_global_stats", "stats.pedidos.por_estado.listo", 20)
             service.wait_until({"action": "get_user_stats", "user_id": 9}, "success", True)  # type: ignore[arg-type]
+    return token
 
 
-def shown(folder: Path, settings: dict[str, str] | None = None) -> dict[str, Any]:
+def fill_shop(http: Http) -> str:
+    """A customer who has bought one copy of a book and has another in the cart; returns the access token."""
+    book = http.post("/api/v1/books", BOOK).json["book_id"]
+    token: str = http.post("/api/v1/users/register", PERSON).json["token"]
+    for path, body, expected in (
+        ("/api/v1/cart/add", {"book_id": book, "quantity": 1}, 200),
+        ("/api/v1/purchases/checkout", {"payment_method": "card", "shipping_address": ADDRESS}, 201),
+        ("/api/v1/cart/add", {"book_id": book, "quantity": 1}, 200),
+        (f"/api/v1/users/wishlist/{book}", None, 200),
+    ):
+        reply = http.post(path, body, Authorization=f"Bearer {token}")
+        assert reply.status == expected, (path, reply.body)
+    return token
+
+
+def shown(folder: Path, token: str, settings: dict[str, str] | None = None) -> dict[str, Any]:
     """The answer of every action and route that shows what is stored."""
     found: dict[str, Any] = {}
     with suite(folder, settings) as servers:
@@ -126,7 +154,7 @@ def shown(folder: Path, settings: dict[str, str] | None = None) -> dict[str, Any
             found["persistence"] = of_persistence(records)
         with connect(servers["intake"]) as session:
             found["intake"] = of_intake(session)
-        found["routes"] = of_routes(Http(servers["gateway"]))  # type: ignore[arg-type]
+        found["routes"] = of_routes(Http(servers["gateway"]), token)  # type: ignore[arg-type]
     return found
 
 
@@ -177,12 +205,17 @@ def of_distributed(service: Session) -> dict[str, Any]:
     return found
 
 
-def of_routes(http: Http) -> dict[str, Any]:
+def of_routes(http: Http, token: str) -> dict[str, Any]:
+    customer = {"Authorization": f"Bearer {token}"}
+    books = [one["book_id"] for one in http.get("/api/v1/books").json["data"]]
+    purchases = [one["purchase_id"] for one in http.get("/api/v1/purchases", **customer).json["data"]]
     orders = http.get("/api/v1/orders").json["pedidos"]
     ids = {
         "/api/v1/orders/{id}": [order["id"] for order in orders],
         "/tasks/{id}": [one["id"] for one in http.get("/tasks").json["tasks"]],
-        "/api/v1/books/{id}": [one["book_id"] for one in http.get("/api/v1/books").json["data"]],
+        "/api/v1/books/{id}": books,
+        "/api/v1/books/recommendations/{id}": ["me"],
+        "/api/v1/purchases/{id}": purchases,
         "/imports/{id}": [one["id"] for one in http.get("/imports").json["imports"]],
     }
     queries = {"/api/stats/usuario": "?user_id=7", "/api/notificaciones": "?user_id=7"}
@@ -197,8 +230,9 @@ def of_routes(http: Http) -> dict[str, Any]:
             named = path.replace("{store}", "Berlin").replace("{item}", quote("Echo Dot")) + queries.get(path, "")
             asked = [named]
         for one in asked:
-            reply = http.get(one)
-            found[one] = (reply.status, timeless(reply.body))
+            for sender, headers in (("developer", {}), ("customer", customer)):
+                reply = http.get(one, **headers)
+                found[f"{one} of the {sender}"] = (reply.status, timeless(reply.body))
     return found
 
 
@@ -217,18 +251,19 @@ def timeless(body: bytes) -> Any:
 
 def test_whatever_is_shown_before_is_shown_after(tmp_path: Path, settings: dict[str, str]) -> None:
     here, back = tmp_path / "here", tmp_path / "back"
-    fill(here)
-    before = shown(here)
+    token = fill(here)
+    before = shown(here, token)
+    assert before["routes"]["/api/v1/purchases of the customer"][1]["data"]
     status, _, told = migrate(here, settings, "sqlite", "dynamodb")
     assert status == 0, told
-    there = shown(here, settings)
+    there = shown(here, token, settings)
     for server in ("intake", "persistence"):
         # The feed is of each store alone, and tells of nothing that was there before.
         assert {**there[server], "changes": 0} == {**before[server], "changes": 0}
     assert there["persistence"]["changes"]["changes"] == []
     status, _, told = migrate(back, settings, "dynamodb", "sqlite")
     assert status == 0, told
-    after = shown(back)
+    after = shown(back, token)
     for server, answers in before.items():
         for action, answer in answers.items():
             assert after[server][action] == answer, (server, action)
