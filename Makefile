@@ -56,10 +56,10 @@ cover: $(STAMP) ## Show which statements those tests do not reach; at least COVE
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=$(COVERED) $(UNIT_TESTS)
 
 test: $(STAMP) .venv-dynamodb/.installed ## Run every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-version: $(STAMP) .venv-dynamodb/.installed ## Run the tests that depend on the version of Python
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(VERSION_TESTS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(VERSION_TESTS)
 
 lint: $(STAMP) ## Check style, types and layers
 	$(BIN)/ruff check .

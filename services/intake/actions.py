@@ -68,24 +68,6 @@ def _require_reader(handler: Handler[R, T]) -> Handler[R, T]:
     return check_and_handle
 
 
-class Authenticate(Request, frozen=True, tag="authenticate"):
-    """The token with which a connection may do more than order."""
-
-    token: str
-
-
-@ACTIONS.immediate(
-    Authenticate,
-    verb=Verb("token"),
-    usage=[("authenticate TOKEN", "first, if the server lets only some see orders")],
-    example={"token": "…"},
-)
-def authenticate_reader(server: IntakeServer, request: Authenticate, connection: Connection) -> Members:
-    """Lets the connection read and change orders. Raises Unauthorized for a wrong token."""
-    server.readers.authenticate(connection, request.token)
-    return {"authenticated": True}
-
-
 class Status(Request, frozen=True, tag="status"):
     """An order."""
 
@@ -293,6 +275,24 @@ class Stats(Request, frozen=True, tag="stats"):
 def show_stats(server: IntakeServer, _: Stats, __: Connection) -> Members:
     """Counts from memory."""
     return {"stats": server.describe_stats()}
+
+
+class Authenticate(Request, frozen=True, tag="authenticate"):
+    """The token with which a connection may do more than order."""
+
+    token: str
+
+
+@ACTIONS.immediate(
+    Authenticate,
+    verb=Verb("token"),
+    usage=[("authenticate TOKEN", "first, if the server lets only some see orders")],
+    example={"token": "…"},
+)
+def authenticate_reader(server: IntakeServer, request: Authenticate, connection: Connection) -> Members:
+    """Lets the connection read and change orders. Raises Unauthorized for a wrong token."""
+    server.readers.authenticate(connection, request.token)
+    return {"authenticated": True}
 
 
 def _describe_order_help() -> Members:

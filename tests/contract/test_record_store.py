@@ -632,6 +632,8 @@ async def test_conflict_names_the_refused_action(records: RecordStore) -> None:
     assert await read(records, "a") is None
 
 
+# The HTTP client of DynamoDB warns of a request of megabytes, which this one has to be.
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_updates_and_checks_that_leave_more_than_a_reply_holds_change_nothing(records: RecordStore) -> None:
     for number in range(12):
         await do(records, Put("Quiet", {"id": str(number), "text": "x" * 400_000}))

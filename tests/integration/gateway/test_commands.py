@@ -38,7 +38,7 @@ def test_a_token_needs_a_secret() -> None:
 def test_ready_tells_how_every_server_is(suite: Suite, tmp_path: Path) -> None:
     fine = run("ready", "--json", "-p", str(suite.gateway.port))
     assert fine.returncode == 0
-    assert fine.stdout == '{"status":"ok","intake":"ok","persistence":"ok","distributed":"ok"}\n'
+    assert fine.stdout == '{"status":"ok","intake":"ok","persistence":"ok","distributed":"ok","shop":"ok"}\n'
     with GatewayProcess(tmp_path, [suite.persistence]) as gateway:
         not_fine = run("ready", "--json", "-p", str(gateway.port))
         assert not_fine.returncode == 1
