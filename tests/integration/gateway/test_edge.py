@@ -114,10 +114,17 @@ def test_gateways_share_rates_through_redis(suite: Suite, tmp_path: Path) -> Non
     assert redis.stdout is not None
     try:
         assert any(b"Ready to accept connections" in line for line in redis.stdout)
-        settings = {"RATE_LIMIT": "3/hour", "REDIS_URL": f"redis://127.0.0.1:{port}"}
+        settings = {
+            "RATE_LIMIT": "3/hour",
+            "TENANT_LIMITS": "login=2/hour",
+            "REDIS_URL": f"redis://127.0.0.1:{port}",
+        }
+        stranger = {"email": "nobody@example.com", "password": "siete gatos verdes", "tenant_id": "main"}
         with another(suite, tmp_path / "1", **settings) as one, another(suite, tmp_path / "2", **settings) as two:
             found = [Http(gateway).get("/tasks").status for gateway in (one, two, one, two, one)]
             assert found == [200, 200, 200, 429, 429]
+            signed_in = [Http(gateway).post("/api/v1/users/login", stranger).status for gateway in (one, two, one)]
+            assert signed_in == [401, 401, 429]
             redis.kill()
             # Each counts for itself until Redis is back.
             assert Http(one).get("/tasks").status == 200
