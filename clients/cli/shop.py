@@ -168,7 +168,7 @@ async def reindex(
     wait: Annotated[float, Parameter(validator=Number(gte=0, lte=86_400), help="Seconds to wait for it.")] = 600.0,
     options: ShopOptions = _OPTIONS,
 ) -> int:
-    """Build the search index anew from the records; the old one answers meanwhile. Exit status 1 if it takes longer.
+    """Rebuild the search index from the records; the old one answers meanwhile. Exit status 1 if it takes longer.
 
     The service shop builds it. A missing or damaged index is built without this command.
     """

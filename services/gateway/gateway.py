@@ -89,7 +89,7 @@ class Gateway:
             "distributed", DistributedClient, settings.distributed_host, settings.distributed_port, access, absent
         )
         hub = EventHub(follow, absent=absent)
-        # Over a connection of its own: it says nothing about the server to the circuit breakers.
+        # Over a separate connection: it says nothing about the server to the circuit breakers.
         tenant_client = PersistenceClient(
             reachable_host(settings.tcp_persist_host),
             settings.tcp_persist_port,

@@ -76,7 +76,7 @@ class LoginThrottle:
         await records.transact(removed, safe=True)
 
     async def clear(self, records: PersistenceClient, email: str, address: str) -> None:
-        """Removes the counts of an account and a network after its password was set anew."""
+        """Removes the counts of an account and a network after its password was reset."""
         await self.end_attempt(records, _name_counters(email, address))
 
     async def may_mail(self, records: PersistenceClient, email: str) -> bool:

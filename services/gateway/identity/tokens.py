@@ -132,7 +132,7 @@ def parse_keys(jwt_keys: str | None, jwt_secret: str | None) -> dict[str | None,
         kid, colon, encoded = word.strip().partition(":")
         hint = "write JWT_KEYS=kid:BASE64,kid:BASE64; openssl rand -base64 32 makes a key"
         if not colon or _KID.fullmatch(kid) is None or kid in keys:
-            raise StartupError(f"JWT_KEYS: key {number} has no name of its own before the colon", hint=hint)
+            raise StartupError(f"JWT_KEYS: key {number} has no unique name before the colon", hint=hint)
         try:
             key = base64.b64decode(
                 encoded.replace("-", "+").replace("_", "/") + "=" * (-len(encoded) % 4), validate=True

@@ -22,7 +22,7 @@ _PAUSE_SECONDS = 2.0
 
 
 class MailOutbox:
-    """Sends messages one after another in a thread of its own; at most 200 wait. Unsent ones end with the process."""
+    """Sends messages one after another in a separate thread; at most 200 wait. Unsent ones end with the process."""
 
     def __init__(self, mailer: Mailer, *, max_waiting: int = _MAX_WAITING, pause: float = _PAUSE_SECONDS) -> None:
         self._mailer = mailer
