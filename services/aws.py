@@ -12,16 +12,16 @@ _ATTEMPTS = 2
 
 
 class AwsError(ComandaError):
-    """A failed call; `reason` is the service's error code, None if it did not answer.
+    """A failed call; `aws_code` is the service's error code, None if it did not answer.
 
     Without an answer it is unknown whether the call has taken effect.
     """
 
     code = "aws"
 
-    def __init__(self, message: str, *, reason: str | None = None) -> None:
+    def __init__(self, message: str, *, aws_code: str | None = None) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.aws_code = aws_code
 
 
 class AwsClient:
@@ -52,7 +52,7 @@ class AwsClient:
 def _translate_error(request: str, error: Exception) -> AwsError:
     details = getattr(error, "response", {}).get("Error", {})
     if "Code" in details:
-        return AwsError(f"{request}: {details['Code']}: {details.get('Message', '')}", reason=str(details["Code"]))
+        return AwsError(f"{request}: {details['Code']}: {details.get('Message', '')}", aws_code=str(details["Code"]))
     return AwsError(f"{request}: {type(error).__name__}: {error}")
 
 

@@ -14,7 +14,7 @@ from clients.errors import Refused
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from shared.domain.accounts import SHARDS, Account, Preferences, Role, new_user_id, shard_of
-from shared.domain.errors import Conflict, InvalidParams, NotFound
+from shared.domain.errors import Conflict, ErrorReason, InvalidParams, NotFound
 from shared.domain.records import Action, Condition, Delete, Put, Update
 from shared.domain.tables import ACCOUNT_EMAILS, ACCOUNTS, CREDENTIALS
 from shared.runtime.clock import iso_now, read_clock
@@ -77,7 +77,9 @@ async def create_account(
         await records.transact([*actions, *also])
     except Refused as refusal:
         if is_conflict(refusal):
-            raise Conflict("an account has this e-mail address", field="email") from None
+            raise Conflict(
+                "an account has this e-mail address", field="email", reason=ErrorReason("email_taken")
+            ) from None
         raise
 
 
@@ -102,7 +104,7 @@ async def require_account(records: PersistenceClient, user: str) -> Account:
     """Returns an account. Raises NotFound."""
     account = await load_account(records, user)
     if account is None:
-        raise NotFound("there is no such account", field="id")
+        raise NotFound("there is no such account", field="id", reason=ErrorReason("account_unknown"))
     return account
 
 
@@ -145,7 +147,7 @@ async def set_password(
         await records.transact(actions)
     except Refused as refusal:
         if is_conflict(refusal):
-            raise Conflict("the account was changed meanwhile", hint="try again") from None
+            raise Conflict("the account was changed meanwhile", hint="try again", reason=ErrorReason("busy")) from None
         raise
     return account.generation + 1
 
@@ -175,7 +177,7 @@ async def change_account(
         (stored,) = await records.transact([update])
     except Refused as refusal:
         if is_conflict(refusal):
-            raise NotFound("there is no such account", field="id") from None
+            raise NotFound("there is no such account", field="id", reason=ErrorReason("account_unknown")) from None
         raise
     account = _read_account(stored)
     assert account is not None
@@ -224,7 +226,12 @@ def _read_cursor(cursor: str | None) -> tuple[int, str | None]:
         return 0, None
     shard, colon, after = cursor.partition(":")
     if not (colon and shard.isascii() and shard.isdigit() and len(shard) < 3 and int(shard) < SHARDS):
-        raise InvalidParams("cursor is not one of this list", field="cursor", hint="leave it out to begin")
+        raise InvalidParams(
+            "cursor is not one of this list",
+            field="cursor",
+            hint="leave it out to begin",
+            reason=ErrorReason("cursor_invalid"),
+        )
     return int(shard), after or None
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from clients.accounts.secret_tokens import SecretToken, digest_secret, draw_secret, format_token, parse_token
 from clients.persistence import PersistenceClient
 from shared.domain.accounts import Role, new_user_id
-from shared.domain.errors import Conflict, NotFound
+from shared.domain.errors import Conflict, ErrorReason, NotFound
 from shared.domain.records import Condition
 from shared.domain.tables import API_KEYS
 from shared.runtime.clock import iso_now, read_clock
@@ -46,7 +46,11 @@ async def create_api_key(
 ) -> NewApiKey:
     """Stores a new key. Raises Conflict if the tenant has too many."""
     if len(await list_api_keys(records)) >= MAX_KEYS:
-        raise Conflict(f"the tenant has {MAX_KEYS} API keys", hint="remove those that nobody uses")
+        raise Conflict(
+            f"the tenant has {MAX_KEYS} API keys",
+            hint="remove those that nobody uses",
+            reason=ErrorReason("keys_full", max=MAX_KEYS),
+        )
     secret = draw_secret()
     key = ApiKey(
         key=new_user_id(read_clock()),

@@ -21,7 +21,7 @@ from clients.errors import Refused
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient
 from shared.domain.accounts import new_user_id
-from shared.domain.errors import Unauthorized
+from shared.domain.errors import ErrorReason, Unauthorized
 from shared.domain.records import Action, Condition, Delete, Put
 from shared.domain.tables import SESSIONS
 from shared.runtime.clock import iso_now, read_clock
@@ -134,7 +134,7 @@ async def rotate_session(records: PersistenceClient, found: Session, secret: str
             await end_session(records, session.user, session.session)
             raise SessionReused("the refresh token was used before: its session has ended", hint="sign in again")
         break
-    raise Unauthorized("the refresh token is not valid", hint="sign in again")
+    raise Unauthorized("the refresh token is not valid", hint="sign in again", reason=ErrorReason("session_ended"))
 
 
 async def end_session(records: PersistenceClient, user: str, session: str) -> None:

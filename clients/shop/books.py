@@ -15,7 +15,7 @@ from clients.inventory.catalogue import advance_catalogue
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient, StoredItem
 from shared.domain.books import MAIN_STORE, SHARDS, Book, read_book, shard_of
-from shared.domain.errors import Conflict, NotFound, PreconditionFailed
+from shared.domain.errors import Conflict, ErrorReason, NotFound, PreconditionFailed
 from shared.domain.ids import new_uuid7
 from shared.domain.isbn import parse_isbn
 from shared.domain.records import Action, Condition, Delete, Put, Update
@@ -55,13 +55,16 @@ async def create_book(records: PersistenceClient, members: Mapping[str, Any], st
             raise
         holder = (await records.get_item(BOOK_ISBNS.name, {"isbn": isbn})).item
         if holder is None:
-            raise Conflict("other clients keep changing the book", hint="try again later") from None
+            raise Conflict(
+                "other clients keep changing the book", hint="try again later", reason=ErrorReason("busy")
+            ) from None
         if holder["book"] != book.book:
             raise Conflict(
                 f"there is a book with the ISBN {isbn}: {holder['book']}",
                 field="isbn",
                 hint="change that book instead",
                 details={"book_id": holder["book"]},
+                reason=ErrorReason("isbn_taken", isbn=isbn, book_id=holder["book"]),
             ) from None
         return await get_book(records, book.book)
     return StoredBook(book, written[0].version, stock, written[2].version)
@@ -127,7 +130,9 @@ async def get_book_by_isbn(records: PersistenceClient, isbn: str) -> StoredBook:
     number = parse_isbn(isbn)
     claim = await records.get_item(BOOK_ISBNS.name, {"isbn": number})
     if claim.item is None:
-        raise NotFound(f"there is no book with the ISBN {number}", field="isbn")
+        raise NotFound(
+            f"there is no book with the ISBN {number}", field="isbn", reason=ErrorReason("isbn_unknown", isbn=number)
+        )
     return await get_book(records, claim.item["book"])
 
 
@@ -179,7 +184,10 @@ async def change_book(
         now = iso_now()
         if seen is not None and (seen[0] != found.version or (stock is not None and seen[1] != found.stock_version)):
             raise PreconditionFailed(
-                "another client has changed the book", field="If-Match", hint="read it again and repeat the change"
+                "another client has changed the book",
+                field="If-Match",
+                hint="read it again and repeat the change",
+                reason=ErrorReason("book_changed"),
             )
         change = {**members, "updated_at": now}
         actions: list[Action] = [
@@ -199,7 +207,7 @@ async def change_book(
         assert written[0].item is not None
         changed = StoredBook(read_book(written[0].item), written[0].version, found.stock, found.stock_version)
         return changed if stock is None else changed._replace(stock=stock, stock_version=written[1].version)
-    raise Conflict("other clients keep changing the book", hint="try again later")
+    raise Conflict("other clients keep changing the book", hint="try again later", reason=ErrorReason("busy"))
 
 
 async def delete_book(records: PersistenceClient, book: str, *, seen: tuple[int, int] | None = None) -> None:
@@ -211,7 +219,10 @@ async def delete_book(records: PersistenceClient, book: str, *, seen: tuple[int,
         found = await get_book(records, book)
         if seen is not None and seen[0] != found.version:
             raise PreconditionFailed(
-                "another client has changed the book", field="If-Match", hint="read it again and repeat the change"
+                "another client has changed the book",
+                field="If-Match",
+                hint="read it again and repeat the change",
+                reason=ErrorReason("book_changed"),
             )
         try:
             await records.transact([*removal_of(found.book, Condition(version=found.version)), count_listed(-1)])
@@ -220,7 +231,7 @@ async def delete_book(records: PersistenceClient, book: str, *, seen: tuple[int,
                 raise
             continue
         return
-    raise Conflict("other clients keep changing the book", hint="try again later")
+    raise Conflict("other clients keep changing the book", hint="try again later", reason=ErrorReason("busy"))
 
 
 def removal_of(book: Book, when: Condition) -> list[Action]:
@@ -247,4 +258,9 @@ def _join(stored: StoredItem, stock: StoredItem) -> StoredBook | None:
 
 
 def _no_book(book: str) -> NotFound:
-    return NotFound(f"there is no book {shorten_text(book)}", field="id", hint="GET /api/v1/books lists what there is")
+    return NotFound(
+        f"there is no book {shorten_text(book)}",
+        field="id",
+        hint="GET /api/v1/books lists what there is",
+        reason=ErrorReason("book_unknown"),
+    )

@@ -16,7 +16,7 @@ from clients.errors import Refused
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient
 from clients.shop.books import StoredBook, get_book, get_books
-from shared.domain.books import obstacle_to_sale
+from shared.domain.books import Obstacle, obstacle_to_sale
 from shared.domain.carts import (
     GUEST_SECONDS,
     MAX_LINES,
@@ -29,7 +29,7 @@ from shared.domain.carts import (
     merge_carts,
     read_cart,
 )
-from shared.domain.errors import Conflict, InvalidParams, PreconditionFailed
+from shared.domain.errors import Conflict, ErrorReason, InvalidParams, PreconditionFailed
 from shared.domain.records import Action, Condition, Delete, Update
 from shared.domain.tables import CARTS
 from shared.runtime.clock import iso_now
@@ -155,7 +155,10 @@ async def _change_line(
         if line is None:
             if len(cart.lines) >= MAX_LINES:
                 raise InvalidParams(
-                    f"a cart has at most {MAX_LINES} different books", field="book_id", hint="buy these first"
+                    f"a cart has at most {MAX_LINES} different books",
+                    field="book_id",
+                    hint="buy these first",
+                    reason=ErrorReason("cart_full", max=MAX_LINES),
                 )
             changed = CartLine(total, now, now, stored.book.price)
         else:
@@ -194,19 +197,33 @@ def _condition(cart: Cart, book: str, seen: int | None) -> Condition:
 
 def _check_sale(stored: StoredBook, quantity: int) -> None:
     if quantity > MAX_QUANTITY:
-        raise InvalidParams(f"a cart has at most {MAX_QUANTITY} copies of a book", field="quantity")
+        raise InvalidParams(
+            f"a cart has at most {MAX_QUANTITY} copies of a book",
+            field="quantity",
+            reason=ErrorReason("maximum", max=MAX_QUANTITY),
+        )
     obstacle = obstacle_to_sale(stored.book, stored.stock, quantity)
     if obstacle is None:
         return
+    left = max(stored.stock, 0)
     details = {"cart": {"reason": obstacle, "book_id": stored.book.book, "left": stored.stock}}
+    reason = explain_obstacle(stored.book.book, stored.book.title, obstacle, asked=quantity, left=left)
     if obstacle == "out_of_stock":
         raise Conflict(
             f"there are {stored.stock} copies of {stored.book.title}, not {quantity}",
             field="quantity",
             hint="take fewer, or put it on the wishlist",
+            reason=reason,
             details=details,
         )
-    raise Conflict(f"{stored.book.title} is not for sale", field="book_id", details=details)
+    raise Conflict(f"{stored.book.title} is not for sale", field="book_id", reason=reason, details=details)
+
+
+def explain_obstacle(book: str, title: str | None, obstacle: Obstacle, *, asked: int, left: int) -> ErrorReason:
+    """Returns the reason why `asked` copies of a book cannot be bought."""
+    if obstacle == "out_of_stock":
+        return ErrorReason("out_of_stock", book_id=book, title=title, asked=asked, left=left)
+    return ErrorReason("not_for_sale", book_id=book, title=title, reason=obstacle)
 
 
 def _touch(owner: str) -> dict[str, Any]:
@@ -224,9 +241,12 @@ def _check_seen(cart: Cart, seen: int | None) -> None:
 
 def _changed() -> PreconditionFailed:
     return PreconditionFailed(
-        "the cart was changed elsewhere", field="If-Match", hint="look at it again, and repeat the change"
+        "the cart was changed elsewhere",
+        field="If-Match",
+        hint="look at it again, and repeat the change",
+        reason=ErrorReason("cart_changed"),
     )
 
 
 def _busy() -> Conflict:
-    return Conflict("other clients keep changing the cart", hint="try again later")
+    return Conflict("other clients keep changing the cart", hint="try again later", reason=ErrorReason("busy"))

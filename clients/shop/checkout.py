@@ -22,11 +22,11 @@ from clients.errors import Refused
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient
 from clients.shop.books import StoredBook, get_books, stock_key
-from clients.shop.carts import load_cart
+from clients.shop.carts import explain_obstacle, load_cart
 from clients.shop.purchases import get_purchase
 from shared.domain.books import obstacle_to_sale
 from shared.domain.carts import Cart
-from shared.domain.errors import Conflict, InvalidParams, PreconditionFailed
+from shared.domain.errors import Conflict, ErrorReason, InvalidParams, PreconditionFailed
 from shared.domain.ids import new_uuid7
 from shared.domain.money import to_decimal
 from shared.domain.purchases import Purchase, price_line, purchase_item, sum_items
@@ -93,7 +93,7 @@ async def check_out(records: PersistenceClient, shop: TenantRecord, user: str, r
             # Another client has changed the cart, or a book: what is wrong shows when they are read again.
             continue
         return Checkout(made, created=True)
-    raise Conflict("other customers keep buying the same books", hint="send it again")
+    raise Conflict("other customers keep buying the same books", hint="send it again", reason=ErrorReason("busy"))
 
 
 async def _find_checkout(
@@ -109,6 +109,7 @@ async def _find_checkout(
             field="Idempotency-Key",
             hint="use a new key for each purchase",
             details={"cart": {"reason": "key", "purchase_id": stored.item["purchase"]}},
+            reason=ErrorReason("key_used", purchase_id=stored.item["purchase"]),
         )
     found = await get_purchase(records, user, stored.item["purchase"])
     return Checkout(found, found.purchase == purchase)
@@ -129,10 +130,19 @@ def _build_purchase(
     """Returns the purchase of a cart. Raises Conflict if it cannot be bought, and PreconditionFailed."""
     if not cart.lines:
         raise Conflict(
-            "the cart is empty", field="cart", hint="add a book first", details={"cart": {"reason": "empty"}}
+            "the cart is empty",
+            field="cart",
+            hint="add a book first",
+            details={"cart": {"reason": "empty"}},
+            reason=ErrorReason("cart_empty"),
         )
     if request.seen is not None and request.seen != cart.version:
-        raise PreconditionFailed("the cart was changed elsewhere", field="If-Match", hint="look at it again")
+        raise PreconditionFailed(
+            "the cart was changed elsewhere",
+            field="If-Match",
+            hint="look at it again",
+            reason=ErrorReason("cart_changed"),
+        )
     obstacles = [
         _describe_obstacle(book, one, line.quantity)
         for (book, line), one in zip(cart.lines.items(), stored, strict=True)
@@ -144,6 +154,8 @@ def _build_purchase(
             field="cart",
             hint="change or remove these lines",
             details={"cart": {"reason": "lines", "lines": wrong}},
+            faults=[_explain_line(one) for one in wrong],
+            reason=ErrorReason("lines_unavailable", count=len(wrong)),
         )
     items = [
         price_line(one.book, line.quantity, shop)
@@ -176,6 +188,12 @@ def _build_purchase(
                     "lines": prices,
                 }
             },
+            reason=ErrorReason(
+                "price_higher",
+                total=to_decimal(sums.total, digits),
+                expected=to_decimal(request.expected_total, digits),
+                currency=shop.currency,
+            ),
         )
     now = iso_now()
     return Purchase(
@@ -208,6 +226,12 @@ def _describe_obstacle(book: str, stored: StoredBook | None, quantity: int) -> d
         "quantity": quantity,
         "left": max(stored.stock, 0),
     }
+
+
+def _explain_line(line: Mapping[str, Any]) -> Conflict:
+    title = str(line["title"] or line["book_id"])
+    reason = explain_obstacle(line["book_id"], line["title"], line["reason"], asked=line["quantity"], left=line["left"])
+    return Conflict(f"{title} is not for sale as it is in the cart", field="cart", reason=reason)
 
 
 def _build_actions(cart: Cart, purchase: Purchase, key: str, digest: str) -> Sequence[Action]:

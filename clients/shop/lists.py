@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from clients.persistence import PersistenceClient
 from clients.shop.books import StoredBook, get_book, get_books
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, ErrorReason
 from shared.domain.records import Update
 from shared.domain.tables import FAVORITES, WISHES
 from shared.runtime.clock import iso_now
@@ -117,7 +117,11 @@ async def _check_room(records: PersistenceClient, table: str, user: str, book: s
     page = await records.query(table, partition=user, page_size=MAX_LISTED)
     found = [stored.item for stored in page.items if stored.item is not None]
     if len(found) >= MAX_LISTED and all(entry["book"] != book for entry in found):
-        raise Conflict(f"the list has {MAX_LISTED} books, and no room for more", hint="remove books from it")
+        raise Conflict(
+            f"the list has {MAX_LISTED} books, and no room for more",
+            hint="remove books from it",
+            reason=ErrorReason("list_full", max=MAX_LISTED),
+        )
 
 
 def _read_wish(entry: Mapping[str, Any], stored: StoredBook | None) -> ListedBook:

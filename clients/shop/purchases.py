@@ -10,7 +10,7 @@ from clients.errors import Refused
 from clients.inventory.catalogue import advance_catalogue
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient
-from shared.domain.errors import Conflict, NotFound
+from shared.domain.errors import Conflict, ErrorReason, NotFound
 from shared.domain.purchases import (
     CancelReason,
     Purchase,
@@ -35,7 +35,12 @@ async def get_purchase(records: PersistenceClient, user: str, purchase: str) -> 
         stored = await records.get_item(PURCHASES.name, _key(user, purchase))
         if stored.item is not None:
             return read_purchase(stored.item)
-    raise NotFound("there is no such purchase", field="id", hint="GET /api/v1/purchases lists yours")
+    raise NotFound(
+        "there is no such purchase",
+        field="id",
+        hint="GET /api/v1/purchases lists yours",
+        reason=ErrorReason("purchase_unknown"),
+    )
 
 
 async def list_purchases(
@@ -116,7 +121,12 @@ async def cancel_purchase(records: PersistenceClient, user: str, purchase: str, 
         if found.status == "cancelled":
             return found
         if found.status == "completed":
-            raise Conflict("the purchase is completed", field="id", details={"status": found.status})
+            raise Conflict(
+                "the purchase is completed",
+                field="id",
+                details={"status": found.status},
+                reason=ErrorReason("purchase_completed"),
+            )
         now = iso_now()
         change = {
             "status": "cancelled",
@@ -137,7 +147,7 @@ async def cancel_purchase(records: PersistenceClient, user: str, purchase: str, 
             continue
         assert written[0].item is not None
         return read_purchase(written[0].item)
-    raise Conflict("other clients keep changing the stock", hint="try again later")
+    raise Conflict("other clients keep changing the stock", hint="try again later", reason=ErrorReason("busy"))
 
 
 async def _give_back(records: PersistenceClient, purchase: Purchase, now: str) -> list[Action]:

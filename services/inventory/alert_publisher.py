@@ -104,7 +104,7 @@ class AlertPublisher:
             published = [alert for alert, failed in zip(some, results, strict=True) if failed is None]
             await self._mark_published(records, tenant, published)
             failure = next(filter(None, results), failure)
-            if failure is not None and failure.reason is None:
+            if failure is not None and failure.aws_code is None:
                 break
         if failure is not None:
             raise failure

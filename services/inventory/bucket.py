@@ -132,7 +132,7 @@ class BucketImporter:
                 self._records, _read_object(store, created), name=name, source="s3", max_bytes=self._max_bytes
             )
         except AwsError as error:
-            if error.reason not in _MISSING_CODES:
+            if error.aws_code not in _MISSING_CODES:
                 raise
             self._log.warning("object_missing", name=name)
             return

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import ErrorReason, InvalidParams
 from shared.domain.names import name_key
 
 Role = Literal["viewer", "operator", "admin", "customer", "staff"]
@@ -76,7 +76,12 @@ def normalize_email(text: str) -> str:
         or domain.startswith((".", "-"))
         or domain.endswith(".")
     ):
-        raise InvalidParams("this is not an e-mail address", field="email", hint="write it like ana@example.com")
+        raise InvalidParams(
+            "this is not an e-mail address",
+            field="email",
+            hint="write it like ana@example.com",
+            reason=ErrorReason("email_invalid"),
+        )
     return email
 
 

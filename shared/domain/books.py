@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import ErrorReason, InvalidParams
 from shared.domain.isbn import parse_isbn
 from shared.domain.money import to_minor_units
 from shared.domain.stock import MAX_COUNT, UNFIT
@@ -192,7 +192,10 @@ def _check_members(members: dict[str, Any], *, exponent: int, this_year: int) ->
         members["description"] = clean_text(members["description"], "description", MAX_DESCRIPTION, lines=True)
     if (url := members.get("cover_image_url")) and not _URL.fullmatch(url):
         raise InvalidParams(
-            "cover_image_url is not an address", field="cover_image_url", hint="https://…, a path, or an empty text"
+            "cover_image_url is not an address",
+            field="cover_image_url",
+            hint="https://…, a path, or an empty text",
+            reason=ErrorReason("url_invalid"),
         )
     if "price" in members:
         members["price"] = check_price(members["price"], exponent)
@@ -210,11 +213,18 @@ def clean_text(text: str, field: str, limit: int, *, required: bool = False, lin
     """
     text = unicodedata.normalize("NFC", text.strip())
     if unfit := UNFIT.search(text.translate(_LAYOUT) if lines else text):
-        raise InvalidParams(f"{field} has the character U+{ord(unfit[0]):04X}", field=field, hint="leave it out")
+        raise InvalidParams(
+            f"{field} has the character U+{ord(unfit[0]):04X}",
+            field=field,
+            hint="leave it out",
+            reason=ErrorReason("character", character=f"U+{ord(unfit[0]):04X}"),
+        )
     if required and not text:
-        raise InvalidParams(f"{field} must not be blank", field=field)
+        raise InvalidParams(f"{field} must not be blank", field=field, reason=ErrorReason("required"))
     if len(text) > limit:
-        raise InvalidParams(f"{field} has more than {limit} characters", field=field)
+        raise InvalidParams(
+            f"{field} has more than {limit} characters", field=field, reason=ErrorReason("max_length", max=limit)
+        )
     return text
 
 
@@ -222,14 +232,18 @@ def check_price(price: Decimal, exponent: int) -> int:
     """Returns a price in minor units. Raises InvalidParams unless it is more than 0."""
     amount = to_minor_units(price, exponent, field="price")
     if not amount:
-        raise InvalidParams("price must be more than 0", field="price")
+        raise InvalidParams("price must be more than 0", field="price", reason=ErrorReason("price_zero"))
     return amount
 
 
 def check_rating(rating: Decimal) -> Decimal:
     """Returns a rating from 0 to 5 with at most two decimals. Raises InvalidParams."""
     if not rating.is_finite() or not 0 <= rating <= MAX_RATING:
-        raise InvalidParams(f"rating must be a number from 0 to {MAX_RATING}", field="rating")
+        raise InvalidParams(
+            f"rating must be a number from 0 to {MAX_RATING}",
+            field="rating",
+            reason=ErrorReason("range", min=0, max=MAX_RATING),
+        )
     hundredths = to_minor_units(rating, 2, field="rating")
     return Decimal(hundredths) / _RATING_STEPS
 
@@ -238,7 +252,11 @@ def check_year(year: int, this_year: int) -> int:
     """Returns a year of publication. Raises InvalidParams for one that is far in the future."""
     if not FIRST_YEAR <= year <= this_year + _UNCERTAIN_YEARS:
         last = this_year + _UNCERTAIN_YEARS
-        raise InvalidParams(f"publication_year must be from {FIRST_YEAR} to {last}", field="publication_year")
+        raise InvalidParams(
+            f"publication_year must be from {FIRST_YEAR} to {last}",
+            field="publication_year",
+            reason=ErrorReason("range", min=FIRST_YEAR, max=last),
+        )
     return year
 
 

@@ -4,7 +4,7 @@ Code raises an error where the cause is known; the class tells whether the reque
 it. `shared.wire.replies` converts errors to replies. Adapters translate the errors of their drivers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 
@@ -15,11 +15,25 @@ class DocumentPosition(TypedDict):
     column: int
 
 
+class ErrorReason:
+    """The precise reason of an error, for programs that show it in the language of their user.
+
+    The codes and the names of their values are those of docs/PROTOCOL.md, "Codes of errors".
+    """
+
+    __slots__ = ("code", "params")
+
+    def __init__(self, code: str, **params: Any) -> None:
+        self.code = code
+        self.params = params
+
+
 class ComandaError(Exception):
     """Base class of all errors that Comanda raises.
 
     `message` describes the cause, `hint` the fix; `field`, `line` and `column` are the position;
-    `example` is a valid document; `details` are further members of the reply.
+    `reason` is the cause for programs; `example` is a valid document; `details` are further members of the reply.
+    `faults` are the errors of all members of a document that has more than one.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -32,8 +46,10 @@ class ComandaError(Exception):
         line: int | None = None,
         column: int | None = None,
         hint: str | None = None,
+        reason: ErrorReason | None = None,
         example: Any = None,
         details: Mapping[str, Any] | None = None,
+        faults: Sequence["ComandaError"] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -41,8 +57,10 @@ class ComandaError(Exception):
         self.line = line
         self.column = column
         self.hint = hint
+        self.reason = reason
         self.example = example
         self.details = dict(details or {})
+        self.faults: Sequence[ComandaError] = faults
 
 
 class StartupError(ComandaError):

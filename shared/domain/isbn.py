@@ -6,7 +6,7 @@ form in which numbers are stored and compared.
 
 import re
 
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import ErrorReason, InvalidParams
 
 _SEPARATORS = re.compile("[-\u00ad\u2010-\u2015\u2212 \t\u00a0\u2009\u202f]")
 """Hyphens, dashes and blanks, which people and programs put between the groups of a number."""
@@ -35,7 +35,7 @@ def parse_isbn(text: str) -> str:
         if complete_isbn(digits[:12]) != digits:
             raise _wrong_check_digit(digits)
         return digits
-    raise InvalidParams("isbn is not an ISBN", field="isbn", hint=_HINT)
+    raise InvalidParams("isbn is not an ISBN", field="isbn", hint=_HINT, reason=ErrorReason("isbn_invalid"))
 
 
 def check_digit_10(digits: str) -> str:
@@ -51,4 +51,9 @@ def complete_isbn(digits: str) -> str:
 
 
 def _wrong_check_digit(digits: str) -> InvalidParams:
-    return InvalidParams(f"the check digit of the ISBN {digits} is wrong", field="isbn", hint="check it for a typo")
+    return InvalidParams(
+        f"the check digit of the ISBN {digits} is wrong",
+        field="isbn",
+        hint="check it for a typo",
+        reason=ErrorReason("isbn_check_digit", isbn=digits),
+    )

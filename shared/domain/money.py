@@ -6,7 +6,7 @@ On the wire an amount is a number of the major unit with all digits of the minor
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from typing import Final
 
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import ErrorReason, InvalidParams
 
 MAX_AMOUNT: Final = 10**12
 """The largest price, in minor units."""
@@ -38,13 +38,17 @@ def to_minor_units(amount: Decimal, exponent: int, *, field: str) -> int:
     """
     limit = MAX_AMOUNT // 10**exponent
     if not amount.is_finite() or amount < 0 or amount > limit:
-        raise InvalidParams(f"{field} must be a number from 0 to {limit}", field=field)
+        raise InvalidParams(
+            f"{field} must be a number from 0 to {limit}", field=field, reason=ErrorReason("range", min=0, max=limit)
+        )
     try:
         # The context limits the cost: the amount may have a million digits.
         return int(amount.scaleb(exponent, _EXACT).to_integral_exact(context=_EXACT))
     except Inexact:
         digits = f"at most {exponent} decimals" if exponent else "no decimals"
-        raise InvalidParams(f"{field} must have {digits}", field=field) from None
+        raise InvalidParams(
+            f"{field} must have {digits}", field=field, reason=ErrorReason("decimals", digits=exponent)
+        ) from None
 
 
 def to_decimal(amount: int, exponent: int) -> Decimal:

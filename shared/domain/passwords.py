@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Container, Iterable
 
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import ErrorReason, InvalidParams
 
 MAX_CHARACTERS = 256
 MAX_BYTES = 1024
@@ -27,10 +27,14 @@ def normalize_password(text: str) -> str:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise InvalidParams("the password is not valid Unicode", field="password") from None
+        raise InvalidParams(
+            "the password is not valid Unicode", field="password", reason=ErrorReason("pattern")
+        ) from None
     if len(text) > MAX_CHARACTERS or size > MAX_BYTES:
         raise InvalidParams(
-            f"the password has more than {MAX_CHARACTERS} characters or {MAX_BYTES} bytes", field="password"
+            f"the password has more than {MAX_CHARACTERS} characters or {MAX_BYTES} bytes",
+            field="password",
+            reason=ErrorReason("max_length", max=MAX_CHARACTERS),
         )
     return unicodedata.normalize("NFKC", text)
 
@@ -45,21 +49,32 @@ def check_new_password(
     """
     password = normalize_password(text)
     if len(password) < minimum:
-        raise _refuse(f"has fewer than {minimum} characters", "several words with blanks are easy to remember", field)
+        raise _refuse(
+            f"has fewer than {minimum} characters",
+            "several words with blanks are easy to remember",
+            field,
+            ErrorReason("min_length", min=minimum),
+        )
     folded = password.casefold()
     if _has_short_period(folded):
-        raise _refuse("repeats one character or a short sequence", "use several different words", field)
+        reason = ErrorReason("password_repetitive")
+        raise _refuse("repeats one character or a short sequence", "use several different words", field, reason)
     if any(folded in sequence or folded in sequence[::-1] for sequence in _SEQUENCES):
-        raise _refuse("is a sequence of neighbouring characters", "use several different words", field)
+        reason = ErrorReason("password_sequence")
+        raise _refuse("is a sequence of neighbouring characters", "use several different words", field, reason)
     if _count_without_personal(folded, personal) < minimum // 2:
-        raise _refuse("consists of the e-mail address, a name or the tenant", "use words that are not about you", field)
+        reason = ErrorReason("password_personal")
+        rule = "consists of the e-mail address, a name or the tenant"
+        raise _refuse(rule, "use words that are not about you", field, reason)
     if folded in frequent or folded.strip("0123456789!?.,:;*+-_#$%&@/ ") in frequent:
-        raise _refuse("is one that attackers try first", "use several words that do not belong together", field)
+        reason = ErrorReason("password_frequent")
+        rule = "is one that attackers try first"
+        raise _refuse(rule, "use several words that do not belong together", field, reason)
     return password
 
 
-def _refuse(reason: str, hint: str, field: str) -> InvalidParams:
-    return InvalidParams(f"the password {reason}", field=field, hint=hint)
+def _refuse(text: str, hint: str, field: str, reason: ErrorReason) -> InvalidParams:
+    return InvalidParams(f"the password {text}", field=field, hint=hint, reason=reason)
 
 
 def _has_short_period(text: str) -> bool:

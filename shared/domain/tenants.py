@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import ErrorReason, InvalidParams
 
 MAIN = "main"
 """The tenant of the installation itself; items without a stated tenant belong to it."""
@@ -73,5 +73,6 @@ def check_tenant_name(name: str) -> str:
             f"{shown!r} is not the name of a tenant",
             field="tenant",
             hint="1 to 40 of a-z, 0-9 and -, and no - at the beginning",
+            reason=ErrorReason("pattern"),
         )
     return name

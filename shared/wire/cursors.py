@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import ErrorReason, InvalidParams
 
 _SEAL_BYTES = 16
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -34,7 +34,10 @@ class Cursors:
         seal, content = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
         if not hmac.compare_digest(seal, self._sign_content(scope, content)):
             raise InvalidParams(
-                "the cursor is not one of this query", field="cursor", hint="leave it out to begin at the first page"
+                "the cursor is not one of this query",
+                field="cursor",
+                hint="leave it out to begin at the first page",
+                reason=ErrorReason("cursor_invalid"),
             )
         place: list[str] = msgspec.json.decode(content, type=list[str])
         return place

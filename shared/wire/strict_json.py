@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from shared.domain.errors import DocumentPosition, InvalidJson, InvalidParams
+from shared.domain.errors import DocumentPosition, ErrorReason, InvalidJson, InvalidParams
 from shared.wire.members import TIME, describe_member, list_choices, list_fields
 
 T = TypeVar("T")
@@ -42,6 +42,16 @@ _INFINITY = float("inf")
 _NOT_A_NUMBER = Decimal("NaN")
 # More digits than any whole number that a type accepts.
 _SHORT_DIGITS = 20
+# A limit as msgspec writes it, such as `of length >= 1` or `<= 999`.
+_BOUND = re.compile(r"(?P<length>of length )?(?P<sign>[<>]=) (?P<number>-?[0-9.e+]+)$")
+_TYPE_CODES = {
+    "str": "text",
+    "int": "whole_number",
+    "float": "number",
+    "decimal": "number",
+    "bool": "boolean",
+    "datetime": "time",
+}
 _TYPES = {
     "str": "text",
     "int": "a whole number",
@@ -137,7 +147,7 @@ def translate_error(message: str, kind: Any, *, example: Any = None) -> InvalidP
     where = re.sub(r"^\[\.\.\.\]\.?|^\[\d+\]\.?", "", where)
     if found := _MISSING.match(text):
         name = f"{where}.{found['name']}" if where else found["name"]
-        return InvalidParams(f"{name} is missing", field=name, example=example)
+        return InvalidParams(f"{name} is missing", field=name, reason=ErrorReason("required"), example=example)
     if found := _UNKNOWN.match(text):
         word = shorten_text(found["name"])
         name = f"{where}.{word}" if where else word
@@ -146,12 +156,14 @@ def translate_error(message: str, kind: Any, *, example: Any = None) -> InvalidP
             f"{name} is not a known field",
             field=name,
             hint=did_you_mean(word, known) or f"known fields: {', '.join(known)}",
+            reason=ErrorReason("unknown_field"),
             example=example,
         )
     subject = where or "the document"
     if found := _ENUM.match(text):
         message = f"{subject} must not be {shorten_text(found['value'])}"
-        return InvalidParams(message, field=where or None, hint=_hint_choices(kind, where), example=example)
+        hint, reason = _hint_choices(kind, where), _explain_choice(kind, where)
+        return InvalidParams(message, field=where or None, hint=hint, reason=reason, example=example)
     if found := _EXPECTED.match(text):
         expected = " or ".join(_TYPES.get(name.strip(), name.strip()) for name in found["expected"].split("|"))
         message = f"{subject} must be {expected}"
@@ -160,14 +172,16 @@ def translate_error(message: str, kind: Any, *, example: Any = None) -> InvalidP
         if found["got"]:
             message += f", not {_TYPES.get(found['got'], found['got'])}"
         hint = None if found["limit"] else _hint_choices(kind, where)
-        return InvalidParams(message, field=where or None, hint=hint, example=example)
+        return InvalidParams(message, field=where or None, hint=hint, reason=_explain_type(found), example=example)
     if text == _NO_DECIMAL:
-        return InvalidParams(f"{subject} must be a number", field=where or None, example=example)
+        reason = ErrorReason("wrong_type", expected="number")
+        return InvalidParams(f"{subject} must be a number", field=where or None, reason=reason, example=example)
     if text in _OUT_OF_RANGE:
         # 1e400 is out of range for every type; the type of the member tells the valid range.
         expected = describe_member(kind, where)
         message = f"{subject} must be {expected}" if expected else f"{subject} is out of range"
-        return InvalidParams(message, field=where or None, hint=_hint_choices(kind, where), example=example)
+        hint, reason = _hint_choices(kind, where), ErrorReason("out_of_range")
+        return InvalidParams(message, field=where or None, hint=hint, reason=reason, example=example)
     word = text.partition(" ")[0]
     if where and word in list_fields(kind, inner=True):
         # The message is from a check of the whole object and begins with the name of the member.
@@ -180,6 +194,28 @@ def translate_error(message: str, kind: Any, *, example: Any = None) -> InvalidP
 def _hint_choices(kind: Any, where: str) -> str | None:
     choices = list_choices(kind, where)
     return f"one of: {', '.join(choices)}" if choices else None
+
+
+def _explain_choice(kind: Any, where: str) -> ErrorReason:
+    return ErrorReason("choice", choices=list_choices(kind, where))
+
+
+def _explain_type(found: "re.Match[str]") -> ErrorReason:
+    """Returns the reason of a message about a type, or about a limit that msgspec adds to the name of the type."""
+    limit = found["limit"]
+    if limit is None:
+        names = [_TYPE_CODES.get(name.strip(), name.strip()) for name in found["expected"].split("|")]
+        return ErrorReason("wrong_type", expected="|".join(names))
+    if bound := _BOUND.match(limit):
+        number = int(bound["number"]) if bound["number"].lstrip("-").isdigit() else float(bound["number"])
+        if bound["length"]:
+            return (
+                ErrorReason("min_length", min=number)
+                if bound["sign"] == ">="
+                else ErrorReason("max_length", max=number)
+            )
+        return ErrorReason("minimum", min=number) if bound["sign"] == ">=" else ErrorReason("maximum", max=number)
+    return ErrorReason("pattern")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

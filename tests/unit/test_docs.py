@@ -1,5 +1,6 @@
 """The docs say what is: paths, commands, settings, codes and states that they name exist."""
 
+import ast
 import datetime
 import re
 import tomllib
@@ -129,6 +130,26 @@ def test_limits_in_the_protocol_are_the_defaults() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", (ROOT / "docs/PROTOCOL.md").read_text(), re.MULTILINE)
     assert rows
     assert all(float(SETTINGS[name].default) == float(value) for name, value in rows)
+
+
+def test_every_reason_of_an_error_is_in_the_protocol_with_its_values() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| ((?:`[a-z_]+`(?:, )?)*) ?\|", _codes_of_errors(), re.MULTILINE)
+    described = {code: sorted(re.findall(r"[a-z_]+", params)) for code, params in rows[1:]}
+    used: dict[str, set[str]] = {}
+    for folder in ("services", "clients", "shared", "workers"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text()
+            for node in ast.walk(ast.parse(text)) if "ErrorReason(" in text else ():
+                if not isinstance(node, ast.Call) or ast.unparse(node.func) != "ErrorReason":
+                    continue
+                if isinstance(code := node.args[0], ast.Constant):
+                    used.setdefault(str(code.value), set()).update(str(keyword.arg) for keyword in node.keywords)
+    assert {code: sorted(names) for code, names in used.items()} == described
+
+
+def _codes_of_errors() -> str:
+    text = (ROOT / "docs/PROTOCOL.md").read_text()
+    return text.partition("### Codes of errors")[2].partition("\n### ")[0]
 
 
 def test_every_action_verb_event_and_code_is_in_the_protocol() -> None:

@@ -25,7 +25,7 @@ from services.gateway.identity.cookies import clear_session_cookie, set_session_
 from services.gateway.identity.sign_in import REFRESH_PREFIX, Client, SignedIn
 from services.gateway.identity.tenant_limits import LOGIN, REGISTER
 from shared.domain.accounts import normalize_email
-from shared.domain.errors import Conflict, Forbidden, NotFound, Unauthorized
+from shared.domain.errors import Conflict, ErrorReason, Forbidden, NotFound, Unauthorized
 
 _SIGN_IN_ERRORS = ("unauthorized", "rate_limited", "forbidden", "not_found", *UPSTREAM_ERRORS)
 _AGENT = b"user-agent"
@@ -186,7 +186,9 @@ def sign_in_response(request: HttpRequest, message: str, signed_in: SignedIn, *,
 
 
 def _refuse_taken() -> Conflict:
-    return Conflict("El usuario ya existe", field="email", hint="sign in, or set a new password")
+    return Conflict(
+        "El usuario ya existe", field="email", hint="sign in, or set a new password", reason=ErrorReason("email_taken")
+    )
 
 
 def _client_of(request: HttpRequest, *, with_cookie: bool) -> Client:

@@ -14,7 +14,7 @@ from services.gateway.identity.authenticator import Authenticator
 from services.gateway.identity.sign_in import Client
 from services.gateway.identity.tenant_limits import LOGIN, REGISTER
 from shared.domain.accounts import normalize_email
-from shared.domain.errors import Gone, InvalidParams, Unauthorized
+from shared.domain.errors import ErrorReason, Gone, InvalidParams, Unauthorized
 from shared.domain.passwords import normalize_password
 
 
@@ -53,12 +53,15 @@ class PasswordRoutes:
             stored = await load_hash(records, account.user)
             if not await place.verify(None if stored is None else stored.hash, current):
                 raise InvalidParams(
-                    "La contraseña actual no es correcta", field="current_password", hint="type it again"
+                    "La contraseña actual no es correcta",
+                    field="current_password",
+                    hint="type it again",
+                    reason=ErrorReason("password_wrong"),
                 )
             await services.throttle.end_attempt(records, attempt)
             active = await services.credentials.load_active_session(principal.tenant, account.user, principal.session)
             if active is None:
-                raise Unauthorized("the session has ended", hint="sign in again")
+                raise Unauthorized("the session has ended", hint="sign in again", reason=ErrorReason("session_ended"))
             client = Client(request.address, active.session.agent, active.session.kind)
             renewed = replace(account, generation=account.generation + 1)
             opened = services.sign_ins.prepare_session(renewed, client)
@@ -129,4 +132,6 @@ class PasswordRoutes:
 
 
 def _refuse_link() -> Gone:
-    return Gone("the link has expired or was used", field="token", hint="ask for a new one")
+    return Gone(
+        "the link has expired or was used", field="token", hint="ask for a new one", reason=ErrorReason("link_used")
+    )

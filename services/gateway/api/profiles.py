@@ -23,7 +23,7 @@ from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpRespo
 from services.gateway.identity.account_services import AccountServices
 from services.gateway.identity.cookies import clear_session_cookie
 from shared.domain.accounts import Account, Preferences
-from shared.domain.errors import InvalidParams, NotFound
+from shared.domain.errors import ErrorReason, InvalidParams, NotFound
 from shared.domain.passwords import normalize_password
 
 _MAX_SESSIONS = 1000
@@ -124,7 +124,12 @@ class ProfileRoutes:
             attempt = await self._services.throttle.begin_attempt(records, account.email, request.address)
             stored = await load_hash(records, account.user)
             if not await place.verify(None if stored is None else stored.hash, password):
-                raise InvalidParams("La contraseña no es correcta", field="password", hint="type it again")
+                raise InvalidParams(
+                    "La contraseña no es correcta",
+                    field="password",
+                    hint="type it again",
+                    reason=ErrorReason("password_wrong"),
+                )
         await self._services.throttle.end_attempt(records, attempt)
         # The account goes last: until then the user can repeat this.
         await delete_belongings(records, account.user)
@@ -162,7 +167,7 @@ class ProfileRoutes:
     async def _end_session(self, request: HttpRequest) -> HttpResponse:
         principal = request.principal
         if all(one.session != request.id for one in await self._load_sessions(principal)):
-            raise NotFound("there is no such session", field="id")
+            raise NotFound("there is no such session", field="id", reason=ErrorReason("session_unknown"))
         await end_session(self._records_of(principal), _user_of(principal), request.id)
         self._services.credentials.forget(principal.tenant, _user_of(principal), request.id)
         return HttpResponse(204, [], b"")

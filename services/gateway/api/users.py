@@ -22,7 +22,7 @@ from services.gateway.http.principal import ADMINS, Principal
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.identity.account_services import AccountServices
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, ErrorReason
 
 _DAY_SECONDS = 86_400
 _CHANGED = {200: ResponseSpec(ListedUser, "The user")}
@@ -163,7 +163,12 @@ class UserRoutes:
 def _check_other(principal: Principal, user: str) -> None:
     """Raises Conflict for an administrator's own account: one administrator has to remain."""
     if principal.user == user:
-        raise Conflict("this is your own account", field="id", hint="another administrator has to do this")
+        raise Conflict(
+            "this is your own account",
+            field="id",
+            hint="another administrator has to do this",
+            reason=ErrorReason("own_account"),
+        )
 
 
 def _public_key(key: api_keys.ApiKey) -> ApiKeyView:

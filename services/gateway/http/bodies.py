@@ -8,6 +8,7 @@ from msgspec import Meta
 from services.gateway.http.problems import UnsupportedMediaType
 from shared.domain.errors import InvalidJson, InvalidParams, TooLarge
 from shared.domain.orders import OrderRequest
+from shared.wire.member_faults import find_faults
 from shared.wire.orders import EXAMPLE, OrderDecoder
 from shared.wire.strict_json import convert_document, parse_json
 
@@ -35,7 +36,7 @@ class BodyReader:
             raise InvalidJson("there is no body", hint="send a JSON document", example=example)
         found = parse_json(body)
         if not orders:
-            return convert_document(body, kind)
+            return _convert(body, kind)
         if not isinstance(found, list):
             return self._orders.decode_document(body)
         if len(found) > self._max_orders:
@@ -49,6 +50,15 @@ class BodyReader:
         if not orders:
             raise InvalidParams("the array is empty", hint="put orders into it", example=[EXAMPLE])
         return orders
+
+
+def _convert(body: bytes, kind: Any) -> Any:
+    """Returns a body as `kind`. Raises InvalidParams, with the faults of all members."""
+    try:
+        return convert_document(body, kind)
+    except InvalidParams as error:
+        error.faults = find_faults(body, kind)
+        raise
 
 
 def check_media_type(content_type: str | None, accepted: Sequence[str] = ()) -> None:

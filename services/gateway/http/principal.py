@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.domain.accounts import ROLES, Role
-from shared.domain.errors import Forbidden, Unauthorized
+from shared.domain.errors import ErrorReason, Forbidden, Unauthorized
 from shared.domain.tenants import MAIN
 
 PrincipalKind = Literal["anonymous", "account", "api_key", "player", "developer"]
@@ -93,8 +93,20 @@ def check_access(principal: Principal, access: RouteAccess) -> None:
     if access.admits(principal):
         return
     if principal.kind in ("anonymous", "developer"):
-        raise Unauthorized("this needs a sign-in", hint="sign in, or send a header Authorization: Bearer TOKEN")
+        raise Unauthorized(
+            "this needs a sign-in",
+            hint="sign in, or send a header Authorization: Bearer TOKEN",
+            reason=ErrorReason("sign_in_needed"),
+        )
     if access.installation and principal.tenant != MAIN:
-        raise Forbidden(f"this belongs to the tenant {MAIN}", hint=f"use an account or a key of the tenant {MAIN}")
+        raise Forbidden(
+            f"this belongs to the tenant {MAIN}",
+            hint=f"use an account or a key of the tenant {MAIN}",
+            reason=ErrorReason("tenant_other"),
+        )
     needed = ", ".join(sorted(access.roles)) or ("an account" if access.signed_in else "the token of a player")
-    raise Forbidden(f"{principal.name} may not do this", hint=f"it needs one of: {needed}")
+    raise Forbidden(
+        f"{principal.name} may not do this",
+        hint=f"it needs one of: {needed}",
+        reason=ErrorReason("role_needed", roles=sorted(access.roles)),
+    )

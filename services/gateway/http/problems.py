@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from clients.errors import Refused
-from shared.domain.errors import ComandaError, NotOffered, RequestError
+from shared.domain.errors import ComandaError, ErrorReason, NotOffered, RequestError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -70,7 +70,11 @@ class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
 
     def __init__(self, allowed: Sequence[str]) -> None:
-        super().__init__("this cannot be done here", hint=f"methods: {', '.join(allowed)}")
+        super().__init__(
+            "this cannot be done here",
+            hint=f"methods: {', '.join(allowed)}",
+            reason=ErrorReason("method_not_allowed", allowed=list(allowed)),
+        )
         self.allowed = allowed
 
 
@@ -92,15 +96,29 @@ class HeadersTooLarge(RequestError):
     code = "headers_too_large"
 
 
+class FieldFault(Struct, frozen=True):
+    """A fault of one member of a request, or of one line of a cart."""
+
+    field: str
+    code: str
+    params: dict[str, Any]
+    message: str
+
+
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """An error and its remedy. Programs look at the code in `error`."""
+    """An error and its remedy. Programs look at `error`, and at `code` to tell their users in their language."""
 
     type: Annotated[str, Meta(description="`urn:comanda:error:` and the code")]
     title: str
     status: int
     detail: Annotated[str, Meta(description="What is wrong with this very request")]
     error: Annotated[str, Meta(description="The code, as docs/PROTOCOL.md lists it")]
+    code: Annotated[str, Meta(description="The precise reason, as docs/PROTOCOL.md lists it; else that in `error`")]
+    params: Annotated[dict[str, Any], Meta(description="The values that a text about `code` needs")]
     request_id: Annotated[str, Meta(description="Names the request in the logs of every server")]
+    errors: Annotated[
+        Sequence[FieldFault] | None, Meta(description="All faults of members of the request, if there are any")
+    ] = None
     field: Annotated[str | None, Meta(description="Where it is wrong")] = None
     line: int | None = None
     column: int | None = None
@@ -132,12 +150,17 @@ def problem(error: ComandaError, request_id: str) -> Problem:
     retry = details.get("retry_after_ms")
     if retry is None and status in _RETRY_STATUS:
         retry = 1000
+    reason = error.reason or ErrorReason(code)
+    params = reason.params if retry is None else {"seconds": _whole_seconds(retry), **reason.params}
     return Problem(
         type=f"urn:comanda:error:{code}",
         title=title,
         status=status,
         detail=error.message,
         error=code,
+        code=reason.code,
+        params=params,
+        errors=_list_faults(error, code) or None,
         request_id=request_id,
         field=error.field,
         line=line,
@@ -150,13 +173,24 @@ def problem(error: ComandaError, request_id: str) -> Problem:
     )
 
 
+def _list_faults(error: ComandaError, code: str) -> list[FieldFault]:
+    """Returns the faults of an error; an error with a field is one itself."""
+    found = error.faults or ([error] if error.field is not None else [])
+    reasons = [(fault, fault.reason or ErrorReason(code)) for fault in found]
+    return [FieldFault(fault.field or "", reason.code, reason.params, fault.message) for fault, reason in reasons]
+
+
+def _whole_seconds(milliseconds: int) -> int:
+    return max(math.ceil(milliseconds / 1000), 1)
+
+
 def problem_response(error: ComandaError, request_id: str) -> Refusal:
     """Returns the response to a request that fails with `error`."""
     details = problem(error, request_id)
     body = _encode(details)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
     if details.retry_after_ms is not None:
-        headers.append((b"retry-after", b"%d" % max(math.ceil(details.retry_after_ms / 1000), 1)))
+        headers.append((b"retry-after", b"%d" % _whole_seconds(details.retry_after_ms)))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     if details.status == STATUS["unauthorized"]:

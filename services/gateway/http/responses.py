@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from services.gateway.http.routes import HttpResponse
-from shared.domain.errors import PreconditionFailed
+from shared.domain.errors import ErrorReason, PreconditionFailed
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _JSON = (b"content-type", b"application/json")
@@ -58,5 +58,10 @@ def seen_version(if_match: str | None) -> int | None:
         return None
     version = if_match.strip().removeprefix("W/").strip('"')
     if not (version.isascii() and version.isdigit() and len(version) < 16):
-        raise PreconditionFailed("nothing has this ETag", field="If-Match", hint="send the ETag that came with it")
+        raise PreconditionFailed(
+            "nothing has this ETag",
+            field="If-Match",
+            hint="send the ETag that came with it",
+            reason=ErrorReason("etag_invalid"),
+        )
     return int(version)

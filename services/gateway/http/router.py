@@ -18,7 +18,7 @@ from services.gateway.http.problems import MethodNotAllowed
 from services.gateway.http.routes import PLACEHOLDER, HttpRequest, Route
 from services.gateway.http.static_files import StaticFiles
 from services.gateway.http.streaming import send_stream
-from shared.domain.errors import InvalidParams, NotFound, Timeout, TooLarge
+from shared.domain.errors import ErrorReason, InvalidParams, NotFound, Timeout, TooLarge
 from shared.wire.strict_json import shorten_text, translate_error
 
 _WITHOUT_BODY = {204, 304}
@@ -166,7 +166,11 @@ class Router:
         return bytes(parts)
 
     def _too_large(self) -> TooLarge:
-        return TooLarge(f"the body is larger than {self._max_body_bytes} bytes", hint="the limit is MAX_BODY_BYTES")
+        return TooLarge(
+            f"the body is larger than {self._max_body_bytes} bytes",
+            hint="the limit is MAX_BODY_BYTES",
+            reason=ErrorReason("too_large", max_bytes=self._max_body_bytes),
+        )
 
 
 async def _stream_body(receive: Receive) -> AsyncIterator[bytes]:

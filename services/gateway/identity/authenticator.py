@@ -18,7 +18,7 @@ from services.gateway.identity.headers import IdentityHeaders, read_identity_hea
 from services.gateway.identity.players import HINT, PlayerTokens
 from services.gateway.identity.tenants import TenantDirectory
 from services.settings import Stage
-from shared.domain.errors import ComandaError, Forbidden, NotFound, Unauthorized
+from shared.domain.errors import ComandaError, ErrorReason, Forbidden, NotFound, Unauthorized
 from shared.domain.tenants import MAIN
 from shared.net.addresses import is_own_host
 
@@ -105,7 +105,11 @@ class Authenticator:
         elif principal.kind == "developer":
             principal = await self._assign_tenant(principal, said)
         elif said is not None and said != principal.tenant:
-            raise Unauthorized("these credentials are not of this tenant", hint="sign in to this tenant")
+            raise Unauthorized(
+                "these credentials are not of this tenant",
+                hint="sign in to this tenant",
+                reason=ErrorReason("tenant_other"),
+            )
         else:
             await self._check_tenant(principal.tenant)
         # Also a refusal names its user in the audit log.
@@ -121,7 +125,11 @@ class Authenticator:
         """
         said = await self._find_said_tenant(read_identity_headers(request.raw_headers, self._cookie))
         if named is not None and said not in (None, named):
-            raise Forbidden("the body names another tenant than the header or the host", field="tenant_id")
+            raise Forbidden(
+                "the body names another tenant than the header or the host",
+                field="tenant_id",
+                reason=ErrorReason("tenant_other"),
+            )
         tenant = (await self._assign_tenant(_ANONYMOUS, named or said)).tenant
         origin = find_foreign_origin(request.raw_headers)
         if origin is not None and origin not in self._tenants.find_origins(tenant):
@@ -152,7 +160,12 @@ class Authenticator:
             await self._tenants.refresh_if_possible()
             by_host = self._tenants.find_by_host(headers.host)
         if by_host is not None and headers.tenant not in (None, by_host):
-            raise Forbidden("X-Tenant-Id contradicts the host name", field="X-Tenant-Id", hint="leave the header out")
+            raise Forbidden(
+                "X-Tenant-Id contradicts the host name",
+                field="X-Tenant-Id",
+                hint="leave the header out",
+                reason=ErrorReason("tenant_other"),
+            )
         return by_host or headers.tenant
 
     async def _find_principal(self, headers: IdentityHeaders, request: HttpRequest) -> Principal:
@@ -168,7 +181,12 @@ class Authenticator:
         # A tab or a byte beyond ASCII is no part of any token.
         is_text = token.isascii() and token.isprintable()
         if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_CHARACTERS or not is_text:
-            raise Unauthorized("the header Authorization is not a bearer token", field="Authorization", hint=HINT)
+            raise Unauthorized(
+                "the header Authorization is not a bearer token",
+                field="Authorization",
+                hint=HINT,
+                reason=ErrorReason("token_invalid"),
+            )
         if token.startswith(API_KEY_PREFIX):
             return await self._credentials.authenticate_key(token)
         if _names_tenant(token):
@@ -223,4 +241,5 @@ def _unknown_tenant() -> NotFound:
         "the request names no tenant that exists",
         field="X-Tenant-Id",
         hint="send the header X-Tenant-Id: main, or the name of another tenant",
+        reason=ErrorReason("tenant_unknown"),
     )

@@ -20,7 +20,7 @@ import structlog
 from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import ErrorReason, Unavailable
 
 T = TypeVar("T")
 
@@ -56,7 +56,10 @@ class PasswordHashing:
         """Returns a place, to be used in a `with` block. Raises Unavailable if all are taken."""
         if self._places == 0:
             raise Unavailable(
-                "too many passwords are being checked", hint="try again later", details={"retry_after_ms": _RETRY_MS}
+                "too many passwords are being checked",
+                hint="try again later",
+                details={"retry_after_ms": _RETRY_MS},
+                reason=ErrorReason("sign_ins_busy"),
             )
         self._places -= 1
         return HashingPlace(self)

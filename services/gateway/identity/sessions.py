@@ -19,7 +19,7 @@ from services.gateway.http.principal import Principal
 from services.gateway.identity.tokens import Claims, TokenSigner
 from services.gateway.upstream.backend import Backend
 from shared.domain.accounts import Account
-from shared.domain.errors import Unauthorized
+from shared.domain.errors import ErrorReason, Unauthorized
 
 CACHE_SECONDS = 10.0
 _MAX_ENTRIES = 10_000
@@ -163,8 +163,15 @@ class AccountCredentials:
 
 
 def _refuse_ended() -> Unauthorized:
-    return Unauthorized("the session has ended", field="Authorization", hint="sign in again")
+    return Unauthorized(
+        "the session has ended", field="Authorization", hint="sign in again", reason=ErrorReason("session_ended")
+    )
 
 
 def _refuse_key() -> Unauthorized:
-    return Unauthorized("the API key is not valid", field="Authorization", hint="ask an administrator for a new one")
+    return Unauthorized(
+        "the API key is not valid",
+        field="Authorization",
+        hint="ask an administrator for a new one",
+        reason=ErrorReason("token_invalid"),
+    )

@@ -13,7 +13,7 @@ from services.gateway.identity.throttle import LoginThrottle
 from services.gateway.identity.tokens import TokenSigner
 from services.gateway.upstream.backend import Backend
 from shared.domain.accounts import Account, normalize_email
-from shared.domain.errors import Unauthorized
+from shared.domain.errors import ErrorReason, Unauthorized
 from shared.domain.passwords import normalize_password
 
 REFRESH_PREFIX = "rt"
@@ -80,7 +80,11 @@ class SignIns:
         usable = stored if account is not None and account.active else None
         right = await place.verify(None if usable is None else usable.hash, password)
         if not right or account is None or usable is None:
-            raise Unauthorized("Credenciales inválidas", hint="check the e-mail address and the password")
+            raise Unauthorized(
+                "Credenciales inválidas",
+                hint="check the e-mail address and the password",
+                reason=ErrorReason("credentials_wrong"),
+            )
         await self._renew_hash(records, place, user, usable, password)
         await self._throttle.end_attempt(records, attempt)
         opened = self.prepare_session(account, client)
@@ -112,11 +116,21 @@ class SignIns:
         """
         parsed = parse_token(token, REFRESH_PREFIX, 2)
         if parsed is None:
-            raise Unauthorized("the refresh token is not valid", field="refresh_token", hint="sign in again")
+            raise Unauthorized(
+                "the refresh token is not valid",
+                field="refresh_token",
+                hint="sign in again",
+                reason=ErrorReason("session_ended"),
+            )
         user, session = parsed.names
         active = await self._credentials.load_active_session(parsed.tenant, user, session)
         if active is None or active.session.kind != "token":
-            raise Unauthorized("the session has ended", field="refresh_token", hint="sign in again")
+            raise Unauthorized(
+                "the session has ended",
+                field="refresh_token",
+                hint="sign in again",
+                reason=ErrorReason("session_ended"),
+            )
         records = self._backend.lookups.of(parsed.tenant)
         try:
             successor = await rotate_session(records, active.session, parsed.secret)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from clients.persistence import PersistenceClient
-from shared.domain.errors import RateLimited
+from shared.domain.errors import ErrorReason, RateLimited
 from shared.domain.records import Action, Delete, Update
 from shared.domain.tables import LOGIN_FAILURES
 from shared.net.addresses import address_key
@@ -123,4 +123,5 @@ def _refuse(pause: float) -> RateLimited:
         "too many failed sign-ins",
         hint="wait, or set a new password",
         details={"retry_after_ms": math.ceil(pause * 1000)},
+        reason=ErrorReason("sign_ins_paused"),
     )

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.domain.accounts import Role
-from shared.domain.errors import StartupError, Unauthorized
+from shared.domain.errors import ErrorReason, StartupError, Unauthorized
 from shared.domain.tenants import TENANT_PATTERN
 
 ISSUER = "comanda"
@@ -152,5 +152,8 @@ def parse_keys(jwt_keys: str | None, jwt_secret: str | None) -> dict[str | None,
 
 def _refuse(reason: str) -> Unauthorized:
     return Unauthorized(
-        f"the token is not valid: {reason}", field="Authorization", hint="sign in again, or refresh the token"
+        f"the token is not valid: {reason}",
+        field="Authorization",
+        hint="sign in again, or refresh the token",
+        reason=ErrorReason("token_invalid"),
     )

@@ -40,7 +40,7 @@ class CoverBucket:
         try:
             answer = await self._call("get_object", Key=_key(tenant, name))
         except StoreError as error:
-            if isinstance(error.__cause__, AwsError) and error.__cause__.reason in _MISSING:
+            if isinstance(error.__cause__, AwsError) and error.__cause__.aws_code in _MISSING:
                 raise no_image() from None
             raise
         image = bytearray()
@@ -91,4 +91,4 @@ def _key(tenant: str, name: str) -> str:
 
 
 def _translate(error: AwsError) -> StoreError:
-    return StoreError(f"the store of covers does not answer as it should: {error.reason or 'no answer'}")
+    return StoreError(f"the store of covers does not answer as it should: {error.aws_code or 'no answer'}")

@@ -10,7 +10,7 @@ import structlog
 
 from services.gateway.images.scaling import Cover
 from shared.domain.covers import COVER_DIGITS, cover_file, is_cover_name, small_cover
-from shared.domain.errors import NotFound, StoreError
+from shared.domain.errors import ErrorReason, NotFound, StoreError
 from shared.domain.tenants import check_tenant_name
 from shared.runtime.durable_files import make_private_folder, write_file
 
@@ -106,4 +106,4 @@ async def _use_files(work: Callable[[], T], done: str) -> T:
 
 def no_image() -> NotFound:
     """Returns the error for an image that is not stored."""
-    return NotFound("there is no such image")
+    return NotFound("there is no such image", reason=ErrorReason("image_unknown"))

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from shared.domain.errors import InvalidParams, Unavailable
+from shared.domain.errors import ErrorReason, InvalidParams, Unavailable
 
 _SCALER: Final = Path(__file__).with_name("scaler.py")
 _REFUSED: Final = 3
@@ -43,7 +43,11 @@ class CoverScaler:
     async def scale(self, image: bytes) -> Cover:
         """Returns the cover of an image. Raises InvalidParams for one that is refused, and Unavailable without room."""
         if self._waiting >= self._limit:
-            raise Unavailable("other images are scaled still", hint="send it again later; nothing was stored")
+            raise Unavailable(
+                "other images are scaled still",
+                hint="send it again later; nothing was stored",
+                reason=ErrorReason("images_busy"),
+            )
         self._waiting += 1
         work = asyncio.get_running_loop().run_in_executor(self._threads, self._run_scaler, image)
         work.add_done_callback(self._count_done)
@@ -87,4 +91,9 @@ class CoverScaler:
 
 
 def _refuse(message: str) -> InvalidParams:
-    return InvalidParams(message, field="image", hint="send a JPEG, PNG or WebP image of at most 16 million pixels")
+    return InvalidParams(
+        message,
+        field="image",
+        hint="send a JPEG, PNG or WebP image of at most 16 million pixels",
+        reason=ErrorReason("image_invalid"),
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from clients.errors import Refused
 from services.gateway.http.problems import STATUS, TITLES, MethodNotAllowed, problem_response
-from shared.domain.errors import InvalidParams, QueueFull, Unauthorized
+from shared.domain.errors import ErrorReason, InvalidParams, QueueFull, RateLimited, Unauthorized
 from tests.unit.test_docs import codes
 
 
@@ -24,12 +24,22 @@ def test_an_error_is_told_with_its_place_and_its_cure() -> None:
         "status": 422,
         "detail": "wrong",
         "error": "invalid_params",
+        "code": "invalid_params",
+        "params": {},
+        "errors": [{"field": "cliente", "code": "invalid_params", "params": {}, "message": "wrong"}],
         "request_id": "name",
         "field": "cliente",
         "hint": "mend it",
         "line": 2,
         "column": 3,
     }
+
+
+def test_the_reason_of_an_error_has_its_values_and_the_time_to_wait() -> None:
+    paused = RateLimited("wait", reason=ErrorReason("sign_ins_paused"), details={"retry_after_ms": 1500})
+    found = json.loads(problem_response(paused, "name").body)
+    assert (found["error"], found["code"], found["params"]) == ("rate_limited", "sign_ins_paused", {"seconds": 2})
+    assert "errors" not in found
 
 
 def test_what_another_server_said_is_told_in_its_words() -> None:

@@ -191,7 +191,20 @@ async def test_what_cannot_be_bought_is_said_line_by_line(shop: Shop) -> None:
     assert changed == ["up", None, None]
     async with shop.suite.persistence() as records:
         await change_book(records, shop.books[1], {}, 1)
-    short = (await shop.ask("POST", f"{PURCHASES}/checkout", BODY, headers=ana)).problem["cart"]
+    assert (up.problem["code"], up.problem["params"]) == (
+        "price_higher",
+        {"total": 79.94, "expected": 77.94, "currency": "EUR"},
+    )
+    refused = (await shop.ask("POST", f"{PURCHASES}/checkout", BODY, headers=ana)).problem
+    assert (refused["code"], refused["params"]) == ("lines_unavailable", {"count": 1})
+    (line,) = refused["errors"]
+    assert (line["code"], line["params"]["book_id"], line["params"]["asked"], line["params"]["left"]) == (
+        "out_of_stock",
+        shop.books[1],
+        2,
+        1,
+    )
+    short = refused["cart"]
     assert [(line["book_id"], line["reason"], line["left"]) for line in short["lines"]] == [
         (shop.books[1], "out_of_stock", 1)
     ]
@@ -205,6 +218,11 @@ async def test_what_cannot_be_bought_is_said_line_by_line(shop: Shop) -> None:
         {**BODY, "user_id": "eva"},
     ):
         assert (await shop.ask("POST", f"{PURCHASES}/checkout", wrong, headers=ana)).status == 422
+    both = (await shop.ask("POST", f"{PURCHASES}/checkout", {"payment_method": ""}, headers=ana)).problem["errors"]
+    assert [(one["field"], one["code"]) for one in both] == [
+        ("payment_method", "min_length"),
+        ("shipping_address", "required"),
+    ]
 
 
 async def test_one_key_is_one_purchase_over_http(shop: Shop) -> None:

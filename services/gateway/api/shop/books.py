@@ -31,7 +31,7 @@ from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.images.covers import CoverStore, remove_unused
 from services.gateway.upstream.backend import Backend
 from shared.domain.books import BookChange, NewBook, check_book_change, check_new_book
-from shared.domain.errors import PreconditionFailed
+from shared.domain.errors import ErrorReason, PreconditionFailed
 
 _PATH: Final = "/api/v1/books"
 _DEEPEST: Final = 1000
@@ -275,5 +275,10 @@ def seen_versions(if_match: str | None) -> tuple[int, int] | None:
         return None
     version, _, stock = if_match.strip().removeprefix("W/").strip('"').partition(".")
     if not all(one.isascii() and one.isdigit() and len(one) <= _DIGITS for one in (version, stock)):
-        raise PreconditionFailed("nothing has this ETag", field="If-Match", hint="send the ETag that came with it")
+        raise PreconditionFailed(
+            "nothing has this ETag",
+            field="If-Match",
+            hint="send the ETag that came with it",
+            reason=ErrorReason("etag_invalid"),
+        )
     return int(version), int(stock)

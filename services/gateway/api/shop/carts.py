@@ -20,7 +20,7 @@ from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
 from shared.domain.books import Obstacle, obstacle_to_sale
 from shared.domain.carts import Cart, CartLine, Quantity, guest_owner
-from shared.domain.errors import InvalidParams, Unauthorized
+from shared.domain.errors import ErrorReason, InvalidParams, Unauthorized
 from shared.domain.money import to_decimal
 from shared.domain.purchases import PurchasedItem, price_line, sum_items
 from shared.domain.tenants import TenantRecord
@@ -256,6 +256,7 @@ class CartRoutes:
                 "the header X-Cart-Token is missing",
                 field="X-Cart-Token",
                 hint="it came with the guest's first addition",
+                reason=ErrorReason("required"),
             )
         merge = await carts.merge_guest_cart(self._records.of(tenant).lookups, _guest(token).key, user)
         merged = CartMerged("Carrito actualizado", merge.merged, merge.left_out, _count(merge.cart))
@@ -331,7 +332,11 @@ def _owner(request: HttpRequest, said: str | None = None) -> tuple[str, _Owner |
     if principal.user is not None:
         return principal.tenant, _Owner(principal.user, None)
     if principal.kind == "anonymous" and request.header(b"authorization") is not None:
-        raise Unauthorized("these credentials are not valid any more", hint="sign in again; the cart is kept")
+        raise Unauthorized(
+            "these credentials are not valid any more",
+            hint="sign in again; the cart is kept",
+            reason=ErrorReason("session_ended"),
+        )
     token = request.headers.token
     return principal.tenant, None if token is None else _guest(token)
 

@@ -24,7 +24,7 @@ from services.gateway.upstream.backend import Backend
 from services.gateway.upstream.deadlines import long_request_client
 from shared.domain.books import MAX_URL, TenantId
 from shared.domain.covers import is_cover_name, is_small_cover
-from shared.domain.errors import InvalidParams, NotFound, RequestError, Timeout, TooLarge, Unavailable
+from shared.domain.errors import ErrorReason, InvalidParams, NotFound, RequestError, Timeout, TooLarge, Unavailable
 
 _MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp", "application/octet-stream", FORM)
 _IMAGE: Final = "image/webp"
@@ -104,7 +104,11 @@ class CoverRoutes:
             async with asyncio.timeout(self._request_seconds):
                 await self._room.acquire()
         except TimeoutError:
-            raise Unavailable("other images are read still", hint="send it again later; nothing was stored") from None
+            raise Unavailable(
+                "other images are read still",
+                hint="send it again later; nothing was stored",
+                reason=ErrorReason("images_busy"),
+            ) from None
         try:
             cover = await self._scaler.scale(await self._read_image(request))
         finally:
@@ -176,11 +180,20 @@ class CoverRoutes:
             message = f"the image did not come within {self._upload_seconds:g} s"
             raise Timeout(message, hint="send a smaller one; the limit is UPLOAD_SECONDS") from None
         if not image:
-            raise InvalidParams("there is no image", field="image", hint="curl --data-binary @COVER.jpg …")
+            raise InvalidParams(
+                "there is no image",
+                field="image",
+                hint="curl --data-binary @COVER.jpg …",
+                reason=ErrorReason("required"),
+            )
         return bytes(image)
 
     def _too_large(self) -> TooLarge:
-        return TooLarge(f"the image is larger than {self._max_bytes} bytes", hint="the limit is MAX_COVER_BYTES")
+        return TooLarge(
+            f"the image is larger than {self._max_bytes} bytes",
+            hint="the limit is MAX_COVER_BYTES",
+            reason=ErrorReason("too_large", max_bytes=self._max_bytes),
+        )
 
     @route(
         "GET",

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from services.gateway.http.parameters import Cursor
 from services.gateway.http.routes import HttpRequest
-from shared.domain.errors import Forbidden, InvalidParams
+from shared.domain.errors import ErrorReason, Forbidden, InvalidParams
 from shared.wire.cursors import Cursors
 
 T = TypeVar("T")
@@ -152,6 +152,7 @@ def check_tenant(tenant: str, *said: str | None) -> None:
             "tenant_id is not the tenant of this request",
             field="tenant_id",
             hint="the tenant is that of the token, the host name or the header X-Tenant-Id; leave tenant_id out",
+            reason=ErrorReason("tenant_other"),
         )
 
 
@@ -165,6 +166,9 @@ def check_depth(page: int, limit: int, deepest: int) -> int:
     skip = (page - 1) * limit
     if skip + limit > deepest:
         raise InvalidParams(
-            f"pages end after {deepest} items", field="page", hint="next_cursor leads further, page by page"
+            f"pages end after {deepest} items",
+            field="page",
+            hint="next_cursor leads further, page by page",
+            reason=ErrorReason("page_too_deep", max=deepest),
         )
     return skip

@@ -21,7 +21,7 @@ from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpRespo
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
 from shared.domain.books import is_for_sale
-from shared.domain.errors import NotFound, StoreError
+from shared.domain.errors import ErrorReason, NotFound, StoreError
 from shared.recommendations.pair_file import open_pairs
 from shared.recommendations.scores import rank_books, score_books
 from shared.search.port import BookFilters, BookIndex, BookSearch
@@ -139,7 +139,9 @@ class RecommendationRoutes:
         tenant, user = request.principal.tenant, request.principal.user
         check_tenant(tenant, query.tenant_id)
         if user is None or request.id not in ("me", user):
-            raise NotFound("there is no such user", field="id", hint="your own id, or me")
+            raise NotFound(
+                "there is no such user", field="id", hint="your own id, or me", reason=ErrorReason("account_unknown")
+            )
         return json_response(await self._fill(tenant, await self._load_known(tenant, user), query.limit))
 
     @route(

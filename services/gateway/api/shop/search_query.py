@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from services.gateway.api.shop.envelope import DEFAULT_LIMIT, PageLimit, PageNumber, TenantId, cut_limit
 from services.gateway.http.parameters import Cursor
-from shared.domain.errors import InvalidParams
+from shared.domain.errors import ErrorReason, InvalidParams
 from shared.domain.money import to_minor_units
 from shared.search.port import MAX_TEXT_LETTERS, BookFilters, BookSearch, BookSort, FacetDimension, Fuzziness
 
@@ -93,7 +93,12 @@ def _split_names(names: str | None, field: str) -> tuple[str, ...]:
         return ()
     found = tuple(name.strip() for name in names.split("|") if name.strip())
     if not found or len(found) > _MAX_NAMES:
-        raise InvalidParams(f"{field} has {len(found)} names", field=field, hint=f"from 1 to {_MAX_NAMES}, with |")
+        raise InvalidParams(
+            f"{field} has {len(found)} names",
+            field=field,
+            hint=f"from 1 to {_MAX_NAMES}, with |",
+            reason=ErrorReason("length", min=1, max=_MAX_NAMES),
+        )
     return found
 
 
@@ -105,5 +110,10 @@ def _read_facets(named: str | None) -> tuple[FacetDimension, ...]:
     known: Sequence[FacetDimension] = get_args(FacetDimension)
     wanted = {name.strip() for name in (named or "").split(",") if name.strip()}
     if unknown := wanted - set(known):
-        raise InvalidParams(f"there is no facet {min(unknown)}", field="facets", hint=f"one of {', '.join(known)}")
+        raise InvalidParams(
+            f"there is no facet {min(unknown)}",
+            field="facets",
+            hint=f"one of {', '.join(known)}",
+            reason=ErrorReason("choice", choices=list(known)),
+        )
     return tuple(name for name in known if name in wanted)
