@@ -12,9 +12,11 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
+import structlog
 
 from shared.domain.errors import IndexBehind, IndexMissing
-from shared.search.port import BookSearch
+from shared.search.port import BookSearch, IndexedBook
+from shared.search.tantivy.folders import TenantFolder
 from shared.search.tantivy.index import TantivyBookIndex, TantivyOptions
 from shared.wire.cursors import Cursors
 from tests.support.books import iterate_batches, make_book
@@ -173,13 +175,36 @@ async def test_a_damaged_index_is_missing_until_it_is_built_again(
         assert await opened.position("main") is None
     with pytest.raises((IndexMissing, IndexBehind)):
         await opened.apply("main", books, "p1")
-    await opened.build("main", iterate_batches(books[:7]), "after")
+    await opened.build("main", _look_meanwhile(tmp_path, opened, books[:7]), "after")
     assert await count(opened) == 7
     await opened.apply("main", [make_book("b8")], "later")
     assert await opened.position("main") == "later"
     assert await count(opened) == 8
     assert sorted(path.name[:6] for path in (tmp_path / "main").iterdir()) == ["curren", "index-"]
     await opened.close()
+
+
+async def _look_meanwhile(
+    root: Path, index: TantivyBookIndex, books: list[IndexedBook]
+) -> AsyncIterator[list[IndexedBook]]:
+    """Yields books for a build, and tries to read the index in between."""
+    yield books
+    for reader in (index, open_index(root)):
+        with pytest.raises(IndexMissing):
+            await count(reader)
+
+
+async def test_damage_is_reported_once_even_if_it_cannot_be_marked(
+    tmp_path: Path, index: TantivyBookIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await index.build("main", iterate_batches([make_book("b1")]), "0")
+    _truncate(tmp_path / "main", "index-*/meta.json")
+    monkeypatch.setattr(TenantFolder, "mark_damaged", lambda *_: None)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(IndexMissing):
+                await count(index)
+    assert [entry["event"] for entry in logs] == ["search_index_damaged"]
 
 
 async def test_a_deleted_index_is_noticed_by_those_who_have_it_open(tmp_path: Path, index: TantivyBookIndex) -> None:

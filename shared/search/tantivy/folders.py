@@ -51,6 +51,8 @@ class TenantFolder:
         match = _NAME.fullmatch(name)
         if match is None or int(match[1]) != SCHEMA_VERSION:
             raise self.missing("is of another version")
+        if not (self.path / name).is_dir():
+            raise self.missing("has been deleted")
         if (self.path / name / _DAMAGED).exists():
             raise self.missing("is damaged")
         return self.path / name
@@ -70,8 +72,11 @@ class TenantFolder:
     def make_next(self) -> Path:
         """Makes the folder of a new index, and deletes those that were never completed."""
         make_private_folder(self.path)
-        self._delete_indexes_except(self._read_pointer())
-        numbers = [int(match[2]) for path in self.path.iterdir() if (match := _NAME.fullmatch(path.name))]
+        named = self._read_pointer()
+        self._delete_indexes_except(named)
+        # The pointer may name a folder that was deleted. A new one of that name would answer before it is complete.
+        names = [named or "", *(path.name for path in self.path.iterdir())]
+        numbers = [int(match[2]) for name in names if (match := _NAME.fullmatch(name))]
         made = self.path / f"index-{SCHEMA_VERSION}-{max(numbers, default=0) + 1}"
         made.mkdir(PRIVATE_FOLDER)
         return made

@@ -35,6 +35,8 @@ class IndexReader:
         self._open: OpenIndex | None = None
         self._pointer: FileState | None = None
         self._commit: FileState | None = None
+        self._reported: FileState | None = None
+        """The pointer to the last index that was reported as damaged."""
 
     def get_searcher(self) -> tuple[tantivy.Searcher, QueryBuilder]:
         """Returns the newest commit. Raises IndexMissing if there is no index that can be read."""
@@ -49,8 +51,11 @@ class IndexReader:
 
     def mark_damaged(self, error: BaseException) -> None:
         """Marks the index that is open as damaged, for all processes."""
-        structlog.get_logger().warning("search_index_damaged", tenant=self.folder.tenant, error=str(error))
         self.folder.mark_damaged(self._pointer)
+        # Every search fails until the index is built again, or for longer if the mark cannot be written.
+        if self._reported != self._pointer:
+            self._reported = self._pointer
+            structlog.get_logger().warning("search_index_damaged", tenant=self.folder.tenant, error=str(error))
 
     def _reload(self) -> OpenIndex:
         pointer = read_state(self.folder.pointer)
