@@ -50,7 +50,7 @@ class ItemPage(Struct, frozen=True):
 class _Items(Struct, frozen=True):
     """Answer to `transact`."""
 
-    items: list[StoredItem]
+    items: list[StoredItem] = []
 
 
 class StoredChange(Struct, frozen=True):
@@ -205,14 +205,18 @@ class PersistenceClient(BaseClient):
             {"action": "delete_item", "table": table, "key": key, "when": when, **self._tenant}, safe=False
         )
 
-    async def transact(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem]:
+    async def transact(
+        self, actions: Sequence[Action], *, safe: bool = False, items: bool = True
+    ) -> Sequence[StoredItem]:
         """Performs up to 100 actions in one transaction; returns the item that each has left.
 
-        With `safe`, the actions are idempotent, and are sent again after a lost answer.
+        With `safe`, the actions are idempotent, and are sent again after a lost answer. Without `items` it returns
+        none, and items that many clients change at once need not be read.
         """
-        return (
-            await self._request_reply(_Items, {"action": "transact", "actions": actions, **self._tenant}, safe=safe)
-        ).items
+        request: dict[str, Any] = {"action": "transact", "actions": actions, **self._tenant}
+        if not items:
+            request["items"] = False
+        return (await self._request_reply(_Items, request, safe=safe)).items
 
     async def batch(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem | Refused]:
         """Performs up to 100 independent actions; returns the item that each has left, or its error.

@@ -76,7 +76,7 @@ async def check_out(records: PersistenceClient, shop: TenantRecord, user: str, r
         stored = await get_books(records, list(cart.lines))
         try:
             made = _build_purchase(shop, cart, stored, request, purchase)
-            await records.transact(_build_actions(cart, made, key, digest), safe=True)
+            await records.transact(_build_actions(cart, made, key, digest), safe=True, items=False)
         except (Conflict, PreconditionFailed):
             # An earlier request with this key may have consumed the cart. It is looked up only now: the transaction
             # refuses a known key, so that most checkouts need no request for it.

@@ -140,13 +140,12 @@ async def cancel_purchase(records: PersistenceClient, user: str, purchase: str, 
             *await _give_back(records, found, now),
         ]
         try:
-            written = await records.transact(actions, safe=True)
+            await records.transact(actions, safe=True, items=False)
         except Refused as refusal:
             if not is_conflict(refusal):
                 raise
             continue
-        assert written[0].item is not None
-        return read_purchase(written[0].item)
+        return await get_purchase(records, user, purchase)
     raise Conflict("other clients keep changing the stock", hint="try again later", reason=ErrorReason("busy"))
 
 

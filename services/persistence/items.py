@@ -204,9 +204,10 @@ def plan_update_item(server: PersistenceServer, request: UpdateItem, _: str) -> 
 
 
 class Transact(ItemRequest, frozen=True, tag="transact"):
-    """Actions on different items in one transaction."""
+    """Actions on different items in one transaction; the answer has the items that they leave unless it needs none."""
 
     actions: Actions
+    items: bool = True
 
 
 @ITEMS.batched(Transact, weigh=_weigh_actions, audited=_describe_writes)
@@ -218,9 +219,11 @@ def plan_transact(server: PersistenceServer, request: Transact, _: str) -> Step:
         (outcome,) = outcomes
         if isinstance(outcome, Conflict) and outcome.action is not None:
             raise _describe_conflict(server, outcome, request.actions, outcome.action)
-        return {"items": [_show_written(written) for written in take_written(outcomes)]}
+        written = take_written(outcomes)
+        return {"items": [_show_written(one) for one in written]} if request.items else {}
 
-    return Step((Transaction(request.tenant, request.actions, room=ReplyRoom()),), (), answer)
+    room = ReplyRoom() if request.items else None
+    return Step((Transaction(request.tenant, request.actions, room=room, returns=request.items),), (), answer)
 
 
 class Batch(ItemRequest, frozen=True, tag="batch"):

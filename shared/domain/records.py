@@ -176,6 +176,8 @@ class Transaction(NamedTuple):
     journal: Put | None = None
     room: "ReplyRoom | None" = None
     """The room that the reply has for its items; the transactions of a request share it."""
+    returns: bool = True
+    """False if nobody needs the records: the outcome is empty, and a store may write without reading."""
 
 
 class Record(NamedTuple):

@@ -1,6 +1,7 @@
 """Records on a DynamoDB that is slow, busy, away, or whose answers get lost: nothing is done twice or half."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -136,6 +137,61 @@ async def test_transaction_in_the_way_of_another_is_tried_again(records: RecordS
     proxy.faults.append(Fault.error("TransactWriteItems", "TransactionCanceledException", CancellationReasons=reasons))
     assert isinstance(await write(records, ADD, journal=entry(1)), list)
     assert await read(records) == Record({"id": "x", "n": 1}, 1)
+
+
+TAKE = Update("Things", {"id": "x"}, add={"n": -1}, when=Condition(at_least={"n": 1}))
+
+
+async def take(store: RecordStore) -> list[Written] | ComandaError:
+    """Takes one of a hot item, without asking for the item."""
+    (outcome,) = await store.write([Transaction("t", [TAKE], returns=False)])
+    return outcome
+
+
+async def test_native_write_is_done_once_whatever_happens_to_its_answers(records: RecordStore, proxy: Proxy) -> None:
+    await write(records, Put("Things", {"id": "x", "n": 2}))
+    reasons = [{"Code": "TransactionConflict"}]
+    conflict = Fault.error("TransactWriteItems", "TransactionCanceledException", CancellationReasons=reasons)
+    # No item is read: that would fail.
+    unread = [Fault("GetItem", hangs=True), Fault("BatchGetItem", hangs=True)]
+    proxy.faults += [conflict, conflict, *[Fault("TransactWriteItems", lost=True)] * 2, *unread]
+    assert await take(records) == []
+    assert list(proxy.faults) == unread
+    proxy.faults.clear()
+    assert await read(records) == Record({"id": "x", "n": 1}, 2)
+
+
+async def test_native_write_that_may_come_late_is_told_as_unknown(
+    records: RecordStore, others: RecordStore, proxy: Proxy
+) -> None:
+    await write(others, Put("Things", {"id": "x", "n": 1}))
+
+    async def overtake() -> None:
+        assert await take(others) == []
+
+    proxy.faults.append(Fault("TransactWriteItems", hangs=True, meanwhile=overtake))
+    outcome = await take(records)
+    assert isinstance(outcome, StoreError)
+    assert "not known" in outcome.message
+    assert isinstance(await take(records), Conflict)
+
+
+async def test_hot_item_is_taken_from_by_several_servers_without_rounds(
+    settings: DynamoSettings, others: RecordStore, proxy: Proxy
+) -> None:
+    await write(others, Put("Things", {"id": "x", "n": 30}))
+    near = msgspec.structs.replace(settings, endpoint=proxy.endpoint)
+    async with contextlib.AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(dynamo_records(near, TABLES)) for _ in range(4)]
+        proxy.calls.clear()
+        outcomes = await asyncio.gather(*(take(servers[number % 4]) for number in range(40)))
+    assert sum(outcome == [] for outcome in outcomes) == 30
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 10
+    # Only those that get none read the item, to say why.
+    assert (proxy.calls["TransactWriteItems"], proxy.calls["GetItem"]) == (40, 10)
+    assert await read(others) == Record({"id": "x", "n": 0}, 31)
+    changes = (await others.read_changes(None)).changes
+    assert [one.new and one.new.item["n"] for one in changes] == [*range(30, -1, -1)]
 
 
 async def test_who_was_slower_decides_on_what_is_there_now(

@@ -288,6 +288,106 @@ async def test_transactions_of_one_call_see_those_before_them(records: RecordSto
     assert await read(records, "x") == Record({"id": "x", "n": 2}, 2)
 
 
+SAME: list[tuple[Item | None, dict[str, Any]]] = [
+    ({"n": 3}, {"add": {"n": -1}, "when": Condition(at_least={"n": 1})}),
+    ({"n": 3}, {"add": {"n": -1}, "when": Condition(at_least={"n": 4})}),
+    ({"n": 3}, {"add": {"m": 2}, "set": {"a": [1, {"b": None}], "c": True}, "remove": ["n"], "when": Condition()}),
+    ({"n": 3}, {"set": {"n": Decimal("1.50")}, "when": Condition(version=1, exists=True)}),
+    ({"n": 3}, {"set": {"n": 4}, "when": Condition(version=2)}),
+    ({"n": 3}, {"set": {"colour": "red", "size": 3}, "when": Condition(exists=True)}),
+    ({"colour": "red", "size": 3}, {"set": {"n": 1}, "remove": ["colour"], "when": Condition(exists=True)}),
+    ({"n": 3}, {"largest": {"n": 7}, "when": Condition(exists=True)}),
+    ({"n": 3}, {"create": {"z": 1}, "add": {"n": 1}, "when": Condition(exists=True)}),
+    ({"n": 3}, {"set": {"m": 1}, "when": Condition(equal={"n": Decimal("3.0")}, absent=["m"])}),
+    ({"n": 3}, {"set": {"m": 1}, "when": Condition(equal={"n": "3"})}),
+    ({"n": 1}, {"set": {"m": 1}, "when": Condition(equal={"n": True})}),
+    ({"n": None}, {"set": {"m": 1}, "when": Condition(equal={"n": None})}),
+    ({}, {"set": {"m": 1}, "when": Condition(equal={"n": None})}),
+    ({"o": {"a": [1, 2]}}, {"set": {"m": 1}, "when": Condition(equal={"o": {"a": [1, 2]}})}),
+    ({"m": 3}, {"set": {"m": 1}, "when": Condition(absent=["m"])}),
+    ({}, {"add": {"n": 1}, "when": Condition(at_least={"n": 0}, at_most={"n": 0})}),
+    ({}, {"add": {"n": 1}, "when": Condition(at_least={"n": 1})}),
+    ({}, {"add": {"n": 1}, "when": Condition(at_most={"n": -1})}),
+    ({"n": "text"}, {"add": {"n": 1}, "when": Condition(exists=True)}),
+    ({"n": "text"}, {"add": {"m": 1}, "when": Condition(at_least={"n": 1})}),
+    ({"n": 3}, {"set": {"m": 10**38}, "when": Condition(exists=True)}),
+    ({"n": 3}, {"set": {"id": "y"}, "when": Condition(exists=True)}),
+    ({"n": 3}, {"set": {"comanda:v": 9}, "when": Condition(exists=True)}),
+    ({"n": 3}, {"set": {"n": 1}, "add": {"n": 1}, "when": Condition(exists=True)}),
+    ({"n": 3}, {"set": {"m": "x" * 400 * 1024}, "when": Condition(exists=True)}),
+    (None, {"add": {"n": 1}, "when": Condition(at_least={"n": 0})}),
+    (None, {"add": {"n": 1}, "when": Condition(exists=True)}),
+    (None, {"add": {"n": 1}, "when": Condition(version=0)}),
+    (None, {"add": {"n": 1}, "when": Condition(exists=False)}),
+    (None, {"add": {"n": 1}}),
+]
+"""Items, or removed ones, and updates of them."""
+
+
+async def test_transactions_that_return_nothing_have_the_same_effect(records: RecordStore) -> None:
+    for number, (item, members) in enumerate(SAME):
+        found = []
+        for returns in (True, False):
+            name = f"{number}{'ab'[returns]}"
+            await do(records, put(name, **(item or {})))
+            if item is None:
+                await do(records, Delete("Things", {"id": name}))
+            action = Update("Things", {"id": name}, **members)
+            (outcome,) = await records.write([Transaction("t", [action], returns=returns)])
+            stored = await read(records, name)
+            if isinstance(outcome, ComandaError):
+                after: Any = (type(outcome), outcome.message, outcome.field, outcome.details, outcome.args)
+            else:
+                assert (len(outcome), outcome[0].new if outcome else stored) == (returns, stored)
+                after = True
+            found.append((after, stored and stored.version, stored and {**stored.item, "id": ""}))
+        assert found[0] == found[1], (item, members)
+
+
+async def test_transactions_that_return_nothing_see_expiry_and_versions(records: RecordStore) -> None:
+    now = int(time.time())
+
+    async def change(*actions: Action) -> ComandaError | None:
+        (outcome,) = await records.write([Transaction("t", list(actions), returns=False)])
+        return outcome if isinstance(outcome, ComandaError) else None
+
+    for name, expires in (("past", now - 9), ("soon", now + 500), ("never", None)):
+        await do(records, Put("Tickets", {"id": name, "n": 1} | ({} if expires is None else {"expires": expires})))
+        live, key = name != "past", {"id": name}
+        add = Update("Tickets", key, add={"n": 1}, when=Condition(exists=True))
+        assert (await change(add) is None) is live
+        assert (await change(Check("Tickets", key, Condition(equal={"n": 2})), put(name)) is None) is live
+        stored = await read(records, name, table="Tickets")
+        assert (stored and stored.item["n"]) == (2 if live else None)
+        gone = Delete("Tickets", key, Condition(version=stored.version if stored else 1))
+        assert (await change(gone) is None) is live
+        assert await read(records, name, table="Tickets") is None
+        assert isinstance(await change(gone), Conflict)
+        # The mark of the removed item is not an item.
+        assert isinstance(await change(add), Conflict)
+        again = Put("Tickets", {"id": name}, Condition(exists=False))
+        assert await change(again) is None
+        assert isinstance(await change(again), Conflict)
+        newer = await read(records, name, table="Tickets")
+        assert newer is not None
+        assert newer.version > (stored.version if stored else 1)
+
+
+async def test_conflict_of_a_transaction_that_returns_nothing_names_the_action(records: RecordStore) -> None:
+    await do(records, put("a", n=1), put("b", n=1))
+    add: dict[str, Any] = {"add": {"n": -1}, "when": Condition(at_least={"n": 1})}
+    both: list[Action] = [Update("Things", {"id": "a"}, **add), Update("Things", {"id": "b"}, **add)]
+    outcomes = await records.write([Transaction("t", both, returns=False), Transaction("t", both[1:], returns=False)])
+    assert outcomes[0] == []
+    assert isinstance(outcomes[1], Conflict)
+    (outcome,) = await records.write([Transaction("t", [put("c"), both[1]], returns=False)])
+    assert isinstance(outcome, Conflict)
+    assert (outcome.action, outcome.field) == (1, "n")
+    assert await read(records, "c") is None
+    changes = (await records.read_changes(None)).changes
+    assert [(one.old and one.old.item["n"], one.new and one.new.item["n"]) for one in changes[-2:]] == [(1, 0), (1, 0)]
+
+
 async def test_journal_is_kept_even_where_a_condition_refuses(records: RecordStore) -> None:
     def entry(number: int) -> Put:
         return Put("Lines", {"page": "log", "number": number})

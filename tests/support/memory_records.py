@@ -155,7 +155,7 @@ class MemoryRecordStore:
             if written.new is None and written.old is not None:
                 bucket = (place[0], bucket_of(*place[1:]))
                 floors[bucket] = max(floors.get(bucket, 0), written.old.version)
-        return list(planned.values())
+        return list(planned.values()) if transaction.returns else []
 
     def _store(self, place: Place, record: Record | None, now: int) -> None:
         old = self._database.rows.pop(place, None)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self
 
@@ -33,7 +33,7 @@ class Fault:
         self.hangs = hangs
         """The call is not passed on, and never answered."""
         self.meanwhile = meanwhile
-        """What is done between the call and the loss of its answer."""
+        """What is done between the call and the loss of its answer, or before the call hangs."""
 
     @classmethod
     def error(cls, operation: str, code: str, **members: Any) -> Self:
@@ -48,6 +48,8 @@ class Proxy:
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
         self.faults: deque[Fault] = deque()
+        self.calls: Counter[str] = Counter()
+        """How many calls of each operation came."""
         self.endpoint = ""
         self.hung = asyncio.Event()
 
@@ -71,10 +73,13 @@ class Proxy:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Deals with one call."""
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
+        self.calls[operation] += 1
         fault = self.faults.popleft() if self.faults and self.faults[0].operation == operation else None
         if fault is not None and fault.answer is not None:
             return web.Response(body=json.dumps(fault.answer), status=400, content_type="application/x-amz-json-1.0")
         if fault is not None and fault.hangs:
+            if fault.meanwhile is not None:
+                await fault.meanwhile()
             self.hung.set()
             await asyncio.Event().wait()
         body = await request.read()

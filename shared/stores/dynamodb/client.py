@@ -49,6 +49,10 @@ class ConditionFailed(Exception):
         self.in_doubt = False
 
 
+class TransactionInvalid(StoreError):
+    """An update of a transaction does not suit the stored item, as a number added to a text; nothing is written."""
+
+
 class IteratorExpired(Exception):
     """An iterator of a stream has expired; the caller has to request a new one."""
 
@@ -74,7 +78,8 @@ class DynamoClient:
 
         A call that timed out may have taken effect, so writes need a condition or have to be idempotent.
 
-        Raises ConditionFailed, IteratorExpired and StreamTrimmed, and StoreError for everything else.
+        Raises ConditionFailed, TransactionInvalid, IteratorExpired and StreamTrimmed, and StoreError for everything
+        else.
         """
         backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         trouble = "it does not answer"
@@ -117,6 +122,8 @@ def _classify_error(error: ClientError) -> str:
             raise ConditionFailed(failed) from None
         if not _PASSING_REASONS.isdisjoint(reasons):
             return f"{code}: {message}"
+        if "ValidationError" in reasons:
+            raise TransactionInvalid(f"DynamoDB refused: {code}: {message}") from error
     if code == "ExpiredIteratorException":
         raise IteratorExpired from None
     if code == "TrimmedDataAccessException":

@@ -1,22 +1,31 @@
 """The record store on DynamoDB. Items are stored with additional members: keys as text, version and write token.
 
 A transaction is evaluated on items that were read before, and written on the condition that they have not changed
-since; otherwise it is evaluated again. A write that is repeated after a time-out finds its own token and is not done
-twice. If another server has written in between, the outcome is unknown, and the error says so.
+since; otherwise it is evaluated again. One that needs no stored item, since its items are new or nobody wants to have
+them, is left to DynamoDB to evaluate (`shared.stores.dynamodb.native_writes`).
+
+A write that is repeated after a time-out finds its own token and is not done twice. If another server has written in
+between, the outcome is unknown, and the error says so.
 """
 
 import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StoreError
 from shared.domain.names import SEPARATOR
-from shared.domain.records import Action, Condition, Put, Record, Table, Transaction, Written, check_key, item_bytes
+from shared.domain.records import Action, Put, Record, Table, Transaction, Written, check_key, item_bytes
 from shared.domain.tables import REMOVALS, Tables
-from shared.stores.dynamodb.client import TRANSACTION_ACTIONS, TRANSACTION_BYTES, ConditionFailed, DynamoClient
+from shared.stores.dynamodb.client import (
+    TRANSACTION_ACTIONS,
+    TRANSACTION_BYTES,
+    ConditionFailed,
+    DynamoClient,
+    TransactionInvalid,
+)
 from shared.stores.dynamodb.items import (
     PARTITION,
     SORT,
@@ -29,6 +38,7 @@ from shared.stores.dynamodb.items import (
     removed_item,
     text_member,
 )
+from shared.stores.dynamodb.native_writes import is_new, native_request
 from shared.stores.dynamodb.removals import RemovalVersions
 from shared.stores.dynamodb.selection import DynamoSelection
 from shared.stores.dynamodb.stream_feed import StreamFeed
@@ -49,10 +59,11 @@ from shared.stores.ports.records import (
 
 _BATCH_GET = 100
 _CONCURRENT = 50
-_NEW = Condition(exists=False)
 
 _Place = tuple[str, str, str]
 """The table, the partition and the sort key of an item."""
+_NativeRequests = dict[_Place, dict[str, Any]]
+"""Requests of actions that DynamoDB evaluates itself."""
 
 
 def _mark_of(place: _Place) -> _Place:
@@ -83,10 +94,12 @@ class _ItemStep(NamedTuple):
     written: str | None = None
     """The token of the write that stored the old record."""
     journal: bool = False
+    native: dict[str, Any] | None = None
+    """The request of an action that DynamoDB evaluates; its records are not known."""
 
     @property
     def is_change(self) -> bool:
-        return self.new is not self.old
+        return self.new is not self.old if self.native is None else "ConditionCheck" not in self.native
 
 
 class _TransactionGroup:
@@ -108,11 +121,6 @@ class _TransactionGroup:
     def must_follow(self, other: "_TransactionGroup") -> bool:
         """Whether it must not be written before another, earlier group."""
         return (self.journals and other.journals) or not self.places.isdisjoint(other.places)
-
-
-def _is_new(action: Action) -> bool:
-    """Whether an action only succeeds if there is no item."""
-    return isinstance(action, Put) and action.when == _NEW
 
 
 class DynamoRecordStore:
@@ -187,10 +195,13 @@ class DynamoRecordStore:
         places: set[_Place] = set()
         # The evaluation reports errors of actions.
         with contextlib.suppress(InvalidParams):
-            for action in transaction.actions:
-                table = self._tables.get_table(action.table)
-                places.add((table.name, *item_keys(table, transaction.tenant, key_of(action, table))))
+            places.update(self._find_place(transaction, action)[1] for action in transaction.actions)
         return places
+
+    def _find_place(self, transaction: Transaction, action: Action) -> tuple[Table, _Place]:
+        """Returns table and place of the item of an action. Raises InvalidParams."""
+        table = self._tables.get_table(action.table)
+        return table, (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
 
     async def _commit_after(
         self, before: Sequence["asyncio.Task[Any]"], group: _TransactionGroup, by: float
@@ -199,42 +210,76 @@ class DynamoRecordStore:
             if isinstance(result, BaseException) and group.journals:
                 raise result
         async with self._room:
-            # New items most likely do not exist: try without reading.
-            new = all(_is_new(action) for transaction in group.transactions for action in transaction.actions)
-            outcomes = await self._commit_group(group, dict.fromkeys(group.places), by) if new else None
-            read = self._read_marked if new else self._read_items
-            while outcomes is None:
-                places = list(group.places)
-                current = dict(zip(places, await read(places, by), strict=True))
+            read = self._read_items
+            while True:
+                # New items most likely do not exist, and of hot items there is most likely enough: try without reading.
+                natives, others = self._split_places(group)
+                if len(others) < len(group.places):
+                    current = dict.fromkeys(group.places) | await self._read_current(others, self._read_items, by)
+                    outcomes = await self._commit_group(group, current, by, natives)
+                    if outcomes is not None:
+                        return outcomes
+                    read = self._read_marked
+                current = await self._read_current(list(group.places), read, by)
                 # Separate marks are rare: they are read only after a failed attempt.
                 read = self._read_marked
-                outcomes = await self._commit_group(group, current, by)
-                if outcomes is None and asyncio.get_running_loop().time() > by:
+                outcomes = await self._commit_group(group, current, by, {})
+                if outcomes is not None:
+                    return outcomes
+                if asyncio.get_running_loop().time() > by:
                     raise StoreError(
                         "others kept changing the same items until the deadline",
                         hint="try again, or change them less often",
                     )
-        return outcomes
+
+    def _split_places(self, group: _TransactionGroup) -> tuple[_NativeRequests, list[_Place]]:
+        """Returns the native requests of a group, and the places of the items that its other actions need.
+
+        Actions on new items need none, unless items have to be read anyway.
+        """
+        natives: _NativeRequests = {}
+        new: set[_Place] = set()
+        # The evaluation reports errors of actions.
+        with contextlib.suppress(InvalidParams):
+            for transaction in group.transactions:
+                for action in transaction.actions:
+                    table, place = self._find_place(transaction, action)
+                    if is_new(action):
+                        new.add(place)
+                    elif not transaction.returns and (request := native_request(action, table, *place[1:], group.name)):
+                        natives[place] = request
+        others = group.places - natives.keys()
+        return natives, [] if others <= new else list(others)
+
+    async def _read_current(
+        self,
+        places: Sequence[_Place],
+        read: Callable[[Sequence[_Place], float], Awaitable[list[Raw | None]]],
+        by: float,
+    ) -> dict[_Place, Raw | None]:
+        return dict(zip(places, await read(places, by), strict=True)) if places else {}
 
     async def _commit_group(
-        self, group: _TransactionGroup, current: Mapping[_Place, Raw | None], by: float
+        self, group: _TransactionGroup, current: Mapping[_Place, Raw | None], by: float, natives: _NativeRequests
     ) -> list[list[Written] | ComandaError] | None:
-        """Evaluates a group on the given items and writes it; returns None if the items have changed."""
+        """Evaluates a group on the given items, except for `natives`, and writes it.
+
+        Returns None if the items have changed, or a condition of `natives` did not hold.
+        """
         outcomes: list[list[Written] | ComandaError] = []
         steps: list[_ItemStep] = []
         for transaction in group.transactions:
             if transaction.journal is not None:
                 steps.append(self._journal_step(transaction.tenant, transaction.journal))
             try:
-                planned = await self._plan_transaction(transaction, current, by)
+                planned = await self._plan_transaction(transaction, current, by, natives)
             except (Conflict, InvalidParams) as error:
                 outcomes.append(error)
                 continue
             steps += planned
-            outcomes.append([Written(step.old, step.new) for step in planned])
-        return (
-            outcomes if not any(step.is_change for step in steps) or await self._write_steps(group, steps, by) else None
-        )
+            outcomes.append([Written(step.old, step.new) for step in planned] if transaction.returns else [])
+        needed = any(step.is_change or step.native is not None for step in steps)
+        return outcomes if not needed or await self._write_steps(group, steps, by) else None
 
     def _journal_step(self, tenant: str, journal: Put) -> _ItemStep:
         table = self._tables.get_table(journal.table)
@@ -242,17 +287,19 @@ class DynamoRecordStore:
         return _ItemStep(place, table, None, Record(journal.item, 1), journal=True)
 
     async def _plan_transaction(
-        self, transaction: Transaction, current: Mapping[_Place, Raw | None], by: float
+        self, transaction: Transaction, current: Mapping[_Place, Raw | None], by: float, natives: _NativeRequests
     ) -> list[_ItemStep]:
         steps: dict[_Place, _ItemStep] = {}
         for action in transaction.actions:
-            table = self._tables.get_table(action.table)
-            place = (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
+            table, place = self._find_place(transaction, action)
             if place in steps:
                 raise InvalidParams(
                     "two actions of a transaction are about one item",
                     hint="put them together, or send two transactions",
                 )
+            if place in natives:
+                steps[place] = _ItemStep(place, table, None, None, native=natives[place])
+                continue
             raw = current[place]
             old = live_record(table, raw)
             written = None if raw is None else text_member(raw, WRITE)
@@ -283,11 +330,19 @@ class DynamoRecordStore:
                 await self._removals.raise_version(step.table, *step.place[1:], step.old.version, by)
         requests = [(step, request) for step in steps for request in self._step_requests(step, group.name)]
         try:
-            if len(requests) == 1:
+            if len(requests) == 1 and steps[0].native is None:
                 await self._dynamo.call("put_item", by=by, **requests[0][1]["Put"])
             else:
                 actions = [request for _, request in requests]
-                await self._dynamo.call("transact_write_items", by=by, TransactItems=actions)
+                # With one token a repeated request is not done twice, also of a native one that has no condition on
+                # the token of the item.
+                token = uuid.uuid4().hex
+                await self._dynamo.call("transact_write_items", by=by, TransactItems=actions, ClientRequestToken=token)
+        except TransactionInvalid:
+            if all(step.native is None for step in steps):
+                raise
+            # The evaluation on the item reports it.
+            return False
         except ConditionFailed as failed:
             group.in_doubt = group.in_doubt or failed.in_doubt
             if group.in_doubt:
@@ -304,7 +359,8 @@ class DynamoRecordStore:
         written = [None if raw is None else text_member(raw, WRITE) for raw in items]
         if group.name in written:
             return True
-        if written == [step.written for step in changed]:
+        # The state before a native write is not known.
+        if all(step.native is None for step in steps) and written == [step.written for step in changed]:
             return False
         raise StoreError(
             "the answer to a write was lost, and others have written since: whether it has taken effect is not known",
@@ -314,8 +370,10 @@ class DynamoRecordStore:
     def _step_requests(self, step: _ItemStep, write: str) -> list[dict[str, Any]]:
         """Returns the requests of a step in a transaction."""
         name, partition, sort = step.place
-        key = raw_key(step.table, partition, sort)
         table = {"TableName": self._dynamo.settings.prefix + name}
+        if step.native is not None:
+            return [{kind: {**members, **table} for kind, members in step.native.items()}]
+        key = raw_key(step.table, partition, sort)
         # A separate mark is no information about the item itself.
         table |= _unchanged_condition(key, None if step.table.own_key and step.old is None else step.written)
         if not step.is_change:

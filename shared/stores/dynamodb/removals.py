@@ -34,6 +34,7 @@ class RemovalVersions:
     def __init__(self, dynamo: DynamoClient) -> None:
         self._dynamo = dynamo
         self._known: dict[str, _KnownVersions] = {}
+        self._reading = asyncio.Lock()
 
     async def highest_version(self, table: Table, partition: str, sort: str, by: float) -> int:
         """Returns the highest version that may have been removed from a key; 0 if there is none. Raises StoreError."""
@@ -60,11 +61,20 @@ class RemovalVersions:
         versions[bucket] = max(version, versions.get(bucket, 0))
 
     async def _table_versions(self, table: Table, by: float) -> dict[int, int]:
+        if (known := self._recent_versions(table)) is not None:
+            return known
+        # All transactions of a turn need them at once: one reads them.
+        async with self._reading:
+            if (known := self._recent_versions(table)) is None:
+                now = asyncio.get_running_loop().time()
+                known = await self._read_versions(table, by)
+                self._known[table.name] = _KnownVersions(known, now)
+        return known
+
+    def _recent_versions(self, table: Table) -> dict[int, int] | None:
+        found = self._known.get(table.name)
         now = asyncio.get_running_loop().time()
-        known = self._known.get(table.name)
-        if known is None or now - known.at >= _REMEMBERED_SECONDS:
-            known = self._known[table.name] = _KnownVersions(await self._read_versions(table, by), now)
-        return known.versions
+        return None if found is None or now - found.at >= _REMEMBERED_SECONDS else found.versions
 
     async def _read_versions(self, table: Table, by: float) -> dict[int, int]:
         """Reads the versions of a table: at most a thousand small items, so one or two pages."""

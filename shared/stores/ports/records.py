@@ -103,8 +103,8 @@ class RecordStore(Protocol):
     async def write(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
         """Executes transactions in order; each takes effect or is refused as a whole.
 
-        The outcome of each is the records before and after its actions, or the Conflict or InvalidParams that refused
-        it. A Conflict has the index of the refused action.
+        The outcome of each is the records before and after its actions, nothing if it `returns` none, or the Conflict
+        or InvalidParams that refused it. A Conflict has the index of the refused action.
         """
 
     async def get(self, asks: Sequence[ItemLookup], *, room: ReadRoom | None = None) -> list[Record | None]:

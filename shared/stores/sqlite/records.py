@@ -247,7 +247,7 @@ class SqliteRecordStore:
                 self._change_item(work, place, table, new, now)
             if new is None and old is not None:
                 self._raise_floor(work, place, old.version)
-        return [Written(old, new) for _, old, new in planned.values()]
+        return [Written(old, new) for _, old, new in planned.values()] if transaction.returns else []
 
     def _get_floor(self, work: _WriteSet, bucket: tuple[str, int]) -> int:
         return work.floors.get(bucket) or self._floors.get(bucket, 0)

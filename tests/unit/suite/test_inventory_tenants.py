@@ -147,10 +147,12 @@ class _LossyClient(PersistenceClient):
     chance = 0.0
     random = random.Random(7)
 
-    async def transact(self, actions: Sequence[Action], *, safe: bool = False) -> Sequence[StoredItem]:
+    async def transact(
+        self, actions: Sequence[Action], *, safe: bool = False, items: bool = True
+    ) -> Sequence[StoredItem]:
         if self.random.random() < self.chance:
             raise ConnectionLost("the request was lost")
-        found = await super().transact(actions, safe=safe)
+        found = await super().transact(actions, safe=safe, items=items)
         if self.random.random() < self.chance:
             raise ConnectionLost("the answer was lost")
         return found
