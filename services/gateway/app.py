@@ -23,6 +23,7 @@ from services.gateway.api.shop.book_finder import BookFinder
 from services.gateway.api.shop.books import BookRoutes
 from services.gateway.api.shop.carts import CartRoutes
 from services.gateway.api.shop.covers import CoverRoutes
+from services.gateway.api.shop.guest_carts import GuestCarts
 from services.gateway.api.shop.lists import ShopListRoutes
 from services.gateway.api.shop.notices import NoticeRoutes
 from services.gateway.api.shop.purchases import PurchaseRoutes
@@ -89,6 +90,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         encrypted=accounts.encrypted,
         is_network_closed=settings.open_internal_ports,
     )
+    guest_carts = GuestCarts(persistence, encrypted=accounts.encrypted)
     finder = BookFinder(books, persistence, tenants)
     native = [
         *collect_routes(OrderRoutes(intake, by_address=settings.request_id_scope == "address")),
@@ -101,7 +103,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
             )
         ),
         *collect_routes(ScoreRoutes(persistence, distributed)),
-        *collect_routes(AccountRoutes(accounts, authenticator)),
+        *collect_routes(AccountRoutes(accounts, authenticator, guest_carts)),
         *collect_routes(PasswordRoutes(accounts, authenticator)),
         *collect_routes(ProfileRoutes(accounts)),
         *collect_routes(UserRoutes(accounts)),
@@ -123,7 +125,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         ),
         *collect_routes(ShopListRoutes(persistence, tenants)),
         *collect_routes(NoticeRoutes(persistence, tenants)),
-        *collect_routes(CartRoutes(persistence, tenants)),
+        *collect_routes(CartRoutes(persistence, tenants, guest_carts)),
         *collect_routes(PurchaseRoutes(persistence, tenants)),
         *collect_routes(
             CoverRoutes(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from services.gateway.api.shop.guest_carts import MergedCartView
 from services.gateway.identity.sign_in import SignedIn
 from shared.domain.accounts import Account, Name, Preferences, Role
 from shared.domain.tenants import TenantName
@@ -159,6 +160,10 @@ class SignedInBody(Struct, frozen=True):
     token: str | UnsetType = UNSET
     refresh_token: str | UnsetType = UNSET
     expires_in: Annotated[int | UnsetType, Meta(description="Seconds until `token` expires")] = UNSET
+    cart: Annotated[
+        MergedCartView | UnsetType | None,
+        Meta(description="The guest's cart that became the user's; null if POST /api/v1/cart/merge has to repeat it"),
+    ] = UNSET
 
 
 class TokenState(Struct, frozen=True):

@@ -3,6 +3,7 @@
 import time
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from clients.accounts.accounts import build_account, create_account, find_user
 from clients.accounts.secret_tokens import parse_token
@@ -16,6 +17,7 @@ from services.gateway.api.account_bodies import (
     TokenState,
     signed_in_body,
 )
+from services.gateway.api.shop.guest_carts import GuestCarts, GuestHeaders, MergedCartView
 from services.gateway.http.principal import INSTALLATION_PUBLIC, Principal
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
@@ -35,8 +37,9 @@ _BEARER = "bearer "
 class AccountRoutes:
     """Routes of users who are not signed in yet, and of their tokens."""
 
-    def __init__(self, services: AccountServices, authenticator: Authenticator) -> None:
+    def __init__(self, services: AccountServices, authenticator: Authenticator, guest_carts: GuestCarts) -> None:
         self._services = services
+        self._guest_carts = guest_carts
         self._authenticator = authenticator
 
     @route(
@@ -47,8 +50,9 @@ class AccountRoutes:
         limit_group=REGISTER,
         tag="users",
         summary="Register",
-        description="Where mail is sent, the response is 202 whether or not the address has an account, and the "
-        "account gets its password by a link in the message.",
+        description="A guest's cart becomes the user's. Where mail is sent, the response is 202 whether or not the "
+        "address has an account, and the account gets its password by a link in the message.",
+        headers=GuestHeaders,
         body=Registration,
         example={"email": "ana@example.com", "password": "siete gatos verdes", "first_name": "Ana", "last_name": "Paz"},
         responses={
@@ -78,7 +82,7 @@ class AccountRoutes:
         except Conflict:
             raise _refuse_taken() from None
         signed_in = services.sign_ins.describe_session(tenant, account, opened)
-        return self._respond(request, "Usuario registrado exitosamente", signed_in)
+        return await self._respond_with_cart(request, "Usuario registrado exitosamente", signed_in)
 
     @route(
         "POST",
@@ -88,6 +92,8 @@ class AccountRoutes:
         limit_group=LOGIN,
         tag="users",
         summary="Sign in",
+        description="The cart of a guest (X-Cart-Token, or the cookie of the cart) becomes the user's.",
+        headers=GuestHeaders,
         body=Login,
         example={"email": "ana@example.com", "password": "siete gatos verdes"},
         responses={200: ResponseSpec(SignedInBody, "The user is signed in")},
@@ -103,7 +109,7 @@ class AccountRoutes:
         if body.cookie and request.header(b"authorization") is None:
             # The new cookie replaces the one that named this session.
             await self._end_session(request.principal)
-        return self._respond(request, "Login exitoso", signed_in)
+        return await self._respond_with_cart(request, "Login exitoso", signed_in)
 
     @route(
         "POST",
@@ -170,16 +176,34 @@ class AccountRoutes:
             await end_session(self._services.backend.lookups.of(principal.tenant), principal.user, principal.session)
             self._services.credentials.forget(principal.tenant, principal.user, principal.session)
 
+    async def _respond_with_cart(self, request: HttpRequest, message: str, signed_in: SignedIn) -> HttpResponse:
+        """Returns the response to a sign-in, after the merge of the guest's cart if there is one."""
+        guest = self._guest_carts.find_guest(request)
+        if guest is None:
+            return self._respond(request, message, signed_in)
+        cart = await self._guest_carts.merge(guest, signed_in.tenant, signed_in.account.user)
+        response = sign_in_response(request, message, signed_in, encrypted=self._services.encrypted, cart=cart)
+        if cart is not None and guest.is_browser:
+            response.headers.append(self._guest_carts.forget_token())
+        return response
+
     def _respond(self, request: HttpRequest, message: str, signed_in: SignedIn) -> HttpResponse:
         return sign_in_response(request, message, signed_in, encrypted=self._services.encrypted)
 
 
-def sign_in_response(request: HttpRequest, message: str, signed_in: SignedIn, *, encrypted: bool) -> HttpResponse:
+def sign_in_response(
+    request: HttpRequest,
+    message: str,
+    signed_in: SignedIn,
+    *,
+    encrypted: bool,
+    cart: MergedCartView | UnsetType | None = UNSET,
+) -> HttpResponse:
     """Returns the response to a sign-in, with the cookie if the session has one."""
     account = signed_in.account
     # The audit log names the user who has signed in.
     request.principal = Principal(tenant=signed_in.tenant, kind="account", user=account.user, name=account.email)
-    response = json_response(signed_in_body(message, signed_in, time.time()))
+    response = json_response(replace(signed_in_body(message, signed_in, time.time()), cart=cart))
     if signed_in.kind == "cookie":
         response.headers.append(set_session_cookie(signed_in.secret, seconds=signed_in.seconds, encrypted=encrypted))
     return response

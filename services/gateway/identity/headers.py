@@ -43,7 +43,7 @@ def read_identity_headers(headers: Iterable[tuple[bytes, bytes]], cookie: bytes)
                 raise _refuse_repetition(_SINGLE[name])
             found[name] = value
         elif name == b"cookie" and cookie in value:
-            for sent in _find_cookies(value, cookie):
+            for sent in find_cookies(value, cookie):
                 if cookie in found:
                     raise _refuse_repetition("Cookie")
                 found[cookie] = sent
@@ -56,7 +56,7 @@ def read_identity_headers(headers: Iterable[tuple[bytes, bytes]], cookie: bytes)
     )
 
 
-def _find_cookies(header: bytes, name: bytes) -> list[bytes]:
+def find_cookies(header: bytes, name: bytes) -> list[bytes]:
     """Returns the values of a cookie in a header `Cookie`."""
     pairs = (pair.strip().partition(b"=") for pair in header.split(b";"))
     return [value for key, _, value in pairs if key == name]

@@ -9,6 +9,7 @@ import pytest
 from clients.accounts.tenants import update_tenant
 from clients.persistence import PersistenceClient
 from clients.shop.books import change_book, create_book
+from shared.domain.errors import Conflict
 from shared.domain.isbn import complete_isbn
 from tests.support.http import Reply
 from tests.support.in_process import Suite
@@ -177,6 +178,57 @@ async def test_a_cart_meets_the_version_that_was_seen(shop: Shop) -> None:
 async def test_a_quantity_is_a_number_of_copies(shop: Shop, quantity: Any) -> None:
     body = {"book_id": shop.books[0], "quantity": quantity}
     assert (await shop.ask("POST", f"{CART}/add", body)).status == 422
+
+
+async def test_the_cart_of_a_guest_becomes_that_of_the_user_who_signs_in(shop: Shop) -> None:
+    ana = await shop.sign_in("ana")
+    guest = {"X-Cart-Token": (await shop.add({}, 0)).json["cart_token"]}
+    await shop.add(guest, 1, 2)
+    await shop.add(ana, 1)
+    await shop.add(ana, 2)
+    person = {"email": "ana@x.es", "password": "siete gatos verdes"}
+    first = await shop.ask("POST", "/api/v1/users/login", person, headers=guest)
+    assert first.json["cart"] == {"merged": 2, "left_out": [], "total_items": 5}
+    found = (await shop.ask("GET", CART, headers=ana)).json["items"]
+    assert {line["book_id"]: line["quantity"] for line in found} == dict(zip(shop.books, (1, 3, 1), strict=True))
+    second = await shop.ask("POST", "/api/v1/users/login", person, headers=guest)
+    assert second.json["cart"] == {"merged": 0, "left_out": [], "total_items": 5}
+    assert (await shop.ask("GET", CART, headers=guest)).json["items"] == []
+    assert "cart" not in (await shop.ask("POST", "/api/v1/users/login", person)).json
+    new = {"X-Cart-Token": (await shop.add({}, 2)).json["cart_token"]}
+    other = {**person, "email": "eva@x.es", "first_name": "Eva", "last_name": "Paz"}
+    made = await shop.ask("POST", "/api/v1/users/register", other, headers=new)
+    assert made.json["cart"] == {"merged": 1, "left_out": [], "total_items": 1}
+
+
+async def test_a_browser_keeps_the_token_of_a_guest_in_a_cookie(shop: Shop) -> None:
+    cookie = (await shop.add({}, 0)).headers["set-cookie"]
+    sent, _, rest = cookie.partition(";")
+    assert rest == " Max-Age=2592000; Path=/; HttpOnly; SameSite=Lax"
+    browser = {"Cookie": f"theme=dark; {sent}"}
+    again = await shop.add(browser, 1)
+    assert again.headers["set-cookie"] == cookie
+    assert (await shop.ask("GET", CART, headers=browser)).json["summary"]["total_items"] == 2
+    # A program that sends the header has no use for a cookie.
+    assert "set-cookie" not in (await shop.add({"X-Cart-Token": again.json["cart_token"]}, 1)).headers
+    ana = await shop.sign_in("ana")
+    merged = await shop.ask("POST", f"{CART}/merge", headers={**ana, **browser})
+    assert (merged.json["merged"], merged.headers["set-cookie"].partition(";")[0]) == (2, "comanda_cart=")
+    forged = {"Cookie": "comanda_cart=../../x"}
+    assert (await shop.ask("GET", CART, headers=forged)).json["items"] == []
+
+
+async def test_a_sign_in_does_not_fail_with_the_merge_of_the_cart(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise Conflict("busy")
+
+    await shop.sign_in("ana")
+    cookie = (await shop.add({}, 0)).headers["set-cookie"].partition(";")[0]
+    monkeypatch.setattr("services.gateway.api.shop.guest_carts.merge_guest_cart", fail)
+    person = {"email": "ana@x.es", "password": "siete gatos verdes"}
+    reply = await shop.ask("POST", "/api/v1/users/login", person, Cookie=cookie)
+    assert (reply.status, reply.json["cart"]) == (200, None)
+    assert "set-cookie" not in reply.headers
 
 
 async def test_what_cannot_be_bought_is_said_line_by_line(shop: Shop) -> None:

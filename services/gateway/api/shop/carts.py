@@ -6,12 +6,13 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
-from clients.accounts.secret_tokens import digest_secret, draw_secret
+from clients.accounts.secret_tokens import draw_secret
 from clients.persistence import PersistenceClient
 from clients.shop import carts
 from clients.shop.books import StoredBook
 from clients.shop.carts import CartBooks
 from services.gateway.api.shop.envelope import TenantId, TenantQuery, check_tenant, own_account
+from services.gateway.api.shop.guest_carts import CartToken, Guest, GuestCarts, MergedCartView
 from services.gateway.api.shop.views import Currency, load_shop, show_price
 from services.gateway.http.principal import PUBLIC, SIGNED_IN
 from services.gateway.http.responses import json_response, seen_version
@@ -19,7 +20,7 @@ from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpRespo
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
 from shared.domain.books import Obstacle, obstacle_to_sale
-from shared.domain.carts import Cart, CartLine, Quantity, guest_owner
+from shared.domain.carts import Cart, CartLine, Quantity
 from shared.domain.errors import ErrorReason, InvalidParams, Unauthorized
 from shared.domain.money import to_decimal
 from shared.domain.purchases import PurchasedItem, price_line, sum_items
@@ -27,10 +28,6 @@ from shared.domain.tenants import TenantRecord
 
 _PATH: Final = "/api/v1/cart"
 _TOKEN: Final = b"x-cart-token"
-
-CartToken = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z", description="The cart of a guest, from the first addition")
-]
 
 
 class CartHeaders(Struct, frozen=True, rename={"if_match": "if-match", "token": "x-cart-token"}):
@@ -108,28 +105,28 @@ class CartChanged(Struct, frozen=True):
     cart_token: str | None
 
 
-class CartMerged(Struct, frozen=True):
-    """The cart of a guest that became a part of the user's: how many lines, and the books that found no room."""
+class CartMerged(MergedCartView, frozen=True, kw_only=True):
+    """The outcome of a merge as text and numbers."""
 
     message: str
-    merged: int
-    left_out: Sequence[str]
-    total_items: int
 
 
 class _Owner(NamedTuple):
-    """The owner of a cart: its key, and the token if it is a guest."""
+    """The owner of a cart: its key, and the guest if it is one."""
 
     key: str
-    token: str | None
+    guest: Guest | None
 
 
 class CartRoutes:
     """Everything below /api/v1/cart."""
 
-    def __init__(self, persistence: Backend[PersistenceClient], tenants: TenantDirectory) -> None:
+    def __init__(
+        self, persistence: Backend[PersistenceClient], tenants: TenantDirectory, guest_carts: GuestCarts
+    ) -> None:
         self._records = persistence
         self._tenants = tenants
+        self._guest_carts = guest_carts
 
     @route(
         "GET",
@@ -144,7 +141,7 @@ class CartRoutes:
         errors=("unauthorized", "forbidden", *UPSTREAM_ERRORS),
     )
     async def _show_cart(self, request: HttpRequest) -> HttpResponse:
-        tenant, owner = _owner(request)
+        tenant, owner = self._find_owner(request)
         records = self._records.of(tenant).lookups
         shop = await load_shop(self._tenants, tenant)
         cart = Cart("", 0, {}) if owner is None else await carts.load_cart(records, owner.key)
@@ -169,11 +166,11 @@ class CartRoutes:
     )
     async def _add_line(self, request: HttpRequest) -> HttpResponse:
         sent: AddedLine = request.body
-        tenant, owner = _owner(request, sent.tenant_id)
-        owner = owner or _new_guest()
+        tenant, owner = self._find_owner(request, sent.tenant_id)
+        owner = owner or _draw_guest()
         records, seen = self._records.of(tenant).lookups, _seen(request)
         cart = await carts.add_to_cart(records, owner.key, sent.book_id, sent.quantity, seen=seen)
-        return _changed("Producto agregado al carrito", cart, owner)
+        return self._changed("Producto agregado al carrito", cart, owner)
 
     @route(
         "PUT",
@@ -191,11 +188,11 @@ class CartRoutes:
     )
     async def _set_quantity(self, request: HttpRequest) -> HttpResponse:
         sent: LineChange = request.body
-        tenant, owner = _owner(request, sent.tenant_id)
-        owner = owner or _new_guest()
+        tenant, owner = self._find_owner(request, sent.tenant_id)
+        owner = owner or _draw_guest()
         records, seen = self._records.of(tenant).lookups, _seen(request)
         cart = await carts.set_quantity(records, owner.key, request.id, sent.quantity, seen=seen)
-        return _changed("Carrito actualizado", cart, owner)
+        return self._changed("Carrito actualizado", cart, owner)
 
     @route(
         "DELETE",
@@ -210,12 +207,12 @@ class CartRoutes:
         errors=("unauthorized", "forbidden", "conflict", "precondition_failed", *UPSTREAM_ERRORS),
     )
     async def _remove_line(self, request: HttpRequest) -> HttpResponse:
-        tenant, owner = _owner(request)
+        tenant, owner = self._find_owner(request)
         cart = Cart("", 0, {})
         if owner is not None:
             records = self._records.of(tenant).lookups
             cart = await carts.remove_from_cart(records, owner.key, request.id, seen=_seen(request))
-        return _changed("Producto removido del carrito", cart, owner)
+        return self._changed("Producto removido del carrito", cart, owner)
 
     @route(
         "DELETE",
@@ -230,10 +227,10 @@ class CartRoutes:
         errors=("unauthorized", "forbidden", "precondition_failed", *UPSTREAM_ERRORS),
     )
     async def _clear_cart(self, request: HttpRequest) -> HttpResponse:
-        tenant, owner = _owner(request)
+        tenant, owner = self._find_owner(request)
         if owner is not None:
             await carts.clear_cart(self._records.of(tenant).lookups, owner.key, seen=_seen(request))
-        return json_response(CartChanged("Carrito vaciado", 0, None if owner is None else owner.token))
+        return self._changed("Carrito vaciado", Cart("", 0, {}), owner)
 
     @route(
         "POST",
@@ -250,17 +247,50 @@ class CartRoutes:
     )
     async def _merge_carts(self, request: HttpRequest) -> HttpResponse:
         tenant, user = own_account(request)
-        token = request.headers.token
-        if token is None:
+        guest = self._guest_carts.find_guest(request)
+        if guest is None:
             raise InvalidParams(
                 "the header X-Cart-Token is missing",
                 field="X-Cart-Token",
                 hint="it came with the guest's first addition",
                 reason=ErrorReason("required"),
             )
-        merge = await carts.merge_guest_cart(self._records.of(tenant).lookups, _guest(token).key, user)
-        merged = CartMerged("Carrito actualizado", merge.merged, merge.left_out, _count(merge.cart))
-        return json_response(merged, etag=_etag_of(merge.cart))
+        merge = await carts.merge_guest_cart(self._records.of(tenant).lookups, guest.owner, user)
+        merged = CartMerged(merge.merged, merge.left_out, _count(merge.cart), message="Carrito actualizado")
+        response = json_response(merged, etag=_etag_of(merge.cart))
+        if guest.is_browser:
+            response.headers.append(self._guest_carts.forget_token())
+        return response
+
+    def _find_owner(self, request: HttpRequest, said: str | None = None) -> tuple[str, _Owner | None]:
+        """Returns the tenant and the owner of the cart, None for a guest without a token.
+
+        Raises Forbidden if the request names another tenant, and Unauthorized for credentials that are not valid any
+        more: their cart is not a guest's.
+        """
+        principal = request.principal
+        check_tenant(principal.tenant, request.query.tenant_id, said)
+        if principal.user is not None:
+            return principal.tenant, _Owner(principal.user, None)
+        if principal.kind == "anonymous" and request.header(b"authorization") is not None:
+            raise Unauthorized(
+                "these credentials are not valid any more",
+                hint="sign in again; the cart is kept",
+                reason=ErrorReason("session_ended"),
+            )
+        guest = self._guest_carts.find_guest(request)
+        return principal.tenant, None if guest is None else _Owner(guest.owner, guest)
+
+    def _changed(self, message: str, cart: Cart, owner: _Owner | None) -> HttpResponse:
+        guest = None if owner is None else owner.guest
+        token = None if guest is None else guest.token
+        response = json_response(CartChanged(message, _count(cart), token), etag=_etag_of(cart))
+        if guest is not None:
+            response.headers.append((_TOKEN, guest.token.encode()))
+            if guest.is_browser:
+                # Each change keeps the cart, and so its token, for the same time again.
+                response.headers.append(self._guest_carts.keep_token(guest.token))
+        return response
 
 
 def show_cart(found: CartBooks, shop: TenantRecord) -> CartView:
@@ -321,44 +351,14 @@ def _show_line(
     )
 
 
-def _owner(request: HttpRequest, said: str | None = None) -> tuple[str, _Owner | None]:
-    """Returns the tenant and the owner of the cart, None for a guest without a token.
-
-    Raises Forbidden if the request names another tenant, and Unauthorized for credentials that are not valid any more:
-    their cart is not a guest's.
-    """
-    principal = request.principal
-    check_tenant(principal.tenant, request.query.tenant_id, said)
-    if principal.user is not None:
-        return principal.tenant, _Owner(principal.user, None)
-    if principal.kind == "anonymous" and request.header(b"authorization") is not None:
-        raise Unauthorized(
-            "these credentials are not valid any more",
-            hint="sign in again; the cart is kept",
-            reason=ErrorReason("session_ended"),
-        )
-    token = request.headers.token
-    return principal.tenant, None if token is None else _guest(token)
-
-
-def _guest(token: str) -> _Owner:
-    return _Owner(guest_owner(digest_secret(token)), token)
-
-
-def _new_guest() -> _Owner:
-    return _guest(draw_secret())
+def _draw_guest() -> _Owner:
+    """Returns a new guest, which may be a browser."""
+    guest = Guest(draw_secret(), is_browser=True)
+    return _Owner(guest.owner, guest)
 
 
 def _seen(request: HttpRequest) -> int | None:
     return seen_version(request.headers.if_match)
-
-
-def _changed(message: str, cart: Cart, owner: _Owner | None) -> HttpResponse:
-    token = None if owner is None else owner.token
-    response = json_response(CartChanged(message, _count(cart), token), etag=_etag_of(cart))
-    if token is not None:
-        response.headers.append((_TOKEN, token.encode()))
-    return response
 
 
 def _count(cart: Cart) -> int:
