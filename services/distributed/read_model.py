@@ -12,8 +12,8 @@ from services.distributed.notifications import Notifications
 from services.distributed.order_totals import OrderTotals
 from services.distributed.ranking import Ranking
 from shared.domain.errors import StartupError
+from shared.runtime.file_lock import FileLock
 from shared.stores.sqlite.database import Writer, migrate, never_wait, translate_errors
-from shared.stores.sqlite.lock import FileLock
 
 _LAST_GAP = "records_gap"
 

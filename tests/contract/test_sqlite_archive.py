@@ -12,12 +12,12 @@ import pytest
 from shared.domain.errors import Conflict, StartupError, StoreError
 from shared.domain.ids import OrderRange
 from shared.domain.states import State
+from shared.runtime.file_lock import FileLock
 from shared.stores.archive_format import ArchiveBlock, ArchivedOrder, encode_archive
 from shared.stores.ports.orders import Done, Failure, OrderStore, WorkStore
 from shared.stores.sqlite import archiver, archives, upkeep
 from shared.stores.sqlite.archiver import Archiver
 from shared.stores.sqlite.database import Writer, connect
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_feed import SqliteOrderFeed
 from shared.stores.sqlite.order_positions import OrderPosition
 from shared.stores.sqlite.orders import SqliteOrderStore

@@ -180,7 +180,7 @@ async def test_a_damaged_index_is_missing_until_it_is_built_again(
     await opened.apply("main", [make_book("b8")], "later")
     assert await opened.position("main") == "later"
     assert await count(opened) == 8
-    assert sorted(path.name[:6] for path in (tmp_path / "main").iterdir()) == ["curren", "index-"]
+    assert sorted(path.name[:6] for path in (tmp_path / "main").iterdir()) == ["buildi", "curren", "index-"]
     await opened.close()
 
 
@@ -244,6 +244,22 @@ async def test_only_one_process_writes_an_index(tmp_path: Path, index: TantivyBo
     await index.close()
     await other.apply("main", [make_book("b2")], "2")
     assert await count(other) == 2
+    await other.close()
+
+
+async def test_only_one_process_builds_an_index(tmp_path: Path, index: TantivyBookIndex) -> None:
+    other = open_index(tmp_path)
+
+    async def iterate_books() -> AsyncIterator[list[IndexedBook]]:
+        yield [make_book("b1")]
+        with pytest.raises(IndexMissing, match="by another process"):
+            await other.build("main", iterate_batches([]), "2")
+        yield [make_book("b2")]
+
+    await index.build("main", iterate_books(), "1")
+    assert await count(index) == 2
+    await other.build("main", iterate_batches([make_book("b3")]), "3")
+    assert (await count(index), await index.position("main")) == (1, "3")
     await other.close()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from shared.domain.errors import StoreError
-from shared.stores.sqlite.lock import FileLock
+from shared.runtime.file_lock import FileLock
 from tests.support.intake import PATIENCE, GatewayProcess, IntakeProcess, ServerProcess
 
 NOBODY = 65534

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from clients.errors import ClientError, WrongUsage
 from shared.domain.covers import COVERS, is_cover_file
+from shared.runtime.file_lock import FileLock
 from shared.runtime.settings import load_settings
 from shared.stores.sqlite.archives import is_archive_name
 from shared.stores.sqlite.files import StoreFiles
-from shared.stores.sqlite.lock import FileLock
 
 ARCHIVE = "archive"
 """The folder of archived orders in a backup."""

@@ -2,6 +2,7 @@
 
     ROOT/TENANT/current        names the folder of the index that answers
     ROOT/TENANT/index-1-4/     version 1 of the schema, the fourth index that was built
+    ROOT/TENANT/building       is locked by the process that builds an index
 
 A pointer is replaced atomically, so a reader finds the old index or the new one. An index of another version of the
 schema counts as missing.
@@ -15,10 +16,12 @@ from pathlib import Path
 from shared.domain.errors import IndexBehind, IndexMissing
 from shared.domain.tenants import check_tenant_name
 from shared.runtime.durable_files import PRIVATE_FOLDER, make_private_folder, write_file
+from shared.runtime.file_lock import FileLock
 from shared.search.fields import SCHEMA_VERSION
 
 _POINTER = "current"
 _DAMAGED = "damaged"
+_BUILDING = "building"
 _NAME = re.compile(r"index-([0-9]{1,9})-([0-9]{1,9})")
 
 FileState = tuple[int, int, int]
@@ -69,9 +72,21 @@ class TenantFolder:
             f"the search index of {self.tenant} {reason}", hint="check the free space of its disk; changes are kept"
         )
 
-    def make_next(self) -> Path:
-        """Makes the folder of a new index, and deletes those that were never completed."""
+    def lock_build(self) -> FileLock:
+        """Returns a lock that keeps other processes from building an index of the tenant; it ends with this process.
+
+        Without it a process would delete what another one builds, since it takes that for the rest of a killed build.
+        Raises IndexMissing if another process builds one now, StoreError, and OSError.
+        """
         make_private_folder(self.path)
+        lock = FileLock(self.path / _BUILDING)
+        if not lock.try_acquire():
+            lock.close()
+            raise self.missing("is being built by another process")
+        return lock
+
+    def make_next(self) -> Path:
+        """Makes the folder of a new index, and deletes those that were never completed. The caller holds the lock."""
         named = self._read_pointer()
         self._delete_indexes_except(named)
         # The pointer may name a folder that was deleted. A new one of that name would answer before it is complete.

@@ -82,7 +82,11 @@ class TantivyBookIndex:
             raise folder.missing("is being built already")
         self._building.add(tenant)
         try:
-            await self._build(folder, books, position)
+            lock = await self._write(folder, folder.lock_build)
+            try:
+                await self._build(folder, books, position)
+            finally:
+                lock.close()
         finally:
             self._building.discard(tenant)
 

@@ -23,12 +23,12 @@ import msgspec
 from shared.domain.errors import StartupError
 from shared.domain.orders import FailedAttempt, Order
 from shared.runtime.durable_files import PRIVATE, make_private_folder, sync_folder
+from shared.runtime.file_lock import FileLock
 from shared.stores.archive_format import ArchiveContents, ArchivedOrder, encode_archive
 from shared.stores.orders import DONE, STATES
 from shared.stores.sqlite.archives import add_archive, archive_name
 from shared.stores.sqlite.database import Writer, migrate, translate_errors
 from shared.stores.sqlite.files import StoreFiles
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.rows import JOINED, ORDER_COLUMNS, OrderReader
 

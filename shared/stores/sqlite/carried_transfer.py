@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from shared.domain.errors import StartupError
+from shared.runtime.file_lock import FileLock
 from shared.stores.orders import CANCELLED, DONE
 from shared.stores.ports.transfer import ITEM_SUM, TransferredRow
 from shared.stores.sqlite.database import Connection, Writer, migrate, translate_errors
 from shared.stores.sqlite.files import StoreFiles
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.order_positions import ORDERS, ORDERS_BEFORE, OrderPosition
 from shared.stores.sqlite.outbox import rebuild_outbox

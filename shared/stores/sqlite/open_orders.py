@@ -13,10 +13,10 @@ nor working has a cost for them. A start reads about as many orders after the wa
 import contextlib
 from collections.abc import Iterator
 
+from shared.runtime.file_lock import FileLock
 from shared.stores.orders import DONE, QUEUED, RUNNING, OpenOrder
 from shared.stores.sqlite.database import Connection, Writer, translate_errors
 from shared.stores.sqlite.files import StoreFiles
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.rows import JOINED, OPEN_COLUMNS
 

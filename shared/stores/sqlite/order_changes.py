@@ -10,6 +10,7 @@ from shared.domain.errors import Conflict
 from shared.domain.ids import OrderRange
 from shared.domain.states import State
 from shared.runtime.clock import read_clock
+from shared.runtime.file_lock import FileLock
 from shared.stores.orders import (
     CANCELLED,
     DONE,
@@ -26,7 +27,6 @@ from shared.stores.ports.orders import Cancellation, OpenRange, Rescue, Ticket
 from shared.stores.sqlite.archives import is_archived
 from shared.stores.sqlite.database import Connection, Writer, translate_errors
 from shared.stores.sqlite.files import StoreFiles
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.open_orders import OpenOrderTracker
 from shared.stores.sqlite.order_lister import connect_order_files
 from shared.stores.sqlite.outbox import add_entry

@@ -20,6 +20,7 @@ from shared.domain.ids import OrderRange, id_prefix, new_node, parse_id
 from shared.domain.orders import FailedAttempt, Order, OrderRequest, Priority, due_time
 from shared.domain.states import State
 from shared.runtime.clock import read_clock
+from shared.runtime.file_lock import FileLock
 from shared.stores.archive_format import ArchivedOrder
 from shared.stores.orders import (
     STATES,
@@ -46,7 +47,6 @@ from shared.stores.sqlite.busy_retry import BusyRetry
 from shared.stores.sqlite.database import Writer, migrate, never_wait, translate_errors
 from shared.stores.sqlite.disk_reserve import DiskReserve
 from shared.stores.sqlite.files import StoreFiles
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.open_orders import OpenOrderTracker
 from shared.stores.sqlite.order_changes import OrderChanges
 from shared.stores.sqlite.order_lister import SqliteOrderLister, connect_order_files

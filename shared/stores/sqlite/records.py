@@ -29,6 +29,7 @@ from shared.domain.records import (
 )
 from shared.domain.tables import REMOVALS, Tables
 from shared.runtime.clock import read_clock
+from shared.runtime.file_lock import FileLock
 from shared.stores.evaluation import check_room, evaluate_action, key_of
 from shared.stores.keys import (
     ALL,
@@ -56,7 +57,6 @@ from shared.stores.ports.records import (
 from shared.stores.sqlite.busy_retry import BusyRetry
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translate_errors
 from shared.stores.sqlite.key_migration import ENTER, expiry_name, fill_expiry, fill_indexes, floor_row, fold_keys
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.record_changes import CHANGED, NEWEST, NO_IMAGE, read_changes, skip_changes
 from shared.stores.sqlite.selection import SqliteSelection
 

@@ -10,11 +10,11 @@ from shared.domain.errors import StartupError
 from shared.domain.orders import FailedAttempt, OrderRequest, Priority, due_time
 from shared.domain.records import Item, Record
 from shared.domain.tables import CHAINS, SECRETS
+from shared.runtime.file_lock import FileLock
 from shared.stores.orders import CANCELLED, DONE, FAILED, NOTHING, OrderProgress, request_key
 from shared.stores.ports.transfer import ItemPlace, TransferredItem, TransferredOrder
 from shared.stores.sqlite.database import Writer, migrate, translate_errors
 from shared.stores.sqlite.files import StoreFiles
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.records import SqliteRecordStore
 
 _GIVE = """

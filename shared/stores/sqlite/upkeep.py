@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.runtime.clock import read_clock
+from shared.runtime.file_lock import FileLock
 from shared.stores.sqlite.archives import DELETED_ROWS, ArchivedRowRemover
 from shared.stores.sqlite.busy_retry import BusyRetry
 from shared.stores.sqlite.database import Writer
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.order_positions import current_position
 
 _ENTRIES = 1000

@@ -6,12 +6,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from shared.domain.ids import OrderRange
+from shared.runtime.file_lock import FileLock
 from shared.stores.orders import DONE, FAILED, QUEUED, RUNNING
 from shared.stores.outbox import OutboxEntry, detailed_spans, spans
 from shared.stores.ports.orders import Advance, Claim, Done, Failure, HandBack, Ticket
 from shared.stores.sqlite.database import Connection, Writer, connect, never_wait, translate_errors
 from shared.stores.sqlite.files import StoreFiles
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.outbox import add_entry
 
 _BEGIN_FIRST = f"""

@@ -20,10 +20,10 @@ from clients.tools.backup.restoration import restore_backup
 from clients.tools.backup.verification import check_backup
 from shared.domain.covers import small_cover
 from shared.domain.errors import StartupError
+from shared.runtime.file_lock import FileLock
 from shared.stores.sqlite.archiver import Archiver
 from shared.stores.sqlite.database import Connection, Writer, connect, migrate, newest_schema
 from shared.stores.sqlite.files import RESTORE_MARK, StoreFiles, make_folder
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.snapshot import Snapshot
 
 FAST = Throttle(1e12)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.runtime.file_lock import FileLock
 from shared.stores.orders import CANCELLED, DONE
 from shared.stores.sqlite.database import Writer, migrate
-from shared.stores.sqlite.lock import FileLock
 from shared.stores.sqlite.outbox import rebuild_outbox
 from shared.stores.sqlite.upkeep import Upkeep
 
