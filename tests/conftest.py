@@ -1,5 +1,6 @@
 """Fixtures that more than one kind of test uses."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ def pytest_configure() -> None:
     """Gives Ctrl-C its meaning back, for what the tests start: a shell's jobs in the background ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Hides the modules and the collected tests from the garbage collector, whose full collections visit them all."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,7 @@
-"""The table of states is whole, and what is spelled out elsewhere agrees with it."""
+"""The table of states is whole, and the dashboard agrees with it."""
 
-import ast
 import json
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,18 +11,6 @@ ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "services" / "gateway" / "static" / "app"
 EVENTS = list(dict.fromkeys(step.event for step in TRANSITIONS))
 NAMES = [state.value for state in State]
-SPELLED_OUT = re.compile(r"\border\.[a-z]+\b|\b(?:" + "|".join(name.replace(" ", "[ _]") for name in NAMES) + r")\b")
-
-TEXTS = {
-    "clients/cli": {name: 1 + (name == "listo") for name in NAMES},
-    "clients/tools/loadtest": {"listo": 2},
-    "services/distributed": {"order.failed": 1},
-    "services/gateway/api": {"fallido": 1},
-    "services/intake": {"en cola": 1, "en proceso": 1, "fallido": 2},
-}
-"""How often texts for people spell out states and events, by package. Program logic has them from the table."""
-SPANS = {"order.accept", "order.attempt"}
-"""Names of trace spans, which are no events."""
 
 
 def test_every_state_can_be_reached() -> None:
@@ -60,28 +45,6 @@ def test_shortest_path_is_made_of_transitions_that_follow_each_other() -> None:
         "order.cancelled",
     ]
     assert shortest_path(State.DONE, State.FAILED) == ()
-
-
-def literals(path: Path) -> Iterator[str]:
-    """Yields the strings of a module, without those that stand alone: docstrings."""
-    tree = ast.parse(path.read_text())
-    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
-            yield node.value
-
-
-def test_states_and_events_are_spelled_out_in_the_table_and_in_texts_alone() -> None:
-    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for folder in ("shared", "services", "workers", "clients", "handlers"):
-        for path in (ROOT / folder).rglob("*.py"):
-            for literal in literals(path):
-                names = [name.replace("_", " ") for name in SPELLED_OUT.findall(literal) if name not in SPANS]
-                if names:
-                    found[str(path.parent.relative_to(ROOT))].update(names)
-    assert found.pop("shared/domain") == dict.fromkeys(NAMES, 1) | Counter(step.event for step in TRANSITIONS)
-    assert found == TEXTS
-    assert {name for names in TEXTS.values() for name in names} <= {*NAMES, *EVENTS}
 
 
 def array(module: str, name: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Servers as objects of the test's own process: see tests/support/in_process.py."""
 
+import functools
 import gc
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from structlog.testing import capture_logs
 
 from services.gateway.http.openapi import describe_api
 from services.gateway.http.routes import Route
+from services.gateway.http.static_files import StaticFiles
+from services.gateway.identity.blocklist import FrequentPasswords
+from services.gateway.identity.hashing import PasswordHashing
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
 from tests.support.in_process_http import InProcessHttp
@@ -27,12 +31,24 @@ def thawed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gc, "freeze", lambda: None)
 
 
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes passwords with a hundredth of the memory that the settings name; hashes took a tenth of these tests."""
+
+    def build(*, memory_kib: int, rounds: int) -> PasswordHashing:
+        return PasswordHashing(memory_kib=memory_kib // 100, rounds=rounds)
+
+    monkeypatch.setattr("services.gateway.identity.account_services.PasswordHashing", build)
+
+
+_load_passwords = functools.cache(FrequentPasswords)
+_list_files = functools.cache(StaticFiles)
 _descriptions: dict[tuple[bool, tuple[tuple[str, str], ...]], bytes] = {}
 
 
 @pytest.fixture(autouse=True)
-def described_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Describes the same routes once: it takes longer than all else that a gateway does to start."""
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares what is the same for every gateway: it takes longer than all else that a gateway does to start."""
 
     def describe(routes: Sequence[Route], *, open_to_all: bool) -> bytes:
         key = open_to_all, tuple((route.method, route.path) for route in routes)
@@ -41,6 +57,8 @@ def described_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return _descriptions[key]
 
     monkeypatch.setattr("services.gateway.app.describe_api", describe)
+    monkeypatch.setattr("services.gateway.app.StaticFiles", _list_files)
+    monkeypatch.setattr("services.gateway.identity.account_services.FrequentPasswords", _load_passwords)
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ def killing(killer: Killer, step: int, *, is_late: bool) -> Iterator[None]:
 @pytest.fixture
 async def http(suite: Suite) -> InProcessHttp:
     await suite.start_persistence()
-    return InProcessHttp(await suite.start_gateway(password_memory_kib=7168, password_rounds=1))
+    return InProcessHttp(await suite.start_gateway())
 
 
 def person(email: str) -> dict[str, Any]:

@@ -176,7 +176,7 @@ async def test_sign_ins_refusals_and_roles_are_recorded_without_secrets(suite: S
     await suite.start_intake()
     await suite.start_persistence(service_token=TOKEN)
     closed = {"stage": "test", "service_token": TOKEN, "jwt_secret": "a secret of at least thirty-two characters"}
-    http = InProcessHttp(await suite.start_gateway(**closed, password_memory_kib=7168, password_rounds=1))
+    http = InProcessHttp(await suite.start_gateway(**closed))
     user = {"email": "ana@x.es", "password": "siete gatos verdes", "first_name": "Ana", "last_name": "Paz"}
     registered = (await http.post("/api/v1/users/register", {**user, "tenant_id": "main"})).json
     login = {"email": "ana@x.es", "tenant_id": "main"}

@@ -19,7 +19,7 @@ async def persistence(suite: Suite) -> int:
 
 async def use_link(suite: Suite, link: str, email: str) -> int:
     """Sets a password by a link and signs in; returns the status."""
-    http = InProcessHttp(await suite.start_gateway(password_memory_kib=7168, password_rounds=1))
+    http = InProcessHttp(await suite.start_gateway())
     set_by_link = await http.post(CONFIRM, {"token": link.partition("token=")[2], "password": PASSWORD})
     assert set_by_link.status == 200, set_by_link.body
     return (await http.post("/api/v1/users/login", {"email": email, "password": PASSWORD})).status

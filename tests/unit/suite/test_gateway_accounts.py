@@ -24,14 +24,12 @@ from tests.support.in_process_http import InProcessHttp
 PASSWORD = "siete gatos verdes"
 OTHER = "ocho perros azules"
 API = "/api/v1"
-SETTINGS = {"password_memory_kib": 7168, "password_rounds": 1}
-WEAK = {"password_rounds": 1, "password_memory_kib": 7168}
 
 
 @pytest.fixture
 async def http(suite: Suite) -> InProcessHttp:
     await suite.start_persistence()
-    return InProcessHttp(await suite.start_gateway(**SETTINGS))
+    return InProcessHttp(await suite.start_gateway())
 
 
 @pytest.fixture
@@ -142,7 +140,7 @@ async def test_a_long_password_with_blanks_and_letters_beyond_ascii_is_fine(http
 
 async def test_production_asks_for_fifteen_characters(suite: Suite) -> None:
     await suite.start_persistence()
-    http = InProcessHttp(await suite.start_gateway(**SETTINGS, password_min=15))
+    http = InProcessHttp(await suite.start_gateway(password_min=15))
     refused = await http.post(f"{API}/users/register", person(password="cuatro palabra"))
     assert "fewer than 15" in refused.problem["detail"]
     await register(http, password="cuatro palabras")
@@ -195,9 +193,9 @@ async def test_the_surplus_of_sign_ins_is_refused_before_any_lookup(
 
 async def test_newer_parameters_renew_the_hash_at_the_next_sign_in(suite: Suite) -> None:
     await suite.start_persistence()
-    old = InProcessHttp(await suite.start_gateway(**WEAK))
+    old = InProcessHttp(await suite.start_gateway(password_rounds=1))
     made = await register(old)
-    new = InProcessHttp(await suite.start_gateway(password_rounds=2, password_memory_kib=7168))
+    new = InProcessHttp(await suite.start_gateway(password_rounds=2))
     async with suite.persistence() as client:
         for http, rounds in ((old, 1), (new, 2)):
             assert (await login(http)).status == 200
@@ -238,7 +236,7 @@ async def test_a_new_sign_in_ends_the_session_of_the_cookie_that_it_replaces(htt
 
 async def test_behind_a_proxy_with_tls_the_cookie_is_secure(suite: Suite) -> None:
     await suite.start_persistence()
-    http = InProcessHttp(await suite.start_gateway(**SETTINGS, public_url="https://shop.example"))
+    http = InProcessHttp(await suite.start_gateway(public_url="https://shop.example"))
     await register(http)
     cookie, *attributes = (await login(http, cookie=True)).headers["set-cookie"].split("; ")
     assert cookie.startswith("__Host-comanda_session=main.")
@@ -519,10 +517,10 @@ def token_in(text: str) -> str:
 
 async def test_a_forgotten_password_is_set_by_a_link_once(suite: Suite, mail: Path) -> None:
     await suite.start_persistence()
-    http = InProcessHttp(await suite.start_gateway(**SETTINGS))
+    http = InProcessHttp(await suite.start_gateway())
     made = await register(http)
     mailing = {"smtp_url": f"file:{mail}", "public_url": "https://shop.example/"}
-    http = InProcessHttp(await suite.start_gateway(**SETTINGS, **mailing))
+    http = InProcessHttp(await suite.start_gateway(**mailing))
     for email in ("ANA@x.es", "nobody@x.es"):
         reply = await http.post(f"{API}/users/password/reset", {"email": email})
         assert (reply.status, reply.json["message"]) == (
@@ -544,9 +542,9 @@ async def test_a_forgotten_password_is_set_by_a_link_once(suite: Suite, mail: Pa
 
 async def test_a_mailbox_gets_three_messages_an_hour(suite: Suite, mail: Path) -> None:
     await suite.start_persistence()
-    http = InProcessHttp(await suite.start_gateway(**SETTINGS))
+    http = InProcessHttp(await suite.start_gateway())
     await register(http)
-    http = InProcessHttp(await suite.start_gateway(**SETTINGS, smtp_url=f"file:{mail}"))
+    http = InProcessHttp(await suite.start_gateway(smtp_url=f"file:{mail}"))
     for _ in range(6):
         assert (await http.post(f"{API}/users/password/reset", {"email": "ana@x.es"})).status == 202
     await wait_for_mail(mail, 3)
@@ -557,7 +555,7 @@ async def test_a_mailbox_gets_three_messages_an_hour(suite: Suite, mail: Path) -
 async def test_with_mail_a_registration_does_not_show_who_has_an_account(suite: Suite, mail: Path) -> None:
     await suite.start_persistence()
     mailing = {"smtp_url": f"file:{mail}", "public_url": "https://shop.example"}
-    http = InProcessHttp(await suite.start_gateway(**SETTINGS, **mailing))
+    http = InProcessHttp(await suite.start_gateway(**mailing))
     replies = [await http.post(f"{API}/users/register", person()) for _ in range(2)]
     assert [(reply.status, reply.json) for reply in replies] == [(202, replies[0].json)] * 2
     welcome, taken = await wait_for_mail(mail, 2)
@@ -572,7 +570,7 @@ async def test_with_mail_a_registration_does_not_show_who_has_an_account(suite: 
 
 async def test_a_link_does_not_unblock(suite: Suite, mail: Path) -> None:
     await suite.start_persistence()
-    http = InProcessHttp(await suite.start_gateway(**SETTINGS, smtp_url=f"file:{mail}"))
+    http = InProcessHttp(await suite.start_gateway(smtp_url=f"file:{mail}"))
     await http.post(f"{API}/users/register", person())
     (text,) = await wait_for_mail(mail, 1)
     async with suite.persistence() as client:
@@ -586,7 +584,7 @@ async def test_a_link_does_not_unblock(suite: Suite, mail: Path) -> None:
 
 async def test_an_address_registers_and_forgets_passwords_five_times_an_hour(suite: Suite) -> None:
     await suite.start_persistence()
-    port = await suite.start_gateway(**SETTINGS, tenant_limits="login=20/minute,register=5/hour")
+    port = await suite.start_gateway(tenant_limits="login=20/minute,register=5/hour")
     http, other = InProcessHttp(port, peer="192.0.2.1"), InProcessHttp(port, peer="192.0.2.2")
     asked = [("register", person(email="x")), ("password/reset", {"email": "x"})] * 3
     seen = [(await http.post(f"{API}/users/{path}", body)).status for path, body in asked]

@@ -152,7 +152,7 @@ async def test_lists_need_an_account(http: InProcessHttp) -> None:
 
 async def test_a_customer_keeps_lists_and_changes_no_book(suite: Suite) -> None:
     await suite.start_persistence()
-    http = InProcessHttp(await suite.start_gateway(password_memory_kib=7168, password_rounds=1))
+    http = InProcessHttp(await suite.start_gateway())
     person = {"email": "ana@x.es", "password": "siete gatos verdes", "first_name": "Ana", "last_name": "Paz"}
     token = (await http.post("/api/v1/users/register", person)).json["token"]
     signed_in = {"Authorization": f"Bearer {token}"}

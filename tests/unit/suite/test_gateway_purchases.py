@@ -49,7 +49,7 @@ class Shop:
 async def shop(suite: Suite) -> Shop:
     """A shop with three books of ten copies."""
     await suite.start_persistence()
-    http = InProcessHttp(await suite.start_gateway(password_memory_kib=7168, password_rounds=1))
+    http = InProcessHttp(await suite.start_gateway())
     async with suite.persistence() as records:
         books = [await add_book(records, number) for number in range(3)]
         await update_tenant(records, "main", {"name": "Main", "currency": "EUR", "tax_rates": {"*": "4"}})
