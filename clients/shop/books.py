@@ -147,6 +147,14 @@ async def get_books(records: PersistenceClient, books: Sequence[str]) -> list[St
     return [_join(one, copies) for one, copies in zip(stored, stock, strict=True)]
 
 
+async def find_listed(records: PersistenceClient, books: Sequence[str]) -> set[str]:
+    """Returns those of up to 1,000 books that are listed."""
+    if not books:
+        return set()
+    stored = await records.get_items(BOOKS.name, [{"book": book} for book in books])
+    return {one.item["book"] for one in stored if one.item is not None and one.item.get("active")}
+
+
 async def iterate_books(
     records: PersistenceClient, shards: Sequence[int] = range(SHARDS)
 ) -> AsyncGenerator[list[StoredBook], None]:

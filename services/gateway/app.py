@@ -119,7 +119,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
             )
         ),
         *collect_routes(BookRoutes(persistence, tenants, covers, finder)),
-        *collect_routes(SearchRoutes(books, finder)),
+        *collect_routes(SearchRoutes(finder)),
         *collect_routes(
             RecommendationRoutes(persistence, tenants, books, PairReader(Path(settings.data_dir) / PAIRS_FILE))
         ),

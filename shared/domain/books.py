@@ -188,6 +188,8 @@ def _check_members(members: dict[str, Any], *, exponent: int, this_year: int) ->
     for name, limit in _TEXTS.items():
         if name in members:
             members[name] = clean_text(members[name], name, limit, required=name in _REQUIRED)
+    if "author" in members and not split_authors(members["author"]):
+        raise InvalidParams("author has no name", field="author", hint="several names are separated by commas")
     if "description" in members:
         members["description"] = clean_text(members["description"], "description", MAX_DESCRIPTION, lines=True)
     if (url := members.get("cover_image_url")) and not _URL.fullmatch(url):

@@ -8,7 +8,7 @@ import re
 
 from shared.domain.errors import ErrorReason, InvalidParams
 
-_SEPARATORS = re.compile("[-\u00ad\u2010-\u2015\u2212 \t\u00a0\u2009\u202f]")
+SEPARATORS = re.compile("[-\u00ad\u2010-\u2015\u2212 \t\u00a0\u2009\u202f]")
 """Hyphens, dashes and blanks, which people and programs put between the groups of a number."""
 _TEN = re.compile(r"[0-9]{9}[0-9Xx]", re.ASCII)
 _THIRTEEN = re.compile(r"97[89][0-9]{10}", re.ASCII)
@@ -26,7 +26,7 @@ def parse_isbn(text: str) -> str:
     >>> parse_isbn("0-439-02348-3") == parse_isbn("9780439023481") == "9780439023481"
     True
     """
-    digits = _SEPARATORS.sub("", text) if len(text) <= _MAX_CHARACTERS else ""
+    digits = SEPARATORS.sub("", text) if len(text) <= _MAX_CHARACTERS else ""
     if _TEN.fullmatch(digits):
         if digits[9].upper() != check_digit_10(digits[:9]):
             raise _wrong_check_digit(digits)

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 # Format characters (category Cf), variation selectors and fillers: they take no room on a screen, so two names that
 # differ in them look the same.
-_INVISIBLE = re.compile(
+INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
@@ -37,7 +37,7 @@ def name_key(name: str) -> str:
     # Folding comes between two normalisations: it can take letters apart, and composed letters fold together only
     # once they are composed alike.
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-    visible = _CONTROL.sub("", _INVISIBLE.sub("", folded))
+    visible = _CONTROL.sub("", INVISIBLE.sub("", folded))
     return unicodedata.normalize("NFC", " ".join(visible.split()))
 
 

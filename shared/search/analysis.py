@@ -12,6 +12,8 @@ Both stay below 27 % on English pairs, of which these rules join 99.3 %.
 import re
 import unicodedata
 
+from shared.domain.names import INVISIBLE
+
 WORD_LETTERS = 64
 """Longer words are cut; nobody types more, and terms stay short."""
 
@@ -23,12 +25,16 @@ _INITIALS = re.compile(r"\b(?:[^\W\d_]\.\s?){2,}")
 
 
 def fold_text(text: str) -> str:
-    """Returns a text without case and accents. Composed and decomposed forms of a text have the same result."""
+    """Returns a text without case, accents and invisible characters, such as soft hyphens within words.
+
+    Composed and decomposed forms of a text have the same result.
+    """
     # Folding comes between two normalisations: each of them finds work that the other one leaves.
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     if decomposed.isascii():
         return decomposed
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    visible = INVISIBLE.sub("", decomposed)
+    return "".join(letter for letter in visible if not unicodedata.combining(letter))
 
 
 def split_words(text: str) -> list[str]:

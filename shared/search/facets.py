@@ -46,7 +46,9 @@ def list_bands(dimension: FacetDimension, price_bands: Sequence[int]) -> list[tu
     bounds = price_bands if dimension == "price" else _RATING_BANDS
     if any(high <= low for low, high in itertools.pairwise((0, *bounds, _HIGHEST_BOUND))):
         raise InvalidParams("the bounds of the price bands do not ascend from 1", field="price_bands")
-    return list(zip((None, *bounds), (*bounds, None), strict=True))
+    # Books without a price, which is 0 in the index, are in no range.
+    lowest = 1 if dimension == "price" else None
+    return list(zip((lowest, *bounds), (*bounds, None), strict=True))
 
 
 def sort_values(counts: Iterable[tuple[str, int]], limit: int) -> tuple[FacetValue, ...]:
@@ -58,12 +60,11 @@ def sort_values(counts: Iterable[tuple[str, int]], limit: int) -> tuple[FacetVal
 def make_ranges(
     dimension: FacetDimension, bands: Sequence[tuple[int | None, int | None]], counts: Sequence[int]
 ) -> tuple[FacetRange, ...]:
-    """Returns the ranges with their counts; those of ratings are in stars."""
+    """Returns the ranges with their counts, the first one without a lower bound; those of ratings are in stars."""
     unit = 100 if dimension == "rating" else 1
-    return tuple(
-        FacetRange(None if low is None else low // unit, None if high is None else high // unit, count)
-        for (low, high), count in zip(bands, counts, strict=True)
-    )
+    lows = (None, *(low // unit for low, _ in bands[1:] if low is not None))
+    highs = (None if high is None else high // unit for _, high in bands)
+    return tuple(FacetRange(*found) for found in zip(lows, highs, counts, strict=True))
 
 
 def make_facets(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from shared.search.analysis import join_initials, make_light, make_name_key, split_words
 from shared.search.port import BookSort, IndexedBook
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Changes with the fields and with the analysis; an index of another version is built again."""
 
 KEY_FIELDS: dict[BookSort, str] = {
@@ -24,6 +24,9 @@ _TITLE_KEY_LETTERS = 60
 _HIGHEST = 2**31 - 1
 _YEAR_OFFSET = 100_000
 """Makes years before the common era positive; 0 is a book without a year."""
+_ID_BITS = 32
+_TIME_BITS, _TIME_ID_BITS = 52, 11
+"""A time of insertion in microseconds, until the year 2112, leaves fewer bits for the id."""
 
 
 class BookFields(NamedTuple):
@@ -42,8 +45,10 @@ class BookFields(NamedTuple):
     rating: int
     """In hundredths."""
     stock: int
+    values: dict[str, int]
+    """The numbers that books are sorted by, by name of the field: all but `by_title`."""
     keys: dict[str, int]
-    """By name of the field, all but `by_title`."""
+    """The same with the id of the book in the low bits."""
     by_title: str
     weight: float
     """A factor of the relevance, from 1 without ratings to 2 with ten million."""
@@ -56,6 +61,7 @@ def make_fields(book: IndexedBook) -> BookFields:
     initials = [word for name in book.authors for word in join_initials(name)]
     author = [*(word for words in authors for word in words), *initials]
     others = (book.description, book.category, book.subcategory, book.editorial)
+    values = _make_values(book)
     text = [*title, *author, *(word for other in others for word in split_words(other))]
     return BookFields(
         title=" ".join(title),
@@ -69,7 +75,8 @@ def make_fields(book: IndexedBook) -> BookFields:
         price=_bound(book.price),
         rating=_bound(round(book.rating * 100)),
         stock=_bound(book.stock),
-        keys=_make_keys(book),
+        values=values,
+        keys=_make_keys(book.book, values),
         by_title=f"{' '.join(title)[:_TITLE_KEY_LETTERS]}\x1f{book.book}",
         weight=1 + min(1.0, math.log10(1 + _bound(book.ratings)) / 7),
     )
@@ -80,22 +87,26 @@ def bound_year(year: int | None) -> int | None:
     return None if year is None else max(1 - _YEAR_OFFSET, min(year, _YEAR_OFFSET))
 
 
-def _make_keys(book: IndexedBook) -> dict[str, int]:
-    """Returns numbers that sort like a member of the book, and that few books share: the low half is from its id.
+def _make_values(book: IndexedBook) -> dict[str, int]:
+    year = bound_year(book.publication_year)
+    return {
+        "by_price": _bound(book.price),
+        "by_rating": _bound(round(book.rating * 100)),
+        "by_year": 0 if year is None else year + _YEAR_OFFSET,
+        "by_added": max(0, min(book.created_at, 2**_TIME_BITS - 1)),
+        "by_popularity": _bound(book.ratings),
+    }
+
+
+def _make_keys(book: str, values: dict[str, int]) -> dict[str, int]:
+    """Returns numbers that sort like the values, and that few books share: their low bits are from the id.
 
     So a page can continue behind a number. Books with the same one, of which there are hardly any, are told apart by
     their ids.
     """
-    year = bound_year(book.publication_year)
-    values = {
-        "by_price": book.price,
-        "by_rating": round(book.rating * 100),
-        "by_year": 0 if year is None else year + _YEAR_OFFSET,
-        "by_added": book.created_at // 1_000_000,
-        "by_popularity": book.ratings,
-    }
-    low = zlib.crc32(book.book.encode())
-    return {name: _bound(value) << 32 | low for name, value in values.items()}
+    low = zlib.crc32(book.encode())
+    keys = {name: value << _ID_BITS | low for name, value in values.items()}
+    return {**keys, "by_added": values["by_added"] << _TIME_ID_BITS | low >> (_ID_BITS - _TIME_ID_BITS)}
 
 
 def _bound(value: int) -> int:

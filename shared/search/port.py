@@ -43,7 +43,7 @@ class IndexedBook(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     language: str = ""
     price: int
-    """In the smallest unit of the tenant's currency."""
+    """In the smallest unit of the tenant's currency; 0 without a price, which no filter and no range of prices has."""
     publication_year: int | None = None
     """Negative before the common era."""
     rating: float = 0

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from shared.domain.errors import InvalidParams
-from shared.search.analysis import make_light, make_name_key, split_words
+from shared.domain.isbn import SEPARATORS, complete_isbn
+from shared.search.analysis import fold_text, make_light, make_name_key, split_words
 from shared.search.port import MAX_TEXT_LETTERS, MAX_WORDS, BookFilters, BookSearch, BookSort
 
 EXACT_ENOUGH = 5
@@ -18,8 +19,7 @@ MISSPELT_FIELDS = ("title", "author")
 
 MAX_SUGGESTIONS = 20
 MAX_SIMILAR = 100
-_ISBN = re.compile(r"[0-9]{9}[0-9Xx]|97[89][0-9]{10}")
-_ISBN_SEPARATORS = re.compile(r"[\s\u2010-\u2015-]")
+_ISBN = re.compile(r"[0-9]{9}[0-9x]|97[89][0-9]{10}")
 _FIRST_SIMILAR_LETTERS = 1000
 
 Dimension = Literal["category", "subcategory", "language", "author", "price", "rating", "year", "stock"]
@@ -84,9 +84,10 @@ def parse_text(text: str) -> QueryText:
         raise InvalidParams(
             f"the text has {len(text)} letters", field="q", hint=f"at most {MAX_TEXT_LETTERS}; leave some words out"
         )
-    number = _ISBN_SEPARATORS.sub("", text)
+    number = SEPARATORS.sub("", fold_text(text.strip()))
     if _ISBN.fullmatch(number):
-        return QueryText((), _complete_isbn(number))
+        # Whatever its check digit is: a typo in it finds the book all the same.
+        return QueryText((), complete_isbn(f"978{number[:9]}") if len(number) == 10 else number)
     words = split_words(text)
     if len(words) > MAX_WORDS:
         raise InvalidParams(f"the text has {len(words)} words", field="q", hint=f"at most {MAX_WORDS}; leave some out")
@@ -161,8 +162,12 @@ def _list_range_conditions(filters: BookFilters) -> Iterator[Condition]:
         if not 0 <= filters.rating_from <= 5:
             raise InvalidParams(f"rating_from is {filters.rating_from}", field="rating_from", hint="from 0 to 5")
         rating = round(filters.rating_from * 100)
+    price = filters.price_from
+    if price is not None or filters.price_to is not None:
+        # A book without a price has 0 in the index, and none of the prices that are asked for.
+        price = max(price or 1, 1)
     ranges: tuple[tuple[Dimension, str, int | None, int | None], ...] = (
-        ("price", "price", filters.price_from, filters.price_to),
+        ("price", "price", price, filters.price_to),
         ("year", "year", filters.year_from, filters.year_to),
         ("rating", "rating", rating, None),
         ("stock", "stock", 1 if filters.in_stock else None, None),
@@ -175,12 +180,3 @@ def _list_range_conditions(filters: BookFilters) -> Iterator[Condition]:
 def _bound(number: int | None) -> int | None:
     """Returns a bound that engines can hold; the numbers of books are less than 2 to the power of 31."""
     return None if number is None else max(-(2**31), min(number, 2**31))
-
-
-def _complete_isbn(number: str) -> str:
-    """Returns an ISBN as the index has it: an ISBN-10 gets its prefix and another check digit."""
-    if len(number) == 13:
-        return number
-    digits = "978" + number[:9]
-    total = sum(int(digit) * (3 if index % 2 else 1) for index, digit in enumerate(digits))
-    return f"{digits}{-total % 10}"

@@ -94,6 +94,7 @@ async def titles(index: BookIndex, *names: str) -> None:
         ("Imágenes y jóvenes", ["imagen", "joven", "jóvenes"]),
         ("The Classes of Sorcerer's Books", ["class", "book", "sorcerers", "sorcerer"]),
         ("L\u2019amour: Straße", ["amour", "strasse", "L'amour"]),
+        ("Foto\u00adgrafía \ufeffmoderna", ["fotografia", "foto\u200bgrafía", "\u2060moderna\u200e"]),
     ],
 )
 async def test_accents_and_plurals_do_not_matter(index: BookIndex, title: str, texts: list[str]) -> None:
@@ -208,6 +209,12 @@ async def test_every_form_of_an_isbn_finds_the_book(index: BookIndex) -> None:
     await fill(index, [make_book("b1", isbn="9780439023481"), make_book("b2", isbn="9780061120084")])
     for text in ("0-439-02348-3", "0439023483", "978-0-439-02348-1", "9780439023481", " 978 0439 023481 "):
         assert await find(index, text) == ["b1"], text
+    for text in (
+        "".join(chr(ord(digit) + 0xFEE0) for digit in "0439023483"),
+        "0\u2212439\u221202348\u22123",
+        "978\u00ad0439023481\u200b",
+    ):
+        assert await find(index, text) == ["b1"], text
     assert await find(index, "043902348X") == ["b1"], "the check digit is not the index's matter"
 
 
@@ -260,6 +267,15 @@ async def test_filters(index: BookIndex, filters: dict[str, Any], expected: list
     assert sorted(await find(index, filters=BookFilters(**filters))) == expected
 
 
+async def test_a_book_without_a_price_has_none_of_the_prices(index: BookIndex) -> None:
+    await fill(index, [make_book("b1", price=0), make_book("b2", price=1)])
+    assert await find(index, filters=BookFilters(price_to=500)) == ["b2"]
+    assert await find(index, filters=BookFilters(price_from=0)) == ["b2"]
+    facets = (await index.search("main", BookSearch(facets=("price",), price_bands=(500,)))).facets
+    assert facets.price == (FacetRange(None, 500, 1), FacetRange(500, None, 0))
+    assert sorted(await find(index)) == ["b1", "b2"]
+
+
 async def test_counts_of_a_dimension_ignore_its_own_filter(index: BookIndex) -> None:
     await fill(index, FILTERED)
     query = BookSearch(facets=FACETS, price_bands=(1500, 2001), filters=BookFilters(categories=(NOVEL,)))
@@ -308,13 +324,16 @@ async def test_facets_obey_the_text(index: BookIndex) -> None:
     ],
 )
 async def test_orders(index: BookIndex, order: dict[str, Any], expected: list[str]) -> None:
-    day = 86_400_000_000
+    # Books of one load are added within a second.
+    microsecond = 1
     await fill(
         index,
         [
-            make_book("old", "Ñandú", created_at=day, price=200, rating=5, publication_year=-400, ratings=1),
-            make_book("mid", "Álbum", created_at=2 * day, price=900, rating=4.2, ratings=90),
-            make_book("new", "Beta", created_at=3 * day, price=100, rating=4.1, publication_year=2020, ratings=50),
+            make_book("old", "Ñandú", created_at=microsecond, price=200, rating=5, publication_year=-400, ratings=1),
+            make_book("mid", "Álbum", created_at=2 * microsecond, price=900, rating=4.2, ratings=90),
+            make_book(
+                "new", "Beta", created_at=3 * microsecond, price=100, rating=4.1, publication_year=2020, ratings=50
+            ),
         ],
     )
     assert await find(index, **order) == expected

@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from shared.domain.errors import IndexBehind, IndexMissing
+from shared.search.fields import SCHEMA_VERSION
 from shared.search.port import BookSearch, IndexedBook
 from shared.search.tantivy.folders import TenantFolder
 from shared.search.tantivy.index import TantivyBookIndex, TantivyOptions
@@ -94,10 +95,11 @@ async def test_files_of_a_killed_commit_do_not_block_later_ones(tmp_path: Path) 
     edit = [make_book("b1", "Editado", version=2)]
     await whole.apply("main", edit, "1")
     await whole.close()
-    deletions = list((tmp_path / "whole/main/index-1-1").glob("*.del"))
+    folder = f"main/index-{SCHEMA_VERSION}-1"
+    deletions = list((tmp_path / "whole" / folder).glob("*.del"))
     assert deletions
-    for path in (*deletions, tmp_path / "whole/main/index-1-1/.managed.json"):
-        shutil.copy(path, tmp_path / "killed/main/index-1-1")
+    for path in (*deletions, tmp_path / "whole" / folder / ".managed.json"):
+        shutil.copy(path, tmp_path / "killed" / folder)
     await killed.apply("main", edit, "1")
     assert await killed.position("main") == "1"
     await killed.close()

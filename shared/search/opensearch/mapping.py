@@ -61,7 +61,7 @@ def make_source(book: IndexedBook) -> dict[str, Any]:
         "stock": fields.stock,
         "year": bound_year(book.publication_year),
         # The server compares the ids of books with the same number itself.
-        **{name: key >> 32 for name, key in fields.keys.items()},
+        **fields.values,
         "by_title": fields.by_title,
         "weight": fields.weight,
         "shown_title": book.title,

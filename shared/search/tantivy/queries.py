@@ -15,7 +15,7 @@ from shared.search.queries import (
     QueryWord,
     spelling_distance,
 )
-from shared.search.tantivy.schema import HEAD_LETTERS, HEADS, NAMED, POSITION_ID, TITLE_HEAD, TITLE_REST, number_title
+from shared.search.tantivy.schema import HEAD_LETTERS, HEADS, NAMED, POSITION_ID, TITLE_PARTS, number_title
 
 
 class QueryBuilder:
@@ -122,11 +122,13 @@ class QueryBuilder:
         )
 
     def _begin_like_or_behind(self, key: str, *, descending: bool) -> Query:
-        head, rest = number_title(key)
-        same_head = Query.range_query(self._schema, TITLE_HEAD, FieldType.Unsigned, head, head)
-        later_rest = self._be_behind(TITLE_REST, rest, descending=descending, included=True)
-        later_head = self._be_behind(TITLE_HEAD, head, descending=descending, included=False)
-        return _any_of([later_head, _all_of([same_head, later_rest])])
+        *parts, (field, number) = zip(TITLE_PARTS, number_title(key), strict=True)
+        reached = self._be_behind(field, number, descending=descending, included=True)
+        for field, number in reversed(parts):
+            same = Query.range_query(self._schema, field, FieldType.Unsigned, number, number)
+            later = self._be_behind(field, number, descending=descending, included=False)
+            reached = _any_of([later, _all_of([same, reached])])
+        return reached
 
 
 def _all_of(queries: Iterable[Query]) -> Query:

@@ -17,7 +17,8 @@ def test_numbers_sort_like_the_titles(one: str, other: str) -> None:
     assert max(*number_title(first), *number_title(second)) < 2**64
 
 
-def test_the_first_24_letters_differ_in_the_numbers() -> None:
+def test_the_first_24_bytes_differ_in_the_numbers() -> None:
     assert number_title("a" * 23 + "b") < number_title("a" * 23 + "c")
     assert number_title("a" * 24 + "b") == number_title("a" * 24 + "c")
     assert number_title("a\x1fb1") < number_title("a b\x1fb0")
+    assert number_title("война и ми") < number_title("война и мир") < number_title("война и мы")

@@ -48,6 +48,7 @@ async def test_a_new_book_is_found_and_a_changed_and_a_deleted_one_are_followed(
     await shop.ask("DELETE", path)
     # At once, before the index has noticed.
     assert (await shop.get(f"{SEARCH}?q=patriarca")).json["data"] == []
+    assert (await shop.get(f"{BOOKS}/suggest?q=patr")).json == {"suggestions": []}
     await found(shop, "q=patriarca", 0)
 
 

@@ -21,7 +21,17 @@ from services.gateway.api.shop.views import BookView, Currency, load_currency, s
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
 from shared.search.analysis import make_name_key
-from shared.search.port import BookFilters, BookIndex, BookSearch, FacetDimension, FacetRange, Facets, FacetValue, Found
+from shared.search.port import (
+    BookFilters,
+    BookIndex,
+    BookSearch,
+    FacetDimension,
+    FacetRange,
+    Facets,
+    FacetValue,
+    Found,
+    Suggestion,
+)
 
 T = TypeVar("T")
 
@@ -101,6 +111,13 @@ class BookFinder:
             currency = await load_currency(self._tenants, tenant)
         stored = await shop.get_books(self._records.of(tenant).lookups, books)
         return [show_book(one, tenant, currency) for one in stored if one is not None and one.book.active]
+
+    async def complete_text(self, tenant: str, text: str, limit: int) -> list[Suggestion]:
+        """Returns completions of a text; none is a book that was deleted a moment ago."""
+        found = await self._index.suggest(tenant, text, limit)
+        books = [one.book for one in found if one.book is not None]
+        listed = await shop.find_listed(self._records.of(tenant).lookups, books)
+        return [one for one in found if one.book is None or one.book in listed]
 
     async def list_categories(self, tenant: str) -> Sequence[CategoryView]:
         """Returns all categories by name. They may be some seconds old."""

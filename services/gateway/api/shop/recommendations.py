@@ -194,10 +194,12 @@ class RecommendationRoutes:
         done = bool(known.weights) and await take(await self._pairs.rank(tenant, known.weights), "bought_together")
         done = done or await take(await self._find_similar(tenant, records, known, limit), "similar")
         if not done and known.categories:
-            filters = BookFilters(categories=tuple(known.categories[:20]), in_stock=True)
+            filters = BookFilters(categories=tuple(known.categories[:20]), in_stock=True, price_from=1)
             done = await take(await self._find_popular(tenant, filters, limit, known), "category")
         if not done:
-            await take(await self._find_popular(tenant, BookFilters(in_stock=True), limit, known), "popular")
+            await take(
+                await self._find_popular(tenant, BookFilters(in_stock=True, price_from=1), limit, known), "popular"
+            )
         return Recommendations(list(taken.values()), len(taken))
 
     async def _find_similar(self, tenant: str, records: PersistenceClient, known: _Known, limit: int) -> Sequence[str]:

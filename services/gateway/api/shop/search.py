@@ -25,7 +25,7 @@ from services.gateway.http.principal import PUBLIC
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from shared.search.analysis import make_name_key
-from shared.search.port import BookIndex, FacetValue, Suggestion
+from shared.search.port import FacetValue, Suggestion
 
 _SEARCH: Final = "search"
 _ERRORS: Final = ("invalid_params", "forbidden", "not_found", *UPSTREAM_ERRORS)
@@ -74,8 +74,7 @@ class AuthorPage(Struct, frozen=True):
 class SearchRoutes:
     """The search below /api/v1/books. It answers 503 while the index of a shop is being built."""
 
-    def __init__(self, index: BookIndex, finder: BookFinder) -> None:
-        self._index = index
+    def __init__(self, finder: BookFinder) -> None:
         self._finder = finder
 
     @route(
@@ -113,7 +112,7 @@ class SearchRoutes:
         query: SuggestQuery = request.query
         tenant = request.principal.tenant
         check_tenant(tenant, query.tenant_id)
-        return json_response(Suggestions(await self._index.suggest(tenant, query.q, query.limit)))
+        return json_response(Suggestions(await self._finder.complete_text(tenant, query.q, query.limit)))
 
     @route(
         "GET",
