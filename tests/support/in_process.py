@@ -183,12 +183,12 @@ class Suite:
         """Starts the inventory service, which listens nowhere, beside those servers that run."""
         chosen = InventorySettings(**{"data_dir": str(self.folder), **settings}, **self._known())
         chosen.uploads_folder.mkdir(exist_ok=True)
-        await self._stack.enter_async_context(_serving(InventoryService(chosen, chosen.build_access()).serve))
+        await self._stack.enter_async_context(serving(InventoryService(chosen, chosen.build_access()).serve))
 
     async def start_shop(self) -> None:
         """Starts the shop's service, which keeps the index `books` and listens nowhere."""
         chosen = ShopSettings(data_dir=str(self.folder), **self._known())
-        await self._stack.enter_async_context(_serving(ShopService(chosen, chosen.build_access(), self.books).serve))
+        await self._stack.enter_async_context(serving(ShopService(chosen, chosen.build_access(), self.books).serve))
 
     @asynccontextmanager
     async def connect(self, name: str, **options: Any) -> AsyncIterator[Lines]:
@@ -221,7 +221,7 @@ class Suite:
         stack = self._stops[name if name not in self._stops else f"{name} {len(self._stops)}"] = AsyncExitStack()
         if after is not None:
             stack.callback(after)
-        task = await stack.enter_async_context(_serving(serve))
+        task = await stack.enter_async_context(serving(serve))
         while not (new := set(loop.listening) - before):
             assert not task.done(), task.exception()
             await asyncio.sleep(0)
@@ -231,7 +231,7 @@ class Suite:
 
 
 @asynccontextmanager
-async def _serving(serve: Callable[[asyncio.Event], Awaitable[None]]) -> "AsyncIterator[asyncio.Task[None]]":
+async def serving(serve: Callable[[asyncio.Event], Awaitable[None]]) -> "AsyncIterator[asyncio.Task[None]]":
     """Runs a server for the block; if it fails, so does the test."""
     stop = asyncio.Event()
 
