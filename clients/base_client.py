@@ -126,12 +126,12 @@ class BaseClient:
 
     async def _send_documents(self, documents: Sequence[Any], *, safe: bool) -> list[bytes]:
         """Sends documents on one connection, without waiting between them; returns the lines of their answers."""
-        documents = [add_request_user(document) for document in documents]
         if (context := get_request_context()) is None:
             deadline = self._compute_deadline()
         else:
             documents = [context.add_to_document(document) for document in documents]
             deadline = min(context.clock() + self._timeout, context.deadline)
+        documents = [add_request_user(document) for document in documents]
         encoded = [_encode(document) for document in documents]
         backoff: Backoff | None = None
         lost: ConnectionLost | None = None

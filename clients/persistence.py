@@ -189,21 +189,20 @@ class PersistenceClient(BaseClient):
 
     async def put_item(self, table: str, item: Members, *, when: Condition | None = None) -> StoredItem:
         """Stores an item if `when` holds."""
-        request = {"action": "put_item", "table": table, "item": item, "when": when, **self._tenant}
+        request = {"action": "put_item", "table": table, "item": item, **_state_condition(when), **self._tenant}
         return await self._request_reply(StoredItem, request, safe=False)
 
     async def update_item(
         self, table: str, key: Members, members: Members, *, when: Condition | None = None
     ) -> StoredItem:
         """Sets members of an item if `when` holds."""
-        request = {"action": "update_item", "table": table, "key": key, "set": members, "when": when, **self._tenant}
-        return await self._request_reply(StoredItem, request, safe=False)
+        request = {"action": "update_item", "table": table, "key": key, "set": members, **_state_condition(when)}
+        return await self._request_reply(StoredItem, request | self._tenant, safe=False)
 
     async def delete_item(self, table: str, key: Members, *, when: Condition | None = None) -> None:
         """Removes an item if `when` holds."""
-        await self._request_members(
-            {"action": "delete_item", "table": table, "key": key, "when": when, **self._tenant}, safe=False
-        )
+        request = {"action": "delete_item", "table": table, "key": key, **_state_condition(when), **self._tenant}
+        await self._request_members(request, safe=False)
 
     async def transact(
         self, actions: Sequence[Action], *, safe: bool = False, items: bool = True
@@ -328,3 +327,8 @@ class PersistenceClient(BaseClient):
                 reason = error.message
             yield {"event": "lost", "reason": reason, "retry_s": pause}
             await asyncio.sleep(pause)
+
+
+def _state_condition(when: Condition | None) -> Members:
+    # The server parses requests without members that say nothing in blocks.
+    return {} if when is None else {"when": when}

@@ -75,7 +75,12 @@ async def open_store(settings: PersistenceSettings, stop: asyncio.Event) -> Asyn
     make_folder(path.parent)
     await wait_until_unlocked([path], stop, seconds=settings.store_lock_seconds)
     try:
-        store = SqliteRecordStore(path, tables(settings), followed=saved_change(settings.distributed_file))
+        store = SqliteRecordStore(
+            path,
+            tables(settings),
+            followed=saved_change(settings.distributed_file),
+            cache_bytes=settings.record_cache_mib * 2**20,
+        )
     except StoreError as error:
         raise StartupError(
             f"the store {path} cannot be opened: {error.message}",

@@ -25,7 +25,7 @@ Outcome = list[Written] | ComandaError
 _UNKNOWN = "unknown"
 
 
-class RecordsRequest(Request, frozen=True, kw_only=True):
+class RecordsRequest(Request, frozen=True, kw_only=True, omit_defaults=True):
     """A request of the persistence server; `uuid` identifies the client."""
 
     uuid: Annotated[str, Meta(max_length=128)] = _UNKNOWN

@@ -16,6 +16,7 @@ class PersistenceSettings(InternalSettings, frozen=True):
     tcp_persist_port: Port = 6000
     corporate_log: TableName = "CorporateLog"
     keep_audit_days: Annotated[float, Meta(ge=0)] = 0.0
+    record_cache_mib: Annotated[int, Meta(ge=0, le=16_384)] = 8
     max_transaction_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
 
     @property

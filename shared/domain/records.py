@@ -31,6 +31,12 @@ RESERVED = "comanda:"
 _SMALLEST_EXPONENT = -130
 _LARGEST_EXPONENT = 125
 _WHOLE_LIMIT = 10**MAX_DIGITS
+_NUMBER_BYTES = 21
+"""Maximum size of a number of DynamoDB."""
+_PLAIN = frozenset((str, bool, type(None)))
+# Most values are plain or small numbers, which are in the form of the stores already. They are passed over where they
+# are found: a call for each would cost more than all other checks of an item.
+_FAST_LIMIT = 2**53
 _EXACT = Context(prec=MAX_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
 
 
@@ -238,7 +244,12 @@ def measure_item(table: Table, item: Item) -> tuple[Item, int]:
     for name in (table.partition, table.sort):
         if name is not None and name not in item:
             raise InvalidParams(f"{name} is missing: it is in the key of {table.name}", field=name)
-    checked = {name: check_value(value, name) for name, value in item.items()}
+    checked = {
+        name: value
+        if type(value) in _PLAIN or (type(value) is int and -_FAST_LIMIT < value < _FAST_LIMIT)
+        else check_value(value, name)
+        for name, value in item.items()
+    }
     for name in item:
         if not name or name.startswith(RESERVED):
             raise InvalidParams(f"{name!r} cannot be the name of a member", field=name, hint="choose another")
@@ -257,14 +268,23 @@ def measure_item(table: Table, item: Item) -> tuple[Item, int]:
 
 def check_key(table: Table, key: Key, *, alone: bool = False) -> None:
     """Raises InvalidParams unless the key is complete and valid; with `alone`, also if there are other members."""
-    names = [table.partition] if table.sort is None else [table.partition, table.sort]
-    for name in names:
+    members = 0
+    for name in (table.partition, table.sort):
+        if name is None:
+            continue
+        members += 1
         if name not in key:
+            names = _key_members(table)
             raise InvalidParams(f"{name} is missing: the key of {table.name} is {', '.join(names)}", field=name)
         _check_key_value(table, name, key[name])
-    if alone and len(key) > len(names):
+    if alone and len(key) > members:
+        names = _key_members(table)
         odd = next(name for name in key if name not in names)
         raise InvalidParams(f"{odd} is not in the key of {table.name}", field=odd, hint=f"its key: {', '.join(names)}")
+
+
+def _key_members(table: Table) -> list[str]:
+    return [table.partition] if table.sort is None else [table.partition, table.sort]
 
 
 def _check_key_value(table: Table, name: str, value: Value) -> None:
@@ -272,18 +292,18 @@ def _check_key_value(table: Table, name: str, value: Value) -> None:
         if not is_number(value):
             raise InvalidParams(f"{name} must be a number", field=name)
         check_value(value, name)
-    else:
-        limit = MAX_PARTITION_BYTES if name == table.partition else MAX_SORT_BYTES
-        if not isinstance(value, str) or not value:
-            raise InvalidParams(f"{name} must be text that is not empty", field=name)
-        size = len(value.encode())
-        if name in table.folded:
-            folded = fold_names(value)
-            if not folded:
-                raise InvalidParams(f"{name} has no visible character", field=name)
-            size = max(size, len(folded.encode()))
-        if size > limit:
-            raise InvalidParams(f"{name} has more than {limit} bytes", field=name)
+        return
+    if not isinstance(value, str) or not value:
+        raise InvalidParams(f"{name} must be text that is not empty", field=name)
+    size = text_bytes(value)
+    if name in table.folded:
+        folded = fold_names(value)
+        if not folded:
+            raise InvalidParams(f"{name} has no visible character", field=name)
+        size = max(size, text_bytes(folded))
+    limit = MAX_PARTITION_BYTES if name == table.partition else MAX_SORT_BYTES
+    if size > limit:
+        raise InvalidParams(f"{name} has more than {limit} bytes", field=name)
 
 
 Path = tuple[Any, ...] | str
@@ -304,9 +324,17 @@ def check_value(value: Value, path: Path, depth: int = 1) -> Value:
         shown = _format_path(path)
         raise InvalidParams(f"{shown} is nested more than {MAX_DEPTH} levels deep", field=shown)
     if isinstance(value, dict):
-        return {name: check_value(one, (path, name), depth + 1) for name, one in value.items()}
+        return {
+            name: one
+            if type(one) in _PLAIN or (type(one) is int and -_FAST_LIMIT < one < _FAST_LIMIT)
+            else check_value(one, (path, name), depth + 1)
+            for name, one in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [check_value(one, (path, number), depth + 1) for number, one in enumerate(value)]
+        return [
+            one if type(one) in _PLAIN else check_value(one, (path, number), depth + 1)
+            for number, one in enumerate(value)
+        ]
     shown = _format_path(path)
     raise InvalidParams(f"{shown} is a {type(value).__name__}, which no record can hold", field=shown)
 
@@ -351,9 +379,11 @@ def item_bytes(item: Item) -> int:
     """Returns the size of an item as DynamoDB counts it, accurate to a few bytes per member."""
     size = 0
     for name, value in item.items():
-        size += text_bytes(name)
-        if isinstance(value, str):
-            size += text_bytes(value)
+        size += len(name) if name.isascii() else len(name.encode())
+        if type(value) is str:
+            size += len(value) if value.isascii() else len(value.encode())
+        elif type(value) is int:
+            size += _NUMBER_BYTES
         else:
             size += _value_bytes(value)
     return size
@@ -363,8 +393,7 @@ def _value_bytes(value: Value) -> int:
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode())
     if isinstance(value, dict):
-        return 3 + sum(1 + len(name.encode()) + _value_bytes(one) for name, one in value.items())
+        return 3 + len(value) + item_bytes(value)
     if isinstance(value, list):
-        return 3 + sum(1 + _value_bytes(one) for one in value)
-    # Numbers take up to 21 bytes, null and booleans one.
-    return 1 if value is None or isinstance(value, bool) else 21
+        return 3 + len(value) + sum(map(_value_bytes, value))
+    return 1 if value is None or isinstance(value, bool) else _NUMBER_BYTES

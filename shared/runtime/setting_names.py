@@ -98,6 +98,7 @@ NAMES = frozenset(
         "PROCESSING_SECONDS",
         "PUBLIC_URL",
         "RATE_LIMIT",
+        "RECORD_CACHE_MIB",
         "REDIS_URL",
         "REFRESH_TOKEN_DAYS",
         "REQUEST_ID_SCOPE",

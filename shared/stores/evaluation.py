@@ -94,7 +94,10 @@ def _keep_names(table: Table, item: Item, current: Record | None) -> Item:
     """Returns the item with the spelling of the names in the stored item."""
     if current is None or not table.folded:
         return item
-    return item | {name: current.item[name] for name in table.name_members}
+    for name in (table.partition, table.sort):
+        if name in table.folded and item.get(name) != current.item[name]:
+            return item | {name: current.item[name] for name in table.name_members}
+    return item
 
 
 def _apply_update(action: Update, table: Table, current: Record | None, room: ReplyRoom | None) -> dict[str, Any]:
@@ -103,20 +106,27 @@ def _apply_update(action: Update, table: Table, current: Record | None, room: Re
     for name in action.remove:
         item.pop(name, None)
     for name, amount in action.add.items():
-        try:
-            item[name] = _SUMS.add(Decimal(_get_number(item, name, table)), Decimal(_check_amount(amount, name)))
-        except Inexact:
-            raise InvalidParams(f"{name} would have more than {MAX_DIGITS} digits", field=name) from None
+        item[name] = _add_amount(_get_number(item, name, table), _check_amount(amount, name), name)
     for name, candidate in action.largest.items():
         larger = _check_amount(candidate, name)
         item[name] = max(_get_number(item, name, table), larger) if name in item else larger
-    for name in sorted(action.key):
-        if not _is_key(table, name, item.get(name), action.key[name]):
+    for name, key in action.key.items():
+        if not _is_key(table, name, item.get(name), key):
             raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
     checked, size = measure_item(table, _keep_names(table, item, current))
     if room is not None:
         room.take(action, size)
     return checked
+
+
+def _add_amount(number: int | Decimal, amount: int | Decimal, name: str) -> int | Decimal:
+    if type(number) is int and type(amount) is int:
+        # Too many digits are an error of `measure_item`.
+        return number + amount
+    try:
+        return _SUMS.add(Decimal(number), Decimal(amount))
+    except Inexact:
+        raise InvalidParams(f"{name} would have more than {MAX_DIGITS} digits", field=name) from None
 
 
 def _is_key(table: Table, name: str, value: Any, key: Any) -> bool:

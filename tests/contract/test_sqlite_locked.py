@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.distributed.read_model import ReadModel
-from shared.domain.records import Put, Table, Transaction
+from shared.domain.records import Put, Record, Table, Transaction, Update
 from shared.domain.states import State
 from shared.domain.tables import Tables
 from shared.stores.ports.orders import OrderStore, WorkStore
@@ -123,6 +123,13 @@ async def test_records_are_refused_while_the_loop_goes_on(tmp_path: Path) -> Non
     ((written,),) = [outcome for outcome in await store.write(put) if isinstance(outcome, list)]
     assert written.new is not None
     assert written.new.version == 1
+    # Reads show what is committed, also of items that are in memory.
+    update = [Transaction("t", [Update("Things", {"id": "a"}, set={"n": number})]) for number in range(2)]
+    await store.write(update[:1])
+    with locked(tmp_path / "records.db"), pytest.raises(StoreBusy):
+        await store.write(update[1:])
+    (found,) = await store.get([ItemLookup("t", "Things", {"id": "a"})])
+    assert found == Record({"id": "a", "n": 0}, 2)
     await store.close()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiosqlite
 import msgspec
@@ -34,14 +34,10 @@ from shared.stores.evaluation import check_room, evaluate_action, key_of
 from shared.stores.keys import (
     ALL,
     bucket_of,
-    expiry_keys,
     fold_query,
-    index_keys,
-    is_at_same_place,
     item_keys,
     key_text,
     partition_key,
-    tenant_of,
 )
 from shared.stores.ports.records import (
     ITEM_BYTES,
@@ -55,55 +51,32 @@ from shared.stores.ports.records import (
     RecordQuery,
 )
 from shared.stores.sqlite.busy_retry import BusyRetry
-from shared.stores.sqlite.database import Connection, Writer, connect, migrate, never_wait, translate_errors
-from shared.stores.sqlite.key_migration import ENTER, expiry_name, fill_expiry, fill_indexes, floor_row, fold_keys
-from shared.stores.sqlite.record_changes import CHANGED, NEWEST, NO_IMAGE, read_changes, skip_changes
+from shared.stores.sqlite.database import Writer, connect, migrate, never_wait, translate_errors
+from shared.stores.sqlite.item_cache import ItemCache, Place, StoredItem
+from shared.stores.sqlite.key_migration import expiry_name, fill_expiry, fill_indexes, fold_keys
+from shared.stores.sqlite.record_changes import NEWEST, read_changes, skip_changes
 from shared.stores.sqlite.selection import SqliteSelection
+from shared.stores.sqlite.write_set import TableNumbers, WriteSet, number_tables
 
 _KEPT_CHANGES = """
 SELECT c.sequence, n.name, c.partition, c.at, c.old_version, c.old, c.new_version, c.new
 FROM changes c JOIN names n ON n.id = c.collection ORDER BY c.sequence"""
 _ITEM = "SELECT version, document FROM items WHERE collection = ? AND partition = ? AND sort = ?"
-_PUT = "INSERT OR REPLACE INTO items (collection, partition, sort, version, document) VALUES (?, ?, ?, ?, ?)"
 _FLOORS = "SELECT document FROM items WHERE collection = ?"
-_DELETE = "DELETE FROM items WHERE collection = ? AND partition = ? AND sort = ?"
-_LEAVE = """
-DELETE FROM entries
-WHERE collection = ? AND partition = ? AND sort = ? AND item_partition = ? AND item_sort = ?"""
 _ROWS = """
 SELECT collection, partition, sort, version, document FROM items
 WHERE (collection, partition, sort) > (?, ?, ?) ORDER BY collection, partition, sort LIMIT ?"""
 _EXPIRED = """
 SELECT item_partition, item_sort FROM entries
 WHERE collection = ? AND partition = ? AND sort <= ? ORDER BY sort LIMIT ?"""
+CACHE_BYTES = 8 * 2**20
+"""Default of the texts of items that stay in memory; with their objects they take about three times as much."""
 _TIDY_ROWS = 10_000
 # Few enough that requests hardly wait for a removal.
 _EXPIRED_AT_ONCE = 100
 # Longer pages are read in another thread; for short ones the switch would cost more than the read.
 _SHORT_PAGE = 200
 _ROWS_AT_ONCE = 64
-
-
-class _StoredItem(NamedTuple):
-    """A record, and the stored text of its item."""
-
-    record: Record
-    document: str
-
-
-_Place = tuple[str, str, str]
-"""The table, the partition and the sort key of an item."""
-
-
-class _WriteSet:
-    """The items that one call has read, and its changes, which are written in a few statements at the end."""
-
-    def __init__(self) -> None:
-        self.found: dict[_Place, _StoredItem | None] = {}
-        self.rows: dict[_Place, _StoredItem | None] = {}
-        self.floors: dict[tuple[str, int], int] = {}
-        """Raised highest removed versions, by table and bucket."""
-        self.changes: list[tuple[Any, ...]] = []
 
 
 class _PageBuilder:
@@ -131,12 +104,12 @@ class _PageBuilder:
         return None
 
 
-def _take_fitting(rows: Iterable[tuple[int, str] | None], room: ReadRoom) -> list[tuple[int, str] | None]:
+def _take_fitting(rows: Iterable[StoredItem | None], room: ReadRoom) -> list[StoredItem | None]:
     """Returns rows while their documents fit, and always the first one."""
-    taken: list[tuple[int, str] | None] = []
+    taken: list[StoredItem | None] = []
     left = room.left
     for row in rows:
-        size = ITEM_BYTES if row is None else ITEM_BYTES + text_bytes(row[1])
+        size = ITEM_BYTES if row is None else ITEM_BYTES + text_bytes(row.document)
         if size > left and taken:
             break
         left -= size
@@ -148,10 +121,11 @@ def _take_fitting(rows: Iterable[tuple[int, str] | None], room: ReadRoom) -> lis
 class SqliteRecordStore:
     """Implements `RecordStore`. `followed` is the number of the last change that followers have read.
 
-    Raises StartupError if another server uses the file, and StoreError.
+    The items that were used last stay in memory, up to `cache_bytes` of their texts. Raises StartupError if another
+    server uses the file, and StoreError.
     """
 
-    def __init__(self, path: Path, tables: Tables, *, followed: int = 0) -> None:
+    def __init__(self, path: Path, tables: Tables, *, followed: int = 0, cache_bytes: int = CACHE_BYTES) -> None:
         self._path = path
         self._tables = tables
         self._lock = FileLock(path.with_name(f"{path.name}.lock"))
@@ -165,6 +139,8 @@ class SqliteRecordStore:
         """The changes that followers have read and the file has lost, if any."""
         self._names = self._declare_tables()
         self._tables_by_id = {self._names[name]: table for name, table in tables.items()}
+        self._numbers = number_tables(tables, self._names)
+        self._cache = ItemCache(cache_bytes)
         fold_keys(self._writer, tables, self._names)
         self._floors = self._read_floors()
         never_wait(self._writer.connection)
@@ -204,18 +180,34 @@ class SqliteRecordStore:
         return await self._writing.run_write(lambda: self._write_transactions(transactions))
 
     async def _write_transactions(self, transactions: Sequence[Transaction]) -> list[list[Written] | ComandaError]:
-        work = _WriteSet()
+        work = WriteSet()
         now = read_clock()
-        with self._writer.transaction(4 * len(transactions)) as connection:
-            outcomes = [self._plan_transaction(work, transaction, now) for transaction in transactions]
-            self._store_changes(connection, work)
-        self._floors |= work.floors
-        return outcomes
+        with self._committing(work, 4 * len(transactions)):
+            return [self._plan_transaction(work, transaction, now) for transaction in transactions]
 
-    def _plan_transaction(self, work: _WriteSet, transaction: Transaction, now: int) -> list[Written] | ComandaError:
+    @contextlib.contextmanager
+    def _committing(self, work: WriteSet, rows: int) -> Iterator[None]:
+        """Commits what a block adds to `work`, about so many rows."""
+        try:
+            with self._writer.transaction(rows) as connection:
+                yield
+                work.store(connection, self._numbers, self._names)
+        except BaseException:
+            # Whether a failed commit has taken effect can be unknown.
+            self._cache.clear()
+            raise
+        self._floors |= work.floors
+        for place, row in work.rows.items():
+            if row is None:
+                self._cache.forget(place)
+            elif work.found[place] is not None:
+                # A new item may never be read: entries of logs are not.
+                self._cache.keep(place, row)
+
+    def _plan_transaction(self, work: WriteSet, transaction: Transaction, now: int) -> list[Written] | ComandaError:
         if transaction.journal is not None:
             self._append_journal(work, transaction.tenant, transaction.journal)
-        planned: dict[_Place, tuple[Table, Record | None, Record | None]] = {}
+        planned: dict[Place, tuple[TableNumbers, StoredItem | None, Record | None, Record | None]] = {}
         room = transaction.room
         try:
             for action in transaction.actions:
@@ -233,121 +225,78 @@ class SqliteRecordStore:
                 if old is not None and table.has_expired(old.item, now / 1_000_000):
                     # The version of the next item with this key is higher.
                     floor, old = old.version, None
-                planned[place] = (table, old, evaluate_action(action, table, old, floor, room))
+                new = evaluate_action(action, table, old, floor, room)
+                planned[place] = (self._numbers[table.name], row, old, new)
         except Conflict as error:
             error.action = len(planned)
             return error
         except InvalidParams as error:
             return error
-        for place, (table, old, new) in planned.items():
+        for place, (numbers, row, old, new) in planned.items():
             if new is not old:
-                if old is None and self._find_item(work, place) is not None:
+                if old is None and row is not None:
                     # An expired item: the feed shows its removal first.
-                    self._change_item(work, place, table, None, now)
-                self._change_item(work, place, table, new, now)
+                    work.change_item(place, numbers, row, None, now)
+                    row = None  # noqa: PLW2901
+                work.change_item(place, numbers, row, None if new is None else self._encode_record(new), now)
             if new is None and old is not None:
                 self._raise_floor(work, place, old.version)
-        return [Written(old, new) for _, old, new in planned.values()] if transaction.returns else []
+        return [Written(old, new) for _, _, old, new in planned.values()] if transaction.returns else []
 
-    def _get_floor(self, work: _WriteSet, bucket: tuple[str, int]) -> int:
+    def _encode_record(self, record: Record) -> StoredItem:
+        return StoredItem(record, self._encode(record.item).decode())
+
+    def _get_floor(self, work: WriteSet, bucket: tuple[str, int]) -> int:
         return work.floors.get(bucket) or self._floors.get(bucket, 0)
 
-    def _raise_floor(self, work: _WriteSet, place: _Place, removed: int) -> None:
+    def _raise_floor(self, work: WriteSet, place: Place, removed: int) -> None:
         bucket = (place[0], bucket_of(*place[1:]))
         if removed > self._get_floor(work, bucket):
             work.floors[bucket] = removed
 
-    def _append_journal(self, work: _WriteSet, tenant: str, journal: Put) -> None:
+    def _append_journal(self, work: WriteSet, tenant: str, journal: Put) -> None:
         """Adds a journal entry; its key is new, so no lookup is needed."""
         table = self._tables.get_table(journal.table)
         place = (table.name, *item_keys(table, tenant, journal.item))
         work.found[place] = None
-        work.rows[place] = _StoredItem(Record(journal.item, 1), self._encode(journal.item).decode())
+        work.rows[place] = self._encode_record(Record(journal.item, 1))
 
-    def _find_item(self, work: _WriteSet, place: _Place) -> _StoredItem | None:
+    def _find_item(self, work: WriteSet, place: Place) -> StoredItem | None:
         if place in work.rows:
             return work.rows[place]
         if place not in work.found:
-            name, *keys = place
-            found = self._writer.connection.execute(_ITEM, (self._names[name], *keys)).fetchone()
-            work.found[place] = (
-                None if found is None else _StoredItem(Record(self._decode(found[1]), found[0]), found[1])
-            )
+            work.found[place] = self._load_item(place)
         return work.found[place]
 
-    def _change_item(self, work: _WriteSet, place: _Place, table: Table, new: Record | None, now: int) -> None:
-        old = self._find_item(work, place)
-        row = work.rows[place] = None if new is None else _StoredItem(new, self._encode(new.item).decode())
-        if table.feed:
-            before = NO_IMAGE if old is None else (old.record.version, old.document)
-            behind = NO_IMAGE if row is None else (row.record.version, row.document)
-            work.changes.append((self._names[table.name], place[1], now, *before, *behind))
-
-    def _store_changes(self, connection: Connection, work: _WriteSet) -> None:
-        puts: list[tuple[Any, ...]] = []
-        deletes: list[tuple[Any, ...]] = []
-        enter: list[tuple[Any, ...]] = []
-        leave: list[tuple[Any, ...]] = []
-        for place, row in work.rows.items():
-            name, *keys = place
-            if row is None:
-                deletes.append((self._names[name], *keys))
-            else:
-                puts.append((self._names[name], *keys, row.record.version, row.document))
-            table, tenant, found = self._tables[name], tenant_of(keys[0]), work.found[place]
-            moves: list[tuple[str, tuple[str, str] | None, tuple[str, str] | None]] = []
-            for index in table.kept_indexes:
-                if (
-                    found is not None
-                    and row is not None
-                    and is_at_same_place(index, found.record.item, row.record.item)
-                ):
-                    continue
-                before = None if found is None else index_keys(table, index, tenant, found.record.item)
-                behind = None if row is None else index_keys(table, index, tenant, row.record.item)
-                moves.append((f"{name}/{index.name}", before, behind))
-            if table.expires is not None:
-                before = None if found is None else expiry_keys(table, found.record.item)
-                behind = None if row is None else expiry_keys(table, row.record.item)
-                moves.append((expiry_name(table), before, behind))
-            for entries, before, behind in moves:
-                if before != behind:
-                    number = self._names[entries]
-                    if before is not None:
-                        leave.append((number, *before, *keys))
-                    if behind is not None:
-                        enter.append((number, *behind, *keys))
-        puts += [floor_row(self._names, *bucket, version) for bucket, version in work.floors.items()]
-        for statement, rows in (
-            (_PUT, puts),
-            (_DELETE, deletes),
-            (_LEAVE, leave),
-            (ENTER, enter),
-            (CHANGED, work.changes),
-        ):
-            if rows:
-                connection.executemany(statement, rows)
+    def _load_item(self, place: Place) -> StoredItem | None:
+        """Returns a committed item, from memory if it was used recently."""
+        if (kept := self._cache.get(place)) is not None:
+            return kept
+        name, *keys = place
+        row = self._writer.connection.execute(_ITEM, (self._names[name], *keys)).fetchone()
+        if row is None:
+            return None
+        found = StoredItem(Record(self._decode(row[1]), row[0]), row[1])
+        self._cache.keep(place, found)
+        return found
 
     # Reading.
 
     async def get(self, asks: Sequence[ItemLookup], *, room: ReadRoom | None = None) -> list[Record | None]:
         """See `RecordStore.get`. Blocks for some microseconds per item."""
         with translate_errors(self._path):
-            rows: Iterable[tuple[int, str] | None] = map(self._read_item, asks)
+            rows: Iterable[StoredItem | None] = map(self._read_item, asks)
             if room is not None:
                 rows = _take_fitting(rows, room)
-            return [None if row is None else Record(self._decode(row[1]), row[0]) for row in rows]
+            return [None if row is None else row.record for row in rows]
 
-    def _read_item(self, ask: ItemLookup) -> tuple[int, str] | None:
-        """Returns the version and the document of an item."""
+    def _read_item(self, ask: ItemLookup) -> StoredItem | None:
         table = self._tables.get_table(ask.table)
         check_key(table, ask.key, alone=True)
-        keys = item_keys(table, ask.tenant, ask.key)
-        row: tuple[int, str] | None
-        row = self._writer.connection.execute(_ITEM, (self._names[table.name], *keys)).fetchone()
-        if row is not None and table.expires is not None and table.has_expired(self._decode(row[1]), time.time()):
+        found = self._load_item((table.name, *item_keys(table, ask.tenant, ask.key)))
+        if found is not None and table.expires is not None and table.has_expired(found.record.item, time.time()):
             return None
-        return row
+        return found
 
     def _live_items(self, table: Table) -> Callable[[str], Item | None]:
         """Returns the function that decodes an item, or returns None if it has expired."""
@@ -437,21 +386,19 @@ class SqliteRecordStore:
         with translate_errors(self._path):
             due = self._writer.connection.execute(_EXPIRED, values).fetchall()
         if due:
-            work = _WriteSet()
-            for keys in due:
-                place = (table.name, *keys)
-                row = self._find_item(work, place)
-                assert row is not None
-                self._change_item(work, place, table, None, now)
-                self._raise_floor(work, place, row.record.version)
-            with self._writer.transaction(4 * len(due)) as connection:
-                self._store_changes(connection, work)
-            self._floors |= work.floors
+            work = WriteSet()
+            with self._committing(work, 4 * len(due)):
+                for keys in due:
+                    place = (table.name, *keys)
+                    row = self._find_item(work, place)
+                    assert row is not None
+                    work.change_item(place, self._numbers[table.name], row, None, now)
+                    self._raise_floor(work, place, row.record.version)
         return len(due)
 
     # Moving to another store.
 
-    def read_stored(self, after: _Place | None, limit: int) -> list[tuple[str, str, str, int, str]]:
+    def read_stored(self, after: Place | None, limit: int) -> list[tuple[str, str, str, int, str]]:
         """Returns stored items after a place: table, keys, version and document. Raises StoreError."""
         name, *keys = after or ("", "", "")
         names = {number: name for name, number in self._names.items()}
@@ -459,14 +406,13 @@ class SqliteRecordStore:
             rows = self._writer.connection.execute(_ROWS, (self._names.get(name, 0), *keys, limit)).fetchall()
         return [(names[collection], *rest) for collection, *rest in rows]
 
-    def load_items(self, items: Sequence[tuple[_Place, Record]]) -> None:
+    def load_items(self, items: Sequence[tuple[Place, Record]]) -> None:
         """Stores items without entries in the feed. Raises StoreError."""
-        work = _WriteSet()
-        for place, record in items:
-            self._find_item(work, place)
-            work.rows[place] = _StoredItem(record, self._encode(record.item).decode())
-        with self._writer.transaction(4 * len(items)) as connection:
-            self._store_changes(connection, work)
+        work = WriteSet()
+        with self._committing(work, 4 * len(items)):
+            for place, record in items:
+                self._find_item(work, place)
+                work.rows[place] = self._encode_record(record)
 
     def kept_changes(self) -> tuple[int, int, Iterator[tuple[Any, ...]]]:
         """Returns the number of the newest change, that of the last deleted one, and the kept changes.

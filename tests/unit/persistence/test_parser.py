@@ -29,10 +29,24 @@ def test_requests_with_actions_are_taken_by_the_block() -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        b'{"table": "Stock", "action": "get_item", "key": {"a": "\\":"}}',
+        b'{"action":"put_item","table":"Stock","item":{"a":' + b"[" * 30 + b"1" + b"]" * 30 + b"}}",
+        b'{"action":"put_item","table":"Stock","item":{"a":1.50,"b":1e5},"trace":"t","user":"ana"}',
+    ],
+)
+def test_valid_requests_are_taken_however_they_are_written(line: bytes) -> None:
+    assert PARSER.parse_block(line + b"\n") is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
         b'{"action":"transact","actions":[{"do":"delete","table":"Stock","key":{"a":1,"a":2}}]}',
         b'{"action":"transact","actions":[{"do":"delete","table":"Stock","table":"Stock","key":{}}]}',
         b'{"action":"transact","actions":[{"do":"check","table":"Stock","key":{},"when":{"version":1,"version":1}}]}',
-        b'{"action":"get_item","table":"Stock","key":{"a":"\\":"}}',
+        b'{"action":"get_item","table":"Stock","key":{"a":"\\u0022:","b":1,"b":1}}',
+        b'{"action":"get_item","table":"Stock","key":{"a":"\\"\\u003A","b":1,"b":1}}',
+        b'{"action":"put_item","table":"Stock","item":{"a":' + b"[" * 31 + b"1" + b"]" * 31 + b"}}",
         b'{"action":"put_item","table":"Stock","item":{"a":{"b":1,"b":1}}}',
         b'{"action":"nothing"}',
     ],
