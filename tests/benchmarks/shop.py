@@ -46,7 +46,7 @@ class ShopFigures(NamedTuple):
     peer_pages_us: list[float]
 
 
-class _DevPersistence(Persistence):
+class DevPersistence(Persistence):
     """Works on a folder of its own."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ def shop(rounds: int, seconds: float) -> ShopFigures:
     books = [make_book(number) for number in range(_BOOKS)]
     for _ in range(rounds):
         with _suite() as (gateway, persistence):
-            asyncio.run(_fill(persistence.port, books))
+            asyncio.run(fill_shop(persistence.port, books))
             _measure(found, "", gateway, (gateway, persistence), "/api/v1/books", books[0].book.book, seconds)
         if FastApiService.missing() is None:
             with FastApiService().running() as theirs:
@@ -84,16 +84,16 @@ def _measure(
     for name, address in (("books", f"{path}/{book}"), ("pages", f"{path}?limit={_LIMIT}")):
         # The first page is put together from all partitions.
         get(server.port, address)
-        before, began = _cpu_seconds(servers), time.perf_counter()
+        before, began = cpu_seconds(servers), time.perf_counter()
         rate, _ = wrk(server.port, address, seconds)
         answered = rate * (time.perf_counter() - began)
         found[f"{peer}{name}"].append(rate)
-        found[f"{peer}{name}_us"].append((_cpu_seconds(servers) - before) / answered * _MICROSECONDS)
+        found[f"{peer}{name}_us"].append((cpu_seconds(servers) - before) / answered * _MICROSECONDS)
 
 
 @contextlib.contextmanager
 def _suite() -> Iterator[tuple[Gateway, Persistence]]:
-    with _DevPersistence().running() as persistence, Gateway(persistence, persistence, persistence).running() as found:
+    with DevPersistence().running() as persistence, Gateway(persistence, persistence, persistence).running() as found:
         # The intake and the distributed service are not needed.
         while not get(found.port, "/api/v1/books?limit=1").startswith(b'{"data"'):
             time.sleep(0.05)
@@ -121,7 +121,8 @@ def make_book(number: int) -> StoredBook:
     return StoredBook(build_book(members, claim=members["isbn"], seq=number + 1), 1, chance.randint(1, 50), 1)
 
 
-async def _fill(port: int, books: list[StoredBook]) -> None:
+async def fill_shop(port: int, books: list[StoredBook]) -> None:
+    """Stores books and their copies, over the persistence server at a port."""
     async with PersistenceClient(port=port) as records:
         for start in range(0, len(books), _BOOKS_AT_ONCE):
             batch = books[start : start + _BOOKS_AT_ONCE]
@@ -141,7 +142,7 @@ def _show(stored: StoredBook) -> dict[str, Any]:
     }
 
 
-def _cpu_seconds(servers: tuple[Server, ...]) -> float:
+def cpu_seconds(servers: tuple[Server, ...]) -> float:
     """CPU of processes so far, in user and system mode."""
     ticks = 0
     for server in servers:
