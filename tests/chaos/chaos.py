@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tests.chaos.history import Findings, History, examine
 from tests.chaos.load import Load
-from tests.support.intake import PATIENCE, IntakeProcess
+from tests.support.intake import LOOK_SECONDS, PATIENCE, IntakeProcess
 
 _AT_ONCE = 0.25
 SERVER = (sys.executable, "-m", "services.intake")
@@ -102,6 +102,7 @@ class Chaos:
                 if time.monotonic() > deadline:
                     self._faults.append(f"what was accepted is not done {self.patience} s after a kill")
                     return
+                time.sleep(LOOK_SECONDS)
 
     def _prove(self, intake: IntakeProcess) -> None:
         with intake.connect() as session:

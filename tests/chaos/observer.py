@@ -7,7 +7,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.intake import PATIENCE, DistributedProcess, Session
+from tests.support.intake import LOOK_SECONDS, PATIENCE, DistributedProcess, Session
 
 _TOPICS = ["orders", "scores", "records", "notifications"]
 _ONCE = ("order.accepted", "order.finished")
@@ -94,7 +94,7 @@ class Observer:
         deadline = time.monotonic() + seconds
         with self._service.connect() as session:
             while (differing := _differing(session, expected, games)) and time.monotonic() < deadline:
-                pass
+                time.sleep(LOOK_SECONDS)
             self.faults += differing
             newest = session.ask("health")["eventos"]
         with self._changed:

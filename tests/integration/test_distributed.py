@@ -20,7 +20,7 @@ from clients.services import DistributedServiceClient, PersistenceServiceClient
 from services.distributed.pickled import REQUEST
 from shared.serialization.serializer import serialize
 from shared.serialization.signed_pickles import Pickles
-from tests.support.intake import PATIENCE, DistributedProcess, IntakeProcess, PersistenceProcess, Session
+from tests.support.intake import LOOK_SECONDS, PATIENCE, DistributedProcess, IntakeProcess, PersistenceProcess, Session
 
 ORDER = {"cliente": "Ana", "productos": ["pan", {"producto": "agua", "cantidad": 3}], "direccion": "Mayor 1"}
 
@@ -145,7 +145,7 @@ def test_slow_observer_is_told_what_it_missed_and_nobody_waits(
             # More than all buffers between it and the service can hold.
             with distributed.connect() as other:
                 while other.ask("health")["eventos"] < 15_000:
-                    pass
+                    time.sleep(LOOK_SECONDS)
             last = 0
             while (event := slow.read())["event"] != "gap":
                 assert event["seq"] == last + 1

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.supervisor import RestartBackoff, ServerProcess, Supervisor
+from tests.support.intake import LOOK_SECONDS
 
 # A server that writes its pid, and its name when it is asked to stop.
 SERVER = """
@@ -39,7 +40,7 @@ class Book:
     async def line(self, number: int) -> list[str]:
         """The words of a line, once it is there."""
         while len(lines := self.path.read_text().splitlines()) <= number:
-            await asyncio.sleep(0)
+            await asyncio.sleep(LOOK_SECONDS)
         return lines[number].split()
 
 
@@ -86,11 +87,11 @@ async def test_servers_that_are_ready_are_known_by_their_process_ids(book: Book,
     running = asyncio.create_task(supervisor.run(stop))
     pids = {name: int(pid) for _, name, pid in [await book.line(0), await book.line(1)]}
     while not supervisor.find_ready_servers():
-        await asyncio.sleep(0)
+        await asyncio.sleep(LOOK_SECONDS)
     assert supervisor.find_ready_servers() == [pids["server_one"]]
     os.kill(pids["server_one"], signal.SIGKILL)
     while supervisor.find_ready_servers() == [pids["server_one"]]:
-        await asyncio.sleep(0)
+        await asyncio.sleep(LOOK_SECONDS)
     stop.set()
     assert await running == 0
 
@@ -181,7 +182,7 @@ async def test_supervisor_says_once_that_all_are_ready(book: Book, tmp_path: Pat
     with capture_logs() as written:
         running = asyncio.create_task(Supervisor([ONE, TWO], shutdown_seconds=30).run(stop))
         while "ready" not in [entry["event"] for entry in written]:
-            await asyncio.sleep(0)
+            await asyncio.sleep(LOOK_SECONDS)
         os.kill(next(entry["pid"] for entry in written if entry.get("server") == "one"), signal.SIGKILL)
         await book.line(2)
         stop.set()

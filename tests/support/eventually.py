@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
-from tests.support.intake import PATIENCE
+from tests.support.intake import LOOK_SECONDS, PATIENCE
 
 
 async def eventually(look: Callable[[], Any]) -> Any:
@@ -19,7 +19,7 @@ async def eventually(look: Callable[[], Any]) -> Any:
         if seen:
             return seen
         assert time.monotonic() < deadline, f"{look} saw nothing"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 @contextlib.asynccontextmanager

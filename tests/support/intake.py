@@ -16,6 +16,8 @@ from tests.support.ports import hold_port
 
 PATIENCE = 60.0
 """Seconds after which a test gives up waiting; only a fault ever takes that long."""
+LOOK_SECONDS = 0.01
+"""Seconds between two looks; without a pause a test takes the processor from the servers that it waits for."""
 
 
 class ServerProcess:
@@ -279,6 +281,7 @@ class Session:
             if found == value:
                 return answer
             assert time.monotonic() < deadline, answer
+            time.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
         """Closes it."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.support.intake import PATIENCE
+from tests.support.intake import LOOK_SECONDS, PATIENCE
 
 T = TypeVar("T")
 
@@ -17,3 +17,4 @@ def until(look: Callable[[], T], is_so: Callable[[T], object]) -> T:
         if is_so(found):
             return found
         assert time.monotonic() < deadline, found
+        time.sleep(LOOK_SECONDS)

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from clients.access import Target
 from clients.tools.loadtest.worker_killer import WorkerKiller
-from tests.support.intake import PATIENCE, IntakeProcess
+from tests.support.intake import LOOK_SECONDS, PATIENCE, IntakeProcess
 
 FLAGS = ["--cliente", "Ana Paz", "--producto", "pan", "--producto", "agua:2:0.80", "--direccion", "Mayor 1"]
 
@@ -159,7 +160,7 @@ def test_automatic_mode_outlives_the_server(intake: IntakeProcess) -> None:
         with intake.connect() as session:
             before = session.ask("stats")["stats"]["aceptados"]
             while session.ask("stats")["stats"]["aceptados"] == before:
-                pass
+                time.sleep(LOOK_SECONDS)
         running.terminate()
         running.communicate(timeout=PATIENCE)
 
@@ -266,7 +267,7 @@ def test_load_test_survives_a_restart_of_the_server(intake: IntakeProcess) -> No
     with started(intake, "loadtest", "--orders", "60000", "--pipeline", "8", "--verify") as running:
         with intake.connect() as session:
             while session.ask("stats")["stats"]["aceptados"] < 2000:
-                pass
+                time.sleep(LOOK_SECONDS)
         intake.kill()
         intake.start()
         output, _ = running.communicate(timeout=PATIENCE)

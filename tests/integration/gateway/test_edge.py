@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import Http
-from tests.support.intake import PATIENCE, GatewayProcess
+from tests.support.intake import LOOK_SECONDS, PATIENCE, GatewayProcess
 from tests.support.orders import ORDER
 from tests.support.ports import hold_port
 
@@ -166,7 +167,7 @@ def test_what_was_asked_is_answered_before_the_end(suite: Suite, tmp_path: Path)
             with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as connection:
                 connection.sendall(b"GET /tasks/nobody HTTP/1.1\r\nHost: x\r\nX-Request-ID: last\r\n\r\n")
                 while 'comanda_http_at_work{server="gateway"} 2.0' not in Http(gateway).get("/metrics").body.decode():
-                    pass
+                    time.sleep(LOOK_SECONDS)
                 gateway.send_signal(signal.SIGTERM)
                 os.kill(suite.persistence.pid, signal.SIGCONT)
                 assert connection.makefile("rb").readline().split()[1] == b"404"

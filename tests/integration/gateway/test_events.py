@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.gateway.conftest import Suite
 from tests.support.http import EventStream, Http
-from tests.support.intake import PATIENCE, DistributedProcess, GatewayProcess, IntakeProcess
+from tests.support.intake import LOOK_SECONDS, PATIENCE, DistributedProcess, GatewayProcess, IntakeProcess
 from tests.support.orders import ORDER
 
 OF_ORDERS = ("order.accepted", "order.started", "order.finished")
@@ -51,7 +51,7 @@ def test_a_client_has_its_share_of_streams(suite: Suite, tmp_path: Path) -> None
         # The place is free once the gateway has seen that the reader has gone.
         deadline = time.monotonic() + PATIENCE
         while streams(http) and time.monotonic() < deadline:
-            pass
+            time.sleep(LOOK_SECONDS)
         with EventStream(gateway, **client):
             pass
 
@@ -137,6 +137,7 @@ def test_a_stream_that_is_left_is_let_go(suite: Suite, http: Http) -> None:
     deadline = time.monotonic() + PATIENCE
     while streams(http) >= before:
         assert time.monotonic() < deadline
+        time.sleep(LOOK_SECONDS)
 
 
 def test_streams_are_bounded(suite: Suite, tmp_path: Path) -> None:

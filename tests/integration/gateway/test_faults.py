@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.http import Http, Reply
-from tests.support.intake import PATIENCE, GatewayProcess, IntakeProcess, PersistenceProcess
+from tests.support.intake import LOOK_SECONDS, PATIENCE, GatewayProcess, IntakeProcess, PersistenceProcess
 from tests.support.orders import ORDER
 
 
@@ -32,6 +32,7 @@ def until_it_works(http: Http) -> Reply:
     while (reply := placed(http, "again and again")).status not in (200, 201):
         assert reply.status in (503, 504), reply
         assert time.monotonic() < deadline
+        time.sleep(LOOK_SECONDS)
     return reply
 
 
@@ -89,7 +90,7 @@ def test_a_server_that_hangs_is_told_of_in_time_and_then_left_alone(
             assert first.status == 504
             assert first.problem["error"] == "deadline_exceeded"
             while placed(http).status == 504:
-                pass
+                time.sleep(LOOK_SECONDS)
             gateway.wait_for_log("upstream_unavailable")
             assert http.get("/ready").json["dependencies"]["intake"]["breaker"] != "closed"
             assert http.get("/tasks").status == 200
@@ -111,7 +112,7 @@ def test_more_than_can_be_at_work_is_sent_away_at_once(
             with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as waiting:
                 waiting.sendall(b"GET /api/v1/orders HTTP/1.1\r\nHost: x\r\n\r\n")
                 while (reply := http.get("/health")).status == 200:
-                    pass
+                    time.sleep(LOOK_SECONDS)
                 assert reply.status == 503
                 assert reply.headers["retry-after"]
                 intake.send_signal(signal.SIGCONT)
