@@ -52,7 +52,7 @@ async def show_statistics(
         output.print_members(found)
         return 0
     orders = found.pop("pedidos")
-    ranking = found.pop("ranking")
+    ranking, purchases = found.pop("ranking"), found.pop("compras", {})
     output.print_members(found)
     output.print_rows(ranking, "ranking")
     counts, products, minutes = orders.pop("por_estado"), orders.pop("productos"), orders.pop("por_minuto")
@@ -61,6 +61,10 @@ async def show_statistics(
         products.append({**others, "producto": f"({others['productos']:,} others)"})
     output.print_rows(products, "products")
     output.print_rows(minutes[-10:], "the last minutes")
+    sales = purchases.pop("ventas", [])
+    if any(purchases.values()):
+        output.print_members(purchases)
+        output.print_rows(sales, "sales")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Stored notices to users about books of their wishlists.
+"""Stored notices to users about their purchases and the books of their wishlists.
 
 All functions but those of the position take the client's view of one tenant, `PersistenceClient.of`.
 """
@@ -51,6 +51,12 @@ async def announce_offer(records: PersistenceClient, offer: Offer) -> None:
             return
 
 
+async def announce_purchases(records: PersistenceClient, notices: Sequence[Notice]) -> None:
+    """Stores the notices of purchases that have ended; may be repeated."""
+    for start in range(0, len(notices), _BATCH):
+        await _store_notices(records, notices[start : start + _BATCH])
+
+
 async def load_position(records: PersistenceClient) -> str | None:
     """Returns the position in the feed of all tenants up to which offers are announced."""
     stored: Mapping[str, Any] | None = (await records.get_item(SHOP_STATE.name, _POSITION)).item
@@ -86,7 +92,8 @@ async def _store_notices(records: PersistenceClient, notices: Sequence[Notice]) 
     for outcome in written:
         if isinstance(outcome, Refused) and outcome.error != "conflict":
             raise outcome
-    users = [one.user for one, outcome in zip(notices, written, strict=True) if not isinstance(outcome, Refused)]
+    new_to = (one.user for one, outcome in zip(notices, written, strict=True) if not isinstance(outcome, Refused))
+    users = list(dict.fromkeys(new_to))
     for start in range(0, len(users), _AT_ONCE):
         await asyncio.gather(*(_remove_oldest(records, user) for user in users[start : start + _AT_ONCE]))
 

@@ -100,7 +100,8 @@ async def iterate_pending(records: PersistenceClient, shard: str) -> AsyncGenera
 
 async def record_order(records: PersistenceClient, purchase: Purchase, order: str) -> bool:
     """Stores the id of the order that fulfils a purchase. Returns whether it is still pending."""
-    return await _change_pending(records, purchase, members={"order": order}, remove=[]) is not None
+    members = {"order": order, "ordered_at": iso_now()}
+    return await _change_pending(records, purchase, members=members, remove=[]) is not None
 
 
 async def complete_purchase(records: PersistenceClient, purchase: Purchase) -> bool:

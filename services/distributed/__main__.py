@@ -12,7 +12,7 @@ from services.distributed.settings import DistributedSettings
 from services.distributed.stock_events import TABLES as STOCK_TABLES
 from services.program import run_program
 from shared.domain.errors import StartupError, StoreError
-from shared.domain.tables import SCORES, USERS, corporate_data
+from shared.domain.tables import PURCHASES, SCORES, USERS, corporate_data
 from shared.runtime.lifecycle import raise_file_limit
 from shared.runtime.state_dump import StateDump
 from shared.stores.sqlite.files import StoreFiles, make_folder
@@ -63,7 +63,7 @@ async def open_files(
             hint="check DATA_DIR; a file that is damaged has to be restored from a backup",
         ) from error
     orders = SqliteOrderFeed(StoreFiles(settings.orders_file))
-    tables = [SCORES, USERS, *STOCK_TABLES, corporate_data(settings.corporate_data)]
+    tables = [SCORES, USERS, PURCHASES, *STOCK_TABLES, corporate_data(settings.corporate_data)]
     records = SqliteRecordFeed(settings.records_file, tables)
     try:
         yield read_model, orders, records

@@ -63,7 +63,15 @@ class GetGlobalStats(Request, frozen=True, tag="get_global_stats"):
 def get_global_stats(server: DistributedServer, _: GetGlobalStats) -> Members:
     """Reads the ranking and the totals of all orders."""
     known = server.read_model
-    return {"stats": known.read_part(lambda: {**known.ranking.describe_all(), "pedidos": known.orders.describe()})}
+    return {
+        "stats": known.read_part(
+            lambda: {
+                **known.ranking.describe_all(),
+                "pedidos": known.orders.describe(),
+                "compras": known.purchases.describe(),
+            }
+        )
+    }
 
 
 class GetUserStats(Request, frozen=True, tag="get_user_stats"):

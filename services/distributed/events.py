@@ -19,6 +19,7 @@ EVENTS = {
     "records": ("record.changed", "record.deleted"),
     "notifications": ("notification.added",),
     "stock": ("stock.low", "stock.acknowledged", "stock.recovered", "stock.imported"),
+    "purchases": ("purchase.placed", "purchase.ordered", "purchase.completed", "purchase.cancelled"),
 }
 """Event names by topic."""
 
@@ -76,7 +77,10 @@ class PlainEvent(Struct, frozen=True, array_like=True, tag=2):
     def event_lines(self, number: int) -> "Iterator[EventLine]":
         """Yields the event with this number."""
         members = {"event": self.event, "seq": number, **self.members, "cuando": iso_time(self.at)}
-        yield EventLine(self.topic, self.event, encode_json(members).decode() + "\n", user_id=self.user_id)
+        text = encode_json(members).decode() + "\n"
+        # Purchases are followed one by one, like orders.
+        order = self.members["id"] if self.topic == "purchases" else None
+        yield EventLine(self.topic, self.event, text, order=order, user_id=self.user_id)
 
 
 Entry = OrderEvent | PlainEvent
@@ -99,7 +103,7 @@ def order_event(change: OrderStateChange) -> OrderEvent:
     return OrderEvent(step.event, step.target, change.at, change.ranges, change.customers, change.detail)
 
 
-encode_entry = msgspec.json.Encoder().encode
+encode_entry = msgspec.json.Encoder(decimal_format="number").encode
 decode_entry = msgspec.json.Decoder[Entry](Entry).decode
 _HEAD = re.compile(r'\[(?:1|2,"(?P<topic>[^"]+)"),"(?P<event>[^"]+)"')
 

@@ -10,6 +10,7 @@ from services.distributed.events import Entry
 from services.distributed.nonces import StoredNonces
 from services.distributed.notifications import Notifications
 from services.distributed.order_totals import OrderTotals
+from services.distributed.purchase_totals import PurchaseTotals
 from services.distributed.ranking import Ranking
 from shared.domain.errors import StartupError
 from shared.runtime.file_lock import FileLock
@@ -51,6 +52,7 @@ class ReadModel:
             self.orders.fold_products()
         never_wait(connection)
         self.ranking = Ranking(connection)
+        self.purchases = PurchaseTotals(connection)
         self.notifications = Notifications(connection, limit=max_notifications, keep_days=keep_notifications_days)
         self.told: Callable[[Sequence[Logged]], None] = lambda _: None
         """Called with the events of each transaction once it is committed."""

@@ -12,13 +12,14 @@ from typing import Any
 import structlog
 
 from services.distributed.events import Entry, PlainEvent, order_event
+from services.distributed.purchase_events import PurchaseEvents
 from services.distributed.ranking import to_column_integer
 from services.distributed.read_model import ReadModel
 from services.distributed.stock_events import TABLES as STOCK_TABLES
 from services.distributed.stock_events import StockEvents
 from shared.domain.errors import Gone, StoreError
 from shared.domain.scores import is_record
-from shared.domain.tables import SCORES, USERS
+from shared.domain.tables import PURCHASES, SCORES, USERS
 from shared.runtime.clock import iso_now
 from shared.runtime.traces import Traces
 from shared.stores.ports.feeds import OrderEvents, OrderFeed, OrderStateChange, RecordFeed
@@ -52,6 +53,7 @@ class Relay:
         self._orders = orders
         self._records = records
         self._stock = stock
+        self._purchases = PurchaseEvents(read_model.purchases)
         self._data = data
         self._traces = traces
         self._trouble: str | None = None
@@ -144,6 +146,7 @@ class Relay:
                 self._read_model.save_position(RECORDS_BEFORE, max(before, earlier or "0", key=int))
                 self._read_model.save_last_gap(iso_now())
             self._read_model.ranking.reset()
+            self._read_model.purchases.reset()
         async for page in self._records.read_items(USERS):
             with self._read_model.transaction(len(page)):
                 for record in page:
@@ -152,13 +155,18 @@ class Relay:
             with self._read_model.transaction(10 * len(page)):
                 for record in page:
                     self._read_model.ranking.save_score(record)
+        async for page in self._records.read_items(PURCHASES):
+            with self._read_model.transaction(1):
+                self._purchases.count_records(page)
         with self._read_model.transaction(1):
             self._read_model.save_position(RECORDS, position)
 
     def _take_changes(self, found: Changes) -> Sequence[Entry]:
         entries: list[Entry] = []
         for change in found.changes:
-            if change.tenant == _TENANT:
+            if change.table == PURCHASES.name:
+                entries += self._purchases.events_of_change(change)
+            elif change.tenant == _TENANT:
                 entries += self._take_change(change)
         self._read_model.save_position(RECORDS, found.position)
         return entries

@@ -9,6 +9,7 @@ from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
 from services.gateway.api.accounts import AccountRoutes
+from services.gateway.api.event_streams import EventStreams
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.imports import ImportRoutes
 from services.gateway.api.legacy import LegacyRoutes, add_legacy_paths
@@ -26,6 +27,7 @@ from services.gateway.api.shop.covers import CoverRoutes
 from services.gateway.api.shop.guest_carts import GuestCarts
 from services.gateway.api.shop.lists import ShopListRoutes
 from services.gateway.api.shop.notices import NoticeRoutes
+from services.gateway.api.shop.purchase_events import PurchaseEventRoutes
 from services.gateway.api.shop.purchases import PurchaseRoutes
 from services.gateway.api.shop.recommendations import PairReader, RecommendationRoutes
 from services.gateway.api.shop.search import SearchRoutes
@@ -91,17 +93,16 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         is_network_closed=settings.open_internal_ports,
     )
     guest_carts = GuestCarts(persistence, encrypted=accounts.encrypted)
+    streams = EventStreams(
+        hub,
+        authenticator,
+        max_streams=settings.max_event_streams,
+        max_per_address=settings.max_event_streams_per_address,
+    )
     finder = BookFinder(books, persistence, tenants)
     native = [
         *collect_routes(OrderRoutes(intake, by_address=settings.request_id_scope == "address")),
-        *collect_routes(
-            EventRoutes(
-                hub,
-                authenticator,
-                max_streams=settings.max_event_streams,
-                max_per_address=settings.max_event_streams_per_address,
-            )
-        ),
+        *collect_routes(EventRoutes(streams)),
         *collect_routes(ScoreRoutes(persistence, distributed)),
         *collect_routes(AccountRoutes(accounts, authenticator, guest_carts)),
         *collect_routes(PasswordRoutes(accounts, authenticator)),
@@ -127,6 +128,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         *collect_routes(NoticeRoutes(persistence, tenants)),
         *collect_routes(CartRoutes(persistence, tenants, guest_carts)),
         *collect_routes(PurchaseRoutes(persistence, tenants)),
+        *collect_routes(PurchaseEventRoutes(persistence, streams)),
         *collect_routes(
             CoverRoutes(
                 persistence,

@@ -19,7 +19,7 @@ from services.shop.index_keeper import IndexKeeper
 from services.shop.pair_follower import PairFollower
 from services.shop.payments import SimulatedPayments
 from services.shop.settings import ShopSettings
-from services.shop.wish_notifier import WishNotifier
+from services.shop.user_notifier import UserNotifier
 from shared.recommendations.pair_file import FILE as PAIRS_FILE
 from shared.runtime.parent import announce_ready
 from shared.runtime.parts import ServiceParts
@@ -52,7 +52,7 @@ class ShopService:
         parts.start(purchases.run(), "purchases")
         path = Path(self._settings.data_dir) / PAIRS_FILE
         parts.start(PairFollower(self._connect_client(), path).run(), "pairs")
-        parts.start(WishNotifier(self._connect_client()).follow(), "notices")
+        parts.start(UserNotifier(self._connect_client()).follow(), "notices")
         parts.start(self._send_heartbeats(self._connect_client(), keeper), "beat")
         self._log.info("working", search=self._settings.search)
         announce_ready(self._settings.search)

@@ -1,7 +1,7 @@
-"""Notices to users about books of their wishlists: one is cheaper now, or there are copies again.
+"""Notices to users: a book of the wishlist is cheaper or in stock again, or a purchase has ended.
 
-A notice is derived from one change of a record and one wish, and its id from the change. So a change that is read
-twice, as after a kill, makes the same notice.
+A notice is derived from one change of a record, and of a wish for the book; its id is made from the change. So a
+change that is read twice, as after a kill, makes the same notice.
 """
 
 import datetime
@@ -11,7 +11,9 @@ from typing import Any, Final, Literal, NamedTuple
 from msgspec import Struct
 
 from shared.domain.books import MAIN_STORE
+from shared.domain.errors import InvalidParams
 from shared.domain.names import fold_names
+from shared.domain.purchases import read_purchase
 from shared.domain.stock import count_of
 from shared.domain.tables import BOOKS, STOCK
 
@@ -20,7 +22,8 @@ MAX_NOTICES: Final = 100
 NOTICE_DAYS: Final = 30
 """The time after which a notice expires."""
 
-NoticeKind = Literal["cheaper", "back_in_stock"]
+OfferKind = Literal["cheaper", "back_in_stock"]
+NoticeKind = Literal["cheaper", "back_in_stock", "purchase_completed", "purchase_cancelled"]
 
 _STORE: Final = fold_names(MAIN_STORE)
 
@@ -28,7 +31,7 @@ _STORE: Final = fold_names(MAIN_STORE)
 class Offer(NamedTuple):
     """What a change means to those who wish for a book. Prices are in minor units, and only of `cheaper`."""
 
-    kind: NoticeKind
+    kind: OfferKind
     book: str
     at: str
     """The time of the change, ISO 8601."""
@@ -41,13 +44,17 @@ class Notice(Struct, frozen=True, kw_only=True):
 
     user: str
     notice: str
-    """Its id: the time of the change, the book, and the kind."""
+    """Its id: the time of the change, the book or the purchase, and the kind."""
     kind: NoticeKind
     book: str
+    """The book, and of a purchase its first one."""
     title: str
     at: str
     price: int | None = None
     price_before: int | None = None
+    purchase: str | None = None
+    reason: str | None = None
+    """The reason of a cancelled purchase."""
     expires: int = 0
     """Unix seconds."""
 
@@ -74,7 +81,6 @@ def make_notice(offer: Offer, wish: Mapping[str, Any], title: str) -> Notice | N
     first = wish.get("price_when_added")
     if wish["added_at"] > offer.at or (first is not None and offer.price is not None and offer.price >= first):
         return None
-    made = datetime.datetime.fromisoformat(offer.at)
     return Notice(
         user=wish["user"],
         notice=f"{offer.at}-{offer.book}-{offer.kind}",
@@ -84,8 +90,41 @@ def make_notice(offer: Offer, wish: Mapping[str, Any], title: str) -> Notice | N
         at=offer.at,
         price=offer.price,
         price_before=offer.price_before,
-        expires=int((made + datetime.timedelta(days=NOTICE_DAYS)).timestamp()),
+        expires=_expiry(offer.at),
     )
+
+
+def make_purchase_notice(at: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Notice | None:
+    """Returns the notice of a change by which a purchase has ended; None for other changes.
+
+    Customers who cancel a purchase themselves know it already.
+    """
+    if old is None or new is None or new.get("status") == old.get("status"):
+        return None
+    try:
+        purchase = read_purchase(new)
+    except InvalidParams:
+        return None
+    if purchase.status == "pending" or purchase.reason == "customer" or not purchase.items:
+        return None
+    kind: NoticeKind = "purchase_completed" if purchase.status == "completed" else "purchase_cancelled"
+    first = purchase.items[0]
+    return Notice(
+        user=purchase.user,
+        notice=f"{at}-{purchase.purchase}-{kind}",
+        kind=kind,
+        book=first.book_id,
+        title=first.title,
+        at=at,
+        purchase=purchase.purchase,
+        reason=purchase.reason,
+        expires=_expiry(at),
+    )
+
+
+def _expiry(at: str) -> int:
+    made = datetime.datetime.fromisoformat(at)
+    return int((made + datetime.timedelta(days=NOTICE_DAYS)).timestamp())
 
 
 def _count(item: Mapping[str, Any] | None) -> int:

@@ -83,6 +83,7 @@ class Purchase(Struct, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: str
     order: str | None = None
     """The id of the order by which it is fulfilled, once the intake has it."""
+    ordered_at: str | None = None
     reason: str | None = None
     """The reason of its cancellation."""
 

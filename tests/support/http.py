@@ -90,7 +90,9 @@ class EventStream:
         for raw in self._answer:
             line = raw.decode().rstrip("\n")
             field, _, value = line.partition(": ")
-            if field == "id":
+            if not line:
+                number = None
+            elif field == "id":
                 number = int(value)
             elif field == "event":
                 name = value
@@ -98,7 +100,8 @@ class EventStream:
                 event = json.loads(value)
                 assert event["event"] == name
                 assert event.get("seq") == number
-                yield event
+                if name != "heartbeat":
+                    yield event
                 number = None
 
     def next(self, *names: str) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from services.persistence.persistence import Persistence, tables
 from services.persistence.settings import PersistenceSettings
 from services.shop.settings import ShopSettings
 from services.shop.shop import ShopService
-from shared.domain.tables import SCORES, USERS, corporate_data
+from shared.domain.tables import PURCHASES, SCORES, USERS, corporate_data
 from shared.stores.sqlite.files import StoreFiles
 from shared.wire.cursors import Cursors
 from tests.support.lines import Lines, connect_lines
@@ -156,7 +156,7 @@ class Suite:
             keep_notifications_days=chosen.keep_notifications_days,
             max_products=chosen.max_products,
         )
-        followed = [SCORES, USERS, *STOCK_TABLES, corporate_data(chosen.corporate_data)]
+        followed = [SCORES, USERS, PURCHASES, *STOCK_TABLES, corporate_data(chosen.corporate_data)]
         feeds = MemoryOrderFeed(self.orders), MemoryRecordFeed(self.records, followed)
         server = Distributed(chosen, read_model, *feeds, limits)
         return await self._start("distributed_port", server.serve, read_model.close)

@@ -58,9 +58,15 @@ class InProcessHttp:
 
     @asynccontextmanager
     async def stream(self, query: str = "", **headers: str) -> "AsyncIterator[Events]":
+        """Opens the stream of events for the block."""
+        async with self.follow(f"/api/v1/events{query}", **headers) as events:
+            yield events
+
+    @asynccontextmanager
+    async def follow(self, path: str, **headers: str) -> "AsyncIterator[Events]":
         """Opens a stream of server-sent events for the block."""
         reader, writer = await self.open()
-        lines = [f"GET /api/v1/events{query} HTTP/1.1", "Host: localhost"]
+        lines = [f"GET {path} HTTP/1.1", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in _named(headers).items()]
         writer.write("\r\n".join([*lines, "", ""]).encode())
         async with asyncio.timeout(PATIENCE):
@@ -81,7 +87,7 @@ class Events:
         self._text = b""
 
     async def read(self) -> dict[str, Any] | None:
-        """Returns the next event; None at the end of the stream."""
+        """Returns the next event that is no heartbeat; None at the end of the stream."""
         while b"\n\n" not in self._text:
             async with asyncio.timeout(PATIENCE):
                 size = int(await self._reader.readline() or b"0", 16)
@@ -96,7 +102,7 @@ class Events:
         event: dict[str, Any] = json.loads(fields["data"])
         assert event["event"] == fields["event"]
         assert "seq" not in event or event["seq"] == int(fields["id"])
-        return event
+        return await self.read() if event["event"] == "heartbeat" else event
 
     async def next(self, *names: str) -> list[dict[str, Any]]:
         """Returns the next events, which have to have these names."""

@@ -8,7 +8,8 @@ import msgspec
 from services.gateway.http.routes import HttpResponse
 from shared.domain.errors import ErrorReason, PreconditionFailed
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+encode_json = msgspec.json.Encoder(decimal_format="number").encode
+"""Encodes what routes answer; decimals are written as numbers."""
 _JSON = (b"content-type", b"application/json")
 
 
@@ -21,7 +22,7 @@ def json_response(
         headers.append((b"etag", etag.encode()))
     if location is not None:
         headers.append((b"location", location.encode()))
-    return HttpResponse(status, headers, _encode(content))
+    return HttpResponse(status, headers, encode_json(content))
 
 
 def not_modified(etag: str) -> HttpResponse:
@@ -31,7 +32,7 @@ def not_modified(etag: str) -> HttpResponse:
 
 def etag_of(content: Any) -> str:
     """Returns an entity tag for content without a version."""
-    return f'"{hashlib.sha256(_encode(content)).hexdigest()[:24]}"'
+    return f'"{hashlib.sha256(encode_json(content)).hexdigest()[:24]}"'
 
 
 def is_named(etag: str, header: str | None) -> bool:

@@ -19,7 +19,9 @@ from clients.errors import ClientError, Refused
 from shared.domain.errors import NotOffered, Unavailable
 from shared.domain.names import is_same_name
 
-TOPICS = ("orders", "scores", "notifications", "stock")
+PURCHASES = "purchases"
+"""Topic of the purchases of all tenants."""
+TOPICS = ("orders", "scores", "notifications", "stock", PURCHASES)
 """Topics of the events that the gateway sends."""
 PERSONAL = frozenset({"scores", "notifications"})
 """Topics with events of users: each user only gets their own."""
@@ -28,10 +30,8 @@ PERSONAL = frozenset({"scores", "notifications"})
 _TICK_SECONDS = 0.02
 _PAUSE_SECONDS = 0.5
 _LINGER_SECONDS = 10.0
-# Something is said at least so often: whatever is in between would take silence for the end.
+# A heartbeat is sent at least so often: proxies take silence for the end.
 _SILENCE_SECONDS = 15.0
-_STILL_HERE = b":\n\n"
-_BEGIN = b"retry: 1000\n\n"
 
 
 class _Head(Struct, rename={"customer": "cliente", "order": "id"}):
@@ -60,7 +60,13 @@ class _KeptEvent(NamedTuple):
 
 
 _decode = msgspec.json.Decoder(_Head).decode
-_TOPICS = {"order": "orders", "score": "scores", "notification": "notifications", "stock": "stock"}
+_TOPICS = {
+    "order": "orders",
+    "score": "scores",
+    "notification": "notifications",
+    "stock": "stock",
+    "purchase": PURCHASES,
+}
 
 
 class EventHub:
@@ -118,7 +124,7 @@ class EventHub:
         await self._start_following()
         if since is not None and not self._has_events_after(since):
             return await self._open_own_subscription(choice, since)
-        return self._stream_shared(choice, self._position_after(since))
+        return self._stream_shared(choice, self._position_after(since), since)
 
     def close(self) -> None:
         """Ends all streams."""
@@ -186,7 +192,7 @@ class EventHub:
         self._ready_frames.clear()
         self._news.set()
         self._news = asyncio.Event()
-        # Idle listeners get a comment now and then: one timer for all of them.
+        # Idle listeners get a heartbeat now and then: one timer for all of them.
         self._silence.cancel()
         if not self._closing:
             self._silence = self._loop.call_later(_SILENCE_SECONDS, self._wake_listeners)
@@ -209,10 +215,11 @@ class EventHub:
             place -= 1
         return place
 
-    async def _stream_shared(self, choice: EventFilter, place: int) -> AsyncIterator[bytes]:
+    async def _stream_shared(self, choice: EventFilter, place: int, since: int | None) -> AsyncIterator[bytes]:
         self._listeners += 1
         try:
-            yield _BEGIN
+            # Its number comes first: who is cut off before an event resumes here.
+            yield _encode_beginning(self._seq if since is None else since)
             said = self._loop.time()
             while not self._closing:
                 news = self._news
@@ -229,7 +236,7 @@ class EventHub:
                     await asyncio.sleep(0)
                 elif self._loop.time() - said >= _SILENCE_SECONDS:
                     said = self._loop.time()
-                    yield _STILL_HERE
+                    yield _encode_heartbeat(self._seq)
                 else:
                     await news.wait()
         finally:
@@ -275,15 +282,15 @@ class EventHub:
         )
         # It is refused here, or not at all.
         await anext(lines)
-        return self._stream_own(lines, choice)
+        return self._stream_own(lines, choice, since)
 
-    async def _stream_own(self, lines: AsyncIterator[bytes], choice: EventFilter) -> AsyncIterator[bytes]:
+    async def _stream_own(self, lines: AsyncIterator[bytes], choice: EventFilter, since: int) -> AsyncIterator[bytes]:
         self._listeners += 1
         task = asyncio.current_task()
         assert task is not None
         self._own_subscriptions.add(task)
         try:
-            yield _BEGIN
+            yield _encode_beginning(since)
             async for line in lines:
                 head = _decode(line)
                 if _is_selected(choice, _topic_of(head), head):
@@ -303,6 +310,8 @@ def _is_selected(choice: EventFilter, topic: str, head: _Head) -> bool:
         return True
     if topic not in choice.topics:
         return False
+    if topic == PURCHASES:
+        return choice.order in (None, head.order)
     if topic == "orders":
         return choice.order in (None, head.order) and (
             choice.customer is None or (head.customer is not None and is_same_name(head.customer, choice.customer))
@@ -314,6 +323,18 @@ def _encode_frame(line: bytes, head: _Head) -> bytes:
     """Returns an event in the format of server-sent events; browsers return its number as `Last-Event-ID`."""
     number = b"id: %d\n" % head.seq if head.seq else b""
     return b"%sevent: %s\ndata: %s\n\n" % (number, head.event.encode(), line.rstrip())
+
+
+def _encode_beginning(number: int | None) -> bytes:
+    """Returns the beginning of a stream after the event of this number, which has no event."""
+    return b"retry: 1000\n\n" if number is None else b"retry: 1000\nid: %d\n\n" % number
+
+
+def _encode_heartbeat(number: int | None) -> bytes:
+    """Returns an event by which pages see that a silent stream is alive; they do not see comments."""
+    if number is None:
+        return b'event: heartbeat\ndata: {"event":"heartbeat"}\n\n'
+    return b'id: %d\nevent: heartbeat\ndata: {"event":"heartbeat","seq":%d}\n\n' % (number, number)
 
 
 def _encode_gap(missed: int) -> bytes:

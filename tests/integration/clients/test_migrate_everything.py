@@ -57,7 +57,16 @@ KEYS = {"JWT_KEYS": f"a:{base64.b64encode(bytes(range(32))).decode()}"}
 NOT_SHOWN = {"authenticate", "help", "ping", "health", "metrics", "quit", "watch", "unwatch", "unsubscribe"}
 CHANGING = {"set", "delete", "save_score", "put_item", "delete_item", "update_item", "transact", "batch"}
 CHANGING |= {"cancel", "retry", "add_notification", "mark_read"}
-ROUTES_NOT_SHOWN = {"/", "/docs", "/health", "/metrics", "/openapi.json", "/ready", "/api/v1/events"}
+ROUTES_NOT_SHOWN = {
+    "/",
+    "/docs",
+    "/health",
+    "/metrics",
+    "/openapi.json",
+    "/ready",
+    "/api/v1/events",
+    "/api/v1/purchases/{id}/events",
+}
 
 
 DISTRIBUTED_ACTIONS = set(services.distributed.actions.ACTIONS.actions)

@@ -28,7 +28,7 @@ def test_every_answer_is_described(suite: Suite, mode: GenerationMode) -> None:
     description = schemathesis.openapi.from_url(f"http://127.0.0.1:{suite.gateway.port}/openapi.json")
     tried = 0
     # A stream has no end, so it is tried elsewhere.
-    for found in description.exclude(path="/api/v1/events").get_all_operations():
+    for found in description.exclude(path_regex="/events$").get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.notices import Offer, find_offer, make_notice
+from shared.domain.notices import Offer, find_offer, make_notice, make_purchase_notice
 
 AT = "2026-11-27T10:00:00.000000Z"
 WISH = {"user": "ana", "book": "b", "added_at": "2026-11-20T10:00:00.000000Z", "price_when_added": 900}
@@ -67,3 +67,35 @@ def test_a_notice_is_for_a_wish_that_is_older_and_was_not_cheaper(
     if notice is not None:
         assert notice == make_notice(offer, {**WISH, **wish}, "A title")
         assert (notice.user, notice.title, notice.price) == ("ana", "A title", price)
+
+
+def _purchase(**members: Any) -> dict[str, Any]:
+    item = {
+        "book_id": "b", "title": "T", "author": "A", "category": "C", "quantity": 1, "unit_price": 1, "subtotal": 1,
+        "tax": 0, "tax_rate": "0",
+    }  # fmt: skip
+    return {
+        "user": "ana", "purchase": "p", "status": "pending", "total": 1, "net": 1, "tax": 0, "currency": "EUR",
+        "exponent": 2, "payment_method": "card", "shipping_address": {}, "items": [item],
+        "created_at": AT, "updated_at": AT, **members,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"status": "completed"}, "purchase_completed"),
+        ({"status": "cancelled", "reason": "payment_declined"}, "purchase_cancelled"),
+        ({"status": "cancelled", "reason": "customer"}, None),
+        ({"order": "o"}, None),
+        ({"status": "completed", "items": []}, None),
+        ({"status": "lost"}, None),
+    ],
+)
+def test_a_purchase_that_has_ended_makes_a_notice(change: dict[str, Any], kind: str | None) -> None:
+    notice = make_purchase_notice(AT, _purchase(), _purchase(**change))
+    assert (None if notice is None else notice.kind) == kind
+    if notice is not None:
+        assert (notice.user, notice.purchase, notice.book, notice.title) == ("ana", "p", "b", "T")
+        assert notice.reason == change.get("reason")
+    assert make_purchase_notice(AT, None, _purchase(**change)) is None

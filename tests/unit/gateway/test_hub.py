@@ -71,8 +71,21 @@ async def numbers(stream: AsyncIterator[bytes], count: int) -> list[int]:
     found: list[int] = []
     while len(found) < count:
         text = (await anext(stream)).decode()
-        found += [int(line[4:]) for line in text.splitlines() if line.startswith("id: ")]
+        blocks = [block.splitlines() for block in text.split("\n\n") if "data: " in block]
+        found += [int(block[0][4:]) for block in blocks if block[0].startswith("id: ")]
     return found
+
+
+async def test_a_silent_stream_begins_with_its_number_and_has_heartbeats(
+    hub: EventHub, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.tell("order.accepted", id="1")
+    service.tell("order.accepted", id="2")
+    monkeypatch.setattr("services.gateway.upstream.event_hub._SILENCE_SECONDS", 0.0)
+    stream = await hub.listen(ORDERS, 2)
+    assert await anext(stream) == b"retry: 1000\nid: 2\n\n"
+    hub._wake_listeners()
+    assert await anext(stream) == b'id: 2\nevent: heartbeat\ndata: {"event":"heartbeat","seq":2}\n\n'
 
 
 async def test_all_listeners_share_one_subscription(hub: EventHub, service: Service) -> None:

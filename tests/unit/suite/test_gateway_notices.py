@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 
 from clients.persistence import PersistenceClient
+from clients.shop.carts import add_to_cart
+from clients.shop.checkout import CheckoutRequest, check_out
 from clients.shop.lists import add_wish
 from clients.shop.notices import announce_offer, list_notices, load_position
-from services.shop.wish_notifier import WishNotifier
+from clients.shop.purchases import cancel_purchase, complete_purchase
+from services.shop.user_notifier import UserNotifier
 from shared.domain.notices import MAX_NOTICES, Offer
+from shared.domain.tenants import TenantRecord
 from shared.runtime.clock import iso_now
 from tests.support.in_process import Suite
 from tests.support.in_process_http import InProcessHttp
@@ -40,7 +44,7 @@ async def notices(http: InProcessHttp, member: Member) -> list[Any]:
 
 async def follow(records: PersistenceClient) -> None:
     """Follows the feed from the stored position to its end."""
-    notifier = WishNotifier(records)
+    notifier = UserNotifier(records)
     while await notifier.process_page():
         pass
 
@@ -105,3 +109,26 @@ async def test_a_user_has_a_bounded_number_of_notices(suite: Suite, http: InProc
             page = await records.query("Notices", partition=user, page_size=1000)
             assert len(page.items) == MAX_NOTICES
             assert (await list_notices(records, user))[0].at == last
+
+
+async def test_the_end_of_a_purchase_is_announced_once_to_its_customer(
+    suite: Suite, http: InProcessHttp, ana: Member
+) -> None:
+    book = (await add(http, price=20)).json["book"]["book_id"]
+    async with suite.persistence() as records:
+        made = []
+        for _ in range(2):
+            await add_to_cart(records, ana.user, book, 1)
+            request = CheckoutRequest("card", {"street": "Mayor 1"})
+            made.append((await check_out(records, TenantRecord("main", "Main"), ana.user, request)).purchase)
+        await complete_purchase(records, made[0])
+        await cancel_purchase(records, ana.user, made[1].purchase, "expired")
+        await follow(records)
+        found = await notices(http, ana)
+        assert [(one["kind"], one["purchase_id"], one["reason"]) for one in found] == [
+            ("purchase_cancelled", made[1].purchase, "expired"),
+            ("purchase_completed", made[0].purchase, None),
+        ]
+        await records.delete_item("ShopState", {"name": "notice_position"})
+        await follow(records)
+        assert await notices(http, ana) == found

@@ -82,6 +82,7 @@ EXPECTED: dict[frozenset[str], str] = {
         GET /api/v1/users/notices, DELETE /api/v1/users/notices/{id},
         POST /api/v1/users/wishlist/{id}, DELETE /api/v1/users/wishlist/{id}, POST /api/v1/cart/merge,
         POST /api/v1/purchases/checkout, GET /api/v1/purchases, GET /api/v1/purchases/{id},
+        GET /api/v1/purchases/{id}/events,
         POST /api/v1/purchases/{id}/cancel, GET /api/v1/purchases/analytics/summary
     """,
 }

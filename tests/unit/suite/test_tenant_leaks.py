@@ -166,11 +166,16 @@ def is_of_tenants(route: Route) -> bool:
     return not route.access.public and not route.access.installation and not route.access.players
 
 
+def is_stream(route: Route) -> bool:
+    """Whether the answer of a route has no end."""
+    return route.path.endswith("/events")
+
+
 async def snapshot(rivals: Rivals) -> dict[str, Any]:
     """Returns what the rival sees, without what changes with time."""
     found: dict[str, Any] = {}
     for route in rivals.routes:
-        if route.method == "GET" and is_of_tenants(route):
+        if route.method == "GET" and is_of_tenants(route) and not is_stream(route):
             reply = await rivals.rival.ask("GET", path := path_of(route, rivals.ids))
             assert reply.status == 200, (path, reply.body)
             found[path] = reply.body
@@ -269,6 +274,8 @@ async def test_entity_tags_of_one_tenant_tell_the_other_nothing(rivals: Rivals) 
         if not is_of_tenants(route) and not route.path.startswith("/api/v1/books"):
             continue
         path = path_of(route, rivals.ids)
+        if is_stream(route):
+            continue
         if route.method == "GET" and "{" in route.path:
             etag = (await rivals.rival.ask("GET", path)).headers.get("etag")
             if etag is None:

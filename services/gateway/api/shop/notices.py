@@ -1,4 +1,4 @@
-"""Notices to the user who is signed in: books of the wishlist that are cheaper now, or in stock again."""
+"""Notices to the user who is signed in: purchases that have ended, and books that are cheaper or in stock again."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -22,7 +22,10 @@ _PATH: Final = "/api/v1/users/notices"
 
 
 class NoticeView(Struct, frozen=True):
-    """A notice. The prices are those of the day of the notice, and null for one about copies."""
+    """A notice. The prices are those of the day of the notice, and null unless it is about a price.
+
+    One about a purchase has its id, and the first of its books.
+    """
 
     notice_id: str
     user_id: str
@@ -32,6 +35,8 @@ class NoticeView(Struct, frozen=True):
     title: str
     price: Decimal | None
     price_before: Decimal | None
+    purchase_id: str | None
+    reason: str | None
     currency: str
     created_at: str
 
@@ -56,7 +61,7 @@ class NoticeRoutes:
         id="list_get_notices",
         tag="lists",
         access=SIGNED_IN,
-        summary="List notices about your wishlist, newest first",
+        summary="List notices about your purchases and your wishlist, newest first",
         description=f"A user has the last {MAX_NOTICES} of {NOTICE_DAYS} days.",
         query=ListQuery,
         responses={200: ResponseSpec(NoticePage, "A page of notices")},
@@ -97,6 +102,8 @@ def _show_notice(notice: Notice, tenant: str, currency: Currency) -> NoticeView:
         notice.title,
         show_price(notice.price, currency),
         show_price(notice.price_before, currency),
+        notice.purchase,
+        notice.reason,
         currency.code,
         notice.at,
     )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -74,6 +74,13 @@ class PurchaseItemView(Struct, frozen=True):
     tax_rate: str
 
 
+class PurchaseStep(Struct, frozen=True):
+    """A step of a purchase: it was made, handed to the workers as an order, and completed or cancelled."""
+
+    step: Literal["placed", "ordered", "completed", "cancelled"]
+    at: str
+
+
 class PurchaseView(Struct, frozen=True):
     """A purchase. Amounts are sums of its lines; `total_amount` is `net_amount` and `tax_amount`."""
 
@@ -90,6 +97,7 @@ class PurchaseView(Struct, frozen=True):
     shipping_address: Mapping[str, Any]
     items: Sequence[PurchaseItemView]
     order_id: str | None
+    steps: Annotated[Sequence[PurchaseStep], Meta(description="What has happened so far, in order")]
     created_at: str
     updated_at: str
 
@@ -301,6 +309,16 @@ def show_purchase(purchase: Purchase, tenant: str) -> PurchaseView:
             for item in purchase.items
         ],
         order_id=purchase.order,
+        steps=_list_steps(purchase),
         created_at=purchase.created_at,
         updated_at=purchase.updated_at,
     )
+
+
+def _list_steps(purchase: Purchase) -> list[PurchaseStep]:
+    steps = [PurchaseStep("placed", purchase.created_at)]
+    if purchase.ordered_at is not None:
+        steps.append(PurchaseStep("ordered", purchase.ordered_at))
+    if purchase.status != "pending":
+        steps.append(PurchaseStep(purchase.status, purchase.updated_at))
+    return steps
