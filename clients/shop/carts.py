@@ -15,8 +15,9 @@ import msgspec
 from clients.errors import Refused
 from clients.inventory.request_errors import is_conflict
 from clients.persistence import PersistenceClient
-from clients.shop.books import StoredBook, get_book, get_books
-from shared.domain.books import Obstacle, obstacle_to_sale
+from clients.shop.books import StoredBook, get_book, get_books, stock_key
+from clients.shop.recent import RecentTenantShop
+from shared.domain.books import Obstacle, is_for_sale, obstacle_to_sale
 from shared.domain.carts import (
     GUEST_SECONDS,
     MAX_LINES,
@@ -30,8 +31,8 @@ from shared.domain.carts import (
     read_cart,
 )
 from shared.domain.errors import Conflict, ErrorReason, InvalidParams, PreconditionFailed
-from shared.domain.records import Action, Condition, Delete, Update
-from shared.domain.tables import CARTS
+from shared.domain.records import Action, Check, Condition, Delete, Update
+from shared.domain.tables import BOOKS, CARTS, STOCK
 from shared.runtime.clock import iso_now
 
 _ATTEMPTS: Final = 20
@@ -65,14 +66,25 @@ async def attach_cart_books(records: PersistenceClient, cart: Cart) -> CartBooks
 
 
 async def add_to_cart(
-    records: PersistenceClient, owner: str, book: str, quantity: int, *, seen: int | None = None
+    records: PersistenceClient,
+    owner: str,
+    book: str,
+    quantity: int,
+    *,
+    seen: int | None = None,
+    recent: RecentTenantShop | None = None,
 ) -> Cart:
-    """Adds copies of a book to a cart.
+    """Adds copies of a book to a cart, in one request if `recent` has the book.
 
     Raises NotFound for a book that is not listed, Conflict if not so many copies are for sale, and InvalidParams
     beyond the limits of a cart.
     """
-    return await _change_line(records, owner, book, quantity, added=True, seen=seen)
+    if recent is None:
+        return await _change_line(records, owner, book, quantity, added=True, seen=seen)
+    cart = await _add_to_recent(records, owner, book, quantity, seen, recent)
+    if cart is None:
+        cart = await _change_line(records, owner, book, quantity, added=True, seen=seen, recent=recent)
+    return cart
 
 
 async def set_quantity(
@@ -143,36 +155,78 @@ async def merge_guest_cart(records: PersistenceClient, guest: str, user: str) ->
     raise _busy()
 
 
+async def _add_to_recent(
+    records: PersistenceClient, owner: str, book: str, quantity: int, seen: int | None, recent: RecentTenantShop
+) -> Cart | None:
+    """Adds copies of a book to the cart as it was, or to one that does not have the book, without reading first.
+
+    Returns None if that cannot be, or if cart, book or stock are not as they were: then nothing has changed.
+    """
+    stored, cart = recent.find_book(book), recent.find_cart(owner) or Cart(owner, 0, {})
+    line = cart.lines.get(book)
+    total = quantity + (0 if line is None else line.quantity)
+    if stored is None or not is_for_sale(stored.book, total, total) or total > MAX_QUANTITY:
+        return None
+    change = _build_change(cart, stored, total, seen)
+    as_it_was, enough = Condition(version=stored.version), Condition(at_least={"count": total})
+    try:
+        written, *_ = await records.transact(
+            [change, Check(BOOKS.name, {"book": book}, as_it_was), Check(STOCK.name, stock_key(book), enough)]
+        )
+    except Refused as refusal:
+        if not is_conflict(refusal):
+            raise
+        recent.forget_cart(owner)
+        recent.forget_book(book)
+        return None
+    return read_cart(owner, written.item, written.version)
+
+
 async def _change_line(
-    records: PersistenceClient, owner: str, book: str, quantity: int, *, added: bool, seen: int | None
+    records: PersistenceClient,
+    owner: str,
+    book: str,
+    quantity: int,
+    *,
+    added: bool,
+    seen: int | None,
+    recent: RecentTenantShop | None = None,
 ) -> Cart:
     for _ in range(_ATTEMPTS):
         stored, cart = await asyncio.gather(get_book(records, book), load_cart(records, owner))
+        if recent is not None:
+            recent.keep_book(stored)
         _check_seen(cart, seen)
-        now, line = iso_now(), cart.lines.get(book)
+        line = cart.lines.get(book)
         total = quantity + (line.quantity if added and line is not None else 0)
         _check_sale(stored, total)
-        if line is None:
-            if len(cart.lines) >= MAX_LINES:
-                raise InvalidParams(
-                    f"a cart has at most {MAX_LINES} different books",
-                    field="book_id",
-                    hint="buy these first",
-                    reason=ErrorReason("cart_full", max=MAX_LINES),
-                )
-            changed = CartLine(total, now, now, stored.book.price)
-        else:
-            changed = msgspec.structs.replace(line, quantity=total, updated_at=now)
-        change = Update(
-            CARTS.name,
-            {"user": owner},
-            set={**line_members([(book, changed)]), **_touch(owner)},
-            add={"lines": 1} if line is None else {},
-            when=_condition(cart, book, seen),
-        )
-        if (written := await _write(records, owner, change)) is not None:
+        if line is None and len(cart.lines) >= MAX_LINES:
+            raise InvalidParams(
+                f"a cart has at most {MAX_LINES} different books",
+                field="book_id",
+                hint="buy these first",
+                reason=ErrorReason("cart_full", max=MAX_LINES),
+            )
+        if (written := await _write(records, owner, _build_change(cart, stored, total, seen))) is not None:
             return written
     raise _busy()
+
+
+def _build_change(cart: Cart, stored: StoredBook, quantity: int, seen: int | None) -> Update:
+    """Returns the change that sets the copies of a book in a cart, on the condition that its line is as it was."""
+    book, now = stored.book.book, iso_now()
+    line = cart.lines.get(book)
+    if line is None:
+        changed = CartLine(quantity, now, now, stored.book.price)
+    else:
+        changed = msgspec.structs.replace(line, quantity=quantity, updated_at=now)
+    return Update(
+        CARTS.name,
+        {"user": cart.owner},
+        set={**line_members([(book, changed)]), **_touch(cart.owner)},
+        add={"lines": 1} if line is None else {},
+        when=_condition(cart, book, seen),
+    )
 
 
 async def _write(records: PersistenceClient, owner: str, change: Update) -> Cart | None:

@@ -24,6 +24,7 @@ from clients.persistence import PersistenceClient
 from clients.shop.books import StoredBook, get_books, stock_key
 from clients.shop.carts import explain_obstacle, load_cart
 from clients.shop.purchases import get_purchase
+from clients.shop.recent import RecentTenantShop
 from shared.domain.books import obstacle_to_sale
 from shared.domain.carts import Cart
 from shared.domain.errors import Conflict, ErrorReason, InvalidParams, PreconditionFailed
@@ -61,8 +62,14 @@ class Checkout(NamedTuple):
     created: bool
 
 
-async def check_out(records: PersistenceClient, shop: TenantRecord, user: str, request: CheckoutRequest) -> Checkout:
-    """Buys what is in a user's cart.
+async def check_out(
+    records: PersistenceClient,
+    shop: TenantRecord,
+    user: str,
+    request: CheckoutRequest,
+    recent: RecentTenantShop | None = None,
+) -> Checkout:
+    """Buys what is in a user's cart, in one request if `recent` has the cart and its books.
 
     Raises Conflict, with `details` of the cart's `lines` if some of them cannot be bought, or if the total has become
     higher than the expected one. Raises InvalidParams for a key that was used for another request, and
@@ -70,13 +77,22 @@ async def check_out(records: PersistenceClient, shop: TenantRecord, user: str, r
     """
     purchase = new_uuid7(time.time_ns())
     digest = _digest(request)
+    if recent is not None:
+        bought = await _check_out_recent(records, shop, user, request, recent, purchase=purchase, digest=digest)
+        recent.forget_cart(user)
+        if bought is not None:
+            return bought
     for _ in range(_ATTEMPTS):
         cart = await load_cart(records, user)
         key = _key_of(request, cart.version if request.seen is None else request.seen)
         stored = await get_books(records, list(cart.lines))
+        for one in stored:
+            if recent is not None and one is not None:
+                recent.keep_book(one)
         try:
             made = _build_purchase(shop, cart, stored, request, purchase)
-            await records.transact(_build_actions(cart, made, key, digest), safe=True, items=False)
+            offers = [Condition(equal={"price": item.unit_price, "active": True}) for item in made.items]
+            await records.transact(_build_actions(cart, made, key, digest, offers), safe=True, items=False)
         except (Conflict, PreconditionFailed):
             # An earlier request with this key may have consumed the cart. It is looked up only now: the transaction
             # refuses a known key, so that most checkouts need no request for it.
@@ -94,6 +110,50 @@ async def check_out(records: PersistenceClient, shop: TenantRecord, user: str, r
             continue
         return Checkout(made, created=True)
     raise Conflict("other customers keep buying the same books", hint="send it again", reason=ErrorReason("busy"))
+
+
+async def _check_out_recent(
+    records: PersistenceClient,
+    shop: TenantRecord,
+    user: str,
+    request: CheckoutRequest,
+    recent: RecentTenantShop,
+    *,
+    purchase: str,
+    digest: str,
+) -> Checkout | None:
+    """Buys what was in a user's cart, without reading first, if cart and books are still the same.
+
+    Returns None if that cannot be, or if they are not: then nothing has changed. The transaction decides about stock.
+    """
+    cart = recent.find_cart(user)
+    if cart is None:
+        return None
+    stored: list[StoredBook] = []
+    for book, line in cart.lines.items():
+        found = recent.find_book(book)
+        if found is None:
+            return None
+        stored.append(found._replace(stock=line.quantity))
+    try:
+        made = _build_purchase(shop, cart, stored, request, purchase)
+    except (Conflict, PreconditionFailed):
+        return None
+    key = _key_of(request, cart.version)
+    try:
+        actions = _build_actions(cart, made, key, digest, [Condition(version=one.version) for one in stored])
+        await records.transact(actions, safe=True, items=False)
+    except Refused as refusal:
+        if not is_conflict(refusal):
+            raise
+        for book in cart.lines:
+            recent.forget_book(book)
+        # After a lost answer, this call has made the purchase; its cart is consumed, and its key may be that of no
+        # other cart.
+        stored_key = await records.get_item(CHECKOUTS.name, {"user": user, "key": key})
+        if stored_key.item is None or stored_key.item["purchase"] != purchase:
+            return None
+    return Checkout(made, created=True)
 
 
 async def _find_checkout(
@@ -234,7 +294,10 @@ def _explain_line(line: Mapping[str, Any]) -> Conflict:
     return Conflict(f"{title} is not for sale as it is in the cart", field="cart", reason=reason)
 
 
-def _build_actions(cart: Cart, purchase: Purchase, key: str, digest: str) -> Sequence[Action]:
+def _build_actions(
+    cart: Cart, purchase: Purchase, key: str, digest: str, offers: Sequence[Condition]
+) -> Sequence[Action]:
+    """Returns the actions of a checkout; `offers` are the conditions of the books, in the order of the lines."""
     new = Condition(exists=False)
     checkout = {
         "user": purchase.user,
@@ -249,8 +312,7 @@ def _build_actions(cart: Cart, purchase: Purchase, key: str, digest: str) -> Seq
         Put(PURCHASES.name, purchase_item(purchase), new),
     ]
     taken = {"cause": Cause.ORDER.value, "reference": purchase.purchase, "changed": purchase.created_at}
-    for item in purchase.items:
-        offer = Condition(equal={"price": item.unit_price, "active": True})
+    for item, offer in zip(purchase.items, offers, strict=True):
         enough = Condition(at_least={"count": item.quantity})
         actions.append(Check(BOOKS.name, {"book": item.book_id}, offer))
         actions.append(

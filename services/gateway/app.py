@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
 from clients.persistence import PersistenceClient
+from clients.shop.recent import RecentShop
 from services.gateway.api.accounts import AccountRoutes
 from services.gateway.api.event_streams import EventStreams
 from services.gateway.api.events import EventRoutes
@@ -99,6 +100,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         max_streams=settings.max_event_streams,
         max_per_address=settings.max_event_streams_per_address,
     )
+    recent = RecentShop(settings.recent_shop_entries)
     finder = BookFinder(books, persistence, tenants)
     native = [
         *collect_routes(OrderRoutes(intake, by_address=settings.request_id_scope == "address")),
@@ -126,8 +128,10 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         ),
         *collect_routes(ShopListRoutes(persistence, tenants)),
         *collect_routes(NoticeRoutes(persistence, tenants)),
-        *collect_routes(CartRoutes(persistence, tenants, guest_carts)),
-        *collect_routes(PurchaseRoutes(persistence, tenants)),
+        *collect_routes(
+            CartRoutes(persistence, tenants, guest_carts, recent, adds_to_recent=settings.store == "sqlite")
+        ),
+        *collect_routes(PurchaseRoutes(persistence, tenants, recent)),
         *collect_routes(PurchaseEventRoutes(persistence, streams)),
         *collect_routes(
             CoverRoutes(

@@ -74,6 +74,7 @@ class GatewaySettings(SearchSettings, frozen=True):
     max_covers_at_once: Count = 1
     covers_bucket: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
     low_stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 5
+    recent_shop_entries: NonNegative = 20_000
     request_seconds: Seconds = 10.0
     idle_seconds: Seconds = 300.0
     backend_connections: Annotated[int, Meta(ge=2)] = 4

@@ -98,6 +98,7 @@ NAMES = frozenset(
         "PROCESSING_SECONDS",
         "PUBLIC_URL",
         "RATE_LIMIT",
+        "RECENT_SHOP_ENTRIES",
         "RECORD_CACHE_MIB",
         "REDIS_URL",
         "REFRESH_TOKEN_DAYS",

@@ -27,6 +27,7 @@ from clients.shop.purchases import (
     iterate_purchases,
     list_purchases,
 )
+from clients.shop.recent import RecentShop
 from shared.domain.carts import MAX_LINES, guest_owner
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, NotFound, PreconditionFailed
 from shared.domain.isbn import complete_isbn
@@ -299,11 +300,19 @@ async def check_interleaving(records: PersistenceClient, seed: int, rounds: int 
     books = [await add_book(records, number, start) for number in range(3)]
     users = ["ana", "eva", "leo"]
     keys: dict[tuple[str, str], set[str]] = {}
+    # One client that reads first, and two gateways that do not see what the other one does.
+    gateways = [None, RecentShop(100).of("books"), RecentShop(4).of("books")]
 
     async def order(user: str) -> None:
-        key = choose.choice("abcdef")
-        made = await buy(records, user, key=key)
+        key, recent = choose.choice("abcdef"), choose.choice(gateways)
+        made = await check_out(records, SHOP, user, CheckoutRequest("card", ADDRESS, key=key), recent)
         keys.setdefault((user, key), set()).add(made.purchase.purchase)
+
+    async def add(user: str, book: str, quantity: int) -> None:
+        recent = choose.choice(gateways)
+        cart = await add_to_cart(records, user, book, quantity, recent=recent)
+        if recent is not None:
+            recent.keep_cart(cart)
 
     async def end(user: str, step: Callable[[Any], Awaitable[Any]]) -> None:
         if found := await list_purchases(records, user, limit=5):
@@ -312,8 +321,8 @@ async def check_interleaving(records: PersistenceClient, seed: int, rounds: int 
     def draw_step() -> Awaitable[Any]:
         user, book = choose.choice(users), choose.choice(books)
         steps: list[Callable[[], Awaitable[Any]]] = [
-            lambda: add_to_cart(records, user, book, choose.randint(1, 3)),
-            lambda: add_to_cart(records, user, book, 1),
+            lambda: add(user, book, choose.randint(1, 3)),
+            lambda: add(user, book, 1),
             lambda: set_quantity(records, user, book, choose.randint(1, 5)),
             lambda: remove_from_cart(records, user, book),
             lambda: order(user),

@@ -11,6 +11,7 @@ from clients.persistence import PersistenceClient
 from clients.shop import carts
 from clients.shop.books import StoredBook
 from clients.shop.carts import CartBooks
+from clients.shop.recent import RecentShop
 from services.gateway.api.shop.envelope import TenantId, TenantQuery, check_tenant, own_account
 from services.gateway.api.shop.guest_carts import CartToken, Guest, GuestCarts, MergedCartView
 from services.gateway.api.shop.views import Currency, load_shop, show_price
@@ -119,14 +120,26 @@ class _Owner(NamedTuple):
 
 
 class CartRoutes:
-    """Everything below /api/v1/cart."""
+    """Everything below /api/v1/cart. Checkouts begin with the carts in `recent`.
+
+    With `adds_to_recent`, additions do as well. They check book and stock in their transaction then, which DynamoDB
+    charges twice for, and which would contend with the checkouts of a hot book there.
+    """
 
     def __init__(
-        self, persistence: Backend[PersistenceClient], tenants: TenantDirectory, guest_carts: GuestCarts
+        self,
+        persistence: Backend[PersistenceClient],
+        tenants: TenantDirectory,
+        guest_carts: GuestCarts,
+        recent: RecentShop,
+        *,
+        adds_to_recent: bool,
     ) -> None:
         self._records = persistence
         self._tenants = tenants
         self._guest_carts = guest_carts
+        self._recent = recent
+        self._adds_to_recent = adds_to_recent
 
     @route(
         "GET",
@@ -145,8 +158,10 @@ class CartRoutes:
         records = self._records.of(tenant).lookups
         shop = await load_shop(self._tenants, tenant)
         cart = Cart("", 0, {}) if owner is None else await carts.load_cart(records, owner.key)
-        view = show_cart(await carts.attach_cart_books(records, cart), shop)
-        return json_response(view, etag=_etag_of(cart))
+        found = await carts.attach_cart_books(records, cart)
+        if cart.lines:
+            self._recent.of(tenant).keep_cart(cart)
+        return json_response(show_cart(found, shop), etag=_etag_of(cart))
 
     @route(
         "POST",
@@ -169,7 +184,16 @@ class CartRoutes:
         tenant, owner = self._find_owner(request, sent.tenant_id)
         owner = owner or _draw_guest()
         records, seen = self._records.of(tenant).lookups, _seen(request)
-        cart = await carts.add_to_cart(records, owner.key, sent.book_id, sent.quantity, seen=seen)
+        recent = self._recent.of(tenant)
+        cart = await carts.add_to_cart(
+            records,
+            owner.key,
+            sent.book_id,
+            sent.quantity,
+            seen=seen,
+            recent=recent if self._adds_to_recent else None,
+        )
+        recent.keep_cart(cart)
         return self._changed("Producto agregado al carrito", cart, owner)
 
     @route(
@@ -192,6 +216,7 @@ class CartRoutes:
         owner = owner or _draw_guest()
         records, seen = self._records.of(tenant).lookups, _seen(request)
         cart = await carts.set_quantity(records, owner.key, request.id, sent.quantity, seen=seen)
+        self._recent.of(tenant).keep_cart(cart)
         return self._changed("Carrito actualizado", cart, owner)
 
     @route(
@@ -212,6 +237,7 @@ class CartRoutes:
         if owner is not None:
             records = self._records.of(tenant).lookups
             cart = await carts.remove_from_cart(records, owner.key, request.id, seen=_seen(request))
+            self._recent.of(tenant).keep_cart(cart)
         return self._changed("Producto removido del carrito", cart, owner)
 
     @route(

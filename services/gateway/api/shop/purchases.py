@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from clients.persistence import PersistenceClient
 from clients.shop import purchases as shop_purchases
 from clients.shop.checkout import CheckoutRequest, check_out
+from clients.shop.recent import RecentShop
 from services.gateway.api.shop.envelope import (
     PageLimit,
     PageNumber,
@@ -146,9 +147,10 @@ class PurchaseSummary(Struct, frozen=True):
 class PurchaseRoutes:
     """Everything below /api/v1/purchases. The purchases of others do not exist for a customer."""
 
-    def __init__(self, persistence: Backend[PersistenceClient], tenants: TenantDirectory) -> None:
+    def __init__(self, persistence: Backend[PersistenceClient], tenants: TenantDirectory, recent: RecentShop) -> None:
         self._records = persistence
         self._tenants = tenants
+        self._recent = recent
 
     @route(
         "POST",
@@ -187,7 +189,7 @@ class PurchaseRoutes:
             request.headers.key,
             seen_version(request.headers.if_match),
         )
-        made = await check_out(self._records.of(tenant).lookups, shop, user, checkout)
+        made = await check_out(self._records.of(tenant).lookups, shop, user, checkout, self._recent.of(tenant))
         view = show_purchase(made.purchase, tenant)
         answer = PurchaseMade(
             "Compra procesada exitosamente", view.purchase_id, view.total_amount, len(view.items), view
