@@ -159,8 +159,9 @@ def measure_sales(
     numbers = itertools.count()
     tallies = [_Tally(servers), _Tally(servers)]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        # The first requests of each customer look the session up.
-        runner.run(_drive(servers[0].port, [_add(path, token, books[0]) for token in tokens]))
+        # The first requests of each customer and of each book look them up.
+        firsts = [_add(path, tokens[number % len(tokens)], book) for number, book in enumerate(books)]
+        runner.run(_drive(servers[0].port, firsts))
         runner.run(_drive(servers[0].port, [_check_out(path, token, next(numbers)) for token in tokens]))
         while any(one.seconds < seconds for one in tallies):
             chosen = [chance.sample(books, _LINES) for _ in tokens]
