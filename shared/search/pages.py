@@ -38,11 +38,16 @@ class Window(NamedTuple):
 class Pager:
     """Finds the window of a query, and makes the cursors of its page."""
 
-    def __init__(self, cursors: Cursors, tenant: str, query: BookSearch) -> None:
-        """Raises InvalidParams for a cursor of another query, and for a page that is too deep or too large."""
+    def __init__(self, cursors: Cursors, tenant: str, query: BookSearch, *, sorts_ids: bool = False) -> None:
+        """Raises InvalidParams for a cursor of another query, and for a page that is too deep or too large.
+
+        `sorts_ids` says that the engine sorts books with the same value by their ids, so that a cursor needs one id.
+        Without it hardly any books have the same value, as a cursor has the ids of all of them.
+        """
         check_limit(query.limit, MAX_LIMIT)
         self._cursors = cursors
         self._query = query
+        self._sorts_ids = sorts_ids
         self._by_offset = choose_order(query)[0] == "relevance"
         self._scope: Any = [
             tenant,
@@ -105,9 +110,14 @@ class Pager:
             reachable = offset + self._query.limit <= MAX_DEPTH
             return self._cursors.encode_cursor(self._scope, [str(offset)]) if reachable else None
         edge = shown[0] if backward else shown[-1]
+        same = [] if self._sorts_ids else self._list_same(shown, edge, backward=backward)
+        place = ["b" if backward else "f", str(page), str(edge.key), *same, edge.book]
+        return self._cursors.encode_cursor(self._scope, place)
+
+    def _list_same(self, shown: Sequence[Hit], edge: Hit, *, backward: bool) -> list[str]:
+        """Returns the ids of the other books before a boundary that have its value."""
         same = [hit.book for hit in shown if hit.key == edge.key and hit.book != edge.book]
         boundary, continues = self.window.boundary, self.window.backward == backward
         if boundary is not None and continues and boundary.key == edge.key:
             same += boundary.books
-        place = ["b" if backward else "f", str(page), str(edge.key), *dict.fromkeys(same), edge.book]
-        return self._cursors.encode_cursor(self._scope, place)
+        return list(dict.fromkeys(same))

@@ -96,7 +96,7 @@ class MemoryBookIndex:
         return None if index is None else index.position
 
     async def search(self, tenant: str, query: BookSearch) -> Found:
-        pager = Pager(self._cursors, tenant, query)
+        pager = Pager(self._cursors, tenant, query, sorts_ids=True)
         entries = list(self._get_index(tenant).entries.values())
         conditions = list_conditions(query.filters)
         text = None if query.text is None else parse_text(query.text)

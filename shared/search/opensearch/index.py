@@ -90,7 +90,7 @@ class OpenSearchBookIndex:
                 with _translated(tenant):
                     await self._send_changes(tenant, made, batch)
             with _translated(tenant):
-                await self._client.send_request("POST", f"/{made}/_refresh")
+                await self._client.send_request("POST", f"/{made}/_refresh", indexes=True)
                 await self._put_position(made, position)
                 await self._move_alias(alias, made)
         except BaseException:
@@ -110,7 +110,7 @@ class OpenSearchBookIndex:
         return str(reply.document["_source"]["position"]) if reply.status == 200 else None
 
     async def search(self, tenant: str, query: BookSearch) -> Found:
-        pager = Pager(self._cursors, tenant, query)
+        pager = Pager(self._cursors, tenant, query, sorts_ids=True)
         conditions = list_conditions(query.filters)
         text = None if query.text is None else parse_text(query.text)
         exact, window = match_text(text, fuzzy=False), pager.window

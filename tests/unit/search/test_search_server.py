@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -11,7 +13,7 @@ from shared.search.opensearch.client import SearchServerClient
 from shared.search.opensearch.index import OpenSearchBookIndex
 from shared.search.port import BookSearch
 from shared.wire.cursors import Cursors
-from tests.support.books import make_book
+from tests.support.books import iterate_batches, make_book
 from tests.support.ports import hold_port
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -102,3 +104,23 @@ async def test_no_index_is_missing() -> None:
     async with opened(answer(404, {"error": {"type": "index_not_found_exception"}})) as index:
         with pytest.raises(IndexMissing):
             await index.search("main", BookSearch())
+
+
+async def test_what_indexes_books_has_more_time_than_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds: dict[str, float] = {}
+    request = aiohttp.ClientSession.request
+
+    def note(session: aiohttp.ClientSession, method: str, url: str, **members: Any) -> Any:
+        seconds[url.rpartition("/")[2]] = members["timeout"].total
+        return request(session, method, url, **members)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", note)
+    found = {"hits": {"hits": [], "total": {"value": 0}}, "items": []}
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response([] if request.path.startswith("/_cat/") else found)
+
+    async with opened(handler, seconds=7) as index:
+        await index.build("main", iterate_batches([make_book("b1")]), "p1")
+        await index.search("main", BookSearch())
+    assert (seconds["_search"], seconds["_bulk?refresh=true"], seconds["_refresh"]) == (7, 84, 84)
