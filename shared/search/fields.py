@@ -7,7 +7,7 @@ from typing import NamedTuple
 from shared.search.analysis import join_initials, make_light, make_name_key, split_words
 from shared.search.port import BookSort, IndexedBook
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Changes with the fields and with the analysis; an index of another version is built again."""
 
 KEY_FIELDS: dict[BookSort, str] = {

@@ -258,7 +258,7 @@ def _read_books(path: Path) -> Iterator[IndexedBook]:
                 authors=tuple(author.strip() for author in row["authors"].split(",")),
                 language=row["language_code"],
                 category=_CATEGORIES[number % len(_CATEGORIES)],
-                price=500 + number % 8500,
+                price=500 + number * 7919 % 8500,
                 publication_year=int(float(row["original_publication_year"] or 0)) or None,
                 rating=float(row["average_rating"]),
                 ratings=int(row["ratings_count"]),

@@ -139,6 +139,24 @@ async def test_precise_words_in_titles_come_first(index: BookIndex) -> None:
     assert await find(index, "cancion", fuzzy="never") == ["precise", "plural", "described"]
 
 
+async def test_books_that_are_named_by_all_words_come_first(index: BookIndex) -> None:
+    """However popular the others are, and on every page."""
+    described = [make_book(f"d{number}", "Mar mar", description="luz", ratings=2_000_000) for number in range(4)]
+    named = [make_book(f"n{number}", "Las luces del mar y de otras muchas cosas de la vida") for number in range(3)]
+    named.append(make_book("n3", "Mar", authors=("Ana Luz",), description="mar " * 30))
+    await fill(index, [*described, *named, make_book("other", "Mar")])
+    assert {hit[0] for hit in (await find(index, "luz mar"))[:4]} == {"n"}
+    pages, cursor = [], None
+    for _ in range(4):
+        found = await index.search("main", BookSearch(text="mar luz", limit=2, cursor=cursor))
+        assert found.total == 8
+        pages += [hit.book for hit in found.hits]
+        cursor = found.next_cursor
+    assert cursor is None
+    assert sorted(pages[:4]) == ["n0", "n1", "n2", "n3"]
+    assert sorted(pages[4:]) == ["d0", "d1", "d2", "d3"]
+
+
 async def test_among_equals_the_popular_book_comes_first(index: BookIndex) -> None:
     await fill(index, [make_book(f"b{ratings}", "Harry Potter", ratings=ratings) for ratings in (0, 5_000_000, 40)])
     assert await find(index, "harry") == ["b5000000", "b40", "b0"]

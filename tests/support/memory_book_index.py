@@ -182,10 +182,11 @@ def _is_close_typed(entry: _Entry, word: str) -> bool:
 
 
 def _score(entry: _Entry, text: QueryText | None) -> float:
-    """Returns less than 1: more for words in the title, and for popular books."""
+    """Returns less than 1: more for words in the title, and for popular books; most if it and the authors have all."""
     words = () if text is None else text.words
+    named = all(word.folded in entry.title | entry.author or word.light in entry.title_light for word in words)
     in_title = sum(word.folded in entry.title for word in words) / (len(words) or 1)
-    return 0.5 * in_title + 0.2 * entry.fields.weight
+    return 0.5 * named + 0.2 * in_title + 0.1 * entry.fields.weight
 
 
 def _meets(entry: _Entry, conditions: Sequence[Condition]) -> bool:

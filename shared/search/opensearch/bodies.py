@@ -23,6 +23,8 @@ Body = dict[str, Any]
 
 _EXPANSIONS = 100
 """Different words that a misspelt one may stand for."""
+_NAMED_WEIGHT = 1000
+"""More than twice what all words together score: books whose titles and authors have all words come first."""
 _SIMILAR_WORDS = 10
 _AGGREGATED = {"author": "author_name"}
 
@@ -35,7 +37,13 @@ def match_text(text: QueryText | None, *, fuzzy: bool) -> Body:
         return {"term": {"isbn": text.isbn}}
     if text.is_empty:
         return {"match_none": {}}
-    return {"bool": {"must": [_match_word(word, fuzzy=fuzzy) for word in text.words]}}
+    named = {"bool": {"filter": [_match_name(word) for word in text.words]}}
+    return {
+        "bool": {
+            "must": [_match_word(word, fuzzy=fuzzy) for word in text.words],
+            "should": [{"constant_score": {"filter": named, "boost": _NAMED_WEIGHT}}],
+        }
+    }
 
 
 def make_search(query: BookSearch, window: Window, matched: Body, conditions: Sequence[Condition]) -> Body:
@@ -112,6 +120,12 @@ def _match_word(word: QueryWord, *, fuzzy: bool) -> Body:
             for field in MISSPELT_FIELDS
         ]
     return {"dis_max": {"queries": alternatives}}
+
+
+def _match_name(word: QueryWord) -> Body:
+    """Returns the query of the books with a word in their title or authors."""
+    fields = [field for field, _ in WORD_WEIGHTS if field != "text_light"]
+    return {"bool": {"should": [{"term": {field: word.get_form(field)}} for field in fields]}}
 
 
 def _match_misspelt(field: str, word: str) -> Body:

@@ -1,6 +1,6 @@
 """Queries of tantivy, built from words and conditions; no text of a user is ever parsed as a query."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import tantivy
 from tantivy import FieldType, Occur, Query
@@ -15,7 +15,16 @@ from shared.search.queries import (
     QueryWord,
     spelling_distance,
 )
-from shared.search.tantivy.schema import HEAD_LETTERS, HEADS, NAMED, POSITION_ID, TITLE_PARTS, number_title
+from shared.search.tantivy.schema import (
+    HEAD_LETTERS,
+    HEADS,
+    NAMED,
+    POPULAR,
+    POSITION_ID,
+    TITLE_PARTS,
+    YEAR_MISSING,
+    number_title,
+)
 
 
 class QueryBuilder:
@@ -24,13 +33,19 @@ class QueryBuilder:
     def __init__(self, schema: tantivy.Schema) -> None:
         self._schema = schema
 
-    def match_text(self, text: QueryText, *, fuzzy: bool, scored: bool) -> Query:
+    def match_text(self, text: QueryText, *, misspelt: Collection[QueryWord] = (), scored: bool = False) -> Query:
         """Returns the query of the books that have all words, or the ISBN; what only counts needs no scores."""
         if text.isbn is not None:
             return self._match_term("isbn", text.isbn)
         if text.is_empty:
             return Query.empty_query()
-        return _all_of(self._match_word(word, fuzzy=fuzzy, scored=scored) for word in text.words)
+        return _all_of(self._match_word(word, fuzzy=word in misspelt, scored=scored) for word in text.words)
+
+    def match_named(self, text: QueryText) -> Query:
+        """Returns the query of the books whose titles and authors have all words, or which have the ISBN."""
+        if text.isbn is not None:
+            return self._match_term("isbn", text.isbn)
+        return _all_of(self._match_better(word) for word in text.words)
 
     def match_everything(self) -> Query:
         """Returns the query of all books."""
@@ -56,13 +71,17 @@ class QueryBuilder:
         reached = self._be_behind(field, boundary.key, descending=descending, included=True)
         return Query.boolean_query([(Occur.Must, query), (Occur.Must, reached), (Occur.MustNot, shown)])
 
-    def match_typed(self, words: Sequence[str], *, fuzzy: bool) -> Query:
-        """Returns the query of the books that a text of which the last word is incomplete may lead to."""
+    def match_typed(self, words: Sequence[str], *, fuzzy: bool) -> list[Query]:
+        """Returns the queries of the books that a text of which the last word is incomplete may lead to.
+
+        Each query finds the most popular books of the next one, which need not be searched if these are enough.
+        """
         *complete, last = words
         parts = [self._match_name(word, spelling_distance(word) if fuzzy else 0) for word in complete]
         if len(last) <= HEAD_LETTERS:
-            return _all_of([*parts, self._match_term(HEADS, last)])
-        return _all_of([*parts, self._match_name(last, spelling_distance(last) if fuzzy else 0, prefix=True)])
+            marks = [*(mark for mark, _ in POPULAR), ""]
+            return [_all_of([*parts, self._match_term(HEADS, mark + last)]) for mark in marks]
+        return [_all_of([*parts, self._match_name(last, spelling_distance(last) if fuzzy else 0, prefix=True)])]
 
     def match_any(self, words: Iterable[str]) -> Query:
         """Returns the query of the books that have one of these words in their light forms; the score adds them up."""
@@ -80,14 +99,19 @@ class QueryBuilder:
         """Returns the query of the books with a word: `text_light` decides which, the other fields in what order."""
         found = self._match_term("text_light", word.light)
         if scored:
-            fields = [(field, weight) for field, weight in WORD_WEIGHTS if field != "text_light"]
-            better = [self._match_term(field, word.get_form(field), weight) for field, weight in fields]
-            found = Query.boolean_query([(Occur.Must, found), (Occur.Should, Query.disjunction_max_query(better))])
-        if not fuzzy or not word.distance:
+            found = Query.boolean_query([(Occur.Must, found), (Occur.Should, self._match_better(word))])
+        if not fuzzy:
             return found
         misspelt = Query.fuzzy_term_query(self._schema, NAMED, word.folded, distance=word.distance)
         # tantivy scores misspelt words by a constant anyway (tantivy#563).
         return Query.disjunction_max_query([found, Query.const_score_query(misspelt, MISSPELT_WEIGHT)])
+
+    def _match_better(self, word: QueryWord) -> Query:
+        """Returns the query of the books with a word in their title or authors, where it counts more."""
+        fields = [(field, weight) for field, weight in WORD_WEIGHTS if field != "text_light"]
+        return Query.disjunction_max_query(
+            [self._match_term(field, word.get_form(field), weight) for field, weight in fields]
+        )
 
     def _match_name(self, word: str, distance: int, *, prefix: bool = False) -> Query:
         """Returns the query of the books with a word, or the beginning of one, in their title or authors."""
@@ -103,9 +127,9 @@ class QueryBuilder:
         if isinstance(condition, NameCondition):
             terms = [self._match_term(condition.field, key) for key in condition.keys]
             return terms[0] if len(terms) == 1 else _any_of(terms)
-        kind = FieldType.Integer if condition.field == "year" else FieldType.Unsigned
-        low = condition.low if condition.low is None or kind == FieldType.Integer else max(condition.low, 0)
-        if kind == FieldType.Unsigned and condition.high is not None and condition.high < 0:
+        kind, lowest = (FieldType.Integer, YEAR_MISSING + 1) if condition.field == "year" else (FieldType.Unsigned, 0)
+        low = lowest if condition.low is None else max(condition.low, lowest)
+        if condition.high is not None and condition.high < low:
             return Query.empty_query()
         return Query.range_query(self._schema, condition.field, kind, low, condition.high)
 

@@ -1,37 +1,19 @@
 """Runs queries on one commit of an index. All functions block."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tantivy
 from tantivy import Order, Query
 
-from shared.search.facets import (
-    NAME_FACETS,
-    RANGE_FACETS,
-    FacetGroup,
-    group_facets,
-    list_bands,
-    make_facets,
-    make_ranges,
-    sort_values,
-)
+from shared.search.facets import NAME_FACETS, RANGE_FACETS
 from shared.search.fields import KEY_FIELDS
 from shared.search.pages import Pager
-from shared.search.port import (
-    MAX_DEPTH,
-    BookSearch,
-    FacetDimension,
-    FacetRange,
-    Facets,
-    FacetValue,
-    Found,
-    Hit,
-    Suggestion,
-)
+from shared.search.port import MAX_DEPTH, BookSearch, Facets, Found, Hit, Suggestion
 from shared.search.queries import (
     Condition,
     QueryText,
+    QueryWord,
     choose_order,
     choose_similar_words,
     list_conditions,
@@ -39,13 +21,19 @@ from shared.search.queries import (
     parse_text,
 )
 from shared.search.suggestions import make_suggestions
+from shared.search.tantivy.counter import FacetCounter, count_books
 from shared.search.tantivy.queries import QueryBuilder
 from shared.search.tantivy.schema import read_stored
 
 _SIMILAR_WORDS = 10
 """Rare words that decide which books are similar; frequent ones cost time and say little."""
 
-_AGGREGATED = {"author": "author_name"}
+_FREQUENT_BOOKS = 1000
+_MANY_SHARE = 10
+_CERTAIN_SHARE = 10
+"""A word that a tenth of all books have, and at least 1,000, is spelt right: looking for similar ones takes long."""
+_COMMON_SHARE = 50
+"""A word that a fiftieth of all books have, and at least 1,000, does not make books similar."""
 
 
 def read_position(searcher: tantivy.Searcher, queries: QueryBuilder) -> str | None:
@@ -64,85 +52,137 @@ class BookSearcher:
     def find_books(self, query: BookSearch, pager: Pager) -> Found:
         """Returns a page of results."""
         conditions = list_conditions(query.filters)
+        counter = FacetCounter(query, conditions) if query.facets else None
         text = None if query.text is None else parse_text(query.text)
-        scored = choose_order(query)[0] == "relevance"
-        exact = self._queries.narrow(self._match_text(text, fuzzy=False, scored=scored), conditions)
-        hits, total = self._fetch_page(exact, query, pager)
-        exact_total = total
-        corrects = text is not None and may_correct(query, text, exact_total)
-        if corrects:
-            fuzzy = self._queries.narrow(self._match_text(text, fuzzy=True, scored=scored), conditions)
-            if scored:
-                others = self._queries.exclude(fuzzy, self._match_text(text, fuzzy=False, scored=False))
-                hits, total = self._append_misspelt(hits, exact_total, others, pager)
-            else:
-                hits, total = self._fetch_page(fuzzy, query, pager)
-        facets = None
-        if query.facets:
-            facets = self._count_facets(self._match_text(text, fuzzy=corrects, scored=False), conditions, query)
+        matched = self._queries.match_everything() if text is None else self._queries.match_text(text)
+        facets, total = self._count(matched, conditions, counter, text)
+        exact_total, misspelt = total, frozenset[QueryWord]()
+        if text is not None and may_correct(query, text, total):
+            misspelt = self._find_misspelt(text)
+            matched = self._queries.match_text(text, misspelt=misspelt)
+            facets, total = self._count(matched, conditions, counter, text)
+        if text is not None and choose_order(query)[0] == "relevance":
+            hits = self._rank_books(text, misspelt, conditions, exact_total, pager) if total else []
+        else:
+            hits = self._fetch_sorted(self._queries.narrow(matched, conditions), query, pager)
         return pager.make_page(hits, total, corrected=total > exact_total, facets=facets)
 
     def complete_text(self, words: Sequence[str], limit: int) -> list[Suggestion]:
         """Returns completions of the words; if there are none, those of similar words."""
         for fuzzy in (False, True):
-            query = self._queries.match_typed(words, fuzzy=fuzzy)
-            found = self._searcher.search(query, limit, count=False, order_by_field=KEY_FIELDS["popularity"])
-            if found.hits:
-                books = [read_stored(self._searcher.doc(address)) for _, address in found.hits]
+            hits: list[tuple[Any, tantivy.DocAddress]] = []
+            for query in self._queries.match_typed(words, fuzzy=fuzzy):
+                found = self._searcher.search(query, limit, count=False, order_by_field=KEY_FIELDS["popularity"])
+                hits = found.hits
+                if len(hits) == limit:
+                    break
+            if hits:
+                books = [read_stored(self._searcher.doc(address)) for _, address in hits]
                 return make_suggestions(books, words, limit)
         return []
 
     def find_similar(self, text: str, limit: int) -> list[str]:
         """Returns the ids of books with the same rare words."""
         counted = [(self._searcher.doc_freq("text_light", word), word) for word in choose_similar_words(text)]
-        rare = [word for count, word in sorted(counted) if count][:_SIMILAR_WORDS]
+        known = sorted(pair for pair in counted if pair[0])
+        common = self._count_share(_COMMON_SHARE)
+        rare = [word for count, word in known if count < common or word == known[0][1]][:_SIMILAR_WORDS]
         if not rare:
             return []
         found = self._searcher.search(self._queries.match_any(rare), limit, count=False, weight_by_field="weight")
-        return [hit.book for hit in self._read_hits(found)]
+        return [hit.book for hit in self._read_entries(found.hits)]
 
     def check_health(self) -> None:
         """Reads every kind of file of the index. Raises what tantivy raises if one cannot be read."""
         everything = self._queries.match_everything()
         for field in KEY_FIELDS.values():
             self._read_entries(self._searcher.search(everything, 3, order_by_field=field).hits)
-        self._count_facets(everything, [], BookSearch(facets=(*NAME_FACETS, *RANGE_FACETS)))
+        counter = FacetCounter(BookSearch(facets=(*NAME_FACETS, *RANGE_FACETS)), [])
+        counter.count(self._searcher, self._queries, everything, many=True)
         read_position(self._searcher, self._queries)
         self.find_similar("a", 1)
 
-    def _match_text(self, text: QueryText | None, *, fuzzy: bool, scored: bool) -> Query:
-        if text is None:
-            return self._queries.match_everything()
-        return self._queries.match_text(text, fuzzy=fuzzy, scored=scored)
+    def _count(
+        self, matched: Query, conditions: Sequence[Condition], counter: FacetCounter | None, text: QueryText | None
+    ) -> tuple[Facets | None, int]:
+        """Returns the facets, if they are wanted, and the number of the matched books that meet all conditions."""
+        if counter is not None:
+            many = text is None or self._has_frequent_words(text)
+            return counter.count(self._searcher, self._queries, matched, many=many)
+        if text is None and not conditions:
+            # All documents but that of the position.
+            return None, self._searcher.num_docs - 1
+        return None, count_books(self._searcher, self._queries.narrow(matched, conditions))
 
-    def _fetch_page(self, matched: Query, query: BookSearch, pager: Pager) -> tuple[list[Hit], int]:
-        """Returns the hits of a window, one more than the page has, and how many books match."""
+    def _has_frequent_words(self, text: QueryText) -> bool:
+        """Whether a tenth of all books or more have each word."""
+        least = self._searcher.num_docs // _MANY_SHARE
+        return bool(text.words) and all(self._count_with(word) > least for word in text.words)
+
+    def _count_with(self, word: QueryWord) -> int:
+        """Returns the number of books with a word, among them those that were replaced lately."""
+        return self._searcher.doc_freq("text_light", word.light)
+
+    def _find_misspelt(self, text: QueryText) -> frozenset[QueryWord]:
+        """Returns the words that may be misspelt: no number, no short word, and no word that many books have."""
+        certain = self._count_share(_CERTAIN_SHARE)
+        return frozenset(
+            word for word in text.words if word.distance and self._searcher.doc_freq("text_light", word.light) < certain
+        )
+
+    def _count_share(self, share: int) -> int:
+        return max(_FREQUENT_BOOKS, self._searcher.num_docs // share)
+
+    def _rank_books(
+        self,
+        text: QueryText,
+        misspelt: frozenset[QueryWord],
+        conditions: Sequence[Condition],
+        exact_total: int,
+        pager: Pager,
+    ) -> list[Hit]:
+        """Returns the hits of a window, one more than the page has, by relevance.
+
+        Books whose titles and authors have all words come first, then those that have a word elsewhere, then those
+        with a word that only resembles one. Each part is read only if the window reaches it: a frequent word is in the
+        text of most books, and in few titles.
+        """
+        queries, offset, wanted = self._queries, pager.window.offset, pager.hits_wanted
+        named = queries.narrow(queries.match_named(text), conditions)
+        hits = self._fetch_ranked(named, wanted, offset)
+        if len(hits) == wanted:
+            return hits
+        named_total = offset + len(hits) if hits or not offset else count_books(self._searcher, named)
+        if named_total < exact_total:
+            # A single word is in none of the other titles, so no title adds to the score.
+            others = queries.exclude(queries.match_text(text, scored=len(text.words) > 1), queries.match_named(text))
+            skipped = max(offset - named_total, 0)
+            hits += self._fetch_ranked(queries.narrow(others, conditions), wanted - len(hits), skipped)
+        if misspelt and len(hits) < wanted:
+            alike = queries.match_text(text, misspelt=misspelt, scored=True)
+            others = queries.narrow(queries.exclude(alike, queries.match_text(text)), conditions)
+            hits += self._fetch_ranked(others, wanted - len(hits), max(offset - exact_total, 0))
+        return hits
+
+    def _fetch_ranked(self, matched: Query, wanted: int, offset: int) -> list[Hit]:
+        found = self._searcher.search(matched, wanted, offset=offset, count=False, weight_by_field="weight")
+        return self._read_entries(found.hits)
+
+    def _fetch_sorted(self, matched: Query, query: BookSearch, pager: Pager) -> list[Hit]:
+        """Returns the hits of a window, one more than the page has, in another order."""
         sort, descending = choose_order(query)
         window, wanted = pager.window, pager.hits_wanted
-        if sort == "relevance":
-            found = self._searcher.search(matched, wanted, offset=window.offset, weight_by_field="weight")
-            return self._read_hits(found), _read_total(found)
         field = KEY_FIELDS[sort]
         descending ^= window.backward
         order = Order.Desc if descending else Order.Asc
-        if window.boundary is None:
-            found = self._searcher.search(matched, wanted, order_by_field=field, order=order, offset=window.offset)
-            return self._read_hits(found), _read_total(found)
-        behind = self._queries.continue_behind(matched, field, window.boundary, descending=descending)
-        total = _read_total(self._searcher.search(matched, 1, order_by_field=field))
-        if isinstance(window.boundary.key, str):
-            return self._skip_titles(behind, window.boundary.key, wanted, order), total
-        found = self._searcher.search(behind, wanted, count=False, order_by_field=field, order=order)
-        return self._read_hits(found), total
-
-    def _append_misspelt(
-        self, exact_hits: list[Hit], exact_total: int, misspelt: Query, pager: Pager
-    ) -> tuple[list[Hit], int]:
-        """Returns the precise hits of a window and those with misspelt words behind them, and how many there are."""
-        missing = max(pager.hits_wanted - len(exact_hits), 1)
-        skipped = max(pager.window.offset - exact_total, 0)
-        found = self._searcher.search(misspelt, missing, offset=skipped, weight_by_field="weight")
-        return [*exact_hits, *self._read_hits(found)][: pager.hits_wanted], exact_total + (_read_total(found))
+        if window.boundary is not None:
+            matched = self._queries.continue_behind(matched, field, window.boundary, descending=descending)
+            if isinstance(window.boundary.key, str):
+                return self._skip_titles(matched, window.boundary.key, wanted, order)
+        found = self._searcher.search(
+            matched, wanted, count=False, order_by_field=field, order=order, offset=window.offset
+        )
+        return self._read_entries(found.hits)
 
     def _skip_titles(self, behind: Query, key: str, wanted: int, order: Order) -> list[Hit]:
         """Returns the hits behind a title, out of those that begin like it or are behind it."""
@@ -155,56 +195,5 @@ class BookSearcher:
                 return self._read_entries(passed[:wanted])
             fetched = min(4 * fetched, MAX_DEPTH)
 
-    def _count_facets(self, matched: Query, conditions: Sequence[Condition], query: BookSearch) -> Facets:
-        names: dict[FacetDimension, tuple[FacetValue, ...]] = {}
-        ranges: dict[FacetDimension, tuple[FacetRange, ...]] = {}
-        bands = {dimension: list_bands(dimension, query.price_bands) for dimension in RANGE_FACETS}
-        for group in group_facets(query.facets, conditions):
-            result = self._aggregate(matched, group, bands, query.facet_values)
-            for dimension in group.dimensions:
-                buckets = result[dimension]["buckets"]
-                if dimension in NAME_FACETS:
-                    names[dimension] = sort_values(_read_counts(buckets), query.facet_values)
-                else:
-                    counts = {bucket["key"]: bucket["doc_count"] for bucket in buckets}
-                    found = [counts.get(str(index), 0) for index in range(len(bands[dimension]))]
-                    ranges[dimension] = make_ranges(dimension, bands[dimension], found)
-        return make_facets(names, ranges)
-
-    def _aggregate(
-        self,
-        matched: Query,
-        group: FacetGroup,
-        bands: dict[FacetDimension, list[tuple[int | None, int | None]]],
-        names: int,
-    ) -> dict[str, Any]:
-        wanted: dict[str, Any] = {}
-        for dimension in group.dimensions:
-            if dimension in NAME_FACETS:
-                field = _AGGREGATED.get(dimension, dimension)
-                wanted[dimension] = {"terms": {"field": field, "size": names}}
-            else:
-                ranges = [_make_band(index, *band) for index, band in enumerate(bands[dimension])]
-                wanted[dimension] = {"range": {"field": dimension, "ranges": ranges}}
-        found: dict[str, Any] = self._searcher.aggregate(self._queries.narrow(matched, group.conditions), wanted)
-        return found
-
-    def _read_hits(self, found: tantivy.SearchResult) -> list[Hit]:
-        return self._read_entries(found.hits)
-
     def _read_entries(self, entries: Sequence[tuple[Any, tantivy.DocAddress]]) -> list[Hit]:
         return [Hit(read_stored(self._searcher.doc(address)).book, key) for key, address in entries]
-
-
-def _read_counts(buckets: Sequence[dict[str, Any]]) -> Iterator[tuple[str, int]]:
-    return ((bucket["key"], bucket["doc_count"]) for bucket in buckets)
-
-
-def _make_band(index: int, low: int | None, high: int | None) -> dict[str, Any]:
-    bounds = {"from": low, "to": high}
-    return {"key": str(index), **{name: float(bound) for name, bound in bounds.items() if bound is not None}}
-
-
-def _read_total(found: tantivy.SearchResult) -> int:
-    total: int = found.count  # type: ignore[attr-defined] # its stub lacks this member
-    return total
