@@ -88,6 +88,7 @@ bench-peers: .venv-peers/.installed ## Compare Comanda with task queues, kills i
 chaos: $(STAMP) .venv-fuzz/.installed .venv-dynamodb/.installed ## Break the suite in every way, and prove that nothing is lost
 	$(BIN)/python -m tests.chaos
 	SHOP_KILLS=60 $(BIN)/python -m pytest tests/integration/test_shop.py
+	API_EXAMPLES=20 $(BIN)/python -m pytest tests/integration/gateway/test_description.py
 	CHAOS_EXAMPLES=300 $(BIN)/python -m pytest tests/chaos/test_bugs.py tests/chaos/test_wire.py
 	.venv-fuzz/bin/python -m tests.chaos.fuzz -max_total_time=60
 

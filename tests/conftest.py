@@ -12,6 +12,8 @@ import pytest
 from tests.support.dynamodb import CREDENTIALS, dynamodb_endpoint
 from tests.support.intake import IntakeProcess, PersistenceProcess, Session
 
+# How long an example takes depends on the machine, which may be busy.
+hypothesis.settings.register_profile("default", hypothesis.settings(), deadline=None)
 hypothesis.settings.register_profile("quick", max_examples=20)
 """For `make unit`; `make test` tries five times as many."""
 

@@ -19,13 +19,25 @@ SEEN = {
     "position_kept_now_and_then": ("events_killed_at_random", "was told of game"),
 }
 """The round that shows each bug, and what it says."""
+TRIES = {"position_kept_now_and_then": 3}
+"""Rounds until a bug is seen, where one may miss it: a position may have been written just before each kill."""
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_bug_is_seen(bug: str, tmp_path: Path) -> None:
-    name, told = SEEN[bug]
-    # More than one fault: a position may have been written down just before a kill.
-    chaos = Chaos(tmp_path, seed=5, scale=3 if bug == "position_kept_now_and_then" else 1, patience=3)
+    findings = []
+    for number in range(TRIES.get(bug, 1)):
+        findings.append(find_faults(bug, tmp_path / str(number), seed=5 + number))
+        if SEEN[bug][1] in findings[-1]:
+            return
+    pytest.fail(f"not seen in {findings}")
+
+
+def find_faults(bug: str, folder: Path, *, seed: int) -> str:
+    """Returns the findings of one round with a bug."""
+    name, _ = SEEN[bug]
+    folder.mkdir()
+    chaos = Chaos(folder, seed, patience=3)
     command = (sys.executable, "-m", "tests.chaos.bugs", bug)
     if name.startswith("events"):
         chaos.follower = command
@@ -36,4 +48,4 @@ def test_bug_is_seen(bug: str, tmp_path: Path) -> None:
     except Missing as missing:
         pytest.skip(str(missing))
     assert chaos.outcome is not None
-    assert told in str(chaos.outcome.findings)
+    return str(chaos.outcome.findings)

@@ -27,6 +27,7 @@ from services.gateway.identity.tenants import FRESH_SECONDS, TenantDirectory
 from services.settings import Stage
 from shared.domain.errors import Forbidden, NotFound, RequestError, Unauthorized, Unavailable
 from shared.domain.tenants import TenantRecord
+from tests.support.intake import PATIENCE
 
 SECRET = "a secret of the tests, long enough"
 
@@ -260,7 +261,7 @@ async def test_a_store_that_never_answers_does_not_hold_up_what_needs_no_tenant(
         yield TenantRecord("main", "Main")
 
     found = TenantDirectory(read, asyncio.get_running_loop().time, wait_seconds=0.01)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         for _ in range(2):
             await found.refresh_if_possible()
             with pytest.raises(Unavailable):

@@ -11,6 +11,7 @@ import pytest
 from clients.errors import Unreachable
 from services.gateway.upstream.event_hub import EventFilter, EventHub
 from shared.domain.errors import Unavailable
+from tests.support.intake import PATIENCE
 
 ORDERS = EventFilter(frozenset({"orders"}))
 
@@ -163,7 +164,7 @@ async def test_who_has_asked_and_not_begun_is_not_forgotten(hub: EventHub, servi
     stream = await hub.listen(ORDERS, None)
     hub._stop_if_unused()
     service.tell("order.accepted", id="a", cliente="Ana")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await numbers(stream, 1) == [1]
 
 

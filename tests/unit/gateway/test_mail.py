@@ -21,6 +21,7 @@ from services.gateway.identity.mail.outbox import MailOutbox, open_outbox
 from services.gateway.identity.mail.port import Mail, MailError
 from services.gateway.identity.mail.smtp import SmtpMailer
 from shared.domain.errors import StartupError, Unavailable
+from tests.support.intake import PATIENCE
 
 MAIL = Mail("ana@example.com", "Contraseña nueva", "Un enlace:\n\nhttps://x.es/#/password?token=abc\n")
 SENDER = "Comanda <no-reply@example.com>"
@@ -196,7 +197,7 @@ async def test_the_setting_chooses_the_adapter(tmp_path: Path) -> None:
     outbox = open_outbox(f"file:{tmp_path}/mail", SENDER)
     assert outbox is not None
     outbox.put(give)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await outbox.join()
     outbox.close()
     assert len(list((tmp_path / "mail").iterdir())) == 1

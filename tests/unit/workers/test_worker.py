@@ -10,6 +10,7 @@ import msgspec
 from shared.domain.ids import OrderRange
 from shared.domain.orders import Priority
 from shared.stores.ports.orders import Advance, Claim, Ticket
+from tests.support.intake import PATIENCE
 from workers.handlers import Job, Loaded
 from workers.messages import Drain, FromWorker, Tickets, WorkerReport, decode_from_worker
 from workers.queue import open_channel
@@ -90,7 +91,7 @@ async def test_large_orders_are_taken_by_their_size() -> None:
     channel = await open_channel(ours, decode_from_worker, take, lambda: None)
     running = asyncio.create_task(worker.run(theirs))
     channel.put(Tickets([Ticket(OrderRange(1, 1, 1, ORDERS), 1, Priority.NORMAL, 1, 1)]))
-    async with asyncio.timeout(30), hands.changed:
+    async with asyncio.timeout(PATIENCE), hands.changed:
         while hands.ended < ORDERS:
             # What has ended makes room for as much.
             before = hands.ended
@@ -99,7 +100,7 @@ async def test_large_orders_are_taken_by_their_size() -> None:
                 hands.go.release()
             while hands.ended < before + 10:
                 await hands.changed.wait()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await ended.wait()
         assert hands.most == 10
         assert max(store.asked) == limit
