@@ -106,7 +106,7 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 
 lock: ## Renew the lock files; needs uv
 	$(COMPILE) pyproject.toml -o requirements.lock
-	for extra in traces dev bench peers fuzz; do \
+	for extra in traces lake dev bench peers fuzz; do \
 		$(COMPILE) --extra $$extra pyproject.toml -o requirements-$$extra.lock || exit; \
 	done
 	for group in client build; do \
