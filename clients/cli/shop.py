@@ -5,19 +5,22 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Annotated, BinaryIO, NamedTuple
 
 import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from clients.accounts.resets import link_to_reset
 from clients.accounts.tenants import get_tenant
 from clients.cli.files import CHUNK_BYTES, DEFAULT_UPLOAD_BYTES, create_progress, name_source, open_source
-from clients.cli.output import Output, print_error
-from clients.cli.targets import PERSISTENCE, read_setting, resolve_target
+from clients.cli.output import Output, print_error, print_note
+from clients.cli.targets import PERSISTENCE, read_gateway_url, read_setting, resolve_target
 from clients.errors import ClientError, WrongUsage
 from clients.persistence import PersistenceClient
 from clients.shop import loads
+from clients.shop.demo import FIRST_CUSTOMER, MAX_BYTES, fill_shop
 from clients.shop.loads import BookLoad, LoadDefaults, LoadReport
 from clients.shop.search_state import list_requested_indexes, request_index
 from shared.domain.books import check_price
@@ -27,7 +30,9 @@ from shared.domain.tenants import MAIN
 from shared.recommendations.evaluation import evaluate_baskets
 
 shop = App(
-    name="shop", help="The bookstore: load and undo files of books; build its search index; measure recommendations."
+    name="shop",
+    help="The bookstore: load and undo files of books; fill it for a look; build its search index; measure "
+    "recommendations.",
 )
 
 _REINDEX_POLL_SECONDS = 0.2
@@ -187,6 +192,59 @@ async def reindex(
             await asyncio.sleep(_REINDEX_POLL_SECONDS)
     Output(json=options.json).print_members({"tenant": options.tenant, "state": "built"})
     return 0
+
+
+@shop.command(name="demo")
+async def fill_with_demo(
+    file: Annotated[
+        str | None,
+        Parameter(allow_leading_hyphen=True, help="A CSV file, or - for standard input; else the sample of 200 books."),
+    ] = None,
+    /,
+    *,
+    seed: Annotated[int, Parameter(help="Another number draws other prices, lists and purchases.")] = 1,
+    options: ShopOptions = _OPTIONS,
+) -> int:
+    """Fill a shop for a look: books, six customers, their favourites, wishes and purchases.
+
+    The same seed makes the same shop, and what is there is not made again. The purchases are completed while the
+    service shop and the workers run.
+    """
+    output = Output(json=options.json)
+    with open_source(str(_find_sample()) if file is None else file) as source:
+        sample = source.read(MAX_BYTES + 1)
+    if len(sample) > MAX_BYTES:
+        raise WrongUsage(f"the sample has more than {MAX_BYTES:,} bytes", hint="shop load takes files of any size")
+    try:
+        text = sample.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise WrongUsage("the sample is not UTF-8", hint="save it as UTF-8") from None
+    async with PersistenceClient(*resolve_target(options.host, options.port, PERSISTENCE)) as client:
+        stored = await get_tenant(client, options.tenant)
+        with create_progress() as progress:
+            bar = progress.add_task("filling", total=None)
+            demo = await fill_shop(
+                client.of(options.tenant),
+                stored.record,
+                text,
+                seed=seed,
+                progress=lambda name: progress.update(bar, description=name),
+            )
+    members = {"tenant": options.tenant, **msgspec.to_builtins(demo.report)}
+    if demo.token is not None:
+        members["first_customer"] = FIRST_CUSTOMER
+        members["link"] = link_to_reset(read_gateway_url(), demo.token)
+    output.print_members(members)
+    if demo.report.is_empty() and not output.json:
+        print_note("everything of this seed was there, and nothing was changed")
+    return 0
+
+
+def _find_sample() -> Path:
+    path = Path(__file__).parents[2] / "docs/samples/books.csv"
+    if not path.exists():
+        raise WrongUsage("the sample of books is not installed here", hint="name a CSV file of books")
+    return path
 
 
 @shop.command(name="evaluate")

@@ -54,6 +54,12 @@ def read_setting(name: str, default: str) -> str:
     return next((value for source in sources if (value := source.get(name))), default)
 
 
+def read_gateway_url() -> str:
+    """Returns the address of the gateway's pages: PUBLIC_URL, or else that of this machine."""
+    scheme = "https" if read_setting("TLS_CERT", "") else "http"
+    return read_setting("PUBLIC_URL", f"{scheme}://localhost:{read_setting('MAIN_SERVER_PORT', '5000')}")
+
+
 def _load_tls(trusted: str) -> ssl.SSLContext:
     try:
         return client_tls(trusted)

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from clients.accounts import accounts, tenants
 from clients.accounts.resets import INVITATION_SECONDS, link_to_reset, open_reset
 from clients.cli.output import Output
-from clients.cli.targets import read_setting
+from clients.cli.targets import read_gateway_url
 from clients.cli.tenant import TenantOptions
 from clients.persistence import PersistenceClient
 from shared.domain.accounts import Account, Role, normalize_email
@@ -43,7 +43,7 @@ async def add_user(
     async with options.open_client() as client:
         await tenants.get_tenant(client, tenant)
         await accounts.create_account(client.of(tenant), account, password_hash=None, also=[reset.action])
-    _print_account(options, account, link=_link_of(reset.token))
+    _print_account(options, account, link=link_to_reset(read_gateway_url(), reset.token))
     return 0
 
 
@@ -88,7 +88,7 @@ async def reset_password(email: Email, /, *, tenant: Tenant = MAIN, options: Ten
         found = await _find_account(records, email)
         reset = open_reset(tenant, found, seconds=INVITATION_SECONDS)
         await records.transact([reset.action])
-    _print_account(options, found, link=_link_of(reset.token))
+    _print_account(options, found, link=link_to_reset(read_gateway_url(), reset.token))
     return 0
 
 
@@ -117,12 +117,6 @@ async def _find_account(records: PersistenceClient, email: str) -> Account:
     if found is None:
         raise NotFound(f"no account has the address {email}", field="email", hint="user list shows all; see --tenant")
     return found
-
-
-def _link_of(token: str) -> str:
-    scheme = "https" if read_setting("TLS_CERT", "") else "http"
-    this_machine = f"{scheme}://localhost:{read_setting('MAIN_SERVER_PORT', '5000')}"
-    return link_to_reset(read_setting("PUBLIC_URL", this_machine), token)
 
 
 def _print_account(options: TenantOptions, account: Account, *, link: str | None = None) -> None:

@@ -156,6 +156,11 @@ async def _check_out_recent(
     return Checkout(made, created=True)
 
 
+async def has_checked_out(records: PersistenceClient, user: str, key: str) -> bool:
+    """Whether a user's checkout with this key has made a purchase, in the last 30 days."""
+    return (await records.get_item(CHECKOUTS.name, {"user": user, "key": f"key:{key}"})).item is not None
+
+
 async def _find_checkout(
     records: PersistenceClient, user: str, key: str, digest: str, purchase: str
 ) -> Checkout | None:
