@@ -14,6 +14,7 @@ from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.shop import ShopFigures
+from tests.benchmarks.shop_rush import RushFigures
 from tests.benchmarks.shop_search import ShopSearchFigures
 from tests.benchmarks.trials import EndToEnd, Footprint
 
@@ -36,6 +37,7 @@ class Figures(NamedTuple):
     stock: InventoryFigures | None = None
     accounts: AccountFigures | None = None
     shop: ShopFigures | None = None
+    rush: RushFigures | None = None
     searched: ShopSearchFigures | None = None
     page: DashboardFigures | None = None
     dynamo: DynamoFigures | None = None
@@ -68,6 +70,7 @@ def bars(figures: Figures) -> list[Bar]:
     found += [] if figures.stock is None else _inventory_bars(figures.stock)
     found += [] if figures.accounts is None else _account_bars(figures.accounts)
     found += [] if figures.shop is None else _shop_bars(figures.shop)
+    found += [] if figures.rush is None else _rush_bars(figures.rush)
     found += [] if figures.searched is None else _search_bars(figures.searched)
     return found + ([] if figures.page is None else _page_bars(figures.page))
 
@@ -147,6 +150,12 @@ def _shop_bars(shop: ShopFigures) -> list[Bar]:
     ratio = median(shop.books) / median(shop.peer_books)
     what = "a book by its id, beside FastAPI + aiosqlite with the same columns"
     return [Bar(what, f"{ratio:.1f} times", "2 times", ratio >= 2)]
+
+
+def _rush_bars(rush: RushFigures) -> list[Bar]:
+    late = median(rush.second_p99_ms)
+    what = "1,000 customers of 100 copies within a second, at four gateways: p99"
+    return [Bar(what, f"{late:.0f} ms", "250 ms", late <= 250)]
 
 
 def _search_bars(searched: ShopSearchFigures) -> list[Bar]:

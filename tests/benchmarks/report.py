@@ -17,6 +17,7 @@ from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.shop import ShopFigures
+from tests.benchmarks.shop_rush import RushFigures
 from tests.benchmarks.shop_search import ShopSearchFigures
 from tests.benchmarks.trials import EndToEnd
 
@@ -55,6 +56,7 @@ def _members(figures: Figures) -> dict[str, Any]:
         "inventory": figures.stock,
         "accounts": figures.accounts,
         "shop": figures.shop,
+        "rush": figures.rush,
         "search": figures.searched,
     }
     return {"rates": rates, **{name: found and found._asdict() for name, found in members.items()}}
@@ -86,6 +88,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     lines += [] if figures.stock is None else _inventory_lines(figures.stock)
     lines += [] if figures.accounts is None else _account_lines(figures.accounts)
     lines += [] if figures.shop is None else _shop_lines(figures.shop)
+    lines += [] if figures.rush is None else _rush_lines(figures.rush)
     lines += [] if figures.searched is None else _search_lines(figures.searched)
     lines += [] if figures.page is None else _page_lines(figures.page)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
@@ -278,6 +281,25 @@ def _shop_lines(shop: ShopFigures) -> list[str]:
         if rounds:
             each = ", ".join(f"{rate:,.0f}" for rate in rounds)
             lines.append(f"| {name} | {median(rounds):,.0f} | {median(cpu):,.0f} | {each} |")
+    return lines
+
+
+def _rush_lines(rush: RushFigures) -> list[str]:
+    lines = [
+        "",
+        "A thousand customers with a token, at four gateways before one persistence server, each of whom wants one of",
+        "100 copies of a book: 100 are sold, and 900 are refused, who learn that none is left. The client shares the",
+        f"machine with the servers, which take {median(rush.cpu_us):,.0f} µs of CPU for a checkout.",
+        "",
+        "| 1,000 checkouts | p50 (median) | p99 (median) | rounds |",
+        "|---|---|---|---|",
+    ]
+    for name, half, late in (
+        ("within a second", rush.second_p50_ms, rush.second_p99_ms),
+        ("at the same moment", rush.burst_p50_ms, rush.burst_p99_ms),
+    ):
+        each = ", ".join(f"{wait:,.0f}" for wait in late)
+        lines.append(f"| {name} | {median(half):,.0f} ms | {median(late):,.0f} ms | {each} |")
     return lines
 
 

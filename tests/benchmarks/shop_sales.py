@@ -57,7 +57,7 @@ class SaleFigures(NamedTuple):
     peer_checkouts: list[Rate]
 
 
-class _SignedGateway(Gateway):
+class SignedGateway(Gateway):
     """Verifies the tokens that the benchmark signs."""
 
     def __init__(self, persistence: Persistence, key: bytes) -> None:
@@ -106,12 +106,12 @@ def _suite() -> _Running:
     """Yields our servers, that of HTTP first, the tokens of customers, and the ids of books."""
     key = secrets.token_bytes(32)
     books = [make_book(number)._replace(stock=_COPIES) for number in range(_BOOKS)]
-    with DevPersistence().running() as persistence, _SignedGateway(persistence, key).running() as gateway:
+    with DevPersistence().running() as persistence, SignedGateway(persistence, key).running() as gateway:
         # The intake and the distributed service are not needed.
         while not get(gateway.port, "/api/v1/books?limit=1").startswith(b'{"data"'):
             time.sleep(0.05)
         asyncio.run(fill_shop(persistence.port, books))
-        tokens = asyncio.run(_sign_in(persistence.port, TokenSigner({"a": key})))
+        tokens = asyncio.run(sign_in(persistence.port, TokenSigner({"a": key}), _CUSTOMERS))
         yield (gateway, persistence), tokens, [one.book.book for one in books]
 
 
@@ -130,11 +130,11 @@ def _peer() -> _Running:
         yield (server,), tokens, [one.book.book for one in books]
 
 
-async def _sign_in(port: int, signer: TokenSigner) -> list[str]:
+async def sign_in(port: int, signer: TokenSigner, customers: int) -> list[str]:
     """Stores customers, each with a session; returns their access tokens."""
     tokens = []
     async with PersistenceClient(port=port) as records:
-        for number in range(_CUSTOMERS):
+        for number in range(customers):
             account = build_account(f"customer-{number}@example.com", "Ana", "Paz", ["customer"])
             opened = open_session(account.user, "token", agent="benchmark", generation=1, seconds=3600)
             actions: list[Action] = [Put(ACCOUNTS.name, msgspec.to_builtins(account)), opened.action]
@@ -160,17 +160,17 @@ def measure_sales(
     tallies = [_Tally(servers), _Tally(servers)]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         # The first requests of each customer and of each book look them up.
-        firsts = [_add(path, tokens[number % len(tokens)], book) for number, book in enumerate(books)]
+        firsts = [format_addition(path, tokens[number % len(tokens)], book) for number, book in enumerate(books)]
         runner.run(_drive(servers[0].port, firsts))
-        runner.run(_drive(servers[0].port, [_check_out(path, token, next(numbers)) for token in tokens]))
+        runner.run(_drive(servers[0].port, [format_checkout(path, token, next(numbers)) for token in tokens]))
         while any(one.seconds < seconds for one in tallies):
             chosen = [chance.sample(books, _LINES) for _ in tokens]
             additions = [
-                _add(path, token, wanted[line])
+                format_addition(path, token, wanted[line])
                 for line in range(_LINES)
                 for token, wanted in zip(tokens, chosen, strict=True)
             ]
-            checkouts = [_check_out(path, token, next(numbers)) for token in tokens]
+            checkouts = [format_checkout(path, token, next(numbers)) for token in tokens]
             for tally, requests in zip(tallies, (additions, checkouts), strict=True):
                 with tally.counting(len(requests)):
                     runner.run(_drive(servers[0].port, requests))
@@ -246,11 +246,13 @@ async def _drive(port: int, requests: Sequence[bytes]) -> None:
     await asyncio.gather(*(customer.ended for _, customer in opened))
 
 
-def _add(path: str, token: str, book: str) -> bytes:
+def format_addition(path: str, token: str, book: str) -> bytes:
+    """Returns the request that adds a copy of a book to the cart of a customer; `path` is that of the API."""
     return _format_post(f"{path}/cart/add", token, "", {"book_id": book, "quantity": 1})
 
 
-def _check_out(path: str, token: str, number: int) -> bytes:
+def format_checkout(path: str, token: str, number: int) -> bytes:
+    """Returns the request that buys the cart of a customer."""
     return _format_post(f"{path}/purchases/checkout", token, f"Idempotency-Key: purchase-{number}\r\n", _PURCHASE)
 
 

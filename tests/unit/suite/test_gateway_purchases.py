@@ -285,3 +285,21 @@ async def test_one_key_is_one_purchase_over_http(shop: Shop) -> None:
     )
     assert sorted(one.status for one in answers) == [200] * 11 + [201]
     assert len({one.json["purchase_id"] for one in answers}) == 1
+
+
+async def test_customers_of_several_gateways_buy_what_there_is(shop: Shop, suite: Suite) -> None:
+    others = [InProcessHttp(await suite.start_gateway()) for _ in range(3)]
+    gateways = [shop, *(Shop(suite, http, shop.books) for http in others)]
+    customers = [(gateways[number % 4], await shop.sign_in(f"u{number}")) for number in range(12)]
+    async with suite.persistence() as records:
+        await change_book(records, shop.books[0], {}, 5)
+    added = await asyncio.gather(*(gateway.add(customer) for gateway, customer in customers))
+    assert {one.status for one in added} == {200}
+    answers = await asyncio.gather(
+        *(gateway.ask("POST", f"{PURCHASES}/checkout", BODY, headers=customer) for gateway, customer in customers)
+    )
+    assert sorted(one.status for one in answers) == [201] * 5 + [409] * 7
+    assert {one.problem["errors"][0]["params"]["left"] for one in answers if one.status == 409} == {0}
+    for (gateway, customer), answer in zip(customers, answers, strict=True):
+        bought = (await gateway.ask("GET", PURCHASES, headers=customer)).json["data"]
+        assert len(bought) == (answer.status == 201)
