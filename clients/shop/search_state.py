@@ -51,6 +51,15 @@ class ShopHeartbeat(NamedTuple):
         return f"the search index is being built: {', '.join(self.building)}" if self.building else None
 
 
+class SearchProgress(NamedTuple):
+    """What is known of the search indexes after a restart."""
+
+    position: str
+    """The position in the feed of all tenants up to which all indexes have the changes."""
+    versions: int
+    """No document of an index has a higher version."""
+
+
 async def send_heartbeat(records: PersistenceClient, building: list[str], behind: list[str]) -> None:
     """Stores a heartbeat. Raises ClientError."""
     shown = {"building": building[:_SHOWN_TENANTS], "behind": behind[:_SHOWN_TENANTS]}
@@ -94,12 +103,13 @@ async def finish_request(records: PersistenceClient, tenant: str, number: str) -
             raise
 
 
-async def load_position(records: PersistenceClient) -> str | None:
-    """Returns the position in the feed of all tenants up to which all indexes have the changes. Raises ClientError."""
+async def load_progress(records: PersistenceClient) -> SearchProgress | None:
+    """Returns the stored progress, None before the first. Raises ClientError."""
     stored: dict[str, Any] | None = (await records.get_item(SHOP_STATE.name, _POSITION)).item
-    return None if stored is None else str(stored["position"])
+    return None if stored is None else SearchProgress(str(stored["position"]), int(stored.get("versions", 0)))
 
 
-async def store_position(records: PersistenceClient, position: str) -> None:
-    """Stores the position. Raises ClientError."""
-    await records.transact([Put(SHOP_STATE.name, {**_POSITION, "position": position})])
+async def store_progress(records: PersistenceClient, progress: SearchProgress) -> None:
+    """Stores the progress. Raises ClientError."""
+    item = {**_POSITION, "position": progress.position, "versions": progress.versions}
+    await records.transact([Put(SHOP_STATE.name, item)])

@@ -15,6 +15,8 @@ from shared.domain.tables import BOOKS, STOCK
 from shared.search.port import IndexChange, IndexedBook, RemovedBook
 
 _PAGE_BOOKS = 500
+_HOUR = 3_600_000_000
+"""In microseconds."""
 
 
 class ReadClock:
@@ -22,10 +24,22 @@ class ReadClock:
 
     Records that are read later are at least as new. Versions of the records themselves do not do: a count of copies
     that was deleted begins at 1 again.
+
+    A document of a higher version is never replaced. So `limit`, which no version reaches within the next hour, is
+    stored, and a service that starts with its machine's clock set back continues behind it.
     """
 
     def __init__(self) -> None:
         self._last = 0
+
+    @property
+    def limit(self) -> int:
+        """A version that is higher than all of the past and of the next hour."""
+        return max(self._last, time.time_ns() // 1000) + _HOUR
+
+    def continue_behind(self, limit: int) -> None:
+        """Has later versions be higher than the limit of an earlier service."""
+        self._last = max(self._last, limit)
 
     def next_version(self) -> int:
         """Returns a version for records that are read from now on."""

@@ -14,10 +14,11 @@ from clients.accounts.tenants import iterate_tenants
 from clients.errors import ClientError, Refused
 from clients.persistence import PersistenceClient, StoredChange
 from clients.shop.search_state import (
+    SearchProgress,
     finish_request,
     list_requested_indexes,
-    load_position,
-    store_position,
+    load_progress,
+    store_progress,
 )
 from services.shop.index_keeper import IndexKeeper
 from shared.domain.books import MAIN_STORE
@@ -57,8 +58,7 @@ class IndexFollower:
         while True:
             try:
                 if not self._loaded.is_set():
-                    self._position = await load_position(self._state)
-                    self._loaded.set()
+                    await self._load_progress()
                 busy = await self.process_page()
                 self._failures = 0
             except ClientError as error:
@@ -91,7 +91,7 @@ class IndexFollower:
         return len(page.changes) > 0
 
     async def store_positions(self) -> None:
-        """Stores the position from time to time, once the indexes have all changes before it."""
+        """Stores the progress from time to time, once the indexes have all changes before the position."""
         clock = asyncio.get_running_loop().time
         stored, stored_at = None, 0.0
         await self._loaded.wait()
@@ -100,7 +100,7 @@ class IndexFollower:
             await self._keeper.settle()
             if position is not None and (position != stored or clock() > stored_at + _REFRESH_SECONDS):
                 with contextlib.suppress(ClientError):
-                    await store_position(self._state, position)
+                    await store_progress(self._state, SearchProgress(position, self._keeper.clock.limit))
                     stored, stored_at = position, clock()
             await asyncio.sleep(_POSITION_SECONDS)
 
@@ -130,6 +130,13 @@ class IndexFollower:
                         await self._keeper.settle(tenant)
                     await finish_request(self._state, tenant, number)
             await asyncio.sleep(_REQUESTS_SECONDS)
+
+    async def _load_progress(self) -> None:
+        progress = await load_progress(self._state)
+        if progress is not None:
+            self._position = progress.position
+            self._keeper.clock.continue_behind(progress.versions)
+        self._loaded.set()
 
     async def _list_tenants(self) -> list[str]:
         """Returns the names of all tenants. Raises ClientError."""

@@ -52,7 +52,8 @@ class IndexKeeper:
     def __init__(self, index: BookIndex, client: PersistenceClient, *, at_once: int) -> None:
         self._index = index
         self._client = client
-        self._clock = ReadClock()
+        self.clock = ReadClock()
+        """The versions of documents."""
         self._tenants: dict[str, _Tenant] = {}
         """Those with work."""
         self._places = asyncio.Semaphore(at_once)
@@ -156,7 +157,7 @@ class IndexKeeper:
             try:
                 async with self._places:
                     # Read after they were taken: a later change adds the book again.
-                    changes = await read_changes(records, books, self._clock.next_version())
+                    changes = await read_changes(records, books, self.clock.next_version())
                     await self._index.apply(name, changes, position)
             except IndexMissing:
                 await self._build(name, tenant)
@@ -174,7 +175,7 @@ class IndexKeeper:
             began = asyncio.get_running_loop().time()
             try:
                 await self._index.build(
-                    name, iterate_documents(records, self._clock.next_version()), tenant.position or "0"
+                    name, iterate_documents(records, self.clock.next_version()), tenant.position or "0"
                 )
             finally:
                 tenant.building = False

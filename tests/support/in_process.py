@@ -187,8 +187,14 @@ class Suite:
 
     async def start_shop(self) -> None:
         """Starts the shop's service, which keeps the index `books` and listens nowhere."""
+        await self._stack.enter_async_context(self.run_shop())
+
+    @asynccontextmanager
+    async def run_shop(self) -> AsyncIterator[None]:
+        """Runs the shop's service for the block."""
         chosen = ShopSettings(data_dir=str(self.folder), **self._known())
-        await self._stack.enter_async_context(serving(ShopService(chosen, chosen.build_access(), self.books).serve))
+        async with serving(ShopService(chosen, chosen.build_access(), self.books).serve):
+            yield
 
     @asynccontextmanager
     async def connect(self, name: str, **options: Any) -> AsyncIterator[Lines]:

@@ -1,10 +1,13 @@
 """The search of books over HTTP, in this process: the service of the shop follows the records, the gateway finds."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from clients.accounts.tenants import add_tenant
+from clients.shop.search_state import load_progress
+from services.shop import book_documents
 from shared.domain.errors import IndexBehind
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
@@ -120,6 +123,21 @@ async def test_without_an_index_the_answer_is_503_and_the_list_of_books_works(
     await pass_time_until(look)
     await found(http, "q=soledad")
     assert (await http.get("/ready")).json["dependencies"]["shop"]["status"] in ("ok", "degraded")
+
+
+async def test_edits_are_found_by_a_service_that_starts_with_its_clock_set_back(
+    suite: Suite, http: InProcessHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with suite.run_shop(), suite.persistence() as client:
+        await pass_time_until(lambda: suite.books.position("main"))
+        path = f"{BOOKS}/{(await add(http)).json['book']['book_id']}"
+        await found(http, "q=soledad")
+        await pass_time_until(lambda: load_progress(client))
+    monkeypatch.setattr(book_documents, "time", SimpleNamespace(time_ns=lambda: 0))
+    async with suite.run_shop():
+        await http.ask("PUT", path, {"title": "El otoño del patriarca"})
+        await found(http, "q=otono")
+        await found(http, "q=soledad", 0)
 
 
 async def test_shops_find_only_their_own_books(suite: Suite, shop: InProcessHttp) -> None:
