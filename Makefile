@@ -89,6 +89,7 @@ chaos: $(STAMP) .venv-fuzz/.installed .venv-dynamodb/.installed ## Break the sui
 	$(BIN)/python -m tests.chaos
 	SHOP_KILLS=60 $(BIN)/python -m pytest tests/integration/test_shop.py
 	API_EXAMPLES=20 $(BIN)/python -m pytest tests/integration/gateway/test_description.py
+	SQL_BOMBS=all $(BIN)/python -m pytest tests/unit/lake/test_sandbox.py
 	CHAOS_EXAMPLES=300 $(BIN)/python -m pytest tests/chaos/test_bugs.py tests/chaos/test_wire.py
 	.venv-fuzz/bin/python -m tests.chaos.fuzz -max_total_time=60
 

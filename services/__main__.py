@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from services.settings import LakeSwitch
 from services.supervisor import ServerProcess, Supervisor
 from shared.domain.errors import StartupError
 from shared.runtime import logs
@@ -31,6 +32,9 @@ SERVERS = (
 )
 """All servers in the order of their start, with the share of the stop time that each one has."""
 
+LAKE = ServerProcess("lake", "services.lake", stop_by=_FRONT_BY)
+"""The server that runs with LAKE=on."""
+
 
 class SuiteSettings(Struct, frozen=True):
     """Settings of the supervisor. Each server reads its own settings."""
@@ -41,6 +45,7 @@ class SuiteSettings(Struct, frozen=True):
     shutdown_seconds: Seconds = 10.0
     log_format: logs.LogFormat = "console"
     log_level: logs.LogLevel = "info"
+    lake: LakeSwitch = "off"
 
 
 def main(argv: list[str]) -> int:
@@ -65,6 +70,8 @@ def main(argv: list[str]) -> int:
                 make_folder(Path(settings.db_path).parent)
         # The distributed service reads the files of this machine.
         servers = [one for one in SERVERS if settings.store == "sqlite" or one.name != "distributed"]
+        if settings.lake == "on":
+            servers.append(LAKE)
         supervisor = Supervisor(servers, shutdown_seconds=settings.shutdown_seconds)
         dump.find_children = supervisor.find_ready_servers
         status = await supervisor.run(stop)

@@ -31,6 +31,13 @@ DEFAULT_PREFIX = "comanda-"
 TEST_PREFIX = "comanda-test-"
 """The prefix of tables with STAGE=test, unless another one than the default is set."""
 
+LakeSwitch = Literal["off", "on"]
+
+LakeUrl = Annotated[str, Meta(pattern=r"^s3://[^\s?#]+$")]
+
+LAKE_PROGRESS = "lake.db"
+"""The file in DATA_DIR with the positions of the lake's service."""
+
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{3,200}$")]
 
 

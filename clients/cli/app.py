@@ -85,6 +85,8 @@ app.command("clients.cli.inventory:inventory", name="inventory", help="Stock: up
 app.command("clients.cli.user:user", name="user", help="Accounts of users: add, list and block them, give roles.")
 app.command("clients.cli.tenant:tenant", name="tenant", help="Tenants: add, list and change them.")
 app.command("clients.cli.shop:shop", name="shop", help="The bookstore: load and undo files of books.")
+app.command("clients.cli.lake:run_sql", name="sql", help="Ask the analytics lake with one SELECT.")
+app.command("clients.cli.lake:lake", name="lake", help="The analytics lake: state, rebuild, forget a person, Athena.")
 app.command("clients.cli.readiness:show_readiness", name="ready", help="Check whether all required servers can work.")
 app.command(
     "clients.tools.doctor.command:run_doctor",

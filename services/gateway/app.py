@@ -7,9 +7,11 @@ from prometheus_client import generate_latest
 
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
+from clients.lake.queries import LakeQueries
 from clients.persistence import PersistenceClient
 from clients.shop.recent import RecentShop
 from services.gateway.api.accounts import AccountRoutes
+from services.gateway.api.analytics import AnalyticsRoutes
 from services.gateway.api.event_streams import EventStreams
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.imports import ImportRoutes
@@ -78,6 +80,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
     accounts: AccountServices,
     covers: CoverStore,
     books: BookIndex,
+    queries: LakeQueries | None,
     traces: Traces | None,
     audit_log: AuditLog,
     encrypted: bool,
@@ -133,6 +136,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         ),
         *collect_routes(PurchaseRoutes(persistence, tenants, recent)),
         *collect_routes(PurchaseEventRoutes(persistence, streams)),
+        *collect_routes(AnalyticsRoutes(persistence, queries)),
         *collect_routes(
             CoverRoutes(
                 persistence,

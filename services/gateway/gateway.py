@@ -14,6 +14,8 @@ from clients.access import Access
 from clients.base_client import BaseClient
 from clients.distributed import DistributedClient
 from clients.intake import IntakeClient
+from clients.lake.location import resolve_location
+from clients.lake.queries import LakeQueries, QueryLimits
 from clients.persistence import PersistenceClient
 from services.gateway.app import build_app
 from services.gateway.http.server import HttpServer
@@ -117,6 +119,7 @@ class Gateway:
             accounts=accounts,
             covers=covers,
             books=books,
+            queries=_open_queries(settings, stack),
             traces=traces,
             audit_log=audit_log,
             encrypted=encrypted,
@@ -170,6 +173,18 @@ class Gateway:
             for _ in range(settings.backend_connections)
         ]
         return Backend(name, clients, max_waiting=settings.max_requests, absent=absent)
+
+
+def _open_queries(settings: GatewaySettings, stack: AsyncExitStack) -> LakeQueries | None:
+    if settings.lake == "off":
+        return None
+    location = resolve_location(
+        settings.lake_url, settings.data_dir, region=settings.aws_region, endpoint=settings.aws_endpoint_url
+    )
+    limits = QueryLimits(settings.sql_seconds, settings.sql_memory_mib, settings.max_sql_rows, settings.max_sql_bytes)
+    queries = LakeQueries(location, limits, at_once=settings.max_sql_queries, spares=settings.max_sql_queries)
+    stack.push_async_callback(queries.close)
+    return queries
 
 
 async def _close_streams_at(stop: asyncio.Event, hub: EventHub) -> None:

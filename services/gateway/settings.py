@@ -8,6 +8,8 @@ from msgspec import Meta
 from services.search_settings import SearchSettings
 from services.settings import (
     AuditLogMib,
+    LakeSwitch,
+    LakeUrl,
     ListenAddress,
     RequestIdScope,
     Stage,
@@ -73,6 +75,13 @@ class GatewaySettings(SearchSettings, frozen=True):
     max_cover_bytes: Annotated[int, Meta(ge=1024)] = 5_242_880
     max_covers_at_once: Count = 1
     covers_bucket: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
+    lake: LakeSwitch = "off"
+    lake_url: LakeUrl | None = None
+    sql_seconds: Seconds = 10.0
+    sql_memory_mib: Annotated[int, Meta(ge=512, le=1_048_576)] = 1500
+    max_sql_rows: Count = 10_000
+    max_sql_bytes: Annotated[int, Meta(ge=1024)] = 8_388_608
+    max_sql_queries: Annotated[int, Meta(ge=1, le=64)] = 2
     low_stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 5
     recent_shop_entries: NonNegative = 20_000
     request_seconds: Seconds = 10.0

@@ -70,7 +70,7 @@ async def open_store(
         store = SqliteOrderStore(
             files,
             disk_reserve=reserve,
-            followers=[settings.distributed_file],
+            followers=settings.list_followers(),
             request_id_seconds=settings.request_id_seconds,
             outbox_days=settings.outbox_days,
         )

@@ -2,12 +2,15 @@
 
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
 from services.example_secrets import check_no_examples
 from services.settings import (
+    LAKE_PROGRESS,
+    LakeSwitch,
     ListenAddress,
     RequestIdScope,
     ServerSettings,
@@ -55,6 +58,12 @@ class IntakeSettings(ServerSettings, frozen=True):
     service_token: Token | None = None
     intake_read_token: Token | None = None
     tls_ca: str | None = None
+    lake: LakeSwitch = "off"
+
+    def list_followers(self) -> list[Path]:
+        """Returns the files with the positions of the followers of the outbox: what they have not read is kept."""
+        lake = [Path(self.data_dir) / LAKE_PROGRESS] if self.lake == "on" else []
+        return [self.distributed_file, *lake]
 
     @property
     def kit(self) -> Kit:

@@ -17,10 +17,11 @@ _QUOTED = re.compile(r'[",\r\n]')
 
 def export_lines(rows: Iterable[tuple[str, str, int]]) -> bytes:
     """Returns the lines of a file for rows of store, item and count; they follow HEAD."""
-    return "".join([f"{_encode_cell(store)},{_encode_cell(item)},{count}\r\n" for store, item, count in rows]).encode()
+    return "".join([f"{encode_cell(store)},{encode_cell(item)},{count}\r\n" for store, item, count in rows]).encode()
 
 
-def _encode_cell(name: str) -> str:
+def encode_cell(name: str) -> str:
+    """Returns a text as a cell that no spreadsheet takes for a formula."""
     if _FORMULA.match(name):
         name = f"'{name}"
     if _QUOTED.search(name):

@@ -14,6 +14,7 @@ from services.distributed.settings import DistributedSettings
 from services.gateway.settings import GatewaySettings
 from services.intake.settings import IntakeSettings
 from services.inventory.settings import InventorySettings
+from services.lake.settings import LakeSettings
 from services.persistence.settings import PersistenceSettings
 from services.shop.settings import ShopSettings
 
@@ -25,6 +26,7 @@ SERVERS: Mapping[str, type[msgspec.Struct]] = {
     "gateway": GatewaySettings,
     "inventory": InventorySettings,
     "shop": ShopSettings,
+    "lake": LakeSettings,
 }
 _HEAD = """# Settings
 

@@ -71,7 +71,8 @@ EXPECTED: dict[frozenset[str], str] = {
     """,
     frozenset({"admin"}): """
         GET /api/v1/users, PUT /api/v1/users/{id}/role, PUT /api/v1/users/{id}/block, GET /api/v1/api-keys,
-        POST /api/v1/api-keys, DELETE /api/v1/api-keys/{id}
+        POST /api/v1/api-keys, DELETE /api/v1/api-keys/{id}, POST /api/v1/analytics/sql,
+        GET /api/v1/analytics/tables
     """,
     ACCOUNTS: """
         GET /api/v1/books/recommendations/{id},

@@ -1,0 +1,1 @@
+"""SQL over the analytics lake, for commands and servers."""

@@ -1,0 +1,1 @@
+"""The analytics lake: tables, files, and the SQL over them."""
