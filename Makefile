@@ -11,10 +11,10 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 # The packages of this folder, changes to them included, and the command `comanda`.
 INSTALL_ITSELF := $(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
-# What runs in one process, without a server: logic, and the contract that the stores in memory share with the others.
+# What runs in one process, without a server: logic, and the contract that the stores in memory share with SQLite's.
 COVERED := 78
 # Rules about the repository itself are left to `make test`.
-UNIT_TESTS := --ignore-glob='tests/unit/test_*.py' -m 'not server' --hypothesis-profile=quick tests/unit \
+UNIT_TESTS := --ignore-glob='tests/unit/test_*.py' -m 'not server and not engine' --hypothesis-profile=quick tests/unit \
 	$(addprefix tests/contract/test_,order_store.py order_feed.py record_store.py record_names.py book_index.py)
 # What behaves differently from one version of Python to the next: the parts by themselves, pickles, signals, spawned
 # processes, SQLite.

@@ -56,7 +56,7 @@ def servers() -> Iterator[Callable[[str], str]]:
         yield start
 
 
-@pytest.fixture(params=["memory", "tantivy", *SERVERS])
+@pytest.fixture(params=["memory", pytest.param("tantivy", marks=pytest.mark.engine), *SERVERS])
 async def index(
     tmp_path: Path, request: pytest.FixtureRequest, servers: Callable[[str], str]
 ) -> AsyncIterator[BookIndex]:

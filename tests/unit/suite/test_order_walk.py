@@ -7,6 +7,7 @@ accepted, cancelled and reopened in any order.
 import asyncio
 import random
 from collections import Counter
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ class Walk:
 
     def check(self) -> None:
         """Compares the parts of the lifecycle with each other and with the store."""
-        states = Counter(order.state for order in self.suite.orders.orders.values())
+        states = Counter(map(attrgetter("state"), self.suite.orders.orders.values()))
         assert states[State.QUEUED] + states[State.RUNNING] <= LIMIT
         pool: Any = self.lifecycle._pool
         waiting = len(pool._backlog) + len(pool._quarantine)
