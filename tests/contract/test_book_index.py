@@ -287,6 +287,12 @@ async def test_filters(index: BookIndex, filters: dict[str, Any], expected: list
     assert sorted(await find(index, filters=BookFilters(**filters))) == expected
 
 
+async def test_a_name_without_a_word_is_not_that_of_a_book_without_a_name(index: BookIndex) -> None:
+    await fill(index, [make_book("b1"), make_book("b2", category=NOVEL)])
+    assert await find(index, filters=BookFilters(categories=("\u00a9",))) == []
+    assert await find(index, filters=BookFilters(languages=("?",))) == []
+
+
 async def test_a_book_without_a_price_has_none_of_the_prices(index: BookIndex) -> None:
     await fill(index, [make_book("b1", price=0), make_book("b2", price=1)])
     assert await find(index, filters=BookFilters(price_to=500)) == ["b2"]

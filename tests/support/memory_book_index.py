@@ -197,7 +197,7 @@ def _meets_one(entry: _Entry, condition: Condition) -> bool:
     fields = entry.fields
     if isinstance(condition, NameCondition):
         keys = fields.author_keys if condition.field == "author_key" else [str(getattr(fields, condition.field))]
-        return any(key in condition.keys for key in keys)
+        return any(key and key in condition.keys for key in keys)
     number = entry.book.publication_year if condition.field == "year" else int(getattr(fields, condition.field))
     if number is None:
         return False

@@ -52,9 +52,10 @@ def make_source(book: IndexedBook) -> dict[str, Any]:
         "subcategory": book.subcategory,
         "language": book.language,
         "author_name": book.authors,
-        "category_key": fields.category_key,
-        "subcategory_key": fields.subcategory_key,
-        "language_key": fields.language_key,
+        # A filter by a name without a word must not find the books without a name.
+        "category_key": fields.category_key or None,
+        "subcategory_key": fields.subcategory_key or None,
+        "language_key": fields.language_key or None,
         "author_key": fields.author_keys,
         "price": fields.price,
         "rating": fields.rating,
