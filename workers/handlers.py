@@ -26,6 +26,8 @@ from shared.domain.orders import Item, OrderRequest, Priority
 
 Handler = Callable[["Job"], Awaitable[None]]
 Unstocked = Literal["accept", "reject"]
+PaymentsName = Literal["simulated"]
+"""Adapters for payments, as the setting PAYMENTS names them."""
 Prepare = Callable[[Sequence["Job"]], Awaitable[Mapping[str, Exception | str]]]
 
 
@@ -79,6 +81,8 @@ class Kit(Struct, frozen=True):
     """A PEM file of the certificates that the servers show; None where they do not speak TLS."""
     unstocked_items: Unstocked = "accept"
     """Treatment of orders with a product that no store has as an item."""
+    payments: PaymentsName = "simulated"
+    """The adapter by which handlers of purchases take payments."""
 
 
 class Reject(Exception):

@@ -226,8 +226,9 @@ class CancelOrder(Request, frozen=True, tag="cancel"):
     audited=_describe_order,
 )
 @_require_reader
-async def cancel_order(server: IntakeServer, request: CancelOrder, _: Connection) -> Members:
-    """Cancels an order. Raises Conflict where its state does not allow that."""
+async def cancel_order(server: IntakeServer, request: CancelOrder, connection: Connection) -> Members:
+    """Cancels an order. Raises Conflict where its state does not allow that, and Unauthorized."""
+    await server.check_owner(connection, request.id)
     state = await server.lifecycle.cancel(request.id)
     if state is not None:
         raise Conflict(
@@ -253,8 +254,9 @@ class RetryOrder(Request, frozen=True, tag="retry"):
     audited=_describe_order,
 )
 @_require_reader
-async def retry_order(server: IntakeServer, request: RetryOrder, _: Connection) -> Members:
-    """Queues a failed order again. Raises QueueFull, and Conflict where it has not failed."""
+async def retry_order(server: IntakeServer, request: RetryOrder, connection: Connection) -> Members:
+    """Queues a failed order again. Raises QueueFull, Conflict where it has not failed, and Unauthorized."""
+    await server.check_owner(connection, request.id)
     state = await server.lifecycle.reopen(request.id)
     if state is not None:
         raise Conflict(

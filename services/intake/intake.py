@@ -85,7 +85,7 @@ class Intake:
             self._lifecycle,
             metrics=metrics,
             connections=lambda: len(self._server.connections),
-            readers=ReaderAuthentication(settings.intake_read_token),
+            readers=ReaderAuthentication(settings.intake_read_token, is_network_closed=settings.open_internal_ports),
             repairs=recovery.repairs,
         )
         clock = ReceiptClock(settings.request_id_seconds, newest=recovery.newest)

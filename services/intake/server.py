@@ -6,9 +6,10 @@ from typing import Any
 from services.intake.metrics import IntakeMetrics
 from services.intake.order_lifecycle import OrderLifecycle
 from services.intake.readers import ReaderAuthentication
-from shared.domain.errors import NotFound
+from shared.domain.errors import NotFound, Unauthorized
 from shared.domain.ids import parse_id
 from shared.domain.orders import Order, iso_time
+from shared.domain.purchases import is_purchase_order
 from shared.net.connection import Connection
 from shared.server.actions import Members
 from shared.server.common import CommonServer
@@ -41,6 +42,18 @@ class IntakeServer(CommonServer):
     def check_reader(self, connection: Connection) -> None:
         """See `CommonServer.check_reader`."""
         self.readers.check(connection)
+
+    async def check_owner(self, connection: Connection, order_id: str) -> None:
+        """Raises Unauthorized for a stranger if the order fulfils a purchase: its customer and the shop may end it."""
+        if not self.readers.is_stranger(connection):
+            return
+        order = await self.store.get(order_id)
+        if order is not None and is_purchase_order(order.request.request_id):
+            raise Unauthorized(
+                "the order fulfils a purchase, which other machines may not change",
+                field="id",
+                hint="customers cancel it in the shop; operators set INTAKE_READ_TOKEN and send it",
+            )
 
     def describe_health(self) -> Members:
         """See `CommonServer.describe_health`."""

@@ -20,7 +20,7 @@ from services.settings import (
 from shared.domain.errors import StartupError
 from shared.net.listeners import is_open_to_others
 from shared.runtime.settings import Count, Port, Seconds, Token
-from workers.handlers import Kit, Unstocked
+from workers.handlers import Kit, PaymentsName, Unstocked
 
 
 class IntakeSettings(ServerSettings, frozen=True):
@@ -38,6 +38,7 @@ class IntakeSettings(ServerSettings, frozen=True):
     request_id_seconds: Annotated[float, Meta(ge=0)] = 604_800.0
     max_pedidos_en_cola: Count = 100_000
     unstocked_items: Unstocked = "accept"
+    payments: PaymentsName = "simulated"
     processing_seconds: Annotated[float, Meta(ge=0, le=1e9)] = 1.0
     order_handler: str = "workers.handlers:wait"
     worker_concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 1000
@@ -75,6 +76,7 @@ class IntakeSettings(ServerSettings, frozen=True):
             service_token=self.service_token,
             trusted=self.tls_ca or self.tls_cert,
             unstocked_items=self.unstocked_items,
+            payments=self.payments,
         )
 
     def check_secrets(self) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from clients.access import Access, client_tls
 from clients.persistence import PersistenceClient
 from clients.shop.purchases import complete_purchase, get_purchase
-from services.shop.payments import PaymentDeclined, Payments, SimulatedPayments, take_payment
+from services.shop.payments import PaymentDeclined, open_payments, take_payment
 from shared.domain.errors import InvalidParams, NotFound
 from shared.domain.purchases import parse_request_id
 from workers.handlers import Job, Kit, Reject, Wait
@@ -20,13 +20,13 @@ DECLINED_TEXT: Final = "payment declined"
 
 
 class Fulfilling:
-    """Fulfils purchases. Raises OSError for unreadable certificates. Subclasses may replace `payments`."""
+    """Fulfils purchases. Raises OSError for unreadable certificates."""
 
     def __init__(self, kit: Kit) -> None:
         access = Access(kit.service_token, None if kit.trusted is None else client_tls(kit.trusted))
         self._client = PersistenceClient(kit.persistence_host, kit.persistence_port, access)
         self._wait = Wait(kit)
-        self.payments: Payments = SimulatedPayments()
+        self.payments = open_payments(kit.payments)
 
     async def __call__(self, job: Job) -> None:
         """Fulfils the purchase of an order. A purchase that was cancelled meanwhile is refunded, and not completed."""

@@ -1,4 +1,7 @@
-"""Payments of purchases: the port, and an adapter that only simulates them."""
+"""Payments of purchases: the port, and the adapter that only simulates them.
+
+The setting PAYMENTS names the adapter; `open_payments` is the one place that knows all of them.
+"""
 
 import asyncio
 from typing import Final, Protocol
@@ -6,6 +9,7 @@ from typing import Final, Protocol
 import structlog
 
 from shared.domain.purchases import PAID_ON_DELIVERY, Purchase
+from workers.handlers import PaymentsName
 
 DECLINED: Final = "simulated-declined"
 """The payment method that the simulation declines."""
@@ -50,6 +54,12 @@ class SimulatedPayments:
 
     async def refund(self, purchase: Purchase) -> None:
         """Does nothing."""
+
+
+def open_payments(name: PaymentsName) -> Payments:
+    """Returns the adapter that the setting PAYMENTS names."""
+    adapters: dict[PaymentsName, type[Payments]] = {"simulated": SimulatedPayments}
+    return adapters[name]()
 
 
 async def take_payment(payments: Payments, purchase: Purchase) -> None:

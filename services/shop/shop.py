@@ -17,7 +17,7 @@ from services.shop.fulfilling_follower import PurchaseFollower
 from services.shop.index_follower import IndexFollower
 from services.shop.index_keeper import IndexKeeper
 from services.shop.pair_follower import PairFollower
-from services.shop.payments import SimulatedPayments
+from services.shop.payments import open_payments
 from services.shop.settings import ShopSettings
 from services.shop.user_notifier import UserNotifier
 from shared.recommendations.pair_file import FILE as PAIRS_FILE
@@ -79,7 +79,7 @@ class ShopService:
             self._connect_client(),
             intake,
             distributed,
-            SimulatedPayments(),
+            open_payments(settings.payments),
             pending_seconds=settings.pending_minutes * 60,
         )
 

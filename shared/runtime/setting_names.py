@@ -99,6 +99,7 @@ NAMES = frozenset(
         "PASSWORD_MEMORY_KIB",
         "PASSWORD_MIN",
         "PASSWORD_ROUNDS",
+        "PAYMENTS",
         "PENDING_MINUTES",
         "PICKLE_KEY",
         "PIPED_SECONDS",

@@ -104,3 +104,31 @@ async def test_command_line_sends_the_token(suite: Suite, cli: InProcessCli, mon
     assert "INTAKE_READ_TOKEN" in told
     monkeypatch.setenv("INTAKE_READ_TOKEN", TOKEN)
     assert (await cli.run("list"))[:2] == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "peer", "refused"),
+    [
+        ({}, "192.0.2.7", True),
+        ({}, "127.0.0.1", False),
+        ({"open_internal_ports": True}, "192.0.2.7", False),
+        ({"intake_read_token": TOKEN}, "192.0.2.7", False),
+    ],
+)
+async def test_strangers_end_no_order_of_a_purchase_in_any_stage(
+    suite: Suite, settings: dict[str, Any], peer: str, refused: bool
+) -> None:
+    await suite.start_intake(stage="dev", processing_seconds=3600, **settings)
+    async with suite.connect(SERVER, peer=peer) as lines:
+        if "intake_read_token" in settings:
+            await lines.ask(f"authenticate {TOKEN}")
+        purchase = await lines.ask(
+            {**ORDER, "request_id": "purchase/main/ana/1", "no_antes_de": "2999-01-01T00:00:00Z"}
+        )
+        other = await lines.ask({**ORDER, "no_antes_de": "2999-01-01T00:00:00Z"})
+        assert (await lines.ask({"action": "cancel", "id": other["id"]}))["success"]
+        for action in ("retry", "cancel"):
+            answer = await lines.ask({"action": action, "id": purchase["id"]})
+            assert (answer.get("error") == "unauthorized") == refused, answer
+        shown = (await lines.ask({"action": "status", "id": purchase["id"]}))["pedido"]
+        assert shown["estado"] == ("en cola" if refused else "cancelado")
