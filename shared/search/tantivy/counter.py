@@ -60,15 +60,17 @@ class FacetCounter:
             if dimension in RANGE_FACETS
         }
         self._by_step = all(map(is_price_step, query.price_bands))
-        self._conditions = conditions
         self._counted = [condition for condition in conditions if condition.dimension in query.facets]
+        uncounted = [condition for condition in conditions if condition not in self._counted]
+        # These leave fewer books to the others.
+        self._conditions = [*uncounted, *self._counted]
 
     def count(
         self, searcher: tantivy.Searcher, queries: QueryBuilder, matched: Query, *, many: bool
     ) -> tuple[Facets, int]:
         """Returns the facets of the matched books, and the number of those that meet all conditions."""
         passes: list[tuple[Sequence[Condition], _Aggregations]]
-        passes = [(self._list_others(self._counted), self._make_chain(self._counted))]
+        passes = [((), self._make_chain(self._conditions))]
         if not many:
             passes = [(self._conditions, self._make_chain([]))]
             passes += [(self._list_others([one]), self._aggregate(one.dimension)) for one in self._counted]
@@ -93,10 +95,13 @@ class FacetCounter:
             free = [dimension for dimension in self._query.facets if dimension not in filtered]
             return functools.reduce(operator.or_, map(self._aggregate, free), _COUNTED)
         first, *rest = conditions
+        passed = {_PASSED: {"filter": _write_filter(first), "aggs": self._make_chain(rest)}}
+        if first not in self._counted:
+            return passed
         others = self._aggregate(first.dimension)
         for condition in reversed(rest):
             others = {_OTHERS: {"filter": _write_filter(condition), "aggs": others}}
-        return {**others, _PASSED: {"filter": _write_filter(first), "aggs": self._make_chain(rest)}}
+        return {**others, **passed}
 
     def _aggregate(self, dimension: Dimension) -> _Aggregations:
         if dimension == "price" and not self._by_step:
