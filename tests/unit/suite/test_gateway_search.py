@@ -1,14 +1,17 @@
 """The search of books over HTTP, in this process: the service of the shop follows the records, the gateway finds."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from clients.accounts.tenants import add_tenant
+from clients.shop.books import change_book
 from clients.shop.search_state import load_progress
 from services.shop import book_documents
 from shared.domain.errors import IndexBehind
+from shared.search.port import BookFilters, BookSearch
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
 from tests.support.in_process_http import InProcessHttp
@@ -53,6 +56,39 @@ async def test_a_new_book_is_found_and_a_changed_and_a_deleted_one_are_followed(
     assert (await shop.get(f"{SEARCH}?q=patriarca")).json["data"] == []
     assert (await shop.get(f"{BOOKS}/suggest?q=patr")).json == {"suggestions": []}
     await found(shop, "q=patriarca", 0)
+
+
+async def test_fifty_edits_on_the_data_port_are_each_found_within_a_second(shop: InProcessHttp, suite: Suite) -> None:
+    """Titles and prices in turn. The old words, price and order are gone at the same moment."""
+    for number in range(3):
+        await add(shop, number, price=100)
+    await found(shop, "q=libro", 3)
+    edited = (await suite.books.search("main", BookSearch(text="libro"))).hits[0].book
+
+    async def search(**members: Any) -> list[str]:
+        return [hit.book for hit in (await suite.books.search("main", BookSearch(fuzzy="never", **members))).hits]
+
+    async def is_found(number: int, price: int) -> bool:
+        same_price = BookFilters(price_from=price, price_to=price)
+        by_price = await search(sort="price")
+        return (
+            await search(text=f"t{number}") == await search(filters=same_price) == [edited]
+            and await search(text=f"t{number - 1}") == []
+            and by_price.index(edited) == (0 if price < 10_000 else 2)
+        )
+
+    clock, price = asyncio.get_running_loop().time, 9_999
+    async with suite.persistence() as records:
+        await change_book(records, edited, {"price": price})
+        for number in range(50):
+            title = number // 2
+            if number % 2:
+                price = number + (9_000 if price > 10_000 else 11_000)
+            await change_book(records, edited, {"price": price} if number % 2 else {"title": f"Otro t{title}"})
+            deadline = clock() + 1
+            while not await is_found(title, price):
+                assert clock() < deadline, "an edit is not found within a second"
+                await asyncio.sleep(0.01)
 
 
 async def test_books_are_filtered_sorted_and_paged_both_ways(shop: InProcessHttp) -> None:
