@@ -132,7 +132,8 @@ async def _check_out_recent(
     stored: list[StoredBook] = []
     for book, line in cart.lines.items():
         found = recent.find_book(book)
-        if found is None:
+        if found is None or found.stock < line.quantity:
+            # A book that was sold out is so most likely still: the transaction would only be refused.
             return None
         stored.append(found._replace(stock=line.quantity))
     try:

@@ -183,3 +183,19 @@ async def test_a_memory_has_limits_and_keeps_the_newest(records: CountingClient)
     assert recent.find_book(books[0]) is not None
     recent.forget_book(books[0])
     assert recent.find_book(books[0]) is None
+
+
+async def test_a_book_that_was_sold_out_is_read_first(records: CountingClient, recent: RecentTenantShop) -> None:
+    book = await add_book(records, stock=2)
+    cart = await add(records, recent, book, 2)
+    await change_book(records, book, {}, 1)
+    # The first transaction is refused; cart, book, stock and key are read after that, the key before as well.
+    for requests in (6, 4):
+        recent.keep_cart(cart)
+        before = CountingClient.requests
+        with pytest.raises(Conflict):
+            await buy(records, recent)
+        assert CountingClient.requests - before == requests
+    recent.keep_cart(cart)
+    await change_book(records, book, {}, 2)
+    assert (await buy(records, recent)).created
