@@ -14,6 +14,7 @@ from tests.benchmarks.dashboard import dashboard
 from tests.benchmarks.dashboard import missing as dashboard_misses
 from tests.benchmarks.driver import drive
 from tests.benchmarks.dynamodb import dynamodb
+from tests.benchmarks.dynamodb_rush import dynamodb_rush
 from tests.benchmarks.events import events
 from tests.benchmarks.gateway import gateway
 from tests.benchmarks.gateway import missing as gateway_misses
@@ -92,6 +93,7 @@ def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> F
             parts["page"] = run.measure("the dashboard", lambda: dashboard(10 * seconds))
         if dynamo_needs is None:
             parts["dynamo"] = run.measure("DynamoDB", lambda: dynamodb(rounds, seconds, orders))
+            parts["dynamo_rush"] = run.measure("a rush on DynamoDB", lambda: dynamodb_rush(rounds))
     return Figures(rates, **parts)
 
 

@@ -8,6 +8,7 @@ from tests.benchmarks.accounts import AccountFigures
 from tests.benchmarks.dashboard import DashboardFigures
 from tests.benchmarks.documents import Bar
 from tests.benchmarks.dynamodb import DynamoFigures
+from tests.benchmarks.dynamodb_rush import DynamoRushFigures
 from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
@@ -41,6 +42,7 @@ class Figures(NamedTuple):
     searched: ShopSearchFigures | None = None
     page: DashboardFigures | None = None
     dynamo: DynamoFigures | None = None
+    dynamo_rush: DynamoRushFigures | None = None
 
 
 def bars(figures: Figures) -> list[Bar]:
@@ -65,6 +67,7 @@ def bars(figures: Figures) -> list[Bar]:
         )
     found += [] if figures.kept is None else _record_bars(figures.kept)
     found += [] if figures.dynamo is None else _dynamo_bars(figures.dynamo)
+    found += [] if figures.dynamo_rush is None else _dynamo_rush_bars(figures.dynamo_rush)
     found += [] if figures.told is None else _event_bars(figures.told)
     found += [] if figures.asked is None else _gateway_bars(figures.asked)
     found += [] if figures.stock is None else _inventory_bars(figures.stock)
@@ -150,6 +153,11 @@ def _shop_bars(shop: ShopFigures) -> list[Bar]:
     ratio = median(shop.books) / median(shop.peer_books)
     what = "a book by its id, beside FastAPI + aiosqlite with the same columns"
     return [Bar(what, f"{ratio:.1f} times", "2 times", ratio >= 2)]
+
+
+def _dynamo_rush_bars(rush: DynamoRushFigures) -> list[Bar]:
+    late = median(rush.slowest_ms) / 1000
+    return [Bar("DynamoDB: 150 customers of 100 copies, the slowest answer", f"{late:.2f} s", "2 s", late <= 2)]
 
 
 def _rush_bars(rush: RushFigures) -> list[Bar]:

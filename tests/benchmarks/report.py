@@ -11,6 +11,7 @@ from tests.benchmarks.bars import Figures, Rates, bars
 from tests.benchmarks.dashboard import DashboardFigures
 from tests.benchmarks.documents import DATA, ROOT, Bar, machine, replace_report
 from tests.benchmarks.dynamodb import DynamoFigures, cost
+from tests.benchmarks.dynamodb_rush import DynamoRushFigures
 from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
@@ -50,6 +51,7 @@ def _members(figures: Figures) -> dict[str, Any]:
         "big_start": figures.big,
         "records": figures.kept,
         "dynamodb": figures.dynamo,
+        "dynamodb_rush": figures.dynamo_rush,
         "events": figures.told,
         "gateway": figures.asked,
         "dashboard": figures.page,
@@ -83,6 +85,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     lines += [] if figures.big is None else _big_start_lines(figures.big)
     lines += [] if figures.kept is None else _record_lines(figures.kept)
     lines += [] if figures.dynamo is None else _dynamo_lines(figures.dynamo)
+    lines += [] if figures.dynamo_rush is None else _dynamo_rush_lines(figures.dynamo_rush)
     lines += [] if figures.told is None else _event_lines(figures.told)
     lines += [] if figures.asked is None else _gateway_lines(figures.asked)
     lines += [] if figures.stock is None else _inventory_lines(figures.stock)
@@ -282,6 +285,16 @@ def _shop_lines(shop: ShopFigures) -> list[str]:
             each = ", ".join(f"{rate:,.0f}" for rate in rounds)
             lines.append(f"| {name} | {median(rounds):,.0f} | {median(cpu):,.0f} | {each} |")
     return lines
+
+
+def _dynamo_rush_lines(rush: DynamoRushFigures) -> list[str]:
+    each = ", ".join(f"{wait:,.0f}" for wait in rush.slowest_ms)
+    return [
+        "",
+        "150 customers buy one of 100 copies of a book at the same moment, over four persistence servers on the local",
+        f"server: 100 are sold, 50 refused. The median answer takes {median(rush.p50_ms):,.0f} ms, the slowest one of",
+        f"each round {each} ms.",
+    ]
 
 
 def _rush_lines(rush: RushFigures) -> list[str]:
