@@ -65,4 +65,4 @@ async def load_reset(records: PersistenceClient, token: str) -> StoredReset | No
 
 def link_to_reset(base_url: str, token: str) -> str:
     """Returns the address of the page that asks for the new password; no server logs the fragment with the token."""
-    return f"{base_url.rstrip('/')}/#/password?token={token}"
+    return f"{base_url.rstrip('/')}/admin/password#token={token}"

@@ -43,6 +43,7 @@ from services.gateway.http.origins import HostFilter
 from services.gateway.http.router import Router
 from services.gateway.http.routes import collect_routes
 from services.gateway.http.static_files import StaticFiles
+from services.gateway.http.web_apps import WebApp
 from services.gateway.identity.account_services import AccountServices
 from services.gateway.identity.admission import RequestAdmission
 from services.gateway.identity.authenticator import Authenticator
@@ -155,7 +156,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
             )
         ),
         *collect_routes(PrincipalRoutes(development=settings.stage == "dev")),
-        *collect_routes(PageRoutes(lambda: description)),
+        *collect_routes(PageRoutes(lambda: description, persistence, authenticator)),
     ]
     routes = add_legacy_paths(native, collect_routes(LegacyRoutes(persistence)), at_root=settings.legacy_routes)
     description = describe_api(routes, open_to_all=settings.stage == "dev")
@@ -164,11 +165,12 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
     admission = RequestAdmission(
         authenticator, cross_origin, TenantRateLimiter(settings.tenant_limits, counter, tenants)
     )
+    files = StaticFiles("/static/", FILES)
     router = Router(
         routes,
         RateLimiter(settings.rate_limit, counter).check_rate,
         admission.admit,
-        StaticFiles("/static/", FILES),
+        [files, WebApp(FILES / "admin", files), WebApp(FILES / "shop", files)],
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
     )

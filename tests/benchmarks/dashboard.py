@@ -77,7 +77,7 @@ def _suite() -> Iterator[tuple[Comanda, str]]:
         distributed = stack.enter_context(Distributed(data).running())
         stack.enter_context(Inventory(intake, persistence).running())
         gateway = stack.enter_context(Gateway(intake, persistence, distributed).running())
-        yield intake, f"http://127.0.0.1:{gateway.port}/"
+        yield intake, f"http://127.0.0.1:{gateway.port}/admin/"
 
 
 def _visit(browser: "Browser", address: str) -> tuple[float, float]:

@@ -54,7 +54,8 @@ class Visit:
     """A person at the dashboard. `wrong` is what the browser has complained of, and what left this machine."""
 
     def __init__(self, context: BrowserContext, gateway: GatewayProcess) -> None:
-        self.address = f"http://127.0.0.1:{gateway.port}/"
+        self.origin = f"http://127.0.0.1:{gateway.port}"
+        self.address = f"{self.origin}/admin/"
         self.page: Page = context.new_page()
         self.wrong: list[str] = []
         self.page.on("console", self._said)
@@ -66,13 +67,13 @@ class Visit:
             self.wrong.append(message.text)
 
     def _asked(self, request: Request) -> None:
-        if not request.url.startswith((self.address, "data:")):
+        if not request.url.startswith((f"{self.origin}/", "data:")):
             self.wrong.append(f"asked {request.url}")
 
     def go(self, place: str = "") -> Page:
         """Opens a page, and waits until it is there."""
         self.page.goto(f"{self.address}{place}")
-        self.page.wait_for_selector(f'main[data-place="{place.removeprefix("#/")}"] h1')
+        self.page.wait_for_selector(f'main[data-place="{place}"] h1')
         expect(self.page.locator(".waiting")).to_have_count(0)
         return self.page
 

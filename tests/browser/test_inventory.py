@@ -13,7 +13,7 @@ HEAD = "store;item;count\n"
 @pytest.fixture(params=[1280, 390])
 def page(visitor: Visitor, request: pytest.FixtureRequest) -> Page:
     """The page where files are brought in; wide, or on a phone."""
-    return visitor(width=request.param).go("#/inventory/import")
+    return visitor(width=request.param).go("inventory/import")
 
 
 def store_of(page: Page) -> str:
@@ -86,7 +86,7 @@ def test_a_file_without_a_header_is_refused_in_words(page: Page) -> None:
 
 def test_a_count_is_corrected_unless_somebody_else_was_faster(suite: Suite, visitor: Visitor) -> None:
     bring(suite, "Lima", pan=12)
-    page = visitor().go("#/inventory/stock/Lima")
+    page = visitor().go("inventory/stock/Lima")
     page.get_by_role("button", name="Correct the count of pan").click()
     count = page.get_by_label("Count of pan", exact=True)
     expect(count).to_be_focused()
@@ -108,7 +108,7 @@ def test_a_count_is_corrected_unless_somebody_else_was_faster(suite: Suite, visi
 
 
 def test_an_alert_comes_by_itself_and_is_seen_to(suite: Suite, visitor: Visitor) -> None:
-    page = visitor().go("#/inventory/alerts")
+    page = visitor().go("inventory/alerts")
     bring(suite, "Quito", miel=1)
     page.get_by_role("button", name="Acknowledge the alert of miel").click()
     expect(page.get_by_text("Alert of miel acknowledged")).to_be_visible()
@@ -119,7 +119,7 @@ def test_an_alert_comes_by_itself_and_is_seen_to(suite: Suite, visitor: Visitor)
 
 def test_stock_is_exported(suite: Suite, visitor: Visitor) -> None:
     bring(suite, "Cusco", pan=12)
-    page = visitor().go("#/inventory/stock/Cusco")
+    page = visitor().go("inventory/stock/Cusco")
     with page.expect_download() as download:
         page.get_by_role("link", name="Export CSV").click()
     assert "Cusco,pan,12" in download.value.path().read_text()

@@ -25,7 +25,7 @@ def letter(page: Page, order: str) -> Any:
 
 
 def test_an_order_is_followed_until_it_is_ready(suite: Suite, visitor: Visitor) -> None:
-    page = visitor().go("#/orders")
+    page = visitor().go("orders")
     page.get_by_label("Customer", exact=True).fill("Marta")
     page.get_by_label("Product", exact=True).fill("pan")
     page.get_by_label("Quantity", exact=True).fill("3")
@@ -40,7 +40,7 @@ def test_an_order_is_followed_until_it_is_ready(suite: Suite, visitor: Visitor) 
 
 
 def test_what_is_wrong_is_told_at_its_field(visitor: Visitor) -> None:
-    page = visitor().go("#/orders")
+    page = visitor().go("orders")
     page.get_by_label("Customer", exact=True).fill("Marta")
     page.get_by_label("Product", exact=True).fill("pan")
     page.get_by_role("button", name="Place order").click()
@@ -90,7 +90,7 @@ def test_orders_move_on_the_overview_by_themselves(suite: Suite, visitor: Visito
 
 def test_a_failed_order_is_edited_and_replaced(suite: Suite, visitor: Visitor) -> None:
     failed = place(suite, "rejected")
-    page = visitor().go("#/orders/failed")
+    page = visitor().go("orders/failed")
     letter(page, failed).get_by_role("button", name="Edit and replay").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Customer", exact=True).fill("Nadie")
@@ -107,7 +107,7 @@ def test_a_failed_order_is_edited_and_replaced(suite: Suite, visitor: Visitor) -
 
 def test_each_failed_attempt_is_shown_with_its_place_and_traceback(suite: Suite, visitor: Visitor) -> None:
     failed = place(suite, "rejected")
-    page = visitor().go("#/orders/failed")
+    page = visitor().go("orders/failed")
     letter(page, failed).get_by_role("button", name="Attempts").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Attempt 1: not in this house")
@@ -117,7 +117,7 @@ def test_each_failed_attempt_is_shown_with_its_place_and_traceback(suite: Suite,
 
 def test_a_failed_order_is_tried_again_as_it_is(suite: Suite, visitor: Visitor) -> None:
     failed = place(suite, "rejected")
-    page = visitor().go("#/orders/failed")
+    page = visitor().go("orders/failed")
     letter(page, failed).get_by_role("button", name="Retry").click()
     expect(page.get_by_text("Order queued again")).to_be_visible()
     # Its only attempt and one more.
@@ -126,7 +126,7 @@ def test_a_failed_order_is_tried_again_as_it_is(suite: Suite, visitor: Visitor) 
 
 def test_a_failed_order_is_discarded_when_that_is_meant(suite: Suite, visitor: Visitor) -> None:
     failed = place(suite, "rejected")
-    page = visitor().go("#/orders/failed")
+    page = visitor().go("orders/failed")
     discard = letter(page, failed).get_by_role("button", name="Discard")
     discard.click()
     page.keyboard.press("Escape")
@@ -142,7 +142,7 @@ def test_a_failed_order_is_discarded_when_that_is_meant(suite: Suite, visitor: V
 def test_a_lane_that_could_not_be_filled_says_so_and_the_others_are_there(suite: Suite, visitor: Visitor) -> None:
     failed = place(suite, "rejected")
     ready = place(suite, "Olga")
-    page = visitor().go("#/orders/list/listo")
+    page = visitor().go("orders/list/listo")
     page.wait_for_selector("tr:has-text('Olga')")
     visit = visitor()
     visit.page.route("**/api/v1/orders?estado=fallido*", lambda route: route.abort())
@@ -151,7 +151,7 @@ def test_a_lane_that_could_not_be_filled_says_so_and_the_others_are_there(suite:
     lane = page.locator('.lane[data-state="fallido"]')
     expect(lane).to_contain_text("none since you opened this page")
     visit.page.unroute_all()
-    page = visit.go("#/orders")
+    page = visit.go("orders")
     page.reload()
     page = visit.go()
     page.wait_for_selector(f'.lane[data-state="fallido"] .card[data-id="{failed}"]')

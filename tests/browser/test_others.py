@@ -18,7 +18,7 @@ def another(suite: Suite, settings: Mapping[str, str] | None = None) -> GatewayP
 
 
 def test_a_task_is_added_edited_completed_and_deleted(suite: Suite, visitor: Visitor) -> None:
-    page = visitor().go("#/tasks")
+    page = visitor().go("tasks")
     page.get_by_label("New task").fill("Count the cellar")
     page.keyboard.press("Enter")
     task = page.get_by_role("checkbox", name="Count the cellar")
@@ -38,13 +38,13 @@ def test_a_task_is_added_edited_completed_and_deleted(suite: Suite, visitor: Vis
 
 def test_a_score_is_saved_and_told_of(visitor: Visitor) -> None:
     visit = visitor()
-    page = visit.go("#/ranking")
+    page = visit.go("ranking")
     page.get_by_label("User number").fill("77")
     page.get_by_label("Score").fill("4321")
     page.get_by_role("button", name="Save the score").click()
     expect(page.get_by_text("New record: 4,321")).to_be_visible()
     expect(page.locator("tr.own")).to_contain_text("4,321")
-    visit.go("#/notifications")
+    visit.go("notifications")
     new = page.locator("li.unread")
     expect(new).to_have_count(1)
     page.get_by_role("button", name="Mark as read").click()
@@ -56,7 +56,7 @@ def test_the_page_goes_on_when_the_gateway_is_back(suite: Suite, visitor: Visito
     with GatewayProcess(tmp_path, [], {}) as nobody:
         missing = visitor(gateway=nobody).go()
         expect(missing.get_by_role("alert").first).to_contain_text("Not available now")
-        missing = visitor(gateway=nobody).go("#/inventory")
+        missing = visitor(gateway=nobody).go("inventory")
         expect(missing.get_by_text("Inventory unavailable")).to_be_visible()
     with another(suite) as gateway:
         page = visitor(gateway=gateway).go()
@@ -78,7 +78,7 @@ def test_the_page_goes_on_when_the_gateway_is_back(suite: Suite, visitor: Visito
 def test_a_server_that_asks_for_a_token_gets_one(suite: Suite, visitor: Visitor) -> None:
     secret = "a secret of at least thirty-two characters"
     with another(suite, {"STAGE": "test", "JWT_SECRET": secret}) as gateway:
-        page = visitor(gateway=gateway).go("#/notifications")
+        page = visitor(gateway=gateway).go("notifications")
         page.get_by_role("button", name="Open the settings").click()
         page.get_by_label("Token").fill(_token(secret))
         page.keyboard.press("Escape")

@@ -11,16 +11,16 @@ from tests.browser.conftest import Suite, Visitor
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text()
 PAGES = {
     "": ("Overview", "Resumen"),
-    "#/orders": ("Orders", "Pedidos"),
-    "#/orders/list": ("Orders", "Pedidos"),
-    "#/orders/failed": ("Orders", "Pedidos"),
-    "#/inventory": ("Inventory", "Inventario"),
-    "#/inventory/import": ("Inventory", "Inventario"),
-    "#/inventory/alerts": ("Inventory", "Inventario"),
-    "#/tasks": ("Tasks", "Tareas"),
-    "#/notifications": ("Inbox", "Avisos"),
-    "#/ranking": ("Ranking", "Ranking"),
-    "#/account": ("Account", "Cuenta"),
+    "orders": ("Orders", "Pedidos"),
+    "orders/list": ("Orders", "Pedidos"),
+    "orders/failed": ("Orders", "Pedidos"),
+    "inventory": ("Inventory", "Inventario"),
+    "inventory/import": ("Inventory", "Inventario"),
+    "inventory/alerts": ("Inventory", "Inventario"),
+    "tasks": ("Tasks", "Tareas"),
+    "notifications": ("Inbox", "Avisos"),
+    "ranking": ("Ranking", "Ranking"),
+    "account": ("Account", "Cuenta"),
 }
 
 
@@ -59,7 +59,7 @@ def test_nobody_is_kept_out_of_a_page(visitor: Visitor, theme: str) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nobody_is_kept_out_in_the_middle_of_something(visitor: Visitor, theme: str) -> None:
     visit = visitor(theme=theme, width=390)
-    page = visit.go("#/inventory/import")
+    page = visit.go("inventory/import")
     sheet = b"store,item,count\nBerlin,pan,4\nBerlin,agua,-1\n"
     page.set_input_files("input[type=file]", {"name": "s.csv", "mimeType": "text/csv", "buffer": sheet})
     page.wait_for_selector(".report table")
@@ -67,19 +67,19 @@ def test_nobody_is_kept_out_in_the_middle_of_something(visitor: Visitor, theme: 
     page.get_by_role("button", name="Settings").click()
     assert barriers(page) == {}
     page.keyboard.press("Escape")
-    visit.go("#/inventory/stock/Berlin")
+    visit.go("inventory/stock/Berlin")
     page.get_by_role("button", name="Correct the count of pan").click()
     assert barriers(page) == {}
     page.get_by_role("button", name="Movements of pan").click()
     page.wait_for_selector(".movements")
     assert barriers(page) == {}
     page.keyboard.press("Escape")
-    visit.go("#/orders/failed")
+    visit.go("orders/failed")
     page.get_by_role("button", name="Edit and replay").first.click()
     page.wait_for_selector("dialog")
     assert barriers(page) == {}
     page.keyboard.press("Escape")
-    visit.go("#/orders")
+    visit.go("orders")
     page.get_by_role("button", name="Place order").click()
     page.wait_for_selector(".error")
     assert barriers(page) == {}
@@ -136,3 +136,16 @@ def test_a_first_visit_is_small(visitor: Visitor) -> None:
     )
     # What the page needs at once is asked for at once, not one after the other.
     assert unforeseen == []
+
+
+def test_an_address_of_a_former_version_leads_to_its_page(visitor: Visitor) -> None:
+    visit = visitor()
+    page = visit.page
+    page.goto(f"{visit.origin}/#/orders/list/listo")
+    page.wait_for_selector('main[data-place="orders/list/listo"] h1')
+    assert page.url == f"{visit.address}orders/list/listo"
+    page.goto(f"{visit.origin}/#/password?token=pr.main.x")
+    page.wait_for_selector('main[data-place="password"] h1')
+    # The secret has left the address.
+    assert page.url == f"{visit.address}password"
+    page.get_by_label("New password").wait_for()

@@ -35,9 +35,9 @@ CLOSED = {
     **HASHING,
 }
 ENTRIES = {
-    "#/sign-in": ("Sign in", "Iniciar sesión"),
-    "#/register": ("Create an account", "Crear una cuenta"),
-    "#/password": ("Reset your password", "Restablecer tu contraseña"),
+    "sign-in": ("Sign in", "Iniciar sesión"),
+    "register": ("Create an account", "Crear una cuenta"),
+    "password": ("Reset your password", "Restablecer tu contraseña"),
 }
 
 
@@ -84,19 +84,19 @@ def enter(visit: Visit, place: str, email: str) -> Page:
     page.goto(f"{visit.address}{place}")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     fill(page, email)
-    page.wait_for_selector(f'main[data-place="{place.removeprefix("#/")}"] h1')
+    page.wait_for_selector(f'main[data-place="{place}"] h1')
     return page
 
 
 def test_first_administrator_sets_a_password_signs_in_and_out(closed: Suite, visitor: Visitor) -> None:
     visit = visitor(gateway=closed.gateway)
     page = visit.page
-    link = next(entry["event"] for entry in closed.gateway.log if "#/password?token=" in entry["event"])
-    page.goto(f"{visit.address}#/password{link.partition('#/password')[2]}")
+    link = next(entry["event"] for entry in closed.gateway.log if "/admin/password#token=" in entry["event"])
+    page.goto(f"{visit.address}password{link.partition('/admin/password')[2]}")
     new = page.get_by_label("New password")
     expect(new).to_be_visible()
     # The secret leaves the address, and so the history.
-    assert page.evaluate("location.hash") == "#/password"
+    assert page.url == f"{visit.address}password"
     new.fill("short")
     page.keyboard.press("Enter")
     expect(new).to_have_accessible_description(re.compile("fewer than 8 characters"))
@@ -118,20 +118,20 @@ def test_first_administrator_sets_a_password_signs_in_and_out(closed: Suite, vis
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert page.context.cookies() == []
-    page.goto(f"{visit.address}#/account")
+    page.goto(f"{visit.address}account")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 @pytest.mark.usefixtures("accounts")
 def test_operator_returns_to_the_page_after_the_session_has_ended(closed: Suite, visitor: Visitor) -> None:
     visit = visitor(gateway=closed.gateway)
-    page = enter(visit, "#/orders/list/listo", "operator@x.es")
-    page.goto(f"{visit.address}#/tasks")
+    page = enter(visit, "orders/list/listo", "operator@x.es")
+    page.goto(f"{visit.address}tasks")
     page.get_by_label("New task").fill("Count the cellar")
     page.keyboard.press("Enter")
     expect(page.get_by_role("checkbox", name="Count the cellar")).to_be_visible()
 
-    other = enter(visitor(gateway=closed.gateway), "#/account", "operator@x.es")
+    other = enter(visitor(gateway=closed.gateway), "account", "operator@x.es")
     other.get_by_role("button", name="End the session of").click()
     expect(other.get_by_text("Session ended")).to_be_visible()
     expect(other.locator("[data-session]")).to_have_count(1)
@@ -141,22 +141,22 @@ def test_operator_returns_to_the_page_after_the_session_has_ended(closed: Suite,
     expect(page.locator("nav.places")).to_have_count(0)
     fill(page, "operator@x.es")
     expect(page.get_by_role("checkbox", name="Count the cellar")).to_be_visible()
-    assert page.evaluate("location.hash") == "#/tasks"
+    assert page.url == f"{visit.address}tasks"
 
 
 @pytest.mark.usefixtures("accounts")
 def test_viewer_is_offered_nothing_that_changes_something(closed: Suite, visitor: Visitor) -> None:
     visit = visitor(gateway=closed.gateway)
-    page = enter(visit, "#/orders", "viewer@x.es")
+    page = enter(visit, "orders", "viewer@x.es")
     expect(page.get_by_role("link", name="All orders")).to_have_attribute("aria-current", "page")
     for place in (
         "",
-        "#/orders/failed",
-        "#/inventory",
-        "#/inventory/import",
-        "#/inventory/alerts",
-        "#/tasks",
-        "#/ranking",
+        "orders/failed",
+        "inventory",
+        "inventory/import",
+        "inventory/alerts",
+        "tasks",
+        "ranking",
     ):
         page = visit.go(place)
         expect(page.locator(".button.primary, main form input:not([type=search]), input[type=file]")).to_have_count(0)
@@ -164,7 +164,7 @@ def test_viewer_is_offered_nothing_that_changes_something(closed: Suite, visitor
 
 def test_customer_registers_and_has_an_account_and_nothing_else(closed: Suite, visitor: Visitor) -> None:
     visit = visitor(gateway=closed.gateway, language="es", width=390)
-    page = visit.go("#/register")
+    page = visit.go("register")
     page.get_by_label("Correo electrónico").fill("nueva@x.es")
     page.get_by_label("Nombre").fill("Ana")
     page.get_by_label("Apellidos").fill("Paz")
@@ -180,7 +180,7 @@ def test_customer_registers_and_has_an_account_and_nothing_else(closed: Suite, v
     page.get_by_label("Contraseña nueva").fill("ocho perros azules")
     page.get_by_role("button", name="Cambiar contraseña").click()
     expect(page.get_by_text("Contraseña cambiada")).to_be_visible()
-    page.goto(f"{visit.address}#/orders/list")
+    page.goto(f"{visit.address}orders/list")
     expect(page.get_by_role("heading", name="Cuenta", exact=True)).to_be_visible()
     expect(page.locator(".lines li")).to_have_count(1)
     assert barriers(page) == {}
@@ -192,10 +192,10 @@ def test_password_managers_know_the_fields(closed: Suite, visitor: Visitor) -> N
         place: visit.go(place)
         .locator("form input[autocomplete]")
         .evaluate_all("all => all.map((one) => one.autocomplete)")
-        for place in ("#/sign-in", "#/register")
+        for place in ("sign-in", "register")
     }
-    assert found["#/sign-in"][:2] == ["username", "current-password"]
-    assert found["#/register"][:4] == ["username", "given-name", "family-name", "new-password"]
+    assert found["sign-in"][:2] == ["username", "current-password"]
+    assert found["register"][:4] == ["username", "given-name", "family-name", "new-password"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -206,14 +206,14 @@ def test_nobody_is_kept_out_of_the_sign_in(closed: Suite, visitor: Visitor, them
         assert page.inner_text("h1") == titles[1]
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
         assert barriers(page) == {}, place
-    visit.go("#/sign-in").locator("summary").click()
+    visit.go("sign-in").locator("summary").click()
     page.keyboard.press("Tab")
     page.get_by_role("button", name="Iniciar sesión").click()
     assert barriers(page) == {}
 
 
 def test_tenant_is_named_and_an_unknown_one_is_refused(closed: Suite, visitor: Visitor) -> None:
-    page = visitor(gateway=closed.gateway).go("#/sign-in")
+    page = visitor(gateway=closed.gateway).go("sign-in")
     page.get_by_text("Tenant: main").click()
     page.get_by_label("Tenant", exact=True).fill("nowhere")
     fill(page, "viewer@x.es")

@@ -1,4 +1,4 @@
-"""The dashboard's files, without a browser: both languages say everything, and nothing leads elsewhere."""
+"""The files of the pages, without a browser: both languages say everything, and nothing leads elsewhere."""
 
 import re
 
@@ -8,47 +8,67 @@ from services.gateway.api.pages import FILES
 from shared.domain.errors import InvalidParams
 from shared.domain.passwords import check_new_password
 
-APP = FILES / "app"
-SCRIPTS = {path.name: path.read_text() for path in APP.glob("*.js")}
-_PAIR = re.compile(r'^  "([^"]+)": \[\s*"((?:[^"\\]|\\.)*)",\s*"((?:[^"\\]|\\.)*)",?\s*\],$', re.MULTILINE)
-TEXTS = {key: (english, spanish) for key, english, spanish in _PAIR.findall(SCRIPTS["texts.js"])}
+AREAS = ("lib", "admin", "shop")
+CODE = {
+    area: "".join(path.read_text() for path in (FILES / area).rglob("*.js") if path.parent.name != "texts")
+    for area in AREAS
+}
+_TEXT = re.compile(r'^  "([^"]+)":\s+"((?:[^"\\]|\\.)*)",$', re.MULTILINE)
 
 
-def test_every_text_is_there_in_both_languages() -> None:
-    assert len(TEXTS) == len(re.findall(r'^  "', SCRIPTS["texts.js"], re.MULTILINE)) > 100
-    values = {key: [set(re.findall(r"\{\w+\}", text)) for text in pair] for key, pair in TEXTS.items()}
-    assert {key: found for key, found in values.items() if found[0] != found[1]} == {}
-    assert [key for key, pair in TEXTS.items() if not all(text.strip() for text in pair)] == []
+def read_texts(area: str, language: str) -> dict[str, str]:
+    """Returns the texts of an area in a language."""
+    content = (FILES / area / "texts" / f"{language}.js").read_text()
+    found = dict(_TEXT.findall(content))
+    assert len(found) == len(re.findall(r'^  "', content, re.MULTILINE)), (area, language)
+    return found
 
 
-def test_every_text_that_is_shown_is_there_and_every_other_is_shown() -> None:
-    code = "".join(text for name, text in SCRIPTS.items() if name != "texts.js")
+def named_keys(code: str) -> set[str]:
+    """Returns the keys that code spells out."""
     named = set(re.findall(r'\bt\("([^"]+)"', code)) | set(re.findall(r'\? "([a-z_]+\.[a-z_.0-9]+)"', code))
     named |= set(re.findall(r': "([a-z_]+\.[a-z_.0-9]+)"', code))
-    plurals = re.findall(r'\bplural\("([^"]+)"', code)
-    named |= {f"{key}.{number}" for key in plurals for number in ("one", "many")}
-    assert named - TEXTS.keys() == set()
-    # Keys that are put together: the part before what varies.
-    prefixes = tuple(re.findall(r"\bt\(`([a-z_.]+\.)\$\{", code))
-    assert {key for key in TEXTS.keys() - named if not key.startswith(prefixes)} == set()
+    return named | {f"{key}.{form}" for key in re.findall(r'\bplural\("([^"]+)"', code) for form in ("one", "other")}
+
+
+def prefixes(code: str) -> tuple[str, ...]:
+    """Returns the beginnings of the keys that code puts together."""
+    return tuple(re.findall(r"`([a-z_.]+\.)\$\{", code))
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_every_text_is_there_in_both_languages(area: str) -> None:
+    english, spanish = read_texts(area, "en"), read_texts(area, "es")
+    assert list(english) == list(spanish)
+    for key, text in english.items():
+        assert text.strip(), key
+        assert spanish[key].strip(), key
+        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", spanish[key])), key
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_every_text_that_is_shown_is_there_and_every_other_is_shown(area: str) -> None:
+    own, shared = set(read_texts(area, "en")), set(read_texts("lib", "en"))
+    assert named_keys(CODE[area]) - own - shared == set()
+    # Texts of the library may be shown by the apps alone.
+    code = "".join(CODE.values()) if area == "lib" else CODE[area] + CODE["lib"]
+    shown = named_keys(code)
+    assert {key for key in own - shown if not key.startswith(prefixes(code))} == set()
+    if area != "lib":
+        assert own & shared == set()
 
 
 def test_the_states_have_their_own_names_in_spanish() -> None:
     for state in ("en cola", "en proceso", "listo", "fallido", "cancelado"):
-        assert TEXTS[f"state.{state}"][1] == state
+        assert read_texts("admin", "es")[f"state.{state}"] == state
 
 
 def test_no_file_names_another_address() -> None:
-    for path in APP.iterdir():
-        assert not re.search(r"https?:|[\"'`(]//", path.read_text()), path
-
-
-def test_imports_lead_to_files_beside() -> None:
-    for folder in (APP, FILES / "vendor"):
-        for path in folder.rglob("*.js"):
-            for target in re.findall(r'(?:\bfrom ?|\bimport\()"([^"]+)"', path.read_text()):
-                assert target.startswith("."), (path, target)
-                assert (path.parent / target).is_file(), (path, target)
+    for area in AREAS:
+        for path in (FILES / area).rglob("*.*"):
+            # The names of vocabularies and formats are no addresses that a page asks for.
+            content = re.sub(r"https://schema\.org|http://www\.w3\.org/2000/svg", "", path.read_text())
+            assert not re.search(r"https?:|[\"'`(]//", content), path
 
 
 @pytest.mark.parametrize(
@@ -63,8 +83,8 @@ def test_imports_lead_to_files_beside() -> None:
     ],
 )
 def test_a_refused_password_is_explained_in_both_languages(rule: str, password: str) -> None:
-    words = re.findall(r"^  (\w+): /(.+)/,$", SCRIPTS["signin.js"], re.MULTILINE)
+    words = re.findall(r"^  (\w+): /(.+)/,$", (FILES / "lib" / "ui" / "credentials.js").read_text(), re.MULTILINE)
     with pytest.raises(InvalidParams) as refused:
         check_new_password(password, minimum=8, frequent={"iloveyou"}, personal=["ana@example.com"])
     assert [found for found, pattern in words if re.search(pattern, refused.value.message)] == [rule]
-    assert f"password.refused.{rule}" in TEXTS
+    assert f"password.refused.{rule}" in read_texts("lib", "en")

@@ -121,7 +121,7 @@ def test_the_gateway_answers_what_it_cannot_read(tmp_path: Path) -> None:
             f"GET / HTTP/1.1\nHost: [\n{bearer}": 400,
             f"GET / HTTP/1.1\nHost: a\nHost: a\n{bearer}": 400,
             f"GET / HTTP/1.1\n{bearer}": 400,
-            f"GET /static/app/main.js HTTP/1.1\nHost: [::1\n{bearer}": 400,
+            f"GET /static/admin/main.js HTTP/1.1\nHost: [::1\n{bearer}": 400,
             f"POST /imports/x/undo HTTP/1.1\nHost: a\nOrigin: http://[\n{bearer}": 400,
             f"OPTIONS /tasks HTTP/1.1\nHost: [\nOrigin: http://[\nAccess-Control-Request-Method: GET\n{bearer}": 400,
             f"GET /\xff HTTP/1.1\nHost: a\n{bearer}": 400,

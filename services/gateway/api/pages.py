@@ -1,22 +1,29 @@
-"""Web pages: the dashboard and the API documentation. No page loads anything from another site."""
+"""Web pages: the start address and the API documentation. No page loads anything from another site."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
+from clients.persistence import PersistenceClient
+from clients.shop.books import load_book_count
 from services.gateway.http.principal import INSTALLATION_PUBLIC
 from services.gateway.http.responses import json_response
 from services.gateway.http.routes import HttpRequest, HttpResponse, ResponseSpec, route
+from services.gateway.http.web_apps import PAGE_POLICY
+from services.gateway.identity.authenticator import Authenticator
+from services.gateway.upstream.backend import Backend
 from shared import VERSION
+from shared.domain.errors import ComandaError, NotFound
+from shared.domain.tenants import MAIN
 
 FILES = Path(__file__).parents[1] / "static"
-# The page's pictures are within its style sheet.
-_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+ADMIN: Final = "/admin/"
+"""The dashboard."""
+SHOP: Final = "/shop/"
 _HTML = "text/html; charset=utf-8"
+_DASHBOARD_ROLES = frozenset({"viewer", "operator", "admin"})
 
 
 class Welcome(Struct, frozen=True):
@@ -26,11 +33,17 @@ class Welcome(Struct, frozen=True):
 
 
 class PageRoutes:
-    """The dashboard, /docs and /openapi.json; `description` gives the last."""
+    """The start address, /docs and /openapi.json; `description` gives the last."""
 
-    def __init__(self, description: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        description: Callable[[], bytes],
+        persistence: Backend[PersistenceClient],
+        authenticator: Authenticator,
+    ) -> None:
         self._description = description
-        self._dashboard = _load_page("app/index.html")
+        self._records = persistence
+        self._authenticator = authenticator
         self._docs = _load_page("docs.html")
 
     @route(
@@ -40,17 +53,33 @@ class PageRoutes:
         tag="pages",
         access=INSTALLATION_PUBLIC,
         summary="What is here",
-        responses={200: ResponseSpec(Welcome, "To programs; browsers get the dashboard")},
-        limited=False,
+        description="Browsers are sent to the shop, if it has books and the visitor is no viewer, operator or "
+        "administrator, and else to the dashboard.",
+        responses={200: ResponseSpec(Welcome, "To programs"), 302: ResponseSpec(None, "To browsers")},
     )
     async def _show_root(self, request: HttpRequest) -> HttpResponse:
+        vary = (b"vary", b"accept, cookie")
         if "text/html" in (request.header(b"accept") or ""):
-            found = self._dashboard
-        else:
-            found = json_response(
-                Welcome(f"Comanda {VERSION}: orders, stock, scores and tasks. How to use it is at /docs")
-            )
-        return found._replace(headers=[*found.headers, (b"vary", b"accept")])
+            target = SHOP if await self._is_for_shop(request) else ADMIN
+            return HttpResponse(302, [(b"location", target.encode()), vary], b"")
+        found = json_response(Welcome(f"Comanda {VERSION}: orders, stock, scores and tasks. How to use it is at /docs"))
+        return found._replace(headers=[*found.headers, vary])
+
+    async def _is_for_shop(self, request: HttpRequest) -> bool:
+        """Whether the visitor comes for the shop: one that has books, and no role in the dashboard."""
+        principal = request.principal
+        if not _DASHBOARD_ROLES.isdisjoint(principal.roles):
+            return False
+        try:
+            tenant = principal.tenant if principal.user else await self._authenticator.resolve_tenant(request)
+        except NotFound:
+            # No tenant is named: it is that of the installation.
+            tenant = MAIN
+        try:
+            return (await load_book_count(self._records.of(tenant).lists)).listed > 0
+        except ComandaError:
+            # The dashboard says which server is away.
+            return False
 
     @route(
         "GET",
@@ -81,5 +110,5 @@ class PageRoutes:
 
 def _load_page(name: str) -> HttpResponse:
     """Returns the response for an HTML file."""
-    headers = [(b"content-type", _HTML.encode()), (b"content-security-policy", _POLICY)]
+    headers = [(b"content-type", _HTML.encode()), (b"content-security-policy", PAGE_POLICY)]
     return HttpResponse(200, headers, (FILES / name).read_bytes())

@@ -18,6 +18,7 @@ from services.gateway.http.problems import MethodNotAllowed
 from services.gateway.http.routes import PLACEHOLDER, HttpRequest, Route
 from services.gateway.http.static_files import StaticFiles
 from services.gateway.http.streaming import send_stream
+from services.gateway.http.web_apps import WebApp
 from shared.domain.errors import ErrorReason, InvalidParams, NotFound, Timeout, TooLarge
 from shared.wire.strict_json import shorten_text, translate_error
 
@@ -56,7 +57,7 @@ class Router:
 
     `authenticate` then returns the principal of the request, or raises what refuses it on this route.
 
-    Below the prefix of `files` there are files, and nothing else.
+    Addresses that begin with the prefix of one of the `files` are served by that, and by nothing else.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Router:
         operations: Sequence[Route],
         admit: Callable[[Scope, Route], Awaitable[None]],
         authenticate: Callable[[HttpRequest, Route], Awaitable[Principal]],
-        files: StaticFiles,
+        files: Sequence[StaticFiles | WebApp],
         *,
         max_body_bytes: int,
         max_orders: int,
@@ -72,6 +73,7 @@ class Router:
         self._admit = admit
         self._authenticate = authenticate
         self._files = files
+        self._prefixes = tuple(one.prefix for one in files)
         self._max_body_bytes = max_body_bytes
         self._bodies = BodyReader(max_orders=max_orders)
         self._header_names = {
@@ -93,8 +95,8 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Raises ComandaError where that is the answer."""
         path = scope["path"]
-        if path.startswith(self._files.prefix):
-            await self._files(scope, receive, send)
+        if path.startswith(self._prefixes):
+            await next(one for one in self._files if path.startswith(one.prefix))(scope, receive, send)
             return
         operation, named = self._find_route(scope["method"], path, scope["raw_path"])
         scope["route"] = operation.path

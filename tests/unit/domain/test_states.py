@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.domain.states import ACCEPT, FINAL, FINISH, START, TRANSITIONS, State, mermaid, shortest_path
 
 ROOT = Path(__file__).parents[3]
-PAGES = ROOT / "services" / "gateway" / "static" / "app"
+PAGES = ROOT / "services" / "gateway" / "static" / "admin"
 EVENTS = list(dict.fromkeys(step.event for step in TRANSITIONS))
 NAMES = [state.value for state in State]
 
@@ -59,8 +59,8 @@ def test_dashboard_knows_the_states_and_events_of_the_table() -> None:
     assert array("following.js", "FINAL") == [state.value for state in State if state in FINAL]
     assert array("following.js", "STEPS") == [step.target.value for step in (ACCEPT, START, FINISH)]
     assert sorted(f"order.{name}" for name in array("events.js", "ORDERS")) == sorted(EVENTS)
-    icons = re.search(r"\bSTATE_ICONS = \{(.*?)\}", (PAGES / "ui.js").read_text())
+    icons = re.search(r"\bSTATE_ICONS = \{(.*?)\}", (PAGES / "parts.js").read_text())
     assert icons is not None
     assert [key.strip('" ') for key in re.findall(r'([\w" ]+): "', icons[1])] == NAMES
-    assert set(NAMES) <= set(re.findall(r'"state\.([a-z ]+)":', (PAGES / "texts.js").read_text()))
+    assert set(NAMES) <= set(re.findall(r'"state\.([a-z ]+)":', (PAGES / "texts" / "es.js").read_text()))
     assert set(re.findall(r'"(order\.[a-z]+)"', (PAGES / "events.js").read_text())) <= set(EVENTS)

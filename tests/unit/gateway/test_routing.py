@@ -54,7 +54,7 @@ def ask(path: str, method: str = "GET") -> tuple[str, dict[str, str]]:
         [declare(template) for template in templates],
         admit,
         authenticate,
-        StaticFiles("/static/", FILES),
+        [StaticFiles("/static/", FILES)],
         max_body_bytes=1,
         max_orders=1,
     )

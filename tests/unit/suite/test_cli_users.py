@@ -28,7 +28,7 @@ async def use_link(suite: Suite, link: str, email: str) -> int:
 async def test_an_account_is_added_and_its_owner_sets_the_password(suite: Suite, cli: InProcessCli) -> None:
     status, (added,), _ = await cli.run("user", "add", "ANA@x.es", "--role", "operator", "--first-name", "Ana")
     assert (status, added["email"], added["roles"], added["first_name"]) == (0, "ana@x.es", ["operator"], "Ana")
-    assert added["link"].startswith("http://localhost:5000/#/password?token=pr.main.")
+    assert added["link"].startswith("http://localhost:5000/admin/password#token=pr.main.")
     assert await use_link(suite, added["link"], "ana@x.es") == 200
 
 
@@ -77,7 +77,7 @@ async def test_an_address_is_added_once(cli: InProcessCli) -> None:
 async def test_links_lead_to_the_gateway_of_this_machine(cli: InProcessCli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIN_SERVER_PORT", "5050")
     _, (shown,), _ = await cli.run("user", "add", "ana@x.es")
-    assert shown["link"].startswith("http://localhost:5050/#/password?token=")
+    assert shown["link"].startswith("http://localhost:5050/admin/password#token=")
 
 
 async def test_the_first_administrator_is_invited_once(

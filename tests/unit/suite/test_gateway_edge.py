@@ -109,13 +109,6 @@ async def test_ready_tells_of_each_server(everything: InProcessHttp) -> None:
     assert {one["status"] for one in reply.json["dependencies"].values()} == {"ok"}
 
 
-async def test_the_root_is_for_programs_and_browsers(http: InProcessHttp) -> None:
-    assert (await http.get("/", Accept="application/json")).json["message"].startswith("Comanda")
-    browser = await http.get("/", Accept="text/html,application/xhtml+xml")
-    assert (browser.status, browser.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert browser.headers["vary"] == "accept"
-
-
 async def test_a_request_has_a_name_that_reaches_the_logs_of_every_server(
     suite: Suite, everything: InProcessHttp, log: list[MutableMapping[str, Any]]
 ) -> None:

@@ -1,0 +1,50 @@
+// The shop: its pages, its header and footer around them, and the session of the customer.
+import { configureApi } from "../lib/api.js";
+import { startCache } from "../lib/cache.js";
+import { html, render } from "../lib/html.js";
+import { loadTexts, t } from "../lib/i18n.js";
+import { path, startRouter, to } from "../lib/router.js";
+import { asksTenant, isSignedIn, keptTenant, leaveForSignIn, loadPrincipal, principal, rememberAddress } from "../lib/session.js";
+import { RoutedPage } from "../lib/ui/page.js";
+import { Toasts } from "../lib/ui/toast.js";
+import { cartHeaders, isCartPath } from "./cart.js";
+import { Missing } from "./missing.js";
+import { ROUTES } from "./routes.js";
+import { Footer, Header } from "./shell.js";
+
+/** Returns the sign-in for a guest where a page needs an account; the way back is remembered. */
+function redirect({ route }) {
+  if (!route.needsAccount || isSignedIn.value || !principal.value) return null;
+  rememberAddress();
+  return to("login");
+}
+
+/** Returns the headers of a guest: the tenant where no host name says it, and the token of the cart. */
+function guestHeaders(requested) {
+  if (isSignedIn.value) return isCartPath(requested) ? cartHeaders() : {};
+  const tenant = asksTenant.value ? { "X-Tenant-Id": keptTenant() } : {};
+  return isCartPath(requested) ? { ...tenant, ...cartHeaders() } : tenant;
+}
+
+function App() {
+  return html`<a class="skip" href="#main" onClick=${skip}>${t("nav.skip")}</a>
+    <${Header} />
+    <main id="main" tabindex="-1" data-place=${path.value.join("/")}>
+      <${RoutedPage} routes=${ROUTES} redirect=${redirect} missing=${Missing} />
+    </main>
+    <${Footer} />
+    <${Toasts} />`;
+}
+
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main").focus();
+}
+
+startRouter("/shop/");
+configureApi({ headers: guestHeaders, unauthorized: () => leaveForSignIn(to("login")) });
+startCache();
+await Promise.all([loadTexts((code) => import(`./texts/${code}.js`)), loadPrincipal()]);
+const root = document.getElementById("app");
+root.replaceChildren();
+render(html`<${App} />`, root);
