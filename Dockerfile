@@ -3,8 +3,11 @@
 #   docker run -p 127.0.0.1:8888:8888 -p 127.0.0.1:5000:5000 -v comanda:/data comanda     every server in one container
 #   docker compose up --build                                                             a container each
 FROM python:3.11-slim-bookworm AS build
-COPY requirements-traces.lock requirements-build.lock ./
+COPY requirements-traces.lock requirements-lake.lock requirements-build.lock ./
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements-traces.lock
+# 200 MB that only the analytics lake needs.
+ARG LAKE=off
+RUN if [ "$LAKE" = on ]; then /venv/bin/pip install --no-cache-dir --require-hashes -r requirements-lake.lock; fi
 RUN python -m venv /build && /build/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./

@@ -14,6 +14,7 @@ from clients.distributed import DistributedClient
 from clients.errors import Unreachable
 from clients.intake import IntakeClient
 from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
+from clients.lake.requests import read_heartbeat as read_lake_heartbeat
 from clients.persistence import PersistenceClient
 from clients.shop.search_state import read_heartbeat
 from shared.domain.errors import no_distributed_service
@@ -21,7 +22,7 @@ from shared.domain.errors import no_distributed_service
 _PATIENCE_SECONDS = 5.0
 _FIT = ("ok", "degraded")
 
-ServerName = Literal["intake", "persistence", "distributed", "inventory", "shop", "gateway"]
+ServerName = Literal["intake", "persistence", "distributed", "inventory", "shop", "lake", "gateway"]
 
 _ASKED: dict[str, tuple[AddressSettings, type[IntakeClient | PersistenceClient | DistributedClient]]] = {
     "intake": (INTAKE, IntakeClient),
@@ -72,6 +73,11 @@ async def check_server(server: str, host: str | None = None, port: int | None = 
             async with PersistenceClient(*where, timeout=_PATIENCE_SECONDS) as client:
                 heartbeat = await read_heartbeat(client)
             return "away" if heartbeat is None else heartbeat.status
+        case "lake":
+            where = resolve_target(host, port, PERSISTENCE)
+            async with PersistenceClient(*where, timeout=_PATIENCE_SECONDS) as client:
+                heard = await read_lake_heartbeat(client)
+            return "away" if heard is None else heard.status
         case _:
             place, kind = _ASKED[server]
             async with kind(*resolve_target(host, port, place), timeout=_PATIENCE_SECONDS) as asked:

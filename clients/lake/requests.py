@@ -49,6 +49,18 @@ class HeardHeartbeat(NamedTuple):
             return "away"
         return "ok" if self.heartbeat.trouble is None else "degraded"
 
+    @property
+    def reason(self) -> str | None:
+        """Says what the status is about; None if it is `ok`."""
+        if self.status == "away":
+            return f"it was last heard {self.age:.0f} s ago"
+        return self.heartbeat.trouble
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds since it had exported everything, as long as it was heard."""
+        return self.heartbeat.behind_s + (self.age if self.status == "away" else 0.0)
+
 
 class LakeRequest(Struct, frozen=True):
     """Work that a user has asked for."""
@@ -72,6 +84,18 @@ async def read_heartbeat(records: PersistenceClient) -> HeardHeartbeat | None:
         return None
     age = (datetime.now(UTC) - datetime.fromisoformat(stored.item["at"])).total_seconds()
     return HeardHeartbeat(msgspec.convert(stored.item, LakeHeartbeat, strict=False), age)
+
+
+def describe_metrics(heard: HeardHeartbeat) -> str:
+    """Returns the metrics of the service, in the text format of Prometheus."""
+    return (
+        "# HELP comanda_lake_behind_seconds Seconds since the lake had everything.\n"
+        "# TYPE comanda_lake_behind_seconds gauge\n"
+        f"comanda_lake_behind_seconds {heard.behind_s:g}\n"
+        "# HELP comanda_lake_rows_total Rows that the lake has got since its start.\n"
+        "# TYPE comanda_lake_rows_total counter\n"
+        f"comanda_lake_rows_total {heard.heartbeat.exported}\n"
+    )
 
 
 async def request_work(records: PersistenceClient, kind: LakeWork, tenant: str, user: str = "") -> str:

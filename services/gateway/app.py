@@ -152,7 +152,11 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         ),
         *collect_routes(
             ProbeRoutes(
-                [intake, persistence], [distributed], lambda: generate_latest(metrics.registry).decode(), persistence
+                [intake, persistence],
+                [distributed],
+                lambda: generate_latest(metrics.registry).decode(),
+                persistence,
+                lake=settings.lake == "on",
             )
         ),
         *collect_routes(PrincipalRoutes(development=settings.stage == "dev")),

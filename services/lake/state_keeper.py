@@ -1,6 +1,7 @@
 """Makes the Parquet files of the days that have new events."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -9,8 +10,8 @@ import structlog
 
 from services.lake.progress import LakeDay
 from shared.domain.errors import StoreError
-from shared.lake.layout import day_folder, state_path
-from shared.lake.states import derive_orders, merge_rows, read_events, read_state, write_state
+from shared.lake.layout import day_folder, is_joined, name_joined, state_path
+from shared.lake.states import derive_orders, merge_rows, read_events, read_state, translate_errors, write_state
 from shared.lake.storage import LakeStorage
 from shared.lake.tables import BY_EVENTS, ORDER_ATTEMPTS, ORDER_STEPS, ORDERS, LakeTable
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 _PART_BYTES: Final = 64 * 2**20
 """Events that are merged at a time."""
+_SMALL_FILES: Final = 64
+"""Files of events of a day from which they are joined into one."""
 
 
 class DirtyDays:
@@ -60,18 +63,41 @@ class StateKeeper:
 
     def __init__(self, storage: LakeStorage) -> None:
         self._storage = storage
+        self._merged: Counter[LakeDay] = Counter()
+        """Files of events that were merged since the day's were joined."""
         self._log = structlog.get_logger()
 
     async def update_day(self, day: LakeDay, files: Sequence[str] | None) -> None:
         """Merges files of events into the state of their day; None merges all of the day's."""
         rows = await self._load_state(state_path(day.tenant, BY_EVENTS[day.folder], day.day), BY_EVENTS[day.folder])
-        await self._merge_files(day, rows, None if rows is None else files)
+        merged = await self._merge_files(day, rows, None if rows is None else files)
+        self._merged[day] += merged
+        if self._merged[day] >= _SMALL_FILES:
+            await self.join_events(day)
+            del self._merged[day]
+
+    async def join_events(self, day: LakeDay) -> None:
+        """Joins the files of events of a day into fewer. After a kill in between some rows are in two files."""
+        small = [
+            path
+            for path in await self._storage.list_files(day_folder(day.tenant, day.folder, day.day))
+            if not is_joined(path)
+        ]
+        while small:
+            content, taken = bytearray(), list[str]()
+            while small and len(content) < _PART_BYTES:
+                taken.append(small.pop(0))
+                content += await self._storage.read(taken[-1]) or b""
+            await self._storage.write(name_joined(taken[0]), bytes(content))
+            for path in taken:
+                await self._storage.remove(path)
 
     async def rebuild_day(self, day: LakeDay) -> None:
         """Makes the state of a day from its events alone."""
         await self._merge_files(day, None, None)
 
-    async def _merge_files(self, day: LakeDay, rows: Any, files: Sequence[str] | None) -> None:
+    async def _merge_files(self, day: LakeDay, rows: Any, files: Sequence[str] | None) -> int:
+        """Returns the number of files of events that were merged."""
         table = BY_EVENTS[day.folder]
         if files is None:
             files = await self._storage.list_files(day_folder(day.tenant, day.folder, day.day))
@@ -89,6 +115,7 @@ class StateKeeper:
                 parts, size = [await _run(partial(merge_rows, table, parts))], 0
         if parts:
             await self.write_day(day, await _run(partial(merge_rows, table, parts)))
+        return len(files)
 
     async def write_day(self, day: LakeDay, rows: Any) -> None:
         """Replaces the file of a day, and those that are derived from it."""
@@ -120,5 +147,6 @@ class StateKeeper:
 
 
 async def _run(function: Callable[[], T]) -> T:
-    """Runs a function beside the event loop: Arrow releases the interpreter's lock."""
-    return await asyncio.get_running_loop().run_in_executor(None, function)
+    """Runs a function beside the event loop: Arrow releases the interpreter's lock. Raises StoreError."""
+    with translate_errors("the files of a day cannot be made"):
+        return await asyncio.get_running_loop().run_in_executor(None, function)

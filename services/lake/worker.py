@@ -30,6 +30,8 @@ _POLL_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 2.0
 _REQUEST_SECONDS: Final = 1.0
 _PAUSE_RATIO: Final = 4.0
+_BOOKS_PAUSE_RATIO: Final = 20.0
+"""The pause before a catalogue is read again, as a multiple of the time that it took: 1,000 books take 0.2 s."""
 _HEARTBEAT_SECONDS: Final = 5.0
 _RETENTION_SECONDS: Final = 3600.0
 _SHOWN: Final = 300
@@ -58,6 +60,7 @@ class LakeWorker:
         self._forgotten = ForgottenUsers({})
         self._exporter = LakeExporter(records, orders, storage, progress, self._days, self._forgotten)
         self._caught_up_at = time.time()
+        self._books_due: dict[str, float] = {}
         self._trouble: str | None = None
         self._files = asyncio.Lock()
         """Held while files of days are replaced."""
@@ -135,27 +138,39 @@ class LakeWorker:
                 await self._keeper.write_day(LakeDay(tenant, PURCHASES.events, found.day), rows)
 
     async def update_books(self, tenant: str) -> None:
-        """Replaces the file of a tenant's books. Raises ClientError and StoreError."""
+        """Replaces the file of a tenant's books. Raises ClientError and StoreError.
+
+        All books are read for it, so a large catalogue is not read again after each change.
+        """
+        began = time.monotonic()
         try:
             rows = await read_books(self._records, tenant)
         except NotFound:
             return
         await self._keeper.write_single(tenant, BOOKS, make_rows(BOOKS, rows))
+        self._books_due[tenant] = time.monotonic() + _BOOKS_PAUSE_RATIO * (time.monotonic() - began)
 
     async def update_states(self) -> None:
         """Makes the files of all days with new events. Raises ClientError and StoreError."""
+        failure: ClientError | StoreError | None = None
         for day, files in self._days.take().items():
-            failed = True
+            failed = day.folder == BOOKS.name and time.monotonic() < self._books_due.get(day.tenant, 0.0)
+            if failed:
+                self._days.finish(day, failed=True)
+                continue
             try:
                 async with self._files:
                     if day.folder == BOOKS.name:
                         await self.update_books(day.tenant)
                     else:
                         await self._keeper.update_day(day, files)
-                failed = False
-            finally:
-                self._days.finish(day, failed=failed)
+            except (ClientError, StoreError) as error:
+                # One day must not keep the others out.
+                failed, failure = True, error
+            self._days.finish(day, failed=failed)
         self._progress.save(self._days.list_days())
+        if failure is not None:
+            raise failure
 
     async def serve_request(self, request: LakeRequest) -> None:
         """Does what a user has asked for. Raises ClientError and StoreError."""

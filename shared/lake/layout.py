@@ -17,6 +17,7 @@ EVENTS_ENDING: Final = ".json"
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SAFE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _FOLDER: Final = re.compile(r"year=([0-9]{4})/month=([0-9]{2})/day=([0-9]{2})/")
+_JOINED: Final = "joined-"
 _DIGITS: Final = 20
 _DIGEST: Final = 16
 
@@ -54,6 +55,17 @@ def name_batch(source: str, position: str | None) -> str:
     elif _SAFE.fullmatch(text) is None:
         text = hashlib.sha256(position.encode()).hexdigest()[:_DIGEST]
     return f"{source}-{text}{EVENTS_ENDING}"
+
+
+def name_joined(path: str) -> str:
+    """Returns the path of the file into which a file of events and those after it are joined."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{_JOINED}{name}"
+
+
+def is_joined(path: str) -> bool:
+    """Whether files of events were joined into this one."""
+    return path.rpartition("/")[2].startswith(_JOINED)
 
 
 def day_of_path(path: str) -> str | None:

@@ -4,8 +4,9 @@ Rows carry a version, and the highest version of each key stays: rows that come 
 harm. A file depends on its rows alone, so a file that is made again has the same bytes.
 """
 
+import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -35,13 +36,20 @@ _BLOCK_BYTES: Final = 16 * 2**20
 _MILLISECOND: Final = 1000
 
 
+@contextlib.contextmanager
+def translate_errors(what: str) -> Iterator[None]:
+    """Raises StoreError for what Arrow raises in the block."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"{what}: {error}") from error
+
+
 def read_state(data: bytes, table: LakeTable) -> pa.Table:
     """Returns the rows of a Parquet file in today's columns. Raises StoreError for a file that cannot be read."""
-    try:
+    with translate_errors(f"a file of {table.name} cannot be read"):
         found = pq.read_table(io.BytesIO(data), partitioning=None)
         return _conform(found, make_schema(table.columns))
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"a file of {table.name} cannot be read: {error}") from error
 
 
 def read_events(data: bytes, table: LakeTable) -> pa.Table:
@@ -52,10 +60,8 @@ def read_events(data: bytes, table: LakeTable) -> pa.Table:
     options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     # A line must fit into a block.
     blocks = pj.ReadOptions(use_threads=False, block_size=max(_BLOCK_BYTES, len(data) if len(data) < 2**30 else 0))
-    try:
+    with translate_errors(f"a file of {table.events} cannot be read"):
         return _conform(pj.read_json(io.BytesIO(data), blocks, options), schema)
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"a file of {table.events} cannot be read: {error}") from error
 
 
 def merge_rows(table: LakeTable, parts: Sequence[pa.Table]) -> pa.Table:
@@ -155,10 +161,8 @@ def forget_user(rows: pa.Table, table: LakeTable, users: Iterable[str]) -> pa.Ta
 
 def make_rows(table: LakeTable, rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Returns rows of a table from their members; missing ones are NULL. Raises StoreError."""
-    try:
+    with translate_errors(f"rows of {table.name} cannot be stored"):
         return pa.Table.from_pylist(list(rows), make_schema(table.columns))
-    except pa.ArrowException as error:
-        raise StoreError(f"rows of {table.name} cannot be stored: {error}") from error
 
 
 def _derive_attempts(steps: pa.Table, started: Any, last: Any) -> pa.Table:

@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 from clients.cli.readiness import ServerName
-from services.__main__ import SERVERS
+from services.__main__ import LAKE, SERVERS
 from services.gateway.settings import GatewaySettings
 from shared.runtime.setting_names import NAMES
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-MODULES = {server.name: server.module for server in SERVERS}
+MODULES = {server.name: server.module for server in (*SERVERS, LAKE)}
 UNCHECKED = {"loadtest", "collector", "jaeger"}
 """Those that end by themselves, or have no program in their image that could ask."""
 OWN = {name: service for name, service in SERVICES.items() if service["image"] == "comanda"}

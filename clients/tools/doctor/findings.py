@@ -40,6 +40,7 @@ class DoctorSettings(Struct, frozen=True):
     dynamodb_endpoint: str | None = None
     dynamodb_prefix: str = "comanda-"
     aws_region: str | None = None
+    lake: Literal["off", "on"] = "off"
     store_seconds: float = 5.0
 
 

@@ -63,7 +63,7 @@ async def check_servers(settings: DoctorSettings, ask: StatusRequest) -> list[Fi
     runs = any(state.status is not None for state in seen.values())
     findings = [_assess_server(one, seen[one.server], runs=runs) for one in addresses]
     if seen["persistence"].status is not None:
-        for server in ("inventory", "shop"):
+        for server in ("inventory", "shop", *(["lake"] if settings.lake == "on" else [])):
             findings.append(_assess_portless_server(server, await _request_status(ask, server)))
     return findings
 

@@ -10,6 +10,8 @@ from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from clients.inventory.heartbeat import HEARTBEAT_TIMEOUT_SECONDS, heartbeat_age
+from clients.lake.requests import describe_metrics as describe_lake_metrics
+from clients.lake.requests import read_heartbeat as read_lake_heartbeat
 from clients.persistence import PersistenceClient
 from clients.shop.search_state import read_heartbeat
 from services.gateway.http.principal import INSTALLATION_PUBLIC, INSTALLATION_VIEWERS
@@ -23,6 +25,7 @@ from shared.domain.errors import ComandaError
 _PATIENCE_SECONDS = 2.0
 _INVENTORY = "inventory"
 _SHOP = "shop"
+_LAKE = "lake"
 _METRICS_TYPE = CONTENT_TYPE_LATEST.partition(";")[0]
 
 
@@ -62,11 +65,14 @@ class ProbeRoutes:
         useful: Sequence[Backend[Any]],
         own_metrics: Callable[[], str],
         persistence: Backend[PersistenceClient],
+        *,
+        lake: bool = False,
     ) -> None:
         self._needed = needed
         self._persistence = persistence
         self._backends = tuple(backend for backend in (*needed, *useful) if backend.absent is None)
         self._own_metrics = own_metrics
+        self._lake = lake
         self._started = time.monotonic()
         self._log = structlog.get_logger()
 
@@ -111,6 +117,8 @@ class ProbeRoutes:
             found[_INVENTORY] = inventory
         if (shop := await self._check_shop()) is not None:
             found[_SHOP] = shop
+        if self._lake:
+            found[_LAKE] = await self._check_lake()
         whole = all(state.status == "ok" for state in found.values())
         return Readiness("ok" if whole else "degraded", found)
 
@@ -138,6 +146,17 @@ class ProbeRoutes:
             return None
         return Dependency(heartbeat.status, ms=_ms_since(began), reason=heartbeat.reason)
 
+    async def _check_lake(self) -> Dependency:
+        """Returns the state of the lake's service by its last heartbeat."""
+        began = time.perf_counter()
+        try:
+            heard = await _call_with_timeout(read_lake_heartbeat(self._persistence.lookups))
+        except ComandaError as error:
+            return Dependency("away", ms=_ms_since(began), reason=error.message)
+        if heard is None:
+            return Dependency("away", ms=_ms_since(began), reason="it was never heard")
+        return Dependency(heard.status, ms=_ms_since(began), reason=heard.reason)
+
     @route(
         "GET",
         "/metrics",
@@ -155,6 +174,12 @@ class ProbeRoutes:
                 expositions[backend.name] = await _call_with_timeout(backend.lookups.metrics())
             except ComandaError as error:
                 self._log.debug("upstream_metrics_missing", server=backend.name, reason=error.message)
+        if self._lake:
+            try:
+                heard = await _call_with_timeout(read_lake_heartbeat(self._persistence.lookups))
+                expositions |= {} if heard is None else {_LAKE: describe_lake_metrics(heard)}
+            except ComandaError as error:
+                self._log.debug("upstream_metrics_missing", server=_LAKE, reason=error.message)
         return HttpResponse(200, [(b"content-type", CONTENT_TYPE_LATEST.encode())], merge_expositions(expositions))
 
 

@@ -10,7 +10,9 @@ import pytest
 from clients.lake.requests import LakeRequest
 from clients.persistence import PersistenceClient
 from clients.shop.books import create_book
-from services.lake.progress import LakeProgress
+from services.lake import state_keeper
+from services.lake.progress import LakeDay, LakeProgress
+from services.lake.state_keeper import StateKeeper
 from services.lake.worker import LakeWorker
 from shared.domain.errors import StoreError
 from shared.domain.isbn import complete_isbn
@@ -291,3 +293,44 @@ async def test_records_that_are_no_purchases_are_left_out(lake: Lake, records: P
     await lake.catch_up()
 
     assert shown(lake.read(PURCHASES_TABLE)) == [(1, "pending")]
+
+
+async def test_many_files_of_events_are_joined_and_nothing_of_them_is_lost(
+    lake: Lake, records: PersistenceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_keeper, "_SMALL_FILES", 3)
+    worker = await lake.start()
+    for number in range(1, 9):
+        await store(records, make_purchase(number))
+        await worker.export()
+        await worker.update_states()
+
+    files = sorted((lake.folder / "main" / "purchase_events").rglob("*.json"))
+    assert len(files) == 4
+    assert b"".join(file.read_bytes() for file in files).count(b"\n") == 8
+    before = lake.read_files()
+    await worker.serve_request(LakeRequest("1", "rebuild", "main"))
+    assert lake.read_files() == before
+
+
+async def test_a_day_that_cannot_be_made_keeps_no_other_out(
+    lake: Lake, records: PersistenceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(records, make_purchase(1, EARLIER), make_purchase(2))
+    worker = await lake.start()
+    await worker.export()
+    write = StateKeeper.write_day
+    with monkeypatch.context() as patch:
+
+        async def refuse_earlier(keeper: StateKeeper, day: LakeDay, rows: Any) -> None:
+            if day.day == EARLIER:
+                raise StoreError("no space left on device")
+            await write(keeper, day, rows)
+
+        patch.setattr(StateKeeper, "write_day", refuse_earlier)
+        with pytest.raises(StoreError):
+            await worker.update_states()
+    assert shown(lake.read(PURCHASES_TABLE)) == [(2, "pending")]
+
+    await worker.update_states()
+    assert shown(lake.read(PURCHASES_TABLE)) == [(1, "pending"), (2, "pending")]
