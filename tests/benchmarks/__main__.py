@@ -25,6 +25,7 @@ from tests.benchmarks.recovery import big_start, recovery
 from tests.benchmarks.runs import Run
 from tests.benchmarks.shop import shop
 from tests.benchmarks.shop_rush import shop_rush
+from tests.benchmarks.shop_sales import shop_sales
 from tests.benchmarks.shop_search import shop_search
 from tests.benchmarks.trials import end_to_end, footprint
 from tests.support.dynamodb import DynamoServer
@@ -86,6 +87,7 @@ def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> F
             parts["asked"] = run.measure("HTTP", lambda: gateway(rounds, seconds, orders))
             parts["shop"] = run.measure("the bookstore", lambda: shop(rounds, seconds))
             parts["rush"] = run.measure("a rush on one book", lambda: shop_rush(rounds))
+            parts["sold"] = run.measure("carts and checkouts", lambda: shop_sales(rounds, seconds))
             parts["searched"] = run.measure("the search of books", lambda: shop_search(rounds, seconds))
             parts["stock"] = run.measure("stock", lambda: inventory(rounds, seconds, orders, number))
         parts["accounts"] = run.measure("accounts", accounts)

@@ -16,6 +16,7 @@ from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.shop import ShopFigures
 from tests.benchmarks.shop_rush import RushFigures
+from tests.benchmarks.shop_sales import SaleFigures
 from tests.benchmarks.shop_search import ShopSearchFigures
 from tests.benchmarks.trials import EndToEnd, Footprint
 
@@ -39,6 +40,7 @@ class Figures(NamedTuple):
     accounts: AccountFigures | None = None
     shop: ShopFigures | None = None
     rush: RushFigures | None = None
+    sold: SaleFigures | None = None
     searched: ShopSearchFigures | None = None
     page: DashboardFigures | None = None
     dynamo: DynamoFigures | None = None
@@ -74,6 +76,7 @@ def bars(figures: Figures) -> list[Bar]:
     found += [] if figures.accounts is None else _account_bars(figures.accounts)
     found += [] if figures.shop is None else _shop_bars(figures.shop)
     found += [] if figures.rush is None else _rush_bars(figures.rush)
+    found += [] if figures.sold is None else _sale_bars(figures.sold)
     found += [] if figures.searched is None else _search_bars(figures.searched)
     return found + ([] if figures.page is None else _page_bars(figures.page))
 
@@ -164,6 +167,20 @@ def _rush_bars(rush: RushFigures) -> list[Bar]:
     late = median(rush.second_p99_ms)
     what = "1,000 customers of 100 copies within a second, at four gateways: p99"
     return [Bar(what, f"{late:.0f} ms", "250 ms", late <= 250)]
+
+
+def _sale_bars(sold: SaleFigures) -> list[Bar]:
+    if not sold.peer_checkouts:
+        return []
+    found = []
+    for what, ours, theirs, factor in (
+        ("a checkout of three lines", sold.checkouts, sold.peer_checkouts, 5),
+        ("an addition to a cart", sold.additions, sold.peer_additions, 4),
+    ):
+        ratio = median(ours) / median(theirs)
+        full = f"{what}, beside FastAPI + aiosqlite with the same transaction"
+        found.append(Bar(full, f"{ratio:.1f} times", f"{factor} times", ratio >= factor))
+    return found
 
 
 def _search_bars(searched: ShopSearchFigures) -> list[Bar]:

@@ -1,7 +1,7 @@
 """Writes what was measured: `docs/PERFORMANCE.md`, its chart, and a JSON file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,6 +19,7 @@ from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.shop import ShopFigures
 from tests.benchmarks.shop_rush import RushFigures
+from tests.benchmarks.shop_sales import SaleFigures
 from tests.benchmarks.shop_search import ShopSearchFigures
 from tests.benchmarks.trials import EndToEnd
 
@@ -59,6 +60,7 @@ def _members(figures: Figures) -> dict[str, Any]:
         "accounts": figures.accounts,
         "shop": figures.shop,
         "rush": figures.rush,
+        "sales": figures.sold,
         "search": figures.searched,
     }
     return {"rates": rates, **{name: found and found._asdict() for name, found in members.items()}}
@@ -92,6 +94,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     lines += [] if figures.accounts is None else _account_lines(figures.accounts)
     lines += [] if figures.shop is None else _shop_lines(figures.shop)
     lines += [] if figures.rush is None else _rush_lines(figures.rush)
+    lines += [] if figures.sold is None else _sale_lines(figures.sold)
     lines += [] if figures.searched is None else _search_lines(figures.searched)
     lines += [] if figures.page is None else _page_lines(figures.page)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
@@ -280,6 +283,31 @@ def _shop_lines(shop: ShopFigures) -> list[str]:
         ("`GET /api/v1/books?limit=20`, Comanda", shop.pages, shop.pages_us),
         ("`GET /books?limit=20`, FastAPI + aiosqlite", shop.peer_pages, shop.peer_pages_us),
     )
+    return lines + _cpu_rows(named)
+
+
+def _sale_lines(sold: SaleFigures) -> list[str]:
+    lines = [
+        "",
+        "Carts and checkouts over HTTP, 64 connections: each of 512 customers adds three of 2,000 books to a cart and",
+        "buys them, again and again. A checkout is one durable transaction of the key, the cart, the purchase, and the",
+        "price and the stock of each line; the peer does the same in one transaction of SQLite, as durable.",
+        "",
+        "| request | requests/s (median) | µs of CPU (median) | rounds |",
+        "|---|---|---|---|",
+    ]
+    named = (
+        ("`POST /api/v1/cart/add`, Comanda", sold.additions, sold.additions_us),
+        ("`POST /cart/add`, FastAPI + aiosqlite", sold.peer_additions, sold.peer_additions_us),
+        ("`POST /api/v1/purchases/checkout`, Comanda", sold.checkouts, sold.checkouts_us),
+        ("`POST /purchases/checkout`, FastAPI + aiosqlite", sold.peer_checkouts, sold.peer_checkouts_us),
+    )
+    return lines + _cpu_rows(named)
+
+
+def _cpu_rows(named: Iterable[tuple[str, Sequence[float], Sequence[float]]]) -> list[str]:
+    """Returns the rows of requests with rounds: their rates, and CPU."""
+    lines = []
     for name, rounds, cpu in named:
         if rounds:
             each = ", ".join(f"{rate:,.0f}" for rate in rounds)
