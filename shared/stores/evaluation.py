@@ -23,7 +23,6 @@ from shared.domain.records import (
     check_value,
     is_number,
     item_bytes,
-    measure_item,
 )
 
 _SUMS = Context(prec=MAX_DIGITS, traps=[Inexact])
@@ -49,6 +48,7 @@ def evaluate_action(
 ) -> Record | None:
     """Returns the record after an action on `current`. Raises Conflict, and InvalidParams for an invalid item.
 
+    The key of the action has been checked (`key_of`).
     `floor` is the highest version that may have been removed from the key; the version of a new item is higher. The
     items of updates and checks need `room`.
     """
@@ -113,15 +113,15 @@ def _apply_update(action: Update, table: Table, current: Record | None, room: Re
     for name, key in action.key.items():
         if not _is_key(table, name, item.get(name), key):
             raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
-    checked, size = measure_item(table, _keep_names(table, item, current))
+    checked = check_item(table, _keep_names(table, item, current))
     if room is not None:
-        room.take(action, size)
+        room.take(action, item_bytes(checked))
     return checked
 
 
 def _add_amount(number: int | Decimal, amount: int | Decimal, name: str) -> int | Decimal:
     if type(number) is int and type(amount) is int:
-        # Too many digits are an error of `measure_item`.
+        # Too many digits are an error of `check_item`.
         return number + amount
     try:
         return _SUMS.add(Decimal(number), Decimal(amount))
