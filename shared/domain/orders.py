@@ -3,6 +3,7 @@
 import datetime
 import enum
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -127,8 +128,14 @@ def due_time(request: OrderRequest) -> int | None:
 
 def iso_time(microseconds: int) -> str:
     """Returns a time in the format of all replies: RFC 3339 in UTC with six decimals."""
-    moment = _EPOCH + datetime.timedelta(microseconds=microseconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return f"{_format_second(seconds)}.{fraction:06}Z"
+
+
+@lru_cache(maxsize=1024)
+def _format_second(seconds: int) -> str:
+    # Most times are those of now: formatting takes ten times as long as finding the second.
+    return (_EPOCH + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def order_view(order: Order) -> dict[str, Any]:

@@ -36,6 +36,7 @@ _NUMBER_BYTES = 21
 """Maximum size of a number of DynamoDB."""
 # Two characters of JSON, as a digit and a comma, stand for at most 22 bytes of an item. Encoding a small item takes
 # less time than measuring it.
+_SURELY_SHORT = MAX_SORT_BYTES // 4
 _SURELY_FITS = MAX_ITEM_BYTES // 11
 _encode = msgspec.json.Encoder().encode
 _PLAIN = frozenset((str, bool, type(None)))
@@ -254,9 +255,9 @@ def check_item(table: Table, item: Item) -> Item:
         if not name or name.startswith(RESERVED):
             raise InvalidParams(f"{name!r} cannot be the name of a member", field=name, hint="choose another")
     for index in table.indexes:
-        for name in (index.partition, index.sort):
-            if name in checked and name not in (None, table.partition, table.sort):
-                _check_key_value(table, name, checked[name])
+        for member in (index.partition, index.sort):
+            if member in checked and member not in (None, table.partition, table.sort):
+                _check_key_value(table, member, checked[member])
     if len(_encode(checked)) > _SURELY_FITS and (size := item_bytes(checked)) > MAX_ITEM_BYTES:
         raise InvalidParams(
             f"the item has {size} bytes, and an item has at most {MAX_ITEM_BYTES}", hint="store it in parts"
@@ -293,14 +294,13 @@ def _check_key_value(table: Table, name: str, value: Value) -> None:
         return
     if not isinstance(value, str) or not value:
         raise InvalidParams(f"{name} must be text that is not empty", field=name)
-    size = text_bytes(value)
-    if name in table.folded:
-        folded = fold_names(value)
-        if not folded:
-            raise InvalidParams(f"{name} has no visible character", field=name)
-        size = max(size, text_bytes(folded))
+    folded = value
+    if name in table.folded and not (folded := fold_names(value)):
+        raise InvalidParams(f"{name} has no visible character", field=name)
+    if len(value) <= _SURELY_SHORT and len(folded) <= _SURELY_SHORT:
+        return
     limit = MAX_PARTITION_BYTES if name == table.partition else MAX_SORT_BYTES
-    if size > limit:
+    if max(text_bytes(value), text_bytes(folded)) > limit:
         raise InvalidParams(f"{name} has more than {limit} bytes", field=name)
 
 

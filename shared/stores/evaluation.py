@@ -111,7 +111,7 @@ def _apply_update(action: Update, table: Table, current: Record | None, room: Re
         larger = _check_amount(candidate, name)
         item[name] = max(_get_number(item, name, table), larger) if name in item else larger
     for name, key in action.key.items():
-        if not _is_key(table, name, item.get(name), key):
+        if item.get(name) != key and not _is_key(table, name, item.get(name), key):
             raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
     checked = check_item(table, _keep_names(table, item, current))
     if room is not None:

@@ -200,8 +200,7 @@ class SqliteRecordStore:
         for place, row in work.rows.items():
             if row is None:
                 self._cache.forget(place)
-            elif work.found[place] is not None:
-                # A new item may never be read: entries of logs are not.
+            elif place not in work.entries:
                 self._cache.keep(place, row)
 
     def _plan_transaction(self, work: WriteSet, transaction: Transaction, now: int) -> list[Written] | ComandaError:
@@ -259,6 +258,7 @@ class SqliteRecordStore:
         table = self._tables.get_table(journal.table)
         place = (table.name, *item_keys(table, tenant, journal.item))
         work.found[place] = None
+        work.entries.add(place)
         work.rows[place] = self._encode_record(Record(journal.item, 1))
 
     def _find_item(self, work: WriteSet, place: Place) -> StoredItem | None:

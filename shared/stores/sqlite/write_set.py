@@ -23,20 +23,22 @@ class TableNumbers(NamedTuple):
     table: Table
     number: int
     indexes: list[tuple[Index, int]]
+    movable: list[tuple[Index, int]]
+    """The indexes in which an item can change its place: the others are by members of its key alone."""
     expiry: int
 
 
 def number_tables(tables: Mapping[str, Table], names: Mapping[str, int]) -> dict[str, TableNumbers]:
     """Returns the numbers of all tables, by name."""
-    return {
-        name: TableNumbers(
-            table,
-            names[name],
-            [(index, names[f"{name}/{index.name}"]) for index in table.kept_indexes],
-            0 if table.expires is None else names[expiry_name(table)],
-        )
-        for name, table in tables.items()
-    }
+    return {name: _number_table(table, names) for name, table in tables.items()}
+
+
+def _number_table(table: Table, names: Mapping[str, int]) -> TableNumbers:
+    indexes = [(index, names[f"{table.name}/{index.name}"]) for index in table.kept_indexes]
+    key = (None, table.partition, table.sort)
+    movable = [found for found in indexes if found[0].partition not in key or found[0].sort not in key]
+    expiry = 0 if table.expires is None else names[expiry_name(table)]
+    return TableNumbers(table, names[table.name], indexes, movable, expiry)
 
 
 class WriteSet:
@@ -49,6 +51,8 @@ class WriteSet:
         """Items as they become; None for removed ones."""
         self.floors: dict[tuple[str, int], int] = {}
         """Raised highest removed versions, by table and bucket."""
+        self.entries: set[Place] = set()
+        """Entries of logs among `rows`, which are hardly ever read."""
         self._changes: list[tuple[Any, ...]] = []
 
     def change_item(
@@ -74,12 +78,13 @@ class WriteSet:
                 deletes.append((numbers.number, partition, sort))
             else:
                 puts.append((numbers.number, partition, sort, row.record.version, row.document))
-            if not numbers.indexes and not numbers.expiry:
-                continue
             found = self.found[place]
+            indexes = numbers.indexes if found is None or row is None else numbers.movable
+            if not indexes and not numbers.expiry:
+                continue
             old = None if found is None else found.record
             new = None if row is None else row.record
-            for number, before, behind in _list_moves(numbers, partition, old, new):
+            for number, before, behind in _list_moves(numbers, indexes, partition, old, new):
                 if before is not None:
                     leave.append((number, *before, partition, sort))
                 if behind is not None:
@@ -100,14 +105,18 @@ _Keys = tuple[str, str] | None
 
 
 def _list_moves(
-    numbers: TableNumbers, partition: str, old: Record | None, new: Record | None
+    numbers: TableNumbers,
+    indexes: list[tuple[Index, int]],
+    partition: str,
+    old: Record | None,
+    new: Record | None,
 ) -> list[tuple[int, _Keys, _Keys]]:
-    """Returns the indexes in which an item is at another place than before: their numbers, the old and the new keys."""
+    """Returns those of `indexes` in which an item is at another place than before: number, the old and the new keys."""
     table, tenant = numbers.table, tenant_of(partition)
     before: Item | None = None if old is None else old.item
     behind: Item | None = None if new is None else new.item
     moves: list[tuple[int, _Keys, _Keys]] = []
-    for index, number in numbers.indexes:
+    for index, number in indexes:
         if before is not None and behind is not None and is_at_same_place(index, before, behind):
             continue
         left = None if before is None else index_keys(table, index, tenant, before)
