@@ -81,7 +81,7 @@ async def add_to_cart(
     """
     if recent is None:
         return await _change_line(records, owner, book, quantity, added=True, seen=seen)
-    cart = await _add_to_recent(records, owner, book, quantity, seen, recent)
+    cart = await _add_to_recent(recent, owner, book, quantity, seen)
     if cart is None:
         cart = await _change_line(records, owner, book, quantity, added=True, seen=seen, recent=recent)
     return cart
@@ -156,7 +156,7 @@ async def merge_guest_cart(records: PersistenceClient, guest: str, user: str) ->
 
 
 async def _add_to_recent(
-    records: PersistenceClient, owner: str, book: str, quantity: int, seen: int | None, recent: RecentTenantShop
+    recent: RecentTenantShop, owner: str, book: str, quantity: int, seen: int | None
 ) -> Cart | None:
     """Adds copies of a book to the cart as it was, or to one that does not have the book, without reading first.
 
@@ -170,7 +170,7 @@ async def _add_to_recent(
     change = _build_change(cart, stored, total, seen)
     as_it_was, enough = Condition(version=stored.version), Condition(at_least={"count": total})
     try:
-        written, *_ = await records.transact(
+        written, *_ = await recent.client.transact(
             [change, Check(BOOKS.name, {"book": book}, as_it_was), Check(STOCK.name, stock_key(book), enough)]
         )
     except Refused as refusal:

@@ -78,7 +78,7 @@ async def check_out(
     purchase = new_uuid7(time.time_ns())
     digest = _digest(request)
     if recent is not None:
-        bought = await _check_out_recent(records, shop, user, request, recent, purchase=purchase, digest=digest)
+        bought = await _check_out_recent(recent, shop, user, request, purchase=purchase, digest=digest)
         recent.forget_cart(user)
         if bought is not None:
             return bought
@@ -113,11 +113,10 @@ async def check_out(
 
 
 async def _check_out_recent(
-    records: PersistenceClient,
+    recent: RecentTenantShop,
     shop: TenantRecord,
     user: str,
     request: CheckoutRequest,
-    recent: RecentTenantShop,
     *,
     purchase: str,
     digest: str,
@@ -143,7 +142,7 @@ async def _check_out_recent(
     key = _key_of(request, cart.version)
     try:
         actions = _build_actions(cart, made, key, digest, [Condition(version=one.version) for one in stored])
-        await records.transact(actions, safe=True, items=False)
+        await recent.client.transact(actions, safe=True, items=False)
     except Refused as refusal:
         if not is_conflict(refusal):
             raise
@@ -151,7 +150,7 @@ async def _check_out_recent(
             recent.forget_book(book)
         # After a lost answer, this call has made the purchase; its cart is consumed, and its key may be that of no
         # other cart.
-        stored_key = await records.get_item(CHECKOUTS.name, {"user": user, "key": key})
+        stored_key = await recent.client.get_item(CHECKOUTS.name, {"user": user, "key": key})
         if stored_key.item is None or stored_key.item["purchase"] != purchase:
             return None
     return Checkout(made, created=True)

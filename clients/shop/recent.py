@@ -6,6 +6,7 @@ stored; no customer is refused because of them.
 
 from msgspec import structs
 
+from clients.persistence import PersistenceClient
 from clients.shop.books import StoredBook
 from shared.domain.carts import Cart
 
@@ -22,9 +23,9 @@ class RecentShop:
         """The one that was used last stands at the end."""
         self._size = 0
 
-    def of(self, tenant: str) -> "RecentTenantShop":
-        """Returns those of a tenant."""
-        return RecentTenantShop(self, tenant)
+    def of(self, tenant: str, client: PersistenceClient) -> "RecentTenantShop":
+        """Returns those of a tenant. `client`, a view of the tenant, sends writes that begin with them."""
+        return RecentTenantShop(self, tenant, client)
 
     def find(self, key: tuple[str, str, str]) -> Cart | StoredBook | None:
         """Returns an entry, or None if it was not kept."""
@@ -54,9 +55,10 @@ class RecentShop:
 class RecentTenantShop:
     """The carts and books of one tenant in a `RecentShop`."""
 
-    __slots__ = ("_shop", "_tenant")
+    __slots__ = ("_shop", "_tenant", "client")
 
-    def __init__(self, shop: RecentShop, tenant: str) -> None:
+    def __init__(self, shop: RecentShop, tenant: str, client: PersistenceClient) -> None:
+        self.client = client
         self._shop = shop
         self._tenant = tenant
 

@@ -48,9 +48,9 @@ async def records(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 @pytest.fixture
-def recent() -> RecentTenantShop:
+def recent(records: CountingClient) -> RecentTenantShop:
     """A gateway's memory."""
-    return RecentShop(100).of("main")
+    return RecentShop(100).of("main", records)
 
 
 async def add_book(records: PersistenceClient, number: int = 1, stock: int = 10) -> str:
@@ -126,7 +126,7 @@ async def test_what_is_wrong_is_told_as_it_is_now(records: CountingClient, recen
 
 
 async def test_two_gateways_change_one_cart(records: CountingClient, recent: RecentTenantShop) -> None:
-    other = RecentShop(100).of("main")
+    other = RecentShop(100).of("main", records)
     book, second = await add_book(records), await add_book(records, 2)
     for gateway in (recent, other, recent, other):
         seen = await add(records, gateway, book)
@@ -142,7 +142,7 @@ async def test_two_gateways_change_one_cart(records: CountingClient, recent: Rec
 async def test_the_cart_that_another_gateway_has_bought_is_not_taken_for_the_next_one(
     records: CountingClient, recent: RecentTenantShop
 ) -> None:
-    other = RecentShop(100).of("main")
+    other = RecentShop(100).of("main", records)
     book, second = await add_book(records), await add_book(records, 2)
     await add(records, other, book)
     recent.keep_cart(await load_cart(records, "ana"))
@@ -169,15 +169,15 @@ async def test_a_checkout_whose_answer_is_lost_has_made_its_purchase(
 
 async def test_a_memory_has_limits_and_keeps_the_newest(records: CountingClient) -> None:
     shop = RecentShop(4)
-    recent = shop.of("main")
+    recent = shop.of("main", records)
     books = [await add_book(records, number) for number in range(3)]
-    carts = [await add(records, RecentShop(0).of("main"), book) for book in books]
+    carts = [await add(records, RecentShop(0).of("main", records), book) for book in books]
     for cart in carts:
         recent.keep_cart(cart)
     assert recent.find_cart("ana") == carts[2]
     recent.keep_cart(carts[0])
     assert recent.find_cart("ana") == carts[2]
-    assert shop.of("other").find_cart("ana") is None
+    assert shop.of("other", records).find_cart("ana") is None
     recent.keep_book(await get_book(records, books[0]))
     assert recent.find_cart("ana") is None
     assert recent.find_book(books[0]) is not None

@@ -301,7 +301,7 @@ async def check_interleaving(records: PersistenceClient, seed: int, rounds: int 
     users = ["ana", "eva", "leo"]
     keys: dict[tuple[str, str], set[str]] = {}
     # One client that reads first, and two gateways that do not see what the other one does.
-    gateways = [None, RecentShop(100).of("books"), RecentShop(4).of("books")]
+    gateways = [None, RecentShop(100).of("books", records), RecentShop(4).of("books", records)]
 
     async def order(user: str) -> None:
         key, recent = choose.choice("abcdef"), choose.choice(gateways)

@@ -11,7 +11,7 @@ from clients.persistence import PersistenceClient
 from clients.shop import carts
 from clients.shop.books import StoredBook
 from clients.shop.carts import CartBooks
-from clients.shop.recent import RecentShop
+from clients.shop.recent import RecentShop, RecentTenantShop
 from services.gateway.api.shop.envelope import TenantId, TenantQuery, check_tenant, own_account
 from services.gateway.api.shop.guest_carts import CartToken, Guest, GuestCarts, MergedCartView
 from services.gateway.api.shop.views import Currency, load_shop, show_price
@@ -141,6 +141,10 @@ class CartRoutes:
         self._recent = recent
         self._adds_to_recent = adds_to_recent
 
+    def _recent_of(self, tenant: str) -> RecentTenantShop:
+        # Their transactions make no other request on their connection wait, and are committed together.
+        return self._recent.of(tenant, self._records.of(tenant).at_once)
+
     @route(
         "GET",
         _PATH,
@@ -160,7 +164,7 @@ class CartRoutes:
         cart = Cart("", 0, {}) if owner is None else await carts.load_cart(records, owner.key)
         found = await carts.attach_cart_books(records, cart)
         if cart.lines:
-            self._recent.of(tenant).keep_cart(cart)
+            self._recent_of(tenant).keep_cart(cart)
         return json_response(show_cart(found, shop), etag=_etag_of(cart))
 
     @route(
@@ -184,7 +188,7 @@ class CartRoutes:
         tenant, owner = self._find_owner(request, sent.tenant_id)
         owner = owner or _draw_guest()
         records, seen = self._records.of(tenant).lookups, _seen(request)
-        recent = self._recent.of(tenant)
+        recent = self._recent_of(tenant)
         cart = await carts.add_to_cart(
             records,
             owner.key,
@@ -216,7 +220,7 @@ class CartRoutes:
         owner = owner or _draw_guest()
         records, seen = self._records.of(tenant).lookups, _seen(request)
         cart = await carts.set_quantity(records, owner.key, request.id, sent.quantity, seen=seen)
-        self._recent.of(tenant).keep_cart(cart)
+        self._recent_of(tenant).keep_cart(cart)
         return self._changed("Carrito actualizado", cart, owner)
 
     @route(
@@ -237,7 +241,7 @@ class CartRoutes:
         if owner is not None:
             records = self._records.of(tenant).lookups
             cart = await carts.remove_from_cart(records, owner.key, request.id, seen=_seen(request))
-            self._recent.of(tenant).keep_cart(cart)
+            self._recent_of(tenant).keep_cart(cart)
         return self._changed("Producto removido del carrito", cart, owner)
 
     @route(

@@ -189,7 +189,8 @@ class PurchaseRoutes:
             request.headers.key,
             seen_version(request.headers.if_match),
         )
-        made = await check_out(self._records.of(tenant).lookups, shop, user, checkout, self._recent.of(tenant))
+        records = self._records.of(tenant)
+        made = await check_out(records.lookups, shop, user, checkout, self._recent.of(tenant, records.at_once))
         view = show_purchase(made.purchase, tenant)
         answer = PurchaseMade(
             "Compra procesada exitosamente", view.purchase_id, view.total_amount, len(view.items), view
