@@ -1,18 +1,19 @@
 """The files of the pages, without a browser: both languages say everything, and nothing leads elsewhere."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from services.gateway.api.pages import FILES
-from shared.domain.errors import InvalidParams
-from shared.domain.passwords import check_new_password
 
+ROOT = Path(__file__).parents[2]
 AREAS = ("lib", "admin", "shop")
 CODE = {
     area: "".join(path.read_text() for path in (FILES / area).rglob("*.js") if path.parent.name != "texts")
     for area in AREAS
 }
+_REASON = re.compile(r"^\| `(\w+)` \|([^|]*)\|", re.MULTILINE)
 _TEXT = re.compile(r'^  "([^"]+)":\s+"((?:[^"\\]|\\.)*)",$', re.MULTILINE)
 
 
@@ -71,20 +72,14 @@ def test_no_file_names_another_address() -> None:
             assert not re.search(r"https?:|[\"'`(]//", content), path
 
 
-@pytest.mark.parametrize(
-    ("rule", "password"),
-    [
-        ("short", "seven"),
-        ("long", "ab" * 200),
-        ("repeats", "abcabcabcabc"),
-        ("sequence", "abcdefghijkl"),
-        ("personal", "ana@example.com"),
-        ("frequent", "iloveyou123"),
-    ],
-)
-def test_a_refused_password_is_explained_in_both_languages(rule: str, password: str) -> None:
-    words = re.findall(r"^  (\w+): /(.+)/,$", (FILES / "lib" / "ui" / "credentials.js").read_text(), re.MULTILINE)
-    with pytest.raises(InvalidParams) as refused:
-        check_new_password(password, minimum=8, frequent={"iloveyou"}, personal=["ana@example.com"])
-    assert [found for found, pattern in words if re.search(pattern, refused.value.message)] == [rule]
-    assert f"password.refused.{rule}" in read_texts("lib", "en")
+def test_every_reason_of_a_refusal_is_told_in_both_languages() -> None:
+    protocol = (ROOT / "docs" / "PROTOCOL.md").read_text()
+    table = protocol.partition("| `code` | `params` | reason |")[2].partition("\n\n")[0]
+    codes = {code: set(re.findall(r"`(\w+)`", params)) for code, params in _REASON.findall(table)}
+    assert len(codes) > 50
+    for language in ("en", "es"):
+        texts = read_texts("lib", language)
+        for code, params in codes.items():
+            text = texts[f"problem.{code}"]
+            # `seconds` comes with every refusal that asks to wait.
+            assert set(re.findall(r"\{(\w+)\}", text)) <= params | {"seconds"}, code

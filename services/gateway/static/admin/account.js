@@ -5,7 +5,7 @@ import { moment, t } from "../lib/i18n.js";
 import { to } from "../lib/router.js";
 import { isSignedIn, principal, signOut } from "../lib/session.js";
 import { Button } from "../lib/ui/button.js";
-import { describeRefusal, PasswordField } from "../lib/ui/credentials.js";
+import { PasswordField } from "../lib/ui/credentials.js";
 import { Refusal, useForm } from "../lib/ui/form.js";
 import { EmptyState, Loaded } from "../lib/ui/states.js";
 import { attempt, showToast } from "../lib/ui/toast.js";
@@ -37,7 +37,7 @@ function ChangePassword() {
     setCurrent("");
     setPassword("");
     showToast(t("account.password.done"));
-  }, { describe: describeRefusal });
+  });
   return html`<section class="panel">
     <h2>${t("account.password")}</h2>
     <form ref=${form.element} onSubmit=${form.submit}>

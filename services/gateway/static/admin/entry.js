@@ -3,7 +3,6 @@ import { html } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
 import { asksTenant } from "../lib/session.js";
 import { Button } from "../lib/ui/button.js";
-import { describeRefusal } from "../lib/ui/credentials.js";
 import { useForm } from "../lib/ui/form.js";
 import { settingsOpen } from "./parts.js";
 
@@ -36,5 +35,5 @@ export function useEntryForm(send) {
       throw problem;
     }
   };
-  return useForm(sendOrAsk, { describe: describeRefusal });
+  return useForm(sendOrAsk);
 }

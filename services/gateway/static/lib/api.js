@@ -6,13 +6,19 @@ const MAX_PAGES = 10;
 /** Routes that answer 401 to a wrong password, too. */
 const CREDENTIAL_ROUTES = /^\/api\/v1\/users\/(login|password|register|refresh)/;
 
-/** A refused request, or one without a response (`code` "offline", `status` 0). */
+/**
+ * A refused request, or one without a response (`code` "offline", `status` 0). `reason` and `params` are the precise
+ * code with its values, and `errors` has the same of each field that is wrong.
+ */
 export class Problem extends Error {
   constructor(status, path, details) {
     super(details.detail);
     this.status = status;
     this.path = path;
     this.code = details.error;
+    this.reason = details.code;
+    this.params = details.params ?? {};
+    this.errors = details.errors ?? [];
     this.field = details.field;
     this.hint = details.hint;
     this.report = details.report;

@@ -59,10 +59,11 @@ function format(kind, options) {
   return found;
 }
 
-/** Returns a number with at most so many decimals; a dash for none. */
-export function number(value, decimals = 0) {
+/** Returns a number with at most `decimals` and at least `fixed` decimals; a dash for none. */
+export function number(value, decimals = 0, fixed = 0) {
   if (value === null || value === undefined) return "–";
-  return format(Intl.NumberFormat, { maximumFractionDigits: decimals, useGrouping: "always" }).format(value);
+  const options = { minimumFractionDigits: fixed, maximumFractionDigits: decimals, useGrouping: "always" };
+  return format(Intl.NumberFormat, options).format(value);
 }
 
 /** Returns an amount of money, such as "12,90 €"; `currency` is a code of ISO 4217. */

@@ -9,9 +9,9 @@ const FEW = 5;
 /** Stars of 5, as a picture and in words; nothing for a book that nobody has rated. */
 export function Rating({ value, count }) {
   if (!Number(value)) return null;
-  return html`<span class="rating" role="img" aria-label=${t("book.rating_of", { rating: number(Number(value), 1) })}>
+  return html`<span class="rating" role="img" aria-label=${t("book.rating_of", { rating: number(Number(value), 1, 1) })}>
     <span class="stars" style=${{ "--share": `${(Number(value) / 5) * 100}%` }}></span>
-    <span aria-hidden="true">${number(Number(value), 1)}</span>
+    <span aria-hidden="true">${number(Number(value), 1, 1)}</span>
     ${count ? html`<span class="note" aria-hidden="true">(${number(count)})</span>` : null}
   </span>`;
 }

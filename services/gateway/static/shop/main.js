@@ -7,7 +7,6 @@ import { path, startRouter, to } from "../lib/router.js";
 import { asksTenant, isSignedIn, keptTenant, leaveForSignIn, loadPrincipal, principal, rememberAddress } from "../lib/session.js";
 import { RoutedPage } from "../lib/ui/page.js";
 import { Toasts } from "../lib/ui/toast.js";
-import { cartHeaders, isCartPath } from "./cart.js";
 import { Missing } from "./missing.js";
 import { ROUTES } from "./routes.js";
 import { Footer, Header } from "./shell.js";
@@ -19,11 +18,9 @@ function redirect({ route }) {
   return to("login");
 }
 
-/** Returns the headers of a guest: the tenant where no host name says it, and the token of the cart. */
-function guestHeaders(requested) {
-  if (isSignedIn.value) return isCartPath(requested) ? cartHeaders() : {};
-  const tenant = asksTenant.value ? { "X-Tenant-Id": keptTenant() } : {};
-  return isCartPath(requested) ? { ...tenant, ...cartHeaders() } : tenant;
+/** Returns the header that names the tenant of a guest, where no host name does. */
+function guestHeaders() {
+  return asksTenant.value && !isSignedIn.value ? { "X-Tenant-Id": keptTenant() } : {};
 }
 
 function App() {

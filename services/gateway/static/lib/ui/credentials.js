@@ -3,26 +3,6 @@ import { html, useState } from "../html.js";
 import { t } from "../i18n.js";
 import { asksTenant, keepTenant, keptTenant } from "../session.js";
 import { Field } from "./field.js";
-import { describeProblem } from "./problem.js";
-
-/** The rules for new passwords, by the words in which the server refuses one. */
-const REFUSED = {
-  short: /has fewer than (\d+) characters/,
-  long: /has more than (\d+) characters/,
-  repeats: /repeats one character/,
-  sequence: /is a sequence of neighbouring/,
-  personal: /consists of the e-mail address/,
-  frequent: /attackers try first/,
-};
-
-/** Returns a problem as one line, that of a refused password in the reader's language. */
-export function describeRefusal(problem) {
-  for (const [rule, words] of Object.entries(REFUSED)) {
-    const found = words.exec(problem.message);
-    if (found) return t(`password.refused.${rule}`, { count: found[1] });
-  }
-  return describeProblem(problem);
-}
 
 /** A password, which can be shown. `kind` is current-password or new-password. */
 export function PasswordField({ label, kind, value, onValue, error, hint, name = "password" }) {

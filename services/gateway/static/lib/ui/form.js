@@ -2,14 +2,14 @@
 import { html, useEffect, useRef, useState } from "../html.js";
 import { duration, t } from "../i18n.js";
 import { Icon } from "./icon.js";
-import { describeProblem } from "./problem.js";
+import { describeField, describeProblem } from "./problem.js";
 
 /**
  * The state of a form. `send` sends it; `check` returns what is wrong before that, by field name ({} for nothing).
- * Returns `{ busy, problem, element, submit, wrong }`: `wrong(field)` is the text for a field, or null; `describe`
- * words a problem of a field. The first wrong field gets the focus.
+ * Returns `{ busy, problem, element, submit, wrong }`: `wrong(field)` is the text for a field, or null. The first wrong
+ * field gets the focus.
  */
-export function useForm(send, { check = () => ({}), describe = describeProblem } = {}) {
+export function useForm(send, { check = () => ({}) } = {}) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState(null);
   const [errors, setErrors] = useState({});
@@ -38,7 +38,7 @@ export function useForm(send, { check = () => ({}), describe = describeProblem }
       setBusy(false);
     }
   };
-  const wrong = (field) => errors[field] ?? (problem?.field === field ? describe(problem) : null);
+  const wrong = (field) => errors[field] ?? describeField(problem, field);
   return { busy, problem, element, submit, wrong };
 }
 

@@ -126,9 +126,11 @@ function RatingFacet({ ranges }) {
     stars,
     count: (ranges ?? []).filter(({ low }) => low !== null && low >= stars).reduce((sum, { count }) => sum + count, 0),
   }));
+  const shown = atLeast.filter(({ stars, count }) => count || stars === chosen);
+  if (!shown.length) return null;
   return html`<fieldset class="facet">
     <legend>${t("facet.rating")}</legend>
-    ${atLeast.map(
+    ${shown.map(
       ({ stars, count }) => html`<button type="button" class="facet-choice" aria-pressed=${chosen === stars ? "true" : "false"} key=${stars} onClick=${() => choose({ rating: chosen === stars ? null : stars })}>
         <span>${t("facet.rating.from", { stars })}</span><small>${number(count)}</small>
       </button>`,
