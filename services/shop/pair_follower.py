@@ -17,7 +17,7 @@ from shared.domain.errors import StoreError
 from shared.domain.purchases import SHARDS
 from shared.domain.tables import PURCHASES
 from shared.domain.tenants import MAIN
-from shared.recommendations.pair_file import PairWriter, PurchaseChange, delete_pairs
+from shared.recommendations.pair_file import SALES_DAYS, PairWriter, PurchaseChange, delete_pairs
 
 _POLL_SECONDS = 1.0
 _PAGE_CHANGES = 1000
@@ -38,6 +38,8 @@ class PairFollower:
         # SQLite calls of one connection, one at a time.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pairs")
         self._stored_at = 0.0
+        self._forgotten: datetime.date | None = None
+        """The first day of which the sales are kept."""
         self._failed = False
         self._log = structlog.get_logger()
 
@@ -80,6 +82,10 @@ class PairFollower:
             await self._call(partial(self._writer.count_changes, changes, page.position))
             self._stored_at = now
         self._position = page.position
+        first = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=SALES_DAYS)
+        if first != self._forgotten:
+            await self._call(partial(self._writer.forget_sales, first))
+            self._forgotten = first
         return bool(page.changes)
 
     async def _open(self) -> None:
@@ -145,4 +151,5 @@ def _read_change(change: StoredChange) -> PurchaseChange | None:
 
 def _make_change(tenant: str, item: dict[str, Any], version: int) -> PurchaseChange:
     books: Sequence[str] = [str(line["book_id"]) for line in item.get("items", ())]
-    return PurchaseChange(tenant, item["user"], item["purchase"], version, item.get("status") != "cancelled", books)
+    counts, day = item.get("status") != "cancelled", str(item["day"])[:10]
+    return PurchaseChange(tenant, item["user"], item["purchase"], version, counts, books, day)

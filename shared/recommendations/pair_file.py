@@ -6,6 +6,7 @@ records: it is counted anew if it is missing or damaged.
 """
 
 import contextlib
+import datetime
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from shared.stores.sqlite.database import Connection, connect, translate_errors
 
 FILE: Final = "recommendations.db"
 """The file's name in DATA_DIR."""
+
+SALES_DAYS: Final = 90
+"""Days of which the sales decide what is popular."""
 
 _PAIRS: Final = 300
 """Books that count beside a known one, those that were bought together with it most often."""
@@ -31,10 +35,16 @@ CREATE TABLE IF NOT EXISTS items (tenant TEXT, book TEXT, n INTEGER NOT NULL, PR
 CREATE TABLE IF NOT EXISTS pairs (tenant TEXT, a TEXT, b TEXT, n INTEGER NOT NULL, PRIMARY KEY (tenant, a, b))
     WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pairs_by_count ON pairs (tenant, a, n);
+CREATE TABLE IF NOT EXISTS sales (day TEXT, tenant TEXT, book TEXT, n INTEGER NOT NULL, PRIMARY KEY (day, tenant, book))
+    WITHOUT ROWID;
 """
+_TABLES: Final = ("state", "shops", "purchases", "items", "pairs", "sales")
+_VERSION: Final = 1
+"""Changes with the tables; a file of another version is counted anew."""
 _COUNT_SHOP: Final = "INSERT INTO shops VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 _COUNT_ITEM: Final = "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 _COUNT_PAIR: Final = "INSERT INTO pairs VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
+_COUNT_SALE: Final = "INSERT INTO sales VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 _PUT_PURCHASE: Final = "INSERT OR REPLACE INTO purchases VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -48,6 +58,8 @@ class PurchaseChange(NamedTuple):
     counts: bool
     """Whether it was not cancelled or removed."""
     books: Sequence[str]
+    day: str
+    """The day on which it was made, such as `2026-11-27`."""
 
 
 class PairWriter:
@@ -58,7 +70,10 @@ class PairWriter:
         self._connection = connect(path)
         with translate_errors(path):
             self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
-            self._connection.executescript(_SCHEMA)
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                for table in _TABLES:
+                    self._connection.execute(f"DROP TABLE IF EXISTS {table}")
+            self._connection.executescript(f"{_SCHEMA}PRAGMA user_version = {_VERSION};")
 
     def close(self) -> None:
         """Closes the file."""
@@ -84,6 +99,11 @@ class PairWriter:
                 self._connection.execute("ROLLBACK")
                 raise
 
+    def forget_sales(self, before: datetime.date) -> None:
+        """Deletes the sales of the days before a day, which no recommendation needs."""
+        with translate_errors(self._path):
+            self._connection.execute("DELETE FROM sales WHERE day < ?", (before.isoformat(),))
+
     def _count(self, change: PurchaseChange) -> None:
         key = change[:3]
         found = self._connection.execute(
@@ -98,6 +118,7 @@ class PairWriter:
             tenant = change.tenant
             self._connection.execute(_COUNT_SHOP, (tenant, step))
             self._connection.executemany(_COUNT_ITEM, [(tenant, book, step) for book in books])
+            self._connection.executemany(_COUNT_SALE, [(change.day, tenant, book, step) for book in books])
             pairs = [(tenant, one, other, step) for one in books for other in books if one != other]
             self._connection.executemany(_COUNT_PAIR, pairs)
 
@@ -135,11 +156,22 @@ class TenantPairs:
         books = list(dict.fromkeys(book for (text,) in rows for book in json.loads(text)))
         return books[:_BOUGHT], set(books)
 
+    def list_popular(self, first: datetime.date, last: datetime.date, limit: int) -> list[str]:
+        """Returns the books in most purchases of some days, both included, the most frequent ones first."""
+        days = [(first + datetime.timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
+        rows = self._read(
+            "SELECT book FROM sales WHERE tenant = ? AND day IN (SELECT value FROM json_each(?)) "
+            "GROUP BY book HAVING sum(n) > 0 ORDER BY sum(n) DESC, book LIMIT ?",
+            json.dumps(days),
+            limit,
+        )
+        return [str(book) for (book,) in rows]
+
     def _read_number(self, query: str, *values: str) -> int:
         rows = self._read(query, *values)
         return int(rows[0][0]) if rows else 0
 
-    def _read(self, query: str, *values: str) -> list[Any]:
+    def _read(self, query: str, *values: str | int) -> list[Any]:
         with translate_errors(self._path):
             rows: list[Any] = self._connection.execute(query, (self._tenant, *values)).fetchall()
         return rows

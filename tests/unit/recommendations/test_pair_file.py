@@ -1,6 +1,9 @@
 """Counts of what is bought together: exact however changes come, and the scores that they give."""
 
+import contextlib
+import datetime
 import random
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,8 @@ def make_changes(chance: random.Random) -> list[PurchaseChange]:
         books = chance.sample(BOOKS, chance.randint(1, 5))
         for version in range(1, chance.choice((2, 2, 3))):
             counts = version == 1 or chance.random() < 0.5
-            changes.append(PurchaseChange(tenant, user, f"p{number:03}", version, counts, books))
+            day = f"2026-11-{1 + number % 9:02}"
+            changes.append(PurchaseChange(tenant, user, f"p{number:03}", version, counts, books, day))
     return changes
 
 
@@ -34,6 +38,7 @@ def dump(path: Path) -> list[object]:
             found.append(pairs.count_purchases())
             found += [(book, pairs.count_book(book), sorted(pairs.list_pairs(book))) for book in BOOKS]
             found += [pairs.list_bought(f"u{number}") for number in range(7)]
+            found.append(pairs.list_popular(datetime.date(2026, 11, 3), datetime.date(2026, 11, 6), 100))
     return found
 
 
@@ -63,6 +68,42 @@ def test_counted_one_by_one_again_and_from_the_last_versions_is_the_same(tmp_pat
         assert pairs is not None
         known = {"b1": 1.0, "b2": 0.5}
         assert score_books(known, pairs) == pytest.approx(score_books(known, counted))
+
+
+def test_what_was_bought_in_some_days_is_popular(tmp_path: Path) -> None:
+    def make_change(number: int, day: int, *books: str, version: int = 1, tenant: str = "a") -> PurchaseChange:
+        return PurchaseChange(tenant, "u", f"p{number}", version, version == 1, books, f"2026-11-{day:02}")
+
+    def list_popular(first: int, last: int, limit: int = 10) -> list[str]:
+        with open_pairs(tmp_path / "f.db", "a") as pairs:
+            assert pairs is not None
+            return pairs.list_popular(datetime.date(2026, 11, first), datetime.date(2026, 11, last), limit)
+
+    writer = PairWriter(tmp_path / "f.db")
+    bought = [make_change(number, 1 + number // 3, "old" if number < 6 else "new", "both") for number in range(9)]
+    bought += [make_change(100, 2, "cancelled"), make_change(101, 2, "other", tenant="b")]
+    writer.count_changes([*bought, make_change(100, 2, "cancelled", version=2)], "1")
+    assert list_popular(1, 3) == ["both", "old", "new"]
+    assert list_popular(3, 5) == ["both", "new"]
+    assert list_popular(2, 2, 1) == ["both"]
+    writer.forget_sales(datetime.date(2026, 11, 3))
+    assert list_popular(1, 3) == ["both", "new"]
+    writer.close()
+
+
+def test_a_file_of_another_version_is_counted_anew(tmp_path: Path) -> None:
+    writer = PairWriter(tmp_path / "f.db")
+    writer.count_changes([PurchaseChange("a", "u", "p", 1, True, ["x"], "2026-11-27")], "7")
+    writer.close()
+    writer = PairWriter(tmp_path / "f.db")
+    assert writer.read_position() == "7"
+    writer.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "f.db")) as database:
+        database.execute("DROP TABLE sales")
+        database.execute("PRAGMA user_version = 0")
+    writer = PairWriter(tmp_path / "f.db")
+    assert writer.read_position() is None
+    writer.close()
 
 
 def test_without_a_file_nothing_is_known_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Recommendations over HTTP, in this process: from purchases, then similar, of a category, and popular ones."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -97,6 +98,29 @@ async def test_somebody_new_gets_preferred_categories_then_popular_books(custome
     shown = await customers.recommend("recommendations/me?limit=7", eva)
     assert [reason for _, reason in shown] == ["category"] * 4 + ["popular"] * 3
     assert {number for number, reason in shown if reason == "category"} == {6, 7, 8, 9}
+
+
+async def test_what_sells_is_popular_and_proposals_are_kept_for_a_minute(customers: Customers) -> None:
+    ana, eva = await customers.join("customer"), await customers.join("viewer")
+    await customers.buy(ana, 7)
+
+    async def look() -> Any:
+        shown = await customers.recommend("recommendations/me?limit=3", eva)
+        return shown[0] == (7, "popular")
+
+    await pass_time_until(look)
+    for _ in range(2):
+        await customers.buy(ana, 4)
+    assert await look()
+    # A longer list is proposed anew.
+    assert len(await customers.recommend("recommendations/me?limit=9", eva)) == 9
+    await asyncio.sleep(61)
+    assert (await customers.recommend("recommendations/me?limit=3", eva))[:2] == [(4, "popular"), (7, "popular")]
+    # What is in the cart is left out at once, and others take its place.
+    body = {"book_id": customers.books[4], "quantity": 1}
+    await customers.http.ask("POST", "/api/v1/cart/add", body, headers=eva.token)
+    shown = await customers.recommend("recommendations/me?limit=3", eva)
+    assert (len(shown), shown[0]) == (3, (7, "popular"))
 
 
 async def test_recommendations_of_others_are_not_found(customers: Customers) -> None:

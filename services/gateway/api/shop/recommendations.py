@@ -1,9 +1,11 @@
 """Recommendations: what is bought together with a book, or with what a user has, each with its reason."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import datetime
+from collections import OrderedDict
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
 import structlog
 from msgspec import Meta, Struct
@@ -22,8 +24,9 @@ from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
 from shared.domain.books import is_for_sale
 from shared.domain.errors import ErrorReason, NotFound, StoreError
-from shared.recommendations.pair_file import open_pairs
+from shared.recommendations.pair_file import SALES_DAYS, open_pairs
 from shared.recommendations.scores import rank_books, score_books
+from shared.search.analysis import make_name_key
 from shared.search.port import BookFilters, BookIndex, BookSearch
 
 Reason = Literal["bought_together", "similar", "category", "popular"]
@@ -35,6 +38,14 @@ _DESCRIBED: Final = 5
 _SURPLUS: Final = 3
 """Candidates are read for each place, as some cannot be bought."""
 _READS_AT_ONCE: Final = 4
+_POPULAR: Final = 100
+"""Books that are popular by their sales."""
+_KEPT_SECONDS: Final = 60
+_KEPT: Final = 1000
+"""Users, and tenants, whose proposals are kept for that time; a user's take about 20 KB."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class RecommendationQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,13 +77,33 @@ class _Known(NamedTuple):
     categories: Sequence[str]
 
 
+class _Step(NamedTuple):
+    """Books that are proposed for one reason, the best first."""
+
+    reason: Reason
+    books: Sequence[str]
+
+
+class _Kept(NamedTuple):
+    """The proposals that a user had a moment ago."""
+
+    until: float
+    """In the time of the event loop."""
+    limit: int
+    steps: Sequence[_Step]
+    excluded: set[str]
+    filled: bool
+    """Whether they were enough; otherwise there are no others."""
+
+
 class PairReader:
-    """Reads what is bought together from the file that the service shop writes on this machine."""
+    """Reads what is bought, and bought together, from the file that the service shop writes on this machine."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places = asyncio.Semaphore(_READS_AT_ONCE)
         self._failed = False
+        self._popular: OrderedDict[str, tuple[float, list[str]]] = OrderedDict()
 
     async def list_bought(self, tenant: str, user: str) -> tuple[list[str], set[str]]:
         """Returns the last 50 books that a user has bought, and all of them."""
@@ -104,6 +135,28 @@ class PairReader:
         self._failed = False
         return found
 
+    async def list_popular(self, tenant: str) -> list[str]:
+        """Returns the books in most purchases of the last 90 days, as of a minute ago at most."""
+        now = asyncio.get_running_loop().time()
+        until, books = self._popular.get(tenant, (0.0, []))
+        if until > now:
+            return books
+
+        def read() -> list[str]:
+            today = datetime.datetime.now(datetime.UTC).date()
+            with open_pairs(self._path, tenant) as pairs:
+                first = today - datetime.timedelta(days=SALES_DAYS)
+                return [] if pairs is None else pairs.list_popular(first, today, _POPULAR)
+
+        async with self._places:
+            try:
+                books = await asyncio.to_thread(read)
+            except StoreError as error:
+                self._report(error)
+                return []
+        _keep_newest(self._popular, tenant, (now + _KEPT_SECONDS, books))
+        return books
+
     def _report(self, error: StoreError) -> None:
         if not self._failed:
             structlog.get_logger().warning("recommendations_unreadable", reason=error.message)
@@ -111,7 +164,11 @@ class PairReader:
 
 
 class RecommendationRoutes:
-    """Recommendations. Where nothing is known, they are similar books, those of a category, and popular ones."""
+    """Recommendations. Where nothing is known, they are similar books, those of a category, and popular ones.
+
+    What is proposed to a user is kept for a minute. Whether a book can be bought, and what the user has bought or put
+    into the cart, is read for each request.
+    """
 
     def __init__(
         self, persistence: Backend[PersistenceClient], tenants: TenantDirectory, index: BookIndex, pairs: PairReader
@@ -120,6 +177,7 @@ class RecommendationRoutes:
         self._tenants = tenants
         self._index = index
         self._pairs = pairs
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
 
     @route(
         "GET",
@@ -142,7 +200,22 @@ class RecommendationRoutes:
             raise NotFound(
                 "there is no such user", field="id", hint="your own id, or me", reason=ErrorReason("account_unknown")
             )
-        return json_response(await self._fill(tenant, await self._load_known(tenant, user), query.limit))
+        (last, bought), cart = await asyncio.gather(
+            self._pairs.list_bought(tenant, user), load_cart(self._records.of(tenant).lookups, user)
+        )
+        owned = {*bought, *cart.lines}
+        kept, now = self._kept.get((tenant, user)), asyncio.get_running_loop().time()
+        if kept is not None and kept.until > now and kept.limit >= query.limit:
+            found = await self._fill(tenant, owned | kept.excluded, query.limit, _replay(kept.steps), [])
+            if found.total == query.limit or not kept.filled:
+                return json_response(found)
+        known = await self._load_known(tenant, user, [*last, *cart.lines], owned)
+        steps: list[_Step] = []
+        found = await self._fill(tenant, known.excluded, query.limit, self._propose(tenant, known, query.limit), steps)
+        filled = found.total == query.limit
+        made = _Kept(now + _KEPT_SECONDS, query.limit, steps, known.excluded, filled)
+        _keep_newest(self._kept, (tenant, user), made)
+        return json_response(found)
 
     @route(
         "GET",
@@ -163,44 +236,51 @@ class RecommendationRoutes:
         found = await shop.get_book(self._records.of(tenant).lookups, request.id)
         categories = [found.book.category] if found.book.category else []
         known = _Known({found.book.book: 1.0}, {found.book.book}, categories)
-        return json_response(await self._fill(tenant, known, query.limit))
+        steps = self._propose(tenant, known, query.limit)
+        return json_response(await self._fill(tenant, known.excluded, query.limit, steps, []))
 
-    async def _load_known(self, tenant: str, user: str) -> _Known:
+    async def _load_known(self, tenant: str, user: str, latest: Sequence[str], owned: set[str]) -> _Known:
         records = self._records.of(tenant).lookups
-        (last, bought), favorites, cart, account = await asyncio.gather(
-            self._pairs.list_bought(tenant, user),
-            list_favorites(records, user),
-            load_cart(records, user),
-            load_account(records, user),
-        )
+        favorites, account = await asyncio.gather(list_favorites(records, user), load_account(records, user))
         weights = {one.book: _FAVORITE_WEIGHT for one in favorites[:_FAVORITES]}
-        weights |= dict.fromkeys([*last, *cart.lines], 1.0)
+        weights |= dict.fromkeys(latest, 1.0)
         categories = [] if account is None else account.preferences.categories
-        return _Known(weights, {*bought, *weights}, categories)
+        return _Known(weights, owned | set(weights), categories)
 
-    async def _fill(self, tenant: str, known: _Known, limit: int) -> Recommendations:
-        """Takes books from each step until there are enough."""
+    async def _fill(
+        self, tenant: str, excluded: set[str], limit: int, steps: AsyncIterable[_Step], taken_steps: list[_Step]
+    ) -> Recommendations:
+        """Takes books from each step until there are enough, and adds the steps that it has read to `taken_steps`."""
         currency = await load_currency(self._tenants, tenant)
         records = self._records.of(tenant).lookups
         taken: dict[str, Recommendation] = {}
-
-        async def take(books: Iterable[str], reason: Reason) -> bool:
-            wanted = [book for book in dict.fromkeys(books) if book not in known.excluded and book not in taken]
-            for one in await shop.get_books(records, wanted[: _SURPLUS * limit]):
+        async for reason, books in steps:
+            proposed = [book for book in dict.fromkeys(books) if book not in excluded and book not in taken]
+            wanted = proposed[: _SURPLUS * limit]
+            taken_steps.append(_Step(reason, wanted))
+            for one in await shop.get_books(records, wanted):
                 if len(taken) < limit and one is not None and is_for_sale(one.book, one.stock):
                     taken[one.book.book] = Recommendation(show_book(one, tenant, currency), reason)
-            return len(taken) >= limit
-
-        done = bool(known.weights) and await take(await self._pairs.rank(tenant, known.weights), "bought_together")
-        done = done or await take(await self._find_similar(tenant, records, known, limit), "similar")
-        if not done and known.categories:
-            filters = BookFilters(categories=tuple(known.categories[:20]), in_stock=True, price_from=1)
-            done = await take(await self._find_popular(tenant, filters, limit, known), "category")
-        if not done:
-            await take(
-                await self._find_popular(tenant, BookFilters(in_stock=True, price_from=1), limit, known), "popular"
-            )
+            if len(taken) == limit:
+                break
         return Recommendations(list(taken.values()), len(taken))
+
+    async def _propose(self, tenant: str, known: _Known, limit: int) -> AsyncIterator[_Step]:
+        """Yields the steps; each is looked for when it is reached."""
+        records = self._records.of(tenant).lookups
+        if known.weights:
+            yield _Step("bought_together", await self._pairs.rank(tenant, known.weights))
+        yield _Step("similar", await self._find_similar(tenant, records, known, limit))
+        sold = await self._pairs.list_popular(tenant)
+        if known.categories:
+            keys = set(map(make_name_key, known.categories))
+            read = await shop.get_books(records, sold)
+            yield _Step("category", [one.book.book for one in read if one and make_name_key(one.book.category) in keys])
+            filters = BookFilters(categories=tuple(known.categories[:20]), in_stock=True, price_from=1)
+            yield _Step("category", await self._find_popular(tenant, filters, limit, known))
+        yield _Step("popular", sold)
+        filters = BookFilters(in_stock=True, price_from=1)
+        yield _Step("popular", await self._find_popular(tenant, filters, limit, known))
 
     async def _find_similar(self, tenant: str, records: PersistenceClient, known: _Known, limit: int) -> Sequence[str]:
         described = await shop.get_books(records, list(known.weights)[:_DESCRIBED])
@@ -217,3 +297,16 @@ class RecommendationRoutes:
         wanted = min(_SURPLUS * limit + len(known.excluded), 100)
         search = BookSearch(filters=filters, sort="popularity", limit=wanted)
         return [hit.book for hit in (await self._index.search(tenant, search)).hits]
+
+
+async def _replay(steps: Sequence[_Step]) -> AsyncIterator[_Step]:
+    for step in steps:
+        yield step
+
+
+def _keep_newest(kept: OrderedDict[K, V], key: K, value: V) -> None:
+    """Keeps a value, and not those that were made longest ago if there are too many."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > _KEPT:
+        kept.popitem(last=False)
