@@ -207,7 +207,7 @@ def of_distributed(service: Session) -> dict[str, Any]:
     found["get_global_stats"] = service.ask("get_global_stats")["stats"]
     found["get_global_stats"].pop("timestamp", None)
     newest = service.ask("health")["eventos"]
-    topics = ["orders", "scores", "records", "notifications", "stock"]
+    topics = ["orders", "scores", "records", "notifications", "stock", "purchases"]
     service.ask({"action": "subscribe", "topics": topics, "since": 0})
     found["subscribe"] = [service.read() for _ in range(newest)]
     assert found.keys() == DISTRIBUTED_ACTIONS - NOT_SHOWN - CHANGING
