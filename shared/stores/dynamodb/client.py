@@ -21,6 +21,9 @@ TRANSACTION_BYTES = 3_000_000
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
+# A transaction takes some ten milliseconds: who waits longer for a hot item lets the others go first time and again.
+_FIRST_CONFLICT_PAUSE = 0.01
+_LONGEST_CONFLICT_PAUSE = 0.08
 _NOT_DONE = frozenset(
     {
         "LimitExceededException",
@@ -33,7 +36,8 @@ _NOT_DONE = frozenset(
 """Temporary errors of calls that have had no effect."""
 _IN_DOUBT = frozenset({"InternalServerError", "ServiceUnavailable", "TransactionInProgressException"})
 """Temporary errors of calls that may have taken effect."""
-_PASSING_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_CONFLICT = "TransactionConflict"
+_PASSING_REASONS = frozenset({_CONFLICT, "ThrottlingError", "ProvisionedThroughputExceeded"})
 
 
 class ConditionFailed(Exception):
@@ -82,11 +86,13 @@ class DynamoClient:
         else.
         """
         backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        conflicts = Backoff(_FIRST_CONFLICT_PAUSE, _LONGEST_CONFLICT_PAUSE)
         trouble = "it does not answer"
         in_doubt = False
         try:
             async with asyncio.timeout_at(self.next_deadline() if by is None else by):
                 while True:
+                    pause = backoff
                     try:
                         return await getattr(self._client, operation)(**members)
                     except ClientError as error:
@@ -96,10 +102,14 @@ class DynamoClient:
                             refused.in_doubt = in_doubt
                             raise
                         in_doubt = in_doubt or _error_code(error) in _IN_DOUBT
+                        if _CONFLICT in _cancellation_reasons(error):
+                            pause = conflicts
                     except (BotoCoreError, HttpError, OSError) as error:
                         trouble = f"{type(error).__name__}: {error}"
                         in_doubt = True
-                    await asyncio.sleep(backoff.next_delay() * random.uniform(0.5, 1.0))
+                    # Transactions that conflicted would begin together again.
+                    share = random.uniform(0.0 if pause is conflicts else 0.5, 1.0)
+                    await asyncio.sleep(pause.next_delay() * share)
         except TimeoutError:
             seconds = self.settings.deadline_seconds
             raise StoreError(
@@ -116,7 +126,7 @@ def _classify_error(error: ClientError) -> str:
     if code == "ConditionalCheckFailedException":
         raise ConditionFailed from None
     if code == "TransactionCanceledException":
-        reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+        reasons = _cancellation_reasons(error)
         failed = [number for number, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"]
         if failed:
             raise ConditionFailed(failed) from None
@@ -130,6 +140,11 @@ def _classify_error(error: ClientError) -> str:
         raise StreamTrimmed from None
     hint = "make the tables with --create-tables" if code == "ResourceNotFoundException" else None
     raise StoreError(f"DynamoDB refused: {code}: {message}", hint=hint) from error
+
+
+def _cancellation_reasons(error: ClientError) -> list[str | None]:
+    """Returns the code of each action of a cancelled transaction."""
+    return [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
 
 
 def _error_code(error: ClientError) -> str:
