@@ -17,11 +17,9 @@ from typing import Any, NamedTuple
 
 from shared.domain.errors import ComandaError, Conflict, InvalidParams, StoreError
 from shared.domain.names import SEPARATOR
-from shared.domain.records import Action, Put, Record, Table, Transaction, Written, check_key, item_bytes
+from shared.domain.records import Put, Record, Table, Transaction, Written, check_key, item_bytes
 from shared.domain.tables import REMOVALS, Tables
 from shared.stores.dynamodb.client import (
-    TRANSACTION_ACTIONS,
-    TRANSACTION_BYTES,
     ConditionFailed,
     DynamoClient,
     TransactionInvalid,
@@ -42,8 +40,9 @@ from shared.stores.dynamodb.native_writes import is_new, native_request
 from shared.stores.dynamodb.removals import RemovalVersions
 from shared.stores.dynamodb.selection import DynamoSelection
 from shared.stores.dynamodb.stream_feed import StreamFeed
+from shared.stores.dynamodb.transaction_groups import Place, TransactionGroup, find_place, group_transactions
 from shared.stores.dynamodb.values import from_value, to_value
-from shared.stores.evaluation import evaluate_action, key_of
+from shared.stores.evaluation import evaluate_action
 from shared.stores.keys import fold_query, item_keys, partition_key
 from shared.stores.ports.records import (
     ITEM_BYTES,
@@ -60,13 +59,11 @@ from shared.stores.ports.records import (
 _BATCH_GET = 100
 _CONCURRENT = 50
 
-_Place = tuple[str, str, str]
-"""The table, the partition and the sort key of an item."""
-_NativeRequests = dict[_Place, dict[str, Any]]
+_NativeRequests = dict[Place, dict[str, Any]]
 """Requests of actions that DynamoDB evaluates itself."""
 
 
-def _mark_of(place: _Place) -> _Place:
+def _mark_of(place: Place) -> Place:
     """Returns the place of the mark of a removed item in tables with their own key, which other programs read."""
     name, partition, _ = place
     return REMOVALS.name, partition_key(STORE_TENANT, f"{name}{SEPARATOR}{partition}"), "mark"
@@ -87,7 +84,7 @@ def _unchanged_condition(key: Raw, written: str | None) -> dict[str, Any]:
 class _ItemStep(NamedTuple):
     """The change of one item by a transaction."""
 
-    place: _Place
+    place: Place
     table: Table
     old: Record | None
     new: Record | None
@@ -100,27 +97,6 @@ class _ItemStep(NamedTuple):
     @property
     def is_change(self) -> bool:
         return self.new is not self.old if self.native is None else "ConditionCheck" not in self.native
-
-
-class _TransactionGroup:
-    """Transactions that are written together and affect different items."""
-
-    def __init__(self) -> None:
-        self.transactions: list[Transaction] = []
-        self.numbers: list[int] = []
-        """The index of each transaction in the call."""
-        self.places: set[_Place] = set()
-        self.actions = 0
-        self.size = 0
-        self.journals = False
-        self.name = uuid.uuid4().hex
-        """The token of its items, which identifies its own write even if that is done late."""
-        self.in_doubt = False
-        """True if an attempt to write it had no reply."""
-
-    def must_follow(self, other: "_TransactionGroup") -> bool:
-        """Whether it must not be written before another, earlier group."""
-        return (self.journals and other.journals) or not self.places.isdisjoint(other.places)
 
 
 class DynamoRecordStore:
@@ -142,8 +118,8 @@ class DynamoRecordStore:
         All other transactions are written individually, concurrently unless they affect the same items.
         """
         by = self._dynamo.next_deadline()
-        running: list[tuple[_TransactionGroup, asyncio.Task[list[list[Written] | ComandaError]]]] = []
-        for group in self._group_transactions(transactions):
+        running: list[tuple[TransactionGroup, asyncio.Task[list[list[Written] | ComandaError]]]] = []
+        for group in group_transactions(self._tables, transactions):
             before = [task for other, task in running if group.must_follow(other)]
             running.append((group, asyncio.create_task(self._commit_after(before, group, by))))
         outcomes: dict[int, list[Written] | ComandaError] = {}
@@ -157,54 +133,8 @@ class DynamoRecordStore:
                 outcomes |= zip(group.numbers, result, strict=True)
         return [outcomes[number] for number in range(len(transactions))]
 
-    def _group_transactions(self, transactions: Sequence[Transaction]) -> list[_TransactionGroup]:
-        groups: list[_TransactionGroup] = []
-        journals: _TransactionGroup | None = None
-        for number, transaction in enumerate(transactions):
-            places = self._list_places(transaction)
-            size = sum(item_bytes(action.item) for action in transaction.actions if isinstance(action, Put))
-            size += item_bytes(transaction.journal.item) if transaction.journal is not None else 0
-            actions = len(places) + (transaction.journal is not None)
-            # A separate mark may be written or checked for each of these items.
-            actions += sum(self._tables[place[0]].own_key for place in places)
-            # The last transaction records the end of the journals and belongs to their group: reserve its action.
-            ends = number == len(transactions) - 1
-            fits = (
-                journals is not None
-                and (transaction.journal is not None or ends)
-                and journals.actions + actions <= TRANSACTION_ACTIONS - (not ends)
-                and journals.size + size <= TRANSACTION_BYTES
-                and all(places.isdisjoint(group.places) for group in groups[groups.index(journals) :])
-            )
-            if journals is None or not fits:
-                group = _TransactionGroup()
-                groups.append(group)
-                if transaction.journal is not None:
-                    journals = group
-            else:
-                group = journals
-            group.transactions.append(transaction)
-            group.numbers.append(number)
-            group.places |= places
-            group.actions += actions
-            group.size += size
-            group.journals = group is journals
-        return groups
-
-    def _list_places(self, transaction: Transaction) -> set[_Place]:
-        places: set[_Place] = set()
-        # The evaluation reports errors of actions.
-        with contextlib.suppress(InvalidParams):
-            places.update(self._find_place(transaction, action)[1] for action in transaction.actions)
-        return places
-
-    def _find_place(self, transaction: Transaction, action: Action) -> tuple[Table, _Place]:
-        """Returns table and place of the item of an action. Raises InvalidParams."""
-        table = self._tables.get_table(action.table)
-        return table, (table.name, *item_keys(table, transaction.tenant, key_of(action, table)))
-
     async def _commit_after(
-        self, before: Sequence["asyncio.Task[Any]"], group: _TransactionGroup, by: float
+        self, before: Sequence["asyncio.Task[Any]"], group: TransactionGroup, by: float
     ) -> list[list[Written] | ComandaError]:
         for result in await asyncio.gather(*before, return_exceptions=True):
             if isinstance(result, BaseException) and group.journals:
@@ -232,18 +162,18 @@ class DynamoRecordStore:
                         hint="try again, or change them less often",
                     )
 
-    def _split_places(self, group: _TransactionGroup) -> tuple[_NativeRequests, list[_Place]]:
+    def _split_places(self, group: TransactionGroup) -> tuple[_NativeRequests, list[Place]]:
         """Returns the native requests of a group, and the places of the items that its other actions need.
 
         Actions on new items need none, unless items have to be read anyway.
         """
         natives: _NativeRequests = {}
-        new: set[_Place] = set()
+        new: set[Place] = set()
         # The evaluation reports errors of actions.
         with contextlib.suppress(InvalidParams):
             for transaction in group.transactions:
                 for action in transaction.actions:
-                    table, place = self._find_place(transaction, action)
+                    table, place = find_place(self._tables, transaction, action)
                     if is_new(action):
                         new.add(place)
                     elif not transaction.returns and (request := native_request(action, table, *place[1:], group.name)):
@@ -253,14 +183,14 @@ class DynamoRecordStore:
 
     async def _read_current(
         self,
-        places: Sequence[_Place],
-        read: Callable[[Sequence[_Place], float], Awaitable[list[Raw | None]]],
+        places: Sequence[Place],
+        read: Callable[[Sequence[Place], float], Awaitable[list[Raw | None]]],
         by: float,
-    ) -> dict[_Place, Raw | None]:
+    ) -> dict[Place, Raw | None]:
         return dict(zip(places, await read(places, by), strict=True)) if places else {}
 
     async def _commit_group(
-        self, group: _TransactionGroup, current: Mapping[_Place, Raw | None], by: float, natives: _NativeRequests
+        self, group: TransactionGroup, current: Mapping[Place, Raw | None], by: float, natives: _NativeRequests
     ) -> list[list[Written] | ComandaError] | None:
         """Evaluates a group on the given items, except for `natives`, and writes it.
 
@@ -287,11 +217,11 @@ class DynamoRecordStore:
         return _ItemStep(place, table, None, Record(journal.item, 1), journal=True)
 
     async def _plan_transaction(
-        self, transaction: Transaction, current: Mapping[_Place, Raw | None], by: float, natives: _NativeRequests
+        self, transaction: Transaction, current: Mapping[Place, Raw | None], by: float, natives: _NativeRequests
     ) -> list[_ItemStep]:
-        steps: dict[_Place, _ItemStep] = {}
+        steps: dict[Place, _ItemStep] = {}
         for action in transaction.actions:
-            table, place = self._find_place(transaction, action)
+            table, place = find_place(self._tables, transaction, action)
             if place in steps:
                 raise InvalidParams(
                     "two actions of a transaction are about one item",
@@ -312,7 +242,7 @@ class DynamoRecordStore:
             steps[place] = _ItemStep(place, table, old, new, written)
         return list(steps.values())
 
-    async def _read_floor(self, table: Table, place: _Place, raw: Raw | None, by: float) -> int:
+    async def _read_floor(self, table: Table, place: Place, raw: Raw | None, by: float) -> int:
         """Returns the highest version that may have existed at a place without an item.
 
         DynamoDB removes expired items by itself, so their versions begin at the time in milliseconds instead: no item
@@ -323,7 +253,7 @@ class DynamoRecordStore:
             return max(removed, time.time_ns() // 1_000_000)
         return max(removed, await self._removals.highest_version(table, *place[1:], by))
 
-    async def _write_steps(self, group: _TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
+    async def _write_steps(self, group: TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
         """Writes the steps atomically; returns False if an item has changed since it was read. Raises StoreError."""
         for step in steps:
             if step.new is None and step.old is not None and step.table.expires is None:
@@ -352,7 +282,7 @@ class DynamoRecordStore:
             return False
         return True
 
-    async def _was_done(self, group: _TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
+    async def _was_done(self, group: TransactionGroup, steps: Sequence[_ItemStep], by: float) -> bool:
         """Whether a repeated write was refused because the first attempt had succeeded and its reply was lost."""
         changed = [step for step in steps if step.is_change]
         items = await self._read_marked([step.place for step in changed], by)
@@ -396,7 +326,7 @@ class DynamoRecordStore:
 
     async def get(self, asks: Sequence[ItemLookup], *, room: ReadRoom | None = None) -> list[Record | None]:
         """See `RecordStore.get`."""
-        places: list[_Place] = []
+        places: list[Place] = []
         for ask in asks:
             table = self._tables.get_table(ask.table)
             check_key(table, ask.key, alone=True)
@@ -411,14 +341,14 @@ class DynamoRecordStore:
                 room.left -= size
         return found
 
-    async def _read_marked(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
+    async def _read_marked(self, places: Sequence[Place], by: float) -> list[Raw | None]:
         """Returns current items, or the marks of removed ones, in the order of `places`."""
         marks = {place: _mark_of(place) for place in places if self._tables[place[0]].own_key}
         wanted = [*places, *marks.values()]
         found = dict(zip(wanted, await self._read_items(wanted, by), strict=True))
         return [found[place] or found.get(marks.get(place, place)) for place in places]
 
-    async def _read_items(self, places: Sequence[_Place], by: float) -> list[Raw | None]:
+    async def _read_items(self, places: Sequence[Place], by: float) -> list[Raw | None]:
         """Returns current items, in the order of `places`."""
         unique = list(dict.fromkeys(places))
         if len(unique) == 1:
@@ -430,7 +360,7 @@ class DynamoRecordStore:
                 found |= part
         return [found.get(place) for place in places]
 
-    async def _read_one(self, place: _Place, by: float) -> Raw | None:
+    async def _read_one(self, place: Place, by: float) -> Raw | None:
         name, partition, sort = place
         key = raw_key(self._tables[name], partition, sort)
         table = self._dynamo.settings.prefix + name
@@ -438,13 +368,13 @@ class DynamoRecordStore:
         item: Raw | None = answer.get("Item")
         return item
 
-    async def _read_many(self, places: Sequence[_Place], by: float) -> dict[_Place, Raw | None]:
+    async def _read_many(self, places: Sequence[Place], by: float) -> dict[Place, Raw | None]:
         prefix = self._dynamo.settings.prefix
         wanted: dict[str, Any] = {}
         for name, partition, sort in places:
             keys = wanted.setdefault(prefix + name, {"Keys": [], "ConsistentRead": True})["Keys"]
             keys.append(raw_key(self._tables[name], partition, sort))
-        found: dict[_Place, Raw | None] = {}
+        found: dict[Place, Raw | None] = {}
         while wanted:
             answer = await self._dynamo.call("batch_get_item", by=by, RequestItems=wanted)
             for table, items in answer["Responses"].items():
