@@ -86,7 +86,7 @@ bench-peers: .venv-peers/.installed ## Compare Comanda with task queues, kills i
 	.venv-peers/bin/python -m tests.benchmarks.queues
 
 chaos: $(STAMP) .venv-fuzz/.installed .venv-dynamodb/.installed ## Break the suite in every way, and prove that nothing is lost
-	$(BIN)/python -m tests.chaos
+	SHOP_CHECKOUTS=500 $(BIN)/python -m tests.chaos
 	SHOP_KILLS=60 $(BIN)/python -m pytest tests/integration/test_shop.py
 	API_EXAMPLES=20 $(BIN)/python -m pytest tests/integration/gateway/test_description.py
 	SQL_BOMBS=all $(BIN)/python -m pytest tests/unit/lake/test_sandbox.py

@@ -20,6 +20,7 @@ from tests.chaos.faults import failing_syncs, strace
 from tests.chaos.gateway_rounds import GATEWAY_ROUNDS
 from tests.chaos.orders import document
 from tests.chaos.record_rounds import RECORD_ROUNDS
+from tests.chaos.shop_rounds import SHOP_ROUNDS
 from tests.chaos.stopped import StoppedWorker
 from tests.support.intake import IntakeProcess
 
@@ -293,6 +294,7 @@ ROUNDS: dict[str, Round] = {
         *EVENT_ROUNDS,
         *BACKUP_ROUNDS,
         *GATEWAY_ROUNDS,
+        *SHOP_ROUNDS,
         *DYNAMO_ROUNDS,
     )
 }
