@@ -5,7 +5,10 @@ export const ROUTES = [
   { path: "/search", load: () => import("./pages/search.js"), title: "page.search" },
   { path: "/book/:id", load: () => import("./pages/book.js") },
 
-  // Cart, checkout and purchases.
+  { path: "/cart", load: () => import("./pages/cart.js"), title: "page.cart" },
+  { path: "/checkout", load: () => import("./pages/checkout.js"), title: "page.checkout", needsAccount: true },
+  { path: "/purchases", load: () => import("./pages/purchases.js"), title: "page.purchases", needsAccount: true },
+  { path: "/purchases/:id", load: () => import("./pages/purchase.js"), title: "page.purchase", needsAccount: true },
 
   // Favourites, wishlist and account.
 ];

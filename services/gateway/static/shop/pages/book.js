@@ -12,14 +12,14 @@ import { useTitle } from "../../lib/ui/page.js";
 import { ErrorState } from "../../lib/ui/states.js";
 import { attempt, showToast } from "../../lib/ui/toast.js";
 import { Rating, Shelf, Stock } from "../book_card.js";
-import { addToCart, useCart } from "../cart.js";
+import { addToCart, MAX_QUANTITY, useCart } from "../cart.js";
 import { Cover, splitTitle } from "../cover.js";
 import { forgetBook, rememberBook } from "../last_seen.js";
 import { addToList, removeFromList, useList } from "../lists.js";
 import { Missing } from "../missing.js";
+import { Stepper } from "../stepper.js";
 
 const STOCK_MS = 10_000;
-const MAX_QUANTITY = 999;
 const PRIORITIES = [1, 2, 3, 4, 5];
 const RELATED = 12;
 
@@ -85,11 +85,7 @@ function AddToCart({ book }) {
   };
   if (!book.available) return null;
   return html`<form class="add-to-cart" onSubmit=${add}>
-    <div class="stepper" role="group" aria-label=${t("cart.quantity")}>
-      <${Button} icon="minus" label=${t("cart.less")} disabled=${wanted <= 1} onClick=${() => setQuantity(wanted - 1)} />
-      <input type="number" min="1" max=${Math.max(most, 1)} inputmode="numeric" aria-label=${t("cart.quantity")} value=${wanted} onChange=${(event) => setQuantity(Math.trunc(Number(event.currentTarget.value)) || 1)} />
-      <${Button} icon="plus" label=${t("cart.more")} disabled=${wanted >= most} onClick=${() => setQuantity(wanted + 1)} />
-    </div>
+    <${Stepper} value=${wanted} most=${most} onValue=${setQuantity} />
     <${Button} type="submit" kind="primary" icon="bag" disabled=${busy || most < 1}>${t("cart.add")}<//>
     ${inCart > 0 && html`<p class="note in-cart"><a href=${to("cart")}>${t("cart.there", { n: inCart })}</a>${most < 1 ? ` ${t("cart.all")}` : ""}</p>`}
   </form>`;
