@@ -13,6 +13,8 @@ from shared.domain.errors import ComandaError, Conflict, InvalidParams, Unauthor
 from shared.domain.orders import iso_time
 from shared.domain.records import (
     MAX_ACTIONS,
+    MAX_ITEM_BYTES,
+    MAX_LEFT_BYTES,
     Action,
     Condition,
     Delete,
@@ -222,8 +224,16 @@ def plan_transact(server: PersistenceServer, request: Transact, _: str) -> Step:
         written = take_written(outcomes)
         return {"items": [_show_written(one) for one in written]} if request.items else {}
 
-    room = ReplyRoom() if request.items else None
-    return Step((Transaction(request.tenant, request.actions, room=room, returns=request.items),), (), answer)
+    return Step(
+        (Transaction(request.tenant, request.actions, room=_make_room(request.actions), returns=request.items),),
+        (),
+        answer,
+    )
+
+
+def _make_room(actions: Sequence[Action]) -> ReplyRoom | None:
+    """Returns the room for the items of a request; None if it is surely enough, so that they need not be measured."""
+    return ReplyRoom() if len(actions) > MAX_LEFT_BYTES // MAX_ITEM_BYTES else None
 
 
 class Batch(ItemRequest, frozen=True, tag="batch"):
@@ -245,7 +255,7 @@ def plan_batch(server: PersistenceServer, request: Batch, _: str) -> Step:
             outcome = _describe_conflict(server, outcome, request.actions, number)
         return error_reply(outcome) if isinstance(outcome, ComandaError) else success_reply(_show_written(outcome[0]))
 
-    room = ReplyRoom()
+    room = _make_room(request.actions)
     return Step([Transaction(request.tenant, [action], room=room) for action in request.actions], (), answer)
 
 

@@ -256,6 +256,10 @@ async def test_items_with_conditions_counters_and_transactions(records: Lines) -
     ]
     assert (await records.ask({"action": "transact", "actions": actions}))["error"] == "conflict"
     assert (await records.ask({"action": "transact", "actions": actions[:1]}))["items"][0]["version"] == 1
+    without = await records.ask({"action": "transact", "actions": actions[:1], "items": False})
+    assert without == {"success": True}
+    without = await records.ask({"action": "transact", "actions": actions, "items": False})
+    assert (without["error"], without["action"]) == ("conflict", 1)
     results = (await records.ask({"action": "batch", "actions": actions}))["results"]
     assert [result["success"] for result in results] == [True, False]
     assert (await records.ask({"action": "delete_item", "table": "Scores", "key": key}))["item"] is None
@@ -263,7 +267,7 @@ async def test_items_with_conditions_counters_and_transactions(records: Lines) -
     assert [one["item"]["user_id"] for one in ranking["items"]] == [2]
     changes = await records.ask({"action": "changes"})
     scores = [change for change in changes["changes"] if change["table"] == "Scores"]
-    assert [change["new"] is None for change in scores] == [False, False, False, True]
+    assert [change["new"] is None for change in scores] == [False, False, False, False, True]
     assert (await records.ask({"action": "changes", "after": changes["position"]}))["changes"] == []
 
 
@@ -407,8 +411,9 @@ async def test_updates_whose_items_are_too_large_for_an_answer_are_refused(recor
         assert (await records.ask({"action": "put_item", "table": "StockImportRows", "item": item}))["success"]
     keys = [{"import": "i", "number": number} for number in range(12)]
     updates = [{"do": "update", "table": "StockImportRows", "key": key, "set": {"seen": True}} for key in keys]
-    answer = await records.ask({"action": "transact", "actions": updates})
-    assert (answer["error"], answer["field"]) == ("invalid_params", "actions")
+    for options in ({}, {"items": False}):
+        answer = await records.ask({"action": "transact", "actions": updates, **options})
+        assert (answer["error"], answer["field"]) == ("invalid_params", "actions")
     assert (await records.ask({"action": "get_item", "table": "StockImportRows", "key": keys[0]}))["version"] == 1
     removal = {"do": "delete", "table": "StockImportRows", "key": keys[11]}
     results = (await records.ask({"action": "batch", "actions": [*updates, removal]}))["results"]
