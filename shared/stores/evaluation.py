@@ -21,8 +21,8 @@ from shared.domain.records import (
     check_item,
     check_key,
     check_value,
+    document_bytes,
     is_number,
-    item_bytes,
 )
 
 _SUMS = Context(prec=MAX_DIGITS, traps=[Inexact])
@@ -58,7 +58,7 @@ def evaluate_action(
     match action:
         case Check():
             if room is not None and current is not None:
-                room.take(action, item_bytes(current.item))
+                room.take(action, document_bytes(current.item))
             return current
         case Delete():
             return None
@@ -115,7 +115,7 @@ def _apply_update(action: Update, table: Table, current: Record | None, room: Re
             raise InvalidParams(f"{name} is in the key and cannot be changed", field=name)
     checked = check_item(table, _keep_names(table, item, current))
     if room is not None:
-        room.take(action, item_bytes(checked))
+        room.take(action, document_bytes(checked))
     return checked
 
 

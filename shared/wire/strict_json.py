@@ -84,6 +84,9 @@ def parse_json(document: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     try:
+        if value is not _UNREAD and msgspec.json.encode(value) == document:
+            # Then no key stands twice. Programs in JavaScript write documents like this.
+            return value
         # This call only finds duplicate keys. Converting very long numbers would be expensive.
         json.loads(document, object_pairs_hook=_refuse_duplicates, parse_int=len, parse_float=len)
         if value is _UNREAD:
