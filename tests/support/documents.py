@@ -22,7 +22,6 @@ NOT_TYPED = {
     r"pip install ": "needs a package index; tests/integration/test_installed.py installs the wheel",
     r"kill -USR2 PID": "needs a process id; tests/integration/test_state_dump.py sends the signal",
     r"docker ": "needs a container engine; tests/unit/test_compose.py checks compose.yaml",
-    r"LAKE=on |clients (sql|lake) ": "needs another start; tests/unit/suite/test_lake.py and tests/unit/lake run it",
     r"STORE=dynamodb ": "needs AWS; tests/integration/test_intake_on_dynamodb.py starts servers on a local one",
 }
 """Lines that are not typed, and why."""
