@@ -35,6 +35,7 @@ _FIXED: Final = (
     "SET allow_community_extensions = false",
     "SET python_enable_replacements = false",
     "SET TimeZone = 'UTC'",
+    "SET enable_progress_bar = false",
     "SET enable_external_access = false",
     "SET lock_configuration = true",
 )
@@ -55,12 +56,15 @@ def main() -> None:
     # Each thread takes address space, which is limited.
     pa.set_cpu_count(1)
     pa.set_io_thread_count(2)
+    # The answer has the standard output for itself: libraries print there, too.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     os.chdir("/")
     # The servers have priority.
     os.nice(_NICE)
     # From now on the time of the query counts.
-    sys.stdout.buffer.write(b"\n")
-    sys.stdout.buffer.flush()
+    out.write(b"\n")
+    out.flush()
     line = sys.stdin.buffer.readline()
     if not line:
         return
@@ -75,7 +79,6 @@ def main() -> None:
     # Whatever the library raises about a query is its answer.
     except Exception as error:
         answer = _describe_error(error)
-    out = sys.stdout.buffer
     out.write(json.dumps(answer, separators=(",", ":")).encode("utf-8", "replace") + b"\n")
     out.flush()
     # Destructors may take longer than the process has.

@@ -2,18 +2,22 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import aioboto3
 import pytest
 
 from clients.lake.queries import LakeQueries
 from services.lake.bucket import open_storage
 from services.lake.settings import LakeSettings
 from shared.domain.errors import StoreError
+from shared.lake.athena import describe_database, glue_type
 from shared.lake.layout import state_path
 from shared.lake.states import make_rows, write_state
 from shared.lake.storage import LakeStorage
-from shared.lake.tables import PURCHASES
+from shared.lake.tables import PARTITIONS, PURCHASES, list_tables
 from tests.support.cloud import REGION, cloud_at
+from tests.support.eventually import eventually
 
 
 async def use_storage(storage: LakeStorage) -> None:
@@ -60,6 +64,47 @@ async def test_files_in_a_bucket_and_queries_over_them(dynamodb: str) -> None:
     found = await queries.run("main", "SELECT day, SUM(total_amount) FROM purchases GROUP BY day")
     await queries.close()
     assert found.rows == [["27", Decimal("12.90")]]
+
+
+async def test_the_statements_for_athena_make_the_tables_known_to_glue(dynamodb: str) -> None:
+    *statements, view = describe_database("s3://lake-2/x/", "my-shop").rstrip(";\n").split(";\n\n")
+    assert statements[0] == "CREATE DATABASE IF NOT EXISTS comanda_my_shop"
+    assert "CROSS JOIN UNNEST(p.items) AS t (book_id, title," in view
+    session = aioboto3.Session(region_name=REGION)
+    options = {"endpoint_url": dynamodb}
+    async with cloud_at(dynamodb) as cloud, session.client("glue", **options) as glue:
+        await cloud.s3.create_bucket(Bucket="lake-2", CreateBucketConfiguration={"LocationConstraint": REGION})
+        # The server takes this statement for one of DuckDB.
+        await glue.create_database(DatabaseInput={"Name": "comanda_my_shop"})
+        async with session.client("athena", **options) as athena:
+            for statement in statements[1:]:
+                await run_statement(athena, statement)
+        known = {table["Name"]: table for table in (await glue.get_tables(DatabaseName="comanda_my_shop"))["TableList"]}
+    assert known.keys() == {name for table in list_tables("my-shop") for name in (table.name, table.events) if name}
+    for table in list_tables("my-shop"):
+        found = known[table.name]["StorageDescriptor"]
+        assert found["Location"].rstrip("/") == f"s3://lake-2/x/my-shop/{table.name}"
+        columns = [(column["Name"], column["Type"].lower()) for column in found["Columns"]]
+        assert columns == [(column.name, glue_type(column)) for column in table.columns]
+        parts = [part["Name"] for part in known[table.name].get("PartitionKeys", ())]
+        assert parts == (list(PARTITIONS) if table.daily else [])
+
+
+async def run_statement(athena: Any, statement: str) -> None:
+    started = await athena.start_query_execution(
+        QueryString=statement,
+        QueryExecutionContext={"Database": "comanda_my_shop"},
+        ResultConfiguration={"OutputLocation": "s3://lake-2/results/"},
+    )
+    state: dict[str, Any] = {}
+
+    async def has_ended() -> bool:
+        answer = await athena.get_query_execution(QueryExecutionId=started["QueryExecutionId"])
+        state.update(answer["QueryExecution"]["Status"])
+        return state["State"] in ("SUCCEEDED", "FAILED")
+
+    await eventually(has_ended)
+    assert state["State"] == "SUCCEEDED", (statement, state)
 
 
 async def test_a_bucket_that_does_not_answer_is_an_error_of_the_store(dynamodb: str) -> None:

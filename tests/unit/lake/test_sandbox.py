@@ -147,6 +147,21 @@ async def test_a_query_has_a_process_and_decimal_numbers_stay_exact(root: Path) 
         await lake.close()
 
 
+async def test_what_a_library_prints_is_no_part_of_the_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = queries_module._PROGRAM
+    noisy = (
+        "import shared.lake.sandbox as s; a = s.run_query; s.run_query = lambda *x: print('100%', flush=True) or a(*x)"
+    )
+    monkeypatch.setattr(
+        queries_module,
+        "_PROGRAM",
+        (program[0].replace("from shared.lake.sandbox import main", f"{noisy}; main = s.main"), program[1]),
+    )
+    lake = LakeQueries(LakeLocation(str(root)))
+    assert (await lake.run("main", "SELECT 1")).rows == [[1]]
+    await lake.close()
+
+
 async def test_queries_that_eat_memory_or_time_end_and_the_next_one_works(root: Path) -> None:
     lake = LakeQueries(LakeLocation(str(root)), QueryLimits(seconds=1.5), at_once=len(_BOMBS) or 1)
     places = asyncio.Semaphore(3)
