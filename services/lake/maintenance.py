@@ -86,13 +86,13 @@ async def _forget_in_tenant(storage: LakeStorage, tenant: str, users: set[str]) 
 
 
 def _rewrite(data: bytes, table: LakeTable) -> bytes:
-    return write_state(read_state(data, table))
+    return write_state(read_state(data, table), table)
 
 
 def _forget_rows(data: bytes, table: LakeTable, users: set[str]) -> bytes:
     rows = read_state(data, table)
     left = forget_user(rows, table, users)
-    return data if left.equals(rows) else write_state(left)
+    return data if left.equals(rows) else write_state(left, table)
 
 
 def _forget_lines(data: bytes, member: str, users: set[str]) -> bytes:

@@ -11,9 +11,17 @@ import structlog
 from services.lake.progress import LakeDay
 from shared.domain.errors import StoreError
 from shared.lake.layout import day_folder, is_joined, name_joined, state_path
-from shared.lake.states import derive_orders, merge_rows, read_events, read_state, translate_errors, write_state
+from shared.lake.states import (
+    derive_lines,
+    derive_orders,
+    merge_rows,
+    read_events,
+    read_state,
+    translate_errors,
+    write_state,
+)
 from shared.lake.storage import LakeStorage
-from shared.lake.tables import BY_EVENTS, ORDER_ATTEMPTS, ORDER_STEPS, ORDERS, LakeTable
+from shared.lake.tables import BY_EVENTS, ORDER_ATTEMPTS, ORDER_STEPS, ORDERS, PURCHASE_LINES, PURCHASES, LakeTable
 
 T = TypeVar("T")
 
@@ -120,18 +128,21 @@ class StateKeeper:
     async def write_day(self, day: LakeDay, rows: Any) -> None:
         """Replaces the file of a day, and those that are derived from it."""
         table = BY_EVENTS[day.folder]
-        await self._write(state_path(day.tenant, table, day.day), rows)
-        if table is ORDER_STEPS:
+        await self._write(day.tenant, table, day.day, rows)
+        if table is PURCHASES:
+            await self._write(day.tenant, PURCHASE_LINES, day.day, await _run(partial(derive_lines, rows)))
+        elif table is ORDER_STEPS:
             orders, attempts = await _run(partial(derive_orders, rows))
-            await self._write(state_path(day.tenant, ORDER_ATTEMPTS, day.day), attempts)
-            await self._write(state_path(day.tenant, ORDERS, day.day), orders)
+            await self._write(day.tenant, ORDER_ATTEMPTS, day.day, attempts)
+            await self._write(day.tenant, ORDERS, day.day, orders)
 
     async def write_single(self, tenant: str, table: LakeTable, rows: Any) -> None:
         """Replaces the file of a table with a single file."""
-        await self._write(state_path(tenant, table, None), rows)
+        await self._write(tenant, table, None, rows)
 
-    async def _write(self, path: str, rows: Any) -> None:
-        data = await _run(partial(write_state, rows))
+    async def _write(self, tenant: str, table: LakeTable, day: str | None, rows: Any) -> None:
+        path = state_path(tenant, table, day)
+        data = await _run(partial(write_state, rows, table))
         if await self._storage.read(path) != data:
             await self._storage.write(path, data)
 

@@ -8,10 +8,7 @@ from typing import Final
 
 from shared.lake.layout import table_folder
 from shared.lake.tables import (
-    LINES_FROM_PURCHASE,
-    LINES_VIEW,
     PARTITIONS,
-    PURCHASES,
     Column,
     Kind,
     LakeTable,
@@ -44,7 +41,7 @@ def describe_database(url: str, tenant: str) -> str:
         statements.append(describe_table(root, tenant, table))
         if table.events is not None:
             statements.append(describe_events(root, tenant, table))
-    return "".join(f"{one};\n\n" for one in [*statements, describe_lines_view(tenant)])
+    return "".join(f"{one};\n\n" for one in statements)
 
 
 def describe_table(root: str, tenant: str, table: LakeTable) -> str:
@@ -63,19 +60,6 @@ def describe_events(root: str, tenant: str, table: LakeTable) -> str:
     location = f"{root}/{table_folder(tenant, table.events)}"
     return _create(
         name_database(tenant), table.events, texts, f"ROW FORMAT SERDE '{_JSON_SERDE}'", location, daily=True
-    )
-
-
-def describe_lines_view(tenant: str) -> str:
-    """Returns the statement for the view with one row for each line of a purchase, in the dialect of Trino."""
-    (items,) = (column for column in PURCHASES.columns if column.name == "items")
-    fields = [field.name for field in items.fields]
-    own = ", ".join(f"p.{_quote_name(name)}" for name in LINES_FROM_PURCHASE)
-    lines = ", ".join(f"t.{name}" for name in fields)
-    return (
-        f"CREATE OR REPLACE VIEW {name_database(tenant)}.{LINES_VIEW} AS\n"
-        f"SELECT {own}, {lines}\n"
-        f"FROM {name_database(tenant)}.{PURCHASES.name} AS p CROSS JOIN UNNEST(p.items) AS t ({', '.join(fields)})"
     )
 
 
@@ -108,7 +92,3 @@ def _create(database: str, name: str, columns: Iterable[Column], form: str, loca
         }
         text += "\nTBLPROPERTIES (\n" + ",\n".join(f"  '{key}'='{value}'" for key, value in properties.items()) + "\n)"
     return text
-
-
-def _quote_name(name: str) -> str:
-    return f'"{name}"' if name in PARTITIONS else name

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from shared.lake.arrow_schemas import make_full_schema
 from shared.lake.layout import table_folder
-from shared.lake.tables import LINES_VIEW, PARTITIONS, LakeTable, list_tables, make_lines_view
+from shared.lake.tables import PARTITIONS, LakeTable, list_tables
 
 _NICE: Final = 10
 _MIB: Final = 2**20
@@ -108,7 +108,6 @@ def open_connection(duckdb: Any, request: dict[str, Any]) -> Any:
     connection = duckdb.connect(":memory:")
     for table in list_tables(request["tenant"]):
         connection.register(table.name, _open_table(request, table))
-    connection.execute(f"CREATE VIEW {LINES_VIEW} AS {make_lines_view()}")
     for statement in _FIXED:
         connection.execute(statement.format(memory=request["memory_mib"] // 2))
     return connection

@@ -85,6 +85,23 @@ PURCHASES: Final = LakeTable(
     ),
 )
 
+PURCHASE_LINES: Final = LakeTable(
+    name="purchase_lines",
+    description="The lines of purchases, one row each, without the totals of their purchase",
+    key=("purchase_id", "line"),
+    user="user_id",
+    columns=(
+        Column("purchase_id", "text"),
+        Column("line", "whole", "Its place in the purchase, from 1 on"),
+        Column("user_id", "text"),
+        Column("status", "text", "That of the purchase"),
+        Column("currency", "text"),
+        Column("created_at", "time", "That of the purchase"),
+        *_LINE,
+        Column("schema", "whole"),
+    ),
+)
+
 BOOKS: Final = LakeTable(
     name="books",
     description="The books of the catalogue, as they are now",
@@ -198,31 +215,13 @@ ORDER_ATTEMPTS: Final = LakeTable(
     ),
 )
 
-TABLES: Final = (PURCHASES, BOOKS, STOCK_MOVEMENTS, SCORES, ORDERS, ORDER_ATTEMPTS, ORDER_STEPS)
+TABLES: Final = (PURCHASES, PURCHASE_LINES, BOOKS, STOCK_MOVEMENTS, SCORES, ORDERS, ORDER_ATTEMPTS, ORDER_STEPS)
 """All tables. The last three are those of the tenant `main`."""
 
 BY_EVENTS: Final = {table.events: table for table in TABLES if table.events is not None}
 """The tables that are made from events, by the folder of those."""
 
-LINES_VIEW: Final = "purchase_lines"
-"""The view with one row for each line of a purchase, and without the totals of the purchase."""
-LINES_FROM_PURCHASE: Final = ("purchase_id", "user_id", "status", "currency", "created_at", *PARTITIONS)
-"""The columns of the view that are those of the purchase."""
-
 
 def list_tables(tenant: str) -> list[LakeTable]:
     """Returns the tables of a tenant."""
     return [table for table in TABLES if tenant == ORDER_TENANT or table not in (ORDERS, ORDER_ATTEMPTS, ORDER_STEPS)]
-
-
-def list_view_columns() -> list[Column]:
-    """Returns the columns of `LINES_VIEW`."""
-    own = {column.name: column for column in PURCHASES.columns} | {name: Column(name, "text") for name in PARTITIONS}
-    return [*(own[name] for name in LINES_FROM_PURCHASE), *_LINE]
-
-
-def make_lines_view() -> str:
-    """Returns the query of the view for DuckDB."""
-    own = ", ".join(f"p.{name}" for name in LINES_FROM_PURCHASE)
-    lines = ", ".join(f"u.i.{field.name} AS {field.name}" for field in _LINE)
-    return f"SELECT {own}, {lines} FROM {PURCHASES.name} AS p, unnest(p.items) AS u(i)"

@@ -14,7 +14,7 @@ from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpRespo
 from services.gateway.upstream.backend import Backend
 from shared.csv.results import export_results
 from shared.domain.errors import NotOffered
-from shared.lake.tables import LINES_VIEW, PARTITIONS, Column, Kind, LakeTable, list_tables, list_view_columns
+from shared.lake.tables import PARTITIONS, Column, Kind, LakeTable, list_tables
 
 _TYPES: dict[Kind, str] = {
     "text": "VARCHAR",
@@ -123,8 +123,7 @@ class AnalyticsRoutes:
         tables = [_show_table(table) for table in list_tables(request.principal.tenant)]
         heard = await read_heartbeat(self._persistence.lookups)
         state = LakeState("away") if heard is None else LakeState(heard.status, heard.heartbeat.behind_s)
-        lines = TableView(LINES_VIEW, "One row for each line of a purchase", _show_columns(list_view_columns()))
-        return json_response(LakeTables([*tables, lines], state))
+        return json_response(LakeTables(tables, state))
 
     def _require_lake(self) -> LakeQueries:
         if self._queries is None:
@@ -134,8 +133,5 @@ class AnalyticsRoutes:
 
 def _show_table(table: LakeTable) -> TableView:
     partitions = [Column(name, "text", "Of the day, in UTC") for name in PARTITIONS] if table.daily else []
-    return TableView(table.name, table.description, _show_columns([*table.columns, *partitions]))
-
-
-def _show_columns(columns: Sequence[Column]) -> list[TableColumn]:
-    return [TableColumn(one.name, _TYPES[one.kind], one.description) for one in columns]
+    columns = [TableColumn(one.name, _TYPES[one.kind], one.description) for one in (*table.columns, *partitions)]
+    return TableView(table.name, table.description, columns)

@@ -21,8 +21,8 @@ from clients.lake.queries import LakeQueries, QueryLimits
 from shared.domain.errors import DeadlineExceeded, InvalidParams, NotOffered, Unavailable
 from shared.lake.layout import state_path
 from shared.lake.sandbox import Refusal, open_connection, run_query
-from shared.lake.states import make_rows, write_state
-from shared.lake.tables import PURCHASES, list_tables
+from shared.lake.states import derive_lines, make_rows, write_state
+from shared.lake.tables import PURCHASE_LINES, PURCHASES, list_tables
 from tests.support.sql_attempts import BOMBS, REFUSED, SHOWN, read_queries
 
 _MAX_MEMORY_KIB = 1.6 * 2**20
@@ -47,9 +47,11 @@ def write_purchases(root: Path, tenant: str, day: str, *totals: str, user: str =
         }
         for number, total in enumerate(totals)
     ]
-    path = root / state_path(tenant, PURCHASES, day)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(write_state(make_rows(PURCHASES, rows)))
+    purchases = make_rows(PURCHASES, rows)
+    for table, content in ((PURCHASES, purchases), (PURCHASE_LINES, derive_lines(purchases))):
+        path = root / state_path(tenant, table, day)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(write_state(content, table))
 
 
 @pytest.fixture(scope="module")

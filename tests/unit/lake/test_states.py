@@ -12,6 +12,7 @@ from shared.domain.ids import OrderRange
 from shared.domain.states import ACCEPT, FINISH, REQUEUE, RETRY, START, Transition
 from shared.lake.rows import ItemChange, iterate_step_rows, make_purchase_row, make_score_row, make_stock_row
 from shared.lake.states import (
+    derive_lines,
     derive_orders,
     forget_user,
     merge_rows,
@@ -93,7 +94,7 @@ def test_the_order_and_the_number_of_events_make_no_difference() -> None:
         make_purchase_row(change(None, 1, purchase(3)), ()).line,
     ]
     files = {
-        write_state(merge_rows(PURCHASES, [read_events(b"".join([*order, order[0]]), PURCHASES)]))
+        write_state(merge_rows(PURCHASES, [read_events(b"".join([*order, order[0]]), PURCHASES)]), PURCHASES)
         for order in itertools.islice(itertools.permutations(lines), 0, None, 9)
     }
 
@@ -101,12 +102,12 @@ def test_the_order_and_the_number_of_events_make_no_difference() -> None:
     rows = read_state(file, PURCHASES).to_pylist()
     assert [(row["purchase_id"], row["status"]) for row in rows] == [("p1", "completed"), ("p2", "pending")]
     late = read_events(lines[0], PURCHASES)
-    assert write_state(merge_rows(PURCHASES, [read_state(file, PURCHASES), late])) == file
+    assert write_state(merge_rows(PURCHASES, [read_state(file, PURCHASES), late]), PURCHASES) == file
 
 
 def test_a_file_without_a_later_column_has_null_in_it() -> None:
     rows = merge_rows(PURCHASES, [read_events(make_purchase_row(change(purchase(), 1), ()).line, PURCHASES)])
-    old = write_state(rows.drop_columns(["reason", "currency"]))
+    old = write_state(rows.drop_columns(["reason", "currency"]), PURCHASES)
 
     (row,) = read_state(old, PURCHASES).to_pylist()
     assert row["reason"] is None
@@ -212,3 +213,15 @@ def test_attempts_are_numbered_for_each_order_also_after_a_retry() -> None:
     _, attempts = derive_orders(merge_rows(ORDER_STEPS, [read_events(b"".join(lines), ORDER_STEPS)]))
 
     assert attempts["attempt"].to_pylist() == [1, 2, 1]
+
+
+def test_lines_are_numbered_within_their_purchase_and_have_its_status() -> None:
+    one = purchase()["items"][0]
+    several = purchase(2, status="cancelled", items=[{**one, "book_id": "x"}, {**one, "book_id": "y"}])
+    lines = [make_purchase_row(change(found, 1), ()).line for found in (purchase(1), several, purchase(3, items=[]))]
+    rows = derive_lines(merge_rows(PURCHASES, [read_events(b"".join(lines), PURCHASES)]))
+
+    shown = [(row["purchase_id"], row["line"], row["book_id"], row["status"]) for row in rows.to_pylist()]
+    assert shown == [("p1", 1, "b", "pending"), ("p2", 1, "x", "cancelled"), ("p2", 2, "y", "cancelled")]
+    assert sum(rows["subtotal"].to_pylist()) == Decimal("116.91")
+    assert derive_lines(merge_rows(PURCHASES, [read_events(b"", PURCHASES)])).num_rows == 0

@@ -201,7 +201,7 @@ async def test_a_later_change_of_an_old_purchase_writes_the_file_of_its_day_alon
     await lake.catch_up()
 
     assert all("/month=11/day=20/" in path for path in lake.written)
-    assert [path.rpartition("/")[2] for path in lake.written][1:] == ["purchases.parquet"]
+    assert [path.rpartition("/")[2] for path in lake.written][1:] == ["purchases.parquet", "purchase_lines.parquet"]
 
 
 async def test_a_lake_that_was_deleted_is_filled_again(lake: Lake, records: PersistenceClient) -> None:
