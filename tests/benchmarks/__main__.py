@@ -19,6 +19,7 @@ from tests.benchmarks.events import events
 from tests.benchmarks.gateway import gateway
 from tests.benchmarks.gateway import missing as gateway_misses
 from tests.benchmarks.inventory import inventory
+from tests.benchmarks.lake import measure_lake
 from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, RedisStreams, sample_orders
 from tests.benchmarks.records import records
 from tests.benchmarks.recovery import big_start, recovery
@@ -90,6 +91,7 @@ def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> F
             parts["sold"] = run.measure("carts and checkouts", lambda: shop_sales(rounds, seconds))
             parts["searched"] = run.measure("the search of books", lambda: shop_search(rounds, seconds))
             parts["stock"] = run.measure("stock", lambda: inventory(rounds, seconds, orders, number))
+        parts["lake"] = run.measure("the analytics lake", lambda: measure_lake(1_000_000, 10_000_000))
         parts["accounts"] = run.measure("accounts", accounts)
         if absent is None:
             parts["page"] = run.measure("the dashboard", lambda: dashboard(10 * seconds))

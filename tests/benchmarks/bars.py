@@ -12,6 +12,7 @@ from tests.benchmarks.dynamodb_rush import DynamoRushFigures
 from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
+from tests.benchmarks.lake import LakeFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.shop import ShopFigures
@@ -42,6 +43,7 @@ class Figures(NamedTuple):
     rush: RushFigures | None = None
     sold: SaleFigures | None = None
     searched: ShopSearchFigures | None = None
+    lake: LakeFigures | None = None
     page: DashboardFigures | None = None
     dynamo: DynamoFigures | None = None
     dynamo_rush: DynamoRushFigures | None = None
@@ -78,6 +80,7 @@ def bars(figures: Figures) -> list[Bar]:
     found += [] if figures.rush is None else _rush_bars(figures.rush)
     found += [] if figures.sold is None else _sale_bars(figures.sold)
     found += [] if figures.searched is None else _search_bars(figures.searched)
+    found += [] if figures.lake is None else _lake_bars(figures.lake)
     return found + ([] if figures.page is None else _page_bars(figures.page))
 
 
@@ -181,6 +184,18 @@ def _sale_bars(sold: SaleFigures) -> list[Bar]:
         full = f"{what}, beside FastAPI + aiosqlite with the same transaction"
         found.append(Bar(full, f"{ratio:.1f} times", f"{factor} times", ratio >= factor))
     return found
+
+
+def _lake_bars(lake: LakeFigures) -> list[Bar]:
+    slowest = max(lake.questions.values())
+    million, counted = f"{lake.purchases:,} purchases", lake.count_ms
+    return [
+        Bar("export of steps of orders into the lake", f"{lake.steps:,.0f}/s", "50,000/s", lake.steps >= 50_000),
+        Bar(f"the slowest of three questions about {million}", f"{slowest:.0f} ms", "500 ms", slowest <= 500),
+        Bar(
+            f"{lake.orders:,} orders counted by state and hour", f"{lake.count_ms:.0f} ms", "1 s", lake.count_ms <= 1000
+        ),
+    ]
 
 
 def _search_bars(searched: ShopSearchFigures) -> list[Bar]:

@@ -60,7 +60,7 @@ class LakeFigures(NamedTuple):
     merged: float
     """Purchases a second that become Parquet files of days."""
     mebibytes: float
-    """Size of the Parquet files of purchases."""
+    """Size of the Parquet files of purchases and of their lines."""
     questions: dict[str, float]
     """Median milliseconds of each question, with its process."""
     orders: int
@@ -119,7 +119,7 @@ async def _measure(root: Path, purchases: int, orders: int) -> LakeFigures:
     for day in days:
         await keeper.update_day(day, None)
     merged = purchases / (time.perf_counter() - began)
-    files = (root / "lake/main/purchases").rglob("*.parquet")
+    files = (root / "lake/main").rglob("*.parquet")
     size = sum(path.stat().st_size for path in files) / 2**20
     steps, orders_merged = await _export_orders(root, storage, keeper, orders)
     queries = LakeQueries(LakeLocation(str(root / "lake")), QueryLimits(seconds=60), spares=1)

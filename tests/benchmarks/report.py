@@ -15,6 +15,7 @@ from tests.benchmarks.dynamodb_rush import DynamoRushFigures
 from tests.benchmarks.events import EventFigures
 from tests.benchmarks.gateway import GatewayFigures
 from tests.benchmarks.inventory import InventoryFigures
+from tests.benchmarks.lake import LakeFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.shop import ShopFigures
@@ -62,6 +63,7 @@ def _members(figures: Figures) -> dict[str, Any]:
         "rush": figures.rush,
         "sales": figures.sold,
         "search": figures.searched,
+        "lake": figures.lake,
     }
     return {"rates": rates, **{name: found and found._asdict() for name, found in members.items()}}
 
@@ -96,6 +98,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     lines += [] if figures.rush is None else _rush_lines(figures.rush)
     lines += [] if figures.sold is None else _sale_lines(figures.sold)
     lines += [] if figures.searched is None else _search_lines(figures.searched)
+    lines += [] if figures.lake is None else _lake_lines(figures.lake)
     lines += [] if figures.page is None else _page_lines(figures.page)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
@@ -362,6 +365,21 @@ def _search_lines(searched: ShopSearchFigures) -> list[str]:
             each = ", ".join(f"{rate:,.0f}" for rate in rounds)
             lines.append(f"| {name} | {median(rounds):,.0f} | {median(late):,.0f} ms | {each} |")
     return lines
+
+
+def _lake_lines(lake: LakeFigures) -> list[str]:
+    lines = [
+        "",
+        f"The analytics lake with {lake.purchases:,} purchases of a year, 1.7 lines each, and {lake.orders:,} orders:",
+        f"{lake.exported:,.0f} purchases and {lake.steps:,.0f} steps of orders a second become events on disk,",
+        f"{lake.merged:,.0f} and {lake.orders_merged:,.0f} a second files of days. The files of purchases and of their",
+        f"lines take {lake.mebibytes:.0f} MiB. A question, of which the process waits already:",
+        "",
+        "| question | time (median) |",
+        "|---|---|",
+    ]
+    lines += [f"| {name} | {milliseconds:,.0f} ms |" for name, milliseconds in lake.questions.items()]
+    return [*lines, f"| orders by state and hour | {lake.count_ms:,.0f} ms |"]
 
 
 def _page_lines(page: DashboardFigures) -> list[str]:
