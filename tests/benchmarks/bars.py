@@ -192,9 +192,7 @@ def _lake_bars(lake: LakeFigures) -> list[Bar]:
     return [
         Bar("export of steps of orders into the lake", f"{lake.steps:,.0f}/s", "50,000/s", lake.steps >= 50_000),
         Bar(f"the slowest of three questions about {million}", f"{slowest:.0f} ms", "500 ms", slowest <= 500),
-        Bar(
-            f"{lake.orders:,} orders counted by state and hour", f"{lake.count_ms:.0f} ms", "1 s", lake.count_ms <= 1000
-        ),
+        Bar(f"{lake.orders:,} orders counted by state and hour", f"{counted:.0f} ms", "1 s", counted <= 1000),
     ]
 
 
