@@ -17,7 +17,7 @@ from shared.domain.errors import StoreError
 from shared.domain.purchases import SHARDS
 from shared.domain.tables import PURCHASES
 from shared.domain.tenants import MAIN
-from shared.recommendations.pair_file import SALES_DAYS, PairWriter, PurchaseChange, delete_pairs
+from shared.recommendations.pair_file import SALES_DAYS, PairWriter, PurchaseChange, delete_pairs, shows_damage
 
 _POLL_SECONDS = 1.0
 _PAGE_CHANGES = 1000
@@ -95,6 +95,8 @@ class PairFollower:
             self._writer = await self._call(partial(PairWriter, self._path))
             self._position = await self._call(self._writer.read_position)
         except StoreError as error:
+            if not shows_damage(error):
+                raise
             self._log.warning("recommendations_damaged", reason=error.message)
             await self._close()
             await self._call(partial(delete_pairs, self._path))

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from shared.domain.errors import StoreError
 from shared.recommendations.scores import Pair
-from shared.stores.sqlite.database import Connection, connect, translate_errors
+from shared.stores.sqlite.database import Connection, connect, sqlite, translate_errors
 
 FILE: Final = "recommendations.db"
 """The file's name in DATA_DIR."""
@@ -96,7 +96,9 @@ class PairWriter:
                     self._connection.execute("INSERT OR REPLACE INTO state VALUES ('position', ?)", (position,))
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk has ended the transaction already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
 
     def forget_sales(self, before: datetime.date) -> None:
@@ -190,6 +192,12 @@ def open_pairs(path: Path, tenant: str) -> Iterator[TenantPairs | None]:
         yield TenantPairs(path, connection, tenant)
     finally:
         connection.close()
+
+
+def shows_damage(error: StoreError) -> bool:
+    """Whether a failure means a damaged file, and not a full disk, a lock of another program, or a lack of rights."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite.DatabaseError) and not isinstance(cause, sqlite.OperationalError)
 
 
 def delete_pairs(path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shared.domain.errors import InvalidParams, StoreError
 from shared.recommendations.evaluation import evaluate_baskets
-from shared.recommendations.pair_file import PairWriter, PurchaseChange, open_pairs
+from shared.recommendations.pair_file import PairWriter, PurchaseChange, open_pairs, shows_damage
 from shared.recommendations.scores import BasketCounts, rank_books, score_books
 
 BOOKS = [f"b{number}" for number in range(12)]
@@ -113,6 +113,21 @@ def test_without_a_file_nothing_is_known_and_a_damaged_one_is_an_error(tmp_path:
     (tmp_path / "damaged.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError):
         PairWriter(tmp_path / "damaged.db")
+
+
+def test_a_full_disk_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.db"
+    writer = PairWriter(path)
+    writer._connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(StoreError, match="full") as full:
+        writer.count_changes(make_changes(random.Random(1)), "p")
+    writer.close()
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError) as damaged:
+        PairWriter(path)
+    assert [shows_damage(one.value) for one in (full, damaged)] == [False, True]
 
 
 def test_a_chance_pair_of_rare_books_is_behind_one_that_is_often_bought(tmp_path: Path) -> None:
