@@ -24,6 +24,7 @@ from tests.benchmarks.peers import Beanstalkd, Comanda, FastApiService, Peer, Re
 from tests.benchmarks.records import records
 from tests.benchmarks.recovery import big_start, recovery
 from tests.benchmarks.runs import Run
+from tests.benchmarks.search import measure_search
 from tests.benchmarks.shop import shop
 from tests.benchmarks.shop_rush import shop_rush
 from tests.benchmarks.shop_sales import shop_sales
@@ -92,6 +93,7 @@ def _measure(run: Run, rounds: int, seconds: float, number: int, idle: int) -> F
             parts["searched"] = run.measure("the search of books", lambda: shop_search(rounds, seconds))
             parts["stock"] = run.measure("stock", lambda: inventory(rounds, seconds, orders, number))
         parts["lake"] = run.measure("the analytics lake", lambda: measure_lake(1_000_000, 10_000_000))
+        parts["search_times"] = run.measure("the search index", lambda: measure_search(100_000, None))
         parts["accounts"] = run.measure("accounts", accounts)
         if absent is None:
             parts["page"] = run.measure("the dashboard", lambda: dashboard(10 * seconds))

@@ -18,6 +18,7 @@ from tests.benchmarks.inventory import InventoryFigures
 from tests.benchmarks.lake import LakeFigures
 from tests.benchmarks.records import Records
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
+from tests.benchmarks.search import SearchFigures
 from tests.benchmarks.shop import ShopFigures
 from tests.benchmarks.shop_rush import RushFigures
 from tests.benchmarks.shop_sales import SaleFigures
@@ -64,6 +65,7 @@ def _members(figures: Figures) -> dict[str, Any]:
         "sales": figures.sold,
         "search": figures.searched,
         "lake": figures.lake,
+        "search_times": figures.search_times,
     }
     return {"rates": rates, **{name: found and found._asdict() for name, found in members.items()}}
 
@@ -99,6 +101,7 @@ def _markdown(figures: Figures, found: Sequence[Bar]) -> str:
     lines += [] if figures.sold is None else _sale_lines(figures.sold)
     lines += [] if figures.searched is None else _search_lines(figures.searched)
     lines += [] if figures.lake is None else _lake_lines(figures.lake)
+    lines += [] if figures.search_times is None else _search_time_lines(figures.search_times)
     lines += [] if figures.page is None else _page_lines(figures.page)
     lines += ["", "| bar | figure | needed | |", "|---|---|---|---|"]
     lines += [f"| {bar.what} | {bar.figure} | {bar.needed} | {'met' if bar.met else '**missed**'} |" for bar in found]
@@ -364,7 +367,26 @@ def _search_lines(searched: ShopSearchFigures) -> list[str]:
         if rounds:
             each = ", ".join(f"{rate:,.0f}" for rate in rounds)
             lines.append(f"| {name} | {median(rounds):,.0f} | {median(late):,.0f} ms | {each} |")
-    return lines
+    edits = searched.edits_ms
+    return [
+        *lines,
+        "",
+        f"{len(edits)} edits of titles and prices on port 6000 are each found by another process after",
+        f"{median(edits):,.0f} ms (median), {max(edits):,.0f} ms at most.",
+    ]
+
+
+def _search_time_lines(timed: SearchFigures) -> list[str]:
+    return [
+        "",
+        f"The index of {timed.books:,} books takes {timed.mebibytes:.0f} MiB; a second of the processor indexes",
+        f"{timed.indexed_by_cpu:,.0f} books. An edit is durable after {timed.edit.median:.0f} ms,",
+        f"{timed.edit.p99:.0f} ms at most.",
+        "",
+        "| query, on the processor | median | p99 |",
+        "|---|---|---|",
+        *(f"| {times.name} | {times.median:.2f} ms | {times.p99:.2f} ms |" for times in timed.times),
+    ]
 
 
 def _lake_lines(lake: LakeFigures) -> list[str]:

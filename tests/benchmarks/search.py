@@ -46,6 +46,8 @@ class Times(NamedTuple):
     """Milliseconds on the processor."""
 
     name: str
+    group: str
+    """The kind of bar: `search`, `search with facets`, `suggestions`, or another."""
     median: float
     p99: float
 
@@ -140,7 +142,7 @@ async def _measure(root: Path, library: Library, queries: int, edits: int) -> Se
         indexed,
         indexed_by_cpu,
         size,
-        Times("edit", statistics.median(taken), max(taken)),
+        Times("edit", "edit", statistics.median(taken), max(taken)),
         list(_measure_queries(searcher, library, queries)),
         _measure_recall(searcher, library),
     )
@@ -167,23 +169,26 @@ def _measure_queries(searcher: BookSearcher, library: Library, queries: int) -> 
         return searcher.find_books(query, Pager(_CURSORS, "main", query))
 
     middle = find(BookSearch(sort="price", page=100)).next_cursor
-    kinds: dict[str, Callable[[], object]] = {
-        "two words": lambda: find(BookSearch(text=pair())),
-        "a common word": lambda: find(BookSearch(text=common())),
-        "a typo in each word": lambda: find(BookSearch(text=misspell(pair(), chance, each=True))),
-        "a common word and six filters": lambda: find(BookSearch(text=common(), filters=filters)),
-        "two words with facets": lambda: find(BookSearch(text=pair(), facets=_FACETS)),
-        "a common word with facets": lambda: find(BookSearch(text=common(), facets=_FACETS)),
-        "a common word, six filters, facets": lambda: find(BookSearch(text=common(), filters=filters, facets=_FACETS)),
-        "everything with facets": lambda: find(BookSearch(facets=_FACETS)),
-        "a common word with authors": lambda: find(BookSearch(text=common(), facets=("author",))),
-        "a common word by price": lambda: find(BookSearch(text=common(), sort="price")),
-        "by price from a cursor": lambda: find(BookSearch(sort="price", cursor=middle)),
-        "suggest": lambda: searcher.complete_text([common()[: chance.randint(1, 5)]], 10),
-        "suggest, two words": lambda: searcher.complete_text([common(), common()[:2]], 10),
-        "similar": lambda: searcher.find_similar(library.choose_words(8), 10),
+    kinds: dict[str, tuple[str, Callable[[], object]]] = {
+        "two words": ("search", lambda: find(BookSearch(text=pair()))),
+        "a common word": ("search", lambda: find(BookSearch(text=common()))),
+        "a typo in each word": ("search", lambda: find(BookSearch(text=misspell(pair(), chance, each=True)))),
+        "a common word and six filters": ("search", lambda: find(BookSearch(text=common(), filters=filters))),
+        "two words with facets": ("search with facets", lambda: find(BookSearch(text=pair(), facets=_FACETS))),
+        "a common word with facets": ("search with facets", lambda: find(BookSearch(text=common(), facets=_FACETS))),
+        "a common word, six filters, facets": (
+            "search with facets",
+            lambda: find(BookSearch(text=common(), filters=filters, facets=_FACETS)),
+        ),
+        "everything with facets": ("search with facets", lambda: find(BookSearch(facets=_FACETS))),
+        "a common word with authors": ("authors", lambda: find(BookSearch(text=common(), facets=("author",)))),
+        "a common word by price": ("search", lambda: find(BookSearch(text=common(), sort="price"))),
+        "by price from a cursor": ("search", lambda: find(BookSearch(sort="price", cursor=middle))),
+        "suggest": ("suggestions", lambda: searcher.complete_text([common()[: chance.randint(1, 5)]], 10)),
+        "suggest, two words": ("suggestions", lambda: searcher.complete_text([common(), common()[:2]], 10)),
+        "similar": ("similar", lambda: searcher.find_similar(library.choose_words(8), 10)),
     }
-    for name, query in kinds.items():
+    for name, (group, query) in kinds.items():
         query()
         taken = []
         for _ in range(queries):
@@ -191,7 +196,7 @@ def _measure_queries(searcher: BookSearcher, library: Library, queries: int) -> 
             query()
             taken.append((time.process_time() - began) * 1000)
         taken.sort()
-        yield Times(name, taken[len(taken) // 2], taken[len(taken) * 99 // 100])
+        yield Times(name, group, taken[len(taken) // 2], taken[len(taken) * 99 // 100])
 
 
 def _measure_recall(searcher: BookSearcher, library: Library) -> dict[str, float]:

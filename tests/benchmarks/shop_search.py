@@ -17,11 +17,14 @@ import msgspec
 
 from clients.errors import Refused
 from clients.persistence import PersistenceClient
+from clients.shop.books import change_book, create_book
+from services.search_settings import SearchSettings
 from shared.domain.books import MAIN_STORE, Book, shard_of
+from shared.domain.isbn import complete_isbn
 from shared.domain.records import Put
 from shared.domain.tables import BOOKS, STOCK
 from shared.runtime.clock import iso_now
-from shared.search.port import IndexedBook
+from shared.search.port import BookFilters, BookSearch, IndexedBook
 from tests.benchmarks.gateway import Gateway, Persistence, get, read_wrk
 from tests.benchmarks.peers import FastApiService, Server
 from tests.benchmarks.search import Library
@@ -30,6 +33,10 @@ _BOOKS = 100_000
 _QUERIES = 500
 _BOOKS_AT_ONCE = 50
 """Half of the actions that a batch may have."""
+_EDITS = 50
+_DEAR = 1_000_000
+"""A price above all others."""
+_LOOK_SECONDS = 0.005
 _POLL_SECONDS = 0.2
 _BUILD_SECONDS = 300.0
 _BANDS = (1000, 2000, 3000, 5000)
@@ -51,6 +58,8 @@ class ShopSearchFigures(NamedTuple):
     searches_p99_ms: list[float]
     peer_searches: list[float]
     peer_searches_p99_ms: list[float]
+    edits_ms: list[float]
+    """Edits on the data port, each until a search of another process finds it."""
 
 
 class _Books(Persistence):
@@ -89,10 +98,11 @@ class _SearchGateway(Gateway):
 
     def __init__(self, persistence: _Books) -> None:
         super().__init__(persistence, persistence, persistence)
-        self._data = persistence.data
+        self.data = persistence.data
+        self.persistence = persistence.port
 
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), "DATA_DIR": str(self._data)}
+        return {**super().environment(), "DATA_DIR": str(self.data)}
 
 
 class _Peer(FastApiService):
@@ -121,6 +131,7 @@ def shop_search(rounds: int, seconds: float, count: int = _BOOKS) -> ShopSearchF
             peer = _Peer()
             _make_peer_file(peer.folder / "books.db", books)
             stack.enter_context(peer.running())
+        found["edits_ms"] = asyncio.run(_measure_edits(gateway.persistence, gateway.data))
         for _ in range(rounds):
             _measure(found, "", gateway.port, ours, seconds)
             if peer is not None:
@@ -132,6 +143,29 @@ def _measure(found: dict[str, list[float]], peer: str, port: int, paths: Sequenc
     rate, p99 = _drive(port, paths, seconds)
     found[f"{peer}searches"].append(rate)
     found[f"{peer}searches_p99_ms"].append(p99)
+
+
+async def _measure_edits(port: int, data: Path) -> list[float]:
+    """Returns the milliseconds of edits of titles and prices, in turn, until this process finds them."""
+    taken = []
+    index = SearchSettings(data_dir=str(data)).open_book_index()
+    async with PersistenceClient(port=port) as records:
+        members = {"isbn": complete_isbn("978043902348"), "title": "editado", "author": "A", "price": 1}
+        edited = (await create_book(records, members, 1)).book.book
+        for number in range(_EDITS):
+            price = _DEAR + number
+            change, query = (
+                ({"title": f"editado e{number}x"}, BookSearch(text=f"e{number}x", fuzzy="never"))
+                if number % 2
+                else ({"price": price}, BookSearch(filters=BookFilters(price_from=price)))
+            )
+            began = time.perf_counter()
+            await change_book(records, edited, change)
+            while not (await index.search("main", query)).total:
+                await asyncio.sleep(_LOOK_SECONDS)
+            taken.append((time.perf_counter() - began) * 1000)
+    await index.close()
+    return taken
 
 
 def _drive(port: int, paths: Sequence[str], seconds: float) -> tuple[float, float]:
@@ -147,7 +181,7 @@ def _drive(port: int, paths: Sequence[str], seconds: float) -> tuple[float, floa
 
 
 @contextlib.contextmanager
-def _suite(books: Sequence[IndexedBook]) -> Iterator[Gateway]:
+def _suite(books: Sequence[IndexedBook]) -> Iterator[_SearchGateway]:
     with _Books().running() as persistence:
         asyncio.run(_fill(persistence.port, books))
         with _Shop(persistence).running(), _SearchGateway(persistence).running() as found:

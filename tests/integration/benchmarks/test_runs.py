@@ -19,6 +19,7 @@ from tests.benchmarks.queues import report as peers_report
 from tests.benchmarks.queues.trials import Killed
 from tests.benchmarks.recovery import BigStartFigures, RecoveryFigures
 from tests.benchmarks.runs import Run
+from tests.benchmarks.search import SearchFigures, Times
 from tests.benchmarks.trials import EndToEnd, Footprint
 from tests.support.dynamodb import DynamoServer
 
@@ -134,6 +135,16 @@ def test_bench_without_tools_says_so_first_and_writes_what_it_has(
         big_start=lambda: BigStartFigures(1000, 50, 0.5, 100.0),
         records=last,
         events=last,
+        measure_search=lambda: SearchFigures(
+            100,
+            4500.0,
+            9000.0,
+            1.5,
+            Times("edit", "edit", 9.0, 12.0),
+            [Times(name, name, 1.0, 2.0) for name in ("search", "search with facets", "suggestions")],
+            {},
+        ),
+        measure_lake=fail,
         accounts=lambda: AccountFigures(85.0, 282, 30.0, 20.0, 40.0, 40.0, 300.0, 310.0),
     )
     said = capsys.readouterr().out
@@ -146,13 +157,15 @@ def test_bench_without_tools_says_so_first_and_writes_what_it_has(
     written = (tmp_path / "data" / "PERFORMANCE.md").read_text()
     assert "| Comanda | 32 | 1,000 | 1,000, 1,000 |" in written
     assert "start to first answer" in written
+    assert ("| suggestions | 1.00 ms | 2.00 ms |" in written) == (last is fail)
     figures = json.loads((tmp_path / "data" / "bench.json").read_text())
     assert (figures["footprint"]["start_seconds"], figures["records"]) == (0.5, None)
     assert "is left as it is" in said
 
 
 def test_bench_of_which_nothing_works_still_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("_accept", "end_to_end", "footprint", "recovery", "big_start", "records", "events", "accounts")
+    parts_of_all = ("_accept", "end_to_end", "footprint", "recovery", "big_start", "records", "events", "accounts")
+    names = (*parts_of_all, "measure_search", "measure_lake")
     parts = dict.fromkeys(names, fail)
     assert run_bench(monkeypatch, tmp_path, **parts) == 1
     assert json.loads((tmp_path / "data" / "bench.json").read_text())["rates"] == []
