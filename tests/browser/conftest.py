@@ -1,10 +1,11 @@
-"""The dashboard in a real browser, in front of a real suite; without a network."""
+"""The dashboard and the shop in a real browser, in front of real suites; without a network."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from playwright.sync_api import (
@@ -18,7 +19,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.support.http import Http
+from shared.domain.isbn import complete_isbn
+from tests.support.http import Http, Reply
 from tests.support.intake import (
     PATIENCE,
     DistributedProcess,
@@ -27,7 +29,9 @@ from tests.support.intake import (
     InventoryProcess,
     PersistenceProcess,
     ServerProcess,
+    ShopProcess,
 )
+from tests.support.waiting import until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _FLAGS = [
@@ -39,6 +43,8 @@ _FLAGS = [
 ]
 # What a browser says by itself of an answer that is not 2xx; the pages tell it where it belongs.
 _REFUSED = "Failed to load resource"
+_NUMBERS = count(100_000_000)
+_BOOKS = 30
 
 
 class Suite(NamedTuple):
@@ -51,11 +57,11 @@ class Suite(NamedTuple):
 
 
 class Visit:
-    """A person at the dashboard. `wrong` is what the browser has complained of, and what left this machine."""
+    """A person at an app. `wrong` is what the browser has complained of, and what left this machine."""
 
-    def __init__(self, context: BrowserContext, gateway: GatewayProcess) -> None:
+    def __init__(self, context: BrowserContext, gateway: GatewayProcess, app: str) -> None:
         self.origin = f"http://127.0.0.1:{gateway.port}"
-        self.address = f"{self.origin}/admin/"
+        self.address = f"{self.origin}/{app}/"
         self.page: Page = context.new_page()
         self.wrong: list[str] = []
         self.page.on("console", self._said)
@@ -73,7 +79,7 @@ class Visit:
     def go(self, place: str = "") -> Page:
         """Opens a page, and waits until it is there."""
         self.page.goto(f"{self.address}{place}")
-        self.page.wait_for_selector(f'main[data-place="{place}"] h1')
+        self.page.wait_for_selector(f'main[data-place="{place.partition("?")[0]}"] h1')
         expect(self.page.locator(".waiting")).to_have_count(0)
         return self.page
 
@@ -92,6 +98,54 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
         stack.enter_context(InventoryProcess(folder, servers))
         gateway = stack.enter_context(GatewayProcess(folder, servers))
         yield Suite(servers, gateway, Http(gateway), folder)
+
+
+def add_book(http: Http, title: str, **members: Any) -> str:
+    """Adds a book to the shop, with plain values for what is not given; returns its id."""
+    number = next(_NUMBERS)
+    sent = {
+        "isbn": complete_isbn(f"978{number:09}"),
+        "title": title,
+        "author": "J.K. Rowling",
+        "editorial": "Salamandra",
+        "category": "Fantasía",
+        "price": 12.9,
+        "stock_quantity": 12,
+        "language": "en",
+        "rating": 4.5,
+        **members,
+    }
+    answer = http.post("/api/v1/books", sent)
+    assert answer.status == 201, answer.json
+    return str(answer.json["book_id"])
+
+
+def is_complete(answer: Reply) -> bool:
+    """Whether the search has all books."""
+    return answer.status == 200 and answer.json["pagination"]["total_items"] == _BOOKS
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A suite with a shop of 30 books, whose workers take the simulated payments."""
+    folder = tmp_path_factory.mktemp("shop")
+    with ExitStack() as stack:
+        fulfilling: dict[str, str | int | float] = {
+            "ORDER_HANDLER": "services.shop.fulfilling:Fulfilling",
+            "SHUTDOWN_SECONDS": 1,
+        }
+        behind = [IntakeProcess(folder, fulfilling), PersistenceProcess(folder), DistributedProcess(folder)]
+        servers = [stack.enter_context(server) for server in behind]
+        stack.enter_context(ShopProcess(folder, servers))
+        gateway = stack.enter_context(GatewayProcess(folder, servers))
+        http = Http(gateway)
+        for name in ("Philosopher's Stone", "Chamber of Secrets", "Goblet of Fire"):
+            add_book(http, f"Harry Potter and the {name} (Harry Potter)")
+        for number in range(_BOOKS - 3):
+            add_book(http, f"Relato {number:02}", author=f"Autor {number % 5}", category="Novela", language="es")
+        # The index follows within a second, and is not there before its first look.
+        until(lambda: http.get("/api/v1/books?in_stock=true"), is_complete)
+        yield Suite(servers, gateway, http, folder)
 
 
 # The driver has an event loop running while it lives, which no test of another module may find.
@@ -114,11 +168,16 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def visitor(browser: Browser, suite: Suite) -> Iterator[Visitor]:
-    """Lets somebody visit the dashboard; nothing may have gone wrong in the end."""
+    """Lets somebody visit an app, the dashboard by default; nothing may have gone wrong in the end."""
     visits = []
 
     def visit(
-        *, language: str = "en", theme: str = "light", width: int = 1280, gateway: GatewayProcess | None = None
+        *,
+        language: str = "en",
+        theme: str = "light",
+        width: int = 1280,
+        gateway: GatewayProcess | None = None,
+        app: str = "admin",
     ) -> Visit:
         context = browser.new_context(
             locale={"en": "en-GB", "es": "es-ES"}[language],
@@ -128,7 +187,7 @@ def visitor(browser: Browser, suite: Suite) -> Iterator[Visitor]:
         )
         context.set_default_timeout(PATIENCE * 1000)
         expect.set_options(timeout=PATIENCE * 1000)
-        visits.append(Visit(context, gateway or suite.gateway))
+        visits.append(Visit(context, gateway or suite.gateway, app))
         return visits[-1]
 
     yield visit

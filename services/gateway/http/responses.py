@@ -1,16 +1,21 @@
 """Responses in the product's JSON, and entity tags."""
 
+import gzip
 import hashlib
 from typing import Any
 
 import msgspec
 
-from services.gateway.http.routes import HttpResponse
+from services.gateway.http.routes import HttpRequest, HttpResponse
 from shared.domain.errors import ErrorReason, PreconditionFailed
 
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 """Encodes what routes answer; decimals are written as numbers."""
 _JSON = (b"content-type", b"application/json")
+_PACKED = (b"content-encoding", b"gzip")
+_VARY = (b"vary", b"accept-encoding")
+_LEAST_PACKED = 2048
+_LEVEL = 1
 
 
 def json_response(
@@ -23,6 +28,17 @@ def json_response(
     if location is not None:
         headers.append((b"location", location.encode()))
     return HttpResponse(status, headers, encode_json(content))
+
+
+def packed_response(request: HttpRequest, content: Any) -> HttpResponse:
+    """Returns a JSON response, compressed for clients that accept it if it is long.
+
+    For public content only: the length of a compressed answer could tell a secret in it.
+    """
+    body = encode_json(content)
+    if len(body) < _LEAST_PACKED or "gzip" not in (request.header(b"accept-encoding") or ""):
+        return HttpResponse(200, [_JSON, _VARY], body)
+    return HttpResponse(200, [_JSON, _VARY, _PACKED], gzip.compress(body, _LEVEL, mtime=0))
 
 
 def not_modified(etag: str) -> HttpResponse:

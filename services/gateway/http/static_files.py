@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import mimetypes
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,11 @@ from shared.domain.errors import NotFound
 METHODS = ("GET", "HEAD")
 # These do not become smaller.
 _PACKED = {"image/png"}
-_LEVEL = 6
+_LEVEL = 9
 _DIGEST_CHARACTERS = 16
+_OWN = ("lib/", "admin/", "shop/")
+_COMMENTS = re.compile(rb"^[ \t]*(?://.*|/\*(?s:.*?)\*/)[ \t]*$", re.MULTILINE)
+"""Comments on lines of their own, of scripts and style sheets: a quarter of what a first visit would transfer."""
 _IMMUTABLE = (b"cache-control", b"public, max-age=31536000, immutable")
 
 
@@ -59,7 +63,11 @@ class StaticFiles:
             if path is None:
                 raise NotFound("there is no such file")
             kind = mimetypes.guess_type(path.name)[0] or "text/plain"
-            found = self._loaded[name] = make_file(path.read_bytes(), kind)
+            body = path.read_bytes()
+            if name.startswith(_OWN) and path.suffix in (".js", ".css"):
+                # Their lines stay, so that places in errors are those of the file.
+                body = _COMMENTS.sub(lambda found: b"\n" * found[0].count(b"\n"), body)
+            found = self._loaded[name] = make_file(body, kind)
         return found
 
 
@@ -70,7 +78,7 @@ def make_file(body: bytes, kind: str) -> StaticFile:
     if packed is not None and len(packed) >= len(body):
         packed = None
     described = f"{kind}; charset=utf-8" if kind.startswith("text/") or "xml" in kind else kind
-    headers = [(b"content-type", described.encode()), (b"etag", etag), (b"vary", b"accept-encoding")]
+    headers = [(b"content-type", described.encode()), (b"vary", b"accept-encoding")]
     return StaticFile(headers, etag, body, packed)
 
 
@@ -82,6 +90,8 @@ async def send_file(
         raise MethodNotAllowed(list(METHODS))
     asked = dict(scope["headers"])
     headers = [*file.headers, *added]
+    if _IMMUTABLE not in added:
+        headers.append((b"etag", file.etag))
     body = file.body
     if status == 200 and asked.get(b"if-none-match") == file.etag:
         status, body = 304, b""

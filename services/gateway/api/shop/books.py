@@ -25,7 +25,7 @@ from services.gateway.api.shop.search_query import FilterQuery
 from services.gateway.api.shop.views import BookView, load_currency, show_book, uploaded_name
 from services.gateway.http.parameters import Match, NoneMatch
 from services.gateway.http.principal import PUBLIC, STAFF
-from services.gateway.http.responses import is_named, json_response, not_modified
+from services.gateway.http.responses import is_named, json_response, not_modified, packed_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.images.covers import CoverStore, remove_unused
@@ -97,7 +97,7 @@ class BookRoutes:
         tenant = request.principal.tenant
         check_tenant(tenant, query.tenant_id)
         if not query.is_plain:
-            return json_response(await self._finder.find_page(tenant, query))
+            return packed_response(request, await self._finder.find_page(tenant, query))
         records = self._records.of(tenant).lists
         scope = {"list": "books", "tenant": tenant}
         limit = cut_limit(query.limit)
@@ -118,7 +118,7 @@ class BookRoutes:
             before=found.before,
         )
         books = await self._finder.read_books(tenant, found.books, currency)
-        return json_response(BookPage(books, pagination))
+        return packed_response(request, BookPage(books, pagination))
 
     @route(
         "POST",

@@ -18,7 +18,7 @@ from clients.shop.lists import list_favorites
 from services.gateway.api.shop.envelope import TenantId, check_tenant
 from services.gateway.api.shop.views import BookView, load_currency, show_book
 from services.gateway.http.principal import PUBLIC, SIGNED_IN
-from services.gateway.http.responses import json_response
+from services.gateway.http.responses import json_response, packed_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
@@ -237,7 +237,7 @@ class RecommendationRoutes:
         categories = [found.book.category] if found.book.category else []
         known = _Known({found.book.book: 1.0}, {found.book.book}, categories)
         steps = self._propose(tenant, known, query.limit)
-        return json_response(await self._fill(tenant, known.excluded, query.limit, steps, []))
+        return packed_response(request, await self._fill(tenant, known.excluded, query.limit, steps, []))
 
     async def _load_known(self, tenant: str, user: str, latest: Sequence[str], owned: set[str]) -> _Known:
         records = self._records.of(tenant).lookups

@@ -22,7 +22,7 @@ from services.gateway.api.shop.envelope import (
 from services.gateway.api.shop.search_query import SearchQuery, Text
 from services.gateway.http.parameters import Cursor
 from services.gateway.http.principal import PUBLIC
-from services.gateway.http.responses import json_response
+from services.gateway.http.responses import json_response, packed_response
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
 from shared.search.analysis import make_name_key
 from shared.search.port import FacetValue, Suggestion
@@ -94,7 +94,7 @@ class SearchRoutes:
         query: SearchQuery = request.query
         tenant = request.principal.tenant
         check_tenant(tenant, query.tenant_id)
-        return json_response(await self._finder.find_page(tenant, query))
+        return packed_response(request, await self._finder.find_page(tenant, query))
 
     @route(
         "GET",

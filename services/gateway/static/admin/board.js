@@ -1,7 +1,7 @@
 // The newest orders of each state, as events move them along.
-import { getRows } from "../lib/api.js";
 import { effect, signal } from "../lib/html.js";
 import { epoch, listen } from "./events.js";
+import { getRows } from "./rows.js";
 
 export const STATES = ["en cola", "en proceso", "listo", "fallido", "cancelado"];
 const KEPT = 24;

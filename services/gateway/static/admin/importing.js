@@ -1,5 +1,5 @@
 // Stock from a CSV file: looked at first, then imported.
-import { buildQuery, get, upload } from "../lib/api.js";
+import { buildQuery, get } from "../lib/api.js";
 import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { number, plural, t } from "../lib/i18n.js";
 import { Button } from "../lib/ui/button.js";
@@ -10,6 +10,7 @@ import { epoch } from "./events.js";
 import { Imports } from "./imports.js";
 import { Mark } from "./parts.js";
 import { mayOperate } from "./roles.js";
+import { upload } from "./upload.js";
 
 const POLL_MS = 250;
 

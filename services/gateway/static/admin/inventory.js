@@ -1,5 +1,4 @@
 // The stock of the stores.
-import { getRows } from "../lib/api.js";
 import { html } from "../lib/html.js";
 import { amount, t } from "../lib/i18n.js";
 import { path, to } from "../lib/router.js";
@@ -10,6 +9,7 @@ import { Importing } from "./importing.js";
 import { Heading, Tabs } from "./parts.js";
 import { useLiveResource } from "./resource.js";
 import { Stock } from "./stock.js";
+import { getRows } from "./rows.js";
 
 // More than these nobody looks through; that there are more is said.
 const MOST_STORES = 1000;

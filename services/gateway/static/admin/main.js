@@ -5,7 +5,7 @@ import { html, render } from "../lib/html.js";
 import { loadTexts, moment, number, plural, t } from "../lib/i18n.js";
 import { matchRoute, path, startRouter, to } from "../lib/router.js";
 import { isSignedIn, leaveForSignIn, loadPrincipal, principal, principalProblem, rememberAddress } from "../lib/session.js";
-import { Icon } from "../lib/ui/icon.js";
+import { addIcons, Icon } from "../lib/ui/icon.js";
 import { preload, RoutedPage } from "../lib/ui/page.js";
 import { ErrorState } from "../lib/ui/states.js";
 import { Toasts } from "../lib/ui/toast.js";
@@ -13,6 +13,7 @@ import { fillBoard } from "./board.js";
 import { connection, follow, heard } from "./events.js";
 import { figures, keepFigures } from "./figures.js";
 import * as overview from "./overview.js";
+import { ICONS } from "./icons.js";
 import { settingsOpen } from "./parts.js";
 import { isOfPlayers, playerHeaders } from "./player.js";
 import { Preferences } from "./preferences.js";
@@ -116,6 +117,7 @@ function skip(event) {
   document.getElementById("main").focus();
 }
 
+addIcons(ICONS);
 startRouter("/admin/");
 configureApi({
   headers: playerHeaders,

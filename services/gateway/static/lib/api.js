@@ -1,8 +1,6 @@
 // Requests to the gateway. A refusal is raised as a Problem with the server's code and values.
 
 const TIMEOUT_MS = 15_000;
-const PAGE_ROWS = 500;
-const MAX_PAGES = 10;
 /** Routes that answer 401 to a wrong password, too. */
 const CREDENTIAL_ROUTES = /^\/api\/v1\/users\/(login|password|register|refresh)/;
 
@@ -36,6 +34,11 @@ export function problemOf(status, body = null, path = "") {
 let onUnauthorized = () => undefined;
 let headersFor = () => ({});
 
+/** Returns the headers that the app adds to requests for a path. */
+export function addedHeaders(path) {
+  return headersFor(path);
+}
+
 /**
  * Sets what an app does at a 401: `unauthorized(problem)` is called when the session is over. `headers(path)` returns
  * headers for requests to `path`; the session itself goes with a cookie.
@@ -45,7 +48,8 @@ export function configureApi({ unauthorized, headers }) {
   if (headers) headersFor = headers;
 }
 
-function refuse(status, path, body) {
+/** Returns the problem of a refused request; a 401 is also reported to the app. */
+export function refuse(status, path, body) {
   const problem = problemOf(status, body, path);
   if (status === 401 && !CREDENTIAL_ROUTES.test(path)) onUnauthorized(problem);
   return problem;
@@ -85,44 +89,6 @@ export const post = (path, body, headers) => send("POST", path, { body, headers 
 export const put = (path, body, headers) => send("PUT", path, { body, headers });
 export const patch = (path, body, headers) => send("PATCH", path, { body, headers });
 export const remove = (path, headers) => send("DELETE", path, { headers });
-
-/** Returns the first rows of a list, at most `most`, read page by page, and whether there are `more`. */
-export async function getRows(path, member, most, { values = {}, limitName = "limit", pages = MAX_PAGES } = {}) {
-  const rows = [];
-  let cursor = null;
-  // A page may be short, or empty, with others behind it: only the cursor tells.
-  for (let read = 0; read < pages; read++) {
-    const page = await get(path, { ...values, [limitName]: Math.min(PAGE_ROWS, most - rows.length), cursor });
-    rows.push(...page[member]);
-    cursor = page.cursor ?? null;
-    if (cursor === null || rows.length >= most) break;
-  }
-  return { rows, more: cursor !== null };
-}
-
-/** Sends a file; `progress` is called with the share that is sent, from 0 to 1. Raises Problem. */
-export function upload(path, file, progress) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", path);
-    for (const [name, value] of Object.entries({ ...headersFor(path), "Content-Type": "text/csv" })) {
-      request.setRequestHeader(name, value);
-    }
-    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
-    request.onerror = request.onabort = () => reject(problemOf(0, null, path));
-    request.onload = () => {
-      let content = null;
-      try {
-        content = JSON.parse(request.responseText);
-      } catch {
-        // A proxy in between may answer with something else.
-      }
-      if (request.status >= 200 && request.status < 300 && content) resolve(content);
-      else reject(refuse(request.status, path, content));
-    };
-    request.send(file);
-  });
-}
 
 /** Returns a new idempotency key, under which it is safe to send the same request again. */
 export function newKey() {

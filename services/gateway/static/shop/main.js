@@ -7,7 +7,6 @@ import { path, startRouter, to } from "../lib/router.js";
 import { asksTenant, isSignedIn, keptTenant, leaveForSignIn, loadPrincipal, principal, rememberAddress } from "../lib/session.js";
 import { RoutedPage } from "../lib/ui/page.js";
 import { Toasts } from "../lib/ui/toast.js";
-import { Missing } from "./missing.js";
 import { ROUTES } from "./routes.js";
 import { Footer, Header } from "./shell.js";
 
@@ -27,7 +26,7 @@ function App() {
   return html`<a class="skip" href="#main" onClick=${skip}>${t("nav.skip")}</a>
     <${Header} />
     <main id="main" tabindex="-1" data-place=${path.value.join("/")}>
-      <${RoutedPage} routes=${ROUTES} redirect=${redirect} missing=${Missing} />
+      <${RoutedPage} routes=${ROUTES} redirect=${redirect} />
     </main>
     <${Footer} />
     <${Toasts} />`;

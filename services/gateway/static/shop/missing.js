@@ -6,7 +6,7 @@ import { EmptyState } from "../lib/ui/states.js";
 import { SearchBox } from "./search_box.js";
 
 /** Says that there is no page, or with `title` and `hint` what is not there, and offers a search. */
-export function Missing({ title, hint }) {
+export default function Missing({ title, hint }) {
   return html`<section class="missing">
     <h1 class="unseen" tabindex="-1">${title ?? t("page.missing")}</h1>
     <${EmptyState} icon="book" title=${title ?? t("page.missing")}>

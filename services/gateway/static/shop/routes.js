@@ -11,4 +11,6 @@ export const ROUTES = [
   { path: "/purchases/:id", load: () => import("./pages/purchase.js"), title: "page.purchase", needsAccount: true },
 
   // Favourites, wishlist and account.
+
+  { path: "/*", load: () => import("./missing.js"), title: "page.missing" },
 ];

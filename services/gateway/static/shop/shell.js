@@ -22,7 +22,7 @@ function AccountMenu() {
   if (!isSignedIn.value) {
     return html`<a class="account-link" href=${to("login")} onClick=${() => path.value[0] === "login" || rememberAddress()}><${Icon} name="account" /><span>${t("account.sign_in")}</span></a>`;
   }
-  return html`<${Menu} icon="account" text=${t("account.title")} label=${t("account.of", { name: principal.value.name })}>
+  return html`<${Menu} icon="account" text=${t("account.title")}>
     <p class="menu-head">${principal.value.name}</p>
     <a href=${to("account")}>${t("account.title")}</a>
     <a href=${to("purchases")}>${t("account.purchases")}</a>

@@ -1,13 +1,7 @@
-// Small pictures, drawn here as lines on a grid of 24.
+// Small pictures, drawn as lines on a grid of 24.
 import { html } from "../html.js";
 
 const PATHS = {
-  overview: "M4 13h6V4H4zM14 20h6v-9h-6zM14 8h6V4h-6zM4 20h6v-4H4z",
-  orders: "M6 3h12v18l-3-2-3 2-3-2-3 2zM9 8h6M9 12h6",
-  inventory: "M3 8l9-5 9 5v8l-9 5-9-5zM3 8l9 5 9-5M12 13v8",
-  tasks: "M4 6l2 2 3-4M4 13l2 2 3-4M4 20l2 2 3-4M12 6h8M12 13h8M12 20h8",
-  notifications: "M6 16V11a6 6 0 0112 0v5l2 2H4zM10 21h4",
-  ranking: "M8 4h8v6a4 4 0 01-8 0zM8 6H4c0 3 1.500 5 4 5M16 6h4c0 3-1.500 5-4 5M12 14v4M8 21h8",
   account: "M12 4a4 4 0 100 8 4 4 0 000-8zM4 20a8 8 0 0116 0",
   leave: "M10 4H5v16h5M9 12h11M16 8l4 4-4 4",
   settings: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
@@ -16,15 +10,11 @@ const PATHS = {
   copy: "M9 9h11v11H9zM15 9V4H4v11h5",
   check: "M5 13l4 4L19 7",
   retry: "M4 12a8 8 0 1 0 3-6.200M4 4v5h5",
-  edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
-  history: "M12 7v5l3 2M4 12a8 8 0 1 0 2-5.300M4 4v4h4",
   warning: "M12 4L2 20h20zM12 10v4M12 17v.5",
-  upload: "M12 16V4M7 9l5-5 5 5M4 16v4h16v-4",
   download: "M12 4v12M7 11l5 5 5-5M4 16v4h16v-4",
   undo: "M9 14L4 9l5-5M4 9h10a6 6 0 010 12h-3",
   clock: "M12 3a9 9 0 100 18 9 9 0 000-18zM12 7v5l3 2",
-  gear: "M12 3v3M12 18v3M3 12h3M18 12h3M5.600 5.600l2.100 2.100M16.300 16.300l2.100 2.100M18.400 5.600l-2.100 2.100M7.700 16.300l-2.100 2.100M12 8a4 4 0 100 8 4 4 0 000-8z",
   ban: "M12 3a9 9 0 100 18 9 9 0 000-18zM6 6l12 12",
   fault: "M12 3a9 9 0 100 18 9 9 0 000-18zM12 7v6M12 16v.5",
   empty: "M4 13l3-8h10l3 8v6H4zM4 13h5l1 2h4l1-2h5",
@@ -36,9 +26,12 @@ const PATHS = {
   book: "M5 4h10a3 3 0 013 3v13H8a3 3 0 01-3-3zM5 17a3 3 0 013-3h10",
   filter: "M4 6h16M7 12h10M10 18h4",
   minus: "M5 12h14",
-  chevron: "M9 5l7 7-7 7",
-  arrow: "M5 12h14M13 6l6 6-6 6",
 };
+
+/** Adds the pictures of an app, by name, each with the path that is drawn. */
+export function addIcons(paths) {
+  Object.assign(PATHS, paths);
+}
 
 /** A picture by its name; it says nothing to those who do not see it. */
 export function Icon({ name }) {

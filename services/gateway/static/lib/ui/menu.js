@@ -8,7 +8,7 @@ export function Menu({ icon, text, label, children }) {
   useEffect(() => {
     const close = (event) => {
       const menu = element.current;
-      if (!menu.open || (event.type === "click" && menu.querySelector("summary").contains(event.target))) return;
+      if (!menu?.open || (event.type === "click" && menu.querySelector("summary").contains(event.target))) return;
       if (event.type === "keydown" && event.key !== "Escape") return;
       menu.open = false;
       if (event.type === "keydown") menu.querySelector("summary").focus();

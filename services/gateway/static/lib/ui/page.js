@@ -26,17 +26,17 @@ export function useTitle(text) {
 
 /**
  * The page of the present address, out of `routes`. `redirect(match)` may return the address of another page, for a
- * reader who lacks what the route `needs`; `missing` stands where no route matches. The module of a page has the page
+ * reader who lacks what the route `needs`. The module of a page has the page
  * as its default export, a component with the values of the placeholders as `params`.
  */
-export function RoutedPage({ routes, redirect, missing = NotFound }) {
+export function RoutedPage({ routes, redirect }) {
   const match = matchRoute(routes, path.value);
   const elsewhere = match && redirect(match);
   useEffect(() => {
     if (elsewhere) go(elsewhere, { replace: true });
   }, [elsewhere]);
   if (elsewhere) return html`<${LoadingState} />`;
-  if (!match) return html`<${Shown} key="missing" component=${missing} params=${{}} title=${t("page.missing")} />`;
+  if (!match) return html`<${Shown} key="missing" component=${NotFound} params=${{}} title=${t("page.missing")} />`;
   return html`<${LoadedPage} key=${match.route.path} route=${match.route} params=${match.params} />`;
 }
 
@@ -63,9 +63,7 @@ function Shown({ component: Page, params, title }) {
     else return restorePosition(keptPosition());
     return undefined;
   }, [place]);
-  useEffect(() => {
-    if (move !== "load") document.querySelector("h1")?.focus({ preventScroll: true });
-  }, [place]);
+  useEffect(() => (move === "load" ? undefined : focusHeading()), [place]);
   // Before the effects of the page: a page that knows a better title sets it afterwards.
   useLayoutEffect(() => {
     document.title = title ? `${title} · Comanda` : "Comanda";
@@ -76,6 +74,23 @@ function Shown({ component: Page, params, title }) {
 function NotFound() {
   return html`<h1 class="unseen" tabindex="-1">${t("page.missing")}</h1>
     <${EmptyState} icon="away" title=${t("page.missing")}><p>${t("page.missing.hint")}</p><a class="button" href=${to()}>${t("page.start")}</a><//>`;
+}
+
+/** Gives the focus to the heading, now or when the data with it has come; returns what ends the wait. */
+function focusHeading() {
+  const focus = () => {
+    const heading = document.querySelector("main h1");
+    heading?.focus({ preventScroll: true });
+    return heading !== null;
+  };
+  document.activeElement?.blur();
+  if (focus()) return undefined;
+  const observer = new MutationObserver(() => {
+    // A reader who has gone on is not called back.
+    if (document.activeElement !== document.body || focus()) observer.disconnect();
+  });
+  observer.observe(document.querySelector("main"), { childList: true, subtree: true });
+  return () => observer.disconnect();
 }
 
 /** Scrolls to a height as soon as the page has it; returns what ends the wait. */

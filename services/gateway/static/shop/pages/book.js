@@ -16,7 +16,7 @@ import { addToCart, MAX_QUANTITY, useCart } from "../cart.js";
 import { Cover, splitTitle } from "../cover.js";
 import { forgetBook, rememberBook } from "../last_seen.js";
 import { addToList, removeFromList, useList } from "../lists.js";
-import { Missing } from "../missing.js";
+import Missing from "../missing.js";
 import { Stepper } from "../stepper.js";
 
 const STOCK_MS = 10_000;

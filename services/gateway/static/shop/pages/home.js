@@ -18,14 +18,19 @@ function useBooks(key, path, values) {
   return useResource(key, (signal) => get(path, { limit: SHELF, ...values }, { signal }), { tags: ["books"] });
 }
 
+// One row of a fixed height, whatever is in it: what comes later does not push the books down.
 function Categories() {
   const { data } = useBooks("categories", "/api/v1/books/categories", { limit: null });
+  const cart = useCart().data?.summary.total_items ?? 0;
   const found = (data?.data ?? []).filter(({ name }) => name).toSorted((one, other) => other.count - one.count);
-  if (!found.length) return null;
   return html`<nav class="categories" aria-label=${t("home.categories")}>
-    <ul>${found.slice(0, MAX_CATEGORIES).map(
-      ({ name, count }) => html`<li key=${name}><a href=${withQuery(to("search"), { category: name })}>${name} <small>${number(count)}</small></a></li>`,
-    )}</ul>
+    <ul>
+      ${cart > 0 && html`<li><a class="continue" href=${to("cart")}>${plural("home.cart", cart)}</a></li>`}
+      <li><a href=${to("search")}>${t("search.books")}</a></li>
+      ${found.slice(0, MAX_CATEGORIES).map(
+        ({ name, count }) => html`<li key=${name}><a href=${withQuery(to("search"), { category: name })}>${name} <small>${number(count)}</small></a></li>`,
+      )}
+    </ul>
   </nav>`;
 }
 
@@ -39,15 +44,17 @@ function BookShelf({ title, resource, all }) {
 
 function Recommended() {
   const key = isSignedIn.value ? "recommended" : null;
-  const { data } = useResource(key, (signal) => get("/api/v1/books/recommendations/me", { limit: SHELF }, { signal }), {
-    tags: ["books", "cart", "favourites"],
+  const { data, problem } = useResource(key, (signal) => get("/api/v1/books/recommendations/me", { limit: SHELF }, { signal }), {
+    tags: ["books", "cart", "favorites"],
   });
-  const found = data?.recommendations ?? [];
-  return html`<${Shelf} title=${t("home.recommended")} books=${found.map((one) => one.book)} reasonOf=${(at) => t(`reason.${found[at].reason}`)} />`;
+  const title = t("home.recommended");
+  // A shop without recommendations is one without this shelf.
+  if (!data) return key && !problem ? html`<${EmptyShelf} title=${title} />` : null;
+  const found = data.recommendations;
+  return html`<${Shelf} title=${title} books=${found.map((one) => one.book)} reasonOf=${(at) => t(`reason.${found[at].reason}`)} />`;
 }
 
-function Continue() {
-  const cart = useCart().data?.summary.total_items ?? 0;
+function LastSeen() {
   const ids = lastSeen.value.slice(0, SEEN);
   const { data } = useResource(
     ids.length ? `seen|${ids}` : null,
@@ -57,20 +64,19 @@ function Continue() {
     },
     { tags: ["books"] },
   );
-  return html`${cart > 0 && html`<p class="continue"><a class="button primary" href=${to("cart")}>${plural("home.cart", cart)}</a></p>`}
-    <${Shelf} title=${t("home.seen")} books=${data} />`;
+  if (ids.length && !data) return html`<${EmptyShelf} title=${t("home.seen")} />`;
+  return html`<${Shelf} title=${t("home.seen")} books=${data} />`;
 }
 
 export default function Home() {
   const rated = useBooks("best rated", "/api/v1/books", { sort: "rating", in_stock: true });
   const newest = useBooks("newest", "/api/v1/books", {});
-  const total = newest.data?.pagination.total_items;
   return html`<header class="welcome">
       <h1 tabindex="-1">${t("home.title")}</h1>
-      <p>${total ? plural("home.total", total) : t("home.hint")}</p>
+      <p>${t("home.hint")}</p>
     </header>
     <${Categories} />
-    <${Continue} />
+    <${LastSeen} />
     <${Recommended} />
     <${BookShelf} title=${t("home.rated")} resource=${rated} all=${withQuery(to("search"), { sort: "rating" })} />
     <${BookShelf} title=${t("home.newest")} resource=${newest} all=${withQuery(to("search"), { sort: "added" })} />`;

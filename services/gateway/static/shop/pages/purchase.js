@@ -14,7 +14,7 @@ import { Address } from "../address.js";
 import { Amounts } from "../amounts.js";
 import { addToCart } from "../cart.js";
 import { splitTitle } from "../cover.js";
-import { Missing } from "../missing.js";
+import Missing from "../missing.js";
 import { cancelReason, StateBadge, Timeline } from "../purchase_state.js";
 
 /** A pending purchase is asked for so often while no events come. */

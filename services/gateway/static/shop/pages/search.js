@@ -89,11 +89,16 @@ function NameFacet({ name, title, values, wordOf = (value) => value }) {
   </fieldset>`;
 }
 
+/** Returns a bound of the address as a field of numbers takes it: nothing for what is no number. */
+function readNumber(text) {
+  return text && Number.isFinite(Number(text)) ? text : "";
+}
+
 function PriceFacet({ ranges, currency }) {
   const { min, max } = query.value;
-  const [low, setLow] = useState(min ?? "");
-  const [high, setHigh] = useState(max ?? "");
-  useEffect(() => (setLow(min ?? ""), setHigh(max ?? "")), [min, max]);
+  const [low, setLow] = useState("");
+  const [high, setHigh] = useState("");
+  useEffect(() => (setLow(readNumber(min)), setHigh(readNumber(max))), [min, max]);
   const submit = (event) => {
     event.preventDefault();
     choose({ min: low, max: high });

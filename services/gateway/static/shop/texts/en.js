@@ -13,8 +13,6 @@ export default {
 
   "home.title": "What will you read next?",
   "home.hint": "Search by title, author, subject or ISBN.",
-  "home.total.one": "One book, and you can search by title, author, subject or ISBN.",
-  "home.total.other": "{n} books. Search by title, author, subject or ISBN.",
   "home.categories": "Categories",
   "home.recommended": "Recommended for you",
   "home.rated": "Best rated",
@@ -31,7 +29,6 @@ export default {
   "reason.popular": "Popular now",
 
   "account.title": "Your account",
-  "account.of": "Account of {name}",
   "account.sign_in": "Sign in",
   "account.sign_out": "Sign out",
   "account.purchases": "Purchases",

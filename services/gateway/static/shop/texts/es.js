@@ -13,8 +13,6 @@ export default {
 
   "home.title": "¿Qué vas a leer ahora?",
   "home.hint": "Busca por título, autor, tema o ISBN.",
-  "home.total.one": "Un libro. Busca por título, autor, tema o ISBN.",
-  "home.total.other": "{n} libros. Busca por título, autor, tema o ISBN.",
   "home.categories": "Categorías",
   "home.recommended": "Recomendados para ti",
   "home.rated": "Los mejor valorados",
@@ -31,7 +29,6 @@ export default {
   "reason.popular": "Popular ahora",
 
   "account.title": "Tu cuenta",
-  "account.of": "Cuenta de {name}",
   "account.sign_in": "Entrar",
   "account.sign_out": "Cerrar sesión",
   "account.purchases": "Compras",
