@@ -37,6 +37,9 @@ class WorkKind(enum.Enum):
     LIST = "list"
     """It reads a page."""
 
+    # That of an enumeration is a function in Python, and each request looks its kind up five times.
+    __hash__ = object.__hash__
+
 
 class Backend(Generic[C]):
     """One server. Any number of tasks may ask; beyond `max_waiting` requests at a time nobody else waits for it.

@@ -48,6 +48,8 @@ class Breaker:
 
     def record_success(self) -> None:
         """Records a response."""
+        if self.state is BreakerState.CLOSED and not self._failures:
+            return
         self.state = BreakerState.CLOSED
         self._failures = 0
         self._backoff.reset()
