@@ -1,13 +1,8 @@
 // The frame of the pages before one is signed in.
 import { html } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
-import { asksTenant } from "../lib/session.js";
 import { Button } from "../lib/ui/button.js";
-import { useForm } from "../lib/ui/form.js";
 import { settingsOpen } from "./parts.js";
-
-/** The routes of accounts. */
-export const USERS = "/api/v1/users";
 
 /** The frame: the name of the product, a title, and one form. */
 export function Entry({ title, hint, children }) {
@@ -18,22 +13,4 @@ export function Entry({ title, hint, children }) {
       ${hint && html`<p class="hint">${hint}</p>`}
       ${children}
     </section>`;
-}
-
-/** Links to what one can do instead. */
-export function Others({ children }) {
-  return html`<nav class="others" aria-label=${t("entry.others")}>${children}</nav>`;
-}
-
-/** The state of a form that sends credentials; an unknown tenant asks the reader for it. */
-export function useEntryForm(send) {
-  const sendOrAsk = async () => {
-    try {
-      await send();
-    } catch (problem) {
-      if (problem.status === 404) asksTenant.value = true;
-      throw problem;
-    }
-  };
-  return useForm(sendOrAsk);
 }

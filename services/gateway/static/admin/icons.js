@@ -5,7 +5,6 @@ export const ICONS = {
   orders: "M6 3h12v18l-3-2-3 2-3-2-3 2zM9 8h6M9 12h6",
   inventory: "M3 8l9-5 9 5v8l-9 5-9-5zM3 8l9 5 9-5M12 13v8",
   tasks: "M4 6l2 2 3-4M4 13l2 2 3-4M4 20l2 2 3-4M12 6h8M12 13h8M12 20h8",
-  notifications: "M6 16V11a6 6 0 0112 0v5l2 2H4zM10 21h4",
   ranking: "M8 4h8v6a4 4 0 01-8 0zM8 6H4c0 3 1.500 5 4 5M16 6h4c0 3-1.500 5-4 5M12 14v4M8 21h8",
   edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
   history: "M12 7v5l3 2M4 12a8 8 0 1 0 2-5.300M4 4v4h4",

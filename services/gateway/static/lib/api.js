@@ -88,7 +88,7 @@ export const get = (path, values = {}, options = {}) => send("GET", path + build
 export const post = (path, body, headers) => send("POST", path, { body, headers });
 export const put = (path, body, headers) => send("PUT", path, { body, headers });
 export const patch = (path, body, headers) => send("PATCH", path, { body, headers });
-export const remove = (path, headers) => send("DELETE", path, { headers });
+export const remove = (path, body, headers) => send("DELETE", path, { body, headers });
 
 /** Returns a new idempotency key, under which it is safe to send the same request again. */
 export function newKey() {

@@ -56,6 +56,11 @@ export function rememberAddress() {
   sessionStorage.setItem(RETURN, currentAddress());
 }
 
+/** Whether the reader was elsewhere before the sign-in, and returns there afterwards. */
+export function isReturning() {
+  return sessionStorage.getItem(RETURN) !== null;
+}
+
 /** Loads the app again, as the new principal, where the reader was before the sign-in. */
 export function enter() {
   const address = sessionStorage.getItem(RETURN) ?? to();

@@ -3,6 +3,9 @@ import { get, post, remove } from "../lib/api.js";
 import { changeOptimistically, invalidate, useResource } from "../lib/cache.js";
 import { isSignedIn } from "../lib/session.js";
 
+/** Priorities of wishes; the first is the most wanted. */
+export const PRIORITIES = [1, 2, 3, 4, 5];
+
 const LIMIT = 100;
 /** Lists have at most 1,000 books. */
 const MAX_PAGES = 10;
@@ -28,8 +31,15 @@ export async function addToList(name, book, { priority } = {}) {
   await changeOptimistically(
     name,
     (entries) => [...entries.filter((one) => one.book_id !== book), { ...entries.find((one) => one.book_id === book), ...entry }],
-    () => post(`/api/v1/users/${name}/${encodeURIComponent(book)}${priority ? `?priority=${priority}` : ""}`),
+    () => sendEntry(name, book, priority),
   );
+  invalidate(name);
+}
+
+/** Puts an entry back that was taken out of a list just now; shown at once. Raises Problem. */
+export async function restoreToList(name, entry) {
+  const { book_id: book, priority } = entry;
+  await changeOptimistically(name, (entries) => [...entries, entry], () => sendEntry(name, book, priority));
   invalidate(name);
 }
 
@@ -41,4 +51,8 @@ export async function removeFromList(name, book) {
     () => remove(`/api/v1/users/${name}/${encodeURIComponent(book)}`),
   );
   invalidate(name);
+}
+
+function sendEntry(name, book, priority) {
+  return post(`/api/v1/users/${name}/${encodeURIComponent(book)}${priority ? `?priority=${priority}` : ""}`);
 }

@@ -10,7 +10,13 @@ export const ROUTES = [
   { path: "/purchases", load: () => import("./pages/purchases.js"), title: "page.purchases", needsAccount: true },
   { path: "/purchases/:id", load: () => import("./pages/purchase.js"), title: "page.purchase", needsAccount: true },
 
-  // Favourites, wishlist and account.
+  { path: "/favourites", load: () => import("./pages/favourites.js"), title: "page.favourites", needsAccount: true },
+  { path: "/wishlist", load: () => import("./pages/wishlist.js"), title: "page.wishlist", needsAccount: true },
+  { path: "/notices", load: () => import("./pages/notices.js"), title: "page.notices", needsAccount: true },
+  { path: "/account", load: () => import("./pages/account.js"), title: "page.account", needsAccount: true },
+  { path: "/login", load: () => import("./pages/login.js"), title: "page.login" },
+  { path: "/register", load: () => import("./pages/register.js"), title: "page.register" },
+  { path: "/password", load: () => import("./pages/password.js"), title: "page.password" },
 
   { path: "/*", load: () => import("./missing.js"), title: "page.missing" },
 ];

@@ -8,6 +8,7 @@ import { Icon } from "../lib/ui/icon.js";
 import { Menu } from "../lib/ui/menu.js";
 import { attempt } from "../lib/ui/toast.js";
 import { useCart } from "./cart.js";
+import { useNotices } from "./notices.js";
 import { SearchBox } from "./search_box.js";
 
 function CartLink() {
@@ -19,15 +20,17 @@ function CartLink() {
 }
 
 function AccountMenu() {
+  const { unread } = useNotices();
   if (!isSignedIn.value) {
     return html`<a class="account-link" href=${to("login")} onClick=${() => path.value[0] === "login" || rememberAddress()}><${Icon} name="account" /><span>${t("account.sign_in")}</span></a>`;
   }
-  return html`<${Menu} icon="account" text=${t("account.title")}>
+  return html`<${Menu} icon="account" text=${t("account.title")} badge=${unread > 0 && number(unread)}>
     <p class="menu-head">${principal.value.name}</p>
     <a href=${to("account")}>${t("account.title")}</a>
     <a href=${to("purchases")}>${t("account.purchases")}</a>
     <a href=${to("favourites")}>${t("account.favourites")}</a>
     <a href=${to("wishlist")}>${t("account.wishlist")}</a>
+    <a href=${to("notices")}>${unread ? t("account.notices", { count: unread }) : t("page.notices")}</a>
     ${hasRole("viewer", "operator", "admin") && html`<a href="/admin/">${t("account.dashboard")}</a>`}
     <button type="button" onClick=${() => attempt(() => signOut(to()))}>${t("account.sign_out")}</button>
   <//>`;

@@ -43,25 +43,10 @@ export default {
 
   "stage.open": "Development (STAGE=dev): everything is open on this machine, without signing in.",
 
-  "signin.title": "Sign in",
   "signin.hint": "With the account of your shop or company.",
-  "signin.go": "Sign in",
-  "signin.forgot": "Forgot your password?",
-  "signin.register": "Create an account",
   "signin.without": "Continue without signing in",
-  "signin.wrong": "The e-mail or the password is wrong.",
 
-  "register.title": "Create an account",
   "register.hint": "A new account is a customer's. An administrator can give it another role.",
-  "register.go": "Create account",
-  "register.signin": "Back to sign-in",
-  "register.mail": "We have sent a link to finish the registration.",
-
-  "reset.title": "Reset your password",
-  "reset.hint":
-    "You get a link by mail that sets a new password. Without a mail server, an administrator can give you one.",
-  "reset.go": "Send the link",
-  "reset.mail": "If there is an account with this address, a link is on its way. It is valid for 30 minutes.",
 
   "account.who": "Your account",
   "account.roles": "Role",
@@ -70,22 +55,6 @@ export default {
   "account.customer":
     "Orders, stock and tasks are for accounts with another role; an administrator can give it to you.",
   "account.leave": "Sign out",
-  "account.password": "Change your password",
-  "account.password.current": "Current password",
-  "account.password.wrong": "The current password is wrong.",
-  "account.password.go": "Change password",
-  "account.password.done": "Password changed; other sessions have ended",
-  "account.sessions": "Sessions",
-  "account.sessions.hint": "Browsers and programs that are signed in to your account.",
-  "account.sessions.end": "End all other sessions",
-  "account.sessions.ended": "All other sessions have ended",
-  "account.session.current": "this session",
-  "account.session.since": "since {time}",
-  "account.session.until": "until {time}",
-  "account.session.end": "End",
-  "account.session.end_of": "End the session of {agent}",
-  "account.session.ended": "Session ended",
-  "account.agent.unknown": "Unknown program",
 
   "role.viewer": "viewer",
   "role.operator": "operator",

@@ -43,25 +43,10 @@ export default {
 
   "stage.open": "Desarrollo (STAGE=dev): en este equipo todo está abierto, sin iniciar sesión.",
 
-  "signin.title": "Iniciar sesión",
   "signin.hint": "Con la cuenta de tu tienda o empresa.",
-  "signin.go": "Iniciar sesión",
-  "signin.forgot": "¿Olvidaste tu contraseña?",
-  "signin.register": "Crear una cuenta",
   "signin.without": "Continuar sin iniciar sesión",
-  "signin.wrong": "El correo o la contraseña no son correctos.",
 
-  "register.title": "Crear una cuenta",
   "register.hint": "Una cuenta nueva es de cliente. Un administrador puede darle otro rol.",
-  "register.go": "Crear cuenta",
-  "register.signin": "Volver al inicio de sesión",
-  "register.mail": "Te hemos enviado un enlace para terminar el registro.",
-
-  "reset.title": "Restablecer tu contraseña",
-  "reset.hint":
-    "Recibirás por correo un enlace para elegir una contraseña nueva. Sin servidor de correo, te lo puede dar un administrador.",
-  "reset.go": "Enviar el enlace",
-  "reset.mail": "Si existe una cuenta con esa dirección, el enlace está en camino. Es válido durante 30 minutos.",
 
   "account.who": "Tu cuenta",
   "account.roles": "Rol",
@@ -70,22 +55,6 @@ export default {
   "account.customer":
     "Los pedidos, las existencias y las tareas son para cuentas con otro rol; un administrador puede dártelo.",
   "account.leave": "Cerrar sesión",
-  "account.password": "Cambiar tu contraseña",
-  "account.password.current": "Contraseña actual",
-  "account.password.wrong": "La contraseña actual no es correcta.",
-  "account.password.go": "Cambiar contraseña",
-  "account.password.done": "Contraseña cambiada; las demás sesiones se cerraron",
-  "account.sessions": "Sesiones",
-  "account.sessions.hint": "Navegadores y programas que han iniciado sesión en tu cuenta.",
-  "account.sessions.end": "Cerrar todas las demás sesiones",
-  "account.sessions.ended": "Las demás sesiones se cerraron",
-  "account.session.current": "esta sesión",
-  "account.session.since": "desde {time}",
-  "account.session.until": "hasta {time}",
-  "account.session.end": "Cerrar",
-  "account.session.end_of": "Cerrar la sesión de {agent}",
-  "account.session.ended": "Sesión cerrada",
-  "account.agent.unknown": "Programa desconocido",
 
   "role.viewer": "lector",
   "role.operator": "operador",

@@ -3,6 +3,7 @@ import { html } from "../html.js";
 
 const PATHS = {
   account: "M12 4a4 4 0 100 8 4 4 0 000-8zM4 20a8 8 0 0116 0",
+  notifications: "M6 16V11a6 6 0 0112 0v5l2 2H4zM10 21h4",
   leave: "M10 4H5v16h5M9 12h11M16 8l4 4-4 4",
   settings: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
   plus: "M12 5v14M5 12h14",
@@ -26,6 +27,7 @@ const PATHS = {
   book: "M5 4h10a3 3 0 013 3v13H8a3 3 0 01-3-3zM5 17a3 3 0 013-3h10",
   filter: "M4 6h16M7 12h10M10 18h4",
   minus: "M5 12h14",
+  drop: "M5 7l6 6 3-3 5 7M19 12v5h-5",
 };
 
 /** Adds the pictures of an app, by name, each with the path that is drawn. */

@@ -2,8 +2,11 @@
 import { html, useEffect, useRef } from "../html.js";
 import { Icon } from "./icon.js";
 
-/** A button that unfolds `children` (links and buttons). Escape, a choice and a click elsewhere fold it again. */
-export function Menu({ icon, text, label, children }) {
+/**
+ * A button that unfolds `children` (links and buttons), with a `badge` for what the children say in words. Escape,
+ * a choice and a click elsewhere fold it again.
+ */
+export function Menu({ icon, text, badge, children }) {
   const element = useRef(null);
   useEffect(() => {
     const close = (event) => {
@@ -18,7 +21,7 @@ export function Menu({ icon, text, label, children }) {
     return () => (document.removeEventListener("click", close), document.removeEventListener("keydown", close));
   }, []);
   return html`<details class="menu" ref=${element}>
-    <summary aria-label=${label} title=${label}><${Icon} name=${icon} />${text && html`<span>${text}</span>`}</summary>
+    <summary><${Icon} name=${icon} />${text && html`<span>${text}</span>`}${badge && html`<b class="badge-count" aria-hidden="true">${badge}</b>`}</summary>
     <div class="menu-items">${children}</div>
   </details>`;
 }

@@ -15,12 +15,11 @@ import { Rating, Shelf, Stock } from "../book_card.js";
 import { addToCart, MAX_QUANTITY, useCart } from "../cart.js";
 import { Cover, splitTitle } from "../cover.js";
 import { forgetBook, rememberBook } from "../last_seen.js";
-import { addToList, removeFromList, useList } from "../lists.js";
+import { addToList, PRIORITIES, removeFromList, useList } from "../lists.js";
 import Missing from "../missing.js";
 import { Stepper } from "../stepper.js";
 
 const STOCK_MS = 10_000;
-const PRIORITIES = [1, 2, 3, 4, 5];
 const RELATED = 12;
 
 function Breadcrumbs({ book }) {

@@ -1,0 +1,10 @@
+// The page to create an account.
+import { RegisterPage } from "../../lib/account/register.js";
+import { html } from "../../lib/html.js";
+import { t } from "../../lib/i18n.js";
+import { to } from "../../lib/router.js";
+import { Entry, enterShop } from "../entry.js";
+
+export default function Register() {
+  return html`<${RegisterPage} frame=${Entry} hint=${t("login.hint")} signIn=${to("login")} onSignedIn=${enterShop} />`;
+}
