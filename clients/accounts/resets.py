@@ -1,11 +1,12 @@
 """Links that set a password: for a forgotten one, a new account, or the first administrator."""
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from clients.accounts.secret_tokens import digest_secret, draw_secret, format_token, parse_token
 from clients.persistence import PersistenceClient
-from shared.domain.accounts import Account
+from shared.domain.accounts import Account, Role
 from shared.domain.records import Action, Condition, Delete, Put
 from shared.domain.tables import PASSWORD_RESETS
 
@@ -63,6 +64,10 @@ async def load_reset(records: PersistenceClient, token: str) -> StoredReset | No
     return StoredReset(stored.item["user"], stored.item["generation"], used)
 
 
-def link_to_reset(base_url: str, token: str) -> str:
-    """Returns the address of the page that asks for the new password; no server logs the fragment with the token."""
-    return f"{base_url.rstrip('/')}/admin/password#token={token}"
+def link_to_reset(base_url: str, token: str, roles: Sequence[Role]) -> str:
+    """Returns the address of the page that asks for the new password: of the shop for customers, else of the dashboard.
+
+    No server logs the fragment with the token.
+    """
+    app = "shop" if set(roles) == {"customer"} else "admin"
+    return f"{base_url.rstrip('/')}/{app}/password#token={token}"

@@ -233,7 +233,7 @@ async def fill_with_demo(
     members = {"tenant": options.tenant, **msgspec.to_builtins(demo.report)}
     if demo.token is not None:
         members["first_customer"] = FIRST_CUSTOMER
-        members["link"] = link_to_reset(read_gateway_url(), demo.token)
+        members["link"] = link_to_reset(read_gateway_url(), demo.token, ["customer"])
     output.print_members(members)
     if demo.report.is_empty() and not output.json:
         print_note("everything of this seed was there, and nothing was changed")

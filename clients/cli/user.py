@@ -43,7 +43,7 @@ async def add_user(
     async with options.open_client() as client:
         await tenants.get_tenant(client, tenant)
         await accounts.create_account(client.of(tenant), account, password_hash=None, also=[reset.action])
-    _print_account(options, account, link=link_to_reset(read_gateway_url(), reset.token))
+    _print_account(options, account, link=link_to_reset(read_gateway_url(), reset.token, account.roles))
     return 0
 
 
@@ -88,7 +88,7 @@ async def reset_password(email: Email, /, *, tenant: Tenant = MAIN, options: Ten
         found = await _find_account(records, email)
         reset = open_reset(tenant, found, seconds=INVITATION_SECONDS)
         await records.transact([reset.action])
-    _print_account(options, found, link=link_to_reset(read_gateway_url(), reset.token))
+    _print_account(options, found, link=link_to_reset(read_gateway_url(), reset.token, found.roles))
     return 0
 
 

@@ -42,8 +42,8 @@ class AccountMail:
                     return None
                 reset = open_reset(tenant, taken)
                 await records.transact([reset.action])
-                return write_taken(taken, link_to_reset(self._public_url, reset.token))
-            return write_welcome(account, link_to_reset(self._public_url, reset.token))
+                return write_taken(taken, link_to_reset(self._public_url, reset.token, taken.roles))
+            return write_welcome(account, link_to_reset(self._public_url, reset.token, account.roles))
 
         self._outbox.put(compose)
 
@@ -57,6 +57,6 @@ class AccountMail:
                 return None
             reset = open_reset(tenant, account, seconds=RESET_SECONDS)
             await records.transact([reset.action])
-            return write_reset(account, link_to_reset(self._public_url, reset.token))
+            return write_reset(account, link_to_reset(self._public_url, reset.token, account.roles))
 
         self._outbox.put(compose)

@@ -27,7 +27,7 @@ async def invite_first_administrator(records: PersistenceClient, public_url: str
         await create_account(records, account, password_hash=None, also=[reset.action])
     except Conflict:
         return None
-    return link_to_reset(public_url, reset.token)
+    return link_to_reset(public_url, reset.token, account.roles)
 
 
 async def announce_first_administrator(records: PersistenceClient, public_url: str) -> None:

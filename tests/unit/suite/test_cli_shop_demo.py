@@ -39,7 +39,7 @@ async def test_the_shop_that_comes_along_is_filled_once(
     status, (made,), _ = await cli.run("shop", "demo")
     assert (status, made["books"], made["customers"], made["favorites"], made["wishes"]) == (0, 200, 6, 30, 24)
     assert made["purchases"] >= 20
-    assert made["link"].startswith("http://localhost:5000/admin/password#token=pr.main.")
+    assert made["link"].startswith("http://localhost:5000/shop/password#token=pr.main.")
     assert await count_books(records) == 200
     hunger = await get_book_by_isbn(records, "0439023483")
     assert (hunger.book.category, hunger.book.price is not None) == ("Juvenil", True)

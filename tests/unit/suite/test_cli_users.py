@@ -77,7 +77,7 @@ async def test_an_address_is_added_once(cli: InProcessCli) -> None:
 async def test_links_lead_to_the_gateway_of_this_machine(cli: InProcessCli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIN_SERVER_PORT", "5050")
     _, (shown,), _ = await cli.run("user", "add", "ana@x.es")
-    assert shown["link"].startswith("http://localhost:5050/admin/password#token=")
+    assert shown["link"].startswith("http://localhost:5050/shop/password#token=")
 
 
 async def test_the_first_administrator_is_invited_once(

@@ -510,8 +510,8 @@ async def wait_for_mail(folder: Path, count: int) -> list[str]:
 
 
 def token_in(text: str) -> str:
-    (line,) = [line for line in text.splitlines() if "/admin/password#token=" in line]
-    assert line.startswith("https://shop.example/admin/password#token=pr.main.")
+    (line,) = [line for line in text.splitlines() if "/shop/password#token=" in line]
+    assert line.startswith("https://shop.example/shop/password#token=pr.main.")
     return line.partition("token=")[2]
 
 
