@@ -15,7 +15,7 @@ TYPED = (
         "docs/how-to/back-up-and-restore.md",
         "docs/how-to/upgrade.md",
     ),
-    ("docs/tutorial.md", "docs/how-to/write-a-handler.md"),
+    ("docs/tutorial.md", "docs/how-to/write-a-handler.md", "docs/how-to/ask-the-lake.md"),
 )
 """Documents that are typed from the first line to the last, those of a group one after the other in one checkout."""
 NOT_TYPED = {
