@@ -211,6 +211,10 @@ export default function Search() {
   }, [page]);
   const title = asked.q ? t("search.title", { q: asked.q }) : t("search.books");
   useTitle(title);
+  const showResults = (event) => {
+    event.currentTarget.closest("details").open = false;
+    results.current.scrollIntoView({ block: "start" });
+  };
   const hasFilters = ["category", "author", "language", "min", "max", "rating", "in_stock"].some((name) => asked[name]);
   const total = data?.pagination.total_items;
   return html`<header class="search-head">
@@ -221,6 +225,7 @@ export default function Search() {
       <details class="filters" open=${matchMedia("(min-width: 861px)").matches}>
         <summary><${Icon} name="filter" />${t("facet.title")}</summary>
         <${Filters} data=${data} />
+        <button type="button" class="button primary" onClick=${showResults}><span>${total === undefined ? t("search.results") : plural("search.show", total)}</span></button>
       </details>
       <section class="results" ref=${results} aria-label=${t("search.results")} aria-busy=${isStale ? "true" : undefined}>
         <div class="results-head"><${ChosenFilters} /><${SortChoice} sort=${sort} /></div>

@@ -206,6 +206,8 @@ export default {
   "search.total.one": "{n} book",
   "search.total.other": "{n} books",
   "search.corrected": "Few books have exactly “{q}”, so similar words are included.",
+  "search.show.one": "Show one book",
+  "search.show.other": "Show {n} books",
   "search.results": "Results",
   "search.sort": "Sort by",
   "search.none": "No books found",

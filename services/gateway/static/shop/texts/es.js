@@ -206,6 +206,8 @@ export default {
   "search.total.one": "{n} libro",
   "search.total.other": "{n} libros",
   "search.corrected": "Pocos libros tienen exactamente «{q}»: también se muestran palabras parecidas.",
+  "search.show.one": "Ver un libro",
+  "search.show.other": "Ver {n} libros",
   "search.results": "Resultados",
   "search.sort": "Ordenar por",
   "search.none": "No hay ningún libro",
