@@ -12,6 +12,7 @@ from services.lake.progress import LakeProgress
 from services.lake.settings import LakeSettings
 from services.lake.worker import LakeWorker
 from services.settings import reachable_host
+from shared.domain.errors import StartupError, StoreError
 from shared.runtime.parent import announce_ready
 from shared.runtime.parts import ServiceParts
 from shared.stores.ports.feeds import OrderFeed
@@ -30,7 +31,13 @@ class LakeService:
         """Runs until `stop` is set. Waits for servers and a storage that are unavailable. Raises StartupError."""
         settings = self._settings
         location, retention = settings.locate(), settings.list_retention()
-        progress = LakeProgress(settings.progress_file)
+        try:
+            progress = LakeProgress(settings.progress_file)
+        except StoreError as error:
+            raise StartupError(
+                f"{settings.progress_file} cannot be opened: {error.message}",
+                hint="check DATA_DIR; without the file everything is exported again",
+            ) from error
         client = PersistenceClient(reachable_host(settings.tcp_persist_host), settings.tcp_persist_port, self._access)
         parts = ServiceParts()
         async with open_storage(location, region=settings.aws_region, endpoint=settings.aws_endpoint_url) as storage:

@@ -3,11 +3,12 @@
 The intake reads the position in orders from it: entries of its outbox that the lake has not read are kept.
 """
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import msgspec
 
 from shared.stores.sqlite.database import connect, translate_errors
 from shared.stores.sqlite.order_positions import ORDERS, RECORDS
@@ -62,11 +63,11 @@ class LakeProgress:
 
     def list_dirty(self) -> list[LakeDay]:
         """Returns the days whose files have to be made."""
-        return [LakeDay(*one) for one in json.loads(self._values.get(_DIRTY, "[]"))]
+        return msgspec.json.decode(self._values.get(_DIRTY, "[]"), type=list[LakeDay])
 
     def save(self, dirty: Iterable[LakeDay], *, records: str | None = None, orders: str | None = None) -> None:
         """Stores positions and days, in one transaction. None keeps a position."""
-        values = {_DIRTY: json.dumps(sorted(dirty))}
+        values = {_DIRTY: msgspec.json.encode(sorted(dirty)).decode()}
         values |= {name: value for name, value in ((RECORDS, records), (ORDERS, orders)) if value is not None}
         self._store(values)
 

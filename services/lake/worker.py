@@ -63,7 +63,9 @@ class LakeWorker:
         self._books_due: dict[str, float] = {}
         self._trouble: str | None = None
         self._files = asyncio.Lock()
-        """Held while files of days are replaced."""
+        """Held while files of days are read and replaced."""
+        self._batches = asyncio.Lock()
+        """Held while a batch is exported."""
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
@@ -104,7 +106,11 @@ class LakeWorker:
             self._progress.restart(orders=True)
             await self._storage.write(_MARK, b'{"format":1}\n')
         if (data := await self._storage.read(_FORGOTTEN)) is not None:
-            for tenant, users in msgspec.json.decode(data, type=dict[str, list[str]]).items():
+            try:
+                forgotten = msgspec.json.decode(data, type=dict[str, list[str]])
+            except msgspec.DecodeError:
+                raise StoreError(f"{_FORGOTTEN} of the lake is damaged: it lists forgotten users by tenant") from None
+            for tenant, users in forgotten.items():
                 for user in users:
                     self._forgotten.add(tenant, user)
         for day in self._progress.list_dirty():
@@ -114,13 +120,14 @@ class LakeWorker:
 
     async def export(self) -> bool:
         """Exports a batch of each feed; returns whether there may be more. Raises ClientError and StoreError."""
-        try:
-            more = await self._exporter.export_records()
-        except FeedGone as error:
-            self._log.warning("lake_changes_missed", reason=str(error))
-            self._progress.restart(orders=False)
-            return True
-        more |= await self._exporter.export_orders()
+        async with self._batches:
+            try:
+                more = await self._exporter.export_records()
+            except FeedGone as error:
+                self._log.warning("lake_changes_missed", reason=str(error))
+                self._progress.restart(orders=False)
+                return True
+            more |= await self._exporter.export_orders()
         if not self._progress.is_complete:
             for tenant in await list_tenants(self._records):
                 await self.rebuild_purchases(tenant)
@@ -132,9 +139,10 @@ class LakeWorker:
     async def rebuild_purchases(self, tenant: str) -> None:
         """Makes the files of a tenant's purchases from the records. Raises ClientError and StoreError."""
         assert PURCHASES.events is not None
-        async for found in iterate_purchases(self._records, tenant, self._forgotten.of(tenant)):
-            rows = await asyncio.to_thread(_merge_lines, found.lines)
-            async with self._files:
+        # A change that is merged between the reading of a day and its writing would be lost.
+        async with self._files:
+            async for found in iterate_purchases(self._records, tenant, self._forgotten.of(tenant)):
+                rows = await asyncio.to_thread(_merge_lines, found.lines)
                 await self._keeper.write_day(LakeDay(tenant, PURCHASES.events, found.day), rows)
 
     async def update_books(self, tenant: str) -> None:
@@ -182,9 +190,10 @@ class LakeWorker:
                 async with self._files:
                     await rewrite_files(self._storage, request.tenant)
             case "forget":
-                self._forgotten.add(request.tenant, request.user)
-                await self._storage.write(_FORGOTTEN, msgspec.json.encode(self._forgotten.to_builtins()))
-                async with self._files:
+                # No batch is under way that has the name still.
+                async with self._batches, self._files:
+                    self._forgotten.add(request.tenant, request.user)
+                    await self._storage.write(_FORGOTTEN, msgspec.json.encode(self._forgotten.to_builtins()))
                     await forget_person(self._storage, request.tenant, request.user)
 
     async def _rebuild_days(self, tenant: str) -> None:
@@ -193,7 +202,8 @@ class LakeWorker:
             if day.folder != PURCHASES.events:
                 async with self._files:
                     await self._keeper.rebuild_day(day)
-        await self.update_books(tenant)
+        async with self._files:
+            await self.update_books(tenant)
 
     # Steps.
 

@@ -197,7 +197,7 @@ def _derive_attempts(steps: pa.Table, started: Any, last: Any) -> pa.Table:
     count = steps.num_rows
     places = pa.array(range(1, count + 1), pa.int64())
     following = pc.if_else(last, pa.scalar(None, pa.int64()), places)
-    ends = steps.take(following)
+    ends = steps.select(["at", "state", "detail"]).take(following)
     firsts = pc.cast(started, pa.int64())
     running = pc.cumulative_sum(firsts)
     # The number of starts before the order's first step.

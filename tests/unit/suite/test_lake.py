@@ -1,5 +1,6 @@
 """The lake's service over the persistence server and the intake, in this process."""
 
+import asyncio
 import datetime
 import shutil
 from collections.abc import AsyncIterator
@@ -11,7 +12,10 @@ from clients.lake.requests import LakeRequest
 from clients.persistence import PersistenceClient
 from clients.shop.books import create_book
 from services.lake import state_keeper
+from services.lake import worker as worker_module
+from services.lake.maintenance import remove_old_files
 from services.lake.progress import LakeDay, LakeProgress
+from services.lake.records_reader import PurchaseDay
 from services.lake.state_keeper import StateKeeper
 from services.lake.worker import LakeWorker
 from shared.domain.errors import StoreError
@@ -19,7 +23,7 @@ from shared.domain.isbn import complete_isbn
 from shared.domain.purchases import Purchase, PurchasedItem, purchase_item
 from shared.domain.states import FINAL
 from shared.domain.tables import PURCHASES, STOCK
-from shared.lake.states import read_state
+from shared.lake.states import read_state, write_state
 from shared.lake.storage import FolderStorage
 from shared.lake.tables import BOOKS, FORGOTTEN, ORDER_ATTEMPTS, ORDERS, STOCK_MOVEMENTS, LakeTable
 from shared.lake.tables import PURCHASES as PURCHASES_TABLE
@@ -334,3 +338,53 @@ async def test_a_day_that_cannot_be_made_keeps_no_other_out(
 
     await worker.update_states()
     assert shown(lake.read(PURCHASES_TABLE)) == [(1, "pending"), (2, "pending")]
+
+
+async def test_a_change_during_a_rebuild_is_not_lost(
+    lake: Lake, records: PersistenceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(records, make_purchase(1))
+    worker = await lake.start()
+    await worker.export()
+    await worker.update_states()
+    read = worker_module.iterate_purchases
+    updates: list[asyncio.Task[None]] = []
+
+    async def read_early(*args: Any) -> AsyncIterator[PurchaseDay]:
+        async for found in read(*args):
+            # The purchase is completed now, and its day is to be written by another part as well.
+            await store(records, make_purchase(1, status="completed"))
+            await worker.export()
+            updates.append(asyncio.create_task(worker.update_states()))
+            await asyncio.sleep(1)
+            yield found
+
+    monkeypatch.setattr(worker_module, "iterate_purchases", read_early)
+    await worker.serve_request(LakeRequest("1", "rebuild", "main"))
+    await asyncio.gather(*updates)
+
+    assert shown(lake.read(PURCHASES_TABLE)) == [(1, "completed")]
+
+
+async def test_old_files_are_removed_by_their_retention(lake: Lake, records: PersistenceClient) -> None:
+    await store(records, make_purchase(1, "2024-01-01"), make_purchase(2))
+    await lake.catch_up()
+
+    assert await remove_old_files(FolderStorage(lake.folder), {"purchase_events": 30.0, "purchases": 10_000.0}) == 1
+
+    left = [path.relative_to(lake.folder).parts for path in (lake.folder / "main").rglob("*.json")]
+    assert [path[1:3] for path in left if path[1] == "purchase_events"] == [("purchase_events", f"year={TODAY[:4]}")]
+    assert shown(lake.read(PURCHASES_TABLE)) == [(1, "pending"), (2, "pending")]
+
+
+async def test_an_older_file_is_rewritten_with_the_columns_of_today(lake: Lake, records: PersistenceClient) -> None:
+    await store(records, make_purchase(1))
+    await lake.catch_up()
+    (file,) = (lake.folder / "main" / "purchases").rglob("*.parquet")
+    today = file.read_bytes()
+    rows = read_state(today, PURCHASES_TABLE).drop_columns(["reason"])
+    file.write_bytes(write_state(rows, PURCHASES_TABLE))
+
+    await (await lake.start()).serve_request(LakeRequest("1", "rewrite", "main"))
+
+    assert file.read_bytes() == today

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from clients.accounts.tenants import add_tenant
 from clients.lake.queries import LakeQueries, QueryResult, ResultColumn
 from clients.lake.requests import LakeHeartbeat, list_requests, send_heartbeat
 from clients.persistence import PersistenceClient
@@ -11,6 +12,7 @@ from shared.domain.errors import InvalidParams
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
 from tests.support.in_process_http import InProcessHttp
+from tests.support.members import add_member
 
 SQL = "/api/v1/analytics/sql"
 
@@ -47,6 +49,21 @@ async def test_an_administrator_asks_in_json_and_gets_json_or_csv(suite: Suite, 
     assert (refused.status, refused.problem["field"]) == (422, "sql")
     for body in ({"sql": ""}, {"sql": "x" * 20_001}, {}, {"sql": 1}):
         assert (await http.ask("POST", SQL, body)).status == 422
+
+
+async def test_an_administrator_of_a_tenant_asks_the_tables_of_that_tenant(suite: Suite, asked: list[Any]) -> None:
+    await suite.start_persistence()
+    http = InProcessHttp(await suite.start_gateway(lake="on", stage="test"))
+    async with suite.persistence() as records:
+        await add_tenant(records, "books", {"name": "Books"})
+        admin, staff = await add_member(records, "books", "admin"), await add_member(records, "books", "staff")
+
+    reply = await http.ask("POST", SQL, {"sql": "SELECT 1"}, headers=admin.token)
+    assert (reply.status, asked) == (200, [("books", "SELECT 1")])
+    assert (await http.ask("POST", SQL, {"sql": "SELECT 1"}, headers=staff.token)).status == 403
+    assert (await http.ask("POST", SQL, {"sql": "SELECT 1"}, headers={"X-Tenant-Id": "books"})).status == 401
+    tables = (await http.ask("GET", "/api/v1/analytics/tables", headers=admin.token)).json["tables"]
+    assert "orders" not in {table["name"] for table in tables}
 
 
 async def test_without_a_lake_the_answer_says_so(suite: Suite) -> None:
