@@ -29,8 +29,8 @@ _SETTINGS = settings(
 def test_every_answer_is_described(suite: Suite, mode: GenerationMode) -> None:
     description = schemathesis.openapi.from_url(f"http://127.0.0.1:{suite.gateway.port}/openapi.json")
     tried = 0
-    # A stream has no end, so it is tried elsewhere.
-    for found in description.exclude(path_regex="/events$").get_all_operations():
+    # A stream has no end, and this suite has no lake (501): those are tried elsewhere.
+    for found in description.exclude(path_regex="/events$|/analytics/(sql|tables)$").get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
 

@@ -15,7 +15,7 @@ from services.lake import state_keeper
 from services.lake import worker as worker_module
 from services.lake.maintenance import remove_old_files
 from services.lake.progress import LakeDay, LakeProgress
-from services.lake.records_reader import PurchaseDay
+from services.lake.records_reader import PurchaseDay, iterate_purchases
 from services.lake.state_keeper import StateKeeper
 from services.lake.worker import LakeWorker
 from shared.domain.errors import StoreError
@@ -347,7 +347,7 @@ async def test_a_change_during_a_rebuild_is_not_lost(
     worker = await lake.start()
     await worker.export()
     await worker.update_states()
-    read = worker_module.iterate_purchases
+    read = iterate_purchases
     updates: list[asyncio.Task[None]] = []
 
     async def read_early(*args: Any) -> AsyncIterator[PurchaseDay]:
