@@ -30,7 +30,7 @@ from shared.domain.tables import Tables
 from shared.stores.dynamodb.stores import dynamo_records
 from shared.stores.ports.records import Change, ItemLookup, ReadRoom, RecordQuery, RecordStore
 from shared.stores.sqlite.records import SqliteRecordStore
-from tests.support.dynamodb import own_tables
+from tests.support.dynamodb import patient_tables
 from tests.support.memory_records import MemoryRecords, MemoryRecordStore
 
 THINGS = Table(
@@ -58,7 +58,7 @@ async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield store
         await store.close()
         return
-    settings = own_tables(request.getfixturevalue("dynamodb"))
+    settings = patient_tables(request.getfixturevalue("dynamodb"))
     async with dynamo_records(settings, TABLES) as records:
         yield records
 

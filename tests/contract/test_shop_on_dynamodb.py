@@ -20,7 +20,7 @@ from services.persistence.settings import PersistenceSettings
 from shared.domain.errors import Conflict
 from shared.stores.dynamodb.settings import DynamoSettings
 from shared.stores.dynamodb.stores import dynamo_records
-from tests.support.dynamodb import own_tables
+from tests.support.dynamodb import patient_tables
 from tests.support.in_process import OPEN_FILES, serving
 from tests.support.ports import hold_port
 
@@ -74,7 +74,7 @@ async def list_stock_images(records: PersistenceClient) -> list[tuple[Any, Any]]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(dynamodb: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[PersistenceClient]]:
     """Four servers on the same tables."""
-    dynamo = own_tables(dynamodb)
+    dynamo = patient_tables(dynamodb)
     async with contextlib.AsyncExitStack() as stack:
         yield [await start_persistence(stack, tmp_path_factory.mktemp(name), dynamo) for name in "abcd"]
 

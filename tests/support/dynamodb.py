@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from shared.stores.dynamodb.settings import DynamoSettings
 from tests.support.ports import hold_port
 
@@ -78,6 +80,11 @@ def dynamodb_endpoint() -> Iterator[str]:
 def own_tables(endpoint: str) -> DynamoSettings:
     """Settings under which tables are nobody else's."""
     return DynamoSettings(endpoint=endpoint, region="eu-west-1", prefix=f"t{uuid.uuid4().hex[:12]}-")
+
+
+def patient_tables(endpoint: str) -> DynamoSettings:
+    """The same for stores in the process of a test, which give a busy machine more time."""
+    return msgspec.structs.replace(own_tables(endpoint), attempt_seconds=30.0, deadline_seconds=60.0)
 
 
 def settings_of(settings: DynamoSettings) -> dict[str, str]:
