@@ -26,8 +26,8 @@ from services.gateway.identity.authenticator import Authenticator
 from services.gateway.identity.cookies import clear_session_cookie, set_session_cookie
 from services.gateway.identity.sign_in import REFRESH_PREFIX, Client, SignedIn
 from services.gateway.identity.tenant_limits import LOGIN, REGISTER
-from shared.domain.accounts import normalize_email
-from shared.domain.errors import Conflict, ErrorReason, Forbidden, NotFound, Unauthorized
+from shared.domain.accounts import Account, normalize_email
+from shared.domain.errors import Conflict, ErrorReason, Forbidden, InvalidParams, NotFound, Unauthorized
 
 _SIGN_IN_ERRORS = ("unauthorized", "rate_limited", "forbidden", "not_found", *UPSTREAM_ERRORS)
 _AGENT = b"user-agent"
@@ -65,16 +65,14 @@ class AccountRoutes:
         services = self._services
         body: Registration = request.body
         tenant = await self._authenticator.resolve_tenant(request, _text_or_none(body.tenant_id))
-        email = normalize_email(body.email)
-        account = build_account(email, body.first_name, body.last_name, ["customer"])
-        password = services.check_password(body.password, account, tenant)
+        account, password = self._check_registration(body, tenant)
         if services.mail is not None:
             services.mail.put_welcome(tenant, account)
             return json_response(Message("Le enviamos un mensaje para terminar el registro"), status=202)
         records = services.backend.lookups.of(tenant)
         opened = services.sign_ins.prepare_session(account, _client_of(request, with_cookie=body.cookie))
         with services.hashing.reserve() as place:
-            if await find_user(records, email) is not None:
+            if await find_user(records, account.email) is not None:
                 raise _refuse_taken()
             password_hash = await place.hash(password)
         try:
@@ -175,6 +173,24 @@ class AccountRoutes:
         if principal.user is not None and principal.session is not None:
             await end_session(self._services.backend.lookups.of(principal.tenant), principal.user, principal.session)
             self._services.credentials.forget(principal.tenant, principal.user, principal.session)
+
+    def _check_registration(self, body: Registration, tenant: str) -> tuple[Account, str]:
+        """Returns the new account and its password. Raises InvalidParams, with the faults of both if both are wrong."""
+        faults: list[InvalidParams] = []
+        email, password = body.email, ""
+        try:
+            email = normalize_email(body.email)
+        except InvalidParams as error:
+            faults.append(error)
+        account = build_account(email, body.first_name, body.last_name, ["customer"])
+        try:
+            password = self._services.check_password(body.password, account, tenant)
+        except InvalidParams as error:
+            faults.append(error)
+        if faults:
+            faults[0].faults = [*faults]
+            raise faults[0]
+        return account, password
 
     async def _respond_with_cart(self, request: HttpRequest, message: str, signed_in: SignedIn) -> HttpResponse:
         """Returns the response to a sign-in, after the merge of the guest's cart if there is one."""

@@ -130,6 +130,14 @@ async def test_a_wrong_registration_names_the_field(http: InProcessHttp, members
     assert (reply.status, reply.problem["field"]) == (422, field)
 
 
+async def test_a_wrong_address_and_a_wrong_password_are_told_together(http: InProcessHttp) -> None:
+    refused = await http.post(f"{API}/users/register", person(email="ana", password="siete"))
+    assert [(one["field"], one["code"], one["params"]) for one in refused.problem["errors"]] == [
+        ("email", "email_invalid", {}),
+        ("password", "min_length", {"min": 8}),
+    ]
+
+
 async def test_a_long_password_with_blanks_and_letters_beyond_ascii_is_fine(http: InProcessHttp) -> None:
     password = "el ñandú corre por la pampa " + "año " * 9
     assert len(password) == 64

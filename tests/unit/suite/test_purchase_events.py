@@ -1,5 +1,7 @@
 """The events of purchases: for their customers one by one, for operators all, and in the statistics."""
 
+from typing import Any
+
 import pytest
 
 from clients.accounts.tenants import add_tenant
@@ -9,12 +11,14 @@ from clients.shop.carts import add_to_cart
 from clients.shop.checkout import CheckoutRequest, check_out
 from clients.shop.purchases import cancel_purchase, complete_purchase, record_order
 from shared.domain.accounts import Role
+from shared.domain.books import MAIN_STORE
 from shared.domain.isbn import complete_isbn
 from shared.domain.purchases import Purchase
 from shared.domain.tenants import TenantRecord
 from tests.support.in_process import Suite
 from tests.support.in_process_http import InProcessHttp
 from tests.support.members import add_member
+from tests.support.simulation import pass_time_until
 
 SHOP = TenantRecord("main", "Main", currency="EUR")
 
@@ -106,3 +110,23 @@ async def test_purchases_are_counted_by_status_and_sales_by_currency(suite: Suit
             "canceladas": 1,
             "ventas": [{"moneda": "EUR", "importe": 25.80}],
         }
+
+
+async def test_movements_of_stock_name_their_purchase(suite: Suite, http: InProcessHttp) -> None:
+    await suite.start_inventory()
+    async with suite.persistence() as records:
+        operator = await add_member(records, "main", "operator")
+        book = await add_book(records)
+        purchase = await buy(records, "ana", book)
+        await cancel_purchase(records, "ana", purchase.purchase, "expired")
+
+        async def has_three() -> Any:
+            reply = await http.ask("GET", f"/items/{MAIN_STORE}/{book}/movements", headers=operator.token)
+            found = reply.json["movements"] if reply.status == 200 else []
+            return found if len(found) == 3 else None
+
+        released, taken, _ = await pass_time_until(has_three)
+        assert [(one["cause"], one["change"], one["reference"]) for one in (taken, released)] == [
+            ("order", -2, purchase.purchase),
+            ("release", 2, purchase.purchase),
+        ]
