@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -66,7 +67,12 @@ async def run_sql(
     It reads the files of this machine, or of the bucket of LAKE_URL.
     """
     text = sys.stdin.read() if query == "-" else query
-    queries = LakeQueries(locate_lake(), read_limits())
+    location = locate_lake()
+    if location.bucket is None and not Path(location.root).exists():  # noqa: ASYNC240 -- nothing else runs
+        raise ClientError(
+            f"there is no lake in {location.root}", hint="LAKE=on fills it; DATA_DIR or LAKE_URL names it"
+        )
+    queries = LakeQueries(location, read_limits())
     try:
         result = await queries.run(tenant, text)
     finally:

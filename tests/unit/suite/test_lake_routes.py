@@ -1,5 +1,6 @@
 """The routes and commands of the lake, and how its state is shown."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,7 +96,13 @@ async def test_tables_readiness_and_metrics_show_how_far_the_lake_is_behind(suit
     assert (await cli.run("ready", "lake"))[1] == [{"status": "degraded"}]
 
 
-async def test_commands_print_tables_csv_and_json(asked: list[Any], cli: InProcessCli) -> None:
+async def test_commands_print_tables_csv_and_json(
+    asked: list[Any], cli: InProcessCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    status, _, errors = await cli.run("sql", "SELECT 1")
+    assert (status, "LAKE=on" in errors, asked) == (1, True, [])
+    (tmp_path / "lake").mkdir()
     assert await cli.run("sql", "SELECT 1") == (0, [{"a": "=x", "a_2": 1}, {"a": None, "a_2": 2}], "")
     assert (await cli.show("sql", "SELECT 1", "--format", "csv"))[1] == "a,a_2\r\n'=x,1\r\n,2\r\n"
     assert "a_2" in (await cli.show("sql", "SELECT 1", "--format", "table"))[1]
