@@ -264,7 +264,7 @@ def _check_sale(stored: StoredBook, quantity: int) -> None:
     reason = explain_obstacle(stored.book.book, stored.book.title, obstacle, asked=quantity, left=left)
     if obstacle == "out_of_stock":
         raise Conflict(
-            f"there are {stored.stock} copies of {stored.book.title}, not {quantity}",
+            f"{stored.book.title}: {left} in stock, {quantity} wanted",
             field="quantity",
             hint="take fewer, or put it on the wishlist",
             reason=reason,
