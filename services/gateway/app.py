@@ -24,6 +24,7 @@ from services.gateway.api.probes import ProbeRoutes
 from services.gateway.api.profiles import ProfileRoutes
 from services.gateway.api.scores import ScoreRoutes
 from services.gateway.api.shop.book_finder import BookFinder
+from services.gateway.api.shop.book_heads import BookHeads
 from services.gateway.api.shop.books import BookRoutes
 from services.gateway.api.shop.carts import CartRoutes
 from services.gateway.api.shop.covers import CoverRoutes
@@ -170,11 +171,12 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
         authenticator, cross_origin, TenantRateLimiter(settings.tenant_limits, counter, tenants)
     )
     files = StaticFiles("/static/", FILES)
+    heads = BookHeads(authenticator, persistence, tenants)
     router = Router(
         routes,
         RateLimiter(settings.rate_limit, counter).check_rate,
         admission.admit,
-        [files, WebApp(FILES / "admin", files), WebApp(FILES / "shop", files)],
+        [files, WebApp(FILES / "admin", files), WebApp(FILES / "shop", files, heads.find_head)],
         max_body_bytes=settings.max_body_bytes,
         max_orders=settings.max_array_orders,
     )

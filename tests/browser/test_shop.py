@@ -187,6 +187,7 @@ def test_a_book_page_describes_itself_to_machines(visitor: Visitor, shop: Suite)
     expect(page).to_have_title(f"{title} · Comanda")
     found = json.loads(page.locator("script[type='application/ld+json']").inner_text())
     assert (found["@type"], found["name"], found["offers"]["price"]) == ("Book", title, 8.5)
+    assert page.context.request.get(f"{page.url}x").status == 404
 
 
 def test_back_returns_to_the_same_place(visitor: Visitor, shop: Suite) -> None:

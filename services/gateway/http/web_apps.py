@@ -1,8 +1,10 @@
 """Web apps: for every address below the prefix of an app, its index.html; the app shows the page of the address."""
 
+import html
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from services.gateway.http.asgi import Receive, Scope, Send
 from services.gateway.http.problems import MethodNotAllowed
@@ -17,18 +19,34 @@ PAGE_POLICY = (
 _IMPORT = re.compile(r"""\bfrom ?"(\.[^"]+)";""")
 _STATIC = "{{static}}"
 _MODULES = "  {{modules}}\n"
+_TITLE = "<title>Comanda</title>"
+
+
+class PageHead(NamedTuple):
+    """What the first answer says of a page without its scripts: the status, the title, and JSON-LD."""
+
+    status: int
+    title: str | None
+    data: str | None
+
+
+FindHead = Callable[[Scope], Awaitable[PageHead | None]]
+"""Returns the head of the page of a request, or None for one that says nothing of itself."""
 
 
 class WebApp:
     """Serves the app of `folder` below /NAME/, where NAME is that of the folder.
 
     In its index.html, `{{static}}` stands for the address of the static files of this version, and `{{modules}}` for
-    links that ask at once for each module that main.js imports, directly and through others.
+    links that ask at once for each module that main.js imports, directly and through others. `find_head` puts what is
+    known of single pages into their first answer.
     """
 
-    def __init__(self, folder: Path, files: StaticFiles) -> None:
+    def __init__(self, folder: Path, files: StaticFiles, find_head: FindHead | None = None) -> None:
         self.prefix = f"/{folder.name}"
-        self._index = _load_index(folder, files.versioned_prefix)
+        self._page = _load_index(folder, files.versioned_prefix)
+        self._index = make_file(self._page.encode(), "text/html")
+        self._find_head = find_head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Raises NotFound and MethodNotAllowed."""
@@ -40,7 +58,23 @@ class WebApp:
             await _redirect(f"{self.prefix}/", scope, send)
             return
         policy = (b"content-security-policy", PAGE_POLICY)
-        await send_file(self._index, scope, send, [policy, (b"cache-control", b"no-cache")])
+        added = [policy, (b"cache-control", b"no-cache")]
+        head = None if self._find_head is None else await self._find_head(scope)
+        if head is None:
+            await send_file(self._index, scope, send, added)
+        else:
+            await send_file(self._add_head(head), scope, send, added, status=head.status)
+
+    def _add_head(self, head: PageHead) -> StaticFile:
+        """Returns the index with the title and the data of a page."""
+        if head.title is None:
+            return self._index
+        lines = f"<title>{html.escape(head.title)} · Comanda</title>"
+        if head.data is not None:
+            # No text in the data may end the element.
+            data = head.data.replace("<", "\\u003c")
+            lines += f'\n  <script type="application/ld+json">{data}</script>'
+        return make_file(self._page.replace(_TITLE, lines).encode(), "text/html")
 
 
 def find_modules(entry: Path) -> Iterator[Path]:
@@ -57,12 +91,11 @@ def find_modules(entry: Path) -> Iterator[Path]:
                 yield found
 
 
-def _load_index(folder: Path, address: str) -> StaticFile:
+def _load_index(folder: Path, address: str) -> str:
     root = folder.parent.resolve()
     modules = sorted(path.relative_to(root).as_posix() for path in find_modules(folder.resolve() / "main.js"))
     links = "".join(f'  <link rel="modulepreload" href="{address}/{name}">\n' for name in modules)
-    page = (folder / "index.html").read_text().replace(_MODULES, links).replace(_STATIC, address)
-    return make_file(page.encode(), "text/html")
+    return (folder / "index.html").read_text().replace(_MODULES, links).replace(_STATIC, address)
 
 
 async def _redirect(address: str, scope: Scope, send: Send) -> None:

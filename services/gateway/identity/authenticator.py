@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, structs
 
 from services.gateway.http.origins import find_foreign_origin, refuse_page
-from services.gateway.http.principal import ALL_ROLES, DEVELOPER, Principal, RouteAccess, check_access
+from services.gateway.http.principal import ALL_ROLES, DEVELOPER, PUBLIC, Principal, RouteAccess, check_access
 from services.gateway.http.routes import HttpRequest, Route
 from services.gateway.identity.headers import IdentityHeaders, read_identity_headers, session_cookie_name
 from services.gateway.identity.players import HINT, PlayerTokens
@@ -82,6 +82,13 @@ class Authenticator:
         Forbidden for a missing role or another tenant, and NotFound for an unknown tenant.
         """
         return await self._authenticate(request, route.access)
+
+    async def identify(self, request: HttpRequest) -> Principal:
+        """Returns the principal of a request for a page that is open to everybody, in the tenant of the visit.
+
+        Raises BadRequest, Forbidden and NotFound as `authenticate` does.
+        """
+        return await self._authenticate(request, PUBLIC)
 
     async def is_still_admitted(self, request: HttpRequest, access: RouteAccess) -> bool:
         """Whether the credentials of a request that was admitted, such as an open stream, are valid now."""

@@ -1,5 +1,7 @@
 """The pages over HTTP, in this process: the apps below their prefixes, their files, and the start address."""
 
+import html
+import json
 import re
 
 import pytest
@@ -63,3 +65,21 @@ async def test_the_start_address_leads_customers_to_the_shop_once_it_has_books(s
     # On this machine, in development, everybody is an operator.
     assert target(await http.ask("GET", "/", headers=BROWSER)) == "/admin/"
     assert (await guest.get("/")).json["message"].startswith("Comanda")
+
+
+async def test_the_page_of_a_book_says_what_it_shows_without_its_scripts(http: InProcessHttp) -> None:
+    title = 'A "</script>" & <b>'
+    book = (await add(http, 7, title=title, author="Ana Paz, Eva Sol", price=8.5)).json["book_id"]
+    answer = await http.get(f"/shop/book/{book}")
+    page = answer.body.decode()
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-cache")
+    assert f"<title>{html.escape(title)} · Comanda</title>" in page
+    (data,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page)
+    told = json.loads(data)
+    assert (told["@type"], told["name"], told["offers"]["price"]) == ("Book", title, 8.5)
+    assert [author["name"] for author in told["author"]] == ["Ana Paz", "Eva Sol"]
+    gone = await http.get("/shop/book/nothing")
+    assert (gone.status, gone.body) == (404, (await http.get("/shop/")).body)
+    # Without a tenant nobody knows the book; the page itself says the tenant.
+    other = await http.get(f"/shop/book/{book}", X_Tenant_Id="nobody")
+    assert (other.status, other.body) == (200, gone.body)

@@ -140,7 +140,6 @@ export default function Book({ params: { id } }) {
   if (!book) return problem ? html`<${ErrorState} problem=${problem} retry=${reload} />` : html`<${LoadingBook} />`;
   const [title, rest] = splitTitle(book.title);
   return html`<${Breadcrumbs} book=${book} />
-    <script type="application/ld+json" dangerouslySetInnerHTML=${{ __html: describeForMachines(book) }}></script>
     <article class="book" key=${id}>
       <${Cover} book=${book} large eager />
       <div class="book-text">
@@ -156,34 +155,6 @@ export default function Book({ params: { id } }) {
       </div>
     </article>
     <${Related} id=${id} />`;
-}
-
-/** Returns the book in the vocabulary of schema.org, for search engines and readers of links. */
-function describeForMachines(book) {
-  const names = (book.author ?? "").split(",").map((name) => name.trim()).filter(Boolean);
-  const found = {
-    "@context": "https://schema.org",
-    "@type": "Book",
-    name: book.title,
-    author: names.map((name) => ({ "@type": "Person", name })),
-    isbn: book.isbn ?? undefined,
-    inLanguage: book.language || undefined,
-    numberOfPages: book.pages ?? undefined,
-    publisher: book.editorial ? { "@type": "Organization", name: book.editorial } : undefined,
-    datePublished: book.publication_year > 0 ? String(book.publication_year) : undefined,
-    description: book.description || undefined,
-    image: book.cover_image_url || undefined,
-    aggregateRating: book.ratings ? { "@type": "AggregateRating", ratingValue: book.rating, ratingCount: book.ratings } : undefined,
-    offers: book.price === null ? undefined : {
-      "@type": "Offer",
-      price: book.price,
-      priceCurrency: book.currency,
-      availability: `https://schema.org/${book.stock_quantity > 0 ? "InStock" : "OutOfStock"}`,
-      url: location.href,
-    },
-  };
-  // No text of a book may end the element.
-  return JSON.stringify(found).replaceAll("<", "\\u003c");
 }
 
 function LoadingBook() {
