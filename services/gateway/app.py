@@ -160,7 +160,7 @@ def build_app(  # noqa: PLR0913 -- it puts all parts together
                 lake=settings.lake == "on",
             )
         ),
-        *collect_routes(PrincipalRoutes(development=settings.stage == "dev")),
+        *collect_routes(PrincipalRoutes(development=settings.stage == "dev", encrypted=accounts.encrypted)),
         *collect_routes(PageRoutes(lambda: description, persistence, authenticator)),
     ]
     routes = add_legacy_paths(native, collect_routes(LegacyRoutes(persistence)), at_root=settings.legacy_routes)

@@ -56,6 +56,12 @@ def read_identity_headers(headers: Iterable[tuple[bytes, bytes]], cookie: bytes)
     )
 
 
+def has_session_cookie(headers: Iterable[tuple[bytes, bytes]], *, encrypted: bool) -> bool:
+    """Whether a request has a session cookie, whether its session lives or not."""
+    cookie = session_cookie_name(encrypted=encrypted).encode()
+    return any(name == b"cookie" and find_cookies(value, cookie) for name, value in headers)
+
+
 def find_cookies(header: bytes, name: bytes) -> list[bytes]:
     """Returns the values of a cookie in a header `Cookie`."""
     pairs = (pair.strip().partition(b"=") for pair in header.split(b";"))

@@ -218,6 +218,30 @@ async def test_a_browser_keeps_the_token_of_a_guest_in_a_cookie(shop: Shop) -> N
     assert (await shop.ask("GET", CART, headers=forged)).json["items"] == []
 
 
+async def test_a_page_whose_session_has_ended_changes_no_cart_of_a_guest(shop: Shop) -> None:
+    await shop.sign_in("ana")
+    person = {"email": "ana@x.es", "password": "siete gatos verdes", "cookie": True}
+    session = (await shop.ask("POST", "/api/v1/users/login", person)).headers["set-cookie"].partition(";")[0]
+    page = {"Cookie": session}
+    await shop.add(page, 0, 2)
+    assert "set-cookie" not in (await shop.ask("GET", "/api/v1/principal", headers=page)).headers
+    assert (await shop.ask("POST", "/api/v1/users/logout", headers=page)).status == 200
+    update = f"{CART}/update/{shop.books[0]}"
+    for method, path, body in (
+        ("GET", CART, None),
+        ("PUT", update, {"quantity": 3}),
+        ("DELETE", f"{CART}/clear", None),
+    ):
+        refused = await shop.ask(method, path, body, headers=page)
+        assert (refused.status, refused.json["code"]) == (401, "session_ended"), method
+    assert (await shop.add(page)).status == 401
+    # The next page of the browser is a guest's.
+    seen = await shop.ask("GET", "/api/v1/principal", headers=page)
+    assert (seen.json["kind"], seen.headers["set-cookie"].partition(";")[0]) == ("anonymous", "comanda_session=")
+    again = (await shop.ask("POST", "/api/v1/users/login", person)).headers["set-cookie"].partition(";")[0]
+    assert (await shop.ask("GET", CART, Cookie=again)).json["summary"]["total_items"] == 2
+
+
 async def test_a_sign_in_does_not_fail_with_the_merge_of_the_cart(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
         raise Conflict("busy")

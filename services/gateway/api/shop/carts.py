@@ -14,7 +14,7 @@ from clients.shop.carts import CartBooks
 from clients.shop.recent import RecentShop, RecentTenantShop
 from services.gateway.api.shop.envelope import TenantId, TenantQuery, check_tenant, own_account
 from services.gateway.api.shop.guest_carts import CartToken, Guest, GuestCarts, MergedCartView
-from services.gateway.api.shop.views import Currency, load_shop, show_price
+from services.gateway.api.shop.views import Currency, load_shop, show_price, show_thumbnail
 from services.gateway.http.principal import PUBLIC, SIGNED_IN
 from services.gateway.http.responses import json_response, seen_version
 from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpResponse, ResponseSpec, route
@@ -22,7 +22,7 @@ from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
 from shared.domain.books import Obstacle, obstacle_to_sale
 from shared.domain.carts import Cart, CartLine, Quantity
-from shared.domain.errors import ErrorReason, InvalidParams, Unauthorized
+from shared.domain.errors import ErrorReason, InvalidParams
 from shared.domain.money import to_decimal
 from shared.domain.purchases import PurchasedItem, price_line, sum_items
 from shared.domain.tenants import TenantRecord
@@ -60,6 +60,7 @@ class BookDetails(Struct, frozen=True):
     author: str | None
     price: Decimal | None
     cover_image_url: str
+    thumbnail_url: str
     stock_quantity: int
 
 
@@ -302,12 +303,7 @@ class CartRoutes:
         check_tenant(principal.tenant, request.query.tenant_id, said)
         if principal.user is not None:
             return principal.tenant, _Owner(principal.user, None)
-        if principal.kind == "anonymous" and request.header(b"authorization") is not None:
-            raise Unauthorized(
-                "these credentials are not valid any more",
-                hint="sign in again; the cart is kept",
-                reason=ErrorReason("session_ended"),
-            )
+        self._guest_carts.check_session(request)
         guest = self._guest_carts.find_guest(request)
         return principal.tenant, None if guest is None else _Owner(guest.owner, guest)
 
@@ -368,6 +364,7 @@ def _show_line(
             author=None if stored is None else stored.book.author,
             price=show_price(price, currency),
             cover_image_url="" if stored is None else stored.book.cover_image_url,
+            thumbnail_url="" if stored is None else show_thumbnail(stored.book.cover_image_url),
             stock_quantity=0 if stored is None else stored.stock,
         ),
         unit_price=show_price(price, currency),

@@ -16,10 +16,10 @@ from clients.persistence import PersistenceClient
 from clients.shop.carts import merge_guest_cart
 from services.gateway.http.routes import HttpRequest
 from services.gateway.identity.cookies import set_cookie
-from services.gateway.identity.headers import find_cookies
+from services.gateway.identity.headers import find_cookies, has_session_cookie
 from services.gateway.upstream.backend import Backend
 from shared.domain.carts import GUEST_SECONDS, guest_owner
-from shared.domain.errors import ComandaError
+from shared.domain.errors import ComandaError, ErrorReason, Unauthorized
 
 _COOKIE: Final = "comanda_cart"
 _FORM: Final = r"^[A-Za-z0-9_-]{43}\Z"
@@ -62,6 +62,17 @@ class GuestCarts:
         self._encrypted = encrypted
         self._name = f"__Host-{_COOKIE}" if encrypted else _COOKIE
         self._log = structlog.get_logger()
+
+    def check_session(self, request: HttpRequest) -> None:
+        """Raises Unauthorized for credentials that are not valid any more: their cart is not a guest's."""
+        sent = request.header(b"authorization") is not None
+        sent = sent or has_session_cookie(request.raw_headers, encrypted=self._encrypted)
+        if sent and request.principal.kind == "anonymous":
+            raise Unauthorized(
+                "these credentials are not valid any more",
+                hint="sign in again; the cart is kept",
+                reason=ErrorReason("session_ended"),
+            )
 
     def find_guest(self, request: HttpRequest) -> Guest | None:
         """Returns the guest that a request names in its header, or else in its cookie."""
