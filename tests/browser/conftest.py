@@ -130,11 +130,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A suite with a shop of 30 books, whose workers take the simulated payments."""
     folder = tmp_path_factory.mktemp("shop")
     with ExitStack() as stack:
+        persistence = PersistenceProcess(folder)
         fulfilling: dict[str, str | int | float] = {
             "ORDER_HANDLER": "services.shop.fulfilling:Fulfilling",
+            persistence.port_setting: persistence.port,
             "SHUTDOWN_SECONDS": 1,
         }
-        behind = [IntakeProcess(folder, fulfilling), PersistenceProcess(folder), DistributedProcess(folder)]
+        behind = [IntakeProcess(folder, fulfilling), persistence, DistributedProcess(folder)]
         servers = [stack.enter_context(server) for server in behind]
         stack.enter_context(ShopProcess(folder, servers))
         gateway = stack.enter_context(GatewayProcess(folder, servers))

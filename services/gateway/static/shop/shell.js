@@ -13,9 +13,10 @@ import { SearchBox } from "./search_box.js";
 
 function CartLink() {
   const count = useCart().data?.summary.total_items ?? 0;
-  return html`<a class="cart-link" href=${to("cart")} aria-label=${count ? plural("cart.count", count) : t("cart.title")}>
-    <${Icon} name="bag" /><span class="cart-word">${t("cart.title")}</span>
+  return html`<a class="cart-link" href=${to("cart")}>
+    <${Icon} name="bag" /><span class="cart-word" aria-hidden="true">${t("cart.title")}</span>
     ${count > 0 && html`<span class="cart-count" aria-hidden="true">${number(count)}</span>`}
+    <span class="unseen">${count ? plural("cart.count", count) : t("cart.title")}</span>
   </a>`;
 }
 
