@@ -26,8 +26,9 @@ export function CartLine({ line, currency }) {
     <${LineAmount} line=${line} currency=${currency} />
     <div class="cart-line-actions">
       ${isForSale(line) && html`<${Stepper} value=${quantity} most=${Math.min(book.stock_quantity, MAX_QUANTITY)} title=${titleOf(line)} onValue=${(value) => attempt(() => changeQuantity(id, value))} />`}
-      <${Button} kind="quiet" icon="trash" label=${t("cart.remove.of", { title: titleOf(line) })} onClick=${() => removeWithUndo(line)}>${t("cart.remove")}<//>
-      ${line.reason !== "not_listed" && html`<${Button} kind="quiet" icon="bookmark" onClick=${() => saveForLater(line)}>${t("cart.later")}<//>`}
+      <${TakeLeft} line=${line} />
+      <${Remove} line=${line} />
+      <${SaveForLater} line=${line} />
     </div>
   </li>`;
 }
@@ -42,8 +43,9 @@ export function ReviewLine({ line, currency }) {
       ${!line.available &&
       html`<${LineProblem} line=${line} />
         <div class="cart-line-actions">
-          <${Button} icon="trash" label=${t("cart.remove.of", { title: titleOf(line) })} onClick=${() => removeWithUndo(line)}>${t("cart.remove")}<//>
-          ${line.reason !== "not_listed" && html`<${Button} kind="quiet" icon="bookmark" onClick=${() => saveForLater(line)}>${t("cart.later")}<//>`}
+          <${TakeLeft} line=${line} />
+          <${Remove} line=${line} />
+          <${SaveForLater} line=${line} />
         </div>`}
     </div>
     <${LineAmount} line=${line} currency=${currency} />
@@ -58,7 +60,7 @@ function LineTitle({ line }) {
 function PriceNote({ line, currency }) {
   if (!line.changed) return null;
   const kind = line.changed === "up" ? "rise" : "fall";
-  return html`<p class=${`price-note ${kind}`}>${t(`cart.price.${kind}`, { before: money(line.price_when_added, currency), now: money(line.unit_price, currency) })}</p>`;
+  return html`<p class=${`price-note ${kind}`}>${t(`cart.price.${kind}`, { before: money(line.price_when_added, currency) })}</p>`;
 }
 
 function LineAmount({ line, currency }) {
@@ -68,14 +70,29 @@ function LineAmount({ line, currency }) {
   </p>`;
 }
 
-/** Why a line cannot be bought, and the way on where copies are left. */
+/** Why a line cannot be bought. */
 function LineProblem({ line }) {
   const left = line.book_details.stock_quantity;
   const isShort = line.reason === "out_of_stock";
   return html`<p class="line-problem"><${Icon} name="warning" /><span>
-      ${isShort ? (left > 0 ? plural("cart.short", left, { asked: line.quantity }) : t("cart.sold_out")) : t("cart.not_for_sale")}
-    </span></p>
-    ${isShort && left > 0 && html`<p><${Button} onClick=${() => attempt(() => changeQuantity(line.book_id, left))}>${plural("cart.take", left)}<//></p>`}`;
+    ${isShort ? (left > 0 ? plural("cart.short", left, { asked: line.quantity }) : t("cart.sold_out")) : t("cart.not_for_sale")}
+  </span></p>`;
+}
+
+/** Takes the copies that are left, where there are too few. */
+function TakeLeft({ line }) {
+  const left = line.book_details.stock_quantity;
+  if (line.reason !== "out_of_stock" || left <= 0) return null;
+  return html`<${Button} onClick=${() => attempt(() => changeQuantity(line.book_id, left))}>${plural("cart.take", left)}<//>`;
+}
+
+function Remove({ line }) {
+  return html`<${Button} kind="quiet" icon="trash" label=${t("cart.remove.of", { title: titleOf(line) })} onClick=${() => removeWithUndo(line)}>${t("cart.remove")}<//>`;
+}
+
+function SaveForLater({ line }) {
+  if (line.reason === "not_listed") return null;
+  return html`<${Button} kind="quiet" icon="bookmark" onClick=${() => saveForLater(line)}>${t("cart.later")}<//>`;
 }
 
 function isForSale(line) {

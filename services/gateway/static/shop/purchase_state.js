@@ -4,7 +4,7 @@ import { moment, t } from "../lib/i18n.js";
 import { Icon } from "../lib/ui/icon.js";
 
 const KINDS = { pending: "accent", completed: "good", cancelled: "bad" };
-const ICONS = { placed: "check", ordered: "gear", completed: "book", cancelled: "close" };
+const ICONS = { placed: "check", ordered: "bag", completed: "book", cancelled: "close" };
 const WAY = ["placed", "ordered", "completed"];
 
 /** The state in a word. */
