@@ -84,6 +84,7 @@ function Obstacle({ entry: { reason } }) {
 
 /** The button that puts a book into the cart; with `moves` it leaves the list. */
 export function CartButton({ name, entry, moves = false }) {
+  const title = titleOf(entry);
   const add = async () => {
     const work = async () => {
       await addToCart(entry.book_id, 1);
@@ -91,9 +92,10 @@ export function CartButton({ name, entry, moves = false }) {
     };
     if (!(await attempt(work))) return;
     if (moves) document.querySelector("h1").focus();
-    showToast(t("cart.added", { title: titleOf(entry) }), { action: { text: t("cart.show"), run: () => go(to("cart")) } });
+    showToast(t("cart.added", { title }), { action: { text: t("cart.show"), run: () => go(to("cart")) } });
   };
-  return html`<${Button} kind="primary" icon="bag" label=${t("list.cart.of", { title: titleOf(entry) })} disabled=${!entry.available} onClick=${add}>${t(moves ? "list.move" : "cart.add")}<//>`;
+  const label = moves ? t("list.move.of", { title }) : t("list.cart.of", { title });
+  return html`<${Button} kind="primary" icon="bag" label=${label} disabled=${!entry.available} onClick=${add}>${moves ? t("list.move") : t("cart.add")}<//>`;
 }
 
 /** The button that takes a book out of the list, which can be undone. */

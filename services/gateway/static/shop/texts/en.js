@@ -274,6 +274,7 @@ export default {
   "list.wish.remove": "Remove from the wishlist",
   "list.none": "Nothing here yet",
   "list.move": "Move to cart",
+  "list.move.of": "Move to cart: {title}",
   "list.cart.of": "Add to cart: {title}",
   "favourites.none.hint": "Press the heart on the page of a book to keep it here.",
   "wishlist.none.hint": "Wish for a book on its page: we tell you when it is cheaper or in stock again.",

@@ -274,6 +274,7 @@ export default {
   "list.wish.remove": "Quitar de la lista de deseos",
   "list.none": "Aquí todavía no hay nada",
   "list.move": "Pasar al carrito",
+  "list.move.of": "Pasar al carrito: {title}",
   "list.cart.of": "Añadir al carrito: {title}",
   "favourites.none.hint": "Pulsa el corazón en la página de un libro para guardarlo aquí.",
   "wishlist.none.hint": "Pide un libro en su página: te avisamos cuando baje de precio o vuelva a estar disponible.",
