@@ -77,7 +77,7 @@ def is_answer(line: str) -> bool:
 def find_difference(shown: Any, found: Any, ids: dict[str, str]) -> str | None:
     """Returns where an answer differs from the one shown; None where all that is shown is there.
 
-    An id counts as shown when it has the same number, and any value does for a name such as BOOK_ID. The real value is
+    An id counts as shown when it has the same number, and any value does for a name such as BOOK-ID. The real value is
     kept in `ids`.
     """
     if isinstance(shown, dict) and isinstance(found, dict):
@@ -95,7 +95,7 @@ def find_difference(shown: Any, found: Any, ids: dict[str, str]) -> str | None:
         if (one := ID.fullmatch(shown)) and (other := ID.fullmatch(found)) and one[1] == other[1]:
             ids[shown] = found
             return None
-        if re.fullmatch(r"[A-Z]+_ID", shown):
+        if re.fullmatch(r"[A-Z]+-ID", shown):
             ids[shown] = found
             return None
         if re.fullmatch(re.escape(shown).replace("…", ".*"), found):
