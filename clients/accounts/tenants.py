@@ -8,7 +8,9 @@ import msgspec
 
 from clients.errors import Refused
 from clients.persistence import PersistenceClient, StoredItem
+from clients.shop.books import count_books
 from shared.domain.errors import Conflict, InvalidParams, NotFound
+from shared.domain.money import currency_exponent
 from shared.domain.records import Condition
 from shared.domain.tables import TENANTS
 from shared.domain.tenants import MAIN, RESERVED_NAMES, TenantRecord, check_tenant_name
@@ -62,7 +64,7 @@ def build_tenant(tenant: str, members: Mapping[str, Any]) -> TenantRecord:
         raise InvalidParams(f"{tenant} is reserved", field="tenant", hint="choose another name")
     now = iso_now()
     fixed = {"tenant": check_tenant_name(tenant), "created_at": now, "updated_at": now}
-    return _convert_record({"name": tenant, **members, **fixed})
+    return _convert_record({"name": tenant, **_complete_currency(members), **fixed})
 
 
 async def get_tenant(records: PersistenceClient, tenant: str) -> StoredTenant:
@@ -102,7 +104,8 @@ async def iterate_tenants(records: PersistenceClient) -> AsyncGenerator[StoredTe
 async def update_tenant(records: PersistenceClient, tenant: str, members: Mapping[str, Any]) -> StoredTenant:
     """Changes settings of a tenant; those that `members` does not name stay as they are.
 
-    Raises NotFound, InvalidParams, and Conflict if another tenant has one of the hosts.
+    Raises NotFound, InvalidParams, and Conflict if another tenant has one of the hosts, or if the digits of the
+    currency change while there are books: their prices are whole numbers of its minor unit.
     """
     if tenant == MAIN and not members.get("active", True):
         raise InvalidParams(f"the tenant {MAIN} is that of the installation, and stays active", field="active")
@@ -112,8 +115,11 @@ async def update_tenant(records: PersistenceClient, tenant: str, members: Mappin
         found = await get_tenant(records, tenant)
         if not members:
             return found
-        record = _convert_record({**msgspec.to_builtins(found.record), **members, "updated_at": iso_now()})
+        changed = {**_complete_currency(members), "updated_at": iso_now()}
+        record = _convert_record({**msgspec.to_builtins(found.record), **changed})
         await _check_hosts(records, record)
+        if record.exponent != found.record.exponent:
+            await _check_no_prices(records, found.record)
         try:
             stored = await records.of(MAIN).put_item(
                 TENANTS.name, msgspec.to_builtins(record), when=Condition(version=found.version)
@@ -139,6 +145,24 @@ async def _check_hosts(records: PersistenceClient, record: TenantRecord) -> None
                 field="hosts",
                 hint="a host leads to one tenant",
             )
+
+
+def _complete_currency(members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns settings in which a currency without `exponent` has its own (ISO 4217)."""
+    if "currency" not in members or "exponent" in members:
+        return members
+    return {**members, "exponent": currency_exponent(members["currency"])}
+
+
+async def _check_no_prices(records: PersistenceClient, record: TenantRecord) -> None:
+    """Raises Conflict if the shop of a tenant has books. One that is added at the same moment is not seen."""
+    books = await count_books(records.of(record.tenant))
+    if books:
+        raise Conflict(
+            f"the prices of {books} books have {record.exponent} decimals",
+            field="exponent",
+            hint="keep the digits with --exponent, delete the books first, or add another tenant",
+        )
 
 
 def _convert_record(members: Mapping[str, Any]) -> TenantRecord:

@@ -235,6 +235,10 @@ async def fill_with_demo(
         members["first_customer"] = FIRST_CUSTOMER
         members["link"] = link_to_reset(read_gateway_url(), demo.token, ["customer"])
     output.print_members(members)
+    if demo.token is None and not output.json:
+        print_note(
+            f"{FIRST_CUSTOMER} was there; user reset {FIRST_CUSTOMER} --tenant {options.tenant} links to a new password"
+        )
     if demo.report.is_empty() and not output.json:
         print_note("everything of this seed was there, and nothing was changed")
     return 0

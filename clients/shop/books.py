@@ -18,6 +18,7 @@ from shared.domain.books import MAIN_STORE, SHARDS, Book, read_book, shard_of
 from shared.domain.errors import Conflict, ErrorReason, NotFound, PreconditionFailed
 from shared.domain.ids import new_uuid7
 from shared.domain.isbn import parse_isbn
+from shared.domain.names import fold_names
 from shared.domain.records import Action, Condition, Delete, Put, Update
 from shared.domain.stock import Cause, count_of
 from shared.domain.tables import BOOK_ISBNS, BOOKS, SHOP_STATE, STOCK
@@ -27,6 +28,7 @@ from shared.wire.strict_json import shorten_text
 _ATTEMPTS = 20
 _PAGE = 1000
 _COUNTERS = {"name": "books"}
+_MAX_ID = 64
 
 
 class StoredBook(NamedTuple):
@@ -118,6 +120,9 @@ async def load_book_count(records: PersistenceClient) -> BookCount:
 
 async def get_book(records: PersistenceClient, book: str) -> StoredBook:
     """Returns one listed book. Raises NotFound, also for a deleted one."""
+    # Another text cannot be a key.
+    if len(book) > _MAX_ID or not fold_names(book):
+        raise _no_book(book)
     stored, stock = await records.get_pair((BOOKS.name, {"book": book}), (STOCK.name, stock_key(book)))
     found = _join(stored, stock)
     if found is None or not found.book.active:

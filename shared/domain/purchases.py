@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from shared.domain.books import MAIN_STORE, Book
-from shared.domain.errors import InvalidParams
+from shared.domain.books import MAIN_STORE, Book, clean_text
+from shared.domain.errors import ErrorReason, InvalidParams
 from shared.domain.taxes import find_tax_rate, tax_line
 from shared.domain.tenants import TenantRecord
 
@@ -28,8 +28,13 @@ SHARDS: Final = 16
 PaymentMethod = Annotated[
     str, Meta(min_length=1, max_length=50, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*\Z", description="For example card")
 ]
+_MAX_NAME: Final = 50
+_MAX_TEXT: Final = 300
 ShippingAddress = Annotated[
-    dict[Annotated[str, Meta(min_length=1, max_length=50)], Annotated[str, Meta(max_length=300)] | int | None],
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=_MAX_NAME)],
+        Annotated[str, Meta(max_length=_MAX_TEXT)] | int | None,
+    ],
     Meta(min_length=1, max_length=20),
 ]
 IdempotencyKey = Annotated[
@@ -94,6 +99,26 @@ class OrderedPurchase(NamedTuple):
     tenant: str
     user: str
     purchase: str
+
+
+def clean_address(address: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a shipping address with texts in NFC and trimmed, as it can be printed on a parcel.
+
+    Raises InvalidParams for control characters in a name or a text, and for an address that has nothing but blanks.
+    """
+    cleaned: dict[str, Any] = {}
+    for name, value in address.items():
+        clean_text(name, "a name in shipping_address", _MAX_NAME, required=True)
+        is_text = isinstance(value, str)
+        cleaned[name] = clean_text(value, f"shipping_address.{name}", _MAX_TEXT, lines=True) if is_text else value
+    if all(value in ("", None) for value in cleaned.values()):
+        raise InvalidParams(
+            "shipping_address must not be blank",
+            field="shipping_address",
+            hint="for example street and city",
+            reason=ErrorReason("required"),
+        )
+    return cleaned
 
 
 def price_line(book: Book, quantity: int, shop: TenantRecord) -> PurchasedItem:

@@ -1,14 +1,17 @@
 """Pricing of purchases, and the request ids of their orders."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from shared.domain.books import Book
 from shared.domain.carts import MAX_LINES, Cart, CartLine, line_members, merge_carts, read_cart
+from shared.domain.errors import InvalidParams
 from shared.domain.purchases import (
     OrderedPurchase,
     Purchase,
+    clean_address,
     format_request_id,
     parse_request_id,
     price_line,
@@ -57,6 +60,27 @@ def test_an_order_names_its_purchase() -> None:
 
 def test_a_checkout_of_a_full_cart_fits_into_a_transaction() -> None:
     assert 2 * MAX_LINES + 3 <= MAX_ACTIONS
+
+
+def test_an_address_can_be_printed() -> None:
+    address = {"street": " Nun\u0303ez 1\nPiso 2 ", "code": 2820, "floor": None, "note": " "}
+    assert clean_address(address) == {"street": "Nuñez 1\nPiso 2", "code": 2820, "floor": None, "note": ""}
+
+
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [
+        ({"city": "a\x00b", "street": "Mayor 1"}, "shipping_address.city"),
+        ({"city": "\u202eb"}, "shipping_address.city"),
+        ({"ci\x1bty": "b"}, "a name in shipping_address"),
+        ({" ": "b"}, "a name in shipping_address"),
+        ({"street": "  ", "city": None}, "shipping_address"),
+    ],
+)
+def test_another_address_names_its_field(address: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidParams) as refused:
+        clean_address(address)
+    assert refused.value.field == field
 
 
 def line(quantity: int, at: str = "1") -> CartLine:

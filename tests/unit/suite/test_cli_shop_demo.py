@@ -52,7 +52,8 @@ async def test_the_shop_that_comes_along_is_filled_once(
     assert (status, set(again.values())) == (0, {"main", 0})
     assert count_items(suite) == before
     assert len(suite.records.feed) == feed
-    assert (await cli.show_on_terminal("shop", "demo"))[0] == 0
+    status, _, told = await cli.show_on_terminal("shop", "demo")
+    assert (status, "user reset ana@example.com --tenant main" in told) == (0, True)
 
 
 async def test_one_seed_makes_one_shop_and_another_seed_another(cli: InProcessCli, records: PersistenceClient) -> None:

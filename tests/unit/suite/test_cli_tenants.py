@@ -3,6 +3,8 @@
 import pytest
 
 from clients.persistence import PersistenceClient
+from clients.shop.books import create_book
+from shared.domain.isbn import complete_isbn
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
 
@@ -61,6 +63,22 @@ async def test_bad_input_is_refused(cli: InProcessCli, words: list[str], said: s
     status, shown, told = await cli.run("tenant", *words)
     assert (status in (1, 2), shown) == (True, [])
     assert said in told
+
+
+async def test_a_currency_brings_its_digits_and_prices_keep_them(cli: InProcessCli, suite: Suite) -> None:
+    (yen,) = (await cli.run("tenant", "add", "tokio", "--currency", "JPY"))[1]
+    (coarse,) = (await cli.run("tenant", "add", "coarse", "--currency", "EUR", "--exponent", "0"))[1]
+    assert (yen["exponent"], coarse["exponent"]) == (0, 0)
+    (dinar,) = (await cli.run("tenant", "set", "tokio", "--currency", "KWD"))[1]
+    assert dinar["exponent"] == 3
+    async with suite.persistence() as client:
+        members = {"isbn": complete_isbn("978000000001"), "title": "T", "author": "A", "category": "C", "price": 1500}
+        await create_book(client.of("tokio"), members, 1)
+    for words in (["--currency", "JPY"], ["--exponent", "2"]):
+        status, _, told = await cli.run("tenant", "set", "tokio", *words)
+        assert (status, "the prices of 1 books have 3 decimals" in told) == (1, True)
+    (same,) = (await cli.run("tenant", "set", "tokio", "--currency", "JPY", "--exponent", "3"))[1]
+    assert (same["currency"], same["exponent"]) == ("JPY", 3)
 
 
 async def test_host_leads_to_one_tenant(cli: InProcessCli) -> None:

@@ -180,6 +180,16 @@ async def test_a_quantity_is_a_number_of_copies(shop: Shop, quantity: Any) -> No
     assert (await shop.ask("POST", f"{CART}/add", body)).status == 422
 
 
+@pytest.mark.parametrize("book", ["%00", "%E2%80%8B", "x" * 3000, "none"])
+async def test_a_book_that_cannot_be_is_not_found(shop: Shop, book: str) -> None:
+    for method, path, body in (
+        ("PUT", f"{CART}/update/{book}", {"quantity": 1}),
+        ("GET", f"/api/v1/books/{book}", None),
+    ):
+        refused = await shop.ask(method, path, body)
+        assert (refused.status, refused.problem["code"]) == (404, "book_unknown")
+
+
 async def test_the_cart_of_a_guest_becomes_that_of_the_user_who_signs_in(shop: Shop) -> None:
     ana = await shop.sign_in("ana")
     guest = {"X-Cart-Token": (await shop.add({}, 0)).json["cart_token"]}
@@ -289,6 +299,7 @@ async def test_what_cannot_be_bought_is_said_line_by_line(shop: Shop) -> None:
     for wrong in (
         {"payment_method": "card"},
         {**BODY, "shipping_address": {}},
+        {**BODY, "shipping_address": {"street": "Mayor\x00 1"}},
         {**BODY, "payment_method": ""},
         {**BODY, "expected_total": -1},
         {**BODY, "user_id": "eva"},

@@ -28,7 +28,14 @@ from services.gateway.http.routes import UPSTREAM_ERRORS, HttpRequest, HttpRespo
 from services.gateway.identity.tenants import TenantDirectory
 from services.gateway.upstream.backend import Backend
 from shared.domain.money import round_half_up, to_decimal, to_minor_units
-from shared.domain.purchases import IdempotencyKey, PaymentMethod, Purchase, PurchaseStatus, ShippingAddress
+from shared.domain.purchases import (
+    IdempotencyKey,
+    PaymentMethod,
+    Purchase,
+    PurchaseStatus,
+    ShippingAddress,
+    clean_address,
+)
 
 _PATH: Final = "/api/v1/purchases"
 _MAX_LISTED: Final = 10_000
@@ -184,7 +191,7 @@ class PurchaseRoutes:
         expected = sent.expected_total
         checkout = CheckoutRequest(
             sent.payment_method,
-            sent.shipping_address,
+            clean_address(sent.shipping_address),
             None if expected is None else to_minor_units(expected, shop.exponent, field="expected_total"),
             request.headers.key,
             seen_version(request.headers.if_match),
