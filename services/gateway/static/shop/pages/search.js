@@ -1,7 +1,7 @@
 // The search: results, filters with counts, and an order; all of it is in the address.
 import { get } from "../../lib/api.js";
 import { useResource } from "../../lib/cache.js";
-import { html, useEffect, useRef, useState } from "../../lib/html.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
 import { languageName, money, number, plural, t } from "../../lib/i18n.js";
 import { changeQuery, go, query, to } from "../../lib/router.js";
 import { Icon } from "../../lib/ui/icon.js";
@@ -211,6 +211,11 @@ export default function Search() {
   }, [page]);
   const title = asked.q ? t("search.title", { q: asked.q }) : t("search.books");
   useTitle(title);
+  // The same books are not drawn again while a filter waits for its answer.
+  const books = useMemo(
+    () => data && html`<ul class="book-grid">${data.data.map((book) => html`<li key=${book.book_id}><${BookCard} book=${book} /></li>`)}</ul>`,
+    [data],
+  );
   const showResults = (event) => {
     event.currentTarget.closest("details").open = false;
     results.current.scrollIntoView({ block: "start" });
@@ -236,7 +241,7 @@ export default function Search() {
             : html`<${LoadingState} lines=${8} />`
           : data.data.length === 0
             ? html`<${NoResult} hasFilters=${hasFilters} />`
-            : html`<ul class="book-grid">${data.data.map((book) => html`<li key=${book.book_id}><${BookCard} book=${book} /></li>`)}</ul>
+            : html`${books}
                 <${LinkPager} page=${page} pages=${Math.min(data.pagination.total_pages, Math.floor(DEEPEST / PER_PAGE))} hrefOf=${(number) => changeQuery({ page: number > 1 ? number : null })} />`}
       </section>
     </div>`;
