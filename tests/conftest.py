@@ -39,10 +39,27 @@ def dynamodb() -> Iterator[str]:
             yield endpoint
 
 
+@pytest.fixture(scope="module")
+def module_intake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IntakeProcess]:
+    """The intake of the tests that share one."""
+    with IntakeProcess(tmp_path_factory.mktemp("intake") / "data") as process:
+        yield process
+
+
 @pytest.fixture
 def intake(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[IntakeProcess]:
-    """A running intake; `@pytest.mark.intake(NAME=value)` gives it settings."""
+    """A running intake; `@pytest.mark.intake(NAME=value)` gives it settings.
+
+    In a module marked `shared_intake` it is that of the module, with final orders of other tests; one marked `intake`
+    has its own.
+    """
     marker = request.node.get_closest_marker("intake")
+    if marker is None and request.node.get_closest_marker("shared_intake"):
+        shared: IntakeProcess = request.getfixturevalue("module_intake")
+        with shared.connect() as connection:
+            connection.wait_until("stats", "stats.abiertos", 0)
+        yield shared
+        return
     with IntakeProcess(tmp_path / "data", marker.kwargs if marker else None) as process:
         yield process
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.intake import IntakeProcess, Session
 
+pytestmark = pytest.mark.shared_intake
+
 PASTED = """\
 {
   "cliente": "Juan Pérez",

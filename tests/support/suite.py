@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -41,12 +42,19 @@ class SuiteProcess:
         with self._log.open("wb") as log:
             command = [sys.executable, "-m", "services"]
             self._process = subprocess.Popen(command, env=self.environ, stderr=log, stdin=subprocess.DEVNULL)
-        ready = [sys.executable, "-m", "clients", "ready"]
-        run = lambda: subprocess.run(ready, env=self.environ, capture_output=True, check=False).returncode  # noqa: E731
-        until(run, lambda status: status == 0 or self._process is None or self._process.poll() is not None)
-        assert self._process.poll() is None, self._log.read_text()
+        process = self._process
+        until(self._is_ready, lambda ready: ready or process.poll() is not None)
+        assert process.poll() is None, self._log.read_text()
         self._traffic.start()
         return self
+
+    def _is_ready(self) -> bool:
+        """Whether the gateway answers that all servers can work; the command `ready` would load a program each time."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[5000]}/ready", timeout=PATIENCE):
+                return True
+        except OSError:
+            return False
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()

@@ -21,6 +21,8 @@ from clients.access import Target
 from clients.tools.loadtest.worker_killer import WorkerKiller
 from tests.support.intake import LOOK_SECONDS, PATIENCE, IntakeProcess
 
+pytestmark = pytest.mark.shared_intake
+
 FLAGS = ["--cliente", "Ana Paz", "--producto", "pan", "--producto", "agua:2:0.80", "--direccion", "Mayor 1"]
 
 
@@ -151,6 +153,7 @@ def test_signal_ends_a_command_quietly(intake: IntakeProcess, number: signal.Sig
     assert (running.returncode, told) == (status, b"")
 
 
+@pytest.mark.intake
 def test_automatic_mode_outlives_the_server(intake: IntakeProcess) -> None:
     with started(intake, "order", "--auto", "--every", "0.05", "--count", "1000") as running:
         assert running.stdout is not None
@@ -174,6 +177,7 @@ def started(intake: IntakeProcess, *words: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@pytest.mark.intake
 def test_ping_tells_whether_anybody_is_there(intake: IntakeProcess) -> None:
     assert run(intake, "ping")[0] == 0
     intake.terminate()
@@ -182,6 +186,7 @@ def test_ping_tells_whether_anybody_is_there(intake: IntakeProcess) -> None:
     assert "start one: " in told
 
 
+@pytest.mark.intake
 def test_load_test_without_flags_sends_what_the_docs_show(intake: IntakeProcess, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     status, (result,), told = run(intake, "loadtest", "--verify", "--report", str(page))
@@ -226,12 +231,14 @@ def test_load_test_keeps_a_rate_and_shows_it_beside_a_baseline(intake: IntakePro
     assert "http" not in page.read_text()
 
 
+@pytest.mark.intake
 def test_load_test_kills_workers_and_nothing_is_lost(intake: IntakeProcess) -> None:
     status, (result,), told = run(intake, "loadtest", "--seconds", "5", "--rate", "500", "--verify", "--chaos")
     assert (status, result["verdict"]["lost"]) == (0, []), told
     assert result["killed"] > 0
 
 
+@pytest.mark.intake
 def test_killer_waits_for_workers_that_are_starting(intake: IntakeProcess) -> None:
     asyncio.run(WorkerKiller(Target("127.0.0.1", intake.port)).check_server())
 
@@ -249,6 +256,7 @@ def test_load_test_sends_a_file_and_sees_that_prices_and_times_are_kept(intake: 
         assert (status, result["accepted"]) == (0, 9), told
 
 
+@pytest.mark.intake
 def test_load_test_does_not_wait_for_orders_of_others(intake: IntakeProcess) -> None:
     run(intake, "order", *FLAGS, "--no-antes-de", "2999-01-01T00:00:00Z")
     assert run(intake, "loadtest", "--orders", "10", "--verify")[0] == 0
@@ -263,6 +271,7 @@ def test_load_test_names_what_does_not_become_final(intake: IntakeProcess) -> No
     assert told.splitlines()[-1] == "did not hold: 12 unfinished (exit status 1)"
 
 
+@pytest.mark.intake
 def test_load_test_survives_a_restart_of_the_server(intake: IntakeProcess) -> None:
     with started(intake, "loadtest", "--orders", "60000", "--pipeline", "8", "--verify") as running:
         with intake.connect() as session:
