@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shared.domain.errors import ErrorReason, InvalidParams
-from shared.wire.strict_json import shorten_text, translate_error
+from shared.wire.strict_json import KEY_PLACE, shorten_text, translate_error
 
 _MAX_FAULTS: Final = 50
 _PLACE: Final = " - at `$"
@@ -52,8 +52,9 @@ def _check_member(member: _Member, value: Raw, kind: type[Struct]) -> InvalidPar
     try:
         member.decoder.decode(value)
     except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(_PLACE)
-        return translate_error(f"{text}{_PLACE}.{member.name}{place or '`'}", kind)
+        mark = KEY_PLACE if KEY_PLACE in str(error) else _PLACE
+        text, _, place = str(error).partition(mark)
+        return translate_error(f"{text}{mark}.{member.name}{place or '`'}", kind)
     except (msgspec.DecodeError, RecursionError, ArithmeticError):
         return InvalidParams(f"{member.name} is out of range", field=member.name, reason=ErrorReason("out_of_range"))
     return None

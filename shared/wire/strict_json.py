@@ -34,6 +34,8 @@ _MESSAGE_CHARACTERS = 300
 _NO_DECIMAL = "Invalid decimal string"
 _OUT_OF_RANGE = ("Number out of range", "Integer value out of range")
 _PLACE = " - at `$"
+# The place of a key that is wrong itself.
+KEY_PLACE: Final = " - at `key` in `$"
 # What msgspec writes in a place for the key of an object that may have any keys.
 _ANY_KEY = "[...]"
 _UNREAD: Final = object()
@@ -145,7 +147,8 @@ def read_decimal(text: str) -> Decimal:
 
 def translate_error(message: str, kind: Any, *, example: Any = None) -> InvalidParams:
     """Translates msgspec's message about a value of type `kind` to the protocol's terms."""
-    text, _, path = message.partition(_PLACE)
+    is_key = KEY_PLACE in message
+    text, _, path = message.partition(KEY_PLACE if is_key else _PLACE)
     where = path.rstrip("`").removeprefix(".")
     where = re.sub(r"^\[\.\.\.\]\.?|^\[\d+\]\.?", "", where)
     if found := _MISSING.match(text):
@@ -163,6 +166,8 @@ def translate_error(message: str, kind: Any, *, example: Any = None) -> InvalidP
             example=example,
         )
     subject = where or "the document"
+    if is_key:
+        subject = f"a name in {subject}"
     if found := _ENUM.match(text):
         message = f"{subject} must not be {shorten_text(found['value'])}"
         hint, reason = _hint_choices(kind, where), _explain_choice(kind, where)

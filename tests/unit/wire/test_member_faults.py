@@ -19,6 +19,7 @@ class _Sent(Struct, forbid_unknown_fields=True):
     price: Decimal
     sort: Literal["up", "down"] = "up"
     parts: Annotated[list[_Part], Meta(max_length=1)] = []
+    rates: dict[Annotated[str, Meta(max_length=3)], int] = {}
 
 
 def _find(document: str) -> list[tuple[str | None, str, dict[str, Any]]]:
@@ -46,6 +47,7 @@ def test_all_members_that_are_wrong_are_found_in_the_order_of_their_type() -> No
         ('"count": "1"', ("count", "wrong_type", {"expected": "whole_number"})),
         ('"count": 1.5', ("count", "wrong_type", {"expected": "whole_number"})),
         ('"count": 1e400', ("count", "out_of_range", {})),
+        ('"rates": {"abcd": 1}', ("rates", "max_length", {"max": 3})),
         ('"price": true', ("price", "wrong_type", {"expected": "number"})),
         ('"parts": [{"count": null}]', ("parts[0].count", "wrong_type", {"expected": "whole_number"})),
         ('"parts": [{"count": 1}, {"count": 1}]', ("parts", "max_length", {"max": 1})),

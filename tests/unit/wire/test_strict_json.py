@@ -1,8 +1,9 @@
 """Errors about values: where they stand, and what would be right."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from msgspec import Meta
 from msgspec.json import Decoder
 
 from services.distributed.actions import ACTIONS as DISTRIBUTED
@@ -108,6 +109,14 @@ def test_a_number_of_thousands_of_digits_is_told_by_its_place(document: bytes, f
     with pytest.raises(InvalidParams) as caught:
         PERSISTENCE.decode(document % LARGE, name)
     assert (caught.value.message, caught.value.field) == (f"{field} is out of range", field)
+
+
+def test_a_name_that_is_wrong_is_told_by_the_place_of_its_object() -> None:
+    kind = Decoder(dict[str, dict[Annotated[str, Meta(min_length=1)], int]])
+    with pytest.raises(InvalidParams) as caught:
+        decode_strictly(kind, b'{"":{"":1}}')
+    assert caught.value.message.startswith("a name in ")
+    assert caught.value.message.endswith(" must be text with length >= 1")
 
 
 @pytest.mark.parametrize("number", [LARGE, b"1e400"])
