@@ -35,6 +35,7 @@ shop = App(
     "recommendations.",
 )
 
+_SAMPLE = Path(__file__).parents[1] / "samples/books.csv"
 _REINDEX_POLL_SECONDS = 0.2
 _COLUMNS = ("load", "state", "rows", "books", "name")
 
@@ -211,7 +212,7 @@ async def fill_with_demo(
     service shop and the workers run.
     """
     output = Output(json=options.json)
-    with open_source(str(_find_sample()) if file is None else file) as source:
+    with open_source(str(_SAMPLE) if file is None else file) as source:
         sample = source.read(MAX_BYTES + 1)
     if len(sample) > MAX_BYTES:
         raise WrongUsage(f"the sample has more than {MAX_BYTES:,} bytes", hint="shop load takes files of any size")
@@ -242,13 +243,6 @@ async def fill_with_demo(
     if demo.report.is_empty() and not output.json:
         print_note("everything of this seed was there, and nothing was changed")
     return 0
-
-
-def _find_sample() -> Path:
-    path = Path(__file__).parents[2] / "docs/samples/books.csv"
-    if not path.exists():
-        raise WrongUsage("the sample of books is not installed here", hint="name a CSV file of books")
-    return path
 
 
 @shop.command(name="evaluate")

@@ -17,7 +17,7 @@ from shared.domain.isbn import complete_isbn
 from tests.support.dynamodb import own_tables, settings_of
 from tests.support.intake import PATIENCE, PersistenceProcess
 
-HEAD = b"".join((Path(__file__).parents[2] / "docs/samples/books.csv").read_bytes().splitlines(keepends=True)[:41])
+HEAD = b"".join((Path(__file__).parents[2] / "clients/samples/books.csv").read_bytes().splitlines(keepends=True)[:41])
 
 
 async def listed(records: PersistenceClient) -> int:

@@ -47,6 +47,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages,) = (environment / "lib").glob("python*/site-packages")
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     assert all((packages / name / "py.typed").exists() for name in PACKAGES)
+    assert (packages / "clients/samples/books.csv").exists()  # for `shop demo`
     return environment / "bin"
 
 

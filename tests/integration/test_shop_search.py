@@ -40,7 +40,7 @@ from tests.support.ports import hold_port
 from tests.support.search_servers import search_server
 from tests.support.shop_process import run_shop
 
-SAMPLE = Path(__file__).parents[2] / "docs" / "samples" / "books.csv"
+SAMPLE = Path(__file__).parents[2] / "clients" / "samples" / "books.csv"
 BOOKS = "/api/v1/books"
 
 

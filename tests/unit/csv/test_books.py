@@ -9,7 +9,7 @@ from shared.csv.books import BookReader, BookRow
 from shared.csv.reader import KEPT_ERRORS
 from shared.domain.errors import InvalidParams
 
-SAMPLE = (Path(__file__).parents[3] / "docs/samples/books.csv").read_bytes()
+SAMPLE = (Path(__file__).parents[3] / "clients/samples/books.csv").read_bytes()
 
 
 def read(data: bytes | str, size: int = 7001) -> tuple[list[BookRow], BookReader]:

@@ -18,7 +18,7 @@ from shared.domain.tables import BOOK_ISBNS, BOOK_LOAD_ROWS, BOOKS, STOCK
 from tests.support.in_process import Suite
 from tests.support.in_process_cli import InProcessCli
 
-SAMPLE = str(Path(__file__).parents[3] / "docs/samples/books.csv")
+SAMPLE = str(Path(__file__).parents[3] / "clients/samples/books.csv")
 HUNGER = "0439023483"
 
 
