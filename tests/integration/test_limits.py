@@ -14,6 +14,8 @@ import pytest
 from shared.stores.sqlite.database import connect
 from tests.support.intake import PATIENCE, IntakeProcess, Session
 
+pytestmark = pytest.mark.shared_intake
+
 ORDER = {"cliente": "a", "productos": ["x"], "direccion": "d"}
 
 
@@ -167,6 +169,7 @@ def test_nothing_behind_a_request_that_is_too_large_is_taken_for_one(intake: Int
         assert session.ask("stats")["stats"]["aceptados"] == 0
 
 
+@pytest.mark.intake
 def test_body_of_an_http_request_is_not_an_order(intake: IntakeProcess) -> None:
     with intake.connect() as session:
         session.send("POST / HTTP/1.1\r\nHost: x\r\n\r\n" + json.dumps(ORDER) + "\n")
@@ -217,6 +220,7 @@ def test_cursor_from_nowhere_ends_and_harms_nobody(session: Session) -> None:
     assert (found["pedidos"], found["cursor"]) == ([], None)
 
 
+@pytest.mark.intake
 def test_foreign_lock_on_the_orders_refuses_orders_and_holds_up_nobody(intake: IntakeProcess) -> None:
     with intake.connect() as one, intake.connect() as other:
         stored = one.ask(ORDER)
