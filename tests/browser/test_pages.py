@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Suite, Visitor
 
@@ -101,6 +101,8 @@ def test_no_page_is_wider_than_its_window(visitor: Visitor, width: int) -> None:
         page = visit.go(place)
         page.wait_for_selector("main .panel, main .tiles")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, place
+        for tab in page.locator(".tabs [aria-current]").all():
+            expect(tab).to_be_in_viewport(ratio=0.9)
 
 
 def test_language_and_theme_are_chosen_and_remembered(visitor: Visitor) -> None:

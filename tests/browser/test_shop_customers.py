@@ -70,6 +70,7 @@ def test_a_guest_registers_on_the_way_and_keeps_the_cart(visitor: Visitor, shop:
     assert page.request.post(f"{visit.origin}/api/v1/cart/add", data={"book_id": book, "quantity": 1}).ok
     page.goto(f"{visit.address}wishlist?sort=title")
     page.get_by_role("link", name="Crear una cuenta").click()
+    expect(page.get_by_role("heading", name="Crear una cuenta")).to_be_visible()
     email = page.get_by_label("Correo electrónico")
     fields = page.locator("main form input[autocomplete]").evaluate_all("all => all.map((one) => one.autocomplete)")
     assert fields[:4] == ["username", "given-name", "family-name", "new-password"]
@@ -88,6 +89,9 @@ def test_a_guest_registers_on_the_way_and_keeps_the_cart(visitor: Visitor, shop:
     expect(page.get_by_role("heading", name="Lista de deseos")).to_be_visible()
     assert page.url == f"{visit.address}wishlist?sort=title"
     expect(page.get_by_role("link", name="Carrito, 1 libro")).to_be_visible()
+    # Back leads to no second sign-in.
+    page.go_back()
+    expect(page.get_by_role("heading", name="Tu cuenta")).to_be_visible()
 
 
 def test_refused_sign_ins_tell_nothing_and_say_how_long_to_wait(visitor: Visitor, shop: Suite) -> None:

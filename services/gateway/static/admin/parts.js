@@ -1,5 +1,5 @@
 // Parts of the dashboard's pages.
-import { html, signal } from "../lib/html.js";
+import { html, signal, useEffect, useRef } from "../lib/html.js";
 import { number, t } from "../lib/i18n.js";
 import { Button } from "../lib/ui/button.js";
 import { Icon } from "../lib/ui/icon.js";
@@ -67,9 +67,15 @@ export function Heading({ title, hint, children }) {
   </header>`;
 }
 
-/** Pages within a page. `tabs` are [address, text, how many or null]. */
+/** Pages within a page. `tabs` are [address, text, how many or null]; the current one is scrolled into sight. */
 export function Tabs({ label, tabs, current }) {
-  return html`<nav class="tabs" aria-label=${label}>
+  const nav = useRef(null);
+  // Again when a count has come: it makes its tab wider.
+  useEffect(() => {
+    const tab = nav.current.querySelector("[aria-current]");
+    if (tab) nav.current.scrollLeft = tab.offsetLeft - nav.current.offsetLeft;
+  }, [current, ...tabs.map(([, , count]) => count)]);
+  return html`<nav class="tabs" aria-label=${label} ref=${nav}>
     ${tabs.map(
       ([address, text, count]) => html`<a href=${address} aria-current=${address === current ? "page" : undefined} key=${address}>
         ${text}${count ? html`<span class="amount">${typeof count === "number" ? number(count) : count}</span>` : null}

@@ -4,14 +4,18 @@ import { startCache } from "../lib/cache.js";
 import { html, render } from "../lib/html.js";
 import { loadTexts, t } from "../lib/i18n.js";
 import { path, startRouter, to } from "../lib/router.js";
-import { asksTenant, isSignedIn, keptTenant, leaveForSignIn, loadPrincipal, principal, rememberAddress } from "../lib/session.js";
+import { asksTenant, isReturning, isSignedIn, keptTenant, leaveForSignIn, loadPrincipal, principal, rememberAddress } from "../lib/session.js";
 import { RoutedPage } from "../lib/ui/page.js";
 import { Toasts } from "../lib/ui/toast.js";
 import { ROUTES } from "./routes.js";
 import { Footer, Header } from "./shell.js";
 
-/** Returns the sign-in for a guest where a page needs an account; the way back is remembered. */
+/**
+ * Returns the sign-in for a guest where a page needs an account, and the way back is remembered; or the account, for a
+ * customer who comes back to the sign-in. Who was sent there by a refusal stays: the account would refuse again.
+ */
 function redirect({ route }) {
+  if (route.forGuests) return isSignedIn.value && !isReturning() ? to("account") : null;
   if (!route.needsAccount || isSignedIn.value || !principal.value) return null;
   rememberAddress();
   return to("login");

@@ -1,4 +1,5 @@
-// The pages of the shop by their addresses. `needsAccount` leads guests to the sign-in and back.
+// The pages of the shop by their addresses. `needsAccount` leads guests to the sign-in and back, and
+// `forGuests` customers to their account.
 
 export const ROUTES = [
   { path: "/", load: () => import("./pages/home.js"), title: "page.home" },
@@ -14,8 +15,8 @@ export const ROUTES = [
   { path: "/wishlist", load: () => import("./pages/wishlist.js"), title: "page.wishlist", needsAccount: true },
   { path: "/notices", load: () => import("./pages/notices.js"), title: "page.notices", needsAccount: true },
   { path: "/account", load: () => import("./pages/account.js"), title: "page.account", needsAccount: true },
-  { path: "/login", load: () => import("./pages/login.js"), title: "page.login" },
-  { path: "/register", load: () => import("./pages/register.js"), title: "page.register" },
+  { path: "/login", load: () => import("./pages/login.js"), title: "page.login", forGuests: true },
+  { path: "/register", load: () => import("./pages/register.js"), title: "page.register", forGuests: true },
   { path: "/password", load: () => import("./pages/password.js"), title: "page.password" },
 
   { path: "/*", load: () => import("./missing.js"), title: "page.missing" },

@@ -25,7 +25,7 @@ function usePaused(text) {
   return paused;
 }
 
-/** A search field; `name` tells several on a page apart. */
+/** A search field; `name` tells several on a page apart. Only that of the header is a landmark of the search. */
 export function SearchBox({ name }) {
   const searched = path.value[0] === "search" ? (query.value.q ?? "") : "";
   const [text, setText] = useState(searched);
@@ -70,7 +70,7 @@ export function SearchBox({ name }) {
       setActive(((active + 1 + steps[event.key] + stops) % stops) - 1);
     } else if (event.key === "ArrowDown") setOpen(true);
   };
-  return html`<form class="search-box" role="search" aria-label=${t("search.label")} onSubmit=${submit} onFocusOut=${(event) => event.currentTarget.contains(event.relatedTarget) || setOpen(false)}>
+  return html`<form class="search-box" role=${name === "header" ? "search" : undefined} aria-label=${t("search.label")} onSubmit=${submit} onFocusOut=${(event) => event.currentTarget.contains(event.relatedTarget) || setOpen(false)}>
     <label class="unseen" for=${`search-${name}`}>${t("search.label")}</label>
     <input
       ref=${input}

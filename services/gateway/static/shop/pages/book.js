@@ -74,6 +74,7 @@ function AddToCart({ book }) {
   const wanted = Math.max(Math.min(quantity, most), 1);
   const add = async (event) => {
     event.preventDefault();
+    // Not by disabling the button, which would lose the focus of a keyboard.
     if (busy) return;
     setBusy(true);
     if (await attempt(() => addToCart(book.book_id, wanted))) {
@@ -85,7 +86,7 @@ function AddToCart({ book }) {
   if (!book.available) return null;
   return html`<form class="add-to-cart" onSubmit=${add}>
     <${Stepper} value=${wanted} most=${most} onValue=${setQuantity} />
-    <${Button} type="submit" kind="primary" icon="bag" disabled=${busy || most < 1}>${t("cart.add")}<//>
+    <${Button} type="submit" kind="primary" icon="bag" disabled=${most < 1}>${t("cart.add")}<//>
     ${inCart > 0 && html`<p class="note in-cart"><a href=${to("cart")}>${t("cart.there", { n: inCart })}</a>${most < 1 ? ` ${t("cart.all")}` : ""}</p>`}
   </form>`;
 }

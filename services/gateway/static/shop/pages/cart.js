@@ -35,7 +35,8 @@ function Filled({ items, summary }) {
     return document.querySelector(`[data-book="${CSS.escape(wrong[0].book_id)}"] :is(button, a[href]:not([tabindex]))`)?.focus();
   };
   return html`<div class="cart-page">
-    <section aria-label=${t("cart.lines")}>
+    <section aria-labelledby="cart-lines">
+      <h2 class="unseen" id="cart-lines">${t("cart.lines")}</h2>
       <ul class="cart-lines">${items.map((line) => html`<${CartLine} key=${line.book_id} line=${line} currency=${summary.currency} />`)}</ul>
     </section>
     <section class="cart-sum" aria-label=${t("amounts.title")}>
