@@ -46,7 +46,7 @@ def test_what_is_wrong_is_told_at_its_field(visitor: Visitor) -> None:
     page.get_by_role("button", name="Place order").click()
     address = page.get_by_label("Address")
     expect(address).to_be_focused()
-    expect(address).to_have_accessible_description("A value is not valid: direccion must be text with length >= 1")
+    expect(address).to_have_accessible_description("This is needed.")
     address.fill("Calle Mayor 1")
     page.get_by_label("Quantity").fill("0")
     page.get_by_role("button", name="Place order").click()

@@ -41,7 +41,7 @@ class Newcomer:
         self.log: list[str] = []
         """What `make run` has written."""
         # Within `make test` a make of its own would print the folders that it enters.
-        inherited = {"ENV_FILE", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+        inherited = {"ENV_FILE", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "VENV"}
         self._environ = {name: value for name, value in os.environ.items() if name not in inherited}
         self._environ |= {"PATH": f".venv/bin{os.pathsep}{os.environ['PATH']}"}
         self._suite: subprocess.Popen[str] | None = None

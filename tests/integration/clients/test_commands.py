@@ -221,8 +221,8 @@ def test_load_test_keeps_a_rate_and_shows_it_beside_a_baseline(intake: IntakePro
     words = ["loadtest", "--seconds", "0.5", "--rate", "400", "--family", "4", "--verify"]
     status, (result,), _ = run(intake, *words)
     assert (status, result["verdict"]["checked"]) == (0, result["accepted"])
-    # The first is due at once, the others evenly in half a second.
-    assert 0 < result["accepted"] <= 201
+    # The first is due at once, the others evenly; a busy machine ends the half second late.
+    assert 0 < result["accepted"] <= 2 + 400 * result["seconds"]
     before.write_text(json.dumps(result, default=float))
     status, _, told = run(intake, *words, "--baseline", str(before), "--report", str(page))
     assert status == 0

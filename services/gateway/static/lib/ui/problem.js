@@ -19,7 +19,8 @@ export function describeField(problem, field) {
 
 /** Returns the text for a precise code with its values, or null for one without a text. */
 function describeReason(code, params = {}) {
-  const key = `problem.${code}`;
+  // One character at least: the reader has left the field empty.
+  const key = code === "min_length" && params.min === 1 ? "problem.required" : `problem.${code}`;
   if (!hasText(key)) return null;
   const values = Object.entries(params).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]);
   return t(key, Object.fromEntries(values));
