@@ -1,4 +1,4 @@
-"""What belongs to a user beside the account: items whose partition is the user.
+"""Items that belong to a user beside the account: those whose partition is the user.
 
 Purchases are exported, and stay when an account is removed: the books of a shop need them.
 """

@@ -24,7 +24,7 @@ _REQUEST: Final = "request:"
 
 
 class LakeHeartbeat(Struct, frozen=True):
-    """What the service says about itself."""
+    """The state that the service reports."""
 
     behind_s: float
     """Seconds since it had exported everything."""

@@ -43,7 +43,7 @@ _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
 
 class CheckoutRequest(Struct, frozen=True):
-    """What a customer sends: `expected_total`, in minor units, is the total that the customer has seen.
+    """The request of a customer: `expected_total`, in minor units, is the total that the customer has seen.
 
     Without a `key`, the version of the cart stands for one: `seen`, or else the stored one.
     """

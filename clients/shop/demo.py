@@ -50,7 +50,7 @@ MAX_BYTES: Final = 2**20
 
 
 class DemoReport(Struct, frozen=True):
-    """What a run has made; everything else was there."""
+    """The number of items that a run has created; everything else existed."""
 
     books: int
     customers: int

@@ -52,7 +52,7 @@ class ShopHeartbeat(NamedTuple):
 
 
 class SearchProgress(NamedTuple):
-    """What is known of the search indexes after a restart."""
+    """The state of the search indexes that survives a restart."""
 
     position: str
     """The position in the feed of all tenants up to which all indexes have the changes."""

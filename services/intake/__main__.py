@@ -88,7 +88,7 @@ async def open_store(
 
 
 def child_config(settings: IntakeSettings, store: WorkersStore) -> ChildConfig:
-    """What the intake's settings mean for its workers."""
+    """Returns the configuration of the workers, from the intake's settings."""
     policy = WorkPolicy(
         concurrency=settings.worker_concurrency,
         document_bytes=settings.worker_document_bytes,

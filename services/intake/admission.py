@@ -60,7 +60,7 @@ class Admission:
 
     @property
     def room(self) -> int:
-        """How many more orders can be accepted."""
+        """The number of orders that can still be accepted."""
         return max(self.limit - self.open - self._reserved, 0)
 
     def reserve(self, orders: int) -> int:

@@ -60,7 +60,7 @@ class IntakeMetrics(ServerMetrics):
 
 
 class _Workers(Collector):
-    """What each worker holds, and what its process takes."""
+    """Metrics of each worker: the orders it holds, and the resources of its process."""
 
     def __init__(self, workers: Callable[[], Iterable[WorkerView]]) -> None:
         self._workers = workers

@@ -301,12 +301,12 @@ class OrderLifecycle:
 
     @property
     def limit(self) -> int:
-        """How many orders may be open."""
+        """The number of orders that may be open."""
         return self._admission.limit
 
     @property
     def places(self) -> int:
-        """How many orders can be in progress at a time."""
+        """The number of orders that can be in progress at a time."""
         return self._admission.places
 
     @property

@@ -16,7 +16,7 @@ class OrderArray(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """How much of a turn it takes."""
+        """The share of a turn that the item takes."""
         return len(self.members)
 
 

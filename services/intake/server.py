@@ -17,7 +17,7 @@ from shared.stores.ports.orders import OrderStore, Repair
 
 
 class IntakeServer(CommonServer):
-    """What the handlers work with."""
+    """The state and services of the intake that its handlers use."""
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ class IntakeSettings(ServerSettings, frozen=True):
 
     @property
     def kit(self) -> Kit:
-        """What handlers may be made with."""
+        """The settings that handlers can be built with."""
         return Kit(
             processing_seconds=self.processing_seconds,
             persistence_host=reachable_host(self.tcp_persist_host),
@@ -100,5 +100,5 @@ class IntakeSettings(ServerSettings, frozen=True):
 
     @property
     def listening(self) -> ListenAddress:
-        """Where the server listens."""
+        """The address that the server listens on."""
         return choose_listen_address("SERVER", bind=self.server_bind, host=self.server_host, port=self.server_port)

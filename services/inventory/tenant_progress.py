@@ -1,4 +1,4 @@
-"""How far the changes of tenants other than `main` are processed.
+"""Progress in the changes of tenants other than `main`.
 
 The position in the feed belongs to `main`, and a transaction has one tenant: what is derived from a tenant's changes
 cannot be committed together with the position. So each tenant has a record of the changes that were processed since the

@@ -1,4 +1,4 @@
-"""What the search index knows of books, read from their records."""
+"""Documents of the search index, read from the records of books."""
 
 import datetime
 import time

@@ -29,7 +29,7 @@ _STORE: Final = fold_names(MAIN_STORE)
 
 
 class Offer(NamedTuple):
-    """What a change means to those who wish for a book. Prices are in minor units, and only of `cheaper`."""
+    """A change that matters to the users who wish for a book. Only `cheaper` has prices, in minor units."""
 
     kind: OfferKind
     book: str

@@ -105,7 +105,7 @@ class Table(Struct, frozen=True):
 
 
 def is_number(value: Value) -> TypeGuard[int | Decimal]:
-    """Whether a value is a number; true and false are none."""
+    """Returns whether a value is a number; true and false are not numbers."""
     return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
 

@@ -42,7 +42,7 @@ _FIXED: Final = (
 """Statements before a query; the last one makes them final."""
 
 
-class Refusal(Exception):
+class QueryRefusal(Exception):
     """A query that is not run, with the reason."""
 
 
@@ -74,7 +74,7 @@ def main() -> None:
         answer = run_query(duckdb, open_connection(duckdb, request), request)
     except MemoryError:
         answer = {"error": "the query needs more memory than it may take", "kind": "memory"}
-    except Refusal as refusal:
+    except QueryRefusal as refusal:
         answer = {"error": str(refusal), "kind": "refused"}
     # Whatever the library raises about a query is its answer.
     except Exception as error:
@@ -114,7 +114,7 @@ def open_connection(duckdb: Any, request: dict[str, Any]) -> Any:
 
 
 def run_query(duckdb: Any, connection: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Returns the result of one SELECT. Raises Refusal for anything else, and what DuckDB raises."""
+    """Returns the result of one SELECT. Raises QueryRefusal for anything else, and what DuckDB raises."""
     _check_statement(duckdb, request["sql"])
     cursor = connection.execute(request["sql"])
     columns = [{"name": str(one[0]), "type": str(one[1])} for one in cursor.description or ()]
@@ -135,10 +135,10 @@ def run_query(duckdb: Any, connection: Any, request: dict[str, Any]) -> dict[str
 
 
 def _check_statement(duckdb: Any, sql: str) -> None:
-    """Raises Refusal unless the text is one SELECT."""
+    """Raises QueryRefusal unless the text is one SELECT."""
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise Refusal("one SELECT statement is expected")
+        raise QueryRefusal("one SELECT statement is expected")
 
 
 def _open_table(request: dict[str, Any], table: LakeTable) -> Any:

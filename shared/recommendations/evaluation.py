@@ -1,4 +1,4 @@
-"""How good recommendations are on given baskets: books of later baskets are hidden in turn, and looked for."""
+"""Measures the quality of recommendations on given baskets: hides each book of later baskets and looks for it."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple

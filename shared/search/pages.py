@@ -57,7 +57,7 @@ class Pager:
 
     @property
     def hits_wanted(self) -> int:
-        """How many hits the engine should return: with one more than a page has it is known whether others follow."""
+        """The number of hits to request: one more than a page has shows whether another page follows."""
         return self._query.limit + 1
 
     def make_page(

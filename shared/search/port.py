@@ -27,7 +27,7 @@ BookSort = Literal["relevance", "title", "price", "rating", "year", "added", "po
 
 
 class IndexedBook(msgspec.Struct, frozen=True, kw_only=True):
-    """What an index knows of a book: members of its record, and its stock."""
+    """A book as it is indexed: members of its record, and its stock."""
 
     book: str
     """The id of the book."""
@@ -121,7 +121,7 @@ class FacetValue(msgspec.Struct, frozen=True):
 
 
 class FacetRange(msgspec.Struct, frozen=True):
-    """How many books of the results are within a range: `low` is included, `high` is not; None is without bound."""
+    """The number of results within a range that includes `low` and excludes `high`; None means no bound."""
 
     low: int | None
     high: int | None

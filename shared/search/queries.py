@@ -1,4 +1,4 @@
-"""What a query asks an engine for: words with their spelling distances, and filters as conditions on fields."""
+"""Queries in the terms of an engine: words with their spelling distances, and filters as conditions on fields."""
 
 import re
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ from shared.wire.replies import encode_json, encode_line
 
 
 class CommonServer(ABC):
-    """What the common actions ask of a server; the handlers of its own actions get it as well."""
+    """The interface of a server to the common actions; the handlers of its own actions get it as well."""
 
     def __init__(self, metrics: ServerMetrics) -> None:
         self.metrics = metrics

@@ -60,7 +60,7 @@ S = TypeVar("S")
 
 
 class TurnBatch(Protocol):
-    """What a server does with all that arrived in a turn together."""
+    """Processes the entries of a turn together."""
 
     async def carry_out(self, entries: Sequence[Entry], now: float) -> Iterable[Result]:
         """Returns a result for each entry; None where it has no part in it. `now` is the time by the loop's clock."""

@@ -15,7 +15,7 @@ class ServerItem(Protocol):
 
     @property
     def weight(self) -> int:
-        """How much of a turn it takes; an action takes 1."""
+        """The share of a turn that the item takes; an action takes 1."""
 
 
 Item = ParsedRequest | ImmediateReply | ServerItem

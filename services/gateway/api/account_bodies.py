@@ -88,7 +88,7 @@ class RoleChange(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BlockChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether an account is blocked."""
+    """The block of an account, set or removed."""
 
     blocked: bool
 
@@ -167,7 +167,7 @@ class SignedInBody(Struct, frozen=True):
 
 
 class TokenState(Struct, frozen=True):
-    """Whether the access token of the request is valid, and why not."""
+    """The validity of the request's access token, with the reason if it is invalid."""
 
     valid: bool
     user_id: str | UnsetType = UNSET

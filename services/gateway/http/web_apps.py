@@ -23,7 +23,7 @@ _TITLE = "<title>Comanda</title>"
 
 
 class PageHead(NamedTuple):
-    """What the first answer says of a page without its scripts: the status, the title, and JSON-LD."""
+    """The metadata of a page in its first answer, without its scripts: the status, the title, and JSON-LD."""
 
     status: int
     title: str | None

@@ -1,4 +1,4 @@
-"""What the routes of accounts share, built from the settings."""
+"""Services that the routes of accounts share, built from the settings."""
 
 import secrets
 

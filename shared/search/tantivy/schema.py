@@ -46,7 +46,7 @@ _ORDERS = ("by_price", "by_rating", "by_year", "by_added", "by_popularity", *TIT
 
 
 class StoredHit(NamedTuple):
-    """What the index returns of a book that it has found."""
+    """The stored members of a book that the index has found."""
 
     book: str
     title: str

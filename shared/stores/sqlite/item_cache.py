@@ -13,7 +13,7 @@ _MAX_CHARACTERS = 16_384
 _OVERHEAD_BYTES = 512
 
 
-class StoredItem(NamedTuple):
+class CachedItem(NamedTuple):
     """A record, and the stored text of its item."""
 
     record: Record
@@ -26,17 +26,17 @@ class ItemCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._items: dict[Place, StoredItem] = {}
+        self._items: dict[Place, CachedItem] = {}
         """The one that was used last stands at the end."""
 
-    def get(self, place: Place) -> StoredItem | None:
+    def get(self, place: Place) -> CachedItem | None:
         """Returns an item, or None if it is not in the cache. Callers must not change it."""
         found = self._items.pop(place, None)
         if found is not None:
             self._items[place] = found
         return found
 
-    def keep(self, place: Place, stored: StoredItem) -> None:
+    def keep(self, place: Place, stored: CachedItem) -> None:
         """Keeps the committed state of an item."""
         self.forget(place)
         if len(stored.document) > _MAX_CHARACTERS:

@@ -52,7 +52,7 @@ from shared.stores.ports.records import (
 )
 from shared.stores.sqlite.busy_retry import BusyRetry
 from shared.stores.sqlite.database import Writer, connect, migrate, never_wait, translate_errors
-from shared.stores.sqlite.item_cache import ItemCache, Place, StoredItem
+from shared.stores.sqlite.item_cache import CachedItem, ItemCache, Place
 from shared.stores.sqlite.key_migration import expiry_name, fill_expiry, fill_indexes, fold_keys
 from shared.stores.sqlite.record_changes import NEWEST, read_changes, skip_changes
 from shared.stores.sqlite.selection import SqliteSelection
@@ -104,9 +104,9 @@ class _PageBuilder:
         return None
 
 
-def _take_fitting(rows: Iterable[StoredItem | None], room: ReadRoom) -> list[StoredItem | None]:
+def _take_fitting(rows: Iterable[CachedItem | None], room: ReadRoom) -> list[CachedItem | None]:
     """Returns rows while their documents fit, and always the first one."""
-    taken: list[StoredItem | None] = []
+    taken: list[CachedItem | None] = []
     left = room.left
     for row in rows:
         size = ITEM_BYTES if row is None else ITEM_BYTES + text_bytes(row.document)
@@ -206,7 +206,7 @@ class SqliteRecordStore:
     def _plan_transaction(self, work: WriteSet, transaction: Transaction, now: int) -> list[Written] | ComandaError:
         if transaction.journal is not None:
             self._append_journal(work, transaction.tenant, transaction.journal)
-        planned: dict[Place, tuple[TableNumbers, StoredItem | None, Record | None, Record | None]] = {}
+        planned: dict[Place, tuple[TableNumbers, CachedItem | None, Record | None, Record | None]] = {}
         room = transaction.room
         try:
             for action in transaction.actions:
@@ -242,8 +242,8 @@ class SqliteRecordStore:
                 self._raise_floor(work, place, old.version)
         return [Written(old, new) for _, _, old, new in planned.values()] if transaction.returns else []
 
-    def _encode_record(self, record: Record) -> StoredItem:
-        return StoredItem(record, self._encode(record.item).decode())
+    def _encode_record(self, record: Record) -> CachedItem:
+        return CachedItem(record, self._encode(record.item).decode())
 
     def _get_floor(self, work: WriteSet, bucket: tuple[str, int]) -> int:
         return work.floors.get(bucket) or self._floors.get(bucket, 0)
@@ -261,14 +261,14 @@ class SqliteRecordStore:
         work.entries.add(place)
         work.rows[place] = self._encode_record(Record(journal.item, 1))
 
-    def _find_item(self, work: WriteSet, place: Place) -> StoredItem | None:
+    def _find_item(self, work: WriteSet, place: Place) -> CachedItem | None:
         if place in work.rows:
             return work.rows[place]
         if place not in work.found:
             work.found[place] = self._load_item(place)
         return work.found[place]
 
-    def _load_item(self, place: Place) -> StoredItem | None:
+    def _load_item(self, place: Place) -> CachedItem | None:
         """Returns a committed item, from memory if it was used recently."""
         if (kept := self._cache.get(place)) is not None:
             return kept
@@ -276,7 +276,7 @@ class SqliteRecordStore:
         row = self._writer.connection.execute(_ITEM, (self._names[name], *keys)).fetchone()
         if row is None:
             return None
-        found = StoredItem(Record(self._decode(row[1]), row[0]), row[1])
+        found = CachedItem(Record(self._decode(row[1]), row[0]), row[1])
         self._cache.keep(place, found)
         return found
 
@@ -285,12 +285,12 @@ class SqliteRecordStore:
     async def get(self, asks: Sequence[ItemLookup], *, room: ReadRoom | None = None) -> list[Record | None]:
         """See `RecordStore.get`. Blocks for some microseconds per item."""
         with translate_errors(self._path):
-            rows: Iterable[StoredItem | None] = map(self._read_item, asks)
+            rows: Iterable[CachedItem | None] = map(self._read_item, asks)
             if room is not None:
                 rows = _take_fitting(rows, room)
             return [None if row is None else row.record for row in rows]
 
-    def _read_item(self, ask: ItemLookup) -> StoredItem | None:
+    def _read_item(self, ask: ItemLookup) -> CachedItem | None:
         table = self._tables.get_table(ask.table)
         check_key(table, ask.key, alone=True)
         found = self._load_item((table.name, *item_keys(table, ask.tenant, ask.key)))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from shared.domain.records import Index, Item, Record, Table
 from shared.stores.keys import expiry_keys, index_keys, is_at_same_place, tenant_of
 from shared.stores.sqlite.database import Connection
-from shared.stores.sqlite.item_cache import Place, StoredItem
+from shared.stores.sqlite.item_cache import CachedItem, Place
 from shared.stores.sqlite.key_migration import ENTER, expiry_name, floor_row
 from shared.stores.sqlite.record_changes import CHANGED, NO_IMAGE
 
@@ -45,9 +45,9 @@ class WriteSet:
     """The items that one call has read, and its changes."""
 
     def __init__(self) -> None:
-        self.found: dict[Place, StoredItem | None] = {}
+        self.found: dict[Place, CachedItem | None] = {}
         """Items as they are in the file."""
-        self.rows: dict[Place, StoredItem | None] = {}
+        self.rows: dict[Place, CachedItem | None] = {}
         """Items as they become; None for removed ones."""
         self.floors: dict[tuple[str, int], int] = {}
         """Raised highest removed versions, by table and bucket."""
@@ -56,7 +56,7 @@ class WriteSet:
         self._changes: list[tuple[Any, ...]] = []
 
     def change_item(
-        self, place: Place, numbers: TableNumbers, old: StoredItem | None, new: StoredItem | None, now: int
+        self, place: Place, numbers: TableNumbers, old: CachedItem | None, new: CachedItem | None, now: int
     ) -> None:
         """Adds the change of an item at `now`, in microseconds since the epoch."""
         self.rows[place] = new

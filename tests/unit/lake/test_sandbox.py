@@ -20,7 +20,7 @@ from clients.lake.location import LakeLocation, resolve_location
 from clients.lake.queries import LakeQueries, QueryLimits
 from shared.domain.errors import DeadlineExceeded, InvalidParams, NotOffered, Unavailable
 from shared.lake.layout import state_path
-from shared.lake.sandbox import Refusal, open_connection, run_query
+from shared.lake.sandbox import QueryRefusal, open_connection, run_query
 from shared.lake.states import derive_lines, make_rows, write_state
 from shared.lake.tables import PURCHASE_LINES, PURCHASES, list_tables
 from tests.support.sql_attempts import BOMBS, REFUSED, SHOWN, read_queries
@@ -101,7 +101,7 @@ def test_every_table_is_there_also_without_files(connection: Any, root: Path) ->
 
 @pytest.mark.parametrize("attempt", read_queries(REFUSED))
 def test_nothing_else_can_be_read_or_written(connection: Any, root: Path, attempt: str) -> None:
-    with pytest.raises((duckdb.Error, Refusal)):
+    with pytest.raises((duckdb.Error, QueryRefusal)):
         ask(connection, root, attempt.replace("{root}", str(root)))
 
 

@@ -1,11 +1,11 @@
 """The cache of items: what stays, and what leaves."""
 
 from shared.domain.records import Record
-from shared.stores.sqlite.item_cache import ItemCache, StoredItem
+from shared.stores.sqlite.item_cache import CachedItem, ItemCache
 
 
-def stored(text: str) -> StoredItem:
-    return StoredItem(Record({"id": text}, 1), text)
+def stored(text: str) -> CachedItem:
+    return CachedItem(Record({"id": text}, 1), text)
 
 
 def test_the_items_that_were_not_used_for_longest_leave() -> None:

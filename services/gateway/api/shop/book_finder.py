@@ -43,7 +43,7 @@ _AT_ONCE: Final = 8
 
 
 class PriceRange(Struct, frozen=True):
-    """How many books cost from `low` to less than `high`; null is without bound."""
+    """The number of books that cost from `low` to less than `high`; null means no bound."""
 
     low: Decimal | None
     high: Decimal | None
@@ -51,7 +51,7 @@ class PriceRange(Struct, frozen=True):
 
 
 class StarRange(Struct, frozen=True):
-    """How many books have from `low` to less than `high` stars."""
+    """The number of books with `low` to less than `high` stars."""
 
     low: int | None
     high: int | None

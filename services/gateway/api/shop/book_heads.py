@@ -1,4 +1,4 @@
-"""What the page of a book says of itself in its first answer: for search engines, and for previews of links."""
+"""Metadata of a book's page in its first answer, for search engines and previews of links."""
 
 import re
 from typing import Any, Final

@@ -50,7 +50,7 @@ class CheckoutHeaders(Struct, frozen=True, rename={"if_match": "if-match", "key"
 
 
 class CheckoutBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a cart is paid, and where it is sent."""
+    """The payment method and the shipping address of a checkout."""
 
     payment_method: PaymentMethod
     shipping_address: ShippingAddress
@@ -144,7 +144,7 @@ class PurchaseSums(Struct, frozen=True):
 
 
 class PurchaseSummary(Struct, frozen=True):
-    """What a customer has bought, with the copies by category."""
+    """The sums of a customer's purchases, with the copies by category."""
 
     summary: PurchaseSums
     category_breakdown: Mapping[str, int]

@@ -49,7 +49,7 @@ V = TypeVar("V")
 
 
 class RecommendationQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many books."""
+    """The number of books to recommend."""
 
     limit: Annotated[int, Meta(ge=1, le=50, description="How many, at most")] = 10
     tenant_id: TenantId | None = None
@@ -70,7 +70,7 @@ class Recommendations(Struct, frozen=True):
 
 
 class _Known(NamedTuple):
-    """What is known of a user: books with their weights, and those that are not recommended."""
+    """The history of a user: books with their weights, and books that are not recommended."""
 
     weights: Mapping[str, float]
     excluded: set[str]

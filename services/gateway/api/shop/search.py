@@ -34,7 +34,7 @@ _DEEPEST: Final = 10_000
 
 
 class SuggestQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a user has typed so far; the last word may be incomplete."""
+    """The text that a user has typed so far; the last word may be incomplete."""
 
     q: Text
     limit: Annotated[int, Meta(ge=1, le=_MAX_SUGGESTIONS, description="How many, at most")] = 8
