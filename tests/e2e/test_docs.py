@@ -190,8 +190,9 @@ def run_command(suite: SuiteProcess, command: str, folder: Path) -> None:
     if any(re.search(pattern, command) for pattern in NOT_RUN):
         parse_client_command(command)
         return
-    if not (folder / "docs").exists():
-        (folder / "docs").symlink_to(ROOT / "docs")
+    for name in ("docs", "clients"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
     command = re.sub(r"\bpython -m", f"{shlex.quote(sys.executable)} -m", command)
     ended = subprocess.run(
         ["bash", "-c", command],
