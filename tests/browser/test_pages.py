@@ -90,7 +90,7 @@ def test_every_page_comes_in_the_browsers_language(visitor: Visitor, language: s
     visit = visitor(language=language)
     for place, titles in PAGES.items():
         page = visit.go(place)
-        assert page.inner_text("h1") == titles[language == "es"]
+        expect(page.locator("h1")).to_have_text(titles[language == "es"])
         assert page.get_attribute("html", "lang") == language
 
 
@@ -114,10 +114,10 @@ def test_language_and_theme_are_chosen_and_remembered(visitor: Visitor) -> None:
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="detached")
     for _ in range(2):
-        assert page.inner_text("h1") == "Resumen"
+        # The texts of a language are loaded when it is chosen.
+        expect(page.locator("h1")).to_have_text("Resumen")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
         page.reload()
-        page.wait_for_selector("h1")
 
 
 def test_a_first_visit_is_small(visitor: Visitor) -> None:

@@ -49,7 +49,7 @@ def test_every_page_of_a_customer_comes_for_everybody(
     def look(pages: dict[str, tuple[str, str]]) -> None:
         for place, titles in pages.items():
             page = visit.go(place)
-            assert page.inner_text("h1") == titles[language == "es"]
+            expect(page.locator("h1")).to_have_text(titles[language == "es"])
             assert page.evaluate("document.documentElement.scrollWidth") <= width, place
             assert barriers(page) == {}, place
 

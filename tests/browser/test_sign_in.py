@@ -202,7 +202,7 @@ def test_nobody_is_kept_out_of_the_sign_in(closed: Suite, visitor: Visitor, them
     visit = visitor(gateway=closed.gateway, theme=theme, width=360, language="es")
     for place, titles in ENTRIES.items():
         page = visit.go(place)
-        assert page.inner_text("h1") == titles[1]
+        expect(page.locator("h1")).to_have_text(titles[1])
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
         assert barriers(page) == {}, place
     visit.go("sign-in").locator("summary").click()
