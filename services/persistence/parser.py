@@ -13,7 +13,7 @@ from shared.domain.errors import ComandaError, InvalidParams, UnknownAction
 from shared.runtime.logs import log_internal_error
 from shared.server.actions import ParsedRequest
 from shared.server.parser import Item, RequestParser
-from shared.wire.strict_json import decode_strictly, read_decimal, shorten_text, translate_error
+from shared.wire.strict_json import SPACE_BEFORE_COLON, decode_strictly, read_decimal, shorten_text, translate_error
 
 _DIALECT_NAMES = ("set", "get", "list", "list_logs", "subscribe")
 _DIALECT_MEMBERS = ("ACTION", "UUID", "ID", "id")
@@ -64,8 +64,10 @@ def _has_same_keys(encoded: bytes, block: bytes) -> bool:
     """
     if encoded == b"[%s]" % block.rstrip(b"\n").replace(b"\n", b","):
         return True
-    # A quote or a colon that is written as an escape could hide a key from the count.
-    return b"\\u0022" not in block and b"\\u003" not in block and encoded.count(b'":') == block.count(b'":')
+    # An escaped quote or colon, or a blank before a colon, could hide a key from the count.
+    if b"\\u0022" in block or b"\\u003" in block or SPACE_BEFORE_COLON.search(block):
+        return False
+    return encoded.count(b'":') == block.count(b'":')
 
 
 def _is_deep(encoded: bytes, depth: int) -> bool:

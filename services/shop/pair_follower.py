@@ -28,7 +28,7 @@ _FIRST_DAY = datetime.date(2026, 11, 27)
 
 
 class PairFollower:
-    """Keeps the file of counts up to date until cancelled. A file that is missing or damaged is counted anew."""
+    """Keeps the file of counts up to date until cancelled. A missing or damaged file is rebuilt."""
 
     def __init__(self, client: PersistenceClient, path: Path) -> None:
         self._client = client

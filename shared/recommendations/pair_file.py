@@ -2,7 +2,7 @@
 
 Each purchase is in the file with its version, so a change can be counted again without effect, and a cancelled
 purchase counts back. The position in the change feed is in the same transaction. The file is a projection of the
-records: it is counted anew if it is missing or damaged.
+records: it is rebuilt if it is missing or damaged.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS sales (day TEXT, tenant TEXT, book TEXT, n INTEGER NO
 """
 _TABLES: Final = ("state", "shops", "purchases", "items", "pairs", "sales")
 _VERSION: Final = 1
-"""Changes with the tables; a file of another version is counted anew."""
+"""Changes with the tables; a file of another version is rebuilt."""
 _COUNT_SHOP: Final = "INSERT INTO shops VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 _COUNT_ITEM: Final = "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 _COUNT_PAIR: Final = "INSERT INTO pairs VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"

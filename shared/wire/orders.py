@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from shared.domain.errors import InvalidParams
 from shared.domain.orders import Item, OrderRequest
-from shared.wire.strict_json import convert_document, parse_json
+from shared.wire.strict_json import SPACE_BEFORE_COLON, convert_document, parse_json
 
 EXAMPLE = {
     "cliente": "Juan Pérez",
@@ -24,7 +24,6 @@ _REQUIRED_KEYS = 3
 # Prices that Decimal accepts and JSON does not: with spaces, underscores, or digits of other scripts.
 _ODD_PRICE = re.compile(rb'"precio"\s*:\s*"(?!-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")')
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_SPACE_BEFORE_COLON = re.compile(rb"[ \t\r\n]:")
 
 
 class OrderBlock(NamedTuple):
@@ -58,7 +57,7 @@ class OrderDecoder:
             # The individual checks report the error for the order that causes it.
             return None
         keys = block.count(b'":')
-        if keys != block.count(b":") and _SPACE_BEFORE_COLON.search(block):
+        if keys != block.count(b":") and SPACE_BEFORE_COLON.search(block):
             return None
         plain = keys == _REQUIRED_KEYS * len(orders)
         if not plain and (keys != sum(map(count_keys, orders)) or _ODD_PRICE.search(block)):

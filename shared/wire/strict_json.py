@@ -19,6 +19,9 @@ from shared.wire.members import TIME, describe_member, list_choices, list_fields
 
 T = TypeVar("T")
 
+SPACE_BEFORE_COLON: Final = re.compile(rb"[ \t\r\n]:")
+"""Finds what could hide a key from a count of `":`."""
+
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]+)`(?: (?P<limit>.+?))?(?:, got `(?P<got>[^`]+)`)?$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+)`$", re.DOTALL)

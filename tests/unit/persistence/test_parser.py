@@ -48,6 +48,8 @@ def test_valid_requests_are_taken_however_they_are_written(line: bytes) -> None:
         b'{"action":"get_item","table":"Stock","key":{"a":"\\"\\u003A","b":1,"b":1}}',
         b'{"action":"put_item","table":"Stock","item":{"a":' + b"[" * 31 + b"1" + b"]" * 31 + b"}}",
         b'{"action":"put_item","table":"Stock","item":{"a":{"b":1,"b":1}}}',
+        b'{"action":"get_item","table" :"Stock","table":"Stock","key":{"a":1}}',
+        b'{"action":"get_item","table":"Stock","key":{"a"\t:1,"a":2}}',
         b'{"action":"nothing"}',
     ],
 )
